@@ -1,0 +1,1 @@
+//! Who exists: domains, accounts, aliases, passwords.

@@ -1,0 +1,2 @@
+//! The `kings` program.
+fn main() {}

@@ -1,0 +1,157 @@
+//! Trace fields: what each hop writes at the top of a message (RFC 5321 §4.4).
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use crate::address::Address;
+use crate::date::DateTime;
+use crate::domain::Domain;
+use crate::id::TraceId;
+use crate::path::ReversePath;
+
+/// How the message came to us: the `with` of Received (RFC 3848, RFC 6531 §4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct With {
+    /// EHLO was used, not HELO.
+    pub extended: bool,
+    /// The connection was under TLS.
+    pub tls: bool,
+    /// The client had logged in.
+    pub login: bool,
+    /// SMTPUTF8 was asked for in MAIL.
+    pub utf8: bool,
+}
+
+impl With {
+    /// The registered keyword: `ESMTPSA`, `UTF8SMTPS`, ...
+    pub fn keyword(self) -> String {
+        if !self.extended && !self.utf8 {
+            return "SMTP".to_owned();
+        }
+        let base = if self.utf8 { "UTF8SMTP" } else { "ESMTP" };
+        let (tls, login) = (if self.tls { "S" } else { "" }, if self.login { "A" } else { "" });
+        format!("{base}{tls}{login}")
+    }
+}
+
+/// What one Received field says (RFC 5321 §4.4 `Time-stamp-line`).
+#[derive(Clone, Debug)]
+pub struct Received<'a> {
+    /// What the client called itself in EHLO or HELO; shown only as far as it is harmless.
+    pub helo: &'a str,
+    /// The address of the client; `None` where it stays private (submission).
+    pub client: Option<IpAddr>,
+    /// Our own name.
+    pub by: &'a Domain,
+    /// The protocol.
+    pub with: With,
+    /// TLS version and cipher suite, if any: words of our own TLS library, never of the peer.
+    pub tls: Option<&'a str>,
+    /// The name of this message here.
+    pub id: TraceId,
+    /// The recipient, where there is exactly one: more would tell each who the others are.
+    pub recipient: Option<&'a Address>,
+    /// When the message arrived.
+    pub date: DateTime,
+}
+
+impl Received<'_> {
+    /// The whole field with its final CRLF, folded to lines well below 998 octets.
+    pub fn field(&self) -> String {
+        let from = match self.client {
+            Some(client) => format!("{} ({})", printable(self.helo), tcp_info(client)),
+            None => self.by.to_string(),
+        };
+        let tls = self.tls.map(|tls| format!("\r\n\t({tls})")).unwrap_or_default();
+        let recipient = self.recipient.map(|address| format!("\r\n\tfor <{address}>")).unwrap_or_default();
+        let (by, with, id, date) = (self.by, self.with.keyword(), self.id, self.date);
+        format!(
+            "Received: from {from}\r\n\tby {by} with {with}{tls}\r\n\tid {id}{recipient};\r\n\t{date}\r\n"
+        )
+    }
+}
+
+/// RFC 5321 §4.4 `TCP-info`.
+fn tcp_info(client: IpAddr) -> String {
+    match client {
+        IpAddr::V4(ip) => format!("[{ip}]"),
+        IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
+    }
+}
+
+/// Text from a peer as it may stand in a trace field: an odd name cannot end the field, open a
+/// comment or pass for another word (`x) by us (`).
+fn printable(text: &str) -> Cow<'_, str> {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    if text.len() <= 255 && text.chars().all(harmless) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().take(255).map(|c| if harmless(c) { c } else { '?' }).collect())
+}
+
+/// `Return-Path:` as the final delivery adds it (RFC 5321 §4.4).
+pub fn return_path(path: &ReversePath) -> String {
+    format!("Return-Path: {path}\r\n")
+}
+
+/// `Delivered-To:` names the address this copy was delivered for: it ends loops of aliases (RFC 9228 §4).
+pub fn delivered_to(address: &Address) -> String {
+    format!("Delivered-To: {address}\r\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(helo: &str) -> String {
+        let by = Domain::parse("mx.example.org").expect("a domain");
+        let recipient = Address::parse("ann@example.org").expect("an address");
+        let with = With { extended: true, tls: true, login: false, utf8: false };
+        let field = Received {
+            helo,
+            client: Some(IpAddr::from([192, 0, 2, 1])),
+            by: &by,
+            with,
+            tls: Some("TLS1.3 TLS_AES_256_GCM_SHA384"),
+            id: TraceId::new(0, 0),
+            recipient: Some(&recipient),
+            date: DateTime::from_unix(0),
+        };
+        field.field()
+    }
+
+    #[test]
+    fn a_received_field_tells_the_whole_hop() {
+        assert_eq!(
+            received("client.example"),
+            "Received: from client.example ([192.0.2.1])\r\n\tby mx.example.org with ESMTPS\r\n\
+             \t(TLS1.3 TLS_AES_256_GCM_SHA384)\r\n\tid 000000000000000\r\n\tfor <ann@example.org>;\r\n\
+             \tThu, 1 Jan 1970 00:00:00 +0000\r\n"
+        );
+    }
+
+    #[test]
+    fn a_hostile_helo_cannot_leave_its_place() {
+        let field = received("x) by evil.example (\r\nBcc: y");
+        assert!(
+            field.starts_with("Received: from x??by?evil.example????Bcc:?y ([192.0.2.1])\r\n"),
+            "{field}"
+        );
+    }
+
+    #[test]
+    fn the_protocol_keyword_follows_the_registry() {
+        let cases = [
+            ((false, false, false, false), "SMTP"),
+            ((true, false, false, false), "ESMTP"),
+            ((true, true, false, false), "ESMTPS"),
+            ((true, false, true, false), "ESMTPA"),
+            ((true, true, true, false), "ESMTPSA"),
+            ((true, true, true, true), "UTF8SMTPSA"),
+            ((true, false, false, true), "UTF8SMTP"),
+        ];
+        for ((extended, tls, login, utf8), expected) in cases {
+            assert_eq!(With { extended, tls, login, utf8 }.keyword(), expected);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The mail flow: receive, submit, decide, deliver, relay.

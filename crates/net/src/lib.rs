@@ -1,0 +1,1 @@
+//! Sockets: accept loop, limits per peer, PROXY header, TLS handshakes, the real resolver, shutdown.

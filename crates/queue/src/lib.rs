@@ -1,0 +1,1 @@
+//! Outgoing mail on disk: spool, schedule, runner, bounce text.

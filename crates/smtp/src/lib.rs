@@ -1,0 +1,1 @@
+//! SMTP: grammar, replies, server session, client session. No IO.

@@ -1,0 +1,1 @@
+//! Mailboxes: Maildir, UIDs, flags, change notices.

@@ -1,0 +1,2 @@
+//! Upkeep of the repository.
+fn main() {}
