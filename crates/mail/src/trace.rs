@@ -11,6 +11,7 @@ use crate::path::ReversePath;
 
 /// How the message came to us: the `with` of Received (RFC 3848, RFC 6531 §4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is one letter of the registered keyword")]
 pub struct With {
     /// EHLO was used, not HELO.
     pub extended: bool,

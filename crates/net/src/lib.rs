@@ -1,1 +1,15 @@
 //! Sockets: accept loop, limits per peer, PROXY header, TLS handshakes, the real resolver, shutdown.
+
+mod listener;
+mod proxy;
+mod resolver;
+mod slots;
+mod stream;
+
+pub use crate::listener::{BindError, Connection, Endpoint, Guard, Listener, Service, bind};
+pub use crate::resolver::{Resolver, ResolverError};
+pub use crate::slots::Slots;
+pub use crate::stream::{Stream, TlsFacts};
+pub use ipnet::IpNet;
+pub use tokio_util::sync::CancellationToken as Shutdown;
+pub use tokio_util::task::TaskTracker;

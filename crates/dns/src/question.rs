@@ -1,0 +1,53 @@
+//! `trait Dns`: what mail asks, and the three ways an answer can be missing.
+
+use std::future::Future;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use kings_mail::domain::DnsName;
+
+/// The questions mail asks of DNS. Small on purpose: a fake is an in-memory [`crate::Zone`].
+pub trait Dns: Send + Sync {
+    /// MX records, in any order (RFC 5321 §5.1).
+    fn mx(&self, name: &DnsName) -> impl Future<Output = Result<Answer<Mx>, DnsError>> + Send;
+
+    /// A records.
+    fn ipv4(&self, name: &DnsName) -> impl Future<Output = Result<Answer<Ipv4Addr>, DnsError>> + Send;
+
+    /// AAAA records.
+    fn ipv6(&self, name: &DnsName) -> impl Future<Output = Result<Answer<Ipv6Addr>, DnsError>> + Send;
+}
+
+/// Records of one kind under one name; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer<T> {
+    /// The records.
+    pub records: Vec<T>,
+    /// How long they may be kept.
+    pub ttl: Duration,
+    /// A resolver on loopback vouched for DNSSEC (the AD bit, RFC 4035 §3.2.3); only DANE may look at it.
+    pub authenticated: bool,
+}
+
+/// One MX record (RFC 1035 §3.3.9).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mx {
+    /// Lower is tried first.
+    pub preference: u16,
+    /// The MX host; `None` is the root, which with preference 0 means "takes no mail" (RFC 7505 §3).
+    pub exchange: Option<DnsName>,
+}
+
+/// Three answers that mail must tell apart. Only [`DnsError::Temporary`] is worth a retry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DnsError {
+    /// The name does not exist (NXDOMAIN).
+    #[error("no such domain")]
+    NoDomain,
+    /// The name exists and has no such record (RFC 2308 §2.2 `NODATA`).
+    #[error("no such record")]
+    NoRecord,
+    /// Nobody knows now: time-out, SERVFAIL, REFUSED, an answer that makes no sense.
+    #[error("DNS does not answer now: {0}")]
+    Temporary(String),
+}

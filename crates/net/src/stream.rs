@@ -1,0 +1,95 @@
+//! One socket, in clear or under TLS, as a single type that can pass from the first to the second.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+/// One socket. All protocols here speak to this type and to none below it.
+#[derive(Debug)]
+pub enum Stream {
+    /// In clear.
+    Plain(TcpStream),
+    /// Under TLS; boxed, since its state is large and most of it lies idle.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// What a handshake agreed on, in the words of the TLS library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// `TLSv1_3 TLS13_AES_256_GCM_SHA384`
+    pub description: String,
+}
+
+impl Stream {
+    /// The server side of a handshake. Whatever the caller has read beyond its own protocol must have
+    /// been thrown away before (RFC 3207 §4.2).
+    pub async fn accept_tls(self, config: Arc<ServerConfig>) -> io::Result<Self> {
+        let accepted = TlsAcceptor::from(config).accept(self.into_plain()?).await?;
+        Ok(Self::Tls(Box::new(TlsStream::Server(accepted))))
+    }
+
+    /// The client side of a handshake with a host of this name.
+    pub async fn connect_tls(self, config: Arc<ClientConfig>, host: ServerName<'static>) -> io::Result<Self> {
+        let connected = TlsConnector::from(config).connect(host, self.into_plain()?).await?;
+        Ok(Self::Tls(Box::new(TlsStream::Client(connected))))
+    }
+
+    fn into_plain(self) -> io::Result<TcpStream> {
+        match self {
+            Self::Plain(socket) => Ok(socket),
+            Self::Tls(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "TLS is already on")),
+        }
+    }
+
+    /// What the handshake agreed on; `None` in clear.
+    pub fn tls(&self) -> Option<TlsFacts> {
+        let Self::Tls(stream) = self else { return None };
+        let (_, connection) = stream.get_ref();
+        let version = connection.protocol_version()?;
+        let suite = connection.negotiated_cipher_suite()?.suite();
+        Some(TlsFacts { description: format!("{version:?} {suite:?}") })
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The server's certificate: read at start, swapped on reload, the same on every port.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use kings_mail::domain::Domain;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tracing::info;
+
+use crate::self_signed;
+
+/// Where the certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// PEM files, as certbot lays them out.
+    Files {
+        /// The certificate with its chain (`fullchain.pem`).
+        certificate: PathBuf,
+        /// The key (`privkey.pem`).
+        private_key: PathBuf,
+    },
+    /// Made here once and kept in this folder: for demo and tests.
+    SelfSigned {
+        /// Keeps `self-signed.pem` and `self-signed.key`.
+        folder: PathBuf,
+        /// The name it is made for.
+        hostname: Domain,
+    },
+}
+
+/// The certificate cannot be used. The text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// A file is missing, unreadable or not PEM.
+    #[error("cannot read {what} {path}: {cause}")]
+    Unreadable {
+        /// "certificate" or "private key"
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        cause: String,
+    },
+    /// Certificate and key do not belong together, or the key is of a kind nobody uses.
+    #[error("certificate {certificate} does not go with its key: {cause}")]
+    Mismatch {
+        /// The certificate file.
+        certificate: PathBuf,
+        /// What went wrong.
+        cause: String,
+    },
+    /// A self-signed certificate could not be made or kept.
+    #[error("cannot make a self-signed certificate in {folder}: {cause}")]
+    SelfSigned {
+        /// The folder to keep it in.
+        folder: PathBuf,
+        /// What went wrong.
+        cause: String,
+    },
+}
+
+/// The certificate all listeners show. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    current: Arc<Current>,
+    server: Arc<ServerConfig>,
+}
+
+#[derive(Debug)]
+struct Current(ArcSwap<CertifiedKey>);
+
+impl Certificates {
+    /// Reads the certificate, or makes one.
+    pub fn open(source: &Source) -> Result<Self, CertificateError> {
+        let current = Arc::new(Current(ArcSwap::from_pointee(load(source)?)));
+        let server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider has suites for TLS 1.2 and 1.3")
+            .with_no_client_auth()
+            .with_cert_resolver(current.clone());
+        Ok(Self { current, server: Arc::new(server) })
+    }
+
+    /// Reads the certificate again; connections that stand keep the old one. On an error nothing changes.
+    pub fn reload(&self, source: &Source) -> Result<(), CertificateError> {
+        self.current.0.store(Arc::new(load(source)?));
+        info!("certificate loaded again");
+        Ok(())
+    }
+
+    /// The settings of every listener: TLS 1.2 and 1.3 with the suites of rustls.
+    pub fn server(&self) -> Arc<ServerConfig> {
+        self.server.clone()
+    }
+}
+
+/// One certificate for every name: a mail client that sends an odd name, or none, still gets through.
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+fn load(source: &Source) -> Result<CertifiedKey, CertificateError> {
+    match source {
+        Source::Files { certificate, private_key } => load_files(certificate, private_key),
+        Source::SelfSigned { folder, hostname } => {
+            let files = self_signed::ensure(folder, hostname)
+                .map_err(|cause| CertificateError::SelfSigned { folder: folder.clone(), cause })?;
+            load_files(&files.certificate, &files.private_key)
+        }
+    }
+}
+
+fn load_files(certificate: &Path, private_key: &Path) -> Result<CertifiedKey, CertificateError> {
+    let unreadable = |what, path: &Path, cause: String| CertificateError::Unreadable {
+        what,
+        path: path.to_owned(),
+        cause,
+    };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .map_err(|error| unreadable("certificate", certificate, error.to_string()))?;
+    if chain.is_empty() {
+        return Err(unreadable("certificate", certificate, "no certificate in the file".to_owned()));
+    }
+    let key = PrivateKeyDer::from_pem_file(private_key)
+        .map_err(|error| unreadable("private key", private_key, error.to_string()))?;
+    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| {
+        CertificateError::Mismatch { certificate: certificate.to_owned(), cause: error.to_string() }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn source(folder: &Path) -> Source {
+        Source::SelfSigned { folder: folder.to_owned(), hostname: Domain::parse("mail.example.org").unwrap() }
+    }
+
+    #[test]
+    fn a_self_signed_certificate_is_made_once_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Certificates::open(&source(folder.path())).unwrap();
+        let second = Certificates::open(&source(folder.path())).unwrap();
+        assert_eq!(first.current.0.load().cert, second.current.0.load().cert);
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let missing =
+            Source::Files { certificate: "/nowhere/fullchain.pem".into(), private_key: "/nowhere/k".into() };
+        let error = Certificates::open(&missing).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read certificate /nowhere/fullchain.pem: "), "{error}");
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused_and_a_reload_keeps_the_old_one() {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let certificates = Certificates::open(&source(here.path())).unwrap();
+        Certificates::open(&source(there.path())).unwrap();
+        let before = certificates.current.0.load_full();
+        let mixed = Source::Files {
+            certificate: here.path().join("self-signed.pem"),
+            private_key: there.path().join("self-signed.key"),
+        };
+        assert!(matches!(certificates.reload(&mixed), Err(CertificateError::Mismatch { .. })));
+        assert!(Arc::ptr_eq(&before, &certificates.current.0.load_full()));
+    }
+}
