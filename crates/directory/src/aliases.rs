@@ -1,0 +1,166 @@
+//! The alias file, in the syntax of Postfix's virtual(5).
+
+use std::collections::HashMap;
+
+use kings_mail::address::{Address, Host, LocalPart};
+use kings_mail::domain::Domain;
+
+use crate::passwd_file::BadLine;
+
+/// All aliases of one reading of the file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Aliases {
+    by_address: HashMap<Address, Vec<Goal>>,
+    by_domain: HashMap<Domain, Vec<Goal>>,
+}
+
+/// What stands on the right of an alias.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// A whole address.
+    Address(Address),
+    /// `@other.example`: the same local part there.
+    SameNameAt(Domain),
+}
+
+impl Goal {
+    /// The address this goal gives for mail to `local_part`.
+    pub(crate) fn address(&self, local_part: &LocalPart) -> Address {
+        match self {
+            Self::Address(address) => address.clone(),
+            Self::SameNameAt(domain) => Address::new(local_part.clone(), Host::Domain(domain.clone())),
+        }
+    }
+}
+
+impl Aliases {
+    /// Reads `pattern target[, target]`: a pattern is `user@domain`, `user` (of the first hosted domain, as
+    /// Postfix completes with its origin) or `@domain`; a line that begins with white space goes on with
+    /// the one before. All complaints at once.
+    pub(crate) fn parse(text: &str, origin: Option<&Domain>) -> Result<Self, Vec<BadLine>> {
+        let mut aliases = Self::default();
+        let mut complaints = Vec::new();
+        for (line, rule) in rules(text) {
+            if let Err(what) = aliases.insert(&rule, origin) {
+                complaints.push(BadLine { line, what });
+            }
+        }
+        if complaints.is_empty() { Ok(aliases) } else { Err(complaints) }
+    }
+
+    fn insert(&mut self, rule: &str, origin: Option<&Domain>) -> Result<(), String> {
+        let (pattern, targets) = rule.split_once(char::is_whitespace).unwrap_or((rule, ""));
+        let goals =
+            split_targets(targets).map(|target| goal(target, origin)).collect::<Result<Vec<_>, _>>()?;
+        if goals.is_empty() {
+            return Err(format!("alias {pattern} has no target"));
+        }
+        let twice = match goal(pattern, origin)? {
+            Goal::Address(address) => self.by_address.insert(address.folded(), goals).is_some(),
+            Goal::SameNameAt(domain) => self.by_domain.insert(domain, goals).is_some(),
+        };
+        if twice { Err(format!("alias {pattern} stands here a second time")) } else { Ok(()) }
+    }
+
+    /// The targets of exactly this (folded) address.
+    pub(crate) fn of_address(&self, folded: &Address) -> Option<&[Goal]> {
+        self.by_address.get(folded).map(Vec::as_slice)
+    }
+
+    /// The targets of `@domain`.
+    pub(crate) fn of_domain(&self, domain: &Domain) -> Option<&[Goal]> {
+        self.by_domain.get(domain).map(Vec::as_slice)
+    }
+}
+
+/// Logical lines with the number of their first line.
+fn rules(text: &str) -> Vec<(usize, String)> {
+    let mut rules: Vec<(usize, String)> = Vec::new();
+    for (line, content) in crate::passwd_file::lines(text) {
+        match rules.last_mut() {
+            Some((_, rule)) if content.starts_with([' ', '\t']) => {
+                rule.push(' ');
+                rule.push_str(content.trim());
+            }
+            _ => rules.push((line, content.trim().to_owned())),
+        }
+    }
+    rules
+}
+
+/// Commas and white space part targets; inside quotes they do not.
+fn split_targets(text: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    let mut escaped = false;
+    text.split(move |c: char| {
+        if std::mem::take(&mut escaped) {
+            return false;
+        }
+        match c {
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ => return !quoted && (c == ',' || c.is_whitespace()),
+        }
+        false
+    })
+    .filter(|target| !target.is_empty())
+}
+
+fn goal(text: &str, origin: Option<&Domain>) -> Result<Goal, String> {
+    let wrong = || format!("\"{text}\" is neither an address nor @domain");
+    if let Some(domain) = text.strip_prefix('@') {
+        return Domain::parse(domain).map(Goal::SameNameAt).map_err(|_| wrong());
+    }
+    if text.contains('@') {
+        return Address::parse(text).map(Goal::Address).map_err(|_| wrong());
+    }
+    let origin = origin.ok_or_else(wrong)?;
+    let local_part = LocalPart::parse(text).map_err(|_| wrong())?;
+    Ok(Goal::Address(Address::new(local_part, Host::Domain(origin.clone()))))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn parse(text: &str) -> Result<Aliases, Vec<BadLine>> {
+        Aliases::parse(text, Some(&Domain::parse("example.org").unwrap()))
+    }
+
+    fn targets(aliases: &Aliases, address: &str) -> Vec<String> {
+        let address = Address::parse(address).unwrap();
+        let goals = aliases.of_address(&address).unwrap_or_default();
+        goals.iter().map(|goal| goal.address(&address.local_part).to_string()).collect()
+    }
+
+    #[test]
+    fn the_syntax_is_that_of_postfix_virtual() {
+        let aliases = parse(
+            "# comment\nSales@Example.org ann@example.org, joe@elsewhere.example\n\
+             team  ann@example.org\n\tjoe@example.org,\n   bob\n\n@old.example @example.org\n\
+             \"odd name\"@example.org \"a, b\"@example.org\n",
+        );
+        assert!(aliases.is_err(), "a quoted pattern with a space is beyond the format");
+        let aliases = parse(
+            "# comment\nSales@Example.org ann@example.org, joe@elsewhere.example\n\
+             team  ann@example.org\n\tjoe@example.org,\n   bob\n\n@old.example @example.org\n\
+             odd@example.org \"a, b\"@example.org\n",
+        )
+        .unwrap();
+        assert_eq!(targets(&aliases, "sales@example.org"), ["ann@example.org", "joe@elsewhere.example"]);
+        assert_eq!(
+            targets(&aliases, "team@example.org"),
+            ["ann@example.org", "joe@example.org", "bob@example.org"]
+        );
+        assert_eq!(targets(&aliases, "odd@example.org"), ["\"a, b\"@example.org"]);
+        assert!(aliases.of_domain(&Domain::parse("old.example").unwrap()).is_some());
+    }
+
+    #[test]
+    fn bad_rules_are_named_by_line() {
+        let complaints =
+            parse("lonely\nx@example.org not an@@address\nx@example.org a\nx@example.org b\n").unwrap_err();
+        assert_eq!(complaints.iter().map(|complaint| complaint.line).collect::<Vec<_>>(), [1, 2, 4]);
+    }
+}

@@ -1,0 +1,114 @@
+//! Changes the accounts file: add, remove, new password. Whole or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::Path;
+
+use kings_mail::address::Address;
+use kings_sasl::Secret;
+
+use crate::directory::Directory;
+use crate::passwd_file::name;
+use crate::password::StoredPassword;
+
+/// The change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// The account is there already.
+    #[error("account {0} exists already; a new password: kings account password {0}")]
+    Exists(Address),
+    /// There is no such account.
+    #[error("no account {0}; the list of all: kings account list")]
+    Unknown(Address),
+    /// Its mail would not arrive here.
+    #[error("{0} is not in a hosted domain; add a [[domain]] block with its domain to the config first")]
+    NotHosted(Address),
+    /// The file cannot be written.
+    #[error("cannot change the accounts file: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl Directory {
+    /// Adds an account with this password.
+    pub fn add_account(&self, account: &Address, password: &Secret) -> Result<(), EditError> {
+        let hosted = self.settings().domains.iter().any(|hosted| account.domain() == Some(&hosted.name));
+        if !hosted {
+            return Err(EditError::NotHosted(account.clone()));
+        }
+        let line = format!("{}:{}::::::", account.folded(), StoredPassword::create(password).field());
+        self.edit(|lines| {
+            if lines.iter().any(|old| is_line_of(old, account)) {
+                return Err(EditError::Exists(account.clone()));
+            }
+            lines.push(line);
+            Ok(())
+        })
+    }
+
+    /// Removes an account from the file; its mail stays where it is.
+    pub fn remove_account(&self, account: &Address) -> Result<(), EditError> {
+        self.edit(|lines| {
+            let before = lines.len();
+            lines.retain(|line| !is_line_of(line, account));
+            if lines.len() == before { Err(EditError::Unknown(account.clone())) } else { Ok(()) }
+        })
+    }
+
+    /// Sets a new password; the other fields of the line stay as they are.
+    pub fn set_password(&self, account: &Address, password: &Secret) -> Result<(), EditError> {
+        let field = StoredPassword::create(password).field();
+        self.edit(|lines| {
+            let line = lines.iter_mut().find(|line| is_line_of(line, account));
+            let line = line.ok_or_else(|| EditError::Unknown(account.clone()))?;
+            let mut fields: Vec<&str> = line.splitn(3, ':').collect();
+            fields.resize(fields.len().max(2), "");
+            fields[1] = &field;
+            *line = fields.join(":");
+            Ok(())
+        })
+    }
+
+    /// Reads the lines, changes them, and puts the new file in the place of the old one: a reader sees one or
+    /// the other. A lock file beside it keeps two editors apart.
+    fn edit(&self, change: impl FnOnce(&mut Vec<String>) -> Result<(), EditError>) -> Result<(), EditError> {
+        let path = &self.settings().accounts;
+        let path = fs::canonicalize(path)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path.with_added_extension("lock"))?;
+        lock.lock()?;
+        let text = fs::read_to_string(&path)?;
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        change(&mut lines)?;
+        let mut text = lines.join("\n");
+        text.push('\n');
+        replace(&path, &text)?;
+        self.reload();
+        Ok(())
+    }
+}
+
+fn is_line_of(line: &str, account: &Address) -> bool {
+    !line.trim_start().starts_with('#')
+        && Address::parse(name(line)).is_ok_and(|a| a.folded() == account.folded())
+}
+
+/// Writes beside, with the owner and rights of the old file, then renames over it.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let old = fs::metadata(path)?;
+    let partial = path.with_added_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    // Only root may give a file away; everyone else owns it already.
+    let _ = fchown(&file, Some(old.uid()), Some(old.gid()));
+    file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&partial, path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,112 @@
+//! The directory over real files: logins, changes from outside, edits.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use kings_directory::{Directory, EditError, HostedDomain, LoginError, Resolution, Settings};
+use kings_mail::address::Address;
+use kings_mail::domain::Domain;
+use kings_mail::path::ForwardPath;
+use kings_sasl::{Credentials, Secret};
+
+fn open(folder: &Path, users: &str) -> Directory {
+    fs::write(folder.join("users"), users).unwrap();
+    let name = Domain::parse("example.org").unwrap();
+    let settings = Settings {
+        hostname: Domain::parse("mail.example.org").unwrap(),
+        domains: vec![HostedDomain { name, catch_all: None }],
+        accounts: folder.join("users"),
+        aliases: Some(folder.join("aliases")),
+        login_failures_per_minute: 10,
+    };
+    Directory::open(settings).unwrap()
+}
+
+fn claim(login: &str, password: &str) -> Credentials {
+    Credentials { login: login.into(), password: Secret::new(password) }
+}
+
+fn address(text: &str) -> Address {
+    Address::parse(text).unwrap()
+}
+
+#[tokio::test]
+async fn every_login_costs_exactly_one_hash() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = open(folder.path(), "ann@example.org:{PLAIN}secret\njoe@example.org:!\n");
+    let cases = [
+        (claim("ann@example.org", "secret"), true),
+        (claim("ANN@example.org", "secret"), true),
+        (claim("ann@example.org", "wrong"), false),
+        (claim("nobody@example.org", "secret"), false),
+        (claim("joe@example.org", "secret"), false),
+        (claim("ann", "secret"), false),
+        (claim("ann+tag@example.org", "secret"), false),
+        (claim("../../etc/passwd", "x"), false),
+    ];
+    for (count, (credentials, expected)) in cases.into_iter().enumerate() {
+        let login = credentials.login.clone();
+        let result = directory.log_in(credentials, None).await;
+        assert_eq!(result.is_ok(), expected, "{login}");
+        assert_eq!(directory.hash_operations(), count as u64 + 1, "{login}");
+    }
+}
+
+#[tokio::test]
+async fn a_guesser_is_stopped_before_any_hash_and_others_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = open(folder.path(), "ann@example.org:{PLAIN}secret\n");
+    let guesser = Some(IpAddr::from([192, 0, 2, 1]));
+    for _ in 0..10 {
+        assert_eq!(directory.log_in(claim("ann@example.org", "x"), guesser).await, Err(LoginError::Refused));
+    }
+    let before = directory.hash_operations();
+    let right = claim("ann@example.org", "secret");
+    assert_eq!(directory.log_in(right.clone(), guesser).await, Err(LoginError::TooManyFailures));
+    assert_eq!(directory.hash_operations(), before);
+    assert!(directory.log_in(right, Some(IpAddr::from([192, 0, 2, 2]))).await.is_ok());
+}
+
+#[test]
+fn a_changed_file_acts_within_a_second_and_a_broken_one_does_not_act() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = open(folder.path(), "ann@example.org:{PLAIN}secret\n");
+    let joe = ForwardPath::parse("joe@example.org").unwrap();
+    assert_eq!(directory.resolve(&joe), Resolution::Unknown);
+    fs::write(folder.path().join("aliases"), "joe@example.org ann@example.org\n").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(1);
+    while directory.resolve(&joe) == Resolution::Unknown {
+        assert!(Instant::now() < deadline, "the change must act within a second");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    fs::write(folder.path().join("users"), "broken\n").unwrap();
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(directory.has_account(&address("ann@example.org")));
+}
+
+#[tokio::test]
+async fn accounts_are_added_changed_and_removed_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let users = "# family\nann@example.org:{PLAIN}secret:5000:5000::::userdb_quota_rule=*:storage=1G\n";
+    let directory = open(folder.path(), users);
+    let [ann, joe] = ["ann@example.org", "joe@example.org"].map(address);
+
+    directory.add_account(&joe, &Secret::new("first")).unwrap();
+    assert!(matches!(directory.add_account(&joe, &Secret::new("x")), Err(EditError::Exists(_))));
+    let elsewhere = address("joe@elsewhere.example");
+    assert!(matches!(directory.add_account(&elsewhere, &Secret::new("x")), Err(EditError::NotHosted(_))));
+    assert!(directory.log_in(claim("joe@example.org", "first"), None).await.is_ok());
+
+    directory.set_password(&ann, &Secret::new("second")).unwrap();
+    assert!(directory.log_in(claim("ann@example.org", "second"), None).await.is_ok());
+    let text = fs::read_to_string(folder.path().join("users")).unwrap();
+    assert!(text.starts_with("# family\nann@example.org:{ARGON2ID}$argon2id$"), "{text}");
+    assert!(text.lines().nth(1).unwrap().ends_with(":5000:5000::::userdb_quota_rule=*:storage=1G"), "{text}");
+
+    directory.remove_account(&joe).unwrap();
+    assert!(matches!(directory.remove_account(&joe), Err(EditError::Unknown(_))));
+    assert_eq!(directory.accounts(), [(ann, true)]);
+}
