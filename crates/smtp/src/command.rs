@@ -1,0 +1,310 @@
+//! The grammar of commands: from one line to one value.
+
+use kings_mail::address::{Address, MAX_PATH};
+use kings_mail::envelope::{Body, MailParameters};
+use kings_mail::path::{ForwardPath, ReversePath};
+
+use crate::quirks;
+use crate::reply::Reply;
+
+/// Most octets of one parameter (RFC 5321 §4.5.3.1.4 leaves room for the extensions' own).
+const MAX_PARAMETERS: usize = 16;
+
+/// One command (RFC 5321 §4.1.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `EHLO name`; the name is any single printable token, judging it is policy.
+    Ehlo(String),
+    /// `HELO name`
+    Helo(String),
+    /// `MAIL FROM:<path> parameters`
+    Mail(ReversePath, MailParameters),
+    /// `RCPT TO:<path>`
+    Rcpt(ForwardPath),
+    /// `DATA`
+    Data,
+    /// `RSET`
+    Rset,
+    /// `NOOP [anything]`
+    Noop,
+    /// `VRFY anything`
+    Vrfy,
+    /// `HELP [anything]`
+    Help,
+    /// `QUIT`
+    Quit,
+    /// `STARTTLS`
+    StartTls,
+    /// `AUTH mechanism [initial-response]`, the response still in base64 (RFC 4954 §4).
+    Auth {
+        /// As the client wrote it.
+        mechanism: String,
+        /// `=` is an empty one.
+        initial_response: Option<String>,
+    },
+}
+
+/// Why a line is not a command we do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyntaxError {
+    /// The verb means nothing.
+    UnknownVerb,
+    /// A verb of another protocol: the peer is not a mail client.
+    NotSmtp,
+    /// The verb is known and never done here (EXPN, ETRN, TURN).
+    NotImplemented,
+    /// The argument cannot be read.
+    BadArgument,
+    /// The address of MAIL cannot be read.
+    BadReversePath,
+    /// The address of RCPT cannot be read.
+    BadForwardPath,
+    /// A parameter that was not offered.
+    UnknownParameter,
+}
+
+impl SyntaxError {
+    /// The only place where a syntax error becomes a reply.
+    pub fn reply(self) -> Reply {
+        match self {
+            Self::UnknownVerb => Reply::UNKNOWN_COMMAND,
+            Self::NotSmtp => Reply::NOT_SMTP,
+            Self::NotImplemented => Reply::NOT_IMPLEMENTED,
+            Self::BadArgument => Reply::BAD_ARGUMENT,
+            Self::BadReversePath => Reply::BAD_REVERSE_PATH,
+            Self::BadForwardPath => Reply::BAD_FORWARD_PATH,
+            Self::UnknownParameter => Reply::UNKNOWN_PARAMETER,
+        }
+    }
+}
+
+/// Parses one command line, without its CRLF (RFC 5321 §4.1.1).
+pub fn parse(line: &str) -> Result<Command, SyntaxError> {
+    let line = quirks::trim_line(line);
+    let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+    match verb.to_ascii_uppercase().as_str() {
+        "EHLO" => name(rest).map(Command::Ehlo),
+        "HELO" => name(rest).map(Command::Helo),
+        "MAIL" => mail(rest),
+        "RCPT" => rcpt(rest),
+        "DATA" => bare(rest, Command::Data),
+        "RSET" => bare(rest, Command::Rset),
+        "QUIT" => bare(rest, Command::Quit),
+        "STARTTLS" => bare(rest, Command::StartTls),
+        "NOOP" => Ok(Command::Noop),
+        "HELP" => Ok(Command::Help),
+        "VRFY" if !rest.is_empty() => Ok(Command::Vrfy),
+        "VRFY" => Err(SyntaxError::BadArgument),
+        "AUTH" => auth(rest),
+        "EXPN" | "ETRN" | "TURN" | "ATRN" | "SEND" | "SOML" | "SAML" => Err(SyntaxError::NotImplemented),
+        "GET" | "POST" | "PUT" | "HEAD" | "OPTIONS" | "CONNECT" => Err(SyntaxError::NotSmtp),
+        _ if !verb.starts_with(|c: char| c.is_ascii_alphabetic()) && !verb.is_empty() => {
+            Err(SyntaxError::NotSmtp)
+        }
+        _ => Err(SyntaxError::UnknownVerb),
+    }
+}
+
+fn bare(rest: &str, command: Command) -> Result<Command, SyntaxError> {
+    rest.is_empty().then_some(command).ok_or(SyntaxError::BadArgument)
+}
+
+/// A single token of visible characters, at most as long as a domain or address literal may be.
+fn name(rest: &str) -> Result<String, SyntaxError> {
+    let rest = rest.trim_start_matches(' ');
+    let fits = (1..=255).contains(&rest.len()) && rest.chars().all(|c| !c.is_whitespace() && !c.is_control());
+    fits.then(|| rest.to_owned()).ok_or(SyntaxError::BadArgument)
+}
+
+/// `FROM:<path> [parameters]` (RFC 5321 §4.1.1.2).
+fn mail(rest: &str) -> Result<Command, SyntaxError> {
+    let (path, parameters) = path_argument(rest, "FROM:").ok_or(SyntaxError::BadArgument)?;
+    let reverse_path = ReversePath::parse(without_route(path)).map_err(|_| SyntaxError::BadReversePath)?;
+    Ok(Command::Mail(reverse_path, mail_parameters(parameters)?))
+}
+
+/// `TO:<path>` (RFC 5321 §4.1.1.3); no parameter is offered yet.
+fn rcpt(rest: &str) -> Result<Command, SyntaxError> {
+    let (path, parameters) = path_argument(rest, "TO:").ok_or(SyntaxError::BadArgument)?;
+    let forward_path = ForwardPath::parse(without_route(path)).map_err(|_| SyntaxError::BadForwardPath)?;
+    if parameters.is_empty() { Ok(Command::Rcpt(forward_path)) } else { Err(SyntaxError::UnknownParameter) }
+}
+
+/// Splits `KEYWORD<path> rest` into the text between the brackets and the rest. A `>` inside a quoted
+/// string does not end the path.
+fn path_argument<'a>(rest: &'a str, keyword: &str) -> Option<(&'a str, &'a str)> {
+    let head = rest.get(..keyword.len())?;
+    if !head.eq_ignore_ascii_case(keyword) {
+        return None;
+    }
+    let inside = quirks::skip_space_after_colon(&rest[keyword.len()..]).strip_prefix('<')?;
+    let end = closing_bracket(inside)?;
+    let after = &inside[end + 1..];
+    let well_parted = after.is_empty() || after.starts_with(' ');
+    (well_parted && end <= MAX_PATH - 2).then_some((&inside[..end], after.trim_start_matches(' ')))
+}
+
+fn closing_bracket(inside: &str) -> Option<usize> {
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, c) in inside.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '>' if !quoted => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Drops a source route, `@one,@two:user@domain`: it must be understood and ought to be ignored
+/// (RFC 5321 §4.1.1.3). What is left is judged like any other address.
+fn without_route(path: &str) -> &str {
+    let Some((route, address)) = path.split_once(':') else { return path };
+    let is_hop =
+        |hop: &str| hop.strip_prefix('@').is_some_and(|host| Address::parse(&format!("x@{host}")).is_ok());
+    if route.split(',').all(is_hop) { address } else { path }
+}
+
+fn mail_parameters(text: &str) -> Result<MailParameters, SyntaxError> {
+    let mut parameters = MailParameters::default();
+    let mut seen: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let (keyword, value) =
+            word.split_once('=').map_or((word, None), |(keyword, value)| (keyword, Some(value)));
+        let keyword = keyword.to_ascii_uppercase();
+        if seen.contains(&keyword) || seen.len() == MAX_PARAMETERS {
+            return Err(SyntaxError::BadArgument);
+        }
+        match (keyword.as_str(), value) {
+            ("SIZE", Some(value)) => parameters.size = Some(size(value)?),
+            ("BODY", Some(value)) => parameters.body = body(value)?,
+            ("SMTPUTF8", None) => parameters.smtputf8 = true,
+            // Who first submitted the message is not ours to repeat (RFC 4954 §5): read and forgotten.
+            ("AUTH", Some(_)) => {}
+            ("SIZE" | "BODY" | "SMTPUTF8" | "AUTH", _) => return Err(SyntaxError::BadArgument),
+            _ => return Err(SyntaxError::UnknownParameter),
+        }
+        seen.push(keyword);
+    }
+    Ok(parameters)
+}
+
+/// Up to 20 digits (RFC 1870 §6.1); a number beyond 64 bits is simply larger than any limit.
+fn size(value: &str) -> Result<u64, SyntaxError> {
+    let digits = (1..=20).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| value.parse().unwrap_or(u64::MAX)).ok_or(SyntaxError::BadArgument)
+}
+
+/// BINARYMIME is not offered (RFC 3030 §3), so it is a parameter value we do not know.
+fn body(value: &str) -> Result<Body, SyntaxError> {
+    match value.to_ascii_uppercase().as_str() {
+        "7BIT" => Ok(Body::SevenBit),
+        "8BITMIME" => Ok(Body::EightBitMime),
+        _ => Err(SyntaxError::UnknownParameter),
+    }
+}
+
+/// `AUTH mechanism [initial-response]` (RFC 4954 §4).
+fn auth(rest: &str) -> Result<Command, SyntaxError> {
+    let mut words = rest.split(' ').filter(|word| !word.is_empty());
+    let mechanism = words.next().ok_or(SyntaxError::BadArgument)?.to_owned();
+    let initial_response = words.next().map(str::to_owned);
+    if words.next().is_some() {
+        return Err(SyntaxError::BadArgument);
+    }
+    Ok(Command::Auth { mechanism, initial_response })
+}
+
+#[cfg(test)]
+mod tests {
+    use SyntaxError::{
+        BadArgument, BadForwardPath, BadReversePath, NotImplemented, NotSmtp, UnknownParameter, UnknownVerb,
+    };
+
+    use super::*;
+
+    fn mail(path: &str, parameters: MailParameters) -> Command {
+        Command::Mail(ReversePath::parse(path).expect("a path"), parameters)
+    }
+
+    fn rcpt(path: &str) -> Command {
+        Command::Rcpt(ForwardPath::parse(path).expect("a path"))
+    }
+
+    #[test]
+    fn each_line_is_one_command_or_one_error() {
+        let none = MailParameters::default();
+        let all = MailParameters { body: Body::EightBitMime, smtputf8: true, size: Some(12) };
+        let huge = MailParameters { size: Some(u64::MAX), ..none };
+        let auth = |mechanism: &str, response: Option<&str>| {
+            Ok(Command::Auth { mechanism: mechanism.into(), initial_response: response.map(str::to_owned) })
+        };
+        let long_path = format!("MAIL FROM:<{}@example.org>", "a".repeat(300));
+        let cases = [
+            ("EHLO client.example", Ok(Command::Ehlo("client.example".into()))),
+            ("ehlo [192.0.2.1]", Ok(Command::Ehlo("[192.0.2.1]".into()))),
+            ("EHLO a_b!", Ok(Command::Ehlo("a_b!".into()))),
+            ("HELO x", Ok(Command::Helo("x".into()))),
+            ("EHLO", Err(BadArgument)),
+            ("EHLO two words", Err(BadArgument)),
+            ("MAIL FROM:<>", Ok(mail("", none))),
+            ("mail from:<>", Ok(mail("", none))),
+            ("MAIL FROM: <>", Ok(mail("", none))),
+            ("MAIL FROM:<ann@example.org> SIZE=12 BODY=8BITMIME SMTPUTF8", Ok(mail("ann@example.org", all))),
+            ("MAIL FROM:<ann@example.org> size=99999999999999999999", Ok(mail("ann@example.org", huge))),
+            ("MAIL FROM:<ann@example.org> AUTH=<>", Ok(mail("ann@example.org", none))),
+            ("MAIL FROM:<\"a>b\"@example.org>", Ok(mail("\"a>b\"@example.org", none))),
+            ("MAIL FROM:<@relay.example:ann@example.org>", Ok(mail("ann@example.org", none))),
+            ("MAIL FROM:ann@example.org", Err(BadArgument)),
+            ("MAIL FROM:<ann@example.org", Err(BadArgument)),
+            ("MAIL FROM:<ann@example.org>SIZE=1", Err(BadArgument)),
+            ("MAIL FROM:<ann@example.org> SIZE=1 SIZE=2", Err(BadArgument)),
+            ("MAIL FROM:<ann@example.org> SIZE=-1", Err(BadArgument)),
+            ("MAIL FROM:<ann@example.org> SIZE=0x10", Err(BadArgument)),
+            ("MAIL FROM:<ann@example.org> SIZE", Err(BadArgument)),
+            ("MAIL FROM:<ann@example.org> SMTPUTF8=1", Err(BadArgument)),
+            ("MAIL FROM:<ann@example.org> BODY=BINARYMIME", Err(UnknownParameter)),
+            ("MAIL FROM:<ann@example.org> RET=HDRS", Err(UnknownParameter)),
+            ("MAIL FROM:<any@legit(a.attack)>", Err(BadReversePath)),
+            ("MAIL FROM:<Postmaster>", Err(BadReversePath)),
+            ("MAIL", Err(BadArgument)),
+            ("MAIL TO:<ann@example.org>", Err(BadArgument)),
+            (long_path.as_str(), Err(BadArgument)),
+            ("RCPT TO:<joe@example.org>", Ok(rcpt("joe@example.org"))),
+            ("RCPT TO:<Postmaster>", Ok(rcpt("postmaster"))),
+            ("RCPT TO:<@us.example,@x.example:joe@example.org>", Ok(rcpt("joe@example.org"))),
+            ("RCPT TO:<@us.example:>", Err(BadForwardPath)),
+            ("RCPT TO:<>", Err(BadForwardPath)),
+            ("RCPT TO:<joe>", Err(BadForwardPath)),
+            ("RCPT TO:<joe@other@us.example>", Err(BadForwardPath)),
+            ("RCPT TO:<joe@example.org> NOTIFY=NEVER", Err(UnknownParameter)),
+            ("DATA", Ok(Command::Data)),
+            ("DATA \t ", Ok(Command::Data)),
+            ("DATA now", Err(BadArgument)),
+            ("RSET x", Err(BadArgument)),
+            ("NOOP anything at all", Ok(Command::Noop)),
+            ("QUIT", Ok(Command::Quit)),
+            ("STARTTLS", Ok(Command::StartTls)),
+            ("STARTTLS now", Err(BadArgument)),
+            ("VRFY ann", Ok(Command::Vrfy)),
+            ("VRFY", Err(BadArgument)),
+            ("HELP me", Ok(Command::Help)),
+            ("AUTH PLAIN", auth("PLAIN", None)),
+            ("auth plain =", auth("plain", Some("="))),
+            ("AUTH PLAIN AGEAYg== x", Err(BadArgument)),
+            ("AUTH", Err(BadArgument)),
+            ("EXPN list", Err(NotImplemented)),
+            ("ETRN example.org", Err(NotImplemented)),
+            ("GET / HTTP/1.1", Err(NotSmtp)),
+            ("\u{16}\u{3}\u{1}", Err(NotSmtp)),
+            ("DATAX", Err(UnknownVerb)),
+            ("", Err(UnknownVerb)),
+            ("PROXY TCP4 192.0.2.1 192.0.2.2 1 2", Err(UnknownVerb)),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(parse(line), expected, "{line}");
+        }
+    }
+}

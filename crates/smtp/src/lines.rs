@@ -1,0 +1,161 @@
+//! Cuts a byte stream into command lines with a limit, strictly at CRLF.
+
+/// What stands at the front of the input.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// A whole line, without its CRLF: text with no CR, LF or NUL in it.
+    Text(String),
+    /// A line that cannot be text; what belongs to it is gone or will be skipped.
+    Broken,
+    /// A line over the limit; the rest of it will be skipped.
+    TooLong,
+}
+
+/// Keeps what has been received and not yet read.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    input: Vec<u8>,
+    /// How far `input` has been read; cut off when it is used up.
+    start: usize,
+    /// How far the line at `start` has been searched, so that a slow line is not searched again and again.
+    searched: usize,
+    /// The line at the front was refused: drop it up to its CRLF.
+    skipping: bool,
+}
+
+impl Lines {
+    pub(crate) fn receive(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.input.len()
+    }
+
+    /// Throws away all that has been received.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The unread bytes; [`Lines::consume`] says how many were used.
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.input[self.start..]
+    }
+
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.start += count;
+        self.searched = 0;
+        if self.is_empty() {
+            // An idle session keeps no buffer: ten thousand of them would keep ten thousand.
+            self.input = Vec::new();
+            self.start = 0;
+        }
+    }
+
+    /// The next line of at most `limit` octets with its CRLF, or `None` when it is not there yet.
+    ///
+    /// A bare LF refuses the line at once, so that a person at a terminal gets an answer; what follows it
+    /// up to the next CRLF belongs to the refused line and is never a command of its own.
+    pub(crate) fn next(&mut self, limit: usize) -> Option<Line> {
+        if self.skipping && !self.skip() {
+            return None;
+        }
+        let unread = self.unread();
+        let from = self.searched.saturating_sub(1);
+        match unread[from..].iter().position(|byte| *byte == b'\n') {
+            Some(at) => {
+                let at = from + at;
+                let whole = at > 0 && unread[at - 1] == b'\r';
+                let line =
+                    if at >= limit { Line::TooLong } else { text(&unread[..at.saturating_sub(1)], whole) };
+                self.consume(at + 1);
+                self.skipping = !whole;
+                Some(line)
+            }
+            None if unread.len() >= limit => {
+                // The last octet stays: it may be the CR of the CRLF that ends the skipping.
+                self.consume(unread.len() - 1);
+                self.skipping = true;
+                Some(Line::TooLong)
+            }
+            None => {
+                self.searched = unread.len();
+                None
+            }
+        }
+    }
+
+    /// Drops input up to and with the next CRLF; false when it has not come yet.
+    fn skip(&mut self) -> bool {
+        let unread = self.unread();
+        if let Some(at) = unread.windows(2).position(|pair| pair == b"\r\n") {
+            self.consume(at + 2);
+            self.skipping = false;
+            return true;
+        }
+        let keep = usize::from(unread.last() == Some(&b'\r'));
+        self.consume(unread.len() - keep);
+        false
+    }
+}
+
+fn text(line: &[u8], whole: bool) -> Line {
+    let clean = whole && !line.iter().any(|byte| matches!(byte, 0 | b'\r'));
+    match std::str::from_utf8(line) {
+        Ok(text) if clean => Line::Text(text.to_owned()),
+        Ok(_) | Err(_) => Line::Broken,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = 16;
+
+    fn all(input: &[u8], chunk: usize) -> Vec<Line> {
+        let mut lines = Lines::default();
+        let mut found = Vec::new();
+        for bytes in input.chunks(chunk) {
+            lines.receive(bytes);
+            while let Some(line) = lines.next(LIMIT) {
+                found.push(line);
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn only_crlf_ends_a_line_however_the_bytes_arrive() {
+        let text = |line: &str| Line::Text(line.to_owned());
+        let cases: [(&[u8], Vec<Line>); 10] = [
+            (b"NOOP\r\nQUIT\r\n", vec![text("NOOP"), text("QUIT")]),
+            (b"NOOP\nRSET\r\nQUIT\r\n", vec![Line::Broken, text("QUIT")]),
+            (b"NOOP\rRSET\r\nQUIT\r\n", vec![Line::Broken, text("QUIT")]),
+            (b"NOOP\r\r\nQUIT\r\n", vec![Line::Broken, text("QUIT")]),
+            (b"NO\0OP\r\nQUIT\r\n", vec![Line::Broken, text("QUIT")]),
+            (b"NO\xffOP\r\nQUIT\r\n", vec![Line::Broken, text("QUIT")]),
+            (b"\n\r\nQUIT\r\n", vec![Line::Broken, text("QUIT")]),
+            (b"\r\nQUIT\r\n", vec![text(""), text("QUIT")]),
+            (b"0123456789abcd\r\nQUIT\r\n", vec![text("0123456789abcd"), text("QUIT")]),
+            (b"0123456789abcdefghijklmnopqr\r\nQUIT\r\n", vec![Line::TooLong, text("QUIT")]),
+        ];
+        for (input, expected) in cases {
+            for chunk in [usize::MAX, 1, 3] {
+                assert_eq!(all(input, chunk.min(input.len())), expected, "{input:?} by {chunk}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_takes_no_memory() {
+        let mut lines = Lines::default();
+        let mut refused = 0;
+        for _ in 0..10_000 {
+            lines.receive(&[b'x'; 100]);
+            refused += usize::from(lines.next(LIMIT) == Some(Line::TooLong));
+            assert!(lines.input.capacity() < 1_000);
+        }
+        assert_eq!(refused, 1);
+    }
+}

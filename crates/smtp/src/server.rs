@@ -1,0 +1,522 @@
+//! The server side of one SMTP session (RFC 5321 §4): bytes in, events and bytes out.
+
+use std::fmt::Write as _;
+
+use kings_mail::domain::Domain;
+use kings_mail::envelope::{Envelope, MailParameters};
+use kings_mail::path::{ForwardPath, ReversePath};
+use kings_sasl::{self as sasl, BadExchange, Credentials, Mechanism};
+
+use crate::command::{self, Command, SyntaxError};
+use crate::data::{Decoder, Fault, Progress};
+use crate::lines::{Line, Lines};
+use crate::reply::Reply;
+
+/// Longest command line with its CRLF (RFC 5321 §4.5.3.1.4 asks for 512; extensions and UTF-8 need more).
+pub const MAX_COMMAND_LINE: usize = 2_048;
+/// Longest line of a login exchange (RFC 4954 §4).
+pub const MAX_AUTH_LINE: usize = 12_288;
+/// Refused commands before the session ends, as Postfix's `smtpd_hard_error_limit`.
+pub const MAX_ERRORS: usize = 20;
+/// Commands that move no mail, between two messages (Postfix's `smtpd_junk_command_limit`).
+pub const MAX_IDLE_COMMANDS: usize = 100;
+
+/// What a session is told at its start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Our name in greeting and EHLO.
+    pub hostname: Domain,
+    /// Whether the client must log in before MAIL: submission, as against port 25, where AUTH is not offered.
+    pub login_required: bool,
+    /// Whether STARTTLS is offered.
+    pub start_tls: bool,
+    /// Largest message, in octets (RFC 1870 §3).
+    pub message_bytes: u64,
+}
+
+/// What the session cannot decide or do alone. Unless said otherwise, answer with [`Session::answer`] before
+/// the next event is drawn.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Send what [`Session::transmit`] gives, do the handshake, then call [`Session::tls_started`]: no answer.
+    StartTls,
+    /// Somebody claims to be somebody. A positive answer logs them in.
+    Login(Credentials),
+    /// A transaction begins.
+    Mail(ReversePath, MailParameters),
+    /// One more recipient, for the transaction of [`Session::envelope`].
+    Rcpt(ForwardPath),
+    /// DATA: may the message come? A positive answer must be [`Reply::START_MAIL`].
+    Begin,
+    /// A piece of the message lies in [`Session::content`]: no answer.
+    Content,
+    /// The message cannot be accepted any more, drop its pieces; the session refuses it at its end by itself.
+    /// May come twice: no answer.
+    Discard,
+    /// The message is whole, its last piece lies in [`Session::content`]: answer with the final reply.
+    End(Envelope),
+    /// Send what [`Session::transmit`] gives and close: no answer.
+    Closed,
+}
+
+/// The server side of one SMTP session. It owns no socket, clock or task, so every test runs it in memory.
+#[derive(Debug)]
+pub struct Session {
+    settings: Settings,
+    state: State,
+    pending: Option<Pending>,
+    lines: Lines,
+    output: Vec<u8>,
+    content: Vec<u8>,
+    client: Client,
+    errors: usize,
+    idle_commands: usize,
+}
+
+/// Order of commands (RFC 5321 §4.1.4). Each state carries what exists only in it.
+#[derive(Debug)]
+enum State {
+    /// No EHLO or HELO yet.
+    Greeted,
+    /// Between transactions.
+    Ready,
+    /// Inside AUTH: lines are responses.
+    Login(sasl::Server),
+    /// MAIL was accepted.
+    Transaction(Envelope),
+    /// DATA was accepted: input is content.
+    Data(Envelope, Decoder),
+    /// The handshake of STARTTLS goes on.
+    Handshake,
+    /// The last reply has been written.
+    Closed,
+}
+
+/// The question that an [`Event`] has put and that [`Session::answer`] answers.
+#[derive(Debug)]
+enum Pending {
+    Login,
+    Mail(Envelope),
+    Rcpt(Envelope, ForwardPath),
+    Begin(Envelope),
+    End,
+}
+
+/// What is known of the client, for trace fields and policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    /// What it called itself; empty before EHLO or HELO.
+    pub name: String,
+    /// EHLO, not HELO.
+    pub extended: bool,
+    /// Under TLS.
+    pub tls: bool,
+    /// Has logged in.
+    pub logged_in: bool,
+}
+
+impl Session {
+    /// Starts a session; the greeting waits in [`Session::transmit`]. `tls`: the connection is under TLS already.
+    pub fn new(settings: Settings, tls: bool) -> Self {
+        let mut session = Self {
+            settings,
+            state: State::Greeted,
+            pending: None,
+            lines: Lines::default(),
+            output: Vec::new(),
+            content: Vec::new(),
+            client: Client { tls, ..Client::default() },
+            errors: 0,
+            idle_commands: 0,
+        };
+        Reply::greeting(&session.settings.hostname).write_to(&mut session.output);
+        session
+    }
+
+    /// Takes bytes from the peer. Draw all events before giving it more: memory stays bounded by that.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        self.lines.receive(bytes);
+    }
+
+    /// Everything to be sent, which is then forgotten.
+    pub fn transmit(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.output)
+    }
+
+    /// What is known of the client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The transaction so far; while [`Event::Rcpt`] or [`Event::Begin`] is open it is the one they belong to.
+    pub fn envelope(&self) -> Option<&Envelope> {
+        match (&self.state, &self.pending) {
+            (State::Transaction(envelope) | State::Data(envelope, _), _)
+            | (_, Some(Pending::Rcpt(envelope, _) | Pending::Begin(envelope))) => Some(envelope),
+            _ => None,
+        }
+    }
+
+    /// The piece of the message that [`Event::Content`] or [`Event::End`] announced, until the next event is drawn.
+    pub fn content(&self) -> &[u8] {
+        &self.content
+    }
+
+    /// Whether the message is on its way in, so that a rate rule applies to the peer.
+    pub fn in_data(&self) -> bool {
+        matches!(self.state, State::Data(..))
+    }
+
+    /// The next thing to decide or do; `None` when more input is needed.
+    pub fn next_event(&mut self) -> Option<Event> {
+        debug_assert!(self.pending.is_none(), "an event waits for its answer");
+        self.content.clear();
+        loop {
+            match &self.state {
+                State::Closed => return Some(Event::Closed),
+                State::Handshake => return None,
+                State::Data(..) => return self.read_content(),
+                State::Login(_) => {
+                    let line = self.lines.next(MAX_AUTH_LINE)?;
+                    if let Some(event) = self.read_response(line) {
+                        return Some(event);
+                    }
+                }
+                State::Greeted | State::Ready | State::Transaction(_) => {
+                    // AUTH may carry its first response, so its line may be as long as a response's.
+                    let limit = if self.settings.login_required { MAX_AUTH_LINE } else { MAX_COMMAND_LINE };
+                    let line = self.lines.next(limit)?;
+                    if let Some(event) = self.read_command(line) {
+                        return Some(event);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers the open event. A reply of 421 also ends the session.
+    pub fn answer(&mut self, reply: &Reply) {
+        let accepted = reply.is_positive();
+        self.state = match self.pending.take() {
+            Some(Pending::Login) => {
+                self.client.logged_in = accepted;
+                State::Ready
+            }
+            Some(Pending::Mail(envelope)) if accepted => State::Transaction(envelope),
+            Some(Pending::Mail(_)) => State::Ready,
+            Some(Pending::Rcpt(mut envelope, path)) => {
+                if accepted {
+                    envelope.forward_paths.push(path);
+                }
+                State::Transaction(envelope)
+            }
+            Some(Pending::Begin(envelope)) if accepted => {
+                State::Data(envelope, Decoder::new(self.settings.message_bytes))
+            }
+            Some(Pending::Begin(envelope)) => State::Transaction(envelope),
+            Some(Pending::End) => {
+                self.idle_commands = 0;
+                State::Ready
+            }
+            None => return,
+        };
+        self.reply(reply);
+    }
+
+    /// The handshake of [`Event::StartTls`] succeeded: everything said before is forgotten (RFC 3207 §4.2).
+    pub fn tls_started(&mut self) {
+        self.lines.clear();
+        self.state = State::Greeted;
+        self.client = Client { tls: true, ..Client::default() };
+    }
+
+    /// Ends the session from outside: a deadline, a shutdown. [`Event::Closed`] comes next.
+    pub fn close(&mut self, reply: &Reply) {
+        self.pending = None;
+        if !matches!(self.state, State::Closed | State::Handshake) {
+            reply.write_to(&mut self.output);
+        }
+        self.state = State::Closed;
+    }
+
+    /// Whether nothing is lost when the session ends here: no message is on its way.
+    pub fn is_idle(&self) -> bool {
+        !matches!(self.state, State::Data(..)) && self.pending.is_none()
+    }
+
+    fn read_command(&mut self, line: Line) -> Option<Event> {
+        let line = match line {
+            Line::Text(line) => line,
+            Line::Broken => return self.refuse(&Reply::BAD_LINE),
+            Line::TooLong => return self.refuse(&Reply::LINE_TOO_LONG),
+        };
+        let is_auth = line.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case("AUTH "));
+        if line.len() + 2 > MAX_COMMAND_LINE && !is_auth {
+            return self.refuse(&Reply::LINE_TOO_LONG);
+        }
+        match command::parse(&line) {
+            Ok(command) => self.run(command),
+            Err(SyntaxError::NotSmtp) => {
+                self.close(&Reply::NOT_SMTP);
+                None
+            }
+            Err(error) => self.refuse(&error.reply()),
+        }
+    }
+
+    /// The heart: command and state side by side, one arm per legal pair.
+    fn run(&mut self, command: Command) -> Option<Event> {
+        if self.must_be_last(&command) && !self.lines.is_empty() {
+            self.close(&Reply::PIPELINED);
+            return None;
+        }
+        match (command, std::mem::replace(&mut self.state, State::Ready)) {
+            (Command::Ehlo(name), _) => self.hello(name, true),
+            (Command::Helo(name), _) => self.hello(name, false),
+            (Command::Quit, _) => {
+                self.close(&Reply::GOODBYE);
+                None
+            }
+            (Command::Rset, State::Transaction(_)) => self.idle(&Reply::OK),
+            (Command::Rset, state) => self.keep(state).idle(&Reply::OK),
+            (Command::Noop, state) => self.keep(state).idle(&Reply::OK),
+            (Command::Help, state) => self.keep(state).idle(&Reply::HELP),
+            (Command::Vrfy, state) => self.keep(state).idle(&Reply::CANNOT_VERIFY),
+            (Command::StartTls, state @ (State::Greeted | State::Ready)) => self.keep(state).start_tls(),
+            (Command::Auth { mechanism, initial_response }, State::Ready) if self.settings.login_required => {
+                self.auth(&mechanism, initial_response)
+            }
+            (Command::Auth { .. }, state) if !self.settings.login_required => {
+                self.keep(state).refuse(&Reply::NOT_IMPLEMENTED)
+            }
+            (Command::Mail(..) | Command::Rcpt(_) | Command::Data, state) if self.lacks_login() => {
+                self.keep(state).refuse(&Reply::LOGIN_FIRST)
+            }
+            (Command::Mail(..) | Command::Auth { .. }, State::Greeted) => {
+                self.keep(State::Greeted).refuse(&Reply::HELLO_FIRST)
+            }
+            (Command::Mail(path, parameters), State::Ready) => self.mail(path, parameters),
+            (Command::Rcpt(path), State::Transaction(envelope)) => self.rcpt(envelope, path),
+            (Command::Data, State::Transaction(envelope)) if envelope.forward_paths.is_empty() => {
+                self.keep(State::Transaction(envelope)).refuse(&Reply::NO_RECIPIENTS)
+            }
+            (Command::Data, State::Transaction(envelope)) => {
+                self.pending = Some(Pending::Begin(envelope));
+                Some(Event::Begin)
+            }
+            (
+                Command::Mail(..)
+                | Command::Rcpt(_)
+                | Command::Data
+                | Command::StartTls
+                | Command::Auth { .. },
+                state,
+            ) => self.keep(state).refuse(&Reply::BAD_SEQUENCE),
+        }
+    }
+
+    /// Puts back a state that a command leaves as it is.
+    fn keep(&mut self, state: State) -> &mut Self {
+        self.state = state;
+        self
+    }
+
+    /// RFC 2920 §3.1: a client must wait for the answers to these. AUTH and DATA too, since what follows
+    /// them is no command; STARTTLS is not among them: what follows it is thrown away.
+    fn must_be_last(&self, command: &Command) -> bool {
+        match command {
+            Command::Ehlo(_) | Command::Helo(_) | Command::Data => true,
+            Command::Auth { .. } => self.settings.login_required,
+            _ => false,
+        }
+    }
+
+    fn lacks_login(&self) -> bool {
+        self.settings.login_required && !self.client.logged_in
+    }
+
+    /// EHLO and HELO also end a transaction (RFC 5321 §4.1.4).
+    fn hello(&mut self, name: String, extended: bool) -> Option<Event> {
+        self.client.name = name;
+        self.client.extended = extended;
+        let hostname = &self.settings.hostname;
+        let mut text = hostname.to_string();
+        if extended {
+            let size = self.settings.message_bytes;
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\nPIPELINING\nSIZE {size}\n8BITMIME\nENHANCEDSTATUSCODES\nSMTPUTF8");
+            if self.offers_start_tls() {
+                text.push_str("\nSTARTTLS");
+            }
+            if self.settings.login_required && self.client.tls {
+                let names = Mechanism::ALL.map(Mechanism::name).join(" ");
+                let _ = write!(text, "\nAUTH {names}");
+            }
+        }
+        self.idle(&Reply::plain(250, "").with_text(text))
+    }
+
+    fn offers_start_tls(&self) -> bool {
+        self.settings.start_tls && !self.client.tls
+    }
+
+    fn start_tls(&mut self) -> Option<Event> {
+        if !self.offers_start_tls() {
+            return self.refuse(&Reply::BAD_SEQUENCE);
+        }
+        // Whatever came in the same breath was not protected and might be an attacker's (RFC 3207 §4.2).
+        self.lines.clear();
+        self.reply(&Reply::START_TLS);
+        self.state = State::Handshake;
+        Some(Event::StartTls)
+    }
+
+    fn auth(&mut self, mechanism: &str, initial_response: Option<String>) -> Option<Event> {
+        if !self.client.tls {
+            return self.refuse(&Reply::TLS_FIRST);
+        }
+        if self.client.logged_in {
+            return self.refuse(&Reply::BAD_SEQUENCE);
+        }
+        let Some(mechanism) = Mechanism::parse(mechanism) else {
+            return self.refuse(&Reply::UNKNOWN_MECHANISM);
+        };
+        let server = sasl::Server::new(mechanism);
+        match initial_response {
+            Some(response) => {
+                self.state = State::Login(server);
+                self.respond(response.as_bytes())
+            }
+            None => {
+                self.challenge(server.first_challenge());
+                self.state = State::Login(server);
+                None
+            }
+        }
+    }
+
+    fn challenge(&mut self, challenge: &[u8]) {
+        self.reply(&Reply::plain(334, "").with_text(sasl::encode(challenge)));
+    }
+
+    /// A line of the login exchange: `*` gives up (RFC 4954 §4).
+    fn read_response(&mut self, line: Line) -> Option<Event> {
+        match line {
+            Line::Text(line) if line == "*" => self.end_login(&Reply::LOGIN_CANCELLED),
+            Line::Text(line) => self.respond(line.as_bytes()),
+            Line::Broken => self.end_login(&Reply::BAD_LOGIN_DATA),
+            Line::TooLong => self.end_login(&Reply::LINE_TOO_LONG),
+        }
+    }
+
+    fn respond(&mut self, response: &[u8]) -> Option<Event> {
+        let State::Login(server) = &mut self.state else { return None };
+        let Ok(decoded) = sasl::decode(response) else { return self.end_login(&Reply::BAD_LOGIN_DATA) };
+        match server.respond(&decoded) {
+            Ok(sasl::Step::Challenge(challenge)) => {
+                self.challenge(&challenge);
+                None
+            }
+            Ok(sasl::Step::Credentials(credentials)) => {
+                self.pending = Some(Pending::Login);
+                Some(Event::Login(credentials))
+            }
+            Err(BadExchange::Malformed) => self.end_login(&Reply::BAD_LOGIN_DATA),
+            Err(BadExchange::OtherIdentity) => self.end_login(&Reply::LOGIN_REFUSED),
+        }
+    }
+
+    fn end_login(&mut self, reply: &Reply) -> Option<Event> {
+        self.state = State::Ready;
+        self.refuse(reply)
+    }
+
+    fn mail(&mut self, path: ReversePath, parameters: MailParameters) -> Option<Event> {
+        if path.needs_smtputf8() && !parameters.smtputf8 {
+            return self.refuse(&Reply::NEEDS_SMTPUTF8);
+        }
+        if parameters.size.is_some_and(|size| size > self.settings.message_bytes) {
+            return self.refuse(&Reply::MESSAGE_TOO_LARGE);
+        }
+        self.pending = Some(Pending::Mail(Envelope::new(path.clone(), parameters)));
+        Some(Event::Mail(path, parameters))
+    }
+
+    fn rcpt(&mut self, envelope: Envelope, path: ForwardPath) -> Option<Event> {
+        if path.needs_smtputf8() && !envelope.parameters.smtputf8 {
+            return self.keep(State::Transaction(envelope)).refuse(&Reply::NEEDS_SMTPUTF8);
+        }
+        self.pending = Some(Pending::Rcpt(envelope, path.clone()));
+        Some(Event::Rcpt(path))
+    }
+
+    fn read_content(&mut self) -> Option<Event> {
+        let State::Data(_, decoder) = &mut self.state else { return None };
+        if self.lines.is_empty() {
+            return None;
+        }
+        let before = decoder.fault();
+        let progress = decoder.decode(self.lines.unread(), &mut self.content);
+        let fault = decoder.fault();
+        match progress {
+            Progress::More => self.lines.consume(self.lines.unread().len()),
+            Progress::End(used) => self.lines.consume(used),
+        }
+        match (progress, fault) {
+            (Progress::End(_), Some(fault)) => {
+                self.refuse_content(fault);
+                Some(Event::Discard)
+            }
+            (Progress::End(_), None) => self.end_content(),
+            (Progress::More, None) if self.content.is_empty() => None,
+            (Progress::More, None) => Some(Event::Content),
+            (Progress::More, Some(_)) if before.is_none() => Some(Event::Discard),
+            (Progress::More, Some(_)) => None,
+        }
+    }
+
+    fn end_content(&mut self) -> Option<Event> {
+        let State::Data(envelope, _) = std::mem::replace(&mut self.state, State::Ready) else { return None };
+        self.pending = Some(Pending::End);
+        Some(Event::End(envelope))
+    }
+
+    /// A message with broken line ends is refused at its true end, and the session with it: whoever sent it
+    /// does not agree with us where messages end.
+    fn refuse_content(&mut self, fault: Fault) {
+        self.state = State::Ready;
+        match fault {
+            Fault::LineEnds => self.close(&Reply::BAD_LINE_ENDS),
+            Fault::TooLarge => self.reply(&Reply::MESSAGE_TOO_LARGE),
+        }
+    }
+
+    /// Answers a command that moves no mail; too many of them end the session.
+    fn idle(&mut self, reply: &Reply) -> Option<Event> {
+        self.idle_commands += 1;
+        if self.idle_commands > MAX_IDLE_COMMANDS {
+            self.close(&Reply::TOO_MANY_ERRORS);
+        } else {
+            self.reply(reply);
+        }
+        None
+    }
+
+    fn refuse(&mut self, reply: &Reply) -> Option<Event> {
+        self.reply(reply);
+        None
+    }
+
+    /// Writes a reply and counts it when it is a refusal.
+    fn reply(&mut self, reply: &Reply) {
+        reply.write_to(&mut self.output);
+        if !reply.is_positive() {
+            self.errors += 1;
+        }
+        if reply.code == 421 {
+            self.state = State::Closed;
+        } else if self.errors >= MAX_ERRORS {
+            self.close(&Reply::TOO_MANY_ERRORS);
+        }
+    }
+}
