@@ -1,9 +1,18 @@
 //! The words of mail: domain, address, paths, envelope, header, MIME tree, trace fields, DSN text.
 
 pub mod address;
+pub mod address_list;
+pub mod charset;
+pub mod content_type;
 pub mod date;
 pub mod domain;
+pub mod dsn;
+pub mod encoded_word;
 pub mod envelope;
+pub mod header;
 pub mod id;
+pub mod mime;
 pub mod path;
 pub mod trace;
+pub mod transfer;
+pub mod utf7;

@@ -1,0 +1,81 @@
+//! Bytes of a named character set to text; a wrong or unknown name never loses the message.
+
+use std::borrow::Cow;
+
+use encoding_rs::{Encoding, WINDOWS_1252};
+
+/// Decodes `bytes` as the character set `label` says (the labels of the WHATWG Encoding Standard).
+///
+/// A label nobody knows, and `us-ascii` with 8-bit octets in it, fall back to [`guess`]. UTF-7 counts as
+/// unknown on purpose: decoding it has let scripts past filters that saw plain ASCII. Never fails; what
+/// does not decode becomes U+FFFD. The text is at most three times as long as the bytes.
+pub fn decode<'a>(bytes: &'a [u8], label: &str) -> Cow<'a, str> {
+    match known(label) {
+        Some(encoding) if encoding != WINDOWS_1252 || !is_ascii_label(label) => encoding.decode(bytes).0,
+        _ => guess(bytes),
+    }
+}
+
+/// Whether [`decode`] knows this character set.
+pub fn is_known(label: &str) -> bool {
+    known(label).is_some()
+}
+
+/// Text of bytes that name no character set: UTF-8 where that fits (RFC 6532 §3.2), else windows-1252,
+/// which is what old programs that forgot the label mostly meant. Every octet string decodes.
+pub fn guess(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => WINDOWS_1252.decode_without_bom_handling(bytes).0,
+    }
+}
+
+/// Without the Encoding Standard's "replacement" set, which turns a whole text into one U+FFFD.
+fn known(label: &str) -> Option<&'static Encoding> {
+    Encoding::for_label_no_replacement(label.as_bytes())
+}
+
+/// The Encoding Standard reads these as windows-1252; senders put UTF-8 under them as often.
+fn is_ascii_label(label: &str) -> bool {
+    let label = label.trim();
+    ["us-ascii", "ascii", "ansi_x3.4-1968"].iter().any(|name| label.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_label_and_every_octet_gives_text() {
+        let cases: [(&[u8], &str, &str); 12] = [
+            (b"plain", "us-ascii", "plain"),
+            ("Käse".as_bytes(), "utf-8", "Käse"),
+            (b"K\xe4se", "ISO-8859-1", "Käse"),
+            (b"\x80", "iso-8859-15", "\u{80}"),
+            (b"\xa4", "iso-8859-15", "€"),
+            (b"\x1b$B$\"\x1b(B", "iso-2022-jp", "あ"),
+            (b"\xfe\xff\x00A", "utf-16", "A"),
+            (b"\x00A\xd8\x00", "utf-16be", "A\u{fffd}"),
+            ("Käse".as_bytes(), "us-ascii", "Käse"),
+            (b"K\xe4se", "us-ascii", "Käse"),
+            (b"+ADw-script+AD4-", "utf-7", "+ADw-script+AD4-"),
+            (b"K\xe4se", "x-nobody-knows", "Käse"),
+        ];
+        for (bytes, label, expected) in cases {
+            assert_eq!(decode(bytes, label), expected, "{label}");
+        }
+    }
+
+    #[test]
+    fn a_set_that_swallows_the_text_is_not_used() {
+        assert_eq!(decode(b"hello", "iso-2022-kr"), "hello");
+        assert!(!is_known("iso-2022-kr"));
+    }
+
+    #[test]
+    fn every_single_octet_guesses_to_one_character() {
+        for octet in 0..=255_u8 {
+            assert_eq!(guess(&[octet]).chars().count(), 1, "{octet}");
+        }
+    }
+}

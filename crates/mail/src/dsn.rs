@@ -1,0 +1,287 @@
+//! Delivery status notifications: enhanced status codes and the machine-readable part of a report.
+
+use std::fmt::{self, Write as _};
+
+use crate::date::DateTime;
+use crate::domain::Domain;
+use crate::path::ForwardPath;
+
+/// Longest text taken from another server into one field, in octets: a reply line of RFC 5321 §4.5.3.1.5 and
+/// its field name stay below the 998 octets of RFC 5322 §2.1.1.
+pub const MAX_FIELD_TEXT: usize = 512;
+
+/// An enhanced status code: class, subject, detail (RFC 3463 §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Status(pub u8, pub u16, pub u16);
+
+impl Status {
+    /// `2.0.0`: done, nothing more to say (RFC 3463 §3.1).
+    pub const DONE: Self = Self(2, 0, 0);
+    /// `4.3.0`: trouble on our own side (RFC 3463 §3.4).
+    pub const LOCAL_TROUBLE: Self = Self(4, 3, 0);
+    /// `4.4.7`: given up after the whole lifetime in the queue (RFC 3463 §3.5).
+    pub const EXPIRED: Self = Self(4, 4, 7);
+
+    /// Reads `5.1.1`; the class is 2, 4 or 5, the others have at most three digits (RFC 3463 §2).
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut fields = text.split('.');
+        let class = number(fields.next()?)?;
+        let status = Self(u8::try_from(class).ok()?, number(fields.next()?)?, number(fields.next()?)?);
+        (fields.next().is_none() && matches!(status.0, 2 | 4 | 5)).then_some(status)
+    }
+}
+
+/// One to three digits.
+fn number(text: &str) -> Option<u16> {
+    let digits = (1..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+/// What happened to one recipient (RFC 3464 §2.3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It will not be delivered.
+    Failed,
+    /// Not yet; attempts go on.
+    Delayed,
+    /// It reached its mailbox.
+    Delivered,
+    /// It went to a server that makes no promise to report.
+    Relayed,
+}
+
+impl Action {
+    /// The registered word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Delayed => "delayed",
+            Self::Delivered => "delivered",
+            Self::Relayed => "relayed",
+        }
+    }
+}
+
+/// The facts about the whole message (RFC 3464 §2.2).
+#[derive(Clone, Debug)]
+pub struct MessageFields<'a> {
+    /// Who reports: our own name (RFC 3464 §2.2.2).
+    pub reporting_mta: &'a Domain,
+    /// When the message came to us (RFC 3464 §2.2.5).
+    pub arrival: DateTime,
+}
+
+/// The facts about one recipient (RFC 3464 §2.3).
+#[derive(Clone, Debug)]
+pub struct RecipientFields<'a> {
+    /// Who it was for.
+    pub forward_path: &'a ForwardPath,
+    /// What happened.
+    pub action: Action,
+    /// Why, in figures.
+    pub status: Status,
+    /// The server that said so, if another one did.
+    pub remote_mta: Option<&'a str>,
+    /// Its words, or ours where `remote_mta` is `None`; may be hostile text.
+    pub diagnostic: &'a str,
+    /// When it was tried last (RFC 3464 §2.3.7).
+    pub last_attempt: Option<DateTime>,
+}
+
+/// Whether a report on these recipients needs the types of RFC 6533 §4, which carry UTF-8.
+pub fn needs_global<'a>(recipients: impl IntoIterator<Item = &'a ForwardPath>) -> bool {
+    recipients.into_iter().any(ForwardPath::needs_smtputf8)
+}
+
+/// The body of `message/delivery-status`, or of `message/global-delivery-status` where `global` says so.
+///
+/// The text is ASCII unless `global` (RFC 3464 §2.1, RFC 6533 §4); every line ends in CRLF, is shorter than
+/// 998 octets, and nothing a server said can begin a field of its own.
+pub fn delivery_status(message: &MessageFields<'_>, recipients: &[RecipientFields<'_>], global: bool) -> String {
+    let (reporting_mta, arrival) = (message.reporting_mta, message.arrival);
+    let mut out = format!("Reporting-MTA: dns; {reporting_mta}\r\nArrival-Date: {arrival}\r\n");
+    for recipient in recipients {
+        out.push_str("\r\n");
+        write_recipient(&mut out, recipient, reporting_mta, global);
+    }
+    out
+}
+
+fn write_recipient(out: &mut String, recipient: &RecipientFields<'_>, reporting_mta: &Domain, global: bool) {
+    let RecipientFields { forward_path, action, status, remote_mta, diagnostic, last_attempt } = recipient;
+    field(out, "Final-Recipient", &typed_address(forward_path, reporting_mta), global);
+    field(out, "Action", action.as_str(), global);
+    field(out, "Status", &status.to_string(), global);
+    if let Some(remote_mta) = remote_mta {
+        field(out, "Remote-MTA", &format!("dns; {remote_mta}"), global);
+    }
+    if !diagnostic.is_empty() {
+        // Only a remote server's own words are of type smtp; others need an X- type (RFC 3464 §2.1.2).
+        let kind = if remote_mta.is_some() { "smtp" } else { "X-Kings" };
+        field(out, "Diagnostic-Code", &format!("{kind}; {diagnostic}"), global);
+    }
+    if let Some(date) = last_attempt {
+        field(out, "Last-Attempt-Date", &date.to_string(), global);
+    }
+}
+
+/// `rfc822; ann@example.org`, or `utf-8; ...` where ASCII cannot say it (RFC 3464 §2.1.2, RFC 6533 §3).
+fn typed_address(path: &ForwardPath, reporting_mta: &Domain) -> String {
+    match path {
+        ForwardPath::Postmaster => format!("rfc822; postmaster@{reporting_mta}"),
+        ForwardPath::Address(address) if address.needs_smtputf8() => format!("utf-8; {address}"),
+        ForwardPath::Address(address) => format!("rfc822; {address}"),
+    }
+}
+
+fn field(out: &mut String, name: &str, value: &str, global: bool) {
+    let value = one_line(value, MAX_FIELD_TEXT);
+    let value = if global { value } else { value.replace(|c: char| !c.is_ascii(), "?") };
+    write!(out, "{name}: {value}\r\n").expect("a String takes any text");
+}
+
+/// Foreign text as one harmless line of at most `most` octets: white space and controls become single
+/// spaces, so it can neither end a line nor hide what follows; what is cut ends in `...`.
+pub fn one_line(text: &str, most: usize) -> String {
+    let mut line = String::new();
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control() || is_invisible(c)) {
+        if word.is_empty() {
+            continue;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+        if line.len() > most {
+            truncate(&mut line, most);
+            break;
+        }
+    }
+    line
+}
+
+/// Marks that turn or hide the text after them: a reply must not read differently from what it is.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+fn truncate(line: &mut String, most: usize) {
+    line.truncate(line.floor_char_boundary(most.saturating_sub(3)));
+    line.push_str("...");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forward_path(text: &str) -> ForwardPath {
+        ForwardPath::parse(text).expect("a forward-path")
+    }
+
+    fn failed<'a>(forward_path: &'a ForwardPath, diagnostic: &'a str) -> RecipientFields<'a> {
+        RecipientFields {
+            forward_path,
+            action: Action::Failed,
+            status: Status(5, 1, 1),
+            remote_mta: Some("mx.elsewhere.example"),
+            diagnostic,
+            last_attempt: Some(DateTime::from_unix(0)),
+        }
+    }
+
+    fn text_of(recipient: &RecipientFields<'_>, global: bool) -> String {
+        let host = Domain::parse("mx.example.org").expect("a domain");
+        let message = MessageFields { reporting_mta: &host, arrival: DateTime::from_unix(0) };
+        delivery_status(&message, std::slice::from_ref(recipient), global)
+    }
+
+    #[test]
+    fn status_codes_are_three_short_numbers() {
+        let cases = [
+            ("5.1.1", Some(Status(5, 1, 1))),
+            ("2.0.0", Some(Status::DONE)),
+            ("4.7.999", Some(Status(4, 7, 999))),
+            ("3.0.0", None),
+            ("5.1", None),
+            ("5.1.1.1", None),
+            ("5.1.1000", None),
+            ("5..1", None),
+            ("5.+1.1", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(Status::parse(text), expected, "{text}");
+        }
+        assert_eq!(Status(5, 7, 515).to_string(), "5.7.515");
+    }
+
+    #[test]
+    fn a_failed_recipient_has_all_its_fields() {
+        let joe = forward_path("joe@elsewhere.example");
+        assert_eq!(
+            text_of(&failed(&joe, "550 5.1.1 No such user"), false),
+            "Reporting-MTA: dns; mx.example.org\r\nArrival-Date: Thu, 1 Jan 1970 00:00:00 +0000\r\n\r\n\
+             Final-Recipient: rfc822; joe@elsewhere.example\r\nAction: failed\r\nStatus: 5.1.1\r\n\
+             Remote-MTA: dns; mx.elsewhere.example\r\nDiagnostic-Code: smtp; 550 5.1.1 No such user\r\n\
+             Last-Attempt-Date: Thu, 1 Jan 1970 00:00:00 +0000\r\n"
+        );
+    }
+
+    #[test]
+    fn our_own_words_are_not_called_smtp() {
+        let joe = forward_path("joe@elsewhere.example");
+        let ours = RecipientFields { remote_mta: None, ..failed(&joe, "takes no mail") };
+        let text = text_of(&ours, false);
+        assert!(text.contains("Diagnostic-Code: X-Kings; takes no mail\r\n"), "{text}");
+        assert!(!text.contains("Remote-MTA"), "{text}");
+    }
+
+    #[test]
+    fn the_postmaster_without_a_domain_gets_ours() {
+        let text = text_of(&failed(&ForwardPath::Postmaster, ""), false);
+        assert!(text.contains("Final-Recipient: rfc822; postmaster@mx.example.org\r\n"), "{text}");
+        assert!(!text.contains("Diagnostic-Code"), "{text}");
+    }
+
+    #[test]
+    fn a_hostile_reply_cannot_leave_its_field() {
+        let joe = forward_path("joe@elsewhere.example");
+        let hostile = format!("550 no\r\nAction: delivered\r\n\r\n\0\u{202e}{}", "x".repeat(5_000));
+        let text = text_of(&failed(&joe, &hostile), false);
+        assert!(text.contains("Diagnostic-Code: smtp; 550 no Action: delivered xxx"), "{text}");
+        assert!(text.split("\r\n").all(|line| line.len() < 600 && !line.contains(['\r', '\n', '\0'])));
+        assert_eq!(text.matches("\r\nAction: ").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn utf8_stands_only_in_the_global_form() {
+        let path = forward_path("jürgen@elsewhere.example");
+        assert!(needs_global([&path]));
+        let global = text_of(&failed(&path, "550 schön"), true);
+        assert!(global.contains("Final-Recipient: utf-8; jürgen@elsewhere.example\r\n"), "{global}");
+        let joe = forward_path("joe@elsewhere.example");
+        let plain = text_of(&failed(&joe, "550 schön"), false);
+        assert!(plain.contains("Diagnostic-Code: smtp; 550 sch?n\r\n"), "{plain}");
+    }
+
+    #[test]
+    fn one_line_is_bounded_and_never_splits_a_character() {
+        let cases = [
+            ("a\r\nb\tc", 100, "a b c"),
+            ("  a  ", 100, "a"),
+            ("abcdefgh", 8, "abcdefgh"),
+            ("abcdefghi", 8, "abcde..."),
+            ("äöüäöü", 8, "äö..."),
+            ("\u{85}\u{2028}", 8, ""),
+        ];
+        for (text, most, expected) in cases {
+            assert_eq!(one_line(text, most), expected, "{text:?}");
+        }
+    }
+}
