@@ -134,6 +134,11 @@ impl Directory {
         self.files().accounts.get(&address.folded()).is_some()
     }
 
+    /// Whether mail for this domain ends here.
+    pub fn hosts(&self, domain: &Domain) -> bool {
+        self.0.settings.domains.iter().any(|hosted| hosted.name == *domain)
+    }
+
     /// All accounts in the order of the file, and whether each can log in.
     pub fn accounts(&self) -> Vec<(Address, bool)> {
         let files = self.files();

@@ -32,8 +32,7 @@ pub enum EditError {
 impl Directory {
     /// Adds an account with this password.
     pub fn add_account(&self, account: &Address, password: &Secret) -> Result<(), EditError> {
-        let hosted = self.settings().domains.iter().any(|hosted| account.domain() == Some(&hosted.name));
-        if !hosted {
+        if !account.domain().is_some_and(|domain| self.hosts(domain)) {
             return Err(EditError::NotHosted(account.clone()));
         }
         let line = format!("{}:{}::::::", account.folded(), StoredPassword::create(password).field());

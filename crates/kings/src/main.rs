@@ -1,2 +1,28 @@
-//! The `kings` program.
-fn main() {}
+//! The `kings` program: a complete mail system in one binary.
+
+mod command;
+mod config;
+mod control;
+mod demo;
+mod identity;
+mod log;
+mod prepare;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::command::{Cli, Failure};
+
+fn main() -> ExitCode {
+    // One crypto provider in the whole process, chosen before anything could choose another.
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    if provider.install_default().is_err() {
+        return Failure::cannot_tell("the crypto provider was installed twice").report();
+    }
+    match command::run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

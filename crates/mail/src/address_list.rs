@@ -28,7 +28,7 @@ pub enum Entry {
 /// An address as it is shown: nothing checked, encoded words left as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mailbox {
-    /// The phrase before `<`, else the first comment (the older habit, RFC 822 §A.1.1).
+    /// The phrase before `<`, else the first comment (an older habit that RFC 5322 §3.4 still mentions).
     pub display_name: Option<String>,
     /// `@a,@b` of `<@a,@b:ann@c>` (RFC 5322 §4.4 `obs-route`); means nothing any more.
     pub route: Option<String>,

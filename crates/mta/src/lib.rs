@@ -1,1 +1,21 @@
 //! The mail flow: receive, submit, decide, deliver, relay.
+//!
+//! Inbound reads as a straight line: [`connection`] -> [`receive`] -> [`policy`] -> [`deliver`]; submission
+//! takes [`submit`] in the place of [`receive`]; what leaves goes on in [`relay`].
+
+mod author;
+mod connection;
+mod core;
+mod decide;
+mod deliver;
+mod intake;
+mod policy;
+mod receive;
+pub mod relay;
+mod submit;
+mod transaction;
+
+pub use crate::core::{Core, Limits, Parts};
+pub use crate::receive::Receive;
+pub use crate::relay::Relay;
+pub use crate::submit::Submit;

@@ -9,7 +9,7 @@ mod stream;
 pub use crate::listener::{BindError, Connection, Endpoint, Guard, Listener, Service, bind};
 pub use crate::resolver::{Resolver, ResolverError};
 pub use crate::slots::Slots;
-pub use crate::stream::{Stream, TlsFacts};
+pub use crate::stream::{Stream, TlsFacts, receive};
 pub use ipnet::IpNet;
 pub use tokio_util::sync::CancellationToken as Shutdown;
 pub use tokio_util::task::TaskTracker;

@@ -1,9 +1,11 @@
 //! One socket, in clear or under TLS, as a single type that can pass from the first to the second.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
@@ -18,6 +20,32 @@ pub enum Stream {
     Plain(TcpStream),
     /// Under TLS; boxed, since its state is large and most of it lies idle.
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Room for one read, borrowed only while bytes are ready.
+const READ_SIZE: usize = 16 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_SIZE].into_boxed_slice());
+}
+
+/// Waits for bytes and hands them to `take`; gives their number, 0 at the end of the stream.
+///
+/// The buffer belongs to the thread, not to the connection: ten thousand idle connections hold no buffer.
+pub async fn receive<S, F>(stream: &mut S, mut take: F) -> io::Result<usize>
+where
+    S: AsyncRead + Unpin,
+    F: FnMut(&[u8]),
+{
+    poll_fn(|cx| {
+        SCRATCH.with_borrow_mut(|buffer| {
+            let mut ready = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut *stream).poll_read(cx, &mut ready))?;
+            take(ready.filled());
+            Poll::Ready(Ok(ready.filled().len()))
+        })
+    })
+    .await
 }
 
 /// What a handshake agreed on, in the words of the TLS library.

@@ -4,11 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use kings_mail::domain::Domain;
+pub use kings_mail::dsn::Status;
 use kings_mail::id::TraceId;
-
-/// An enhanced status code: class, subject, detail (RFC 3463 §2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Status(pub u8, pub u16, pub u16);
 
 /// One SMTP reply: basic code (RFC 5321 §4.2), enhanced code (RFC 3463 §2), and text.
 ///
@@ -179,12 +176,6 @@ impl Reply {
     }
 }
 
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.0, self.1, self.2)
-    }
-}
-
 impl fmt::Display for Reply {
     /// In one line, for logs, queue records and bounces.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -197,21 +188,10 @@ impl fmt::Display for Reply {
     }
 }
 
-impl Status {
-    /// Reads `5.1.1` at the start of a reply text; gives what follows it too (RFC 2034 §4).
-    pub fn split_from(text: &str) -> Option<(Self, &str)> {
-        let (code, rest) = text.split_once(' ').unwrap_or((text, ""));
-        let mut numbers = code.split('.');
-        let mut number = |most: usize| {
-            let digits = numbers.next()?;
-            let plain =
-                (1..=most).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-            plain.then(|| digits.parse::<u16>().ok()).flatten()
-        };
-        let (class, subject, detail) = (number(1)?, number(3)?, number(3)?);
-        let known = matches!(class, 2 | 4 | 5) && numbers.next().is_none();
-        known.then_some((Self(u8::try_from(class).ok()?, subject, detail), rest))
-    }
+/// Takes an enhanced code such as `5.1.1` from the start of a reply text (RFC 2034 §4); gives what follows it too.
+pub(crate) fn split_status(text: &str) -> Option<(Status, &str)> {
+    let (code, rest) = text.split_once(' ').unwrap_or((text, ""));
+    Some((Status::parse(code)?, rest))
 }
 
 #[cfg(test)]
@@ -238,7 +218,7 @@ mod tests {
             ("", None),
         ];
         for (text, expected) in cases {
-            assert_eq!(Status::split_from(text), expected, "{text}");
+            assert_eq!(split_status(text), expected, "{text}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::reply::{Reply, Status};
+use crate::reply::{Reply, Status, split_status};
 
 /// Longest reply line (RFC 5321 §4.5.3.1.5 asks for 512; some servers put whole web addresses in).
 const MAX_LINE: usize = 4_096;
@@ -79,7 +79,7 @@ impl Reader {
     }
 
     fn keep_text(&mut self, text: &str) {
-        let text = match Status::split_from(text) {
+        let text = match split_status(text) {
             Some((status, rest)) => {
                 self.status.get_or_insert(status);
                 rest

@@ -1,0 +1,142 @@
+//! The command line: noun, then verb.
+
+mod account;
+mod queue;
+mod status;
+
+pub(crate) use self::queue::to_json as queue_to_json;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{ConfigError, DEFAULT_PATH, Settings};
+use crate::{demo, log, prepare, serve};
+
+/// A complete mail system in one binary.
+#[derive(Parser)]
+#[command(name = "kings", version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server in the foreground; it logs to standard error.
+    Serve(Common),
+    /// Run a whole server on loopback, send a message through it and read it back.
+    Demo(demo::Options),
+    /// Look at the config.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// The accounts that receive mail and log in.
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Mail that waits to leave.
+    #[command(subcommand)]
+    Queue(queue::Command),
+    /// What runs, and where.
+    Status(Output),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Check the config with the files it names; prints every complaint with its remedy.
+    Check(Common),
+}
+
+/// What every command takes.
+#[derive(Args)]
+pub(crate) struct Common {
+    /// The config file.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    pub(crate) config: PathBuf,
+}
+
+impl Common {
+    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
+        Settings::load(&self.config).map_err(Failure::from)
+    }
+}
+
+/// What every command takes that reads.
+#[derive(Args)]
+pub(crate) struct Output {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Why a command did not succeed, and the exit code that says so.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    text: String,
+}
+
+impl Failure {
+    /// A check failed: 1.
+    pub(crate) fn check_failed(text: impl Into<String>) -> Self {
+        Self { code: 1, text: text.into() }
+    }
+
+    /// Cannot tell right now: 75 (EX_TEMPFAIL of sysexits.h).
+    pub(crate) fn cannot_tell(text: impl Into<String>) -> Self {
+        Self { code: 75, text: text.into() }
+    }
+
+    /// The config or what it names cannot be used: 78 (EX_CONFIG of sysexits.h).
+    pub(crate) fn config(text: impl Into<String>) -> Self {
+        Self { code: 78, text: text.into() }
+    }
+
+    /// Tells the person and the shell.
+    pub(crate) fn report(&self) -> ExitCode {
+        if !self.text.is_empty() {
+            // Nobody is left to tell when standard error is closed.
+            let _ = writeln!(io::stderr(), "kings: {}", self.text.replace('\n', "\nkings: "));
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::config(error.to_string())
+    }
+}
+
+/// Prints for a person or a program; a closed pipe is how both say that they have seen enough.
+pub(crate) fn print(text: &str) {
+    let _ = io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+}
+
+/// Runs one command.
+pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Serve(common) => {
+            log::start();
+            serve::run(&common.config)
+        }
+        Command::Demo(options) => demo::run(&options),
+        Command::Config(ConfigCommand::Check(common)) => check(&common),
+        Command::Account(command) => account::run(command),
+        Command::Queue(command) => queue::run(command),
+        Command::Status(output) => status::run(&output),
+    }
+}
+
+/// The config, the files it names, and what only a second look finds.
+fn check(common: &Common) -> Result<(), Failure> {
+    let settings = common.settings()?;
+    prepare::check(&settings).map_err(|error| Failure::config(format!("{error:#}")))?;
+    let mut text: String = settings.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+    text.push_str(&format!("ok: {}\n", common.config.display()));
+    print(&text);
+    Ok(())
+}

@@ -1,0 +1,333 @@
+//! `kings.toml`: read strictly, checked once, handed on as plain settings. Only this module knows its keys.
+
+mod listen;
+mod outbound;
+mod reader;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kings_directory::HostedDomain;
+use kings_mail::address::Address;
+use kings_mail::domain::Domain;
+use kings_mta::relay;
+use kings_net::IpNet;
+use kings_store::Layout;
+use kings_tls::Source as Certificate;
+use toml::de::DeTable;
+
+pub(crate) use self::listen::Listen;
+pub(crate) use self::reader::Complaint;
+use self::reader::{Section, Source};
+
+/// Where the config is when nothing else is said.
+pub(crate) const DEFAULT_PATH: &str = "/etc/kings-smtp/kings.toml";
+
+/// Everything the program needs to know, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Name in the greeting, in EHLO, in Received and in the certificate.
+    pub(crate) hostname: Domain,
+    /// Queue, certificate of our own making, control socket.
+    pub(crate) data_dir: PathBuf,
+    /// The mailboxes.
+    pub(crate) mail_dir: PathBuf,
+    /// How an account's folder is named below `mail_dir`.
+    pub(crate) mail_layout: Layout,
+    /// Who to become when started as root.
+    pub(crate) user: Option<String>,
+    /// What is hosted here; the first one completes bare names.
+    pub(crate) domains: Vec<HostedDomain>,
+    /// Dovecot's passwd-file.
+    pub(crate) accounts: PathBuf,
+    /// Postfix's virtual alias file.
+    pub(crate) aliases: Option<PathBuf>,
+    /// Hierarchy separator of mailbox names.
+    pub(crate) separator: char,
+    pub(crate) listen: Listen,
+    pub(crate) certificate: Certificate,
+    /// Name servers; empty for those of the system.
+    pub(crate) dns: Vec<std::net::SocketAddr>,
+    pub(crate) outbound: relay::Settings,
+    pub(crate) limits: Limits,
+    /// Odd but possible: printed, and the server starts.
+    pub(crate) warnings: Vec<Complaint>,
+}
+
+/// `[limits]`; the numbers of the design where the file says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Largest message, in octets.
+    pub(crate) message_bytes: u64,
+    /// Most recipients of one message.
+    pub(crate) recipients: usize,
+    /// SMTP connections in all, and from one address or /64.
+    pub(crate) smtp_connections: usize,
+    pub(crate) smtp_connections_per_address: usize,
+    /// IMAP connections in all, not yet logged in from one address, and of one account.
+    pub(crate) imap_connections: usize,
+    pub(crate) imap_connections_per_address: usize,
+    pub(crate) imap_connections_per_account: usize,
+    /// Failed logins from one address or /64 within a minute.
+    pub(crate) login_failures_per_minute: u32,
+    /// Octets that stay free on the disk.
+    pub(crate) free_space_reserve: u64,
+    /// Clients without connection and rate limits.
+    pub(crate) exempt: Vec<IpNet>,
+}
+
+/// The config cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error(
+        "cannot read {path}: {cause}\nname another file with --config FILE; config/kings.toml in the source is a commented example"
+    )]
+    Unreadable { path: PathBuf, cause: std::io::Error },
+    #[error("{}", list(.path, .complaints))]
+    Complaints { path: PathBuf, complaints: Vec<Complaint> },
+}
+
+fn list(path: &Path, complaints: &[Complaint]) -> String {
+    let lines: Vec<String> =
+        complaints.iter().map(|complaint| format!("{}: {complaint}", path.display())).collect();
+    lines.join("\n")
+}
+
+impl Settings {
+    /// Reads and checks a config file. All complaints at once.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |cause| ConfigError::Unreadable { path: path.to_owned(), cause };
+        let text = fs::read_to_string(path).map_err(unreadable)?;
+        let absolute = fs::canonicalize(path).map_err(unreadable)?;
+        let folder = absolute.parent().unwrap_or(Path::new("/"));
+        Self::parse(&text, folder)
+            .map_err(|complaints| ConfigError::Complaints { path: path.to_owned(), complaints })
+    }
+
+    /// Checks the text of a config whose relative paths start in `folder`.
+    pub(crate) fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Complaint>> {
+        let mut source = Source::new(text, folder);
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in errors {
+            source.complain_at(error.span().unwrap_or_default(), error.message());
+        }
+        if !source.complaints.is_empty() {
+            return Err(source.complaints);
+        }
+        let settings = read(&mut source, Section::top(table.get_ref()));
+        match settings {
+            Some(settings) if source.complaints.is_empty() => Ok(settings),
+            _ => Err(source.complaints),
+        }
+    }
+}
+
+/// Every section is read even when one before it is wrong: `None` only once all complaints are known.
+fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
+    let mut warnings = Vec::new();
+    let hostname = required(source, &mut top, "hostname", "mail.example.org", |source, top, key| {
+        top.parsed(source, key, "a full host name such as \"mail.example.org\"", Domain::parse)
+    });
+    let data_dir = required(source, &mut top, "data_dir", "/var/lib/kings-smtp", Source::path_of);
+    let mail_dir = required(source, &mut top, "mail_dir", "/var/mail/vmail", Source::path_of);
+    let mail_layout = top.parsed(source, "mail_layout", "a path such as \"{domain}/{user}\"", Layout::parse);
+    let user = top.text(source, "user");
+    let domains = domains(source, &mut top);
+    let accounts = accounts(source, &mut top);
+    let aliases = section(source, &mut top, "aliases", |source, section| section.path(source, "file"));
+    let separator = section(source, &mut top, "mailboxes", mailboxes);
+    let listen = section(source, &mut top, "listen", Listen::read);
+    let certificate = certificate(source, &mut top, data_dir.as_deref(), hostname.as_ref());
+    let dns = section(source, &mut top, "dns", |source, section| {
+        section.list(source, "servers", "an address with its port such as \"127.0.0.1:53\"", str::parse)
+    });
+    let outbound = outbound::read(source, &mut top);
+    section(source, &mut top, "inbound", |source, section| inbound(source, section, &mut warnings));
+    let limits = section(source, &mut top, "limits", limits);
+    top.finish(source);
+    Some(Settings {
+        hostname: hostname?,
+        data_dir: data_dir?,
+        mail_dir: mail_dir?,
+        mail_layout: mail_layout.unwrap_or_default(),
+        user,
+        domains,
+        accounts: accounts?,
+        aliases,
+        separator,
+        listen,
+        certificate: certificate?,
+        dns,
+        outbound: outbound?,
+        limits,
+        warnings,
+    })
+}
+
+/// Reads one section to its end, unknown keys included.
+fn section<'a, T>(
+    source: &mut Source<'_>,
+    top: &mut Section<'a>,
+    key: &'static str,
+    read: impl FnOnce(&mut Source<'_>, &mut Section<'a>) -> T,
+) -> T {
+    let mut section = top.section(source, key);
+    let value = read(source, &mut section);
+    section.finish(source);
+    value
+}
+
+impl Source<'_> {
+    fn path_of(&mut self, section: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
+        section.path(self, key)
+    }
+}
+
+/// A key without a default.
+fn required<T>(
+    source: &mut Source<'_>,
+    section: &mut Section<'_>,
+    key: &'static str,
+    example: &str,
+    read: impl FnOnce(&mut Source<'_>, &mut Section<'_>, &'static str) -> Option<T>,
+) -> Option<T> {
+    let is_there = section.value(key).is_some();
+    let value = read(source, section, key);
+    if !is_there {
+        let title = section.title();
+        let place = if title.is_empty() { String::new() } else { format!(" in {title}") };
+        source.complain(format!("{key} is missing{place}: add {key} = \"{example}\""));
+    }
+    value
+}
+
+fn domains(source: &mut Source<'_>, top: &mut Section<'_>) -> Vec<HostedDomain> {
+    let mut domains: Vec<HostedDomain> = Vec::new();
+    let sections = top.sections(source, "domain");
+    if sections.is_empty() {
+        source.complain("no domain is hosted: add [[domain]] with name = \"example.org\"");
+    }
+    for mut section in sections {
+        let name = required(source, &mut section, "name", "example.org", |source, section, key| {
+            section.parsed(source, key, "a domain such as \"example.org\"", Domain::parse)
+        });
+        let catch_all = section.parsed(source, "catch_all", "an address", Address::parse);
+        match name {
+            Some(name) if domains.iter().any(|known| known.name == name) => {
+                source.complain(format!("domain {name} stands in two [[domain]] blocks"));
+            }
+            Some(name) => domains.push(HostedDomain { name, catch_all }),
+            None => {}
+        }
+        section.finish(source);
+    }
+    domains
+}
+
+fn accounts(source: &mut Source<'_>, top: &mut Section<'_>) -> Option<PathBuf> {
+    section(source, top, "accounts", |source, section| {
+        required(source, section, "file", "/etc/kings-smtp/users", Source::path_of)
+    })
+}
+
+/// The form of POP3's UIDL is kept for the day POP3 is built.
+fn mailboxes(source: &mut Source<'_>, section: &mut Section<'_>) -> char {
+    let one_of = |text: &str| match text {
+        "." | "/" => Ok(text.chars().next().unwrap_or('.')),
+        _ => Err("another character"),
+    };
+    let _ = section.text(source, "pop3_uidl_format");
+    section.parsed(source, "separator", "\".\" or \"/\"", one_of).unwrap_or('.')
+}
+
+fn certificate(
+    source: &mut Source<'_>,
+    top: &mut Section<'_>,
+    data_dir: Option<&Path>,
+    hostname: Option<&Domain>,
+) -> Option<Certificate> {
+    section(source, top, "tls", |source, section| {
+        if let Some(acme) = section.value("acme") {
+            source
+                .complain_at(acme.span(), "acme is not built yet: name certificate and private_key instead");
+            return None;
+        }
+        let self_signed = section.flag(source, "self_signed").unwrap_or(false);
+        let files = (section.path(source, "certificate"), section.path(source, "private_key"));
+        match (self_signed, files) {
+            (false, (Some(certificate), Some(private_key))) => {
+                Some(Certificate::Files { certificate, private_key })
+            }
+            (true, (None, None)) => {
+                Some(Certificate::SelfSigned { folder: data_dir?.join("tls"), hostname: hostname?.clone() })
+            }
+            (true, _) => {
+                source.complain("[tls] has both self_signed and files: keep one of them");
+                None
+            }
+            (false, _) => {
+                source.complain(
+                    "[tls] needs certificate = \"fullchain.pem\" and private_key = \"privkey.pem\", or self_signed = true for a trial",
+                );
+                None
+            }
+        }
+    })
+}
+
+/// What a check of arriving mail may do; the checks come with message authentication.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Check {
+    Off,
+    Tag,
+    Enforce,
+}
+
+/// `[inbound]` is read from the first day, so that a config does not change when the checks arrive. Asking
+/// for a check that is not there yet is worth a warning.
+fn inbound(source: &mut Source<'_>, section: &mut Section<'_>, warnings: &mut Vec<Complaint>) {
+    const CHECKS: [&str; 5] = ["spf", "dkim", "dmarc", "arc", "iprev"];
+    const VERDICTS: [(&str, ()); 4] = [("accept", ()), ("junk", ()), ("defer", ()), ("reject", ())];
+    let choices = [("off", Check::Off), ("tag", Check::Tag), ("enforce", Check::Enforce)];
+    for key in CHECKS {
+        if section.choice(source, key, &choices) == Some(Check::Enforce) {
+            let what =
+                format!("[inbound] {key} = \"enforce\": this check is not built yet, mail passes unchecked");
+            warnings.push(Complaint { line: None, what });
+        }
+    }
+    for key in ["spf_fail", "dmarc_reject", "dmarc_quarantine", "dnsbl_listed", "unknown_sender_domain"] {
+        section.choice(source, key, &VERDICTS);
+    }
+    let zones = section.list(source, "dnsbl", "a zone such as \"zen.example.org\"", Domain::parse);
+    if !zones.is_empty() {
+        warnings
+            .push(Complaint { line: None, what: "[inbound] dnsbl: this check is not built yet".to_owned() });
+    }
+}
+
+fn limits(source: &mut Source<'_>, section: &mut Section<'_>) -> Limits {
+    let message_bytes = section.number(source, "message_bytes", 1_024).unwrap_or(50 * 1024 * 1024);
+    let mut count = |key, usual: usize| {
+        section.number(source, key, 1).map_or(usual, |number| usize::try_from(number).unwrap_or(usize::MAX))
+    };
+    let failures = count("login_failures_per_minute", 10);
+    Limits {
+        message_bytes,
+        recipients: count("recipients", kings_mail::envelope::MAX_RECIPIENTS),
+        smtp_connections: count("smtp_connections", 5_000),
+        smtp_connections_per_address: count("smtp_connections_per_address", 50),
+        imap_connections: count("imap_connections", 20_000),
+        imap_connections_per_address: count("imap_connections_per_address", 50),
+        imap_connections_per_account: count("imap_connections_per_account", 20),
+        login_failures_per_minute: u32::try_from(failures).unwrap_or(u32::MAX),
+        // Room for two of the largest messages, so that the queue can be drained on a full disk.
+        free_space_reserve: section
+            .number(source, "free_space_reserve", 0)
+            .unwrap_or_else(|| (2 * message_bytes).max(64 * 1024 * 1024)),
+        exempt: section.list(source, "exempt", "a network such as \"127.0.0.0/8\"", str::parse::<IpNet>),
+    }
+}
+
+#[cfg(test)]
+mod tests;

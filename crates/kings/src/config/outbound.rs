@@ -1,0 +1,127 @@
+//! `[outbound]` and `[[route]]`: where mail goes that leaves.
+
+use kings_mail::address::Address;
+use kings_mail::domain::Domain;
+use kings_mta::relay::{Action, Level, Match, Rule, Settings, SmartHost};
+use kings_net::IpNet;
+use kings_sasl::Secret;
+
+use super::reader::{Section, Source};
+use super::section;
+
+const LEVELS: [(&str, Level); 4] =
+    [("none", Level::None), ("may", Level::May), ("encrypt", Level::Encrypt), ("verify", Level::Verify)];
+
+pub(super) fn read(source: &mut Source<'_>, top: &mut Section<'_>) -> Option<Settings> {
+    let mut settings = section(source, top, "outbound", outbound);
+    let mut rules = Vec::new();
+    for mut route in top.sections(source, "route") {
+        rules.extend(rule(source, &mut route));
+        route.finish(source);
+    }
+    if let Some(settings) = &mut settings {
+        settings.rules = rules;
+    }
+    settings
+}
+
+fn outbound(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Settings> {
+    let host = section.parsed(
+        source,
+        "smart_host",
+        "a host with its port such as \"smtp.example.net:587\"",
+        host_and_port,
+    );
+    let tls = section.choice(source, "tls", &LEVELS);
+    let login = login(source, section);
+    let port = section.number(source, "port", 1).map_or(Some(25), |port| u16::try_from(port).ok());
+    if port.is_none() {
+        source.complain("[outbound] port must be below 65536");
+    }
+    let allow_private =
+        section.list(source, "allow_private", "a network such as \"127.0.0.0/8\"", str::parse::<IpNet>);
+    if login.is_some() && host.is_none() {
+        source.complain("[outbound] has a user but no smart_host to log in at");
+    }
+    // A password must not go to whoever answers under the host's name.
+    let usual = if login.is_some() { Level::Verify } else { Level::May };
+    let smart_host = host.map(|(host, port)| SmartHost { host, port, login, tls: tls.unwrap_or(usual) });
+    Some(Settings {
+        smart_host,
+        port: port?,
+        allow_private,
+        tls: tls.unwrap_or(Level::May),
+        rules: Vec::new(),
+    })
+}
+
+/// `user` and `password_file` go together; the password never stands in the config itself.
+fn login(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<(String, Secret)> {
+    let user = section.text(source, "user");
+    let file = section.path(source, "password_file");
+    match (user, file) {
+        (None, None) => None,
+        (Some(user), Some(file)) => match std::fs::read_to_string(&file) {
+            Ok(text) => Some((user, Secret::new(text.trim_end_matches(['\r', '\n'])))),
+            Err(error) => {
+                source.complain(format!("cannot read password_file {}: {error}", file.display()));
+                None
+            }
+        },
+        _ => {
+            source.complain("[outbound] needs user and password_file together");
+            None
+        }
+    }
+}
+
+/// `HOST:PORT`, with brackets around an IPv6 address.
+fn host_and_port(text: &str) -> Result<(String, u16), &'static str> {
+    let (host, port) = text.rsplit_once(':').ok_or("no port")?;
+    let port = port.parse().map_err(|_| "no port")?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let is_host = host.parse::<std::net::IpAddr>().is_ok() || Domain::parse(host).is_ok();
+    is_host.then(|| (host.to_owned(), port)).ok_or("no host")
+}
+
+fn rule(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Rule> {
+    let domain = section.parsed(source, "domain", "a domain such as \"example.net\"", Domain::parse);
+    let sender = section.parsed(source, "sender", "\"@example.org\" or an address", sender);
+    let tls = section.choice(source, "tls", &LEVELS).unwrap_or(Level::May);
+    let is_there = section.value("to").is_some();
+    let what = "\"smtp:HOST:PORT\", \"discard\" or \"error:TEXT\" (LMTP is not built yet)";
+    let action = section.parsed(source, "to", what, |text| action(text, tls));
+    if !is_there {
+        source.complain("[[route]] says not where to: add to = \"smtp:HOST:PORT\"");
+    }
+    let matches = match (domain, sender) {
+        (Some(domain), None) => Match::Recipients(domain),
+        (None, Some(sender)) => sender,
+        _ => {
+            source.complain("[[route]] needs either domain or sender");
+            return None;
+        }
+    };
+    Some(Rule { matches, action: action? })
+}
+
+fn sender(text: &str) -> Result<Match, &'static str> {
+    match text.strip_prefix('@') {
+        Some(domain) => Domain::parse(domain).map(Match::SenderDomain).map_err(|_| "no domain"),
+        None => Address::parse(text).map(|address| Match::Sender(address.folded())).map_err(|_| "no address"),
+    }
+}
+
+fn action(text: &str, tls: Level) -> Result<Action, &'static str> {
+    if text == "discard" {
+        return Ok(Action::Discard);
+    }
+    match text.split_once(':') {
+        Some(("error", text)) if !text.is_empty() => Ok(Action::Error(text.to_owned())),
+        Some(("smtp", place)) => {
+            let (host, port) = host_and_port(place)?;
+            Ok(Action::Host(SmartHost { host, port, login: None, tls }))
+        }
+        _ => Err("not a route"),
+    }
+}

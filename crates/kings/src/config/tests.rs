@@ -1,0 +1,128 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+use super::*;
+
+const SMALLEST: &str = r#"
+hostname = "mail.example.org"
+data_dir = "data"
+mail_dir = "/srv/mail"
+[[domain]]
+name = "example.org"
+[accounts]
+file = "users"
+[listen]
+smtp = ["127.0.0.1:0"]
+[tls]
+self_signed = true
+"#;
+
+fn complaints(text: &str) -> Vec<String> {
+    let parsed = Settings::parse(text, Path::new("/etc/kings-smtp"));
+    parsed.err().unwrap_or_default().iter().map(Complaint::to_string).collect()
+}
+
+/// The smallest config with one line changed.
+fn changed(from: &str, to: &str) -> Vec<String> {
+    assert!(SMALLEST.contains(from));
+    complaints(&SMALLEST.replacen(from, to, 1))
+}
+
+#[test]
+fn the_smallest_config_has_the_defaults_of_the_design() {
+    let settings = Settings::parse(SMALLEST, Path::new("/etc/kings-smtp")).unwrap();
+    assert_eq!(settings.data_dir, Path::new("/etc/kings-smtp/data"));
+    assert_eq!(settings.mail_dir, Path::new("/srv/mail"));
+    assert_eq!(settings.limits.message_bytes, 50 * 1024 * 1024);
+    assert_eq!(settings.limits.free_space_reserve, 100 * 1024 * 1024);
+    assert_eq!(settings.limits.smtp_connections_per_address, 50);
+    assert_eq!((settings.separator, settings.outbound.port), ('.', 25));
+    assert!(settings.warnings.is_empty());
+}
+
+#[test]
+fn the_commented_example_is_a_valid_config() {
+    let text = include_str!("../../../../config/kings.toml");
+    let settings = Settings::parse(text, Path::new("/etc/kings-smtp")).unwrap();
+    assert_eq!(settings.hostname.as_str(), "mail.example.org");
+    assert_eq!(settings.listen.submissions.len(), 1);
+}
+
+#[test]
+fn a_misspelt_key_is_refused_by_name() {
+    assert_eq!(
+        changed("hostname = ", "hostnam = "),
+        [
+            "hostname is missing: add hostname = \"mail.example.org\"",
+            "line 2: unknown key \"hostnam\" at the top; did you mean \"hostname\"?",
+        ]
+    );
+    assert_eq!(
+        changed("smtp = [", "smpt = [\"127.0.0.1:0\"]\nsmtp = ["),
+        ["line 10: unknown key \"smpt\" in [listen]; did you mean \"smtp\"?"]
+    );
+    let far = changed("self_signed = true", "self_signed = true\nzzz = 1");
+    assert_eq!(far.len(), 1);
+    assert!(far[0].contains("known are: acme, certificate, private_key, self_signed"), "{far:?}");
+}
+
+#[test]
+fn all_complaints_come_at_once() {
+    let text = SMALLEST
+        .replace("mail.example.org", "not a name")
+        .replace("127.0.0.1:0", "everywhere")
+        .replace("self_signed = true", "self_signed = 1\n[limits]\nmessage_bytes = -1\nexempt = \"x\"");
+    let found = complaints(&text);
+    let lines: Vec<&str> = found.iter().map(|complaint| complaint.split(':').next().unwrap()).collect();
+    assert_eq!(lines[..2], ["line 2", "line 10"], "{found:?}");
+    for expected in ["self_signed must be true or false", "message_bytes must be", "exempt must be a list"] {
+        assert!(found.iter().any(|complaint| complaint.contains(expected)), "{expected}: {found:?}");
+    }
+}
+
+#[test]
+fn what_is_not_built_is_refused_and_not_ignored() {
+    let cases = [
+        ("smtp = [", "pop3s = [\"[::]:995\"]\nsmtp = [", "the pop3s server is not built yet"),
+        ("self_signed = true", "acme = { directory = \"https://x.example\" }", "acme is not built yet"),
+    ];
+    for (from, to, expected) in cases {
+        let found = changed(from, to);
+        assert!(found.iter().any(|complaint| complaint.contains(expected)), "{found:?}");
+    }
+    assert!(changed("smtp = [", "pop3 = []\nsmtp = [").is_empty());
+}
+
+#[test]
+fn a_check_that_is_asked_for_and_not_built_is_a_warning() {
+    let text = format!("{SMALLEST}[inbound]\nspf = \"enforce\"\ndkim = \"tag\"\nspf_fail = \"junk\"\n");
+    let settings = Settings::parse(&text, Path::new("/")).unwrap();
+    assert_eq!(settings.warnings.len(), 1);
+    assert!(!complaints(&format!("{SMALLEST}[inbound]\nspf = \"enforced\"\n")).is_empty());
+}
+
+#[test]
+fn routes_and_smart_hosts_are_read() {
+    let text = format!(
+        "{SMALLEST}[outbound]\nsmart_host = \"[::1]:2626\"\n[[route]]\ndomain = \"example.net\"\nto = \"smtp:127.0.0.1:26\"\n\
+         [[route]]\nsender = \"@example.org\"\nto = \"error:No mail today\"\n"
+    );
+    let settings = Settings::parse(&text, Path::new("/")).unwrap();
+    let smart_host = settings.outbound.smart_host.unwrap();
+    assert_eq!((smart_host.host.as_str(), smart_host.port), ("::1", 2626));
+    assert_eq!(settings.outbound.rules.len(), 2);
+    let wrong = [
+        "[[route]]\nto = \"discard\"\n",
+        "[[route]]\ndomain = \"a.example\"\n",
+        "[[route]]\ndomain = \"a.example\"\nto = \"lmtp:unix:/x\"\n",
+        "[outbound]\nuser = \"ann\"\n",
+        "[outbound]\nsmart_host = \"no port\"\n",
+    ];
+    for text in wrong {
+        assert!(!complaints(&format!("{SMALLEST}{text}")).is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn broken_toml_names_its_line() {
+    let found = complaints("hostname = \"x\ndata_dir = 1\n");
+    assert!(found[0].starts_with("line 1: "), "{found:?}");
+}

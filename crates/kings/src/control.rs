@@ -1,0 +1,112 @@
+//! The control socket: how commands ask a running server.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream as StdStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tracing::debug;
+
+/// Longest request, in octets.
+const MAX_REQUEST: u64 = 64 * 1024;
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a command asks: one line of JSON.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case")]
+pub(crate) enum Request {
+    /// What runs, and where.
+    Status,
+    /// What waits in the queue.
+    QueueList,
+    /// Try an entry now, or all of them.
+    QueueRetry {
+        /// The id; `None` for all.
+        id: Option<String>,
+    },
+}
+
+/// The answer: one line of JSON, or why there is none.
+pub(crate) type Answer = Result<serde_json::Value, String>;
+
+/// Where the socket is.
+pub(crate) fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join("control.sock")
+}
+
+/// Asks the server that runs on this data. `None` when none does.
+pub(crate) fn ask(data_dir: &Path, request: &Request) -> io::Result<Option<Answer>> {
+    let mut stream = match StdStream::connect(path(data_dir)) {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut line = serde_json::to_string(request)?;
+    line.push('\n');
+    stream.write_all(line.as_bytes())?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    Ok(Some(serde_json::from_str(&answer)?))
+}
+
+/// Opens the socket for this user alone. A leftover of a server that crashed is replaced: the lock on the
+/// data says that nobody uses it.
+pub(crate) fn listen(data_dir: &Path) -> io::Result<UnixListener> {
+    let path = path(data_dir);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers requests for ever.
+pub(crate) async fn serve<F, A>(listener: UnixListener, answer: F)
+where
+    F: Fn(Request) -> A + Clone + Send + 'static,
+    A: Future<Output = Answer> + Send,
+{
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let answer = answer.clone();
+                tokio::spawn(async move {
+                    if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, serve_one(stream, answer)).await {
+                        debug!(%error, "control connection");
+                    }
+                });
+            }
+            Err(error) => {
+                debug!(%error, "control socket");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve_one<F, A>(mut stream: UnixStream, answer: F) -> io::Result<()>
+where
+    F: Fn(Request) -> A,
+    A: Future<Output = Answer>,
+{
+    let mut line = String::new();
+    let (reader, _) = stream.split();
+    tokio::io::BufReader::new(reader).take(MAX_REQUEST).read_line(&mut line).await?;
+    let answer = match serde_json::from_str(&line) {
+        Ok(request) => answer(request).await,
+        Err(error) => Err(format!("not a request: {error}")),
+    };
+    let mut text = serde_json::to_string(&answer)?;
+    text.push('\n');
+    stream.write_all(text.as_bytes()).await
+}

@@ -1,0 +1,46 @@
+//! Who the process is: gives up root once the ports are bound.
+
+use std::os::unix::fs::chown;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use nix::unistd::{Uid, User, initgroups, setgid, setuid};
+use tracing::warn;
+
+/// The user to become, if there is one to become.
+pub(crate) struct Identity(Option<User>);
+
+impl Identity {
+    /// Looks the user up. Without one, root stays root and is told so once.
+    pub(crate) fn find(name: Option<&str>) -> anyhow::Result<Self> {
+        if !Uid::effective().is_root() {
+            return Ok(Self(None));
+        }
+        let Some(name) = name else {
+            warn!("running as root: name a user in the config, user = \"vmail\"");
+            return Ok(Self(None));
+        };
+        let user = User::from_name(name).with_context(|| format!("cannot look up user {name}"))?;
+        match user {
+            Some(user) => Ok(Self(Some(user))),
+            None => bail!("there is no user {name}: create it with  useradd --system --user-group {name}"),
+        }
+    }
+
+    /// Gives a folder that was just made to the user.
+    pub(crate) fn own(&self, path: &Path) -> anyhow::Result<()> {
+        let Some(user) = &self.0 else { return Ok(()) };
+        chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+            .with_context(|| format!("cannot give {} to {}", path.display(), user.name))
+    }
+
+    /// Becomes the user for good. Must come before any thread exists, since it concerns the whole process.
+    pub(crate) fn become_it(self) -> anyhow::Result<()> {
+        let Some(user) = self.0 else { return Ok(()) };
+        let name = std::ffi::CString::new(user.name.as_str()).context("a user name with NUL")?;
+        initgroups(&name, user.gid)
+            .and_then(|()| setgid(user.gid))
+            .and_then(|()| setuid(user.uid))
+            .with_context(|| format!("cannot become {}", user.name))
+    }
+}

@@ -1,0 +1,399 @@
+//! The composition root: puts everything together, and takes it apart again at the end.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use kings_access::Imap;
+use kings_mail::id::TraceId;
+use kings_mta::relay::Relay;
+use kings_mta::{Core, Receive, Submit};
+use kings_net::{Endpoint, Guard, Listener, Resolver, Service, Shutdown, Slots, TaskTracker};
+use kings_queue::{Attempt, Bounce, Deliver, Outcome, PostError, Queue};
+use kings_store::Store;
+use kings_tls::{Certificates, ClientTls};
+use rustls::ServerConfig;
+use serde_json::json;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+use tracing::{error, info, warn};
+
+use crate::command::{Failure, print};
+use crate::config::Settings;
+use crate::control::{self, Answer, Request};
+use crate::prepare::{self, Prepared, Server, Socket};
+
+/// How long sessions may take to end at shutdown.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// `kings serve`: everything that can be wrong before the first connection is 78.
+pub(crate) fn run(config: &Path) -> Result<(), Failure> {
+    let settings = Settings::load(config)?;
+    for warning in &settings.warnings {
+        warn!("{warning}");
+    }
+    let prepared = Prepared::new(settings).map_err(|error| Failure::config(format!("{error:#}")))?;
+    let served = runtime()?.block_on(async {
+        let running = Running::start(prepared).map_err(|error| Failure::config(format!("{error:#}")))?;
+        running.announce();
+        running.until_signalled(config).await.map_err(|error| Failure::cannot_tell(format!("{error:#}")))
+    });
+    served
+}
+
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|error| Failure::cannot_tell(format!("cannot start the runtime: {error}")))
+}
+
+/// Everything that runs.
+pub(crate) struct Running {
+    settings: Settings,
+    certificates: Certificates,
+    store: Store,
+    queue: Queue,
+    endpoints: Endpoints,
+    relay: Arc<CurrentRelay>,
+    listening: Vec<(Server, std::net::SocketAddr)>,
+    tasks: TaskTracker,
+    shutdown: Shutdown,
+    _prepared: std::fs::File,
+}
+
+/// What each listener serves; a reload swaps it.
+struct Endpoints {
+    smtp: Arc<ArcSwap<Endpoint<Receive>>>,
+    submission: Arc<ArcSwap<Endpoint<Submit>>>,
+    submissions: Arc<ArcSwap<Endpoint<Submit>>>,
+    imap: Arc<ArcSwap<Endpoint<Imap>>>,
+    imaps: Arc<ArcSwap<Endpoint<Imap>>>,
+}
+
+/// The parts that a config alone decides, made anew at every reload.
+struct Services {
+    receive: Receive,
+    submit: Submit,
+    imap: Imap,
+    relay: Relay<Resolver>,
+}
+
+impl Services {
+    fn new(
+        settings: &Settings,
+        certificates: &Certificates,
+        store: &Store,
+        queue: &Queue,
+    ) -> anyhow::Result<Self> {
+        let directory = prepare::open_directory(settings)?;
+        let dns = Resolver::new(&settings.dns)?;
+        let limits = kings_mta::Limits {
+            message_bytes: settings.limits.message_bytes,
+            recipients: settings.limits.recipients,
+        };
+        let core = Core::new(kings_mta::Parts {
+            hostname: settings.hostname.clone(),
+            limits,
+            directory: directory.clone(),
+            store: store.clone(),
+            queue: queue.clone(),
+            tls: certificates.server(),
+        });
+        let imap = kings_access::Parts {
+            directory,
+            store: store.clone(),
+            tls: certificates.server(),
+            append_octets: settings.limits.message_bytes,
+            connections_per_account: settings.limits.imap_connections_per_account,
+            separator: settings.separator,
+        };
+        Ok(Self {
+            receive: Receive::new(&core),
+            submit: Submit::new(&core),
+            imap: Imap::new(imap),
+            relay: Relay::new(&core, dns, ClientTls::new(), settings.outbound.clone()),
+        })
+    }
+}
+
+impl Endpoints {
+    fn new(settings: &Settings, tls: &Arc<ServerConfig>, services: &Services) -> Self {
+        let Services { receive, submit, imap, .. } = services;
+        Self {
+            smtp: swap(endpoint(settings, Server::Smtp, tls, receive)),
+            submission: swap(endpoint(settings, Server::Submission, tls, submit)),
+            submissions: swap(endpoint(settings, Server::Submissions, tls, submit)),
+            imap: swap(endpoint(settings, Server::Imap, tls, imap)),
+            imaps: swap(endpoint(settings, Server::Imaps, tls, imap)),
+        }
+    }
+
+    /// Puts the new services in the place of the old ones; connections that stand keep theirs.
+    fn replace(&self, new: &Self) {
+        self.smtp.store(new.smtp.load_full());
+        self.submission.store(new.submission.load_full());
+        self.submissions.store(new.submissions.load_full());
+        self.imap.store(new.imap.load_full());
+        self.imaps.store(new.imaps.load_full());
+    }
+}
+
+fn swap<S>(endpoint: Endpoint<S>) -> Arc<ArcSwap<Endpoint<S>>> {
+    Arc::new(ArcSwap::from_pointee(endpoint))
+}
+
+fn endpoint<S: Clone>(
+    settings: &Settings,
+    server: Server,
+    tls: &Arc<ServerConfig>,
+    service: &S,
+) -> Endpoint<S> {
+    let limits = &settings.limits;
+    let (connections, connections_per_address) = match server {
+        Server::Smtp | Server::Submission | Server::Submissions => {
+            (limits.smtp_connections, limits.smtp_connections_per_address)
+        }
+        // Logged-in sessions are counted by account; how many an address may have is up to its users.
+        Server::Imap | Server::Imaps => (limits.imap_connections, limits.imap_connections),
+    };
+    let guard = Guard {
+        proxy_from: settings.listen.proxy_from.clone(),
+        exempt: limits.exempt.clone(),
+        connections,
+        connections_per_address,
+    };
+    Endpoint { service: service.clone(), tls: server.is_tls().then(|| tls.clone()), guard }
+}
+
+impl Running {
+    /// Starts all that runs; must be called inside the runtime. When it returns every listener accepts.
+    pub(crate) fn start(prepared: Prepared) -> anyhow::Result<Self> {
+        let Prepared { settings, sockets, certificates, _lock: lock } = prepared;
+        let store = open_store(&settings)?;
+        let queue = open_queue(&settings)?;
+        let services = Services::new(&settings, &certificates, &store, &queue)?;
+        let endpoints = Endpoints::new(&settings, &certificates.server(), &services);
+        let relay = Arc::new(CurrentRelay(ArcSwap::from_pointee(services.relay)));
+        let control = control::listen(&settings.data_dir).context("cannot open the control socket")?;
+
+        let (tasks, shutdown) = (TaskTracker::new(), Shutdown::new());
+        let listening = sockets.iter().map(|socket| (socket.server, socket.address)).collect();
+        listen(sockets, &endpoints, &tasks, &shutdown)?;
+        let (runner, stop, deliver) = (queue.clone(), shutdown.clone(), relay.clone());
+        tasks.spawn(async move { runner.run(deliver, stop).await });
+
+        let running = Self {
+            settings,
+            certificates,
+            store,
+            queue,
+            endpoints,
+            relay,
+            listening,
+            tasks,
+            shutdown,
+            _prepared: lock,
+        };
+        let answers = Answers { queue: running.queue.clone(), status: running.status() };
+        tokio::spawn(control::serve(control, move |request| answers.clone().answer(request)));
+        Ok(running)
+    }
+
+    /// Tells systemd, the log, and whoever waits at standard output.
+    pub(crate) fn announce(&self) {
+        for (server, address) in &self.listening {
+            info!(server = server.name(), %address, "listening");
+        }
+        info!("{} ready", self.settings.hostname);
+        print(&format!("kings {} ready\n", env!("CARGO_PKG_VERSION")));
+        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+            warn!(%error, "cannot notify the service manager");
+        }
+    }
+
+    /// SIGHUP reloads; SIGTERM and SIGINT drain, and the server ends.
+    async fn until_signalled(mut self, config: &Path) -> anyhow::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => self.reload(config),
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+        }
+        self.stop().await;
+        Ok(())
+    }
+
+    /// A config that is wrong changes nothing.
+    fn reload(&mut self, config: &Path) {
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Reloading]);
+        match self.try_reload(config) {
+            Ok(()) => info!("config read again"),
+            Err(error) => error!(error = format!("{error:#}"), "the config stays as it was"),
+        }
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    }
+
+    fn try_reload(&mut self, config: &Path) -> anyhow::Result<()> {
+        let mut settings = Settings::load(config)?;
+        let services = Services::new(&settings, &self.certificates, &self.store, &self.queue)?;
+        self.certificates.reload(&settings.certificate)?;
+        self.keep_what_needs_a_restart(&mut settings);
+        self.endpoints.replace(&Endpoints::new(&settings, &self.certificates.server(), &services));
+        self.relay.0.store(Arc::new(services.relay));
+        self.settings = settings;
+        Ok(())
+    }
+
+    fn keep_what_needs_a_restart(&self, new: &mut Settings) {
+        let old = &self.settings;
+        let mut keep = |name: &str, differs: bool| {
+            if differs {
+                warn!("{name} has changed in the config and acts after a restart");
+            }
+        };
+        let proxy_from = new.listen.proxy_from.clone();
+        keep("[listen]", crate::config::Listen { proxy_from, ..old.listen.clone() } != new.listen);
+        keep("data_dir", new.data_dir != old.data_dir);
+        keep("mail_dir", new.mail_dir != old.mail_dir);
+        keep("user", new.user != old.user);
+        keep("[mailboxes] separator", new.separator != old.separator);
+        new.data_dir.clone_from(&old.data_dir);
+        new.mail_dir.clone_from(&old.mail_dir);
+    }
+
+    /// Ends all sessions and the queue. What was acknowledged is on disk, so the grace is a courtesy.
+    pub(crate) async fn stop(self) {
+        info!("stopping");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        self.shutdown.cancel();
+        self.tasks.close();
+        if timeout(GRACE, self.tasks.wait()).await.is_err() {
+            warn!(sessions = self.tasks.len(), "some sessions did not end in time and are cut off");
+        }
+        let _ = std::fs::remove_file(control::path(&self.settings.data_dir));
+        info!("stopped");
+    }
+
+    /// Where each server listens.
+    pub(crate) fn address(&self, server: Server) -> Option<std::net::SocketAddr> {
+        self.listening.iter().find(|(known, _)| *known == server).map(|(_, address)| *address)
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let listener = |(server, address): &(Server, std::net::SocketAddr)| json!({ "name": server.name(), "address": address.to_string(), "tls": server.is_tls() });
+        let listeners: Vec<_> = self.listening.iter().map(listener).collect();
+        let version = env!("CARGO_PKG_VERSION");
+        json!({ "schema": 1, "version": version, "state": "running", "pid": std::process::id(), "listeners": listeners })
+    }
+}
+
+/// Starts a task for every socket. Those of one protocol share their count of connections.
+fn listen(
+    sockets: Vec<Socket>,
+    endpoints: &Endpoints,
+    tasks: &TaskTracker,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let [smtp, submission, imap] = [(); 3].map(|()| Slots::default());
+    for Socket { server, socket, .. } in sockets {
+        let start = Start { server, socket, tasks, shutdown };
+        match server {
+            Server::Smtp => start.listener(&endpoints.smtp, &smtp)?,
+            Server::Submission => start.listener(&endpoints.submission, &submission)?,
+            Server::Submissions => start.listener(&endpoints.submissions, &submission)?,
+            Server::Imap => start.listener(&endpoints.imap, &imap)?,
+            Server::Imaps => start.listener(&endpoints.imaps, &imap)?,
+        }
+    }
+    Ok(())
+}
+
+struct Start<'a> {
+    server: Server,
+    socket: std::net::TcpListener,
+    tasks: &'a TaskTracker,
+    shutdown: &'a Shutdown,
+}
+
+impl Start<'_> {
+    fn listener<S: Service>(self, endpoint: &Arc<ArcSwap<Endpoint<S>>>, slots: &Slots) -> anyhow::Result<()> {
+        let listener = Listener::new(self.server.name(), self.socket, endpoint.clone(), slots.clone())?;
+        self.tasks.spawn(listener.run(self.tasks.clone(), self.shutdown.clone()));
+        Ok(())
+    }
+}
+
+/// The relay of the present config.
+struct CurrentRelay(ArcSwap<Relay<Resolver>>);
+
+impl Deliver for CurrentRelay {
+    async fn deliver(&self, attempt: Attempt) -> Vec<Outcome> {
+        self.0.load_full().deliver(attempt).await
+    }
+
+    async fn post_bounce(&self, bounce: Bounce) -> Result<(), PostError> {
+        self.0.load_full().post_bounce(bounce).await
+    }
+}
+
+/// What the control socket answers from.
+#[derive(Clone)]
+struct Answers {
+    queue: Queue,
+    status: serde_json::Value,
+}
+
+impl Answers {
+    async fn answer(self, request: Request) -> Answer {
+        match request {
+            Request::Status => {
+                let mut status = self.status;
+                status["queued"] = self.queue.len().into();
+                Ok(status)
+            }
+            Request::QueueList => {
+                let listing = self.queue.list().await.map_err(|error| error.to_string())?;
+                Ok(crate::command::queue_to_json(&listing))
+            }
+            Request::QueueRetry { id: None } => Ok(json!({ "schema": 1, "retried": self.queue.retry_all() })),
+            Request::QueueRetry { id: Some(id) } => {
+                let found = TraceId::parse(&id).is_some_and(|id| self.queue.retry(id));
+                if found {
+                    return Ok(json!({ "schema": 1, "retried": 1 }));
+                }
+                Err(format!("the queue holds no entry {id}; the list of all: kings queue list"))
+            }
+        }
+    }
+}
+
+fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+    let store = Store::open(kings_store::Settings {
+        mail_dir: settings.mail_dir.clone(),
+        layout: settings.mail_layout.clone(),
+        separator: settings.separator,
+        free_space_reserve: settings.limits.free_space_reserve,
+    });
+    store.with_context(|| format!("cannot open the mailboxes in {}", settings.mail_dir.display()))
+}
+
+fn open_queue(settings: &Settings) -> anyhow::Result<Queue> {
+    let root = settings.data_dir.join("queue");
+    let mut queue = kings_queue::Settings::new(&root, settings.hostname.clone());
+    queue.free_space_reserve = settings.limits.free_space_reserve;
+    Queue::open(queue).with_context(|| format!("cannot open the queue in {}", root.display()))
+}
+
+/// The queue as it lies on the disk, for when no server runs.
+pub(crate) fn list_queue(settings: &Settings) -> anyhow::Result<serde_json::Value> {
+    let _lock = prepare::lock(&settings.data_dir)?;
+    let queue = open_queue(settings)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(crate::command::queue_to_json(&runtime.block_on(queue.list())?))
+}

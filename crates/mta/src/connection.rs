@@ -1,0 +1,185 @@
+//! Joins one connection to one session: the only place where SMTP touches a socket.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kings_net::{Connection, receive};
+use kings_smtp::reply::Reply;
+use kings_smtp::server::{Event, Session, Settings};
+use rustls::ServerConfig;
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::debug;
+
+use crate::decide::{Decide, Peer};
+
+/// Longest wait for a whole command, whatever trickles in meanwhile (RFC 5321 §4.5.3.2.7); also for a
+/// client to take our replies.
+const COMMAND: Duration = Duration::from_mins(5);
+/// The same when slots are short.
+const COMMAND_PRESSED: Duration = Duration::from_secs(10);
+/// Time that content may take before its rate counts.
+const DATA_GRACE: Duration = Duration::from_mins(1);
+/// Slowest content that is waited for, in octets a second.
+const DATA_RATE: u64 = 500;
+/// Longest handshake after STARTTLS.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+
+/// How a session ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// By QUIT or by a reply of ours.
+    Closed,
+    /// The client left without a word.
+    Left,
+}
+
+/// Drives one session to its end. All waiting for the peer happens here.
+///
+/// Replies leave only when the input is used up, so that pipelined commands are answered in one write
+/// (RFC 2920 §3.2).
+pub(crate) async fn drive<D: Decide>(
+    connection: Connection,
+    settings: Settings,
+    tls: Arc<ServerConfig>,
+    decide: &mut D,
+) -> io::Result<End> {
+    let session = Session::new(settings, connection.stream.tls().is_some());
+    Driver { connection, session, tls, decide, deadline: Instant::now(), data: None }.run().await
+}
+
+struct Driver<'a, D> {
+    connection: Connection,
+    session: Session,
+    tls: Arc<ServerConfig>,
+    decide: &'a mut D,
+    /// When the command that is coming must be whole.
+    deadline: Instant,
+    /// Since when content comes, and how many octets have.
+    data: Option<(Instant, u64)>,
+}
+
+impl<D: Decide> Driver<'_, D> {
+    async fn run(mut self) -> io::Result<End> {
+        loop {
+            let mut progress = false;
+            while let Some(event) = self.session.next_event() {
+                progress = true;
+                match event {
+                    Event::Closed => return self.close().await,
+                    Event::StartTls => self = self.start_tls().await?,
+                    event => self.answer(event).await,
+                }
+            }
+            progress |= self.flush().await?;
+            // Only a whole command, or its refusal, moves the deadline: one that trickles in does not.
+            if progress {
+                self.deadline = Instant::now() + self.patience();
+            }
+            if self.wait().await? == Heard::Nothing {
+                return Ok(End::Left);
+            }
+        }
+    }
+
+    /// Lets `decide` answer one event.
+    async fn answer(&mut self, event: Event) {
+        let (session, decide) = (&mut self.session, &mut *self.decide);
+        let reply = match event {
+            Event::Login(credentials) => decide.log_in(credentials).await,
+            Event::Mail(path, parameters) => decide.mail(&path, parameters).await,
+            Event::Rcpt(path) => match session.envelope() {
+                Some(envelope) => decide.rcpt(&path, envelope).await,
+                None => Reply::BAD_SEQUENCE,
+            },
+            Event::Begin => decide.begin().await,
+            Event::Content => return decide.content(session.content()).await,
+            Event::Discard => return decide.discard(),
+            Event::End(envelope) => {
+                decide.content(session.content()).await;
+                let tls = self.connection.stream.tls().map(|facts| facts.description);
+                decide.end(envelope, &Peer { client: session.client(), tls }).await
+            }
+            // The loop has taken care of them.
+            Event::StartTls | Event::Closed => return,
+        };
+        session.answer(&reply);
+    }
+
+    async fn start_tls(mut self) -> io::Result<Self> {
+        self.flush().await?;
+        self.connection.stream =
+            timeout(HANDSHAKE, self.connection.stream.accept_tls(self.tls.clone())).await??;
+        self.session.tls_started();
+        Ok(self)
+    }
+
+    /// Sends what waits to be sent; false when there was nothing.
+    async fn flush(&mut self) -> io::Result<bool> {
+        let output = self.session.transmit();
+        if output.is_empty() {
+            return Ok(false);
+        }
+        let stream = &mut self.connection.stream;
+        let write = async {
+            stream.write_all(&output).await?;
+            stream.flush().await
+        };
+        timeout(COMMAND, write).await??;
+        Ok(true)
+    }
+
+    async fn close(mut self) -> io::Result<End> {
+        self.flush().await?;
+        timeout(COMMAND_PRESSED, self.connection.stream.shutdown()).await??;
+        Ok(End::Closed)
+    }
+
+    fn patience(&self) -> Duration {
+        if self.connection.pressed() { COMMAND_PRESSED } else { COMMAND }
+    }
+
+    /// Waits for bytes. A deadline or a shutdown is heard too: the session then has its last reply ready.
+    async fn wait(&mut self) -> io::Result<Heard> {
+        let deadline = self.data_deadline().unwrap_or(self.deadline);
+        let Connection { stream, shutdown, peer, .. } = &mut self.connection;
+        let session = &mut self.session;
+        let idle = session.is_idle();
+        tokio::select! {
+            // A message on its way may still arrive whole; only then is the client told.
+            () = shutdown.cancelled(), if idle => self.session.close(&Reply::SHUTDOWN),
+            received = timeout_at(deadline, receive(stream, |bytes| session.receive(bytes))) => match received {
+                Ok(received) => {
+                    let count = received?;
+                    if let Some((_, octets)) = &mut self.data {
+                        *octets += count as u64;
+                    }
+                    return Ok(if count == 0 { Heard::Nothing } else { Heard::Something });
+                }
+                Err(_) => {
+                    debug!(client = %peer, "too slow");
+                    session.close(&Reply::TIMEOUT);
+                }
+            },
+        }
+        Ok(Heard::Something)
+    }
+
+    /// While content comes it must keep up its rate; the deadline moves with every octet.
+    fn data_deadline(&mut self) -> Option<Instant> {
+        if !self.session.in_data() {
+            self.data = None;
+            return None;
+        }
+        let (begin, octets) = *self.data.get_or_insert((Instant::now(), 0));
+        Some(begin + DATA_GRACE + Duration::from_secs(octets / DATA_RATE))
+    }
+}
+
+/// Whether there is anything to go on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    Something,
+    Nothing,
+}

@@ -1,0 +1,195 @@
+//! Act: put a message where its recipients' mail lives, and what leaves into the queue.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use kings_directory::{Directory, Resolution, Target};
+use kings_mail::address::Address;
+use kings_mail::envelope::{Envelope, MailParameters};
+use kings_mail::header;
+use kings_mail::id::TraceId;
+use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mail::trace;
+use kings_queue::{Queue, Submission, SubmitError};
+use kings_smtp::reply::Reply;
+use kings_store::{Delivery, Incoming, MailboxName, StoreError};
+use tracing::warn;
+
+use crate::core::{Core, blocking, for_each_piece};
+use crate::intake;
+
+/// A message that nothing speaks against.
+pub(crate) struct Message {
+    pub(crate) id: TraceId,
+    pub(crate) reverse_path: ReversePath,
+    pub(crate) parameters: MailParameters,
+    pub(crate) forward_paths: Vec<ForwardPath>,
+    /// Our Received field and whatever else goes in front of the content.
+    pub(crate) prefix: String,
+    pub(crate) content: Arc<Incoming>,
+}
+
+/// Why nothing of a message was taken: the client keeps it.
+#[derive(Debug)]
+pub(crate) enum DeliveryError {
+    /// Every copy failed in the store.
+    Store(StoreError),
+    /// What has to leave could not be queued.
+    Queue(SubmitError),
+    /// Every recipient is one that has had this very message before.
+    Loop,
+}
+
+impl DeliveryError {
+    /// The only place where a failed delivery becomes a reply.
+    pub(crate) fn reply(&self) -> Reply {
+        match self {
+            Self::Store(error) => intake::refusal(error),
+            Self::Queue(error) => {
+                tracing::error!(%error, "cannot queue a message");
+                queue_refusal(error)
+            }
+            Self::Loop => Reply::LOOP,
+        }
+    }
+}
+
+fn queue_refusal(error: &SubmitError) -> Reply {
+    match error {
+        SubmitError::NoSpace => Reply::NO_SPACE,
+        SubmitError::DuplicateId(_) | SubmitError::BadEnvelope | SubmitError::Io(_) => Reply::TRY_LATER,
+    }
+}
+
+/// Where the copies of one message go.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Plan {
+    /// Accounts here, each with the recipient it stands for.
+    local: Vec<(Address, ForwardPath)>,
+    /// What the queue takes: recipients elsewhere, and those that stand for nothing any more, which it bounces.
+    queued: Vec<ForwardPath>,
+}
+
+impl Plan {
+    /// No account gets two copies, however many aliases lead to it.
+    fn make(directory: &Directory, forward_paths: &[ForwardPath]) -> Self {
+        let mut plan = Self::default();
+        let mut seen = HashSet::new();
+        for path in forward_paths {
+            match directory.resolve(path) {
+                Resolution::Targets(targets) => {
+                    for target in targets.into_iter().filter(|target| seen.insert(target.clone())) {
+                        plan.add(target, path);
+                    }
+                }
+                Resolution::Elsewhere(address) => {
+                    if seen.insert(Target::Remote(address.clone())) {
+                        plan.queued.push(ForwardPath::Address(address));
+                    }
+                }
+                Resolution::Unknown | Resolution::Looping => plan.queued.push(path.clone()),
+            }
+        }
+        plan
+    }
+
+    fn add(&mut self, target: Target, path: &ForwardPath) {
+        match target {
+            Target::Account(account) => self.local.push((account, path.clone())),
+            Target::Remote(address) => self.queued.push(ForwardPath::Address(address)),
+        }
+    }
+
+    /// Takes out accounts that this very message has been delivered to before (RFC 9228 §4); true if that
+    /// leaves nothing of a message that had something.
+    fn drop_loops(&mut self, head: &[u8]) -> bool {
+        let visited: HashSet<String> =
+            header::all(head, "Delivered-To").map(|field| field.text().to_lowercase()).collect();
+        let before = self.local.len();
+        self.local.retain(|(account, _)| !visited.contains(&account.to_string()));
+        self.local.len() < before && self.local.is_empty() && self.queued.is_empty()
+    }
+}
+
+/// Stores every local copy and queues the rest. On `Ok` all of it is on disk: the 250 may be said.
+///
+/// Once one copy is stored the message is accepted: copies that failed for now go to the queue, which tries
+/// them again. Only when nothing at all could be stored does the client keep the message.
+pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), DeliveryError> {
+    let mut plan = Plan::make(&core.directory, &message.forward_paths);
+    if plan.drop_loops(message.content.head()) {
+        return Err(DeliveryError::Loop);
+    }
+    let failed = store_copies(core, &message, &plan.local).await?;
+    plan.queued.extend(failed);
+    if plan.queued.is_empty() {
+        return Ok(());
+    }
+    enqueue(&core.queue, &message, plan.queued).await
+}
+
+/// Stores the local copies; gives the recipients whose copy failed while others succeeded.
+async fn store_copies(
+    core: &Core,
+    message: &Message,
+    local: &[(Address, ForwardPath)],
+) -> Result<Vec<ForwardPath>, DeliveryError> {
+    if local.is_empty() {
+        return Ok(Vec::new());
+    }
+    let deliveries: Vec<Delivery> = local.iter().map(|(account, _)| delivery(message, account)).collect();
+    let (store, content) = (core.store.clone(), message.content.clone());
+    let results = blocking(move || store.deliver(&content, &deliveries)).await;
+
+    let stored = results.iter().filter(|result| result.is_ok()).count();
+    let mut failed = Vec::new();
+    for ((account, path), result) in local.iter().zip(results) {
+        match result {
+            Ok(()) => {}
+            Err(error) if stored == 0 => return Err(DeliveryError::Store(error)),
+            Err(error) => {
+                warn!(id = %message.id, %account, %error, "one copy could not be stored, will be tried again");
+                failed.push(path.clone());
+            }
+        }
+    }
+    Ok(failed)
+}
+
+/// One copy with the trace fields of the final delivery (RFC 5321 §4.4).
+fn delivery(message: &Message, account: &Address) -> Delivery {
+    let return_path = trace::return_path(&message.reverse_path);
+    let delivered_to = trace::delivered_to(account);
+    let trace = format!("{return_path}{delivered_to}{}", message.prefix).into_bytes();
+    Delivery { account: account.clone(), mailbox: MailboxName::inbox(), trace }
+}
+
+async fn enqueue(
+    queue: &Queue,
+    message: &Message,
+    forward_paths: Vec<ForwardPath>,
+) -> Result<(), DeliveryError> {
+    let envelope = Envelope {
+        reverse_path: message.reverse_path.clone(),
+        forward_paths,
+        parameters: message.parameters,
+    };
+    let (queue, id) = (queue.clone(), message.id);
+    let (prefix, content) = (message.prefix.clone(), message.content.clone());
+    let submit = move || -> Result<(), SubmitError> {
+        let mut submission: Submission = queue.begin()?;
+        submission.write(prefix.as_bytes())?;
+        for_each_piece(content.reader(), |piece| submission.write(piece))?;
+        submission.commit(id, &envelope)
+    };
+    blocking(submit).await.map_err(DeliveryError::Queue)
+}
+
+/// The recipient of a message that has only one: a trace field that named several would tell each of them
+/// who the others are.
+pub(crate) fn sole_recipient(envelope: &Envelope) -> Option<&Address> {
+    match envelope.forward_paths.as_slice() {
+        [ForwardPath::Address(address)] => Some(address),
+        _ => None,
+    }
+}

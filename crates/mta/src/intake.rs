@@ -1,0 +1,78 @@
+//! The message on its way in: gathered piece by piece, kept until its fate is decided.
+
+use kings_smtp::reply::Reply;
+use kings_store::{Incoming, Store, StoreError};
+use tracing::error;
+
+use crate::core::blocking;
+
+/// Up to here a piece stays in memory and writing it cannot block.
+const IN_MEMORY: u64 = kings_store::HEAD_OCTETS as u64;
+
+/// At most one message; a failure to keep it is remembered until its end.
+#[derive(Debug, Default)]
+pub(crate) struct Intake {
+    message: Option<Result<Incoming, StoreError>>,
+}
+
+impl Intake {
+    /// Makes room for a message, or says why not.
+    pub(crate) async fn begin(&mut self, store: &Store) -> Reply {
+        let store = store.clone();
+        match blocking(move || store.begin()).await {
+            Ok(incoming) => {
+                self.message = Some(Ok(incoming));
+                Reply::START_MAIL
+            }
+            Err(error) => refusal(&error),
+        }
+    }
+
+    /// Keeps a piece. After a failure pieces are dropped: the client must be heard to the end.
+    pub(crate) async fn content(&mut self, piece: &[u8]) {
+        let Some(Ok(mut incoming)) = self.message.take_if(|message| message.is_ok()) else { return };
+        let kept = if incoming.len() + piece.len() as u64 <= IN_MEMORY {
+            incoming.write(piece).map(|()| incoming)
+        } else {
+            let piece = piece.to_vec();
+            blocking(move || incoming.write(&piece).map(|()| incoming)).await
+        };
+        self.message = Some(kept);
+    }
+
+    /// Octets kept so far.
+    pub(crate) fn len(&self) -> u64 {
+        self.message.as_ref().and_then(|message| message.as_ref().ok()).map_or(0, Incoming::len)
+    }
+
+    pub(crate) fn discard(&mut self) {
+        self.message = None;
+    }
+
+    /// The whole message, or the reply that refuses it.
+    pub(crate) fn take(&mut self) -> Result<Incoming, Reply> {
+        match self.message.take() {
+            Some(kept) => kept.map_err(|error| refusal(&error)),
+            None => Err(Reply::TRY_LATER),
+        }
+    }
+}
+
+/// The only place where a failure of the store becomes a reply to a sender. Nothing here is the sender's
+/// fault, so all of it is worth another try; the cause stays in our log.
+pub(crate) fn refusal(error: &StoreError) -> Reply {
+    error!(%error, "cannot store a message");
+    match error {
+        StoreError::NoSpace => Reply::NO_SPACE,
+        StoreError::NoSuchMailbox
+        | StoreError::AlreadyExists
+        | StoreError::BadName
+        | StoreError::CannotDeleteInbox
+        | StoreError::Expunged
+        | StoreError::BadKeyword
+        | StoreError::TooManyKeywords
+        | StoreError::TooLarge
+        | StoreError::Locked
+        | StoreError::Io(_) => Reply::TRY_LATER,
+    }
+}

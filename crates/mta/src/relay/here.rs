@@ -1,0 +1,94 @@
+//! Queue entries that stay on this server: recipients that had to wait, and bounces for our own users.
+
+use std::sync::Arc;
+
+use kings_directory::Resolution;
+use kings_mail::dsn::Status;
+use kings_mail::path::ForwardPath;
+use kings_queue::{Attempt, Bounce, Content, Outcome, PostError, Report};
+use kings_smtp::reply::Reply;
+use kings_store::{Incoming, StoreError};
+
+use super::outcome::{deferred, failed};
+use crate::core::{Core, blocking, for_each_piece, new_id};
+use crate::deliver::{self, DeliveryError, Message};
+
+/// Delivers to recipients of hosted domains, as if the message had just arrived.
+pub(crate) async fn deliver(core: &Core, attempt: &Attempt) -> Vec<Outcome> {
+    let content = match gather(core, attempt.content.clone()).await {
+        Ok(content) => Arc::new(content),
+        Err(error) => {
+            return vec![deferred(Status::LOCAL_TROUBLE, error.to_string()); attempt.recipients.len()];
+        }
+    };
+    let mut outcomes = Vec::with_capacity(attempt.recipients.len());
+    for path in &attempt.recipients {
+        outcomes.push(deliver_one(core, attempt, path, &content).await);
+    }
+    outcomes
+}
+
+async fn deliver_one(core: &Core, attempt: &Attempt, path: &ForwardPath, content: &Arc<Incoming>) -> Outcome {
+    match core.directory.resolve(path) {
+        Resolution::Unknown => return refused(&Reply::UNKNOWN_USER),
+        Resolution::Looping => return refused(&Reply::ALIAS_LOOP),
+        // The domain was ours when the queue asked; the next attempt will go out.
+        Resolution::Elsewhere(_) => {
+            return deferred(Status::LOCAL_TROUBLE, "the domain is no longer hosted here");
+        }
+        Resolution::Targets(_) => {}
+    }
+    let message = Message {
+        // Copies that go on from here are messages of their own to the queue.
+        id: new_id(),
+        reverse_path: attempt.reverse_path.clone(),
+        parameters: attempt.parameters,
+        forward_paths: vec![path.clone()],
+        prefix: String::new(),
+        content: content.clone(),
+    };
+    match deliver::deliver(core, message).await {
+        Ok(()) => Outcome::Delivered(Report::ours(Status::DONE, "stored")),
+        Err(error) => refused(&error.reply()),
+    }
+}
+
+fn refused(reply: &Reply) -> Outcome {
+    let status = reply.status.unwrap_or(Status::LOCAL_TROUBLE);
+    let text = reply.to_string();
+    if reply.is_permanent() { failed(status, text) } else { deferred(status, text) }
+}
+
+/// Sends a bounce on its way, under a name of its own.
+pub(crate) async fn post(core: &Core, bounce: Bounce) -> Result<(), PostError> {
+    let envelope = bounce.envelope();
+    let content = gather(core, Content::from(bounce.content)).await;
+    let content = content.map_err(|error| PostError::Later(error.to_string()))?;
+    let message = Message {
+        id: new_id(),
+        reverse_path: envelope.reverse_path,
+        parameters: envelope.parameters,
+        forward_paths: envelope.forward_paths,
+        prefix: String::new(),
+        content: Arc::new(content),
+    };
+    tracing::info!(id = %message.id, about = %bounce.about, forward_path = %bounce.forward_path, "bounce posted");
+    match deliver::deliver(core, message).await {
+        Ok(()) => Ok(()),
+        Err(DeliveryError::Loop) => Err(PostError::Never("the bounce has been here before".to_owned())),
+        Err(error @ (DeliveryError::Store(_) | DeliveryError::Queue(_))) => {
+            Err(PostError::Later(error.reply().to_string()))
+        }
+    }
+}
+
+/// The content of the queue as one of the store.
+async fn gather(core: &Core, content: Content) -> Result<Incoming, StoreError> {
+    let store = core.store.clone();
+    blocking(move || {
+        let mut incoming = store.begin()?;
+        for_each_piece(content.reader(), |piece| incoming.write(piece))?;
+        Ok(incoming)
+    })
+    .await
+}

@@ -1,0 +1,165 @@
+//! Mail that leaves: one attempt of the queue, from its route to the outcome of each recipient.
+
+mod here;
+mod host;
+mod outcome;
+mod route;
+mod rules;
+mod tls_policy;
+
+use std::time::Instant;
+
+use kings_dns::Dns;
+use kings_net::IpNet;
+use kings_queue::{Attempt, Bounce, Deliver, Destination, Outcome, PostError};
+use kings_sasl::Secret;
+use kings_tls::ClientTls;
+use tracing::info;
+
+use crate::core::Core;
+use crate::relay::host::{Errand, Visit};
+use crate::relay::route::{NextHop, NoRoute};
+
+pub use crate::relay::rules::{Action, Match, Rule};
+pub use crate::relay::tls_policy::Level;
+
+/// What the way out depends on.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where everything goes, instead of to MX hosts.
+    pub smart_host: Option<SmartHost>,
+    /// The port of MX hosts.
+    pub port: u16,
+    /// Networks that MX hosts may be in though they are not public.
+    pub allow_private: Vec<IpNet>,
+    /// What MX hosts must offer.
+    pub tls: Level,
+    /// Routes that come before smart host and MX hosts.
+    pub rules: Vec<Rule>,
+}
+
+/// A server that takes all our outgoing mail.
+#[derive(Clone, Debug)]
+pub struct SmartHost {
+    /// Its name or address.
+    pub host: String,
+    /// Its port; on 465 TLS begins with the first byte (RFC 8314 §3.3).
+    pub port: u16,
+    /// Name and password, if it asks for them.
+    pub login: Option<(String, Secret)>,
+    /// What it must offer.
+    pub tls: Level,
+}
+
+/// Delivers what the queue holds.
+pub struct Relay<D> {
+    core: Core,
+    dns: D,
+    tls: ClientTls,
+    settings: Settings,
+}
+
+impl<D: Dns> Relay<D> {
+    /// Uses hostname, directory, store and queue of `core`.
+    pub fn new(core: &Core, dns: D, tls: ClientTls, settings: Settings) -> Self {
+        Self { core: core.clone(), dns, tls, settings }
+    }
+
+    /// Gather the hosts, then visit them in their order until every recipient is settled.
+    async fn send_away(&self, attempt: &Attempt) -> Vec<Outcome> {
+        let action = rules::find(&self.settings.rules, attempt);
+        if let Some(outcome) = action.and_then(rules::settled) {
+            return vec![outcome; attempt.recipients.len()];
+        }
+        let hops = match self.next_hops(action, &attempt.destination).await {
+            Ok(hops) => hops,
+            Err(no_route) => return vec![no_route.outcome(); attempt.recipients.len()],
+        };
+        let mut errand = Errand::new(&self.core.hostname, &self.tls, attempt);
+        for hop in hops {
+            let addresses = match route::addresses(&self.dns, &self.settings, &hop).await {
+                Ok(addresses) => addresses,
+                Err(no_route) => {
+                    errand.note(&no_route.outcome());
+                    continue;
+                }
+            };
+            if self.visit(&mut errand, &hop, &addresses).await == Visit::Over {
+                break;
+            }
+        }
+        errand.outcomes()
+    }
+
+    async fn next_hops(
+        &self,
+        action: Option<&Action>,
+        destination: &Destination,
+    ) -> Result<Vec<NextHop>, NoRoute> {
+        let routed = match action {
+            Some(Action::Host(host)) => Some(host),
+            Some(Action::Discard | Action::Error(_)) | None => self.settings.smart_host.as_ref(),
+        };
+        match routed {
+            Some(host) => route::smart_hop(host).map(|hop| vec![hop]),
+            None => route::next_hops(&self.dns, &self.settings, &self.core.hostname, destination).await,
+        }
+    }
+
+    /// One host under all its addresses: a second address is tried only when the first did not answer.
+    async fn visit(
+        &self,
+        errand: &mut Errand<'_>,
+        hop: &NextHop,
+        addresses: &[std::net::SocketAddr],
+    ) -> Visit {
+        for address in addresses {
+            match errand.visit(hop, *address).await {
+                Visit::Silent => {}
+                visit => return visit,
+            }
+        }
+        Visit::GoOn
+    }
+
+    fn is_here(&self, destination: &Destination) -> bool {
+        match destination {
+            Destination::Here => true,
+            Destination::Domain(domain) => self.core.directory.hosts(domain),
+            Destination::Literal(_) => false,
+        }
+    }
+}
+
+impl<D: Dns + 'static> Deliver for Relay<D> {
+    async fn deliver(&self, attempt: Attempt) -> Vec<Outcome> {
+        let began = Instant::now();
+        let outcomes = if self.is_here(&attempt.destination) {
+            here::deliver(&self.core, &attempt).await
+        } else {
+            self.send_away(&attempt).await
+        };
+        log(&attempt, &outcomes, began);
+        outcomes
+    }
+
+    async fn post_bounce(&self, bounce: Bounce) -> Result<(), PostError> {
+        here::post(&self.core, bounce).await
+    }
+}
+
+/// One line for each recipient of the attempt.
+fn log(attempt: &Attempt, outcomes: &[Outcome], began: Instant) {
+    let took_ms = began.elapsed().as_millis();
+    let Attempt { id, reverse_path, number, .. } = attempt;
+    for (forward_path, outcome) in attempt.recipients.iter().zip(outcomes) {
+        let (verdict, report) = match outcome {
+            Outcome::Delivered(report) => ("delivered", report),
+            Outcome::Deferred(report) => ("deferred", report),
+            Outcome::Failed(report) => ("failed", report),
+        };
+        let remote = report.remote.as_deref().unwrap_or("-");
+        let (status, reply) = (report.status, report.reply.as_str());
+        info!(%id, %reverse_path, %forward_path, attempt = number, outcome = verdict, remote, dsn = %status, reply, took_ms, "delivery attempt");
+    }
+}

@@ -1,0 +1,346 @@
+//! Where a message goes next: a host the config names, or the MX hosts of its domain in their order.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use kings_dns::{Answer, Dns, DnsError, Mx};
+use kings_mail::domain::{DnsName, Domain};
+use kings_mail::dsn::Status;
+use kings_queue::{Destination, Outcome};
+use kings_sasl::Secret;
+
+use super::outcome::{deferred, failed};
+use super::{Level, Settings, SmartHost};
+
+/// Most MX hosts that one attempt visits (Postfix's `smtp_mx_session_limit` is of the same kind).
+const MAX_HOSTS: usize = 10;
+/// Most addresses of one host (Postfix's `smtp_mx_address_limit`).
+const MAX_ADDRESSES: usize = 5;
+
+/// One host to visit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NextHop {
+    pub(crate) host: HostName,
+    pub(crate) port: u16,
+    pub(crate) tls: Level,
+    pub(crate) login: Option<(String, Secret)>,
+    /// Named in the config: it may have any address.
+    pub(crate) configured: bool,
+}
+
+/// What is known of a host before its addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HostName {
+    Name(DnsName),
+    Address(IpAddr),
+}
+
+impl std::fmt::Display for HostName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+/// Why there is no way to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NoRoute {
+    /// The domain does not exist, or has neither MX nor address (RFC 5321 §5.1).
+    NoDomain(String),
+    /// The domain says that it takes no mail (RFC 7505 §3).
+    NullMx(String),
+    /// The best MX host is this server, which does not know the domain (RFC 5321 §5.1: a loop).
+    OurselvesAsMx(String),
+    /// The host has only addresses that no public server has.
+    Private(String),
+    /// DNS does not answer now.
+    Temporary(String),
+}
+
+impl NoRoute {
+    /// The only place where a missing route becomes an outcome. Only a clear answer of DNS is final.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::NoDomain(name) => {
+                failed(Status(5, 1, 2), format!("{name} does not exist or takes no mail"))
+            }
+            Self::NullMx(name) => failed(Status(5, 1, 10), format!("{name} says that it takes no mail")),
+            Self::OurselvesAsMx(name) => failed(
+                Status(5, 4, 6),
+                format!("mail for {name} comes to this server, which does not host it"),
+            ),
+            Self::Private(name) => failed(Status(5, 4, 4), format!("{name} has no public address")),
+            Self::Temporary(text) => deferred(Status(4, 4, 3), text.clone()),
+        }
+    }
+}
+
+/// The MX hosts of this destination, in the order in which to visit them.
+pub(crate) async fn next_hops<D: Dns>(
+    dns: &D,
+    settings: &Settings,
+    hostname: &Domain,
+    destination: &Destination,
+) -> Result<Vec<NextHop>, NoRoute> {
+    let hosts = match destination {
+        Destination::Domain(domain) => mail_hosts(dns, hostname, domain).await?,
+        Destination::Literal(address) => vec![HostName::Address(*address)],
+        Destination::Here => return Err(NoRoute::OurselvesAsMx(hostname.to_string())),
+    };
+    let hop = |host| NextHop { host, port: settings.port, tls: settings.tls, login: None, configured: false };
+    Ok(hosts.into_iter().map(hop).collect())
+}
+
+/// The one host that the config names.
+pub(crate) fn smart_hop(smart_host: &SmartHost) -> Result<NextHop, NoRoute> {
+    let SmartHost { host, port, login, tls } = smart_host;
+    let host = match host.parse() {
+        Ok(address) => HostName::Address(address),
+        Err(_) => HostName::Name(DnsName::parse(host).map_err(|_| NoRoute::NoDomain(host.clone()))?),
+    };
+    Ok(NextHop { host, port: *port, tls: *tls, login: login.clone(), configured: true })
+}
+
+/// RFC 5321 §5.1: MX records, or the domain itself where there are none.
+async fn mail_hosts<D: Dns>(dns: &D, hostname: &Domain, domain: &Domain) -> Result<Vec<HostName>, NoRoute> {
+    let name = DnsName::from(domain);
+    let records = match dns.mx(&name).await {
+        Ok(answer) => answer.records,
+        Err(DnsError::NoRecord) => return Ok(vec![HostName::Name(name)]),
+        Err(DnsError::NoDomain) => return Err(NoRoute::NoDomain(domain.to_string())),
+        Err(error @ DnsError::Temporary(_)) => return Err(temporary(domain.as_str(), &error)),
+    };
+    let mut random = [0; 8];
+    // Without random bytes hosts of equal preference are visited in one order; nothing worse.
+    let _ = getrandom::fill(&mut random);
+    order(domain, records, hostname, u64::from_ne_bytes(random))
+}
+
+fn temporary(name: &str, error: &DnsError) -> NoRoute {
+    NoRoute::Temporary(format!("cannot look up {name}: {error}"))
+}
+
+/// Lowest preference first, equal ones in the order of chance; from our own name on, all are dropped, since
+/// those behind us would only send it back (RFC 5321 §5.1).
+fn order(
+    domain: &Domain,
+    mut records: Vec<Mx>,
+    hostname: &Domain,
+    chance: u64,
+) -> Result<Vec<HostName>, NoRoute> {
+    if records.iter().all(|mx| mx.exchange.is_none()) {
+        return Err(NoRoute::NullMx(domain.to_string()));
+    }
+    let ourselves = DnsName::from(hostname);
+    let own =
+        records.iter().filter(|mx| mx.exchange.as_ref() == Some(&ourselves)).map(|mx| mx.preference).min();
+    records.retain(|mx| own.is_none_or(|own| mx.preference < own));
+    records.sort_by_cached_key(|mx| (mx.preference, shuffled(mx, chance)));
+    let hosts: Vec<HostName> =
+        records.into_iter().filter_map(|mx| mx.exchange).take(MAX_HOSTS).map(HostName::Name).collect();
+    if hosts.is_empty() { Err(NoRoute::OurselvesAsMx(domain.to_string())) } else { Ok(hosts) }
+}
+
+/// A place among equals that changes with `chance` (FNV-1a).
+fn shuffled(mx: &Mx, chance: u64) -> u64 {
+    let name = mx.exchange.as_ref().map(DnsName::as_str).unwrap_or_default();
+    name.bytes().fold(chance ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
+/// The addresses of a host, IPv4 first: a server whose IPv6 address has no reverse name is refused by many,
+/// while its IPv4 address was set up with care. An MX host may not be private unless the config says so.
+pub(crate) async fn addresses<D: Dns>(
+    dns: &D,
+    settings: &Settings,
+    hop: &NextHop,
+) -> Result<Vec<SocketAddr>, NoRoute> {
+    let found: Vec<IpAddr> = match &hop.host {
+        HostName::Address(address) => vec![*address],
+        HostName::Name(name) => {
+            let v4 = records(dns.ipv4(name).await);
+            let v6 = records(dns.ipv6(name).await);
+            let broken = [v4.as_ref().err(), v6.as_ref().err()].into_iter().flatten().next().cloned();
+            let all: Vec<IpAddr> = v4
+                .unwrap_or_default()
+                .into_iter()
+                .map(IpAddr::V4)
+                .chain(v6.unwrap_or_default().into_iter().map(IpAddr::V6))
+                .collect();
+            match broken {
+                Some(error) if all.is_empty() => return Err(temporary(name.as_str(), &error)),
+                _ if all.is_empty() => return Err(NoRoute::NoDomain(name.to_string())),
+                _ => all,
+            }
+        }
+    };
+    let allowed = |ip: &IpAddr| {
+        hop.configured || is_public(*ip) || settings.allow_private.iter().any(|network| network.contains(ip))
+    };
+    let usable: Vec<SocketAddr> = found
+        .into_iter()
+        .filter(allowed)
+        .take(MAX_ADDRESSES)
+        .map(|ip| SocketAddr::new(ip, hop.port))
+        .collect();
+    if usable.is_empty() { Err(NoRoute::Private(hop.host.to_string())) } else { Ok(usable) }
+}
+
+/// No records is an answer; only trouble is an error.
+fn records<T>(answer: Result<Answer<T>, DnsError>) -> Result<Vec<T>, DnsError> {
+    match answer {
+        Ok(answer) => Ok(answer.records),
+        Err(DnsError::NoDomain | DnsError::NoRecord) => Ok(Vec::new()),
+        Err(error @ DnsError::Temporary(_)) => Err(error),
+    }
+}
+
+/// Whether a server of the open internet may have this address. What stands in a foreign DNS must not steer us
+/// to our own loopback or into the networks around us.
+fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            !(a == 0 || a >= 224 || shared || ip.is_loopback() || ip.is_private() || ip.is_link_local())
+        }
+        IpAddr::V6(ip) => {
+            let embedded = ip.to_ipv4().is_some();
+            let special = ip.is_loopback() || ip.is_unspecified() || ip.is_multicast();
+            !(embedded || special || ip.is_unique_local() || ip.is_unicast_link_local() || is_translated(ip))
+        }
+    }
+}
+
+/// 64:ff9b::/96 leads to IPv4 addresses of any kind (RFC 6052 §2.1).
+fn is_translated(ip: Ipv6Addr) -> bool {
+    matches!(ip.segments(), [0x64, 0xff9b, 0, 0, 0, 0, ..])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use kings_dns::Zone;
+
+    use super::*;
+
+    fn name(text: &str) -> DnsName {
+        DnsName::parse(text).unwrap()
+    }
+
+    fn zone() -> Zone {
+        Zone::default()
+            .with_mx(name("three.example"), 20, Some(name("c.example")))
+            .with_mx(name("three.example"), 10, Some(name("a.example")))
+            .with_mx(name("three.example"), 10, Some(name("b.example")))
+            .with_mx(name("null.example"), 0, None)
+            .with_mx(name("backup.example"), 10, Some(name("a.example")))
+            .with_mx(name("backup.example"), 20, Some(name("us.example")))
+            .with_mx(name("backup.example"), 30, Some(name("c.example")))
+            .with_mx(name("ours.example"), 10, Some(name("us.example")))
+            .with_address(name("plain.example"), "192.0.2.7".parse().unwrap())
+            .with_address(name("a.example"), "2001:db8::1".parse().unwrap())
+            .with_address(name("a.example"), "192.0.2.1".parse().unwrap())
+            .with_address(name("inside.example"), "127.0.0.1".parse().unwrap())
+            .with_address(name("mixed.example"), "10.0.0.1".parse().unwrap())
+            .with_address(name("mixed.example"), "192.0.2.2".parse().unwrap())
+            .with_name(name("bare.example"))
+            .with_failure(name("broken.example"))
+    }
+
+    fn settings() -> Settings {
+        Settings { smart_host: None, port: 25, allow_private: Vec::new(), tls: Level::May, rules: Vec::new() }
+    }
+
+    async fn hops(domain: &str) -> Result<Vec<String>, NoRoute> {
+        let us = Domain::parse("us.example").unwrap();
+        let destination = Destination::Domain(Domain::parse(domain).unwrap());
+        let hops = next_hops(&zone(), &settings(), &us, &destination).await?;
+        Ok(hops.iter().map(|hop| hop.host.to_string()).collect())
+    }
+
+    #[tokio::test]
+    async fn mx_records_are_walked_as_rfc_5321_says() {
+        let mut three = hops("three.example").await.unwrap();
+        assert_eq!(three[2], "c.example");
+        three.sort();
+        assert_eq!(three, ["a.example", "b.example", "c.example"]);
+        assert_eq!(hops("plain.example").await.unwrap(), ["plain.example"]);
+        assert_eq!(hops("backup.example").await.unwrap(), ["a.example"]);
+        assert_eq!(hops("ours.example").await, Err(NoRoute::OurselvesAsMx("ours.example".into())));
+        assert_eq!(hops("null.example").await, Err(NoRoute::NullMx("null.example".into())));
+        assert_eq!(hops("absent.example").await, Err(NoRoute::NoDomain("absent.example".into())));
+        assert!(matches!(hops("broken.example").await, Err(NoRoute::Temporary(_))));
+    }
+
+    #[test]
+    fn equal_hosts_change_places_by_chance() {
+        let records = || ["a", "b", "c"].map(|n| Mx { preference: 10, exchange: Some(name(n)) }).to_vec();
+        let (us, domain) = (Domain::parse("us.example").unwrap(), Domain::parse("d.example").unwrap());
+        let first = |chance| order(&domain, records(), &us, chance).unwrap()[0].to_string();
+        let seen: std::collections::HashSet<String> = (0..50).map(first).collect();
+        assert_eq!(seen.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn addresses_are_public_unless_the_config_allows_more() {
+        let hop = |host: &str, configured| NextHop {
+            host: host.parse().map_or_else(|_| HostName::Name(name(host)), HostName::Address),
+            port: 25,
+            tls: Level::May,
+            login: None,
+            configured,
+        };
+        let allowing = Settings { allow_private: vec!["127.0.0.0/8".parse().unwrap()], ..settings() };
+        let cases = [
+            (settings(), hop("a.example", false), Ok("192.0.2.1:25 [2001:db8::1]:25")),
+            (settings(), hop("mixed.example", false), Ok("192.0.2.2:25")),
+            (settings(), hop("inside.example", false), Err(NoRoute::Private("inside.example".into()))),
+            (settings(), hop("inside.example", true), Ok("127.0.0.1:25")),
+            (allowing.clone(), hop("inside.example", false), Ok("127.0.0.1:25")),
+            (allowing, hop("10.0.0.1", false), Err(NoRoute::Private("10.0.0.1".into()))),
+            (settings(), hop("bare.example", false), Err(NoRoute::NoDomain("bare.example".into()))),
+        ];
+        for (settings, hop, expected) in cases {
+            let found = addresses(&zone(), &settings, &hop).await;
+            let found =
+                found.map(|list| list.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" "));
+            assert_eq!(found, expected.map(str::to_owned), "{hop:?}");
+        }
+        assert!(matches!(
+            addresses(&zone(), &settings(), &hop("broken.example", false)).await,
+            Err(NoRoute::Temporary(_))
+        ));
+    }
+
+    #[test]
+    fn addresses_around_us_are_not_public() {
+        let private = [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "::ffff:127.0.0.1",
+            "::127.0.0.1",
+            "fc00::1",
+            "fe80::1",
+            "ff02::1",
+            "64:ff9b::7f00:1",
+        ];
+        for text in private {
+            assert!(!is_public(text.parse().unwrap()), "{text}");
+        }
+        for text in ["192.0.2.1", "203.0.113.10", "100.128.0.1", "2001:db8::1", "2606:4700::1"] {
+            assert!(is_public(text.parse().unwrap()), "{text}");
+        }
+    }
+}

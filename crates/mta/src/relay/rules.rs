@@ -1,0 +1,116 @@
+//! Routes by recipient domain or sender: `[[route]]` of the config.
+
+use kings_mail::address::Address;
+use kings_mail::domain::Domain;
+use kings_mail::dsn::Status;
+use kings_mail::path::ReversePath;
+use kings_queue::{Attempt, Destination, Outcome, Report};
+
+use super::SmartHost;
+use super::outcome::failed;
+
+/// One route; the first that matches an attempt wins.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Which mail it is for.
+    pub matches: Match,
+    /// What happens to it.
+    pub action: Action,
+}
+
+/// Which mail a route is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// To this domain.
+    Recipients(Domain),
+    /// From this address (folded).
+    Sender(Address),
+    /// From any address of this domain.
+    SenderDomain(Domain),
+}
+
+/// Where a route leads.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// To this host.
+    Host(SmartHost),
+    /// Nowhere, without a word.
+    Discard,
+    /// Back to the sender with this text.
+    Error(String),
+}
+
+impl Match {
+    fn covers(&self, attempt: &Attempt) -> bool {
+        let sender = || match &attempt.reverse_path {
+            ReversePath::Address(address) => Some(address.folded()),
+            ReversePath::Null => None,
+        };
+        match self {
+            Self::Recipients(domain) => attempt.destination == Destination::Domain(domain.clone()),
+            Self::Sender(address) => sender().as_ref() == Some(address),
+            Self::SenderDomain(domain) => sender().is_some_and(|address| address.domain() == Some(domain)),
+        }
+    }
+}
+
+/// The action for this attempt, if a route has one.
+pub(crate) fn find<'r>(rules: &'r [Rule], attempt: &Attempt) -> Option<&'r Action> {
+    rules.iter().find(|rule| rule.matches.covers(attempt)).map(|rule| &rule.action)
+}
+
+/// The outcome of an action that asks no host.
+pub(crate) fn settled(action: &Action) -> Option<Outcome> {
+    match action {
+        Action::Host(_) => None,
+        Action::Discard => Some(Outcome::Delivered(Report::ours(Status::DONE, "discarded by a route"))),
+        Action::Error(text) => Some(failed(Status(5, 7, 1), text.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use kings_mail::envelope::MailParameters;
+    use kings_mail::id::TraceId;
+    use kings_queue::Content;
+
+    use super::*;
+
+    fn attempt(reverse_path: &str, domain: &str) -> Attempt {
+        Attempt {
+            id: TraceId::new(0, 0),
+            reverse_path: ReversePath::parse(reverse_path).unwrap(),
+            parameters: MailParameters::default(),
+            destination: Destination::Domain(Domain::parse(domain).unwrap()),
+            recipients: Vec::new(),
+            number: 1,
+            content: Content::from(Vec::new()),
+        }
+    }
+
+    #[test]
+    fn the_first_route_that_matches_wins() {
+        let rule = |matches, text: &str| Rule { matches, action: Action::Error(text.to_owned()) };
+        let rules = [
+            rule(Match::Recipients(Domain::parse("a.example").unwrap()), "one"),
+            rule(Match::Sender(Address::parse("ann@example.org").unwrap()), "two"),
+            rule(Match::SenderDomain(Domain::parse("example.org").unwrap()), "three"),
+        ];
+        let cases = [
+            ("ann@example.org", "a.example", Some("one")),
+            ("Ann@Example.org", "b.example", Some("two")),
+            ("joe@example.org", "b.example", Some("three")),
+            ("joe@sub.example.org", "b.example", None),
+            ("", "b.example", None),
+        ];
+        for (sender, domain, expected) in cases {
+            let found = find(&rules, &attempt(sender, domain)).and_then(settled);
+            let text = found.map(|outcome| match outcome {
+                Outcome::Failed(report) => report.reply,
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(text.as_deref(), expected, "{sender} {domain}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Mail from our own users: submission (RFC 6409) on 587 and 465.
+
+use std::io::{self, Read};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use kings_mail::address::Address;
+use kings_mail::envelope::{Envelope, MailParameters};
+use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mail::trace::{Received, With};
+use kings_net::{Connection, Service};
+use kings_sasl::Credentials;
+use kings_smtp::reply::Reply;
+use kings_smtp::server::Settings;
+use kings_store::{Incoming, StoreError};
+use tracing::{debug, info};
+
+use crate::author::{self, Completion};
+use crate::connection::drive;
+use crate::core::{Core, blocking, for_each_piece, now};
+use crate::decide::{Decide, Peer};
+use crate::deliver::{Message, deliver, sole_recipient};
+use crate::intake::{self, Intake};
+use crate::policy::{self, RcptFacts};
+use crate::receive::BUSY;
+use crate::transaction::{Transaction, check_header};
+
+/// The service of submission: a login first, then mail to anybody, as oneself.
+#[derive(Clone)]
+pub struct Submit(Core);
+
+impl Submit {
+    /// Uses directory, store and queue of `core`.
+    pub fn new(core: &Core) -> Self {
+        Self(core.clone())
+    }
+}
+
+impl Service for Submit {
+    async fn serve(&self, connection: Connection) {
+        let core = &self.0;
+        let settings = Settings {
+            hostname: core.hostname.clone(),
+            login_required: true,
+            start_tls: true,
+            message_bytes: core.limits.message_bytes,
+        };
+        let (client, exempt) = (connection.peer.ip(), connection.exempt);
+        let mut session = Session { core, client, exempt, account: None, intake: Intake::default() };
+        let ended = drive(connection, settings, core.tls.clone(), &mut session).await;
+        debug!(%client, ?ended, "session ended");
+    }
+
+    fn busy(&self) -> &'static [u8] {
+        BUSY
+    }
+}
+
+struct Session<'a> {
+    core: &'a Core,
+    client: IpAddr,
+    exempt: bool,
+    account: Option<Address>,
+    intake: Intake,
+}
+
+impl Decide for Session<'_> {
+    async fn log_in(&mut self, credentials: Credentials) -> Reply {
+        let (client, login) = (self.client, credentials.login.clone());
+        let counted = (!self.exempt).then_some(client);
+        match self.core.directory.log_in(credentials, counted).await {
+            Ok(account) => {
+                info!(protocol = "submission", %client, account = %account.address, result = "ok", "login");
+                self.account = Some(account.address);
+                Reply::LOGGED_IN
+            }
+            Err(error) => {
+                info!(protocol = "submission", %client, ?login, result = "fail", reason = %error, "login");
+                policy::login_refusal(error)
+            }
+        }
+    }
+
+    async fn mail(&mut self, path: &ReversePath, _: MailParameters) -> Reply {
+        let Some(account) = &self.account else { return Reply::LOGIN_FIRST };
+        let is_own = path.address().is_none_or(|address| self.core.directory.may_send_as(account, address));
+        if is_own {
+            return Reply::SENDER_OK;
+        }
+        info!(client = %self.client, %account, reverse_path = %path, "sender refused");
+        Reply::SENDER_NOT_YOURS
+    }
+
+    async fn rcpt(&mut self, path: &ForwardPath, envelope: &Envelope) -> Reply {
+        let facts = RcptFacts {
+            logged_in: self.account.is_some(),
+            resolution: &self.core.directory.resolve(path),
+            recipients_so_far: envelope.forward_paths.len(),
+            most_recipients: self.core.limits.recipients,
+        };
+        policy::rcpt(&facts).err().unwrap_or(Reply::RECIPIENT_OK)
+    }
+
+    async fn begin(&mut self) -> Reply {
+        self.intake.begin(&self.core.store).await
+    }
+
+    async fn content(&mut self, piece: &[u8]) {
+        self.intake.content(piece).await;
+    }
+
+    fn discard(&mut self) {
+        self.intake.discard();
+    }
+
+    async fn end(&mut self, envelope: Envelope, peer: &Peer<'_>) -> Reply {
+        let transaction = Transaction::new(self.client, &envelope, self.intake.len());
+        let accepted = self.accept(&transaction, envelope, peer).await;
+        transaction.finish(self.account.as_ref(), accepted)
+    }
+}
+
+impl Session<'_> {
+    async fn accept(
+        &mut self,
+        transaction: &Transaction,
+        envelope: Envelope,
+        peer: &Peer<'_>,
+    ) -> Result<(), Reply> {
+        let account = self.account.as_ref().ok_or(Reply::LOGIN_FIRST)?;
+        let content = self.intake.take()?;
+        check_header(&content)?;
+        let directory = &self.core.directory;
+        policy::author(&author::authors(content.head()), |address| directory.may_send_as(account, address))?;
+
+        let (id, date, hostname) = (transaction.id, now(), &self.core.hostname);
+        let completion = Completion { account, hostname, id, date }.missing_fields(content.head());
+        let utf8 = envelope.parameters.smtputf8;
+        let received = Received {
+            helo: &peer.client.name,
+            // Where a user writes from is nobody else's business.
+            client: None,
+            by: hostname,
+            with: With { extended: peer.client.extended, tls: peer.client.tls, login: true, utf8 },
+            tls: peer.tls.as_deref(),
+            id,
+            recipient: sole_recipient(&envelope),
+            date,
+        };
+        let prefix = received.field() + &completion;
+        let content = self.drop_secrets(content).await.map_err(|error| intake::refusal(&error))?;
+        let Envelope { reverse_path, forward_paths, parameters } = envelope;
+        let content = Arc::new(content);
+        let message = Message { id, reverse_path, parameters, forward_paths, prefix, content };
+        deliver(self.core, message).await.map_err(|error| error.reply())
+    }
+
+    /// A message with Bcc fields is copied without them; all others pass untouched.
+    async fn drop_secrets(&self, content: Incoming) -> Result<Incoming, StoreError> {
+        let Some(head) = author::without_secrets(content.head()) else { return Ok(content) };
+        let store = self.core.store.clone();
+        blocking(move || {
+            let mut copy = store.begin()?;
+            copy.write(&head)?;
+            let mut reader = content.reader();
+            io::copy(&mut reader.by_ref().take(content.head().len() as u64), &mut io::sink())?;
+            for_each_piece(reader, |piece| copy.write(piece))?;
+            Ok(copy)
+        })
+        .await
+    }
+}

@@ -1,0 +1,76 @@
+//! A client that says a line and hears lines: enough to test a server as a stranger would, with none of its code.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use kings_mail::domain::Domain;
+use kings_net::{Stream, receive};
+use kings_tls::{ClientTls, Trust};
+use rustls::pki_types::ServerName;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Longest wait for any answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Most that is heard without a line end or in one literal.
+const MAX_INPUT: usize = 4 * 1024 * 1024;
+
+/// One connection under TLS.
+pub(crate) struct Dialogue {
+    stream: Stream,
+    input: Vec<u8>,
+}
+
+impl Dialogue {
+    /// Connects with TLS from the first byte; any certificate will do, since a trial has none of its own.
+    pub(crate) async fn open(address: SocketAddr, hostname: &Domain, tls: &ClientTls) -> io::Result<Self> {
+        let name = ServerName::try_from(hostname.as_str().to_owned()).map_err(io::Error::other)?;
+        let connect = async {
+            let socket = TcpStream::connect(address).await?;
+            socket.set_nodelay(true)?;
+            Stream::Plain(socket).connect_tls(tls.config(Trust::Anyone), name).await
+        };
+        Ok(Self { stream: timeout(PATIENCE, connect).await??, input: Vec::new() })
+    }
+
+    /// Says bytes as they are.
+    pub(crate) async fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let write = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        timeout(PATIENCE, write).await?
+    }
+
+    /// The next line without its CRLF.
+    pub(crate) async fn line(&mut self) -> io::Result<String> {
+        loop {
+            if let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.input.drain(..=end).collect();
+                return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
+            }
+            self.hear().await?;
+        }
+    }
+
+    /// Exactly so many octets, as behind `{123}`.
+    pub(crate) async fn octets(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        while self.input.len() < count {
+            self.hear().await?;
+        }
+        Ok(self.input.drain(..count).collect())
+    }
+
+    async fn hear(&mut self) -> io::Result<()> {
+        let input = &mut self.input;
+        let count =
+            timeout(PATIENCE, receive(&mut self.stream, |bytes| input.extend_from_slice(bytes))).await??;
+        match count {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ if self.input.len() > MAX_INPUT => Err(io::Error::other("the server does not stop talking")),
+            _ => Ok(()),
+        }
+    }
+}
