@@ -1,0 +1,56 @@
+//! docs/features.md: every feature with its source, its test and its negative test.
+
+use std::fs;
+
+use anyhow::Context;
+
+use crate::sources;
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Feature {
+    /// What it is.
+    pub name: String,
+    /// The test that shows it works: a file, or `file::name`.
+    pub test: String,
+    /// The test that shows what it refuses.
+    pub negative: String,
+}
+
+/// The rows of the table: `| feature | source | test | negative test |`.
+pub fn rows() -> anyhow::Result<Vec<Feature>> {
+    let text = fs::read_to_string(sources::root().join("docs/features.md")).context("docs/features.md")?;
+    let cells = |line: &str| -> Vec<String> {
+        line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect()
+    };
+    let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| Feature") && !line.starts_with("|--");
+    let feature = |cells: Vec<String>| match cells.as_slice() {
+        [name, _, test, negative] => Some(Feature { name: name.clone(), test: test.clone(), negative: negative.clone() }),
+        _ => None,
+    };
+    let rows: Option<Vec<Feature>> = text.lines().filter(is_row).map(cells).map(feature).collect();
+    rows.context("a row of docs/features.md has not four cells")
+}
+
+/// Every test that a row names and that is not there. `not yet` says that a feature is not done.
+pub fn missing(rows: &[Feature]) -> Vec<String> {
+    let root = sources::root();
+    let mut faults = Vec::new();
+    for row in rows {
+        for test in [&row.test, &row.negative] {
+            let (file, name) = test.split_once("::").map_or((test.as_str(), None), |(file, name)| (file, Some(name)));
+            if test == "not yet" {
+                continue;
+            }
+            let text = fs::read_to_string(root.join(file)).unwrap_or_default();
+            let found = match name {
+                Some(name) => text.contains(&format!("fn {name}(")),
+                None => !text.is_empty(),
+            };
+            if !found {
+                faults.push(format!("{}: no test {test}", row.name));
+            }
+        }
+    }
+    faults
+}

@@ -1,0 +1,42 @@
+//! Small promises about every file.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+
+use xtask::{features, rfc, sources};
+
+#[test]
+fn every_rust_file_opens_with_what_it_is_for() {
+    for source in sources::rust() {
+        assert!(source.text.starts_with("//! ") || source.path.ends_with("/tests.rs"), "{}", source.path);
+    }
+}
+
+#[test]
+fn nothing_is_left_to_do_without_an_issue() {
+    let marks = ["TO", "FIX", "XX"].map(|half| format!("{half}{}", if half == "TO" { "DO" } else if half == "FIX" { "ME" } else { "X" }));
+    for source in sources::files(&["crates", "xtask", "fuzz", "docs", "tests", "config"], &["rs", "md", "toml", "sh"]) {
+        for mark in &marks {
+            assert!(!source.text.contains(mark.as_str()), "{} holds {mark}", source.path);
+        }
+    }
+}
+
+#[test]
+fn every_cited_rfc_is_listed() {
+    assert_eq!(rfc::unlisted().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn the_rfc_index_is_fresh() {
+    let path = sources::root().join("docs/rfc.md");
+    let written = fs::read_to_string(path).unwrap_or_default();
+    assert!(written == rfc::index().unwrap(), "docs/rfc.md is stale: run  cargo xtask rfc");
+}
+
+#[test]
+fn every_feature_has_both_of_its_tests() {
+    let rows = features::rows().unwrap();
+    assert!(rows.len() > 40, "the table has {} rows", rows.len());
+    assert_eq!(features::missing(&rows), Vec::<String>::new());
+}
