@@ -62,6 +62,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn failed(error: anyhow::Error) -> Failure {
     Failure::check_failed(format!("{error:#}"))
 }

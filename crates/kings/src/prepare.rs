@@ -28,7 +28,7 @@ pub(crate) struct Prepared {
 pub(crate) struct Socket {
     pub(crate) server: Server,
     pub(crate) address: SocketAddr,
-    pub(crate) socket: TcpListener,
+    pub(crate) listener: TcpListener,
 }
 
 /// The keys of `[listen]` that run.
@@ -148,14 +148,14 @@ fn bind_all(settings: &Settings) -> anyhow::Result<Vec<Socket>> {
     let mut sockets = Vec::new();
     for (server, addresses) in all {
         for address in addresses {
-            let socket = kings_net::bind(*address).with_context(|| {
+            let listener = kings_net::bind(*address).with_context(|| {
                 format!(
                     "[listen] {}: see who uses the port with  ss -ltnp 'sport = :{}'",
                     server.name(),
                     address.port()
                 )
             })?;
-            sockets.push(Socket { server, address: socket.local_addr()?, socket });
+            sockets.push(Socket { server, address: listener.local_addr()?, listener });
         }
     }
     Ok(sockets)

@@ -36,12 +36,11 @@ pub(crate) fn run(config: &Path) -> Result<(), Failure> {
         warn!("{warning}");
     }
     let prepared = Prepared::new(settings).map_err(|error| Failure::config(format!("{error:#}")))?;
-    let served = runtime()?.block_on(async {
+    runtime()?.block_on(async {
         let running = Running::start(prepared).map_err(|error| Failure::config(format!("{error:#}")))?;
         running.announce();
         running.until_signalled(config).await.map_err(|error| Failure::cannot_tell(format!("{error:#}")))
-    });
-    served
+    })
 }
 
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
@@ -252,7 +251,7 @@ impl Running {
 
     fn keep_what_needs_a_restart(&self, new: &mut Settings) {
         let old = &self.settings;
-        let mut keep = |name: &str, differs: bool| {
+        let keep = |name: &str, differs: bool| {
             if differs {
                 warn!("{name} has changed in the config and acts after a restart");
             }
@@ -301,8 +300,8 @@ fn listen(
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let [smtp, submission, imap] = [(); 3].map(|()| Slots::default());
-    for Socket { server, socket, .. } in sockets {
-        let start = Start { server, socket, tasks, shutdown };
+    for Socket { server, listener, .. } in sockets {
+        let start = Start { server, socket: listener, tasks, shutdown };
         match server {
             Server::Smtp => start.listener(&endpoints.smtp, &smtp)?,
             Server::Submission => start.listener(&endpoints.submission, &submission)?,

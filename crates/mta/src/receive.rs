@@ -78,7 +78,7 @@ impl Decide for Session<'_> {
         };
         let Err(reply) = policy::rcpt(&facts) else { return Reply::RECIPIENT_OK };
         let (client, reverse_path) = (self.client, &envelope.reverse_path);
-        info!(%client, %reverse_path, forward_path = %path, %reply, "recipient refused");
+        info!(%client, %reverse_path, forward_path = %path, reply = reply.to_string(), "recipient refused");
         reply
     }
 

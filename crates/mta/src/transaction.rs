@@ -40,8 +40,8 @@ impl Transaction {
         };
         let Self { id, client, reverse_path, recipients, bytes, began } = self;
         let account = account.map(tracing::field::display);
-        let took_ms = began.elapsed().as_millis();
-        info!(%id, %client, account, %reverse_path, recipients, bytes, verdict, %reply, took_ms, "message received");
+        let (said, took_ms) = (reply.to_string(), began.elapsed().as_millis());
+        info!(%id, %client, account, %reverse_path, recipients, bytes, verdict, reply = said, took_ms, "message received");
         reply
     }
 }

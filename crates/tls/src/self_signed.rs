@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use kings_mail::domain::Domain;
+use rcgen::{Certificate, CertificateParams, DistinguishedName, DnType, KeyPair};
 
 /// Certificate and key on disk.
 pub(crate) struct Files {
@@ -23,15 +24,23 @@ pub(crate) fn ensure(folder: &Path, hostname: &Domain) -> Result<Files, String> 
         return Ok(files);
     }
     let names = vec![hostname.to_string(), "localhost".into(), "127.0.0.1".into(), "::1".into()];
-    let made = rcgen::generate_simple_self_signed(names).map_err(|error| error.to_string())?;
+    let (certificate, key) = make(hostname, names).map_err(|error| error.to_string())?;
     let write = || -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        write_file(&files.private_key, &made.signing_key.serialize_pem())?;
-        write_file(&files.certificate, &made.cert.pem())?;
+        write_file(&files.private_key, &key.serialize_pem())?;
+        write_file(&files.certificate, &certificate.pem())?;
         File::open(folder)?.sync_all()
     };
     write().map_err(|error| error.to_string())?;
     Ok(files)
+}
+
+fn make(hostname: &Domain, names: Vec<String>) -> Result<(Certificate, KeyPair), rcgen::Error> {
+    let mut parameters = CertificateParams::new(names)?;
+    parameters.distinguished_name = DistinguishedName::new();
+    parameters.distinguished_name.push(DnType::CommonName, hostname.as_str());
+    let key = KeyPair::generate()?;
+    Ok((parameters.self_signed(&key)?, key))
 }
 
 /// Whole or not at all, and readable by nobody else.

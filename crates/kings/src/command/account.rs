@@ -63,6 +63,7 @@ fn open(common: &Common) -> Result<Directory, Failure> {
     prepare::open_directory(&settings).map_err(|error| Failure::config(error.to_string()))
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn failure(error: EditError) -> Failure {
     match error {
         EditError::Exists(_) | EditError::Unknown(_) | EditError::NotHosted(_) => {

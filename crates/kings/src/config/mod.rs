@@ -128,8 +128,8 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let hostname = required(source, &mut top, "hostname", "mail.example.org", |source, top, key| {
         top.parsed(source, key, "a full host name such as \"mail.example.org\"", Domain::parse)
     });
-    let data_dir = required(source, &mut top, "data_dir", "/var/lib/kings-smtp", Source::path_of);
-    let mail_dir = required(source, &mut top, "mail_dir", "/var/mail/vmail", Source::path_of);
+    let data_dir = required(source, &mut top, "data_dir", "/var/lib/kings-smtp", path_of);
+    let mail_dir = required(source, &mut top, "mail_dir", "/var/mail/vmail", path_of);
     let mail_layout = top.parsed(source, "mail_layout", "a path such as \"{domain}/{user}\"", Layout::parse);
     let user = top.text(source, "user");
     let domains = domains(source, &mut top);
@@ -177,10 +177,8 @@ fn section<'a, T>(
     value
 }
 
-impl Source<'_> {
-    fn path_of(&mut self, section: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
-        section.path(self, key)
-    }
+fn path_of(source: &mut Source<'_>, section: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
+    section.path(source, key)
 }
 
 /// A key without a default.
@@ -226,7 +224,7 @@ fn domains(source: &mut Source<'_>, top: &mut Section<'_>) -> Vec<HostedDomain> 
 
 fn accounts(source: &mut Source<'_>, top: &mut Section<'_>) -> Option<PathBuf> {
     section(source, top, "accounts", |source, section| {
-        required(source, section, "file", "/etc/kings-smtp/users", Source::path_of)
+        required(source, section, "file", "/etc/kings-smtp/users", path_of)
     })
 }
 
