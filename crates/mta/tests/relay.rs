@@ -1,0 +1,305 @@
+//! Relaying to servers that behave, misbehave and vanish: scripted peers on loopback, MX records in memory.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use kings_directory::{Directory, HostedDomain};
+use kings_dns::Zone;
+use kings_mail::domain::{DnsName, Domain};
+use kings_mail::envelope::{Body, MailParameters};
+use kings_mail::id::TraceId;
+use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mta::relay::{Level, Relay, Settings, SmartHost};
+use kings_mta::{Core, Limits, Parts};
+use kings_queue::{Attempt, Content, Deliver, Destination, Outcome, Queue};
+use kings_store::{Layout, Store};
+use kings_tls::{Certificates, ClientTls, Source};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+
+/// What a scripted server does when it hears a line that starts with the first word.
+type Script = &'static [(&'static str, &'static str)];
+
+/// The usual answers; a script before them wins.
+const POLITE: Script = &[
+    ("EHLO", "250-peer.example\r\n250 SIZE 1000\r\n"),
+    ("MAIL", "250 ok\r\n"),
+    ("RCPT", "250 ok\r\n"),
+    ("DATA", "354 go\r\n"),
+    (".", "250 2.0.0 taken\r\n"),
+    ("RSET", "250 ok\r\n"),
+    ("QUIT", "221 bye\r\n"),
+];
+
+/// A server on loopback; the lines it has heard, of all its connections.
+struct Peer {
+    address: SocketAddr,
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+impl Peer {
+    async fn start(ip: [u8; 4], port: u16, greeting: &'static str, script: Script) -> Self {
+        let listener = TcpListener::bind(SocketAddr::from((ip, port))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let lines = heard.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let mut stream = BufReader::new(stream);
+                let _ = stream.write_all(greeting.as_bytes()).await;
+                let (mut line, mut in_data) = (String::new(), false);
+                while stream.read_line(&mut line).await.is_ok_and(|count| count > 0) {
+                    let text = std::mem::take(&mut line).trim_end().to_owned();
+                    lines.lock().unwrap().push(text.clone());
+                    if in_data && text != "." {
+                        continue;
+                    }
+                    in_data = false;
+                    let known = script.iter().chain(POLITE).find(|(word, _)| text.starts_with(word));
+                    let Some((word, answer)) = known.filter(|(_, answer)| *answer != "CUT") else { break };
+                    in_data = *word == "DATA" && answer.starts_with("354");
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                }
+            }
+        });
+        Self { address, heard }
+    }
+
+    fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+/// A Kings without listeners.
+struct Setup {
+    folder: tempfile::TempDir,
+    zone: Zone,
+    settings: Settings,
+}
+
+impl Setup {
+    fn new(port: u16) -> Self {
+        let settings = Settings {
+            smart_host: None,
+            port,
+            allow_private: vec!["127.0.0.0/8".parse().unwrap()],
+            tls: Level::May,
+            rules: Vec::new(),
+        };
+        Self { folder: tempfile::tempdir().unwrap(), zone: Zone::default(), settings }
+    }
+
+    /// An MX host of far.example on this loopback address.
+    fn with_host(mut self, preference: u16, name: &str, ip: [u8; 4]) -> Self {
+        let host = DnsName::parse(name).unwrap();
+        let far = DnsName::parse("far.example").unwrap();
+        self.zone = self.zone.with_mx(far, preference, Some(host.clone())).with_address(host, IpAddr::from(ip));
+        self
+    }
+
+    fn relay(&self) -> Relay<Zone> {
+        let folder = self.folder.path();
+        std::fs::write(folder.join("users"), "ann@here.example:{PLAIN}x\n").unwrap();
+        let hostname = Domain::parse("mail.here.example").unwrap();
+        let name = Domain::parse("here.example").unwrap();
+        let directory = Directory::open(kings_directory::Settings {
+            hostname: hostname.clone(),
+            domains: vec![HostedDomain { name, catch_all: None }],
+            accounts: folder.join("users"),
+            aliases: None,
+            login_failures_per_minute: 10,
+        });
+        let store = Store::open(kings_store::Settings {
+            mail_dir: folder.join("mail"),
+            layout: Layout::default(),
+            separator: '.',
+            free_space_reserve: 0,
+        });
+        let certificates =
+            Certificates::open(&Source::SelfSigned { folder: folder.join("tls"), hostname: hostname.clone() });
+        let core = Core::new(Parts {
+            hostname: hostname.clone(),
+            limits: Limits { message_bytes: 100_000, recipients: 10 },
+            directory: directory.unwrap(),
+            store: store.unwrap(),
+            queue: Queue::open(kings_queue::Settings::new(folder.join("queue"), hostname)).unwrap(),
+            tls: certificates.unwrap().server(),
+        });
+        Relay::new(&core, self.zone.clone(), ClientTls::new(), self.settings.clone())
+    }
+
+    /// One attempt for these recipients; the outcomes in short.
+    async fn attempt(&self, recipients: &[&str]) -> Vec<String> {
+        self.attempt_with(recipients, MailParameters::default(), b"Subject: x\r\n\r\n.dot\r\n").await
+    }
+
+    async fn attempt_with(&self, recipients: &[&str], parameters: MailParameters, content: &[u8]) -> Vec<String> {
+        let recipients: Vec<ForwardPath> = recipients.iter().map(|text| ForwardPath::parse(text).unwrap()).collect();
+        let attempt = Attempt {
+            id: TraceId::new(0, 0),
+            reverse_path: ReversePath::parse("ann@here.example").unwrap(),
+            parameters: MailParameters { size: Some(content.len() as u64), ..parameters },
+            destination: Destination::from(&recipients[0]),
+            recipients,
+            number: 1,
+            content: Content::from(content.to_vec()),
+        };
+        self.relay().deliver(attempt).await.iter().map(short).collect()
+    }
+}
+
+fn short(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Delivered(report) => format!("delivered {}", report.reply),
+        Outcome::Deferred(report) => format!("deferred {} {}", report.status, report.reply),
+        Outcome::Failed(report) => format!("failed {} {}", report.status, report.reply),
+    }
+}
+
+/// Addresses of 127.0.0.0/8 on one port: two hosts that differ only by name, as MX hosts do.
+const FIRST: [u8; 4] = [127, 0, 0, 71];
+const SECOND: [u8; 4] = [127, 0, 0, 72];
+
+#[tokio::test]
+async fn each_recipient_has_an_outcome_of_its_own() {
+    let script: Script = &[
+        ("RCPT TO:<no@", "550 5.1.1 no such user\r\n"),
+        ("RCPT TO:<later@", "450 4.2.1 busy\r\n"),
+        ("RCPT TO:<many@", "552 too many recipients\r\n"),
+    ];
+    let peer = Peer::start(FIRST, 0, "220 hi\r\n", script).await;
+    let setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
+    let outcomes = setup.attempt(&["yes@far.example", "no@far.example", "later@far.example", "many@far.example"]).await;
+    assert_eq!(
+        outcomes,
+        [
+            "delivered 250 2.0.0 taken",
+            "failed 5.1.1 550 5.1.1 no such user",
+            "deferred 4.2.1 450 4.2.1 busy",
+            "deferred 5.0.0 552 too many recipients",
+        ]
+    );
+    let heard = peer.heard();
+    assert!(heard.contains(&"MAIL FROM:<ann@here.example> SIZE=20".to_owned()), "{heard:?}");
+    assert!(heard.contains(&"..dot".to_owned()), "{heard:?}");
+}
+
+#[tokio::test]
+async fn the_second_host_takes_what_the_first_does_not() {
+    let first = Peer::start(FIRST, 0, "554 go away\r\n", &[]).await;
+    let port = first.address.port();
+    let second = Peer::start(SECOND, port, "220 hi\r\n", &[]).await;
+    let setup =
+        Setup::new(port).with_host(10, "a.far.example", FIRST).with_host(20, "b.far.example", SECOND);
+    assert_eq!(setup.attempt(&["joe@far.example"]).await, ["delivered 250 2.0.0 taken"]);
+    assert!(second.heard().iter().any(|line| line == "RCPT TO:<joe@far.example>"));
+}
+
+#[tokio::test]
+async fn a_host_that_is_down_is_passed_over_and_alone_it_defers() {
+    let second = Peer::start(SECOND, 0, "220 hi\r\n", &[]).await;
+    let port = second.address.port();
+    let both = Setup::new(port).with_host(10, "a.far.example", FIRST).with_host(20, "b.far.example", SECOND);
+    assert_eq!(both.attempt(&["joe@far.example"]).await, ["delivered 250 2.0.0 taken"]);
+    let alone = Setup::new(port).with_host(10, "a.far.example", FIRST).attempt(&["joe@far.example"]).await;
+    assert!(alone[0].starts_with("deferred 4.4.1 cannot connect to a.far.example[127.0.0.71]"), "{alone:?}");
+}
+
+/// Going on to another host could deliver the message twice.
+#[tokio::test]
+async fn a_final_reply_that_never_comes_ends_the_attempt() {
+    let first = Peer::start(FIRST, 0, "220 hi\r\n", &[(".", "CUT")]).await;
+    let port = first.address.port();
+    let second = Peer::start(SECOND, port, "220 hi\r\n", &[]).await;
+    let setup =
+        Setup::new(port).with_host(10, "a.far.example", FIRST).with_host(20, "b.far.example", SECOND);
+    let outcomes = setup.attempt(&["joe@far.example"]).await;
+    assert!(outcomes[0].starts_with("deferred 4.4.2"), "{outcomes:?}");
+    assert_eq!(second.heard(), Vec::<String>::new());
+}
+
+/// The mirror image: before the final dot another host is safe.
+#[tokio::test]
+async fn a_session_that_breaks_before_the_dot_goes_to_the_next_host() {
+    let first = Peer::start(FIRST, 0, "220 hi\r\n", &[("DATA", "CUT")]).await;
+    let port = first.address.port();
+    let _second = Peer::start(SECOND, port, "220 hi\r\n", &[]).await;
+    let setup =
+        Setup::new(port).with_host(10, "a.far.example", FIRST).with_host(20, "b.far.example", SECOND);
+    assert_eq!(setup.attempt(&["joe@far.example"]).await, ["delivered 250 2.0.0 taken"]);
+}
+
+#[tokio::test]
+async fn tls_that_does_not_work_falls_back_only_where_it_may() {
+    let script: Script = &[
+        ("EHLO", "250-peer.example\r\n250 STARTTLS\r\n"),
+        ("STARTTLS", "220 go\r\n"),
+        ("\u{16}", "not TLS at all\r\n"),
+    ];
+    let peer = Peer::start(FIRST, 0, "220 hi\r\n", script).await;
+    let mut setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
+    assert_eq!(setup.attempt(&["joe@far.example"]).await, ["delivered 250 2.0.0 taken"]);
+    setup.settings.tls = Level::Encrypt;
+    let outcomes = setup.attempt(&["joe@far.example"]).await;
+    assert!(outcomes[0].starts_with("deferred 4.7.5 TLS handshake"), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn a_message_no_host_can_carry_fails_with_the_reason() {
+    let peer = Peer::start(FIRST, 0, "220 hi\r\n", &[]).await;
+    let setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
+    let eight_bit = MailParameters { body: Body::EightBitMime, ..MailParameters::default() };
+    let utf8 = MailParameters { smtputf8: true, ..MailParameters::default() };
+    let cases = [
+        (eight_bit, 10, "failed 5.6.3"),
+        (utf8, 10, "failed 5.6.7"),
+        (MailParameters::default(), 1_001, "failed 5.3.4"),
+    ];
+    for (parameters, octets, expected) in cases {
+        let content = vec![b'x'; octets];
+        let outcomes = setup.attempt_with(&["joe@far.example"], parameters, &content).await;
+        assert!(outcomes[0].starts_with(expected), "{outcomes:?}");
+    }
+    assert!(!peer.heard().iter().any(|line| line.starts_with("MAIL")));
+}
+
+#[tokio::test]
+async fn private_hosts_are_refused_unless_allowed_and_a_smart_host_always_is() {
+    let peer = Peer::start(FIRST, 0, "220 hi\r\n", &[]).await;
+    let mut setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
+    setup.settings.allow_private.clear();
+    assert_eq!(setup.attempt(&["joe@far.example"]).await, ["failed 5.4.4 a.far.example has no public address"]);
+    setup.settings.smart_host = Some(SmartHost {
+        host: "127.0.0.71".into(),
+        port: peer.address.port(),
+        login: None,
+        tls: Level::May,
+    });
+    assert_eq!(setup.attempt(&["joe@far.example"]).await, ["delivered 250 2.0.0 taken"]);
+}
+
+#[tokio::test]
+async fn a_password_is_not_sent_in_clear() {
+    let script: Script = &[("EHLO", "250-peer.example\r\n250 AUTH PLAIN LOGIN\r\n")];
+    let peer = Peer::start(FIRST, 0, "220 hi\r\n", script).await;
+    let mut setup = Setup::new(peer.address.port());
+    setup.settings.smart_host = Some(SmartHost {
+        host: "127.0.0.71".into(),
+        port: peer.address.port(),
+        login: Some(("ann".into(), kings_sasl::Secret::new("secret"))),
+        tls: Level::May,
+    });
+    let outcomes = setup.attempt(&["joe@far.example"]).await;
+    assert!(outcomes[0].contains("no password is sent"), "{outcomes:?}");
+    assert!(!peer.heard().iter().any(|line| line.starts_with("AUTH")));
+}
+
+#[tokio::test]
+async fn queue_entries_for_our_own_users_are_stored_or_refused() {
+    let setup = Setup::new(25);
+    assert_eq!(setup.attempt(&["ann@here.example"]).await, ["delivered stored"]);
+    assert_eq!(setup.attempt(&["nobody@here.example"]).await, ["failed 5.1.1 550 5.1.1 No such mailbox"]);
+    let inbox = setup.folder.path().join("mail/here.example/ann/new");
+    assert_eq!(std::fs::read_dir(inbox).unwrap().count(), 1);
+}
