@@ -23,9 +23,12 @@ pub fn rows() -> anyhow::Result<Vec<Feature>> {
     let cells = |line: &str| -> Vec<String> {
         line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect()
     };
-    let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| Feature") && !line.starts_with("|--");
+    let is_row =
+        |line: &&str| line.starts_with("| ") && !line.starts_with("| Feature") && !line.starts_with("|--");
     let feature = |cells: Vec<String>| match cells.as_slice() {
-        [name, _, test, negative] => Some(Feature { name: name.clone(), test: test.clone(), negative: negative.clone() }),
+        [name, _, test, negative] => {
+            Some(Feature { name: name.clone(), test: test.clone(), negative: negative.clone() })
+        }
         _ => None,
     };
     let rows: Option<Vec<Feature>> = text.lines().filter(is_row).map(cells).map(feature).collect();
@@ -38,7 +41,8 @@ pub fn missing(rows: &[Feature]) -> Vec<String> {
     let mut faults = Vec::new();
     for row in rows {
         for test in [&row.test, &row.negative] {
-            let (file, name) = test.split_once("::").map_or((test.as_str(), None), |(file, name)| (file, Some(name)));
+            let (file, name) =
+                test.split_once("::").map_or((test.as_str(), None), |(file, name)| (file, Some(name)));
             if test == "not yet" {
                 continue;
             }

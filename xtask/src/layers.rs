@@ -38,17 +38,47 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
     (
         "kings-access",
         3,
-        &["kings-mail", "kings-sasl", "kings-imap", "kings-net", "kings-tls", "kings-directory", "kings-store"],
+        &[
+            "kings-mail",
+            "kings-sasl",
+            "kings-imap",
+            "kings-net",
+            "kings-tls",
+            "kings-directory",
+            "kings-store",
+        ],
     ),
     (
         "kings-ops",
         3,
-        &["kings-mail", "kings-sasl", "kings-smtp", "kings-imap", "kings-dns", "kings-net", "kings-tls", "kings-directory", "kings-store", "kings-queue", "kings-mta"],
+        &[
+            "kings-mail",
+            "kings-sasl",
+            "kings-smtp",
+            "kings-imap",
+            "kings-dns",
+            "kings-net",
+            "kings-tls",
+            "kings-directory",
+            "kings-store",
+            "kings-queue",
+            "kings-mta",
+        ],
     ),
 ];
 
 /// What layers 0 and 1 never depend on: they have no clock, files, sockets, threads or chance.
-const IMPURE: &[&str] = &["tokio", "tokio-util", "tokio-rustls", "rustls", "getrandom", "rustix", "socket2", "inotify", "tempfile"];
+const IMPURE: &[&str] = &[
+    "tokio",
+    "tokio-util",
+    "tokio-rustls",
+    "rustls",
+    "getrandom",
+    "rustix",
+    "socket2",
+    "inotify",
+    "tempfile",
+];
 
 #[derive(Deserialize)]
 struct Metadata {

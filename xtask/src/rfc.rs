@@ -79,7 +79,10 @@ fn collect(sources: &[Source]) -> Index {
 
 /// `4.10` comes after `4.9`.
 fn sort_key(section: &str) -> Vec<u32> {
-    section.split('.').map(|part| part.parse().unwrap_or_else(|_| part.bytes().map(u32::from).sum::<u32>() + 1_000)).collect()
+    section
+        .split('.')
+        .map(|part| part.parse().unwrap_or_else(|_| part.bytes().map(u32::from).sum::<u32>() + 1_000))
+        .collect()
 }
 
 fn sources() -> Vec<Source> {
@@ -112,7 +115,10 @@ pub fn index() -> anyhow::Result<String> {
 pub fn unlisted() -> anyhow::Result<Vec<String>> {
     let mut known: Vec<u16> = list()?.rfc.iter().map(|rfc| rfc.number).collect();
     known.sort_unstable();
-    let twice = known.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| format!("RFC {} is listed twice", pair[0]));
+    let twice = known
+        .windows(2)
+        .filter(|pair| pair[0] == pair[1])
+        .map(|pair| format!("RFC {} is listed twice", pair[0]));
     let mut faults: Vec<String> = twice.collect();
     for (number, sections) in collect(&sources()) {
         if known.binary_search(&number).is_err() {

@@ -8,16 +8,20 @@ use xtask::{features, rfc, sources};
 #[test]
 fn every_rust_file_opens_with_what_it_is_for() {
     for source in sources::rust() {
-        assert!(source.text.starts_with("//! ") || source.path.ends_with("/tests.rs"), "{}", source.path);
+        assert!(source.text.starts_with("//! "), "{}", source.path);
     }
 }
 
 #[test]
 fn nothing_is_left_to_do_without_an_issue() {
-    let marks = ["TO", "FIX", "XX"].map(|half| format!("{half}{}", if half == "TO" { "DO" } else if half == "FIX" { "ME" } else { "X" }));
-    for source in sources::files(&["crates", "xtask", "fuzz", "docs", "tests", "config"], &["rs", "md", "toml", "sh"]) {
-        for mark in &marks {
-            assert!(!source.text.contains(mark.as_str()), "{} holds {mark}", source.path);
+    // In halves, so that this file does not hold them itself.
+    let marks =
+        [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("todo", "!("), concat!("unimplemented", "!(")];
+    for source in
+        sources::files(&["crates", "xtask", "fuzz", "docs", "tests", "config"], &["rs", "md", "toml", "sh"])
+    {
+        for mark in marks {
+            assert!(!source.text.contains(mark), "{} holds {mark}", source.path);
         }
     }
 }

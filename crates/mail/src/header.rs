@@ -163,13 +163,16 @@ pub fn select(content: &[u8], names: &[&str], keep: Keep) -> Vec<u8> {
 
 /// The message without the named fields; everything else keeps its bytes, lines that are no field too.
 pub fn without(content: &[u8], names: &[&str]) -> Vec<u8> {
-    let (header, body) = content.split_at(header_end(content));
     let is_named = |line: &[u8]| Field::parse(line).is_some_and(|field| names.iter().any(|name| field.is(name)));
     let mut kept = Vec::with_capacity(content.len());
-    for line in (Lines { content: header, at: 0 }).filter(|line| !is_named(line)) {
-        kept.extend_from_slice(line);
+    let mut rest = content;
+    for line in (Lines { content: &content[..header_end(content)], at: 0 }) {
+        if !is_named(line) {
+            kept.extend_from_slice(line);
+        }
+        rest = &rest[line.len()..];
     }
-    kept.extend_from_slice(body);
+    kept.extend_from_slice(rest);
     kept
 }
 

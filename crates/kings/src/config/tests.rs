@@ -1,3 +1,4 @@
+//! What the config accepts, refuses and says about it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 use super::*;
 

@@ -1,3 +1,4 @@
+//! Address lists as real mail has them, lenient and strict.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;

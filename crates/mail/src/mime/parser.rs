@@ -68,7 +68,9 @@ impl Parser<'_> {
     /// message whose own `message/rfc822` header was cut off: that one is empty and lies before.
     fn part(&mut self, start: Mark, depth: usize, outer: Outer) -> (Part, Option<Delimiter>) {
         self.parts += 1;
-        if self.parts >= MAX_PARTS {
+        // One place is kept for the empty text of a multipart without parts.
+        let is_last = self.parts >= MAX_PARTS - 1;
+        if is_last {
             // No delimiter is recognised any more: this part reaches to the end.
             self.open.clear();
         }
@@ -76,7 +78,7 @@ impl Parser<'_> {
         let header = start.offset..body_start.offset;
         let mut part = described(&self.input[header.clone()], outer);
         part.header = header;
-        let may_open = depth < MAX_DEPTH && self.parts < MAX_PARTS;
+        let may_open = depth < MAX_DEPTH && !is_last;
         let (kind, delimiter) = match shape(&mut part, may_open) {
             Shape::Leaf => (Kind::Leaf, self.next_delimiter()),
             Shape::Message => {
@@ -88,6 +90,7 @@ impl Parser<'_> {
                 let outer = if is_digest { Outer::Digest } else { Outer::Plain };
                 let (mut parts, delimiter) = self.multipart(boundary, depth, outer);
                 if parts.is_empty() {
+                    self.parts += 1;
                     parts.push(Part::empty(body_start.offset));
                 }
                 (Kind::Multipart(parts), delimiter)
