@@ -1,1 +1,27 @@
 //! IMAP4rev1: grammar, responses, session state, the selected view. No IO.
+//!
+//! Server side of RFC 3501, informed by RFC 9051. Bytes go into a [`Session`], [`Event`]s come out; the
+//! caller answers them with [`Response`]s and [`Tagged`] results. Nothing here knows accounts or files.
+
+pub mod command;
+pub mod fetch;
+pub mod flag;
+pub mod limits;
+pub mod pattern;
+pub mod response;
+pub mod search;
+pub mod sequence;
+pub mod view;
+
+mod cursor;
+mod reader;
+mod session;
+mod text;
+
+pub use command::{Append, Command, Request, parse};
+pub use cursor::SyntaxError;
+pub use flag::Flag;
+pub use response::{Code, Condition, Response, Tagged};
+pub use sequence::{SequenceNumber, SequenceSet, Uid};
+pub use session::{Event, Progress, Session, Settings};
+pub use view::{Change, View};

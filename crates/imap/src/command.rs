@@ -1,0 +1,187 @@
+//! Commands: what a client can say, where it may say it, and what it may hear about changes meanwhile.
+
+mod append;
+pub mod fetch;
+mod list;
+pub mod search;
+mod status;
+mod store;
+mod table;
+
+pub use append::Append;
+pub(crate) use append::append_head;
+pub use list::{List, ListOptions};
+pub use status::StatusItem;
+pub use store::{Store, StoreMode};
+pub(crate) use table::{Legal, Row, row};
+
+use kings_sasl::{Credentials, Mechanism};
+
+use crate::cursor::{Cursor, SyntaxError};
+use crate::sequence::SequenceSet;
+use crate::view::Reports;
+use fetch::Fetch;
+use search::Search;
+
+/// A whole command line, parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Answered by the session itself.
+    Own(Own),
+    /// Answered by whoever has the mailboxes.
+    Request(Request),
+}
+
+/// Commands that need no mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// RFC 3501 §6.1.1
+    Capability,
+    /// RFC 3501 §6.1.3
+    Logout,
+    /// RFC 2971 §3.1; what the client says of itself is not kept.
+    Id,
+    /// RFC 3501 §6.2.1
+    StartTls,
+    /// RFC 3501 §6.2.2; the initial response of RFC 4959 §3, still in base64.
+    Authenticate {
+        /// `None` for one we do not have.
+        mechanism: Option<Mechanism>,
+        /// Base64; `=` stands for an empty one.
+        initial: Option<Vec<u8>>,
+    },
+    /// RFC 3501 §6.2.3
+    Login(Credentials),
+    /// RFC 2342 §5
+    Namespace,
+    /// RFC 2177 §3
+    Idle,
+}
+
+/// Commands about mailboxes and messages. Mailbox names are decoded, and not judged otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// NOOP and CHECK: only the news counts (RFC 3501 §6.1.2, RFC 3501 §6.4.1).
+    Noop,
+    /// SELECT or EXAMINE. The mailbox that was selected before is closed first, whatever comes of it
+    /// (RFC 3501 §6.3.1).
+    Select {
+        /// Which one.
+        mailbox: String,
+        /// EXAMINE: nothing may change through this session (RFC 3501 §6.3.2).
+        read_only: bool,
+    },
+    /// RFC 3501 §6.3.3
+    Create(String),
+    /// RFC 3501 §6.3.4
+    Delete(String),
+    /// RFC 3501 §6.3.5
+    Rename {
+        /// The name now.
+        from: String,
+        /// The name afterwards.
+        to: String,
+    },
+    /// RFC 3501 §6.3.6
+    Subscribe(String),
+    /// RFC 3501 §6.3.7
+    Unsubscribe(String),
+    /// LIST (RFC 3501 §6.3.8) and LSUB (RFC 3501 §6.3.9).
+    List(List),
+    /// RFC 3501 §6.3.10
+    Status {
+        /// Which one.
+        mailbox: String,
+        /// What to tell, in the order asked.
+        items: Vec<StatusItem>,
+    },
+    /// CLOSE: expunge without a word, then deselect (RFC 3501 §6.4.2).
+    Close,
+    /// Deselect and nothing else (RFC 3691 §2).
+    Unselect,
+    /// EXPUNGE, or UID EXPUNGE with its set (RFC 4315 §2.1).
+    Expunge(Option<SequenceSet>),
+    /// RFC 3501 §6.4.4
+    Search(Search),
+    /// RFC 3501 §6.4.5
+    Fetch(Fetch),
+    /// RFC 3501 §6.4.6
+    Store(Store),
+    /// COPY (RFC 3501 §6.4.7) and MOVE (RFC 6851 §3.1).
+    Copy(Copy),
+}
+
+/// What COPY and MOVE share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copy {
+    /// Whether the set holds UIDs.
+    pub uid: bool,
+    /// Which messages.
+    pub set: SequenceSet,
+    /// Where to.
+    pub mailbox: String,
+    /// MOVE: the originals go (RFC 6851 §3.1).
+    pub removes: bool,
+}
+
+/// A command with its tag and its row of the table.
+#[derive(Clone, Debug)]
+pub(crate) struct Tagged {
+    pub(crate) tag: Vec<u8>,
+    pub(crate) row: &'static Row,
+    pub(crate) command: Result<Command, SyntaxError>,
+}
+
+/// Parses one command without its final CRLF; literals stand in place (`{3}`, CRLF, three octets).
+///
+/// Never panics and needs no more memory than a small multiple of the command: made for fuzzing too.
+pub fn parse(command: &[u8]) -> Result<Command, SyntaxError> {
+    read(command)?.command
+}
+
+/// As [`parse`], but keeps tag and verb where only the arguments are wrong.
+pub(crate) fn read(command: &[u8]) -> Result<Tagged, SyntaxError> {
+    let mut cursor = Cursor::new(command);
+    let tag = cursor.tag()?.to_vec();
+    cursor.space()?;
+    let uid = cursor.eat_word("UID ");
+    let verb = cursor.word().map_err(|_| SyntaxError::UnknownCommand)?;
+    let row = row(&verb, uid).ok_or(SyntaxError::UnknownCommand)?;
+    let command = (row.parse)(&mut cursor, uid).and_then(|command| cursor.end().map(|()| command));
+    Ok(Tagged { tag, row, command })
+}
+
+/// The tag of a command that cannot be parsed otherwise, for the answer; `*` where there is none.
+pub(crate) fn tag_of(command: &[u8]) -> Vec<u8> {
+    let mut cursor = Cursor::new(command);
+    match cursor.tag() {
+        Ok(tag) if cursor.is_at_end() || cursor.eat(b' ') => tag.to_vec(),
+        _ => b"*".to_vec(),
+    }
+}
+
+impl Request {
+    /// What news may stand in the answer; RFC 3501 §7.4.1 forbids EXPUNGE during FETCH, STORE and SEARCH,
+    /// whose message numbers would change under the client. Their UID forms are other commands.
+    pub fn reports(&self) -> Reports {
+        match self {
+            Self::Select { .. } | Self::Close | Self::Unselect => Reports::Nothing,
+            Self::Fetch(Fetch { uid: false, .. })
+            | Self::Store(Store { uid: false, .. })
+            | Self::Search(Search { uid: false, .. }) => Reports::AllButExpunge,
+            Self::Noop
+            | Self::Create(_)
+            | Self::Delete(_)
+            | Self::Rename { .. }
+            | Self::Subscribe(_)
+            | Self::Unsubscribe(_)
+            | Self::List(_)
+            | Self::Status { .. }
+            | Self::Expunge(_)
+            | Self::Search(_)
+            | Self::Fetch(_)
+            | Self::Store(_)
+            | Self::Copy(_) => Reports::Everything,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! APPEND up to its message (RFC 3501 §6.3.11).
+
+use kings_mail::date::DateTime;
+
+use crate::cursor::{Cursor, SyntaxError};
+use crate::flag::Flag;
+
+/// What APPEND says before the message comes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Append {
+    /// Where to, decoded.
+    pub mailbox: String,
+    /// Flags the message starts with.
+    pub flags: Vec<Flag>,
+    /// The INTERNALDATE it gets; now without one.
+    pub internal_date: Option<DateTime>,
+    /// Octets that will come.
+    pub size: u64,
+}
+
+/// Reads `tag APPEND mailbox [flags] [date] ` up to the literal that is the message.
+///
+/// `None`: this is no APPEND, or the literal at the end is its mailbox name. `command` ends in the CRLF
+/// behind the literal's size, which the reader has read already.
+pub(crate) fn append_head(command: &[u8], size: u64) -> Option<Result<Append, SyntaxError>> {
+    let mut cursor = Cursor::new(command);
+    cursor.tag().ok()?;
+    if !cursor.eat_word(" APPEND ") || cursor.clone().announces_literal() {
+        return None;
+    }
+    Some(arguments(&mut cursor, size))
+}
+
+fn arguments(cursor: &mut Cursor<'_>, size: u64) -> Result<Append, SyntaxError> {
+    let mailbox = cursor.mailbox()?;
+    cursor.space()?;
+    let flags = if cursor.peek() == Some(b'(') {
+        let flags = cursor.flag_list()?;
+        cursor.space()?;
+        flags
+    } else {
+        Vec::new()
+    };
+    let internal_date = if cursor.peek() == Some(b'"') {
+        let text = cursor.string()?;
+        let date = std::str::from_utf8(&text).ok().and_then(DateTime::parse_imap).ok_or(SyntaxError::Date)?;
+        cursor.space()?;
+        Some(date)
+    } else {
+        None
+    };
+    if !cursor.clone().announces_literal() {
+        return Err(SyntaxError::Literal);
+    }
+    Ok(Append { mailbox, flags, internal_date, size })
+}

@@ -1,0 +1,206 @@
+//! FETCH: items, macros, sections and partials (RFC 3501 §6.4.5).
+
+use kings_mail::header::Keep;
+use kings_mail::mime::Facet;
+
+use super::{Command, Request};
+use crate::cursor::{Cursor, SyntaxError};
+use crate::limits::{MAX_FETCH_ITEMS, MAX_PART_DEPTH};
+use crate::sequence::SequenceSet;
+
+/// FETCH or UID FETCH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// Whether the set holds UIDs; `UID` is among the items then (RFC 3501 §6.4.8).
+    pub uid: bool,
+    /// Which messages.
+    pub set: SequenceSet,
+    /// What to send, macros expanded.
+    pub items: Vec<Item>,
+}
+
+/// One data item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// `UID`
+    Uid,
+    /// `FLAGS`
+    Flags,
+    /// `INTERNALDATE`
+    InternalDate,
+    /// `RFC822.SIZE`: octets of the whole message.
+    Size,
+    /// `ENVELOPE`
+    Envelope,
+    /// `BODYSTRUCTURE`
+    BodyStructure,
+    /// `BODY` without a section: the structure without its extension data.
+    BodyShape,
+    /// `BODY[...]` and its older names.
+    Body(Body),
+}
+
+/// Bytes of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// The name under which they are sent.
+    pub label: Label,
+    /// Which bytes.
+    pub section: Section,
+    /// `<origin.count>`; the count is at least 1.
+    pub partial: Option<(u32, u32)>,
+    /// `.PEEK`: `\Seen` stays as it is. So do the flags for header items of the old names.
+    pub peek: bool,
+}
+
+/// How the answer names the item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// `BODY[section]<origin>`
+    Body,
+    /// `RFC822`
+    Rfc822,
+    /// `RFC822.HEADER`
+    Rfc822Header,
+    /// `RFC822.TEXT`
+    Rfc822Text,
+}
+
+/// RFC 3501 §6.4.5 `section`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// Part numbers; empty for the message itself.
+    pub path: Vec<u32>,
+    /// Which bytes of it.
+    pub text: SectionText,
+}
+
+/// What of a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SectionText {
+    /// Bytes as they stand.
+    Facet(Facet),
+    /// Chosen header fields and the empty line.
+    Fields {
+        /// HEADER.FIELDS or HEADER.FIELDS.NOT.
+        keep: Keep,
+        /// Names as the client wrote them: the answer repeats them.
+        names: Vec<String>,
+    },
+}
+
+impl Fetch {
+    /// Whether it sets `\Seen` (RFC 3501 §6.4.5: BODY without PEEK, RFC822 and RFC822.TEXT).
+    pub fn sets_seen(&self) -> bool {
+        self.items.iter().any(|item| matches!(item, Item::Body(body) if !body.peek))
+    }
+
+    /// Whether the message itself must be read: everything else the store knows anyway.
+    pub fn needs_content(&self) -> bool {
+        let is_known =
+            |item: &Item| matches!(item, Item::Uid | Item::Flags | Item::InternalDate | Item::Size);
+        !self.items.iter().all(is_known)
+    }
+}
+
+pub(super) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Result<Command, SyntaxError> {
+    cursor.space()?;
+    let set = cursor.set()?;
+    cursor.space()?;
+    let mut items =
+        if cursor.peek() == Some(b'(') { cursor.list(MAX_FETCH_ITEMS, item)? } else { one_or_macro(cursor)? };
+    if items.is_empty() {
+        return Err(SyntaxError::FetchItem);
+    }
+    if uid && !items.contains(&Item::Uid) {
+        items.insert(0, Item::Uid);
+    }
+    Ok(Command::Request(Request::Fetch(Fetch { uid, set, items })))
+}
+
+/// The three macros stand alone, never in a list (RFC 3501 §6.4.5).
+fn one_or_macro(cursor: &mut Cursor<'_>) -> Result<Vec<Item>, SyntaxError> {
+    let fast = [Item::Flags, Item::InternalDate, Item::Size];
+    match name(&mut cursor.clone()).as_str() {
+        "FAST" if cursor.eat_word("FAST") => Ok(fast.to_vec()),
+        "ALL" if cursor.eat_word("ALL") => Ok([&fast[..], &[Item::Envelope]].concat()),
+        "FULL" if cursor.eat_word("FULL") => Ok([&fast[..], &[Item::Envelope, Item::BodyShape]].concat()),
+        _ => item(cursor).map(|item| vec![item]),
+    }
+}
+
+/// The name of an item, in upper case, up to its section.
+fn name(cursor: &mut Cursor<'_>) -> String {
+    cursor.letters(|octet| octet.is_ascii_alphanumeric() || octet == b'.')
+}
+
+fn item(cursor: &mut Cursor<'_>) -> Result<Item, SyntaxError> {
+    let old = |label, facet, peek| {
+        let section = Section { path: Vec::new(), text: SectionText::Facet(facet) };
+        Ok(Item::Body(Body { label, section, partial: None, peek }))
+    };
+    match name(cursor).as_str() {
+        "UID" => Ok(Item::Uid),
+        "FLAGS" => Ok(Item::Flags),
+        "INTERNALDATE" => Ok(Item::InternalDate),
+        "RFC822.SIZE" => Ok(Item::Size),
+        "ENVELOPE" => Ok(Item::Envelope),
+        "BODYSTRUCTURE" => Ok(Item::BodyStructure),
+        "RFC822" => old(Label::Rfc822, Facet::Whole, false),
+        "RFC822.HEADER" => old(Label::Rfc822Header, Facet::Header, true),
+        "RFC822.TEXT" => old(Label::Rfc822Text, Facet::Text, false),
+        "BODY" if cursor.peek() == Some(b'[') => body(cursor, false),
+        "BODY.PEEK" => body(cursor, true),
+        "BODY" => Ok(Item::BodyShape),
+        _ => Err(SyntaxError::FetchItem),
+    }
+}
+
+fn body(cursor: &mut Cursor<'_>, peek: bool) -> Result<Item, SyntaxError> {
+    cursor.expect(b'[', SyntaxError::Section)?;
+    let section = section(cursor)?;
+    cursor.expect(b']', SyntaxError::Section)?;
+    let partial = if cursor.eat(b'<') { Some(partial(cursor)?) } else { None };
+    Ok(Item::Body(Body { label: Label::Body, section, partial, peek }))
+}
+
+/// `<0.2048>`: the count is never zero (RFC 3501 §9 `partial`).
+fn partial(cursor: &mut Cursor<'_>) -> Result<(u32, u32), SyntaxError> {
+    let origin = cursor.number()?;
+    cursor.expect(b'.', SyntaxError::Section)?;
+    let count = cursor.nz_number()?;
+    cursor.expect(b'>', SyntaxError::Section)?;
+    Ok((origin, count.get()))
+}
+
+fn section(cursor: &mut Cursor<'_>) -> Result<Section, SyntaxError> {
+    let mut path = Vec::new();
+    while cursor.peek().is_some_and(|octet| octet.is_ascii_digit()) {
+        if path.len() >= MAX_PART_DEPTH {
+            return Err(SyntaxError::TooDeep);
+        }
+        path.push(cursor.nz_number()?.get());
+        if !cursor.eat(b'.') {
+            return Ok(Section { path, text: SectionText::Facet(Facet::Whole) });
+        }
+    }
+    let text = section_text(cursor, !path.is_empty())?;
+    Ok(Section { path, text })
+}
+
+fn section_text(cursor: &mut Cursor<'_>, in_part: bool) -> Result<SectionText, SyntaxError> {
+    match name(cursor).as_str() {
+        "" if !in_part => Ok(SectionText::Facet(Facet::Whole)),
+        "HEADER" => Ok(SectionText::Facet(Facet::Header)),
+        "TEXT" => Ok(SectionText::Facet(Facet::Text)),
+        "MIME" if in_part => Ok(SectionText::Facet(Facet::Mime)),
+        "HEADER.FIELDS" => fields(cursor, Keep::Named),
+        "HEADER.FIELDS.NOT" => fields(cursor, Keep::Others),
+        _ => Err(SyntaxError::Section),
+    }
+}
+
+fn fields(cursor: &mut Cursor<'_>, keep: Keep) -> Result<SectionText, SyntaxError> {
+    cursor.space()?;
+    Ok(SectionText::Fields { keep, names: cursor.field_names()? })
+}

@@ -1,0 +1,273 @@
+//! SEARCH: its program of keys (RFC 3501 §6.4.4).
+
+use std::borrow::Cow;
+
+use kings_mail::charset;
+use kings_mail::date::Day;
+
+use super::{Command, Request};
+use crate::cursor::{Cursor, SyntaxError};
+use crate::flag::Flag;
+use crate::limits::{MAX_DEPTH, MAX_SEARCH_KEYS};
+use crate::sequence::SequenceSet;
+
+/// SEARCH or UID SEARCH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// Whether the answer lists UIDs.
+    pub uid: bool,
+    /// What to look for; `None` where the client names a character set we do not have.
+    pub key: Option<Key>,
+}
+
+/// What a message must be like. `S` is a set as parsed, or as resolved against a view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key<S = SequenceSet> {
+    /// All of these; ALL where there are none.
+    And(Vec<Key<S>>),
+    /// At least one of both.
+    Or(Box<Key<S>>, Box<Key<S>>),
+    /// Not this.
+    Not(Box<Key<S>>),
+    /// A flag is set.
+    Flag(Flag),
+    /// `\Recent` is set.
+    Recent,
+    /// Message numbers.
+    Numbers(S),
+    /// UIDs.
+    Uids(S),
+    /// Octets, more than.
+    Larger(u32),
+    /// Octets, less than.
+    Smaller(u32),
+    /// The day of arrival.
+    Arrived(Compare, Day),
+    /// The day of the Date field.
+    Sent(Compare, Day),
+    /// A header field contains the text; any such field, for an empty one.
+    Header(String, Needle),
+    /// The body contains it.
+    Body(Needle),
+    /// Header or body contain it.
+    Text(Needle),
+}
+
+impl<S> Key<S> {
+    /// The same program with its sets of numbers and of UIDs replaced.
+    pub(crate) fn resolve<T>(self, numbers: &impl Fn(&S) -> T, uids: &impl Fn(&S) -> T) -> Key<T> {
+        let resolve = |key: Self| key.resolve(numbers, uids);
+        match self {
+            Self::And(keys) => Key::And(keys.into_iter().map(resolve).collect()),
+            Self::Or(a, b) => Key::Or(Box::new(resolve(*a)), Box::new(resolve(*b))),
+            Self::Not(key) => Key::Not(Box::new(resolve(*key))),
+            Self::Numbers(set) => Key::Numbers(numbers(&set)),
+            Self::Uids(set) => Key::Uids(uids(&set)),
+            Self::Flag(flag) => Key::Flag(flag),
+            Self::Recent => Key::Recent,
+            Self::Larger(size) => Key::Larger(size),
+            Self::Smaller(size) => Key::Smaller(size),
+            Self::Arrived(compare, day) => Key::Arrived(compare, day),
+            Self::Sent(compare, day) => Key::Sent(compare, day),
+            Self::Header(name, needle) => Key::Header(name, needle),
+            Self::Body(needle) => Key::Body(needle),
+            Self::Text(needle) => Key::Text(needle),
+        }
+    }
+}
+
+/// How days compare, without time and zone (RFC 3501 §6.4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// BEFORE
+    Before,
+    /// ON
+    On,
+    /// SINCE: on or after.
+    Since,
+}
+
+/// A text to look for, whatever its case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needle(String);
+
+impl Needle {
+    /// Folds the case.
+    pub fn new(text: &str) -> Self {
+        Self(text.to_lowercase())
+    }
+
+    /// Whether `text` contains it (RFC 3501 §6.4.4: substring, case-insensitive). Linear in the text.
+    pub fn is_in(&self, text: &str) -> bool {
+        self.0.is_empty() || self.is_in_folded(&text.to_lowercase())
+    }
+
+    /// The same for a text in lower case.
+    pub(crate) fn is_in_folded(&self, text: &str) -> bool {
+        text.contains(&self.0)
+    }
+}
+
+/// How the strings of one command are read.
+#[derive(Clone, Copy)]
+enum Charset<'a> {
+    /// No CHARSET: US-ASCII, and UTF-8 from clients that forgot to say so.
+    Unnamed,
+    Named(&'a str),
+    /// Strings are skipped, so that the answer can be BADCHARSET and no syntax error.
+    Unknown,
+}
+
+pub(super) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Result<Command, SyntaxError> {
+    cursor.space()?;
+    let label = if cursor.eat_word("CHARSET ") {
+        let label = cursor.utf8()?;
+        cursor.space()?;
+        Some(label)
+    } else {
+        None
+    };
+    let charset = match &label {
+        None => Charset::Unnamed,
+        Some(label) if charset::is_known(label) => Charset::Named(label),
+        Some(_) => Charset::Unknown,
+    };
+    let mut reader = Reader { cursor, charset, depth: 0, keys: 0 };
+    let program = reader.program()?;
+    let key = if matches!(charset, Charset::Unknown) { None } else { Some(program) };
+    Ok(Command::Request(Request::Search(Search { uid, key })))
+}
+
+/// Reads keys and counts them; the count bounds the time a search may take per message.
+struct Reader<'c, 'a> {
+    cursor: &'c mut Cursor<'a>,
+    charset: Charset<'c>,
+    depth: usize,
+    keys: usize,
+}
+
+impl Reader<'_, '_> {
+    /// Keys up to the end of the command or the closing parenthesis; all must hold.
+    fn program(&mut self) -> Result<Key, SyntaxError> {
+        let mut keys = vec![self.key()?];
+        while self.cursor.eat(b' ') {
+            keys.push(self.key()?);
+        }
+        Ok(Key::And(keys))
+    }
+
+    /// One key, one level deeper.
+    fn key(&mut self) -> Result<Key, SyntaxError> {
+        self.keys += 1;
+        if self.keys > MAX_SEARCH_KEYS {
+            return Err(SyntaxError::TooMany);
+        }
+        if self.depth >= MAX_DEPTH {
+            return Err(SyntaxError::TooDeep);
+        }
+        self.depth += 1;
+        let key = match self.cursor.peek() {
+            Some(b'(') => self.group(),
+            Some(b'0'..=b'9' | b'*') => self.cursor.set().map(Key::Numbers),
+            _ => self.named(),
+        };
+        self.depth -= 1;
+        key
+    }
+
+    fn group(&mut self) -> Result<Key, SyntaxError> {
+        self.cursor.expect(b'(', SyntaxError::Parenthesis)?;
+        let keys = self.program()?;
+        self.cursor.expect(b')', SyntaxError::Parenthesis)?;
+        Ok(keys)
+    }
+
+    fn named(&mut self) -> Result<Key, SyntaxError> {
+        let word = self.cursor.word().map_err(|_| SyntaxError::SearchKey)?;
+        if let Some(key) = simple(&word) {
+            return Ok(key);
+        }
+        match word.as_str() {
+            "NOT" => self.argument(Self::key).map(not),
+            "OR" => {
+                let either = self.argument(Self::key)?;
+                let or = self.argument(Self::key)?;
+                Ok(Key::Or(Box::new(either), Box::new(or)))
+            }
+            "UID" => self.argument(|reader| reader.cursor.set()).map(Key::Uids),
+            "KEYWORD" => self.argument(Self::keyword).map(Key::Flag),
+            "UNKEYWORD" => self.argument(Self::keyword).map(Key::Flag).map(not),
+            "LARGER" => self.argument(|reader| reader.cursor.number()).map(Key::Larger),
+            "SMALLER" => self.argument(|reader| reader.cursor.number()).map(Key::Smaller),
+            "BEFORE" => self.argument(Self::day).map(|day| Key::Arrived(Compare::Before, day)),
+            "ON" => self.argument(Self::day).map(|day| Key::Arrived(Compare::On, day)),
+            "SINCE" => self.argument(Self::day).map(|day| Key::Arrived(Compare::Since, day)),
+            "SENTBEFORE" => self.argument(Self::day).map(|day| Key::Sent(Compare::Before, day)),
+            "SENTON" => self.argument(Self::day).map(|day| Key::Sent(Compare::On, day)),
+            "SENTSINCE" => self.argument(Self::day).map(|day| Key::Sent(Compare::Since, day)),
+            "FROM" | "TO" | "CC" | "BCC" | "SUBJECT" => {
+                self.argument(Self::needle).map(|needle| Key::Header(word.to_ascii_lowercase(), needle))
+            }
+            "BODY" => self.argument(Self::needle).map(Key::Body),
+            "TEXT" => self.argument(Self::needle).map(Key::Text),
+            "HEADER" => {
+                let field = self.argument(|reader| reader.cursor.field_name())?;
+                self.argument(Self::needle).map(|needle| Key::Header(field, needle))
+            }
+            _ => Err(SyntaxError::SearchKey),
+        }
+    }
+
+    fn argument<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, SyntaxError>,
+    ) -> Result<T, SyntaxError> {
+        self.cursor.space()?;
+        read(self)
+    }
+
+    fn keyword(&mut self) -> Result<Flag, SyntaxError> {
+        Flag::parse(self.cursor.atom()?)
+    }
+
+    /// A date may stand in quotes or without (RFC 3501 §9 `date`).
+    fn day(&mut self) -> Result<Day, SyntaxError> {
+        let text = self.cursor.astring()?;
+        std::str::from_utf8(&text).ok().and_then(Day::parse_imap).ok_or(SyntaxError::Date)
+    }
+
+    fn needle(&mut self) -> Result<Needle, SyntaxError> {
+        let octets = self.cursor.astring()?;
+        let text = match self.charset {
+            Charset::Unnamed => charset::guess(&octets),
+            Charset::Named(label) => charset::decode(&octets, label),
+            Charset::Unknown => Cow::Borrowed(""),
+        };
+        Ok(Needle::new(&text))
+    }
+}
+
+fn not<S>(key: Key<S>) -> Key<S> {
+    Key::Not(Box::new(key))
+}
+
+/// Keys without an argument.
+fn simple(word: &str) -> Option<Key> {
+    Some(match word {
+        "ALL" => Key::And(Vec::new()),
+        "ANSWERED" => Key::Flag(Flag::Answered),
+        "DELETED" => Key::Flag(Flag::Deleted),
+        "DRAFT" => Key::Flag(Flag::Draft),
+        "FLAGGED" => Key::Flag(Flag::Flagged),
+        "SEEN" => Key::Flag(Flag::Seen),
+        "UNANSWERED" => not(Key::Flag(Flag::Answered)),
+        "UNDELETED" => not(Key::Flag(Flag::Deleted)),
+        "UNDRAFT" => not(Key::Flag(Flag::Draft)),
+        "UNFLAGGED" => not(Key::Flag(Flag::Flagged)),
+        "UNSEEN" => not(Key::Flag(Flag::Seen)),
+        "RECENT" => Key::Recent,
+        "OLD" => not(Key::Recent),
+        "NEW" => Key::And(vec![Key::Recent, not(Key::Flag(Flag::Seen))]),
+        _ => return None,
+    })
+}

@@ -1,0 +1,67 @@
+//! STORE (RFC 3501 §6.4.6).
+
+use super::{Command, Request};
+use crate::cursor::{Cursor, SyntaxError};
+use crate::flag::Flag;
+use crate::limits::MAX_FLAGS;
+use crate::sequence::SequenceSet;
+
+/// STORE or UID STORE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// Whether the set holds UIDs.
+    pub uid: bool,
+    /// Which messages.
+    pub set: SequenceSet,
+    /// What happens to the flags.
+    pub mode: StoreMode,
+    /// `.SILENT`: the client knows the outcome and wants no FETCH responses for its own change.
+    pub silent: bool,
+    /// The flags.
+    pub flags: Vec<Flag>,
+}
+
+/// What STORE does with its flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreMode {
+    /// `FLAGS`: these and no others, `\Recent` apart.
+    Replace,
+    /// `+FLAGS`
+    Add,
+    /// `-FLAGS`
+    Remove,
+}
+
+pub(super) fn store(cursor: &mut Cursor<'_>, uid: bool) -> Result<Command, SyntaxError> {
+    cursor.space()?;
+    let set = cursor.set()?;
+    cursor.space()?;
+    let (mode, silent) = item(cursor)?;
+    cursor.space()?;
+    let flags = if cursor.peek() == Some(b'(') { cursor.flag_list()? } else { bare_flags(cursor)? };
+    Ok(Command::Request(Request::Store(Store { uid, set, mode, silent, flags })))
+}
+
+fn item(cursor: &mut Cursor<'_>) -> Result<(StoreMode, bool), SyntaxError> {
+    match cursor.word()?.as_str() {
+        "FLAGS" => Ok((StoreMode::Replace, false)),
+        "FLAGS.SILENT" => Ok((StoreMode::Replace, true)),
+        "+FLAGS" => Ok((StoreMode::Add, false)),
+        "+FLAGS.SILENT" => Ok((StoreMode::Add, true)),
+        "-FLAGS" => Ok((StoreMode::Remove, false)),
+        "-FLAGS.SILENT" => Ok((StoreMode::Remove, true)),
+        _ => Err(SyntaxError::StoreItem),
+    }
+}
+
+/// RFC 3501 §9 `store-att-flags` allows flags without parentheses, but at least one.
+fn bare_flags(cursor: &mut Cursor<'_>) -> Result<Vec<Flag>, SyntaxError> {
+    let mut flags = vec![cursor.flag()?];
+    while cursor.eat(b' ') {
+        if flags.len() >= MAX_FLAGS {
+            return Err(SyntaxError::TooMany);
+        }
+        flags.push(cursor.flag()?);
+    }
+    Ok(flags)
+}

@@ -1,0 +1,41 @@
+//! Every limit of this crate, by name, with its source. Peers meet them before memory is taken.
+
+/// Longest command before login, with its literals, in octets (DESIGN limits; Dovecot CVE-2026-27857
+/// shows why a stranger may not be given more).
+pub const MAX_COMMAND_BEFORE_LOGIN: usize = 8 * 1024;
+/// Longest literal before login, in octets (RFC 7888 §5: what LITERAL- allows unasked).
+pub const MAX_LITERAL_BEFORE_LOGIN: u64 = 4096;
+/// Longest command after login, with its literals but without the message of an APPEND, in octets.
+/// RFC 2683 §3.2.1.5 asks for 8,000 at least; long UID sets need more, Dovecot has the same number.
+pub const MAX_COMMAND: usize = 64 * 1024;
+/// Longest response of a SASL exchange and longest line during IDLE, in octets: as before login.
+pub const MAX_RESPONSE_LINE: usize = MAX_COMMAND_BEFORE_LOGIN;
+/// A literal that comes unasked and is refused is read and dropped up to this many octets; for a larger
+/// one the connection is closed (RFC 7888 §4 lets the server choose).
+pub const MAX_DRAINED_LITERAL: u64 = 200 * 1024 * 1024;
+/// Longest tag, in octets; real clients use below ten.
+pub const MAX_TAG: usize = 64;
+/// Deepest nesting of parentheses, NOT and OR (DESIGN limits).
+pub const MAX_DEPTH: usize = 50;
+/// Most search keys of one command; time grows with keys times messages.
+pub const MAX_SEARCH_KEYS: usize = 500;
+/// Most items of one FETCH; Thunderbird asks for below ten.
+pub const MAX_FETCH_ITEMS: usize = 100;
+/// Most field names of one HEADER.FIELDS; Thunderbird asks for about twenty.
+pub const MAX_FIELD_NAMES: usize = 200;
+/// Deepest part number (`1.2.3`): the MIME parser opens no deeper.
+pub const MAX_PART_DEPTH: usize = kings_mail::mime::MAX_DEPTH + 1;
+/// Most flags of one command.
+pub const MAX_FLAGS: usize = 100;
+/// Longest keyword, in octets; Dovecot takes 50, other servers more.
+pub const MAX_KEYWORD: usize = 100;
+/// Longest mailbox name, in octets of modified UTF-7; the store may allow less.
+pub const MAX_MAILBOX: usize = 1_000;
+/// Most patterns or options of one LIST.
+pub const MAX_LIST_PATTERNS: usize = 50;
+/// Most fields of ID, and the longest value (RFC 2971 §3.3).
+pub const MAX_ID_FIELDS: usize = 30;
+/// Longest value of an ID field, in octets (RFC 2971 §3.3).
+pub const MAX_ID_VALUE: usize = 1024;
+/// Bad commands and failed logins after which the connection is closed (DESIGN limits).
+pub const MAX_ERRORS: u32 = 20;

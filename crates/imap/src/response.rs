@@ -1,0 +1,389 @@
+//! Responses as values: every sentence and every code we say to a client, and their wire form.
+//!
+//! Texts are `&'static str`, so nothing a peer sent can get into them.
+
+use std::io::Write;
+
+use crate::command::StatusItem;
+use crate::flag::Flag;
+use crate::sequence::{SequenceNumber, SequenceSet, Uid};
+use crate::text::{self, put};
+
+/// How a command went (RFC 3501 §7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Done.
+    Ok,
+    /// Not done, and it could not be.
+    No,
+    /// Not understood, or not allowed here.
+    Bad,
+}
+
+impl Condition {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::No => "NO",
+            Self::Bad => "BAD",
+        }
+    }
+}
+
+/// What a program may read out of a response, in brackets (RFC 3501 §7.1, RFC 5530 §3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The operator should read this.
+    Alert,
+    /// A name that is taken.
+    AlreadyExists,
+    /// APPEND or COPY gave this UID under this UIDVALIDITY (RFC 4315 §3).
+    AppendUid(u32, Uid),
+    /// Login name or password wrong; never which.
+    AuthenticationFailed,
+    /// The character sets that SEARCH has always (RFC 3501 §6.4.4).
+    BadCharset,
+    /// It can never be done: the name or the operation is refused for good.
+    Cannot,
+    /// What the server can, in words.
+    Capability(Vec<&'static str>),
+    /// COPY or MOVE: UIDVALIDITY of the target, UIDs there and here (RFC 4315 §3).
+    CopyUid {
+        /// UIDVALIDITY of the target.
+        validity: u32,
+        /// The originals.
+        from: SequenceSet,
+        /// The copies, in the same order.
+        to: SequenceSet,
+    },
+    /// Some messages are gone that this client has not been told of yet.
+    ExpungeIssued,
+    /// More than a limit of ours allows.
+    Limit,
+    /// No such mailbox.
+    NonExistent,
+    /// No room for the message.
+    OverQuota,
+    /// The flags that a client may change for good, and whether it may make up keywords.
+    PermanentFlags(Vec<Flag>, bool),
+    /// Login in clear is not allowed here.
+    PrivacyRequired,
+    /// EXAMINE, or a mailbox nobody may write.
+    ReadOnly,
+    /// SELECT.
+    ReadWrite,
+    /// A fault on our side that an operator must look at.
+    ServerBug,
+    /// The message is larger than this server takes (RFC 7889 §4; RFC 4469 §5).
+    TooBig,
+    /// COPY or APPEND to a mailbox that could be created.
+    TryCreate,
+    /// The UID that the next message gets at the least.
+    UidNext(Uid),
+    /// UIDVALIDITY.
+    UidValidity(u32),
+    /// The first message without `\Seen`.
+    Unseen(SequenceNumber),
+    /// A fault that goes away by itself.
+    Unavailable,
+}
+
+impl Code {
+    fn write_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::AppendUid(validity, uid) => put!(out, "APPENDUID {validity} {uid}"),
+            Self::Capability(words) => put!(out, "CAPABILITY {}", words.join(" ")),
+            Self::CopyUid { validity, from, to } => put!(out, "COPYUID {validity} {from} {to}"),
+            Self::PermanentFlags(listed, open) => {
+                out.extend_from_slice(b"PERMANENTFLAGS (");
+                flags(out, listed, if *open { Some("\\*") } else { None });
+                out.push(b')');
+            }
+            Self::UidNext(uid) => put!(out, "UIDNEXT {uid}"),
+            Self::UidValidity(validity) => put!(out, "UIDVALIDITY {validity}"),
+            Self::Unseen(number) => put!(out, "UNSEEN {number}"),
+            plain => out.extend_from_slice(plain.word().as_bytes()),
+        }
+    }
+
+    /// The codes that are one word, and the first word of the others.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Alert => "ALERT",
+            Self::AlreadyExists => "ALREADYEXISTS",
+            Self::AppendUid(..) => "APPENDUID",
+            Self::AuthenticationFailed => "AUTHENTICATIONFAILED",
+            Self::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
+            Self::Cannot => "CANNOT",
+            Self::Capability(_) => "CAPABILITY",
+            Self::CopyUid { .. } => "COPYUID",
+            Self::ExpungeIssued => "EXPUNGEISSUED",
+            Self::Limit => "LIMIT",
+            Self::NonExistent => "NONEXISTENT",
+            Self::OverQuota => "OVERQUOTA",
+            Self::PermanentFlags(..) => "PERMANENTFLAGS",
+            Self::PrivacyRequired => "PRIVACYREQUIRED",
+            Self::ReadOnly => "READ-ONLY",
+            Self::ReadWrite => "READ-WRITE",
+            Self::ServerBug => "SERVERBUG",
+            Self::TooBig => "TOOBIG",
+            Self::TryCreate => "TRYCREATE",
+            Self::UidNext(_) => "UIDNEXT",
+            Self::UidValidity(_) => "UIDVALIDITY",
+            Self::Unseen(_) => "UNSEEN",
+            Self::Unavailable => "UNAVAILABLE",
+        }
+    }
+}
+
+/// The result of a command; the session puts the tag in front.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tagged {
+    /// How it went.
+    pub condition: Condition,
+    /// For programs.
+    pub code: Option<Code>,
+    /// For people.
+    pub text: &'static str,
+}
+
+impl Tagged {
+    /// The command is done.
+    pub const DONE: Self = Self::ok("Done");
+    /// SELECT or another command named a mailbox that is not there.
+    pub const NO_MAILBOX: Self = Self::no(Code::NonExistent, "No such mailbox");
+    /// COPY or APPEND to a mailbox that could be created (RFC 3501 §7.1).
+    pub const TRY_CREATE: Self = Self::no(Code::TryCreate, "No such mailbox");
+    /// CREATE or RENAME to a name that is taken.
+    pub const MAILBOX_EXISTS: Self = Self::no(Code::AlreadyExists, "There is a mailbox of this name");
+    /// A name that no mailbox can have here.
+    pub const BAD_NAME: Self = Self::no(Code::Cannot, "No mailbox can have this name");
+    /// The inbox stays.
+    pub const INBOX_STAYS: Self = Self::no(Code::Cannot, "INBOX cannot be deleted");
+    /// A mailbox with others below it.
+    pub const HAS_CHILDREN: Self = Self::no(Code::Cannot, "There are mailboxes below this one");
+    /// Wrong login name or password; the same words for both.
+    pub const LOGIN_FAILED: Self = Self::no(Code::AuthenticationFailed, "Login name or password is wrong");
+    /// The accounts cannot be asked now.
+    pub const LOGIN_UNAVAILABLE: Self =
+        Self::no(Code::Unavailable, "Cannot check logins now, try again later");
+    /// Too many failures from one address.
+    pub const LOGIN_LIMIT: Self = Self::no(Code::Limit, "Too many failed logins, try again later");
+    /// Too many sessions of one account from one address.
+    pub const SESSION_LIMIT: Self =
+        Self::no(Code::Limit, "Too many sessions of this account from your address");
+    /// Login without TLS.
+    pub const PRIVACY_REQUIRED: Self = Self::no(Code::PrivacyRequired, "Log in under TLS only");
+    /// A change in a mailbox opened with EXAMINE.
+    pub const READ_ONLY: Self = Self::no(Code::ReadOnly, "The mailbox is open for reading only");
+    /// A message number beyond the last.
+    pub const NO_SUCH_NUMBER: Self = Self::bad("There is no message with this number");
+    /// SEARCH in a character set we do not have.
+    pub const BAD_CHARSET: Self = Self::no(Code::BadCharset, "Unknown character set");
+    /// No room.
+    pub const NO_SPACE: Self = Self::no(Code::OverQuota, "No space left for messages");
+    /// Too large a message.
+    pub const TOO_BIG: Self = Self::no(Code::TooBig, "The message is too large");
+    /// An APPEND of nothing.
+    pub const EMPTY_MESSAGE: Self = Self::no(Code::Cannot, "An empty message cannot be stored");
+    /// More keywords than a mailbox can hold.
+    pub const TOO_MANY_KEYWORDS: Self = Self::no(Code::Limit, "The mailbox has too many keywords");
+    /// Messages that another session has removed; nothing else went wrong.
+    pub const SOME_EXPUNGED: Self = Self::with(Condition::Ok, Code::ExpungeIssued, "Some messages are gone");
+    /// COPY or MOVE of messages that another session has removed: nothing was copied.
+    pub const EXPUNGED: Self = Self::no(Code::ExpungeIssued, "Some messages are gone, nothing was changed");
+    /// Trouble that may pass, on our side.
+    pub const TRY_LATER: Self = Self::no(Code::Unavailable, "Local trouble, try again later");
+    /// Trouble that will not pass by itself.
+    pub const SERVER_BUG: Self = Self::no(Code::ServerBug, "Internal error, see the log of the server");
+
+    /// Done, with these words.
+    pub const fn ok(text: &'static str) -> Self {
+        Self { condition: Condition::Ok, code: None, text }
+    }
+
+    /// Not done, with a code that says why.
+    pub const fn no(code: Code, text: &'static str) -> Self {
+        Self::with(Condition::No, code, text)
+    }
+
+    /// Not understood, or not allowed here.
+    pub const fn bad(text: &'static str) -> Self {
+        Self { condition: Condition::Bad, code: None, text }
+    }
+
+    /// With a code.
+    pub const fn with(condition: Condition, code: Code, text: &'static str) -> Self {
+        Self { condition, code: Some(code), text }
+    }
+
+    pub(crate) fn write_to(&self, tag: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(tag);
+        out.push(b' ');
+        out.extend_from_slice(self.condition.as_str().as_bytes());
+        if let Some(code) = &self.code {
+            out.extend_from_slice(b" [");
+            code.write_to(out);
+            out.push(b']');
+        }
+        put!(out, " {}\r\n", self.text);
+    }
+}
+
+/// An attribute of a mailbox in LIST (RFC 3501 §7.2.2, RFC 3348 §4, RFC 6154 §2, RFC 5258 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are those of the RFCs, word for word")]
+pub enum Attribute {
+    NoSelect,
+    NonExistent,
+    HasChildren,
+    HasNoChildren,
+    Subscribed,
+    Archive,
+    Drafts,
+    Junk,
+    Sent,
+    Trash,
+}
+
+impl Attribute {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::NoSelect => "\\Noselect",
+            Self::NonExistent => "\\NonExistent",
+            Self::HasChildren => "\\HasChildren",
+            Self::HasNoChildren => "\\HasNoChildren",
+            Self::Subscribed => "\\Subscribed",
+            Self::Archive => "\\Archive",
+            Self::Drafts => "\\Drafts",
+            Self::Junk => "\\Junk",
+            Self::Sent => "\\Sent",
+            Self::Trash => "\\Trash",
+        }
+    }
+}
+
+/// An untagged response, apart from the message data of FETCH: that is [`fetch`](crate::fetch).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// `* OK [code] text`, or NO, or BAD.
+    Status(Tagged),
+    /// `* BYE text`: the connection closes (RFC 3501 §7.1.5).
+    Bye(&'static str),
+    /// `* CAPABILITY ...` (RFC 3501 §7.2.1)
+    Capability(Vec<&'static str>),
+    /// `* LIST` or `* LSUB` (RFC 3501 §7.2.2, RFC 3501 §7.2.3).
+    List {
+        /// `LSUB` instead.
+        lsub: bool,
+        /// What kind of mailbox.
+        attributes: Vec<Attribute>,
+        /// Between the levels of a name.
+        separator: char,
+        /// Unicode; empty for the root.
+        mailbox: String,
+    },
+    /// `* STATUS` (RFC 3501 §7.2.4).
+    MailboxStatus {
+        /// Unicode.
+        mailbox: String,
+        /// Items with their values.
+        items: Vec<(StatusItem, u32)>,
+    },
+    /// `* SEARCH` with numbers or UIDs (RFC 3501 §7.2.5).
+    Search(Vec<u32>),
+    /// `* FLAGS`: the flags that make sense here (RFC 3501 §7.2.6).
+    Flags(Vec<Flag>),
+    /// `* n EXISTS`
+    Exists(usize),
+    /// `* n RECENT`
+    Recent(usize),
+    /// `* n EXPUNGE`
+    Expunge(SequenceNumber),
+    /// `* n FETCH (UID u FLAGS (...))`: news about flags (RFC 3501 §7.4.2).
+    FetchFlags {
+        /// Its number.
+        number: SequenceNumber,
+        /// Its UID, always told: clients that keep a cache need it.
+        uid: Uid,
+        /// Its flags.
+        flags: Vec<Flag>,
+        /// `\Recent` in this session.
+        recent: bool,
+    },
+    /// `* ID (...)` (RFC 2971 §3.2): the name alone; a version would tell attackers more than users.
+    Id,
+    /// `* NAMESPACE`: one personal namespace without a prefix (RFC 2342 §5).
+    Namespace(char),
+    /// `+ text`: send on (RFC 3501 §7.5).
+    Continue(&'static str),
+    /// `+ base64` of a SASL challenge (RFC 3501 §6.2.2).
+    Challenge(Vec<u8>),
+}
+
+impl Response {
+    /// Appends the wire form.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Status(status) => return status.write_to(b"*", out),
+            Self::Continue(text) => put!(out, "+ {text}"),
+            Self::Challenge(challenge) => put!(out, "+ {}", kings_sasl::encode(challenge)),
+            Self::Bye(text) => put!(out, "* BYE {text}"),
+            Self::Capability(words) => put!(out, "* CAPABILITY {}", words.join(" ")),
+            Self::List { lsub, attributes, separator, mailbox } => {
+                let name = if *lsub { "LSUB" } else { "LIST" };
+                let attributes: Vec<&str> = attributes.iter().map(|attribute| attribute.as_str()).collect();
+                put!(out, "* {name} ({}) \"{}\" ", attributes.join(" "), Escaped(*separator));
+                text::mailbox(out, mailbox);
+            }
+            Self::MailboxStatus { mailbox, items } => {
+                out.extend_from_slice(b"* STATUS ");
+                text::mailbox(out, mailbox);
+                out.extend_from_slice(b" (");
+                text::spaced(out, items, |out, (item, value)| put!(out, "{} {value}", item.as_str()));
+                out.push(b')');
+            }
+            Self::Search(found) => {
+                out.extend_from_slice(b"* SEARCH");
+                for number in found {
+                    put!(out, " {number}");
+                }
+            }
+            Self::Flags(listed) => {
+                out.extend_from_slice(b"* FLAGS (");
+                flags(out, listed, None);
+                out.push(b')');
+            }
+            Self::Exists(count) => put!(out, "* {count} EXISTS"),
+            Self::Recent(count) => put!(out, "* {count} RECENT"),
+            Self::Expunge(number) => put!(out, "* {number} EXPUNGE"),
+            Self::FetchFlags { number, uid, flags: listed, recent } => {
+                put!(out, "* {number} FETCH (UID {uid} FLAGS (");
+                flags(out, listed, recent.then_some("\\Recent"));
+                out.extend_from_slice(b"))");
+            }
+            Self::Id => out.extend_from_slice(b"* ID (\"name\" \"Kings\")"),
+            Self::Namespace(separator) => {
+                put!(out, "* NAMESPACE ((\"\" \"{}\")) NIL NIL", Escaped(*separator));
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Appends flags with spaces between them, and one more word that is no [`Flag`].
+pub(crate) fn flags(out: &mut Vec<u8>, listed: &[Flag], more: Option<&'static str>) {
+    text::spaced(out, listed.iter().map(Flag::as_str).chain(more), |out, flag| put!(out, "{flag}"));
+}
+
+/// A separator inside quotes: the backslash needs another one before it.
+struct Escaped(char);
+
+impl std::fmt::Display for Escaped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if matches!(self.0, '"' | '\\') {
+            f.write_str("\\")?;
+        }
+        write!(f, "{}", self.0)
+    }
+}

@@ -1,0 +1,164 @@
+//! Judges messages by a search program (RFC 3501 §6.4.4): first by what is known, then by reading them.
+
+use std::cell::OnceCell;
+use std::num::NonZeroU32;
+
+use kings_mail::date::{DateTime, Day};
+use kings_mail::header::Fields;
+use kings_mail::mime::{Kind, Part};
+use kings_mail::{charset, encoded_word};
+
+use crate::command::search::Compare;
+pub use crate::command::search::{Key, Needle, Search};
+use crate::fetch::Content;
+use crate::flag::Flag;
+use crate::sequence::{Ranges, SequenceNumber, Uid};
+
+/// A program with its sets resolved against one view.
+#[derive(Clone, Debug)]
+pub struct Program(Key<Ranges>);
+
+/// What is known of a message without reading it.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// Its number in this session.
+    pub number: SequenceNumber,
+    /// Its UID.
+    pub uid: Uid,
+    /// Its flags.
+    pub flags: &'a [Flag],
+    /// `\Recent` in this session.
+    pub recent: bool,
+    /// The day it arrived, in our zone.
+    pub arrived: Day,
+    /// Octets of its CRLF form.
+    pub size: u64,
+}
+
+impl Program {
+    /// Resolves `*` in the sets: the last message number and the last UID of the view.
+    pub fn new(key: Key, last_number: Option<NonZeroU32>, last_uid: Option<NonZeroU32>) -> Self {
+        Self(key.resolve(&|set| Ranges::new(set, last_number), &|set| Ranges::new(set, last_uid)))
+    }
+
+    /// The verdict where what is known suffices; `None`: the message must be read.
+    pub fn quick(&self, facts: &Facts<'_>) -> Option<bool> {
+        judge(&self.0, facts, None)
+    }
+
+    /// The verdict on a message that was read.
+    pub fn full(&self, facts: &Facts<'_>, octets: &[u8]) -> bool {
+        judge(&self.0, facts, Some(&Searched::new(octets))).unwrap_or(false)
+    }
+}
+
+/// Three-valued: unknown AND false is false, unknown OR true is true.
+fn judge(key: &Key<Ranges>, facts: &Facts<'_>, searched: Option<&Searched<'_>>) -> Option<bool> {
+    let holds = |key| judge(key, facts, searched);
+    match key {
+        Key::And(keys) => all(keys.iter().map(holds)),
+        Key::Or(a, b) => {
+            all([&**a, &**b].into_iter().map(|key| holds(key).map(|held| !held))).map(|none| !none)
+        }
+        Key::Not(key) => holds(key).map(|held| !held),
+        Key::Flag(flag) => Some(facts.flags.iter().any(|set| set.is(flag))),
+        Key::Recent => Some(facts.recent),
+        Key::Numbers(ranges) => Some(ranges.contains(facts.number.0.get())),
+        Key::Uids(ranges) => Some(ranges.contains(facts.uid.0.get())),
+        Key::Larger(size) => Some(facts.size > u64::from(*size)),
+        Key::Smaller(size) => Some(facts.size < u64::from(*size)),
+        Key::Arrived(compare, day) => Some(compare.holds(facts.arrived, *day)),
+        Key::Sent(compare, day) => {
+            searched.map(|message| message.sent().is_some_and(|sent| compare.holds(sent, *day)))
+        }
+        Key::Header(name, needle) => searched.map(|message| message.header_has(name, needle)),
+        Key::Body(needle) => searched.map(|message| message.body_has(needle)),
+        Key::Text(needle) => {
+            searched.map(|message| message.any_header_has(needle) || message.body_has(needle))
+        }
+    }
+}
+
+/// False as soon as one is false, else unknown if one is unknown.
+fn all(verdicts: impl IntoIterator<Item = Option<bool>>) -> Option<bool> {
+    let mut known = true;
+    for verdict in verdicts {
+        match verdict {
+            Some(false) => return Some(false),
+            Some(true) => {}
+            None => known = false,
+        }
+    }
+    known.then_some(true)
+}
+
+impl Compare {
+    fn holds(self, day: Day, limit: Day) -> bool {
+        match self {
+            Self::Before => day < limit,
+            Self::On => day == limit,
+            Self::Since => day >= limit,
+        }
+    }
+}
+
+/// A message under search. What several keys need is decoded once.
+struct Searched<'a> {
+    content: Content<'a>,
+    /// Every text of the body in lower case.
+    body: OnceCell<Vec<String>>,
+}
+
+impl<'a> Searched<'a> {
+    fn new(octets: &'a [u8]) -> Self {
+        Self { content: Content::new(octets), body: OnceCell::new() }
+    }
+
+    /// The day of the Date field, in the zone it was written in.
+    fn sent(&self) -> Option<Day> {
+        let field = Fields::new(self.content.octets()).find(|field| field.is("Date"))?;
+        DateTime::parse_rfc5322(&field.text()).map(DateTime::day)
+    }
+
+    fn header_has(&self, name: &str, needle: &Needle) -> bool {
+        let mut named = Fields::new(self.content.octets()).filter(|field| field.is(name));
+        named.any(|field| needle.is_in(&encoded_word::decode(&field.text())))
+    }
+
+    fn any_header_has(&self, needle: &Needle) -> bool {
+        header_text(self.content.octets()).any(|line| needle.is_in(&line))
+    }
+
+    fn body_has(&self, needle: &Needle) -> bool {
+        self.body().iter().any(|text| needle.is_in_folded(text))
+    }
+
+    /// Texts of all `text/*` parts, decoded, and the headers of attached messages. Other attachments are
+    /// not text, so they are not searched.
+    fn body(&self) -> &[String] {
+        self.body.get_or_init(|| {
+            let octets = self.content.octets();
+            let mut texts = Vec::new();
+            for part in self.content.tree().walk() {
+                match &part.kind {
+                    Kind::Leaf if part.content_type.kind == "text" => texts.push(text(part, octets)),
+                    Kind::Message(message) => {
+                        let header = octets.get(message.header.clone()).unwrap_or_default();
+                        texts.extend(header_text(header).map(|line| line.to_lowercase()));
+                    }
+                    Kind::Leaf | Kind::Multipart(_) => {}
+                }
+            }
+            texts
+        })
+    }
+}
+
+fn text(part: &Part, octets: &[u8]) -> String {
+    charset::decode(&part.content(octets), &part.content_type.charset()).to_lowercase()
+}
+
+/// `Name: value` of each field, decoded.
+fn header_text(header: &[u8]) -> impl Iterator<Item = String> {
+    Fields::new(header).map(|field| format!("{}: {}", field.name, encoded_word::decode(&field.text())))
+}

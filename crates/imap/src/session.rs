@@ -1,0 +1,447 @@
+//! The server side of one IMAP connection: what may be said when, and who answers it.
+
+mod exchange;
+
+use kings_sasl::{Credentials, Mechanism};
+
+use crate::command::{self, Append, Command, Legal, Own, Request, append_head, tag_of};
+use crate::cursor::SyntaxError;
+use crate::limits::{
+    MAX_COMMAND, MAX_COMMAND_BEFORE_LOGIN, MAX_ERRORS, MAX_LITERAL_BEFORE_LOGIN, MAX_RESPONSE_LINE,
+};
+use crate::reader::{Frame, Literal, Reader};
+use crate::response::{Code, Condition, Response, Tagged};
+use exchange::{After, Exchange};
+
+/// What holds for one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The connection is under TLS. Without it nobody logs in.
+    pub tls: bool,
+    /// STARTTLS is offered while it is not.
+    pub starttls: bool,
+    /// Between the levels of mailbox names.
+    pub separator: char,
+    /// Largest message that APPEND may bring, in octets.
+    pub message_bytes: u64,
+}
+
+/// The server side of one IMAP connection. It owns no socket, clock or task, so every test runs it in
+/// memory.
+///
+/// Draw events with [`Session::next_event`] until there is none, then send [`Session::transmit`], then
+/// read more. An event says in its description how it is answered; no other is drawn before.
+#[derive(Debug)]
+pub struct Session {
+    settings: Settings,
+    state: State,
+    exchange: Exchange,
+    reader: Reader,
+    output: Vec<u8>,
+    errors: u32,
+}
+
+/// RFC 3501 §3; the selected mailbox itself is the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    NotAuthenticated,
+    Authenticated,
+    Selected,
+    /// BYE is said.
+    Closed,
+}
+
+/// How far the client has got: deadlines depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing is owed: between two commands, or in IDLE.
+    Between,
+    /// A command has begun and is not complete.
+    Command,
+    /// The message of an APPEND is coming.
+    Message,
+}
+
+/// What the session cannot do alone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// LOGIN or AUTHENTICATE: check, then [`Session::finish`].
+    Login(Credentials),
+    /// Do it, [`Session::respond`] as needed, then [`Session::finish`].
+    Request(Request),
+    /// A message is to come: [`Session::accept_message`], or [`Session::finish`] with a refusal.
+    Append(Append),
+    /// Some octets of the message. Needs no answer.
+    Chunk(Vec<u8>),
+    /// The message is complete: store it, then [`Session::finish`].
+    AppendEnd,
+    /// The message will not be completed: forget it. Needs no answer.
+    AppendAborted,
+    /// News may be sent at any time from now on, until [`Event::IdleDone`]. Needs no answer.
+    Idle,
+    /// Send the last news, then [`Session::finish`].
+    IdleDone,
+    /// Transmit, shake hands, then [`Session::tls_started`].
+    StartTls,
+    /// Transmit and close.
+    Closed,
+}
+
+impl Session {
+    /// Begins with the greeting (RFC 3501 §7.1).
+    pub fn new(settings: Settings) -> Self {
+        let mut session = Self {
+            settings,
+            state: State::NotAuthenticated,
+            exchange: Exchange::None,
+            reader: Reader::default(),
+            output: Vec::new(),
+            errors: 0,
+        };
+        let code = Code::Capability(session.capabilities());
+        session.respond(&Response::Status(Tagged::with(Condition::Ok, code, "Kings ready")));
+        session
+    }
+
+    /// Takes what the peer sent.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        if self.state != State::Closed {
+            self.reader.receive(bytes);
+        }
+    }
+
+    /// What to do next; `None` until more bytes come or the last event is answered.
+    pub fn next_event(&mut self) -> Option<Event> {
+        loop {
+            if self.state == State::Closed {
+                return Some(Event::Closed);
+            }
+            if self.exchange.is_with_caller() {
+                return None;
+            }
+            let frame = self.reader.next(self.limit())?;
+            if let Some(event) = self.take(frame) {
+                return Some(event);
+            }
+        }
+    }
+
+    /// Adds an untagged response to the output.
+    pub fn respond(&mut self, response: &Response) {
+        response.write_to(&mut self.output);
+    }
+
+    /// Adds text that [`fetch::render`](crate::fetch::render) made.
+    pub fn write_rendered(&mut self, text: &[u8]) {
+        self.output.extend_from_slice(text);
+    }
+
+    /// Octets that wait for [`Session::transmit`].
+    pub fn output_len(&self) -> usize {
+        self.output.len()
+    }
+
+    /// Takes what is to be sent.
+    #[must_use]
+    pub fn transmit(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.output)
+    }
+
+    /// Whether somebody is logged in.
+    pub fn is_authenticated(&self) -> bool {
+        matches!(self.state, State::Authenticated | State::Selected)
+    }
+
+    /// Whether the client idles and hears news at any time.
+    pub fn is_idling(&self) -> bool {
+        matches!(self.exchange, Exchange::Idle { .. })
+    }
+
+    /// How far the client has got with what it is saying.
+    pub fn progress(&self) -> Progress {
+        match self.exchange {
+            Exchange::Message { .. } => Progress::Message,
+            Exchange::Idle { .. } => Progress::Between,
+            Exchange::None if self.reader.is_between_commands() => Progress::Between,
+            _ => Progress::Command,
+        }
+    }
+
+    /// Nothing is selected any more: the session has deleted its own mailbox.
+    pub fn deselect(&mut self) {
+        if self.state == State::Selected {
+            self.state = State::Authenticated;
+        }
+    }
+
+    /// The message of APPEND may come (RFC 3501 §7.5).
+    pub fn accept_message(&mut self) {
+        match std::mem::take(&mut self.exchange) {
+            Exchange::AppendHead { tag, literal } => {
+                if literal.waits {
+                    self.respond(&Response::Continue("Send the message"));
+                }
+                self.reader.stream(literal);
+                self.exchange = Exchange::Message { tag, broken: false };
+            }
+            other => self.exchange = other,
+        }
+    }
+
+    /// Answers the event that is out. Changes of state follow from command and result.
+    pub fn finish(&mut self, result: Tagged) {
+        match std::mem::take(&mut self.exchange) {
+            Exchange::Answer { tag, after } => {
+                let result = self.enter(after, result);
+                self.tagged(&tag, &result);
+            }
+            Exchange::AppendHead { tag, literal } => self.refuse_literal(&tag, literal, &result),
+            other => self.exchange = other,
+        }
+    }
+
+    /// The handshake is done: everything before it is forgotten (RFC 3501 §6.2.1).
+    pub fn tls_started(&mut self) {
+        self.reader.clear();
+        self.exchange = Exchange::None;
+        self.settings.tls = true;
+    }
+
+    /// Ends the session from our side (RFC 3501 §7.1.5).
+    pub fn bye(&mut self, text: &'static str) {
+        if self.state != State::Closed {
+            self.respond(&Response::Bye(text));
+            self.state = State::Closed;
+        }
+    }
+
+    fn limit(&self) -> usize {
+        match (self.state, &self.exchange) {
+            (State::NotAuthenticated, _) => MAX_COMMAND_BEFORE_LOGIN,
+            (_, Exchange::None) => MAX_COMMAND,
+            _ => MAX_RESPONSE_LINE,
+        }
+    }
+
+    /// RFC 3501 §6.1.1. LITERAL+ would let strangers send large literals unasked (RFC 7888 §5).
+    fn capabilities(&self) -> Vec<&'static str> {
+        let mut words = vec!["IMAP4rev1", "SASL-IR", "ID"];
+        if self.is_authenticated() {
+            words.push("LITERAL+");
+        } else {
+            words.push("LITERAL-");
+            if self.settings.tls {
+                words.extend(["AUTH=PLAIN", "AUTH=LOGIN"]);
+            } else {
+                words.extend(self.settings.starttls.then_some("STARTTLS"));
+                words.push("LOGINDISABLED");
+            }
+        }
+        words.extend(["NAMESPACE", "CHILDREN", "SPECIAL-USE", "UIDPLUS", "MOVE", "UNSELECT", "IDLE"]);
+        words
+    }
+
+    fn take(&mut self, frame: Frame) -> Option<Event> {
+        match frame {
+            Frame::Chunk(octets) => self.chunk(octets),
+            Frame::Literal(literal) => self.literal(literal),
+            Frame::Line(line) if self.exchange.is_some() => self.exchange_line(&line),
+            Frame::Line(line) => self.command(&line),
+            Frame::BareLineFeed(line) => self.bad_line(&line, SyntaxError::BareLineFeed.text()),
+            Frame::TooLong(start) => self.bad_line(&start, "Command line is too long"),
+            Frame::Flood => {
+                self.bye("Literal is too large");
+                None
+            }
+        }
+    }
+
+    fn command(&mut self, line: &[u8]) -> Option<Event> {
+        if self.state == State::NotAuthenticated && speaks_http(line) {
+            self.bye("This is an IMAP server");
+            return None;
+        }
+        let read = match command::read(line) {
+            Ok(read) => read,
+            Err(error) => return self.bad_line(line, error.text()),
+        };
+        if let Err(text) = self.check_state(read.row.legal) {
+            self.tagged(&read.tag, &Tagged::bad(text));
+            return None;
+        }
+        match read.command {
+            Ok(Command::Own(own)) => self.own(read.tag, own),
+            Ok(Command::Request(request)) => {
+                let after = After::of(&request);
+                self.exchange = Exchange::Answer { tag: read.tag, after };
+                Some(Event::Request(request))
+            }
+            Err(error) => {
+                self.tagged(&read.tag, &Tagged::bad(error.text()));
+                None
+            }
+        }
+    }
+
+    /// RFC 3501 §3: which commands each state knows.
+    fn check_state(&self, legal: Legal) -> Result<(), &'static str> {
+        match (legal, self.state) {
+            (Legal::Always, _)
+            | (Legal::BeforeLogin, State::NotAuthenticated)
+            | (Legal::AfterLogin, State::Authenticated | State::Selected)
+            | (Legal::Selected, State::Selected) => Ok(()),
+            (_, State::NotAuthenticated) => Err("Log in first"),
+            (Legal::BeforeLogin, _) => Err("Already logged in"),
+            _ => Err("No mailbox is selected"),
+        }
+    }
+
+    /// Commands that need nobody else.
+    fn own(&mut self, tag: Vec<u8>, own: Own) -> Option<Event> {
+        match own {
+            Own::Capability => {
+                let words = self.capabilities();
+                self.done(&tag, &Response::Capability(words))
+            }
+            Own::Id => self.done(&tag, &Response::Id),
+            Own::Namespace => {
+                let separator = self.settings.separator;
+                self.done(&tag, &Response::Namespace(separator))
+            }
+            Own::Logout => {
+                self.respond(&Response::Bye("Logging out"));
+                self.tagged(&tag, &Tagged::DONE);
+                self.state = State::Closed;
+                None
+            }
+            Own::Idle => {
+                self.respond(&Response::Continue("Idling"));
+                self.exchange = Exchange::Idle { tag };
+                Some(Event::Idle)
+            }
+            Own::StartTls => self.start_tls(&tag),
+            Own::Login(_) | Own::Authenticate { .. } if !self.settings.tls => {
+                self.tagged(&tag, &Tagged::PRIVACY_REQUIRED);
+                None
+            }
+            Own::Login(credentials) => {
+                self.exchange = Exchange::Answer { tag, after: After::Login };
+                Some(Event::Login(credentials))
+            }
+            Own::Authenticate { mechanism, initial } => self.authenticate(tag, mechanism, initial.as_deref()),
+        }
+    }
+
+    fn done(&mut self, tag: &[u8], response: &Response) -> Option<Event> {
+        self.respond(response);
+        self.tagged(tag, &Tagged::DONE);
+        None
+    }
+
+    /// What came behind the command in the same segment is thrown away now: it was not under TLS
+    /// (RFC 3501 §6.2.1; CVE-2021-33515 in Dovecot).
+    fn start_tls(&mut self, tag: &[u8]) -> Option<Event> {
+        if self.settings.tls || !self.settings.starttls {
+            self.tagged(tag, &Tagged::bad("STARTTLS is not available"));
+            return None;
+        }
+        self.tagged(tag, &Tagged::ok("Begin the TLS handshake"));
+        self.reader.clear();
+        self.exchange = Exchange::Handshake;
+        Some(Event::StartTls)
+    }
+
+    fn authenticate(
+        &mut self,
+        tag: Vec<u8>,
+        mechanism: Option<Mechanism>,
+        initial: Option<&[u8]>,
+    ) -> Option<Event> {
+        let Some(mechanism) = mechanism else {
+            self.tagged(&tag, &Tagged::no(Code::Cannot, "Unknown mechanism"));
+            return None;
+        };
+        let server = kings_sasl::Server::new(mechanism);
+        if initial.is_none() {
+            self.respond(&Response::Challenge(server.first_challenge().to_vec()));
+        }
+        self.exchange = Exchange::Sasl { tag, server };
+        initial.and_then(|response| self.exchange_line(response))
+    }
+
+    /// A literal in a command: gathered, streamed or refused, in any case before memory is taken.
+    fn literal(&mut self, literal: Literal) -> Option<Event> {
+        if self.exchange.is_some() {
+            let keeps = self.reader.refuse(literal);
+            return if keeps { self.exchange_line(b"{") } else { self.take(Frame::Flood) };
+        }
+        if self.is_authenticated()
+            && let Some(head) = append_head(self.reader.so_far(), literal.size)
+        {
+            return self.append(head, literal);
+        }
+        let room = self.limit().saturating_sub(self.reader.so_far().len()) as u64;
+        let most = if self.is_authenticated() { room } else { room.min(MAX_LITERAL_BEFORE_LOGIN) };
+        if literal.size > most {
+            let tag = tag_of(self.reader.so_far());
+            self.refuse_literal(&tag, literal, &Tagged::bad("Literal is too large"));
+            return None;
+        }
+        if literal.waits {
+            self.respond(&Response::Continue("Send the literal"));
+        }
+        self.reader.gather(literal);
+        None
+    }
+
+    fn append(&mut self, head: Result<Append, SyntaxError>, literal: Literal) -> Option<Event> {
+        let tag = tag_of(self.reader.so_far());
+        let refusal = match head {
+            Ok(append) if append.size <= self.settings.message_bytes => {
+                self.exchange = Exchange::AppendHead { tag, literal };
+                return Some(Event::Append(append));
+            }
+            Ok(_) => Tagged::TOO_BIG,
+            Err(error) => Tagged::bad(error.text()),
+        };
+        self.refuse_literal(&tag, literal, &refusal);
+        None
+    }
+
+    fn refuse_literal(&mut self, tag: &[u8], literal: Literal, result: &Tagged) {
+        self.tagged(tag, result);
+        if !self.reader.refuse(literal) {
+            self.bye("Literal is too large");
+        }
+    }
+
+    /// A line that is no command at all, or breaks the exchange under way.
+    fn bad_line(&mut self, line: &[u8], text: &'static str) -> Option<Event> {
+        if self.exchange.is_some() {
+            return self.break_exchange(text);
+        }
+        self.tagged(&tag_of(line), &Tagged::bad(text));
+        None
+    }
+
+    fn tagged(&mut self, tag: &[u8], result: &Tagged) {
+        result.write_to(tag, &mut self.output);
+        let is_failed_login = result.code == Some(Code::AuthenticationFailed);
+        if result.condition == Condition::Bad || is_failed_login {
+            self.count_error();
+        }
+    }
+
+    fn count_error(&mut self) {
+        self.errors += 1;
+        if self.errors >= MAX_ERRORS {
+            self.bye("Too many errors");
+        }
+    }
+}
+
+/// A browser, or an attack through one: HTTP requests end like this (RFC 9112 §3). Hearing commands in
+/// the rest of such a request would let a web page speak IMAP.
+fn speaks_http(line: &[u8]) -> bool {
+    line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")
+}

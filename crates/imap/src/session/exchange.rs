@@ -1,0 +1,153 @@
+//! What is under way between two commands: an event that waits for its answer, or lines that are no commands.
+
+use kings_sasl::{BadExchange, Server, Step};
+
+use super::{Event, Session, State};
+use crate::command::Request;
+use crate::reader::Literal;
+use crate::response::{Code, Condition, Tagged};
+
+/// The one thing that is under way.
+#[derive(Debug, Default)]
+pub(super) enum Exchange {
+    #[default]
+    None,
+    /// The caller works on an event.
+    Answer { tag: Vec<u8>, after: After },
+    /// The caller decides whether the message of an APPEND may come.
+    AppendHead { tag: Vec<u8>, literal: Literal },
+    /// The message comes. Broken: it holds a NUL (RFC 3501 §9 `CHAR8`), the rest is dropped.
+    Message { tag: Vec<u8>, broken: bool },
+    /// The client owes a response.
+    Sasl { tag: Vec<u8>, server: Server },
+    /// The client owes DONE.
+    Idle { tag: Vec<u8> },
+    /// The caller shakes hands.
+    Handshake,
+}
+
+/// What a command does to the state, depending on its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    Nothing,
+    Login,
+    /// A failed SELECT leaves nothing selected (RFC 3501 §6.3.1).
+    Select,
+    Deselect,
+    /// IDLE ended by something other than DONE: the result is BAD whatever the caller says.
+    BrokenIdle,
+}
+
+impl After {
+    pub(super) fn of(request: &Request) -> Self {
+        match request {
+            Request::Select { .. } => Self::Select,
+            Request::Close | Request::Unselect => Self::Deselect,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+impl Exchange {
+    pub(super) fn is_some(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// Whether nothing may be read before the caller has answered.
+    pub(super) fn is_with_caller(&self) -> bool {
+        matches!(self, Self::Answer { .. } | Self::AppendHead { .. } | Self::Handshake)
+    }
+}
+
+impl Session {
+    /// Applies the result of a command to the state.
+    pub(super) fn enter(&mut self, after: After, mut result: Tagged) -> Tagged {
+        match (after, result.condition) {
+            (After::Login, Condition::Ok) => {
+                self.state = State::Authenticated;
+                // Saves the client a CAPABILITY: the list has changed with the login.
+                result.code = Some(Code::Capability(self.capabilities()));
+            }
+            (After::Select, Condition::Ok) => self.state = State::Selected,
+            (After::Select, _) | (After::Deselect, Condition::Ok) => self.state = State::Authenticated,
+            (After::BrokenIdle, _) => return Tagged::bad("Expected DONE"),
+            (After::Nothing | After::Login | After::Deselect, _) => {}
+        }
+        result
+    }
+
+    /// Octets of a message.
+    pub(super) fn chunk(&mut self, octets: Vec<u8>) -> Option<Event> {
+        let Exchange::Message { broken, .. } = &mut self.exchange else { return None };
+        *broken |= octets.contains(&0);
+        (!*broken).then_some(Event::Chunk(octets))
+    }
+
+    /// A line that is no command.
+    pub(super) fn exchange_line(&mut self, line: &[u8]) -> Option<Event> {
+        match std::mem::take(&mut self.exchange) {
+            Exchange::Message { tag, broken: false } if line.is_empty() => {
+                self.exchange = Exchange::Answer { tag, after: After::Nothing };
+                Some(Event::AppendEnd)
+            }
+            Exchange::Idle { tag } if line.eq_ignore_ascii_case(b"DONE") => {
+                self.exchange = Exchange::Answer { tag, after: After::Nothing };
+                Some(Event::IdleDone)
+            }
+            Exchange::Sasl { tag, .. } if line == b"*" => {
+                self.tagged(&tag, &Tagged::bad("Login cancelled"));
+                None
+            }
+            Exchange::Sasl { tag, server } => self.sasl_response(tag, server, line),
+            Exchange::Message { tag, broken: true } => {
+                self.tagged(&tag, &Tagged::no(Code::Cannot, "The message contains NUL"));
+                Some(Event::AppendAborted)
+            }
+            other => {
+                self.exchange = other;
+                self.break_exchange("Unexpected text behind the message")
+            }
+        }
+    }
+
+    fn sasl_response(&mut self, tag: Vec<u8>, mut server: Server, line: &[u8]) -> Option<Event> {
+        let refusal = match kings_sasl::decode(line).map(|response| server.respond(&response)) {
+            Ok(Ok(Step::Credentials(credentials))) => {
+                self.exchange = Exchange::Answer { tag, after: After::Login };
+                return Some(Event::Login(credentials));
+            }
+            Ok(Ok(Step::Challenge(challenge))) => {
+                self.respond(&crate::Response::Challenge(challenge));
+                self.exchange = Exchange::Sasl { tag, server };
+                return None;
+            }
+            Ok(Err(BadExchange::OtherIdentity)) => Tagged::LOGIN_FAILED,
+            Ok(Err(BadExchange::Malformed)) => Tagged::bad("Malformed response"),
+            Err(_) => Tagged::bad("Response is not base64"),
+        };
+        self.tagged(&tag, &refusal);
+        None
+    }
+
+    /// Ends the exchange with BAD.
+    pub(super) fn break_exchange(&mut self, text: &'static str) -> Option<Event> {
+        match std::mem::take(&mut self.exchange) {
+            Exchange::Idle { tag } => {
+                self.exchange = Exchange::Answer { tag, after: After::BrokenIdle };
+                Some(Event::IdleDone)
+            }
+            Exchange::Message { tag, .. } => {
+                self.tagged(&tag, &Tagged::bad(text));
+                Some(Event::AppendAborted)
+            }
+            Exchange::Sasl { tag, .. } => {
+                self.tagged(&tag, &Tagged::bad(text));
+                None
+            }
+            other => {
+                self.exchange = other;
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! The selected view: which message has which number for this client, and what it has not been told yet.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+
+use crate::sequence::{SequenceNumber, SequenceSet, Uid};
+
+/// What news a command lets the server tell (RFC 3501 §7.4.1). Each command's is in
+/// [`Request::reports`](crate::Request::reports).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reports {
+    /// The command ends or begins the view: there is nothing to compare.
+    Nothing,
+    /// Flags and arrivals; message numbers must stay.
+    AllButExpunge,
+    /// Removals too.
+    Everything,
+}
+
+/// What one client believes of its selected mailbox. `F` is whatever the caller uses for flags: it is
+/// compared and handed back, nothing else.
+#[derive(Clone, Debug)]
+pub struct View<F> {
+    /// Rising UIDs; the index is the message number less one.
+    entries: Vec<Entry<F>>,
+    /// Messages that are `\Recent` in this session (RFC 3501 §2.3.2).
+    recent: BTreeSet<Uid>,
+    read_only: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry<F> {
+    uid: Uid,
+    flags: F,
+}
+
+/// One thing the client must be told, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change<F> {
+    /// The message with this number is gone; those behind it move up at once (RFC 3501 §7.4.1).
+    Expunge(SequenceNumber),
+    /// How many messages there are now (RFC 3501 §7.3.1).
+    Exists(usize),
+    /// How many of them are `\Recent` (RFC 3501 §7.3.2).
+    Recent(usize),
+    /// New flags of a message (RFC 3501 §7.4.2).
+    Flags {
+        /// Its number after the changes before this one.
+        number: SequenceNumber,
+        /// Its UID.
+        uid: Uid,
+        /// Its flags.
+        flags: F,
+    },
+}
+
+/// A message number that the view does not have: the client is out of step (RFC 3501 §9: an error).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no message has this number")]
+pub struct NoSuchNumber;
+
+impl<F: Clone + PartialEq> View<F> {
+    /// The view at SELECT. `messages` come with rising UIDs; `recent` are theirs that are new to all.
+    pub fn new(
+        messages: impl IntoIterator<Item = (Uid, F)>,
+        recent: impl IntoIterator<Item = Uid>,
+        read_only: bool,
+    ) -> Self {
+        let entries = messages.into_iter().map(|(uid, flags)| Entry { uid, flags }).collect();
+        Self { entries, recent: recent.into_iter().collect(), read_only }
+    }
+
+    /// How many messages the client knows of.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it knows of none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether the mailbox was opened with EXAMINE.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// The UID behind a message number.
+    pub fn uid(&self, number: SequenceNumber) -> Option<Uid> {
+        self.entries.get(number.index()).map(|entry| entry.uid)
+    }
+
+    /// The message number of a UID.
+    pub fn number(&self, uid: Uid) -> Option<SequenceNumber> {
+        let index = self.entries.binary_search_by_key(&uid, |entry| entry.uid).ok()?;
+        SequenceNumber::from_index(index)
+    }
+
+    /// The flags the client knows of.
+    pub fn flags(&self, uid: Uid) -> Option<&F> {
+        let index = self.entries.binary_search_by_key(&uid, |entry| entry.uid).ok()?;
+        self.entries.get(index).map(|entry| &entry.flags)
+    }
+
+    /// Whether the message is `\Recent` here.
+    pub fn is_recent(&self, uid: Uid) -> bool {
+        self.recent.contains(&uid)
+    }
+
+    /// How many are `\Recent` here.
+    pub fn recent_count(&self) -> usize {
+        self.recent.len()
+    }
+
+    /// Every message with its number, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (SequenceNumber, Uid)> {
+        let numbered =
+            |(index, entry): (usize, &Entry<F>)| Some((SequenceNumber::from_index(index)?, entry.uid));
+        self.entries.iter().enumerate().filter_map(numbered)
+    }
+
+    /// The messages that a set of numbers means, rising, each once.
+    ///
+    /// A number beyond the last message is an error; `*` in an empty mailbox is not.
+    pub fn numbered(&self, set: &SequenceSet) -> Result<Vec<(SequenceNumber, Uid)>, NoSuchNumber> {
+        let last = self.len().checked_sub(1).and_then(SequenceNumber::from_index).map(|number| number.0);
+        let ranges = set.ranges(last);
+        let beyond = ranges.last().is_some_and(|range| *range.end() as usize > self.len());
+        if beyond {
+            return Err(NoSuchNumber);
+        }
+        let numbers =
+            ranges.into_iter().flatten().filter_map(|number| NonZeroU32::new(number).map(SequenceNumber));
+        Ok(numbers.filter_map(|number| Some((number, self.uid(number)?))).collect())
+    }
+
+    /// The messages that a set of UIDs means, rising, each once. UIDs of no message mean nothing
+    /// (RFC 3501 §6.4.8).
+    pub fn with_uids(&self, set: &SequenceSet) -> Vec<(SequenceNumber, Uid)> {
+        let last = self.entries.last().map(|entry| entry.uid.0);
+        let mut found = Vec::new();
+        for range in set.ranges(last) {
+            let start = self.entries.partition_point(|entry| entry.uid.0.get() < *range.start());
+            let end = self.entries.partition_point(|entry| entry.uid.0.get() <= *range.end());
+            found.extend(
+                (start..end).filter_map(|at| Some((SequenceNumber::from_index(at)?, self.entries[at].uid))),
+            );
+        }
+        found
+    }
+
+    /// The messages that a command means, by number or by UID.
+    pub fn resolve(&self, set: &SequenceSet, uid: bool) -> Result<Vec<(SequenceNumber, Uid)>, NoSuchNumber> {
+        if uid { Ok(self.with_uids(set)) } else { self.numbered(set) }
+    }
+
+    /// Marks messages as `\Recent` in this session; unknown ones count once they arrive.
+    pub fn add_recent(&mut self, uids: impl IntoIterator<Item = Uid>) {
+        self.recent.extend(uids);
+    }
+
+    /// Notes flags that the client knows of already, because its own command set them silently.
+    pub fn note_flags(&mut self, uid: Uid, flags: F) {
+        if let Ok(index) = self.entries.binary_search_by_key(&uid, |entry| entry.uid) {
+            self.entries[index].flags = flags;
+        }
+    }
+
+    /// Compares with the mailbox as it is and says what the client must hear; the view then knows it.
+    ///
+    /// `now` comes with rising UIDs. Order as clients expect it: removals, arrivals, flags. Removals that
+    /// `reports` forbids stay in the view, number and all, until a later update.
+    pub fn update(&mut self, now: impl IntoIterator<Item = (Uid, F)>, reports: Reports) -> Vec<Change<F>> {
+        if reports == Reports::Nothing {
+            return Vec::new();
+        }
+        let mut now = now.into_iter().peekable();
+        let mut merged = Merge::new(self.entries.len(), reports);
+        for entry in std::mem::take(&mut self.entries) {
+            // A UID below one we know that was not there before never appears: UIDs only rise.
+            while now.next_if(|(uid, _)| *uid < entry.uid).is_some() {}
+            match now.next_if(|(uid, _)| *uid == entry.uid) {
+                Some((_, flags)) => merged.keep(&entry.flags, entry.uid, flags),
+                None => merged.lose(entry, &mut self.recent),
+            }
+        }
+        merged.entries.extend(now.map(|(uid, flags)| Entry { uid, flags }));
+        self.entries = merged.entries;
+        let mut changes = merged.expunged;
+        // Not after EXPUNGE alone: the client counts down by itself (RFC 3501 §7.4.1).
+        if self.entries.len() > merged.before - changes.len() {
+            changes.extend([Change::Exists(self.entries.len()), Change::Recent(self.recent.len())]);
+        }
+        changes.extend(merged.changed);
+        changes
+    }
+}
+
+/// One comparison under way.
+struct Merge<F> {
+    before: usize,
+    reports: Reports,
+    entries: Vec<Entry<F>>,
+    expunged: Vec<Change<F>>,
+    changed: Vec<Change<F>>,
+}
+
+impl<F: Clone + PartialEq> Merge<F> {
+    fn new(before: usize, reports: Reports) -> Self {
+        Self {
+            before,
+            reports,
+            entries: Vec::with_capacity(before),
+            expunged: Vec::new(),
+            changed: Vec::new(),
+        }
+    }
+
+    fn keep(&mut self, known: &F, uid: Uid, flags: F) {
+        if *known != flags
+            && let Some(number) = SequenceNumber::from_index(self.entries.len())
+        {
+            self.changed.push(Change::Flags { number, uid, flags: flags.clone() });
+        }
+        self.entries.push(Entry { uid, flags });
+    }
+
+    fn lose(&mut self, entry: Entry<F>, recent: &mut BTreeSet<Uid>) {
+        match (self.reports, SequenceNumber::from_index(self.entries.len())) {
+            (Reports::Everything, Some(number)) => {
+                recent.remove(&entry.uid);
+                self.expunged.push(Change::Expunge(number));
+            }
+            _ => self.entries.push(entry),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn uid(number: u32) -> Uid {
+        Uid(NonZeroU32::new(number).unwrap())
+    }
+
+    fn number(number: u32) -> SequenceNumber {
+        SequenceNumber(NonZeroU32::new(number).unwrap())
+    }
+
+    fn mailbox(messages: &[(u32, &'static str)]) -> Vec<(Uid, &'static str)> {
+        messages.iter().map(|(n, flags)| (uid(*n), *flags)).collect()
+    }
+
+    fn view(messages: &[(u32, &'static str)]) -> View<&'static str> {
+        View::new(mailbox(messages), [], false)
+    }
+
+    #[test]
+    fn removals_are_numbered_one_after_the_other() {
+        let mut view = view(&[(1, ""), (2, ""), (5, ""), (7, "")]);
+        let changes = view.update(mailbox(&[(2, "S"), (9, "")]), Reports::Everything);
+        let expected = [
+            Change::Expunge(number(1)),
+            Change::Expunge(number(2)),
+            Change::Expunge(number(2)),
+            Change::Exists(2),
+            Change::Recent(0),
+            Change::Flags { number: number(1), uid: uid(2), flags: "S" },
+        ];
+        assert_eq!(changes, expected);
+        assert_eq!(view.update(mailbox(&[(2, "S"), (9, "")]), Reports::Everything), []);
+    }
+
+    #[test]
+    fn numbers_stay_while_removals_may_not_be_told() {
+        let mut view = view(&[(1, ""), (2, ""), (3, "")]);
+        let now = [(3, "F"), (4, "")];
+        let changes = view.update(mailbox(&now), Reports::AllButExpunge);
+        let flags = Change::Flags { number: number(3), uid: uid(3), flags: "F" };
+        assert_eq!(changes, [Change::Exists(4), Change::Recent(0), flags]);
+        assert_eq!(view.uid(number(1)), Some(uid(1)), "still numbered, though gone");
+        let changes = view.update(mailbox(&now), Reports::Everything);
+        assert_eq!(changes, [Change::Expunge(number(1)), Change::Expunge(number(1))]);
+    }
+
+    #[test]
+    fn recent_messages_are_counted_with_the_arrivals() {
+        let mut view = view(&[(1, "")]);
+        view.add_recent([uid(2)]);
+        let changes = view.update(mailbox(&[(1, ""), (2, "")]), Reports::Everything);
+        assert_eq!(changes, [Change::Exists(2), Change::Recent(1)]);
+        view.update(mailbox(&[(1, "")]), Reports::Everything);
+        assert_eq!(view.recent_count(), 0);
+    }
+
+    #[test]
+    fn numbers_beyond_the_last_are_errors_and_unknown_uids_are_not() {
+        let view = view(&[(10, ""), (20, ""), (30, "")]);
+        let set = |text: &str| SequenceSet::parse(text.as_bytes()).unwrap();
+        let uids =
+            |found: Vec<(SequenceNumber, Uid)>| found.iter().map(|(_, u)| u.0.get()).collect::<Vec<_>>();
+        assert_eq!(view.numbered(&set("2:*")).map(uids), Ok(vec![20, 30]));
+        assert_eq!(view.numbered(&set("4")), Err(NoSuchNumber));
+        assert_eq!(view.numbered(&set("1:4294967295")), Err(NoSuchNumber));
+        assert_eq!(uids(view.with_uids(&set("1:19,30,99"))), [10, 30]);
+        assert_eq!(uids(view.with_uids(&set("31:*"))), [30]);
+        let empty = View::<&str>::new([], [], true);
+        assert_eq!(empty.numbered(&set("1:*")), Ok(vec![]));
+        assert_eq!(empty.numbered(&set("1")), Err(NoSuchNumber));
+        assert_eq!(empty.with_uids(&set("1:*")), []);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        /// A client that follows the responses literally ends with the mailbox as it is.
+        #[test]
+        fn a_client_that_follows_the_changes_sees_the_mailbox(
+            steps in proptest::collection::vec((proptest::collection::btree_map(1_u32..40, 0_u8..3, 0..20), proptest::bool::ANY), 1..8)
+        ) {
+            let mut highest = 0;
+            let mut view = View::new([], [], false);
+            let mut client: Vec<Option<(Uid, u8)>> = Vec::new();
+            for (messages, everything) in steps {
+                // UIDs of one mailbox only rise.
+                let known: Vec<u32> = view.iter().map(|(_, u)| u.0.get()).collect();
+                let now: Vec<(Uid, u8)> = messages.into_iter()
+                    .filter(|(n, _)| known.contains(n) || *n > highest).map(|(n, f)| (uid(n), f)).collect();
+                highest = now.iter().map(|(u, _)| u.0.get()).max().unwrap_or(0).max(highest);
+                let reports = if everything { Reports::Everything } else { Reports::AllButExpunge };
+                for change in view.update(now.clone(), reports) {
+                    match change {
+                        Change::Expunge(n) => { proptest::prop_assert!(everything); client.remove(n.index()); }
+                        Change::Exists(count) => { proptest::prop_assert!(count >= client.len()); client.resize(count, None); }
+                        Change::Recent(_) => {}
+                        Change::Flags { number, uid, flags } => client[number.index()] = Some((uid, flags)),
+                    }
+                }
+                if everything {
+                    proptest::prop_assert_eq!(client.len(), now.len());
+                    for (place, told) in client.iter().enumerate() {
+                        proptest::prop_assert!(told.is_none_or(|told| told == now[place]));
+                    }
+                }
+                proptest::prop_assert_eq!(client.len(), view.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! A small mail account in memory: enough to answer every request of a session.
+
+use std::num::NonZeroU32;
+
+use kings_imap::command::{Append, Copy, List, StatusItem, Store, StoreMode};
+use kings_imap::fetch::{Content, Facts, Fetch, Segment, render};
+use kings_imap::pattern::Pattern;
+use kings_imap::response::Attribute;
+use kings_imap::search::{self, Program, Search};
+use kings_imap::view::Reports;
+use kings_imap::{
+    Change, Code, Condition, Event, Flag, Request, Response, SequenceSet, Session, Tagged, Uid, View,
+};
+use kings_mail::date::DateTime;
+
+struct Message {
+    uid: Uid,
+    flags: Vec<Flag>,
+    date: DateTime,
+    content: Vec<u8>,
+}
+
+struct Mailbox {
+    name: String,
+    attribute: Option<Attribute>,
+    subscribed: bool,
+    next: u32,
+    messages: Vec<Message>,
+}
+
+type Seen = View<Vec<Flag>>;
+
+/// One account and the session's place in it.
+pub(crate) struct Backend {
+    mailboxes: Vec<Mailbox>,
+    selected: Option<(String, Seen)>,
+    incoming: Option<(Append, Vec<u8>)>,
+    idling: bool,
+}
+
+const VALIDITY: u32 = 3_857_529_045;
+
+pub(crate) fn uid(number: u32) -> Uid {
+    Uid(NonZeroU32::new(number).expect("not zero"))
+}
+
+impl Backend {
+    pub(crate) fn new() -> Self {
+        let special = [
+            ("Archive", Attribute::Archive),
+            ("Drafts", Attribute::Drafts),
+            ("Junk", Attribute::Junk),
+            ("Sent", Attribute::Sent),
+            ("Trash", Attribute::Trash),
+        ];
+        let mut mailboxes = vec![Mailbox::new("INBOX", None)];
+        mailboxes.extend(special.map(|(name, attribute)| Mailbox::new(name, Some(attribute))));
+        mailboxes.push(Mailbox::new("Archive.Entwürfe", None));
+        for (number, content) in [
+            (1, &include_bytes!("../messages/plain.eml")[..]),
+            (2, include_bytes!("../messages/mixed.eml")),
+            (5, include_bytes!("../messages/hostile.eml")),
+        ] {
+            mailboxes[0].next = number;
+            mailboxes[0].add(content, vec![], DateTime::from_unix(837_596_665));
+        }
+        Self { mailboxes, selected: None, incoming: None, idling: false }
+    }
+
+    /// What others do to the account: `deliver`, `remove UID`, `flag UID FLAG`.
+    pub(crate) fn outside(&mut self, words: &str, session: &mut Session) {
+        let inbox = &mut self.mailboxes[0];
+        let words: Vec<&str> = words.split(' ').collect();
+        let wanted = |text: &str| uid(text.parse().expect("a UID"));
+        match words.as_slice() {
+            ["deliver"] => {
+                inbox.add(b"Subject: new\r\n\r\nbody\r\n", vec![], DateTime::from_unix(837_596_666));
+            }
+            ["remove", number] => inbox.messages.retain(|message| message.uid != wanted(number)),
+            ["flag", number, keyword] => {
+                let message = inbox.messages.iter_mut().find(|message| message.uid == wanted(number));
+                message.expect("a message").flags.push(Flag::Keyword((*keyword).to_owned()));
+            }
+            other => panic!("unknown directive {other:?}"),
+        }
+        if self.idling {
+            self.report(session, Reports::Everything);
+        }
+    }
+
+    pub(crate) fn answer(&mut self, session: &mut Session, event: Event) {
+        match event {
+            Event::Login(credentials) => {
+                let right = credentials.login == "ann" && credentials.password.expose() == "secret";
+                session.finish(if right { Tagged::ok("Logged in") } else { Tagged::LOGIN_FAILED });
+            }
+            Event::Request(request) => {
+                let reports = request.reports();
+                let result = self.request(session, request);
+                self.report(session, reports);
+                session.finish(result);
+            }
+            Event::Append(append) => match self.find(&append.mailbox) {
+                Some(_) => {
+                    session.accept_message();
+                    self.incoming = Some((append, Vec::new()));
+                }
+                None => session.finish(Tagged::TRY_CREATE),
+            },
+            Event::Chunk(octets) => self.incoming.as_mut().expect("an APPEND").1.extend(octets),
+            Event::AppendEnd => self.append_end(session),
+            Event::AppendAborted => self.incoming = None,
+            Event::Idle => {
+                self.idling = true;
+                self.report(session, Reports::Everything);
+            }
+            Event::IdleDone => {
+                self.idling = false;
+                self.report(session, Reports::Everything);
+                session.finish(Tagged::DONE);
+            }
+            Event::StartTls => session.tls_started(),
+            Event::Closed => {}
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        let is_inbox = name.eq_ignore_ascii_case("INBOX");
+        self.mailboxes
+            .iter()
+            .position(|mailbox| mailbox.name == name || (is_inbox && mailbox.name == "INBOX"))
+    }
+
+    fn append_end(&mut self, session: &mut Session) {
+        let (append, content) = self.incoming.take().expect("an APPEND");
+        let at = self.find(&append.mailbox).expect("checked before");
+        let date = append.internal_date.unwrap_or(DateTime::from_unix(837_596_665));
+        let uid = self.mailboxes[at].add(&content, append.flags, date);
+        self.report(session, Reports::Everything);
+        session.finish(Tagged::with(Condition::Ok, Code::AppendUid(VALIDITY, uid), "Stored"));
+    }
+
+    fn report(&mut self, session: &mut Session, reports: Reports) {
+        let Some((name, view)) = &mut self.selected else { return };
+        let mailbox = self.mailboxes.iter().find(|mailbox| mailbox.name == *name).expect("selected");
+        let now = mailbox.messages.iter().map(|message| (message.uid, message.flags.clone()));
+        for change in view.update(now, reports) {
+            let response = match change {
+                Change::Expunge(number) => Response::Expunge(number),
+                Change::Exists(count) => Response::Exists(count),
+                Change::Recent(count) => Response::Recent(count),
+                Change::Flags { number, uid, flags } => {
+                    Response::FetchFlags { number, uid, flags, recent: view.is_recent(uid) }
+                }
+            };
+            session.respond(&response);
+        }
+    }
+
+    fn request(&mut self, session: &mut Session, request: Request) -> Tagged {
+        match request {
+            Request::Noop => Tagged::DONE,
+            Request::Select { mailbox, read_only } => self.select(session, &mailbox, read_only),
+            Request::Create(name) if self.find(&name).is_some() => Tagged::MAILBOX_EXISTS,
+            Request::Create(name) => {
+                self.mailboxes.push(Mailbox::new(&name, None));
+                Tagged::DONE
+            }
+            Request::Delete(name) => self.with(&name, |backend, at| drop(backend.mailboxes.remove(at))),
+            Request::Rename { from, to } => self.with(&from, |backend, at| backend.mailboxes[at].name = to),
+            Request::Subscribe(name) => {
+                self.with(&name, |backend, at| backend.mailboxes[at].subscribed = true)
+            }
+            Request::Unsubscribe(name) => {
+                self.with(&name, |backend, at| backend.mailboxes[at].subscribed = false)
+            }
+            Request::List(list) => self.list(session, &list),
+            Request::Status { mailbox, items } => self.status(session, &mailbox, &items),
+            Request::Close => {
+                self.expunge(None);
+                self.selected = None;
+                Tagged::DONE
+            }
+            Request::Unselect => {
+                self.selected = None;
+                Tagged::DONE
+            }
+            Request::Expunge(set) => {
+                self.expunge(set);
+                Tagged::DONE
+            }
+            Request::Search(search) => self.search(session, search),
+            Request::Fetch(fetch) => self.fetch(session, &fetch),
+            Request::Store(store) => self.store(&store),
+            Request::Copy(copy) => self.copy(session, &copy),
+        }
+    }
+
+    fn with(&mut self, name: &str, act: impl FnOnce(&mut Self, usize)) -> Tagged {
+        let Some(at) = self.find(name) else { return Tagged::NO_MAILBOX };
+        act(self, at);
+        Tagged::DONE
+    }
+
+    fn select(&mut self, session: &mut Session, name: &str, read_only: bool) -> Tagged {
+        self.selected = None;
+        let Some(at) = self.find(name) else { return Tagged::NO_MAILBOX };
+        let mailbox = &self.mailboxes[at];
+        let messages = mailbox.messages.iter().map(|message| (message.uid, message.flags.clone()));
+        let view = View::new(messages, [], read_only);
+        session.respond(&Response::Flags(Flag::SYSTEM.to_vec()));
+        session.respond(&Response::Exists(view.len()));
+        session.respond(&Response::Recent(view.recent_count()));
+        for code in [
+            Code::UidValidity(VALIDITY),
+            Code::UidNext(uid(mailbox.next)),
+            Code::PermanentFlags(if read_only { vec![] } else { Flag::SYSTEM.to_vec() }, !read_only),
+        ] {
+            session.respond(&Response::Status(Tagged::with(Condition::Ok, code, "Ok")));
+        }
+        self.selected = Some((mailbox.name.clone(), view));
+        let code = if read_only { Code::ReadOnly } else { Code::ReadWrite };
+        Tagged::with(Condition::Ok, code, "Selected")
+    }
+
+    fn list(&self, session: &mut Session, list: &List) -> Tagged {
+        for pattern in &list.patterns {
+            let response = |attributes, mailbox: &str| Response::List {
+                lsub: list.lsub,
+                attributes,
+                separator: '.',
+                mailbox: mailbox.to_owned(),
+            };
+            if pattern.is_empty() {
+                session.respond(&response(vec![Attribute::NoSelect], ""));
+            }
+            let pattern = Pattern::new(&list.reference, pattern, '.');
+            for mailbox in &self.mailboxes {
+                let wanted = (!list.select.subscribed || mailbox.subscribed)
+                    && (!list.select.special_use || mailbox.attribute.is_some());
+                if wanted && pattern.matches(&kings_mail::utf7::encode(&mailbox.name)) {
+                    let subscribed =
+                        (list.tell.subscribed && mailbox.subscribed).then_some(Attribute::Subscribed);
+                    let attributes = mailbox.attribute.into_iter().chain(subscribed).collect();
+                    session.respond(&response(attributes, &mailbox.name));
+                }
+            }
+        }
+        Tagged::DONE
+    }
+
+    fn status(&self, session: &mut Session, name: &str, items: &[StatusItem]) -> Tagged {
+        let Some(at) = self.find(name) else { return Tagged::NO_MAILBOX };
+        let mailbox = &self.mailboxes[at];
+        let count = |count: usize| u32::try_from(count).expect("few");
+        let value = |item: &StatusItem| match item {
+            StatusItem::Messages => count(mailbox.messages.len()),
+            StatusItem::Recent => 0,
+            StatusItem::UidNext => mailbox.next,
+            StatusItem::UidValidity => VALIDITY,
+            StatusItem::Unseen => {
+                count(mailbox.messages.iter().filter(|m| !m.flags.contains(&Flag::Seen)).count())
+            }
+        };
+        let items = items.iter().map(|item| (*item, value(item))).collect();
+        session.respond(&Response::MailboxStatus { mailbox: mailbox.name.clone(), items });
+        Tagged::DONE
+    }
+
+    fn opened(&mut self) -> (&mut Mailbox, &mut Seen) {
+        let (name, view) = self.selected.as_mut().expect("the session checks the state");
+        (self.mailboxes.iter_mut().find(|mailbox| mailbox.name == *name).expect("selected"), view)
+    }
+
+    fn expunge(&mut self, set: Option<SequenceSet>) {
+        let (mailbox, view) = self.opened();
+        if view.is_read_only() {
+            return;
+        }
+        let only: Option<Vec<Uid>> =
+            set.map(|set| view.with_uids(&set).into_iter().map(|(_, uid)| uid).collect());
+        mailbox.messages.retain(|message| {
+            !message.flags.contains(&Flag::Deleted)
+                || only.as_ref().is_some_and(|only| !only.contains(&message.uid))
+        });
+    }
+
+    fn search(&mut self, session: &mut Session, search: Search) -> Tagged {
+        let Some(key) = search.key else { return Tagged::BAD_CHARSET };
+        let (mailbox, view) = self.opened();
+        let last = view.iter().last();
+        let program = Program::new(key, last.map(|(number, _)| number.0), last.map(|(_, uid)| uid.0));
+        let mut found = Vec::new();
+        for message in &mailbox.messages {
+            let number = view.number(message.uid).expect("known");
+            let facts = search::Facts {
+                number,
+                uid: message.uid,
+                flags: &message.flags,
+                recent: view.is_recent(message.uid),
+                arrived: message.date.day(),
+                size: message.content.len() as u64,
+            };
+            if program.quick(&facts).unwrap_or_else(|| program.full(&facts, &message.content)) {
+                found.push(if search.uid { message.uid.0.get() } else { number.0.get() });
+            }
+        }
+        session.respond(&Response::Search(found));
+        Tagged::DONE
+    }
+
+    fn fetch(&mut self, session: &mut Session, fetch: &Fetch) -> Tagged {
+        let (mailbox, view) = self.opened();
+        let Ok(wanted) = view.resolve(&fetch.set, fetch.uid) else { return Tagged::NO_SUCH_NUMBER };
+        let mut result = Tagged::DONE;
+        for (number, uid) in wanted {
+            let Some(message) = mailbox.messages.iter_mut().find(|message| message.uid == uid) else {
+                result = Tagged::SOME_EXPUNGED;
+                continue;
+            };
+            if fetch.sets_seen() && !view.is_read_only() && !message.flags.contains(&Flag::Seen) {
+                message.flags.push(Flag::Seen);
+            }
+            let facts = Facts {
+                number,
+                uid,
+                flags: message.flags.clone(),
+                recent: view.is_recent(uid),
+                internal_date: message.date,
+                size: message.content.len() as u64,
+            };
+            for segment in render(&fetch.items, &facts, Some(&Content::new(&message.content))) {
+                match segment {
+                    Segment::Text(text) => session.write_rendered(&text),
+                    Segment::Content(range) => session.write_rendered(&message.content[range]),
+                }
+            }
+        }
+        result
+    }
+
+    fn store(&mut self, store: &Store) -> Tagged {
+        let (mailbox, view) = self.opened();
+        if view.is_read_only() {
+            return Tagged::READ_ONLY;
+        }
+        let Ok(wanted) = view.resolve(&store.set, store.uid) else { return Tagged::NO_SUCH_NUMBER };
+        for (_, uid) in wanted {
+            let Some(message) = mailbox.messages.iter_mut().find(|message| message.uid == uid) else {
+                continue;
+            };
+            if store.mode != StoreMode::Add {
+                message.flags.retain(|flag| store.mode == StoreMode::Remove && !store.flags.contains(flag));
+            }
+            if store.mode != StoreMode::Remove {
+                message.flags.extend(store.flags.clone());
+                message.flags.sort();
+                message.flags.dedup();
+            }
+            if store.silent {
+                view.note_flags(uid, message.flags.clone());
+            }
+        }
+        Tagged::DONE
+    }
+
+    fn copy(&mut self, session: &mut Session, copy: &Copy) -> Tagged {
+        let Some(target) = self.find(&copy.mailbox) else { return Tagged::TRY_CREATE };
+        let (mailbox, view) = self.opened();
+        let Ok(wanted) = view.resolve(&copy.set, copy.uid) else { return Tagged::NO_SUCH_NUMBER };
+        let from: Vec<Uid> = wanted.into_iter().map(|(_, uid)| uid).collect();
+        let chosen = mailbox.messages.iter().filter(|message| from.contains(&message.uid));
+        let copies: Vec<_> = chosen.map(|m| (m.content.clone(), m.flags.clone(), m.date)).collect();
+        if copy.removes {
+            mailbox.messages.retain(|message| !from.contains(&message.uid));
+        }
+        let target = &mut self.mailboxes[target];
+        let to: Vec<Uid> =
+            copies.into_iter().map(|(content, flags, date)| target.add(&content, flags, date)).collect();
+        let (Some(from), Some(to)) = (SequenceSet::of(&from), SequenceSet::of(&to)) else {
+            return Tagged::DONE;
+        };
+        let result = Tagged::with(Condition::Ok, Code::CopyUid { validity: VALIDITY, from, to }, "Copied");
+        if copy.removes {
+            session.respond(&Response::Status(result));
+            return Tagged::DONE;
+        }
+        result
+    }
+}
+
+impl Mailbox {
+    fn new(name: &str, attribute: Option<Attribute>) -> Self {
+        let subscribed = attribute.is_some();
+        Self { name: name.to_owned(), attribute, subscribed, next: 1, messages: vec![] }
+    }
+
+    fn add(&mut self, content: &[u8], flags: Vec<Flag>, date: DateTime) -> Uid {
+        let uid = uid(self.next);
+        self.next += 1;
+        self.messages.push(Message { uid, flags, date, content: content.to_vec() });
+        uid
+    }
+}

@@ -1,0 +1,257 @@
+//! Tables of commands, and properties that hold for every input.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod converse;
+
+use converse::converse;
+use kings_imap::command::fetch::{Body, Fetch, Item, Label, Section, SectionText};
+use kings_imap::command::{List, ListOptions, Own, StatusItem, Store, StoreMode};
+use kings_imap::{Command, Flag, Request, SequenceSet, SyntaxError, parse};
+use kings_mail::header::Keep;
+use kings_mail::mime::Facet;
+use proptest::prelude::*;
+
+fn set(text: &str) -> SequenceSet {
+    SequenceSet::parse(text.as_bytes()).unwrap()
+}
+
+fn request(text: &str) -> Request {
+    match parse(text.as_bytes()) {
+        Ok(Command::Request(request)) => request,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+#[test]
+fn commands_are_read_in_any_case() {
+    let cases = [
+        ("a select INBOX", Request::Select { mailbox: "INBOX".into(), read_only: false }),
+        ("a EXAMINE {5+}\r\nInbox", Request::Select { mailbox: "Inbox".into(), read_only: true }),
+        ("A.1 Rename a \"b c\"", Request::Rename { from: "a".into(), to: "b c".into() }),
+        ("a UID EXPUNGE 1:*", Request::Expunge(Some(set("1:*")))),
+        ("a expunge", Request::Expunge(None)),
+        ("a status &Jjo- (unseen MESSAGES)", {
+            Request::Status {
+                mailbox: "\u{263a}".into(),
+                items: vec![StatusItem::Unseen, StatusItem::Messages],
+            }
+        }),
+        ("a uid store 3 -flags.silent \\seen $x", {
+            let flags = vec![Flag::Seen, Flag::Keyword("$x".into())];
+            Request::Store(Store { uid: true, set: set("3"), mode: StoreMode::Remove, silent: true, flags })
+        }),
+        ("a LSUB \"\" %", {
+            let select = ListOptions { subscribed: true, special_use: false };
+            let patterns = vec![b"%".to_vec()];
+            Request::List(List {
+                lsub: true,
+                reference: vec![],
+                patterns,
+                select,
+                tell: ListOptions::default(),
+            })
+        }),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(request(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn fetch_items_keep_the_words_of_the_client() {
+    let Request::Fetch(fetch) =
+        request("a UID FETCH 1 (FLAGS body.peek[2.1.header.fields.not (Date \"X-\\\"\")]<5.7>)")
+    else {
+        panic!("a FETCH")
+    };
+    let names = vec!["Date".into(), "X-\"".into()];
+    let section = Section { path: vec![2, 1], text: SectionText::Fields { keep: Keep::Others, names } };
+    let body = Body { label: Label::Body, section, partial: Some((5, 7)), peek: true };
+    let items = vec![Item::Uid, Item::Flags, Item::Body(body)];
+    assert_eq!(fetch, Fetch { uid: true, set: set("1"), items });
+    assert!(!fetch.sets_seen() && fetch.needs_content());
+}
+
+#[test]
+fn the_old_names_mean_the_same_sections() {
+    for (text, facet, sets_seen) in [
+        ("a FETCH 1 RFC822", Facet::Whole, true),
+        ("a FETCH 1 RFC822.HEADER", Facet::Header, false),
+        ("a FETCH 1 RFC822.TEXT", Facet::Text, true),
+        ("a FETCH 1 BODY[TEXT]", Facet::Text, true),
+        ("a FETCH 1 BODY.PEEK[]", Facet::Whole, false),
+    ] {
+        let Request::Fetch(fetch) = request(text) else { panic!("a FETCH") };
+        assert_eq!(fetch.sets_seen(), sets_seen, "{text}");
+        let Item::Body(body) = &fetch.items[0] else { panic!("a body") };
+        assert_eq!(body.section.text, SectionText::Facet(facet), "{text}");
+    }
+}
+
+#[test]
+fn errors_name_what_was_wrong() {
+    use SyntaxError as E;
+    let cases: [(&[u8], E); 22] = [
+        (b"", E::Tag),
+        (b"{3} NOOP", E::Tag),
+        (&[b'a'; 65], E::Tag),
+        (b"a\tNOOP", E::Space),
+        (b"a NO\xffOP", E::UnknownCommand),
+        (b"a UID", E::UnknownCommand),
+        (b"a UID UID FETCH 1 UID", E::UnknownCommand),
+        (b"a NOOP ", E::Trailing),
+        (b"a LOGIN ann", E::Space),
+        (b"a LOGIN ann \"\xff\"", E::String),
+        (b"a FETCH 1", E::Space),
+        (b"a FETCH a UID", E::Set),
+        (b"a FETCH 1 (UID FLAGS", E::Parenthesis),
+        (b"a FETCH 1 (UID  FLAGS)", E::FetchItem),
+        (b"a FETCH 1 UID)", E::Trailing),
+        (b"a FETCH 1 BODY[", E::Section),
+        (b"a FETCH 1 BODY[]<1", E::Section),
+        (b"a STORE 1 +FLAGS (\\)", E::Flag),
+        (b"a COPY 1 \"&\"", E::Mailbox),
+        (b"a SEARCH LARGER 4294967296", E::Number),
+        (b"a SEARCH KEYWORD \\Seen", E::Atom),
+        (b"a APPEND INBOX", E::Literal),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(parse(text), Err(expected), "{}", text.escape_ascii());
+    }
+}
+
+#[test]
+fn passwords_do_not_show_in_debug_output() {
+    let parsed = parse(b"a LOGIN ann hunter2");
+    assert!(matches!(parsed, Ok(Command::Own(Own::Login(_)))));
+    assert!(!format!("{parsed:?}").contains("hunter2"));
+}
+
+/// Pieces of commands, so that random input gets behind the first word.
+fn fragment() -> impl Strategy<Value = Vec<u8>> {
+    let words = [
+        "a ",
+        "b ",
+        "LOGIN ann x\r\n",
+        "SELECT INBOX\r\n",
+        "UID ",
+        "FETCH ",
+        "SEARCH ",
+        "STORE ",
+        "APPEND x ",
+        "IDLE\r\n",
+        "DONE\r\n",
+        "AUTHENTICATE PLAIN ",
+        "AGFubgB4\r\n",
+        "1:* ",
+        "BODY[",
+        "HEADER.FIELDS ",
+        "TEXT",
+        "1.2.",
+        "]",
+        "<0.5>",
+        "(",
+        ")",
+        "\"",
+        "\\",
+        "{3}\r\n",
+        "{5+}\r\n",
+        "{0}\r\n",
+        "NIL",
+        "OR ",
+        "NOT ",
+        "ENVELOPE ",
+        "BODYSTRUCTURE",
+        "FLAGS ",
+        "LIST \"\" ",
+        "*%",
+        "\r\n",
+        "\n",
+        "\r",
+        " ",
+        "\0",
+        "abc",
+        "\u{fc}",
+        "LOGOUT\r\n",
+        "{4294967295+}\r\n",
+    ];
+    prop_oneof![
+        9 => proptest::sample::select(words.to_vec()).prop_map(|word| word.as_bytes().to_vec()),
+        1 => proptest::collection::vec(any::<u8>(), 0..20),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_input_panics_and_pieces_make_no_difference(
+        fragments in proptest::collection::vec(fragment(), 0..60),
+        logged_in in any::<bool>(),
+        piece in 1_usize..9,
+    ) {
+        let mut input = if logged_in { b"0 LOGIN ann x\r\n1 SELECT INBOX\r\n".to_vec() } else { vec![] };
+        input.extend(fragments.concat());
+        let whole = converse(&input, usize::MAX);
+        prop_assert!(whole.ends_with(b"\r\n"));
+        prop_assert_eq!(whole, converse(&input, piece));
+    }
+
+    #[test]
+    fn the_parser_takes_any_bytes(input in proptest::collection::vec(any::<u8>(), 0..200), verb in 0_usize..8) {
+        let verbs = ["", "a FETCH 1 ", "a SEARCH ", "a LIST ", "a STORE 1 ", "a STATUS ", "a ID ", "a UID COPY "];
+        let _ = parse(&[verbs[verb].as_bytes(), &input].concat());
+    }
+
+    /// Whatever the message: the response is well-formed, its literals as long as announced.
+    #[test]
+    fn fetch_responses_balance(message in proptest::collection::vec(fragment(), 0..40)) {
+        let message: Vec<u8> = message.concat().into_iter().filter(|octet| *octet != 0).collect();
+        let facts = kings_imap::fetch::Facts {
+            number: kings_imap::SequenceNumber::from_index(0).unwrap(),
+            uid: kings_imap::Uid(std::num::NonZeroU32::MIN),
+            flags: vec![],
+            recent: false,
+            internal_date: kings_mail::date::DateTime::from_unix(0),
+            size: message.len() as u64,
+        };
+        let Request::Fetch(fetch) = request("a FETCH 1 (ENVELOPE BODYSTRUCTURE BODY[] BODY[TEXT]<3.9>)") else { panic!() };
+        let content = kings_imap::fetch::Content::new(&message);
+        let segments = kings_imap::fetch::render(&fetch.items, &facts, Some(&content));
+        let [kings_imap::fetch::Segment::Text(text)] = segments.as_slice() else { panic!("small messages are inline") };
+        prop_assert!(is_balanced(text), "{}", text.escape_ascii());
+    }
+}
+
+/// Walks quoted strings, literals and parentheses up to the final CRLF.
+fn is_balanced(mut rest: &[u8]) -> bool {
+    let mut depth = 0_i32;
+    while let Some((octet, tail)) = rest.split_first() {
+        rest = tail;
+        match octet {
+            b'(' => depth += 1,
+            b')' => depth -= 1,
+            b'"' => loop {
+                match rest {
+                    [b'\\', _, tail @ ..] => rest = tail,
+                    [b'"', tail @ ..] => {
+                        rest = tail;
+                        break;
+                    }
+                    [b' '..=b'~', tail @ ..] => rest = tail,
+                    _ => return false,
+                }
+            },
+            b'{' => {
+                let end = rest.iter().position(|octet| *octet == b'}').unwrap();
+                let size: usize = std::str::from_utf8(&rest[..end]).unwrap().parse().unwrap();
+                assert_eq!(&rest[end + 1..end + 3], b"\r\n");
+                rest = &rest[end + 3 + size..];
+            }
+            b'\r' => return depth == 0 && rest == b"\n",
+            b'\n' | 0 => return false,
+            _ => {}
+        }
+    }
+    false
+}
