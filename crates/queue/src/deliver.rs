@@ -1,0 +1,271 @@
+//! The seam between the queue and whoever carries its messages: `trait Deliver` and its words.
+
+use std::fmt;
+use std::fs::File;
+use std::future::Future;
+use std::io::{self, Read};
+use std::net::IpAddr;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use kings_mail::address::Host;
+use kings_mail::domain::Domain;
+use kings_mail::dsn::Status;
+use kings_mail::envelope::{Envelope, MailParameters};
+use kings_mail::id::TraceId;
+use kings_mail::path::{ForwardPath, ReversePath};
+
+use crate::disk::blocking;
+
+/// Carries messages to their next hop, and posts the bounces of those that cannot go on.
+///
+/// The queue does not know routes, protocols or mailboxes: a recipient that is local after all is the
+/// deliverer's to recognise.
+pub trait Deliver: Send + Sync + 'static {
+    /// Tries once to hand the message to all recipients of the attempt.
+    ///
+    /// Answers one outcome per recipient, in their order; a recipient without one counts as deferred. It
+    /// must end by itself: every wait in it has its own deadline. When the queue shuts down the future may
+    /// be dropped, and then the same recipients are tried again after the next start.
+    fn deliver(&self, attempt: Attempt) -> impl Future<Output = Vec<Outcome>> + Send;
+
+    /// Sends a bounce on its way: into a mailbox here, or back into the queue under an id of its own.
+    ///
+    /// It must be durable when this returns `Ok`: the entry it speaks of is forgotten next. A bounce to
+    /// [`ForwardPath::Postmaster`] stays on this server, and if it has to wait in the queue, it waits under
+    /// that very forward-path: that is how the queue sees that nobody is left to tell.
+    fn post_bounce(&self, bounce: Bounce) -> impl Future<Output = Result<(), PostError>> + Send;
+}
+
+/// One try to hand one message to the recipients that share a destination.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The name of the message here.
+    pub id: TraceId,
+    /// Where its failures are reported.
+    pub reverse_path: ReversePath,
+    /// What the message needs of the next hop; `size` is its true length.
+    pub parameters: MailParameters,
+    /// What the recipients have in common.
+    pub destination: Destination,
+    /// Who is still waiting for it: 1 to 100 recipients, which any server takes in one transaction
+    /// (RFC 5321 §4.5.3.1.8).
+    pub recipients: Vec<ForwardPath>,
+    /// Which try this is, counted from 1; of the recipient tried most often.
+    pub number: u32,
+    /// The message.
+    pub content: Content,
+}
+
+/// What recipients must share to travel together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Destination {
+    /// `<Postmaster>` without a domain: this server.
+    Here,
+    /// A domain.
+    Domain(Domain),
+    /// An address literal.
+    Literal(IpAddr),
+}
+
+impl From<&ForwardPath> for Destination {
+    fn from(path: &ForwardPath) -> Self {
+        match path {
+            ForwardPath::Postmaster => Self::Here,
+            ForwardPath::Address(address) => match &address.host {
+                Host::Domain(domain) => Self::Domain(domain.clone()),
+                Host::Literal(ip) => Self::Literal(*ip),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here => f.write_str("here"),
+            Self::Domain(domain) => domain.fmt(f),
+            Self::Literal(ip) => write!(f, "[{ip}]"),
+        }
+    }
+}
+
+/// How an attempt ended for one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The next hop has taken over (RFC 5321 §6.1).
+    Delivered(Report),
+    /// Not now; worth another attempt.
+    Deferred(Report),
+    /// Never; the sender is told.
+    Failed(Report),
+}
+
+/// What was said about a recipient, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The reason in figures (RFC 3463 §2).
+    pub status: Status,
+    /// The name of the server whose words `reply` holds; `None` when they are our own.
+    pub remote: Option<String>,
+    /// The reply, lines joined by `\n`; it is kept to 512 octets and may hold anything.
+    pub reply: String,
+}
+
+impl Report {
+    /// Our own words: no other server was asked, or none answered.
+    pub fn ours(status: Status, reply: impl Into<String>) -> Self {
+        Self { status, remote: None, reply: reply.into() }
+    }
+}
+
+/// A report of failure, ready to travel: its sender is `<>` (RFC 5321 §4.5.5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounce {
+    /// The name of the message it speaks of, for the log; the bounce itself needs a new one.
+    pub about: TraceId,
+    /// Who is told: the sender of the message, or the postmaster here when there is none.
+    pub forward_path: ForwardPath,
+    /// What the bounce needs of the next hop.
+    pub parameters: MailParameters,
+    /// Header and body; every line ends in CRLF.
+    pub content: Vec<u8>,
+}
+
+impl Bounce {
+    /// The envelope it travels in.
+    pub fn envelope(&self) -> Envelope {
+        let mut envelope = Envelope::new(ReversePath::Null, self.parameters);
+        envelope.forward_paths.push(self.forward_path.clone());
+        envelope
+    }
+}
+
+/// Why a bounce was not posted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PostError {
+    /// It may work later: the entry stays and the bounce is made again.
+    #[error("not now: {0}")]
+    Later(String),
+    /// It never will: the failure is logged and the entry dropped.
+    #[error("never: {0}")]
+    Never(String),
+}
+
+/// The bytes of a message, exactly as submitted; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Content(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    Memory(Arc<[u8]>),
+    Stored { file: Arc<File>, start: u64, length: u64 },
+}
+
+impl From<Vec<u8>> for Content {
+    /// A message that never was in the queue.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Source::Memory(bytes.into()))
+    }
+}
+
+impl Content {
+    /// The `length` bytes of `file` from `start`. The file is kept open, so they stay readable whatever becomes of the entry.
+    pub(crate) fn stored(file: File, start: u64, length: u64) -> Self {
+        Self(Source::Stored { file: Arc::new(file), start, length })
+    }
+
+    /// Length in octets.
+    pub fn len(&self) -> u64 {
+        match &self.0 {
+            Source::Memory(bytes) => bytes.len() as u64,
+            Source::Stored { length, .. } => *length,
+        }
+    }
+
+    /// Whether there is nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Up to `most` bytes from `offset`; empty only at the end. Reads on a thread that may block.
+    pub async fn read_at(&self, offset: u64, most: usize) -> io::Result<Vec<u8>> {
+        let content = self.clone();
+        blocking(move || {
+            let mut chunk = Vec::new();
+            content.reader_from(offset).take(most as u64).read_to_end(&mut chunk)?;
+            Ok(chunk)
+        })
+        .await
+    }
+
+    /// Reads from the start; each reader has its own place. Blocking.
+    pub fn reader(&self) -> ContentReader {
+        self.reader_from(0)
+    }
+
+    fn reader_from(&self, offset: u64) -> ContentReader {
+        ContentReader { content: self.clone(), offset }
+    }
+}
+
+/// A place in a [`Content`].
+#[derive(Debug)]
+pub struct ContentReader {
+    content: Content,
+    offset: u64,
+}
+
+impl Read for ContentReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.content.len().saturating_sub(self.offset);
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let count = match &self.content.0 {
+            Source::Memory(bytes) => {
+                let from = usize::try_from(self.offset).map_err(io::Error::other)?;
+                buffer[..wanted].copy_from_slice(&bytes[from..from + wanted]);
+                wanted
+            }
+            Source::Stored { file, start, .. } => file.read_at(&mut buffer[..wanted], start + self.offset)?,
+        };
+        // A shortened file must not look like the end of the message: half of it would be sent as if whole.
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.offset += count as u64;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[tokio::test]
+    async fn content_reads_the_same_from_memory_and_from_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("x"), b"envelope:hello world:records").unwrap();
+        let stored = Content::stored(File::open(folder.path().join("x")).unwrap(), 9, 11);
+        for content in [Content::from(b"hello world".to_vec()), stored] {
+            let mut all = String::new();
+            content.reader().read_to_string(&mut all).unwrap();
+            assert_eq!(all, "hello world");
+            assert_eq!(content.read_at(6, 3).await.unwrap(), b"wor");
+            assert_eq!(content.read_at(9, 100).await.unwrap(), b"ld");
+            assert_eq!(content.read_at(11, 100).await.unwrap(), b"");
+            assert_eq!(content.read_at(u64::MAX, 100).await.unwrap(), b"");
+        }
+    }
+
+    #[test]
+    fn a_file_cut_short_is_an_error_and_not_a_shorter_message() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("x"), b"hello").unwrap();
+        let content = Content::stored(File::open(folder.path().join("x")).unwrap(), 0, 11);
+        assert!(content.reader().read_to_end(&mut Vec::new()).is_err());
+    }
+}

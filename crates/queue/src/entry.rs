@@ -1,0 +1,324 @@
+//! One message on its way out: the format of its file, and what is known of each recipient.
+//!
+//! ```text
+//! kings-queue 1
+//! id 1f8s0xk2m3n4p5q
+//! arrived 1795000000 Mon, 23 Nov 2026 23:06:40 +0000
+//! reverse-path <ann@example.org>
+//! body 8bitmime
+//! smtputf8 no
+//! recipient <joe@elsewhere.example>
+//! recipient <sue@third.example>
+//! content-length 1234
+//! content-checksum 89abcdef
+//! envelope-checksum 01234567
+//!
+//! (1234 octets of content)
+//! 4bd1a3c0 at=1795000001 recipient=1 outcome=delivered status=2.0.0 remote="mx.elsewhere.example" reply="250 OK"
+//! ```
+//!
+//! The first part never changes; records are appended (see [`crate::record`]). Checksums are CRC-32: they find
+//! accidents of disks, not forgers, who would need write access to the queue.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use kings_mail::date::DateTime;
+use kings_mail::envelope::{Body, MailParameters};
+use kings_mail::id::TraceId;
+use kings_mail::path::{ForwardPath, ReversePath};
+
+use crate::clock::Moment;
+use crate::deliver::Report;
+use crate::record::{Fact, Record, checksum, parse_hex};
+use crate::schedule;
+
+/// First line of every entry; the number is the version of the format.
+const MAGIC: &str = "kings-queue 1";
+/// Ends the envelope: no line of it is empty.
+pub(crate) const END_OF_ENVELOPE: &[u8] = b"\n\n";
+
+/// What stands before the content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) id: TraceId,
+    /// Seconds since 1970.
+    pub(crate) arrived: u64,
+    pub(crate) reverse_path: ReversePath,
+    pub(crate) body: Body,
+    pub(crate) smtputf8: bool,
+    pub(crate) recipients: Vec<ForwardPath>,
+    pub(crate) content_length: u64,
+    pub(crate) content_checksum: u32,
+}
+
+/// Why a file is not an entry that can be trusted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Damage {
+    #[error("it does not begin as a queue entry")]
+    NotAnEntry,
+    #[error("its envelope is damaged")]
+    Envelope,
+    #[error("its content is damaged")]
+    Content,
+    #[error("an attempt record in the middle is damaged")]
+    Record,
+    #[error("its name is not that of its envelope")]
+    Name,
+    /// Not damage at all: it stays where it is until that version is back.
+    #[error("it was written by a later version")]
+    LaterVersion,
+}
+
+impl Head {
+    /// The text up to the content, and its checksum: the seed of the records.
+    pub(crate) fn encode(&self) -> (String, u32) {
+        let body = match self.body {
+            Body::SevenBit => "7bit",
+            Body::EightBitMime => "8bitmime",
+        };
+        let date = DateTime::from_unix(i64::try_from(self.arrived).unwrap_or(i64::MAX));
+        let smtputf8 = if self.smtputf8 { "yes" } else { "no" };
+        let mut text = format!(
+            "{MAGIC}\nid {}\narrived {} {date}\nreverse-path {}\nbody {body}\nsmtputf8 {smtputf8}\n",
+            self.id, self.arrived, self.reverse_path
+        );
+        for recipient in &self.recipients {
+            writeln!(text, "recipient {recipient}").expect("a String takes any text");
+        }
+        let (length, sum) = (self.content_length, self.content_checksum);
+        write!(text, "content-length {length}\ncontent-checksum {sum:08x}\n").expect("a String takes any text");
+        let seed = checksum(0, text.as_bytes());
+        write!(text, "envelope-checksum {seed:08x}\n\n").expect("a String takes any text");
+        (text, seed)
+    }
+
+    /// Reads the text up to and with the empty line; gives the checksum too.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<(Self, u32), Damage> {
+        if !bytes.starts_with(MAGIC.as_bytes()) || bytes.get(MAGIC.len()) != Some(&b'\n') {
+            return Err(if is_later_version(bytes) { Damage::LaterVersion } else { Damage::NotAnEntry });
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| Damage::Envelope)?;
+        let (covered, sum) = text
+            .strip_suffix("\n\n")
+            .and_then(|text| text.rsplit_once("envelope-checksum "))
+            .ok_or(Damage::Envelope)?;
+        let seed = checksum(0, covered.as_bytes());
+        if parse_hex(sum) != Some(seed) {
+            return Err(Damage::Envelope);
+        }
+        Self::parse_fields(covered).map(|head| (head, seed)).ok_or(Damage::Envelope)
+    }
+
+    fn parse_fields(covered: &str) -> Option<Self> {
+        let mut lines = covered.strip_suffix('\n')?.split('\n').skip(1).peekable();
+        let id = TraceId::parse(lines.next()?.strip_prefix("id ")?)?;
+        let arrived = lines.next()?.strip_prefix("arrived ")?.split(' ').next()?.parse().ok()?;
+        let reverse_path = ReversePath::parse(in_brackets(lines.next()?.strip_prefix("reverse-path ")?)?).ok()?;
+        let body = match lines.next()?.strip_prefix("body ")? {
+            "7bit" => Body::SevenBit,
+            "8bitmime" => Body::EightBitMime,
+            _ => return None,
+        };
+        let smtputf8 = match lines.next()?.strip_prefix("smtputf8 ")? {
+            "yes" => true,
+            "no" => false,
+            _ => return None,
+        };
+        let mut recipients = Vec::new();
+        while let Some(path) = lines.peek()?.strip_prefix("recipient ") {
+            recipients.push(ForwardPath::parse(in_brackets(path)?).ok()?);
+            lines.next();
+        }
+        let content_length = lines.next()?.strip_prefix("content-length ")?.parse().ok()?;
+        let content_checksum = parse_hex(lines.next()?.strip_prefix("content-checksum ")?)?;
+        let complete = !recipients.is_empty() && lines.next().is_none();
+        let head =
+            Self { id, arrived, reverse_path, body, smtputf8, recipients, content_length, content_checksum };
+        complete.then_some(head)
+    }
+}
+
+/// A version this one cannot read, as opposed to something that never was an entry.
+fn is_later_version(bytes: &[u8]) -> bool {
+    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let version = std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix("kings-queue "));
+    version.is_some_and(|version| version.parse::<u32>().is_ok_and(|version| version > 1))
+}
+
+fn in_brackets(text: &str) -> Option<&str> {
+    text.strip_prefix('<')?.strip_suffix('>')
+}
+
+/// Where the content lies in the file, and how to know it is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u64,
+    pub(crate) length: u64,
+    pub(crate) checksum: u32,
+}
+
+/// A message in the queue with all that has happened to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) id: TraceId,
+    pub(crate) arrived: u64,
+    pub(crate) reverse_path: ReversePath,
+    pub(crate) parameters: MailParameters,
+    pub(crate) content: Span,
+    pub(crate) recipients: Vec<Recipient>,
+    /// Seed of the checksums of its records.
+    pub(crate) seed: u32,
+    /// Where in the file the next record goes.
+    pub(crate) tail: u64,
+    /// When anything was recorded, oldest first, each time once.
+    times: Vec<u64>,
+}
+
+/// One recipient and how far it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recipient {
+    pub(crate) path: ForwardPath,
+    pub(crate) progress: Progress,
+    /// How often it was tried.
+    pub(crate) attempts: u32,
+    /// The last outcome and when it was, in seconds since 1970.
+    pub(crate) last: Option<(u64, Report)>,
+}
+
+/// Where a recipient stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// To be tried at `next`, in seconds since 1970; 0 before the first attempt.
+    Open { next: u64 },
+    /// Done.
+    Delivered,
+    /// Given up; the sender does not know yet.
+    Failed,
+    /// Given up, and the sender knows.
+    Reported,
+}
+
+/// Where a recipient stands, as lists show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecipientState {
+    /// Not tried yet.
+    New,
+    /// Tried, and to be tried again.
+    Deferred,
+    /// Done.
+    Delivered,
+    /// Given up.
+    Failed,
+}
+
+impl RecipientState {
+    /// The word for lists and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Deferred => "deferred",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Recipient {
+    fn new(path: ForwardPath) -> Self {
+        Self { path, progress: Progress::Open { next: 0 }, attempts: 0, last: None }
+    }
+
+    pub(crate) fn state(&self) -> RecipientState {
+        match self.progress {
+            Progress::Open { .. } if self.attempts == 0 => RecipientState::New,
+            Progress::Open { .. } => RecipientState::Deferred,
+            Progress::Delivered => RecipientState::Delivered,
+            Progress::Failed | Progress::Reported => RecipientState::Failed,
+        }
+    }
+
+    /// When it is to be tried, in seconds since 1970; `None` once it is settled.
+    pub(crate) fn next(&self) -> Option<u64> {
+        match self.progress {
+            Progress::Open { next } => Some(next),
+            Progress::Delivered | Progress::Failed | Progress::Reported => None,
+        }
+    }
+
+    fn apply(&mut self, at: u64, fact: &Fact) {
+        let (progress, report) = match fact {
+            Fact::Delivered(report) => (Progress::Delivered, Some(report)),
+            Fact::Deferred { report, next } => (Progress::Open { next: *next }, Some(report)),
+            Fact::Failed(report) => (Progress::Failed, Some(report)),
+            Fact::Reported => (Progress::Reported, None),
+        };
+        self.progress = progress;
+        if let Some(report) = report {
+            self.attempts = self.attempts.saturating_add(1);
+            self.last = Some((at, report.clone()));
+        }
+    }
+}
+
+impl Entry {
+    /// The entry of a head whose text took `start` bytes, before anything happened to it.
+    pub(crate) fn new(head: Head, seed: u32, start: u64) -> Self {
+        let Head { id, arrived, reverse_path, body, smtputf8, recipients, .. } = head;
+        let content = Span { start, length: head.content_length, checksum: head.content_checksum };
+        Self {
+            id,
+            arrived,
+            reverse_path,
+            parameters: MailParameters { body, smtputf8, size: Some(content.length) },
+            content,
+            recipients: recipients.into_iter().map(Recipient::new).collect(),
+            seed,
+            tail: start.saturating_add(content.length),
+            times: vec![arrived],
+        }
+    }
+
+    /// Takes in what happened; a record about nobody is damage.
+    pub(crate) fn apply(&mut self, record: &Record) -> Result<(), Damage> {
+        let recipient = self.recipients.get_mut(record.recipient).ok_or(Damage::Record)?;
+        recipient.apply(record.at, &record.fact);
+        if self.times.last() != Some(&record.at) {
+            self.times.push(record.at);
+        }
+        Ok(())
+    }
+
+    /// How long it has been waiting, as far as clocks can be believed.
+    pub(crate) fn age(&self, now: Moment) -> Duration {
+        schedule::age(&self.times, now)
+    }
+
+    /// Whether nobody is left to try or to tell.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.recipients.iter().all(|r| matches!(r.progress, Progress::Delivered | Progress::Reported))
+    }
+
+    /// Places of the recipients whose failure the sender does not know yet.
+    pub(crate) fn unreported(&self) -> Vec<usize> {
+        let failed = |(_, r): &(usize, &Recipient)| r.progress == Progress::Failed;
+        self.recipients.iter().enumerate().filter(failed).map(|(place, _)| place).collect()
+    }
+
+    /// Places of the open recipients that are to be tried at `until` or before, or were not tried since
+    /// somebody `asked`.
+    pub(crate) fn due(&self, until: u64, asked: Option<u64>) -> impl Iterator<Item = usize> {
+        let tried = |r: &Recipient| r.last.as_ref().map_or(0, |(at, _)| *at);
+        let wanted = move |r: &Recipient| asked.is_some_and(|asked| tried(r) <= asked);
+        let due = move |r: &Recipient| r.next().is_some_and(|next| next <= until || wanted(r));
+        self.recipients.iter().enumerate().filter(move |(_, r)| due(r)).map(|(place, _)| place)
+    }
+
+    /// When the first open recipient is to be tried, in seconds since 1970.
+    pub(crate) fn next(&self) -> Option<u64> {
+        self.recipients.iter().filter_map(Recipient::next).min()
+    }
+}
+
+#[cfg(test)]
+mod tests;

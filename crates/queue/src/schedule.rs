@@ -1,0 +1,302 @@
+//! When to try again, how long a message has waited, and who is next.
+
+use std::collections::{BTreeSet, HashMap};
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use kings_mail::id::TraceId;
+
+use crate::clock::Moment;
+use crate::spool::Name;
+
+/// How long a message is tried before its sender is told (RFC 5321 §4.5.4.1: at least four to five days).
+///
+/// Bounces wait as long as other mail: the server of their recipient may be down just as long.
+pub const LIFETIME: Duration = Duration::from_hours(5 * 24);
+/// Wait after the first attempt. RFC 5321 §4.5.4.1 asks for 30 minutes in general and for less at first;
+/// five minutes get past greylisting.
+pub const FIRST_RETRY: Duration = Duration::from_mins(5);
+/// Longest wait between attempts; RFC 5321 §4.5.4.1 suggests two to three hours, four are common.
+pub const LONGEST_RETRY: Duration = Duration::from_hours(4);
+/// A wait with the largest jitter: no attempt is ever planned further ahead.
+const LONGEST_WAIT: Duration = Duration::from_mins(4 * 60 + 24);
+/// The most that time without evidence adds to an age: a little more than the longest wait.
+const LONGEST_STEP: Duration = Duration::from_hours(5);
+
+/// Wait before the next attempt, or `None` when it is time to give up.
+///
+/// `attempts` counts those made, `age` is the time since arrival; the last attempt falls on the end of the
+/// lifetime. `jitter` in `0.0..1.0` adds up to a tenth, so that messages deferred together do not come back
+/// together; it is an argument, so that a test is exact.
+pub(crate) fn next_delay(attempts: u32, age: Duration, jitter: f64) -> Option<Duration> {
+    let left = LIFETIME.checked_sub(age).filter(|left| !left.is_zero())?;
+    let doubled = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1)));
+    Some(doubled.min(LONGEST_RETRY).mul_f64(1.0 + jitter / 10.0).min(left))
+}
+
+/// How long a message has waited, from the `times` (seconds since 1970) when something happened to it.
+///
+/// Wall clocks jump: a year ahead must not expire all mail, a year back must not keep it for ever. So only
+/// the time in which the clock ran steadily before our eyes counts in full; what lies before (we were not
+/// running, or the clock was set) counts at most five hours from one record to the next.
+pub(crate) fn age(times: &[u64], now: Moment) -> Duration {
+    let ends = times.iter().skip(1).copied().chain([now.wall]);
+    times.iter().zip(ends).map(|(&from, to)| step(from, to, now.steady_since)).sum()
+}
+
+fn step(from: u64, to: u64, steady_since: u64) -> Duration {
+    if to <= from {
+        return Duration::ZERO;
+    }
+    let seen_from = steady_since.clamp(from, to);
+    let unseen = Duration::from_secs(seen_from - from).min(LONGEST_STEP);
+    unseen + Duration::from_secs(to - seen_from)
+}
+
+/// The uptime in milliseconds at which `next` (seconds since 1970) is reached; never further ahead than a
+/// wait can be, so that a clock set back does not hold mail until it has caught up.
+pub(crate) fn uptime_of(next: u64, now: Moment) -> u64 {
+    let wait = Duration::from_secs(next.saturating_sub(now.wall)).min(LONGEST_WAIT);
+    now.uptime.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Every entry of the queue, by id and by time of its next attempt: about 120 bytes each.
+#[derive(Default)]
+pub(crate) struct Schedule {
+    slots: HashMap<TraceId, Slot>,
+    /// Those that wait, by the uptime in milliseconds when they are due.
+    waiting: BTreeSet<(u64, TraceId)>,
+}
+
+/// What is known of an entry without opening it.
+#[derive(Clone, Copy)]
+struct Slot {
+    /// The time in its name.
+    named: u64,
+    state: State,
+    /// When somebody asked for an attempt, whatever the records say; in seconds since 1970.
+    asked: Option<NonZeroU64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting { due: u64 },
+    /// In the hands of the runner.
+    Taken,
+}
+
+/// An entry whose time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) name: Name,
+    /// When somebody asked for an attempt of every recipient; in seconds since 1970.
+    pub(crate) asked: Option<NonZeroU64>,
+}
+
+impl Schedule {
+    /// Adds an entry, due at the uptime `due`; one that is known already stays as it is.
+    pub(crate) fn add(&mut self, name: Name, due: u64) {
+        if let std::collections::hash_map::Entry::Vacant(slot) = self.slots.entry(name.id) {
+            slot.insert(Slot { named: name.next, state: State::Waiting { due }, asked: None });
+            self.waiting.insert((due, name.id));
+        }
+    }
+
+    /// Whether an entry has this id.
+    pub(crate) fn contains(&self, id: TraceId) -> bool {
+        self.slots.contains_key(&id)
+    }
+
+    /// The present name of an entry.
+    pub(crate) fn name(&self, id: TraceId) -> Option<Name> {
+        self.slots.get(&id).map(|slot| Name { id, next: slot.named })
+    }
+
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// When the next entry is due.
+    pub(crate) fn next_due(&self) -> Option<u64> {
+        self.waiting.first().map(|&(due, _)| due)
+    }
+
+    /// Takes the entry that is due longest, if one is; it stays taken until put back or forgotten.
+    pub(crate) fn take_due(&mut self, uptime: u64) -> Option<Due> {
+        let &(due, id) = self.waiting.first().filter(|(due, _)| *due <= uptime)?;
+        self.waiting.remove(&(due, id));
+        let slot = self.slots.get_mut(&id)?;
+        slot.state = State::Taken;
+        Some(Due { name: Name { id, next: slot.named }, asked: slot.asked })
+    }
+
+    /// An entry that is taken already, to be looked at again.
+    pub(crate) fn taken(&self, id: TraceId) -> Option<Due> {
+        let slot = self.slots.get(&id).filter(|slot| slot.state == State::Taken)?;
+        Some(Due { name: Name { id, next: slot.named }, asked: slot.asked })
+    }
+
+    /// Puts a taken entry back under its new name, due at the uptime `due`.
+    pub(crate) fn put_back(&mut self, name: Name, due: u64, asked: Option<NonZeroU64>) {
+        if let Some(slot) = self.slots.get_mut(&name.id).filter(|slot| slot.state == State::Taken) {
+            *slot = Slot { named: name.next, state: State::Waiting { due }, asked };
+            self.waiting.insert((due, name.id));
+        }
+    }
+
+    /// Forgets an entry that is no more.
+    pub(crate) fn forget(&mut self, id: TraceId) {
+        if let Some(Slot { state: State::Waiting { due }, .. }) = self.slots.remove(&id) {
+            self.waiting.remove(&(due, id));
+        }
+    }
+
+    /// Makes an entry due at once; `false` if there is none of this id. One in the runner's hands is being
+    /// tried already.
+    pub(crate) fn force(&mut self, id: TraceId, now: Moment) -> bool {
+        let Some(slot) = self.slots.get_mut(&id) else { return false };
+        if let State::Waiting { due } = slot.state {
+            self.waiting.remove(&(due, id));
+            self.waiting.insert((now.uptime, id));
+            slot.state = State::Waiting { due: now.uptime };
+            slot.asked = NonZeroU64::new(now.wall);
+        }
+        true
+    }
+
+    /// Makes every entry due at once; says how many there are.
+    pub(crate) fn force_all(&mut self, now: Moment) -> usize {
+        let ids: Vec<TraceId> = self.waiting.iter().map(|&(_, id)| id).collect();
+        for id in ids {
+            self.force(id, now);
+        }
+        self.slots.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    const HOUR: u64 = 3_600;
+    const DAY: u64 = 24 * HOUR;
+
+    #[test]
+    fn waits_double_then_level_then_end_with_the_lifetime() {
+        let minutes = |attempts, age| {
+            next_delay(attempts, Duration::from_mins(age), 0.0).map(|delay| delay.as_secs() / 60)
+        };
+        let cases = [
+            (0, 0, Some(5)),
+            (1, 0, Some(5)),
+            (2, 5, Some(10)),
+            (3, 15, Some(20)),
+            (6, 155, Some(160)),
+            (7, 315, Some(240)),
+            (40, 7_000, Some(200)),
+            (u32::MAX, 7_199, Some(1)),
+            (1, 7_200, None),
+            (1, 1_000_000, None),
+        ];
+        for (attempts, age, expected) in cases {
+            assert_eq!(minutes(attempts, age), expected, "{attempts} attempts, {age} min");
+        }
+    }
+
+    #[test]
+    fn jitter_adds_at_most_a_tenth() {
+        let delay = |jitter| next_delay(1, Duration::ZERO, jitter).unwrap();
+        assert_eq!(delay(0.5), Duration::from_secs(315));
+        assert!(delay(0.999_999) < Duration::from_secs(330));
+    }
+
+    #[test]
+    fn a_message_is_tried_about_thirty_five_times_in_five_days() {
+        let (mut attempts, mut age) = (1, Duration::ZERO);
+        while let Some(delay) = next_delay(attempts, age, 0.0) {
+            (attempts, age) = (attempts + 1, age + delay);
+        }
+        assert_eq!((attempts, age), (36, LIFETIME));
+    }
+
+    fn moment(wall: u64, steady_since: u64) -> Moment {
+        Moment { wall, steady_since, uptime: 0 }
+    }
+
+    #[test]
+    fn age_is_the_time_that_passed_and_not_what_the_clock_jumped() {
+        let year = 365 * DAY;
+        let t = 50 * year;
+        let cases: [(&str, &[u64], Moment, u64); 9] = [
+            ("just arrived", &[t], moment(t, t), 0),
+            ("seen in full", &[t], moment(t + 3 * DAY, t - HOUR), 3 * DAY),
+            ("attempts do not matter", &[t, t + DAY, t + 2 * DAY], moment(t + 3 * DAY, t), 3 * DAY),
+            ("off for two days", &[t], moment(t + 2 * DAY, t + 2 * DAY), 5 * HOUR),
+            ("off, then on for a day", &[t], moment(t + 3 * DAY, t + 2 * DAY), DAY + 5 * HOUR),
+            ("off for an hour", &[t, t + HOUR], moment(t + 2 * HOUR, t + 2 * HOUR), 2 * HOUR),
+            ("a year ahead", &[t, t + HOUR], moment(t + year, t + year), 6 * HOUR),
+            ("a year back", &[t, t + HOUR], moment(t - year, t - year), HOUR),
+            ("1970 at boot, then right", &[t, t + HOUR, 7, 300, t + 3 * HOUR], moment(t + 3 * HOUR, t + 3 * HOUR), 6 * HOUR + 293),
+        ];
+        for (name, times, now, expected) in cases {
+            assert_eq!(age(times, now), Duration::from_secs(expected), "{name}");
+        }
+        assert_eq!(age(&[], moment(0, 0)), Duration::ZERO);
+        assert!(age(&[0, u64::MAX], moment(u64::MAX, 0)) > LIFETIME, "no overflow");
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_hold_mail() {
+        let now = Moment { wall: 1_000_000, steady_since: 0, uptime: 5_000 };
+        let cases = [(999_000, 5_000), (1_000_300, 305_000), (40_000_000, 5_000 + 264 * 60_000)];
+        for (next, expected) in cases {
+            assert_eq!(uptime_of(next, now), expected, "{next}");
+        }
+    }
+
+    fn name(number: u64) -> Name {
+        Name { id: TraceId::new(number, 0), next: number }
+    }
+
+    #[test]
+    fn entries_come_when_due_and_in_order() {
+        let mut schedule = Schedule::default();
+        schedule.add(name(1), 300);
+        schedule.add(name(2), 100);
+        schedule.add(name(2), 999);
+        assert_eq!((schedule.len(), schedule.next_due()), (2, Some(100)));
+        assert_eq!(schedule.take_due(99), None);
+        assert_eq!(schedule.take_due(400), Some(Due { name: name(2), asked: None }));
+        assert_eq!(schedule.take_due(400), Some(Due { name: name(1), asked: None }));
+        assert_eq!((schedule.take_due(400), schedule.len()), (None, 2));
+        schedule.put_back(Name { next: 77, ..name(1) }, 500, None);
+        schedule.put_back(name(1), 1, None);
+        assert_eq!((schedule.next_due(), schedule.name(name(1).id)), (Some(500), Some(Name { next: 77, ..name(1) })));
+        schedule.forget(name(1).id);
+        schedule.forget(name(2).id);
+        assert_eq!((schedule.next_due(), schedule.len()), (None, 0));
+    }
+
+    #[test]
+    fn an_entry_asked_for_is_due_at_once_and_says_so() {
+        let mut schedule = Schedule::default();
+        schedule.add(name(1), 300);
+        schedule.add(name(2), 400);
+        let now = Moment { wall: 77, steady_since: 0, uptime: 10 };
+        assert!(schedule.force(name(2).id, now) && !schedule.force(name(3).id, now));
+        assert_eq!(schedule.take_due(10), Some(Due { name: name(2), asked: NonZeroU64::new(77) }));
+        assert!(schedule.force(name(2).id, now), "it is being tried");
+        assert_eq!((schedule.force_all(now), schedule.take_due(10).unwrap().name), (2, name(1)));
+    }
+
+    /// The bound for a million entries is 200 bytes each: a table slot and its control byte at the emptiest
+    /// the table gets (7/16), and a tree slot at the emptiest that one gets (half).
+    #[test]
+    fn an_entry_costs_at_most_200_bytes_of_memory() {
+        let slot = size_of::<(TraceId, Slot)>() + 1;
+        let waiting = size_of::<(u64, TraceId)>() + 4;
+        assert!(slot * 16 / 7 + waiting * 2 <= 200, "{slot} and {waiting}");
+    }
+}
