@@ -1,1 +1,51 @@
 //! Mailboxes: Maildir, UIDs, flags, change notices.
+//!
+//! The files of a Maildir++ as Dovecot lays it out are the truth, and nothing else is kept. Dovecot, mutt
+//! or a backup may work on the same Maildir while Kings does: its locks, side files and UIDs are shared.
+//! All calls block; the flow crates run them on threads for that.
+
+mod account;
+mod admit;
+mod change;
+mod clock;
+mod copy;
+mod deliver;
+mod dir;
+mod dotlock;
+mod error;
+mod flags;
+mod folder;
+mod incoming;
+mod keywords;
+mod line_ends;
+mod list_file;
+mod look;
+mod mailbox;
+mod maildir;
+mod message;
+mod name;
+mod partial;
+mod root;
+mod roster;
+mod scan;
+mod settings;
+mod space;
+mod state;
+mod store;
+mod subscriptions;
+mod sync;
+mod uidlist;
+mod validity;
+mod watch;
+
+pub use account::{Account, Listed};
+pub use copy::Copied;
+pub use deliver::Delivery;
+pub use error::StoreError;
+pub use flags::{FlagChange, Flags, Keyword, MAX_KEYWORD, SystemFlag};
+pub use incoming::{HEAD_OCTETS, Incoming};
+pub use mailbox::{MAX_MESSAGE_FILE, Mailbox};
+pub use message::{Content, Message, Snapshot, Uid, UidValidity};
+pub use name::{MAX_FOLDER_NAME, MAX_LEVELS, MailboxName, SpecialUse};
+pub use settings::{BadLayout, Layout, Settings};
+pub use store::Store;

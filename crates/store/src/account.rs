@@ -1,0 +1,370 @@
+//! One account: its mailboxes, their names and subscriptions.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::SystemTime;
+
+use rustix::fs::FileType;
+
+use crate::dir::{Dir, found};
+use crate::error::StoreError;
+use crate::folder::{self, Folder, is_no_folder, is_taken};
+use crate::list_file;
+use crate::mailbox::{Mailbox, Shared};
+use crate::message::Uid;
+use crate::name::{MailboxName, SpecialUse};
+use crate::root::Root;
+use crate::subscriptions;
+use crate::sync::locked;
+use crate::validity;
+use crate::watch::Watcher;
+
+/// What a mailbox's folder is called while it is removed. Dovecot knows the name, hides it and sweeps it.
+const TRASHED: &str = "..DOVECOT-TRASHED";
+/// Attempts to remove an earlier leftover of that name.
+const DELETE_ATTEMPTS: usize = 3;
+
+/// An open account. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Account(pub(crate) Arc<AccountState>);
+
+/// What all handles of one account share.
+#[derive(Debug)]
+pub(crate) struct AccountState {
+    pub(crate) root: Arc<Root>,
+    pub(crate) watcher: Option<Arc<Watcher>>,
+    /// Only for watching.
+    pub(crate) path: PathBuf,
+    dir: Dir,
+    /// Mailboxes somebody holds.
+    open: Mutex<HashMap<MailboxName, Weak<Shared>>>,
+    /// Keeps apart the threads that count UIDVALIDITY.
+    counting: Mutex<()>,
+}
+
+/// One line of LIST.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The mailbox.
+    pub name: MailboxName,
+    /// In the list of subscriptions, which may name mailboxes that do not exist.
+    pub subscribed: bool,
+    /// It can be selected. Otherwise the name is only subscribed, or stands above one that exists.
+    pub exists: bool,
+    /// What it is for (RFC 6154 §2).
+    pub special_use: Option<SpecialUse>,
+    /// A mailbox that exists stands below it.
+    pub has_children: bool,
+}
+
+impl AccountState {
+    pub(crate) fn new(root: Arc<Root>, watcher: Option<Arc<Watcher>>, dir: Dir, path: PathBuf) -> Self {
+        Self { root, watcher, path, dir, open: Mutex::default(), counting: Mutex::default() }
+    }
+
+    /// Makes the mailboxes of an account that has none yet.
+    ///
+    /// An account without subscriptions, folders and uidlist was never used, even if somebody made its
+    /// three empty folders. `cur` of the inbox comes last: with it everything else is there.
+    pub(crate) fn prepare(&self) -> Result<(), StoreError> {
+        if !self.is_unused()? {
+            return Ok(());
+        }
+        let mut names = vec![MailboxName::inbox()];
+        for (text, _) in SpecialUse::ALL {
+            let name = MailboxName::parse(text, '.')?;
+            match self.create(&name) {
+                Ok(()) | Err(StoreError::AlreadyExists) => names.push(name),
+                Err(error) => return Err(error),
+            }
+        }
+        subscriptions::change(&self.dir, &names, &[])?;
+        Folder::open(&self.dir, &MailboxName::inbox())?;
+        Ok(())
+    }
+
+    fn is_unused(&self) -> Result<bool, StoreError> {
+        if found(self.dir.stat_at(b"cur"))?.is_none() {
+            return Ok(true);
+        }
+        for used in [subscriptions::NAME, crate::uidlist::NAME] {
+            if found(self.dir.stat_at(used.as_bytes()))?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(self.folders()?.is_empty())
+    }
+
+    /// The mailboxes that have a folder of their own, in no order. The inbox is not among them.
+    fn folders(&self) -> io::Result<Vec<MailboxName>> {
+        let mut names = Vec::new();
+        let mut doubtful = Vec::new();
+        self.dir.read(|entry, kind| {
+            let name = entry.strip_prefix(b".").and_then(MailboxName::decode).filter(|name| !name.is_inbox());
+            match (name, kind) {
+                (Some(name), FileType::Directory) => names.push(name),
+                (Some(name), FileType::Unknown) => doubtful.push((entry.to_vec(), name)),
+                _ => {}
+            }
+        })?;
+        for (entry, name) in doubtful {
+            let stat = found(self.dir.stat_at(&entry))?;
+            if stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Removes leftovers of crashed deliveries in all mailboxes.
+    pub(crate) fn sweep(&self, now: SystemTime) -> io::Result<()> {
+        folder::sweep(&self.dir, now)?;
+        for name in self.folders()? {
+            if let Some(folder) = name.folder()
+                && let Some(dir) = found(self.dir.open(folder))?
+            {
+                folder::sweep(&dir, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn create(&self, name: &MailboxName) -> Result<(), StoreError> {
+        let validity = self.next_validity(0)?;
+        Folder::create(&self.dir, name, &self.root.names.unique()?, validity)
+    }
+
+    /// The folders of a mailbox that gets mail whether or not it exists.
+    pub(crate) fn open_or_create_folder(&self, name: &MailboxName) -> Result<Folder, StoreError> {
+        if let Some(folder) = Folder::open(&self.dir, name)? {
+            return Ok(folder);
+        }
+        match self.create(name) {
+            Ok(()) | Err(StoreError::AlreadyExists) => {}
+            Err(error) => return Err(error),
+        }
+        Folder::open(&self.dir, name)?.ok_or(StoreError::NoSuchMailbox)
+    }
+
+    /// A new UIDVALIDITY, above all before it and above `above`.
+    pub(crate) fn next_validity(&self, above: u32) -> Result<u32, StoreError> {
+        let _counting = locked(&self.counting);
+        validity::next(&self.dir, above)
+    }
+
+    /// Makes later UIDVALIDITY values higher than one that came from elsewhere.
+    pub(crate) fn reserve_validity(&self, value: u32) -> Result<(), StoreError> {
+        let _counting = locked(&self.counting);
+        validity::reserve(&self.dir, value)
+    }
+
+    /// Tells the sessions of a mailbox that mail came.
+    pub(crate) fn tell(&self, name: &MailboxName) {
+        if let Some(shared) = locked(&self.open).get(name).and_then(Weak::upgrade) {
+            shared.bump();
+        }
+    }
+}
+
+impl Account {
+    /// Every mailbox, every name above one, and every subscribed name; the inbox first, then by name.
+    pub fn list(&self) -> Result<Vec<Listed>, StoreError> {
+        let mut all: BTreeMap<MailboxName, Listed> = BTreeMap::new();
+        let listed = |name: &MailboxName| Listed {
+            name: name.clone(),
+            subscribed: false,
+            exists: false,
+            special_use: None,
+            has_children: false,
+        };
+        for name in self.0.folders()?.into_iter().chain([MailboxName::inbox()]) {
+            let mut above = name.parent();
+            while let Some(parent) = above {
+                all.entry(parent.clone()).or_insert_with(|| listed(&parent)).has_children = true;
+                above = parent.parent();
+            }
+            let entry = all.entry(name.clone()).or_insert_with(|| listed(&name));
+            (entry.exists, entry.special_use) = (true, SpecialUse::of(&name));
+        }
+        for name in subscriptions::read(&self.0.dir)? {
+            all.entry(name.clone()).or_insert_with(|| listed(&name)).subscribed = true;
+        }
+        let mut all: Vec<Listed> = all.into_values().collect();
+        all.sort_by_key(|listed| !listed.name.is_inbox());
+        Ok(all)
+    }
+
+    /// Makes a mailbox with a UIDVALIDITY no mailbox of this account had before. Names above it need not exist.
+    pub fn create(&self, name: &MailboxName) -> Result<(), StoreError> {
+        if name.is_inbox() {
+            return Err(StoreError::AlreadyExists);
+        }
+        if !name.may_be_created() {
+            return Err(StoreError::BadName);
+        }
+        self.0.create(name)
+    }
+
+    /// Removes a mailbox and its messages. Mailboxes below it stay, and so does its subscription
+    /// (RFC 9051 §6.3.5, §6.3.7).
+    pub fn delete(&self, name: &MailboxName) -> Result<(), StoreError> {
+        let folder = name.folder().ok_or(StoreError::CannotDeleteInbox)?;
+        let mut open = locked(&self.0.open);
+        self.keep_validity_rising(&folder)?;
+        self.set_aside(&folder)?;
+        self.0.dir.sync()?;
+        if let Some(shared) = open.remove(name).and_then(|weak| weak.upgrade()) {
+            shared.delete();
+        }
+        drop(open);
+        if let Err(error) = self.0.dir.remove_tree(TRASHED.as_bytes()) {
+            tracing::warn!(mailbox = ?name, %error, "not all of a deleted mailbox could be removed");
+        }
+        Ok(())
+    }
+
+    /// A mailbox of the same name made later must have a higher UIDVALIDITY (RFC 9051 §2.3.1.1).
+    fn keep_validity_rising(&self, folder: &str) -> Result<(), StoreError> {
+        let dir = match self.0.dir.open(folder) {
+            Err(error) if is_no_folder(&error) => return Err(StoreError::NoSuchMailbox),
+            result => result?,
+        };
+        match self.0.reserve_validity(list_file::validity(&dir)?) {
+            // Deleting must work on a full disk. The counter is nearly always ahead already.
+            Err(StoreError::NoSpace) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Takes the mailbox out of sight in one step.
+    fn set_aside(&self, folder: &str) -> Result<(), StoreError> {
+        for _ in 0..DELETE_ATTEMPTS {
+            match self.0.dir.rename_to_free(folder.as_bytes(), TRASHED.as_bytes()) {
+                Err(error) if is_taken(&error) => {
+                    found(self.0.dir.remove_tree(TRASHED.as_bytes()))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(StoreError::NoSuchMailbox);
+                }
+                result => return Ok(result?),
+            }
+        }
+        Err(StoreError::Locked)
+    }
+
+    /// Renames a mailbox and those below it (RFC 9051 §6.3.6). Renaming INBOX moves its messages into a new
+    /// mailbox and leaves it empty.
+    ///
+    /// Fails with [`StoreError::AlreadyExists`] when any of the new names is taken, and with
+    /// [`StoreError::BadName`] when one is too long or stands below the old one.
+    pub fn rename(&self, from: &MailboxName, to: &MailboxName) -> Result<(), StoreError> {
+        if to.is_inbox() {
+            return Err(StoreError::AlreadyExists);
+        }
+        if from.is_inbox() {
+            return self.empty_inbox_into(to);
+        }
+        if !to.may_be_created() || to.is_below(from) {
+            return Err(StoreError::BadName);
+        }
+        let mut open = locked(&self.0.open);
+        let renames = self.renames(from, to)?;
+        self.rename_folders(&renames)?;
+        for (old, new) in renames {
+            if let Some(weak) = open.remove(&old) {
+                weak.upgrade().inspect(|shared| shared.rename(&new));
+                open.insert(new, weak);
+            }
+        }
+        Ok(())
+    }
+
+    /// The old and new names of everything that moves, parents before children.
+    fn renames(
+        &self,
+        from: &MailboxName,
+        to: &MailboxName,
+    ) -> Result<Vec<(MailboxName, MailboxName)>, StoreError> {
+        let folders = self.0.folders()?;
+        let mut moving: Vec<MailboxName> =
+            folders.iter().filter(|name| *name == from || name.is_below(from)).cloned().collect();
+        moving.sort();
+        if moving.is_empty() {
+            return Err(StoreError::NoSuchMailbox);
+        }
+        let mut renames = Vec::with_capacity(moving.len());
+        for name in moving {
+            let new = name.moved(from, to).ok_or(StoreError::BadName)?;
+            if folders.contains(&new) {
+                return Err(StoreError::AlreadyExists);
+            }
+            renames.push((name, new));
+        }
+        Ok(renames)
+    }
+
+    /// Renames all folders, or none: what was renamed before a failure is renamed back.
+    fn rename_folders(&self, renames: &[(MailboxName, MailboxName)]) -> Result<(), StoreError> {
+        let dir = &self.0.dir;
+        let step = |from: &MailboxName, to: &MailboxName| -> Result<(), StoreError> {
+            let (Some(from), Some(to)) = (from.folder(), to.folder()) else {
+                return Err(StoreError::BadName);
+            };
+            self.keep_validity_rising(&from)?;
+            match dir.rename_to_free(from.as_bytes(), to.as_bytes()) {
+                Err(error) if is_taken(&error) => Err(StoreError::AlreadyExists),
+                result => Ok(result?),
+            }
+        };
+        for (done, (from, to)) in renames.iter().enumerate() {
+            if let Err(error) = step(from, to) {
+                for (from, to) in renames[..done].iter().rev() {
+                    step(to, from)?;
+                }
+                return Err(error);
+            }
+        }
+        Ok(dir.sync()?)
+    }
+
+    fn empty_inbox_into(&self, to: &MailboxName) -> Result<(), StoreError> {
+        self.create(to)?;
+        let (inbox, target) = (self.open(&MailboxName::inbox())?, self.open(to)?);
+        let uids: Vec<Uid> = inbox.refresh()?.messages.iter().map(|message| message.uid).collect();
+        inbox.move_to(&uids, &target).map(drop)
+    }
+
+    /// Subscribes a name, whether or not the mailbox exists (RFC 9051 §6.3.7).
+    pub fn subscribe(&self, name: &MailboxName) -> Result<(), StoreError> {
+        subscriptions::change(&self.0.dir, std::slice::from_ref(name), &[])
+    }
+
+    /// Ends a subscription.
+    pub fn unsubscribe(&self, name: &MailboxName) -> Result<(), StoreError> {
+        subscriptions::change(&self.0.dir, &[], std::slice::from_ref(name))
+    }
+
+    /// Opens a mailbox. Two opens of one mailbox give the same state, so its sessions see the same.
+    pub fn open(&self, name: &MailboxName) -> Result<Mailbox, StoreError> {
+        let shared = self.shared(name)?;
+        shared.load()?;
+        Ok(Mailbox(shared))
+    }
+
+    /// The state of a mailbox, not loaded yet when nobody has it open.
+    fn shared(&self, name: &MailboxName) -> Result<Arc<Shared>, StoreError> {
+        let mut open = locked(&self.0.open);
+        let folder = Folder::open(&self.0.dir, name)?.ok_or(StoreError::NoSuchMailbox)?;
+        if let Some(shared) = open.get(name).and_then(Weak::upgrade)
+            && shared.folder.is_same_as(&folder)?
+        {
+            return Ok(shared);
+        }
+        open.retain(|_, weak| weak.strong_count() > 0);
+        let shared = Arc::new(Shared::new(Arc::clone(&self.0), name, folder));
+        open.insert(name.clone(), Arc::downgrade(&shared));
+        Ok(shared)
+    }
+}

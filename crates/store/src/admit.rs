@@ -1,0 +1,210 @@
+//! Taking in what a look found: who gets which UID, written down before it is shown.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+
+use crate::dotlock::{DotLock, MAILBOX};
+use crate::error::StoreError;
+use crate::flags::Flags;
+use crate::keywords;
+use crate::list_file::{self, OnDisk};
+use crate::look::{Settled, cannot_write};
+use crate::mailbox::Shared;
+use crate::maildir::{self, Letters};
+use crate::message::{Message, Snapshot, Uid, UidValidity};
+use crate::roster::{Infos, Matching, Member};
+use crate::scan::{Measured, Place, Seen};
+use crate::state::{Measurements, State};
+use crate::uidlist::Entry;
+
+/// Files that had to be read for their size before the list is written anew with the sizes in it.
+const WORTH_NOTING: usize = 64;
+/// The list is written anew when more than one line in this many has no file (as Dovecot, 75%).
+const GONE_SHARE: usize = 4;
+
+impl Shared {
+    /// Takes the files seen into the mailbox: UIDs for new ones, on disk before anyone sees them.
+    pub(crate) fn admit(
+        &self,
+        state: &mut State,
+        lock: &DotLock<'_>,
+        settled: Settled,
+    ) -> Result<(), StoreError> {
+        let Settled { pass, mut matching, measured } = settled;
+        self.retire_returned(state, &mut matching);
+        state.place(&pass, &matching.files);
+        note_sizes(state, &measured);
+        let mut names: Vec<&Seen> = matching.strangers.iter().map(|number| &pass.seen[*number]).collect();
+        names.sort_by(|a, b| maildir::arrival_order(&a.name, &b.name));
+        if !state.has_uids_for(names.len()) {
+            // Nobody lives to see it, but a hostile list can start just below the end.
+            self.renumber(state, 0, true)?;
+            let settled = self.settle(state)?;
+            return self.admit(state, lock, settled);
+        }
+        let arrivals = arrivals(state, &names, &measured);
+        match self.write_list(state, lock, arrivals) {
+            Err(error) if cannot_write(&error) && state.on_disk.is_some() => {
+                tracing::warn!(waiting = names.len(), "no space to give UIDs to new messages");
+                state.looked = None;
+            }
+            result => result?,
+        }
+        self.publish(state, &measured);
+        Ok(())
+    }
+
+    /// A file that came back after clients were told it is gone is a new message: a UID must not appear in
+    /// the middle of what a session has seen (RFC 9051 §2.3.1.1).
+    fn retire_returned(&self, state: &mut State, matching: &mut Matching) {
+        let Some(before) = self.snapshot_of(state) else { return };
+        let mut files = std::mem::take(&mut matching.files).into_iter();
+        let strangers = &mut matching.strangers;
+        let members = std::mem::take(&mut state.members);
+        for member in members {
+            let file = files.next().flatten();
+            let uid = Uid::new(member.entry.uid);
+            let was_gone = uid.is_some_and(|uid| uid < before.uid_next && before.message(uid).is_none());
+            match file {
+                Some(number) if was_gone => {
+                    strangers.push(number);
+                    state.remember(member.entry);
+                    state.rewrite = true;
+                }
+                file => {
+                    matching.files.push(file);
+                    state.members.push(member);
+                }
+            }
+        }
+    }
+
+    /// Writes the list with `arrivals`, whose UIDs start at the next one, and takes them in.
+    ///
+    /// When that fails the UIDs are lost, not used again: nobody knows what reached the disk.
+    pub(crate) fn write_list(
+        &self,
+        state: &mut State,
+        lock: &DotLock<'_>,
+        arrivals: Vec<Member>,
+    ) -> Result<(), StoreError> {
+        if arrivals.is_empty() && state.on_disk.is_some() && !state.rewrite {
+            return Ok(());
+        }
+        if let Some(last) = arrivals.last() {
+            state.header.next = state.header.next.max(last.entry.uid + 1);
+        }
+        let written = match state.on_disk.take().filter(|on_disk| is_appendable(state, on_disk)) {
+            Some(on_disk) => {
+                let entries: Vec<Entry> = arrivals.iter().map(|member| member.entry.clone()).collect();
+                let written = list_file::append(&self.folder.root, &on_disk, state.header.next, &entries);
+                if written.is_err() {
+                    state.on_disk = Some(on_disk);
+                }
+                written?
+            }
+            None => {
+                state.members.retain(|member| member.file.is_some());
+                let entries = state.members.iter().chain(&arrivals).map(|member| &member.entry);
+                list_file::rewrite(&self.folder.root, lock, &state.header, entries)?
+            }
+        };
+        state.on_disk = Some(written);
+        state.rewrite = false;
+        for member in &arrivals {
+            state.orphaned.remove(&member.entry.base);
+        }
+        state.members.extend(arrivals);
+        Ok(())
+    }
+
+    /// Shows the mailbox as the state has it, if that differs from what is shown.
+    pub(crate) fn publish(&self, state: &State, measured: &Measurements) {
+        let Some(validity) = NonZeroU32::new(state.header.validity) else { return };
+        let Some(uid_next) = Uid::new(state.header.next) else { return };
+        let before = self.snapshot_of(state);
+        let mut told = before.iter().flat_map(|snapshot| &snapshot.messages).peekable();
+        let mut flags: HashMap<Letters, Flags> = HashMap::new();
+        let mut messages = Vec::with_capacity(state.members.len());
+        for member in &state.members {
+            let (Some(uid), Some(file)) = (Uid::new(member.entry.uid), &member.file) else { continue };
+            while told.next_if(|message| message.uid < uid).is_some() {}
+            let old = told.next_if(|message| message.uid == uid).map(|m| (m.internal_date, m.size));
+            let new = || measured.get(&member.entry.base).map(|m| (m.date, m.crlf));
+            let Some((internal_date, size)) = old.or_else(new) else { continue };
+            let letters = maildir::letters(&file.info);
+            let flags = flags.entry(letters).or_insert_with(|| state.keywords.flags(letters)).clone();
+            messages.push(Message { uid, flags, internal_date, size, arrived_new: file.place == Place::New });
+        }
+        let keywords = state.keywords.known(state.letters_in_use());
+        let (uid_validity, generation) = (UidValidity(validity), 0);
+        let snapshot = Snapshot { uid_validity, uid_next, generation, messages, keywords };
+        if before.is_none_or(|before| !snapshot.shows_the_same(&before)) {
+            self.show(snapshot);
+        }
+    }
+
+    /// The letters for `flags` in this mailbox, names for new keywords written first. Needs the lock when
+    /// there are new ones.
+    pub(crate) fn letters_for(
+        &self,
+        state: &mut State,
+        lock: Option<&DotLock<'_>>,
+        flags: &Flags,
+    ) -> Result<Letters, StoreError> {
+        self.read_keywords(state)?;
+        if let Some(letters) = state.keywords.letters(flags) {
+            return Ok(letters);
+        }
+        lock.ok_or(StoreError::NoSpace)?;
+        let keywords = state.keywords.with_letters_for(flags, state.letters_in_use());
+        let keywords = keywords.ok_or(StoreError::TooManyKeywords)?;
+        // The mailbox lock guards this file too; a lock of its own is a leftover (as Dovecot treats it).
+        self.folder.root.unlink(format!("{}.lock", keywords::NAME))?;
+        let lock = DotLock::acquire_empty(&self.folder.root, keywords::NAME, MAILBOX)?;
+        lock.replace(keywords.to_text().as_bytes())?;
+        self.read_keywords(state)?;
+        state.keywords.letters(flags).ok_or(StoreError::TooManyKeywords)
+    }
+}
+
+/// Whether lines can be appended rather than the list be written anew.
+fn is_appendable(state: &State, on_disk: &OnDisk) -> bool {
+    let gone = state.members.iter().filter(|member| member.file.is_none()).count();
+    !state.rewrite && on_disk.takes(state.header.next) && gone * GONE_SHARE <= state.members.len()
+}
+
+/// Lines for new files: the next UIDs in the order given, sizes that had to be counted noted with them.
+fn arrivals(state: &State, names: &[&Seen], measured: &Measurements) -> Vec<Member> {
+    let mut infos = Infos::default();
+    let mut member = |(uid, seen): (u32, &&Seen)| {
+        let extensions = state.orphaned.get(seen.base()).cloned();
+        let mut entry = Entry { uid, extensions, base: seen.base().into() };
+        if let Some(counted) = measured.get(seen.base()).filter(|measured| measured.counted) {
+            note_size(&mut entry, *counted);
+        }
+        Member { entry, file: Some(infos.locate(seen)) }
+    };
+    (state.header.next..).zip(names).map(&mut member).collect()
+}
+
+/// Notes the sizes of known messages that had to be counted, when they are many: then they are worth
+/// writing the list anew, and the next start need not read the files.
+fn note_sizes(state: &mut State, measured: &Measurements) {
+    let is_counted = |member: &Member| {
+        member.file.is_some() && measured.get(&member.entry.base).is_some_and(|measured| measured.counted)
+    };
+    if state.members.iter().filter(|member| is_counted(member)).count() < WORTH_NOTING {
+        return;
+    }
+    for member in state.members.iter_mut().filter(|member| is_counted(member)) {
+        let counted = measured[&member.entry.base];
+        note_size(&mut member.entry, counted);
+    }
+    state.rewrite = true;
+}
+
+fn note_size(entry: &mut Entry, measured: Measured) {
+    entry.set_extension(b'S', measured.disk);
+    entry.set_extension(b'W', measured.crlf);
+}

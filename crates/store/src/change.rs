@@ -1,0 +1,190 @@
+//! Flags and removal: what is done to message files by renaming and unlinking them.
+
+use std::io;
+
+use crate::dotlock::DotLock;
+use crate::error::StoreError;
+use crate::flags::{FlagChange, Flags, SystemFlag};
+use crate::mailbox::Shared;
+use crate::maildir::{self, Letters};
+use crate::message::Uid;
+use crate::roster::Located;
+use crate::scan::Place;
+use crate::state::{Measurements, State};
+
+/// What became of one file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    /// Nothing had to be done, or the message is gone.
+    Left,
+    /// The file is not where it was: another program renamed or removed it.
+    Moved,
+}
+
+/// A change in letters instead of names.
+#[derive(Clone, Copy)]
+enum LetterChange {
+    Replace(Letters),
+    Add(Letters),
+    Remove(Letters),
+}
+
+impl LetterChange {
+    fn apply(self, old: Letters) -> Letters {
+        match self {
+            Self::Replace(new) => new,
+            Self::Add(more) => {
+                Letters { system: old.system | more.system, keywords: old.keywords | more.keywords }
+            }
+            Self::Remove(less) => {
+                Letters { system: old.system & !less.system, keywords: old.keywords & !less.keywords }
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// See [`Mailbox::store_flags`](crate::Mailbox::store_flags).
+    ///
+    /// The name of a file is the last word on its flags, so a rename from the name that was seen cannot
+    /// undo what another program did meanwhile: it fails, and the change is applied to the new name.
+    pub(crate) fn store_flags(
+        &self,
+        uids: &[Uid],
+        change: &FlagChange,
+    ) -> Result<Vec<(Uid, Flags)>, StoreError> {
+        let mut state = self.state()?;
+        let lock = self.lock_unless_full()?;
+        let letters = self.letter_change(&mut state, lock.as_ref(), change)?;
+        let mut touched = false;
+        let result = self.each_once_more(&mut state, lock.as_ref(), uids, |state, uid| {
+            let outcome = self.set_letters(state, uid, letters)?;
+            touched |= outcome == Outcome::Done;
+            Ok(outcome)
+        });
+        if touched {
+            self.folder.cur.sync()?;
+        }
+        self.publish(&state, &Measurements::new());
+        result?;
+        let shown = self.shown();
+        Ok(uids.iter().filter_map(|uid| Some((*uid, shown.message(*uid)?.flags.clone()))).collect())
+    }
+
+    /// Only keywords that are set need letters: taking away one the mailbox never had changes nothing.
+    fn letter_change(
+        &self,
+        state: &mut State,
+        lock: Option<&DotLock<'_>>,
+        change: &FlagChange,
+    ) -> Result<LetterChange, StoreError> {
+        Ok(match change {
+            FlagChange::Replace(flags) => LetterChange::Replace(self.letters_for(state, lock, flags)?),
+            FlagChange::Add(flags) => LetterChange::Add(self.letters_for(state, lock, flags)?),
+            FlagChange::Remove(flags) => LetterChange::Remove(state.keywords.known_letters(flags)),
+        })
+    }
+
+    fn set_letters(&self, state: &mut State, uid: Uid, change: LetterChange) -> Result<Outcome, StoreError> {
+        let Some(member) = state.member_mut(uid) else { return Ok(Outcome::Left) };
+        let Some((place, old_name)) = member.file_name() else { return Ok(Outcome::Left) };
+        let old_info = maildir::split(&old_name).1;
+        let old = maildir::letters(old_info);
+        let new = change.apply(old);
+        if new == old {
+            return Ok(Outcome::Left);
+        }
+        let info = maildir::info_with(old_info, new);
+        let new_name = [&*member.entry.base, &info].concat();
+        match self.dir(place).rename(&old_name, &self.folder.cur, &new_name) {
+            Ok(()) => {
+                member.file = Some(Located { place: Place::Cur, info: info.into() });
+                Ok(Outcome::Done)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Outcome::Moved),
+            Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
+                tracing::warn!(%uid, "a file name is too long to take flags");
+                Ok(Outcome::Left)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Does something to each message. Those whose files moved are looked for again, once for all.
+    fn each_once_more(
+        &self,
+        state: &mut State,
+        lock: Option<&DotLock<'_>>,
+        uids: &[Uid],
+        mut act: impl FnMut(&mut State, Uid) -> Result<Outcome, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut moved = Vec::new();
+        for &uid in uids {
+            if act(state, uid)? == Outcome::Moved {
+                moved.push(uid);
+            }
+        }
+        if !moved.is_empty() {
+            self.look_again(state, lock)?;
+            for uid in moved {
+                act(state, uid)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// See [`Mailbox::expunge`](crate::Mailbox::expunge).
+    pub(crate) fn expunge(&self, only: Option<&[Uid]>) -> Result<Vec<Uid>, StoreError> {
+        let mut state = self.state()?;
+        let deleted = state.uids_where(|member| {
+            member.file.as_ref().is_some_and(|file| is_deleted(maildir::letters(&file.info)))
+        });
+        let wanted: Vec<Uid> = match only {
+            None => deleted,
+            Some(only) => {
+                let only: std::collections::HashSet<&Uid> = only.iter().collect();
+                deleted.into_iter().filter(|uid| only.contains(uid)).collect()
+            }
+        };
+        self.remove(&mut state, &wanted, is_deleted)
+    }
+
+    /// Unlinks the files of `uids` whose letters still satisfy `may`, durably. Returns what was removed.
+    ///
+    /// No lock: unlinking hides no other file from anybody, and must work on a full disk.
+    pub(crate) fn remove(
+        &self,
+        state: &mut State,
+        uids: &[Uid],
+        may: fn(Letters) -> bool,
+    ) -> Result<Vec<Uid>, StoreError> {
+        let mut removed = Vec::new();
+        let mut touched = [false; 2];
+        let result = self.each_once_more(state, None, uids, |state, uid| {
+            let Some(member) = state.member_mut(uid) else { return Ok(Outcome::Left) };
+            let Some((place, name)) = member.file_name() else { return Ok(Outcome::Left) };
+            if !may(maildir::letters(maildir::split(&name).1)) {
+                return Ok(Outcome::Left);
+            }
+            if !self.dir(place).unlink(&name)? {
+                return Ok(Outcome::Moved);
+            }
+            member.file = None;
+            removed.push(uid);
+            touched[usize::from(place == Place::New)] = true;
+            Ok(Outcome::Done)
+        });
+        for (place, touched) in [Place::Cur, Place::New].into_iter().zip(touched) {
+            if touched {
+                self.dir(place).sync()?;
+            }
+        }
+        self.publish(state, &Measurements::new());
+        result.map(|()| removed)
+    }
+}
+
+fn is_deleted(letters: Letters) -> bool {
+    letters.system & SystemFlag::Deleted as u8 != 0
+}

@@ -1,0 +1,150 @@
+//! New messages with a UID at once: APPEND, COPY and MOVE.
+
+use crate::error::StoreError;
+use crate::flags::Flags;
+use crate::incoming::Incoming;
+use crate::mailbox::Shared;
+use crate::maildir;
+use crate::message::{Uid, UidValidity};
+use crate::partial::Partial;
+use crate::roster::{Located, Member};
+use crate::scan::Place;
+use crate::state::State;
+use crate::uidlist::Entry;
+
+/// What COPYUID tells (RFC 4315 §3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Of the target mailbox.
+    pub validity: UidValidity,
+    /// Source and target UIDs, in the order of the request.
+    pub pairs: Vec<(Uid, Uid)>,
+}
+
+/// A file in `tmp` of its mailbox and the flags it shall have there.
+type Staged<'a> = (Partial<'a>, Flags);
+
+impl Shared {
+    /// See [`Mailbox::append`](crate::Mailbox::append).
+    pub(crate) fn append(
+        &self,
+        incoming: &Incoming,
+        flags: &Flags,
+        date: Option<i64>,
+    ) -> Result<(UidValidity, Uid), StoreError> {
+        let root = &self.account.root;
+        root.check_space()?;
+        let partial = Partial::write(&self.folder.tmp, &root.names, (b"", incoming), date)?;
+        let (validity, uids) = self.adopt(vec![(partial, flags.clone())])?;
+        let uid = uids.first().copied().ok_or(StoreError::Expunged)?;
+        Ok((validity, uid))
+    }
+
+    /// See [`Mailbox::copy_to`](crate::Mailbox::copy_to).
+    ///
+    /// The two mailboxes are locked one after the other, never together: copies in both directions at
+    /// once cannot wait for each other, and source and target may be the same.
+    pub(crate) fn copy_to(&self, uids: &[Uid], target: &Self) -> Result<Copied, StoreError> {
+        self.account.root.check_space()?;
+        let staged = self.stage(uids, target)?;
+        let (validity, new_uids) = target.adopt(staged)?;
+        Ok(Copied { validity, pairs: uids.iter().copied().zip(new_uids).collect() })
+    }
+
+    /// See [`Mailbox::move_to`](crate::Mailbox::move_to).
+    pub(crate) fn move_to(&self, uids: &[Uid], target: &Self) -> Result<Copied, StoreError> {
+        let copied = self.copy_to(uids, target)?;
+        let mut state = self.state()?;
+        self.remove(&mut state, uids, |_| true)?;
+        Ok(copied)
+    }
+
+    /// Gives every message a second name in `tmp` of the target.
+    fn stage<'a>(&self, uids: &[Uid], target: &'a Self) -> Result<Vec<Staged<'a>>, StoreError> {
+        let mut state = self.state()?;
+        let mut staged = Vec::with_capacity(uids.len());
+        let mut looked = false;
+        for &uid in uids {
+            let one = match self.stage_one(&state, uid, target) {
+                Err(StoreError::Expunged) if !looked => {
+                    looked = true;
+                    self.look_again(&mut state, None)?;
+                    self.stage_one(&state, uid, target)
+                }
+                result => result,
+            };
+            staged.push(one?);
+        }
+        Ok(staged)
+    }
+
+    fn stage_one<'a>(&self, state: &State, uid: Uid, target: &'a Self) -> Result<Staged<'a>, StoreError> {
+        let member = state.member(uid).ok_or(StoreError::Expunged)?;
+        let (place, name) = member.file_name().ok_or(StoreError::Expunged)?;
+        let shown = self.shown();
+        let size = shown.message(uid).ok_or(StoreError::Expunged)?.size;
+        let flags = state.keywords.flags(maildir::letters(maildir::split(&name).1));
+        let from = (self.dir(place), name.as_slice());
+        let partial = Partial::link(&target.folder.tmp, &self.account.root.names, from, size)?;
+        Ok((partial, flags))
+    }
+
+    /// Gives files in `tmp` their places and UIDs, all or none.
+    ///
+    /// First the files and their folder, then the list: a crash in between leaves messages without UIDs,
+    /// which the next look numbers, and nobody was told of them yet.
+    fn adopt(&self, staged: Vec<Staged<'_>>) -> Result<(UidValidity, Vec<Uid>), StoreError> {
+        let mut state = self.state()?;
+        let lock = self.lock_list()?;
+        if self.list_changed(&state)? {
+            // UIDs that others gave stand below the next one and must be shown before it.
+            self.look_again(&mut state, Some(&lock))?;
+        }
+        if !state.has_uids_for(staged.len()) {
+            self.renumber(&mut state, 0, true)?;
+            self.look_again(&mut state, Some(&lock))?;
+        }
+        let mut members = Vec::with_capacity(staged.len());
+        for ((partial, flags), uid) in staged.iter().zip(state.header.next..) {
+            let letters = self.letters_for(&mut state, Some(&lock), flags)?;
+            let file = Located { place: Place::Cur, info: maildir::info_with(b"", letters).into() };
+            let entry = Entry { uid, extensions: None, base: partial.base().into() };
+            members.push(Member { entry, file: Some(file) });
+        }
+        let uids = members.iter().filter_map(|member| Uid::new(member.entry.uid)).collect();
+        let measured =
+            staged.iter().map(|(partial, _)| (partial.base().into(), partial.measured())).collect();
+        let mut placed = Vec::with_capacity(staged.len());
+        let written = self
+            .place_all(staged, &members, &mut placed)
+            .and_then(|()| self.write_list(&mut state, &lock, members));
+        if let Err(error) = written {
+            self.take_back(&placed);
+            return Err(error);
+        }
+        self.publish(&state, &measured);
+        Ok((self.shown().uid_validity, uids))
+    }
+
+    fn place_all(
+        &self,
+        staged: Vec<Staged<'_>>,
+        members: &[Member],
+        placed: &mut Vec<Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        let names = members.iter().filter_map(Member::file_name);
+        for ((partial, _), (_, name)) in staged.into_iter().zip(names) {
+            partial.place(&self.folder.cur, &name)?;
+            placed.push(name);
+        }
+        Ok(self.folder.cur.sync()?)
+    }
+
+    fn take_back(&self, placed: &[Vec<u8>]) {
+        for name in placed {
+            if let Err(error) = self.folder.cur.unlink(name) {
+                tracing::warn!(%error, "a copy that failed cannot be removed and will show up");
+            }
+        }
+    }
+}

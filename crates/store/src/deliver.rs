@@ -1,0 +1,117 @@
+//! Delivery: a message into the mailboxes of its recipients, on disk when the call returns.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use kings_mail::address::Address;
+
+use crate::account::AccountState;
+use crate::error::StoreError;
+use crate::folder::Folder;
+use crate::incoming::Incoming;
+use crate::name::MailboxName;
+use crate::partial::Partial;
+use crate::store::Store;
+
+/// Deliveries done at once: each holds six open folders, and a process may have 1,024 files by default.
+const BATCH: usize = 50;
+
+/// One recipient's copy.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Whose mail it is. The account's Maildir is made when this is its first mail.
+    pub account: Address,
+    /// Where it goes, usually INBOX or Junk. Made when it is missing.
+    pub mailbox: MailboxName,
+    /// Complete header fields with CRLF that go in front of the message in this copy.
+    pub trace: Vec<u8>,
+}
+
+/// The mailbox of one delivery.
+struct Target {
+    number: usize,
+    account: Arc<AccountState>,
+    mailbox: MailboxName,
+    folder: Folder,
+}
+
+/// A file in `new` whose folder is not synced yet.
+struct Placed<'a> {
+    target: &'a Target,
+    name: Vec<u8>,
+}
+
+impl Store {
+    /// Stores one copy for each delivery, durably: when it returns, every `Ok` is on disk.
+    ///
+    /// A recipient that fails does not hold up the others. A file whose sync failed, or whose folder's
+    /// did, is dropped, and that is an error. The uidlist is not touched: a UID is given when somebody
+    /// looks. One result for each delivery, in order.
+    pub fn deliver(&self, incoming: &Incoming, deliveries: &[Delivery]) -> Vec<Result<(), StoreError>> {
+        deliveries.chunks(BATCH).flat_map(|batch| self.deliver_batch(incoming, batch)).collect()
+    }
+
+    /// Every file is written and synced before any is renamed; then each folder is synced once.
+    fn deliver_batch(&self, incoming: &Incoming, deliveries: &[Delivery]) -> Vec<Result<(), StoreError>> {
+        let mut results = Vec::with_capacity(deliveries.len());
+        let mut targets = Vec::with_capacity(deliveries.len());
+        for (number, delivery) in deliveries.iter().enumerate() {
+            results.push(self.target(number, delivery).map(|target| targets.push(target)));
+        }
+        let mut written = Vec::with_capacity(targets.len());
+        for target in &targets {
+            let content = (deliveries[target.number].trace.as_slice(), incoming);
+            match Partial::write(&target.folder.tmp, &self.root().names, content, None) {
+                Ok(partial) => written.push((target, partial)),
+                Err(error) => results[target.number] = Err(error),
+            }
+        }
+        let mut folders: HashMap<_, Vec<Placed<'_>>> = HashMap::new();
+        for (target, partial) in written {
+            let name = partial.base();
+            match partial.place(&target.folder.new, &name) {
+                Ok(()) => folders.entry(target.key()).or_default().push(Placed { target, name }),
+                Err(error) => results[target.number] = Err(error.into()),
+            }
+        }
+        for placed in folders.values() {
+            sync_folder(placed, &mut results);
+        }
+        results
+    }
+
+    fn target(&self, number: usize, delivery: &Delivery) -> Result<Target, StoreError> {
+        self.root().check_space()?;
+        let account = self.account_state(&delivery.account)?;
+        let mailbox = delivery.mailbox.clone();
+        let folder = account.open_or_create_folder(&mailbox)?;
+        Ok(Target { number, account, mailbox, folder })
+    }
+}
+
+impl Target {
+    /// The same for deliveries into the same folder.
+    fn key(&self) -> (*const AccountState, &MailboxName) {
+        (Arc::as_ptr(&self.account), &self.mailbox)
+    }
+}
+
+/// Syncs the folder that all of `placed` stand in, or takes them back.
+fn sync_folder(placed: &[Placed<'_>], results: &mut [Result<(), StoreError>]) {
+    let Some(first) = placed.first().map(|placed| placed.target) else { return };
+    if let Err(error) = first.folder.new.sync() {
+        for Placed { target, name } in placed {
+            if let Err(error) = target.folder.new.unlink(name) {
+                tracing::warn!(%error, "a message that was refused cannot be removed and may show up");
+            }
+            results[target.number] = Err(same(&error).into());
+        }
+    }
+    first.account.tell(&first.mailbox);
+}
+
+/// The error once more: several recipients share a failure.
+fn same(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+}

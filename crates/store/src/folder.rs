@@ -1,0 +1,192 @@
+//! One mailbox's folders on disk: made whole, opened, and swept of leftovers.
+
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::FileType;
+
+use crate::dir::{Dir, found};
+use crate::error::StoreError;
+use crate::name::MailboxName;
+use crate::uidlist::{self, Header};
+
+/// Age after which a file in `tmp` has lost its writer, as the first Maildir programs had it.
+const LEFTOVER_AGE: Duration = Duration::from_hours(36);
+/// Marks a folder of Maildir++ as a mailbox of the account above it.
+const MARK: &str = "maildirfolder";
+/// Starts the name of a folder that is being made; without a leading dot it is nobody's mailbox.
+const UNFINISHED: &str = "kings-new-";
+
+/// The open folders of one mailbox.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    /// Holds the side files and the three below.
+    pub(crate) root: Dir,
+    pub(crate) cur: Dir,
+    pub(crate) new: Dir,
+    pub(crate) tmp: Dir,
+}
+
+impl Folder {
+    /// Opens the mailbox `name` of the account, `None` when it has no folder.
+    ///
+    /// Other programs make a mailbox in steps: missing parts of one are added.
+    pub(crate) fn open(account: &Dir, name: &MailboxName) -> io::Result<Option<Self>> {
+        let root = match name.folder() {
+            None => Some(account.try_clone()?),
+            Some(folder) => match account.open(folder) {
+                Err(error) if is_no_folder(&error) => None,
+                result => Some(result?),
+            },
+        };
+        root.map(Self::complete).transpose()
+    }
+
+    /// Opens the three folders in `root`, made where they are missing.
+    fn complete(root: Dir) -> io::Result<Self> {
+        let ((tmp, a), (new, b), (cur, c)) =
+            (root.open_or_create("tmp")?, root.open_or_create("new")?, root.open_or_create("cur")?);
+        if a || b || c {
+            root.sync()?;
+        }
+        Ok(Self { root, cur, new, tmp })
+    }
+
+    /// Whether both are the same folder of the disk.
+    pub(crate) fn is_same_as(&self, other: &Self) -> io::Result<bool> {
+        let (a, b) = (self.cur.stat()?, other.cur.stat()?);
+        Ok((a.st_dev, a.st_ino) == (b.st_dev, b.st_ino) && a.st_nlink > 0)
+    }
+
+    /// Makes the mailbox `name`, durably and in one step: it is built under another name first, so that
+    /// a crash leaves either no mailbox or a whole one.
+    pub(crate) fn create(
+        account: &Dir,
+        name: &MailboxName,
+        unique: &str,
+        validity: u32,
+    ) -> Result<(), StoreError> {
+        let folder = name.folder().ok_or(StoreError::AlreadyExists)?;
+        let unfinished = format!("{UNFINISHED}{unique}");
+        let result = build(account, &unfinished, validity).and_then(|()| {
+            match account.rename_to_free(unfinished.as_bytes(), folder.as_bytes()) {
+                Err(error) if is_taken(&error) => Err(StoreError::AlreadyExists),
+                result => Ok(result?),
+            }
+        });
+        if result.is_err() {
+            // What cannot be removed now is swept as a leftover later.
+            let _ = account.remove_tree(unfinished.as_bytes());
+        }
+        result?;
+        Ok(account.sync()?)
+    }
+}
+
+fn build(account: &Dir, unfinished: &str, validity: u32) -> Result<(), StoreError> {
+    let root = account.create(unfinished)?;
+    for part in ["cur", "new", "tmp"] {
+        root.create(part)?.sync()?;
+    }
+    root.create_file(MARK)?.sync_all()?;
+    let mut text = Vec::new();
+    let guid = Some(random_guid()?);
+    Header { validity, next: 1, guid, further: Vec::new() }.write_to(&mut text);
+    let mut list = root.create_file(uidlist::NAME)?;
+    list.write_all(&text)?;
+    list.sync_all()?;
+    Ok(root.sync()?)
+}
+
+/// A new mailbox GUID: 128 random bits in hexadecimal digits.
+pub(crate) fn random_guid() -> io::Result<String> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(format!("{:032x}", u128::from_ne_bytes(random)))
+}
+
+/// Nothing there, or something that is no folder: a file, or a link, which is not followed.
+pub(crate) fn is_no_folder(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))
+}
+
+/// The target of a rename is in use.
+pub(crate) fn is_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty)
+}
+
+/// Removes files from `tmp` whose writers are long gone, and unfinished folders of the same age.
+///
+/// The age is that of the last change of the file's record: its modification time can be an old
+/// message's date.
+pub(crate) fn sweep(root: &Dir, now: SystemTime) -> io::Result<()> {
+    let Some(limit) = now.checked_sub(LEFTOVER_AGE).and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+    else {
+        return Ok(());
+    };
+    let limit = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
+    if let Some(tmp) = found(root.open("tmp"))? {
+        for name in older_than(&tmp, limit, |_, kind| kind == FileType::RegularFile)? {
+            tracing::info!(file = %String::from_utf8_lossy(&name), "removing a leftover from tmp");
+            tmp.unlink(&name)?;
+        }
+    }
+    let is_unfinished =
+        |name: &[u8], kind| kind == FileType::Directory && name.starts_with(UNFINISHED.as_bytes());
+    for name in older_than(root, limit, is_unfinished)? {
+        root.remove_tree(&name)?;
+    }
+    Ok(())
+}
+
+fn older_than(dir: &Dir, limit: i64, wanted: impl Fn(&[u8], FileType) -> bool) -> io::Result<Vec<Vec<u8>>> {
+    let mut names = Vec::new();
+    dir.read(|name, _| names.push(name.to_vec()))?;
+    let mut old = Vec::new();
+    for name in names {
+        let Some(stat) = found(dir.stat_at(&name))? else { continue };
+        if stat.st_ctime < limit && wanted(&name, FileType::from_raw_mode(stat.st_mode)) {
+            old.push(name);
+        }
+    }
+    Ok(old)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn leftovers_go_after_thirty_six_hours_and_nothing_else_does() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = Dir::open_root(temp.path()).unwrap();
+        let folder = Folder::complete(root.try_clone().unwrap()).unwrap();
+        for n in 0..100 {
+            folder.tmp.create_file(format!("left{n}")).unwrap();
+        }
+        folder.cur.create_file("mail").unwrap();
+        root.create("kings-new-1").unwrap().create("cur").unwrap();
+        root.create(".Sent").unwrap();
+        let count = |name: &str| std::fs::read_dir(temp.path().join(name)).unwrap().count();
+        sweep(&root, SystemTime::now() + Duration::from_hours(35)).unwrap();
+        assert_eq!((count("tmp"), count("cur"), count(".")), (100, 1, 5));
+        sweep(&root, SystemTime::now() + Duration::from_hours(37)).unwrap();
+        assert_eq!((count("tmp"), count("cur"), count(".")), (0, 1, 4));
+    }
+
+    #[test]
+    fn a_mailbox_is_made_whole_or_not_at_all() {
+        let temp = tempfile::tempdir().unwrap();
+        let account = Dir::open_root(temp.path()).unwrap();
+        let sent = MailboxName::parse("Sent", '.').unwrap();
+        Folder::create(&account, &sent, "x", 77).unwrap();
+        assert!(matches!(Folder::create(&account, &sent, "y", 78), Err(StoreError::AlreadyExists)));
+        let names: Vec<_> = std::fs::read_dir(temp.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, [".Sent"]);
+        let list = std::fs::read(temp.path().join(".Sent/dovecot-uidlist")).unwrap();
+        assert_eq!(uidlist::parse(&list).header.validity, 77);
+        assert!(temp.path().join(".Sent/maildirfolder").exists());
+    }
+}

@@ -1,0 +1,108 @@
+//! What a mailbox shows of its messages: UIDs, one immutable view, and content.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use crate::flags::{Flags, Keyword};
+
+/// A message's name for good, within one UIDVALIDITY (RFC 9051 §2.3.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Uid(pub NonZeroU32);
+
+/// Changes when UIDs start to mean other messages; it only rises (RFC 9051 §2.3.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UidValidity(pub NonZeroU32);
+
+impl Uid {
+    /// The UID of this number, `None` for zero.
+    pub fn new(number: u32) -> Option<Self> {
+        NonZeroU32::new(number).map(Self)
+    }
+
+    /// The number.
+    pub fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for UidValidity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One message as a mailbox lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its UID, on disk before anyone sees it.
+    pub uid: Uid,
+    /// Flags and keywords, as the file's name says.
+    pub flags: Flags,
+    /// When it arrived, in seconds since 1970 (the file's modification time).
+    pub internal_date: i64,
+    /// Octets of the CRLF form.
+    pub size: u64,
+    /// Whether nobody has selected the mailbox since it arrived.
+    pub arrived_new: bool,
+}
+
+/// A mailbox at one moment. It never changes; a change makes another snapshot.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Which messages the UIDs mean.
+    pub uid_validity: UidValidity,
+    /// No message has this UID or a higher one yet.
+    pub uid_next: Uid,
+    /// Rises by one with every snapshot of this mailbox while it is open.
+    pub generation: u64,
+    /// By rising UID.
+    pub messages: Vec<Message>,
+    /// Every keyword the mailbox knows, whether or not a message carries it now.
+    pub keywords: Vec<Keyword>,
+}
+
+impl Snapshot {
+    /// The message of this UID.
+    pub fn message(&self, uid: Uid) -> Option<&Message> {
+        let place = self.messages.binary_search_by_key(&uid, |message| message.uid).ok()?;
+        self.messages.get(place)
+    }
+
+    /// Whether a client would see any difference to `other`.
+    pub(crate) fn shows_the_same(&self, other: &Self) -> bool {
+        self.uid_validity == other.uid_validity
+            && self.uid_next == other.uid_next
+            && self.keywords == other.keywords
+            && self.messages == other.messages
+    }
+}
+
+/// The octets of one message in CRLF form.
+#[derive(Clone)]
+pub struct Content(Arc<[u8]>);
+
+impl Content {
+    /// Takes the bytes of a file, whatever its line ends are.
+    pub(crate) fn from_file(bytes: Vec<u8>) -> Self {
+        Self(crate::line_ends::to_crlf(bytes).into())
+    }
+}
+
+impl AsRef<[u8]> for Content {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Content({} octets)", self.0.len())
+    }
+}

@@ -1,0 +1,273 @@
+//! Mailbox names: checked once, so that no name can leave the account's folder.
+
+use std::fmt;
+use std::sync::Arc;
+
+use kings_mail::utf7;
+
+use crate::error::StoreError;
+
+/// Longest folder name on disk, its leading dot and encoding included, in octets (NAME_MAX of Linux).
+pub const MAX_FOLDER_NAME: usize = 255;
+/// Most levels of hierarchy, as Dovecot's `MAILBOX_MAX_HIERARCHY_LEVELS`.
+pub const MAX_LEVELS: usize = 20;
+
+/// A mailbox's place in an account: levels of Unicode text, `INBOX` in any case being the inbox.
+///
+/// Kept with a dot between its levels, as Maildir++ does on disk; clients see their own separator.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MailboxName(Arc<str>);
+
+const INBOX: &str = "INBOX";
+
+impl MailboxName {
+    /// The inbox.
+    pub fn inbox() -> Self {
+        Self(INBOX.into())
+    }
+
+    /// Where mail goes that the policy distrusts.
+    pub fn junk() -> Self {
+        Self("Junk".into())
+    }
+
+    /// Parses a name as clients write it, already decoded from modified UTF-7 where that was used.
+    ///
+    /// Refused: an empty name or level (so `a..b` and a trailing separator), control characters, `/`
+    /// inside a level, a dot inside a level when the separator is another character, more than
+    /// [`MAX_LEVELS`] levels, more than [`MAX_FOLDER_NAME`] octets on disk.
+    pub fn parse(text: &str, separator: char) -> Result<Self, StoreError> {
+        // Cheap and generous: the encoded form, checked below, can be shorter than UTF-8 but not four times.
+        if text.len() > 4 * MAX_FOLDER_NAME {
+            return Err(StoreError::BadName);
+        }
+        if text.eq_ignore_ascii_case(INBOX) {
+            return Ok(Self::inbox());
+        }
+        let levels: Vec<&str> = text.split(separator).collect();
+        if levels.len() > MAX_LEVELS || !levels.iter().all(|level| is_level(level)) {
+            return Err(StoreError::BadName);
+        }
+        let name = Self(levels.join(".").into());
+        if name.folder().is_some_and(|folder| folder.len() <= MAX_FOLDER_NAME) {
+            Ok(name)
+        } else {
+            Err(StoreError::BadName)
+        }
+    }
+
+    /// Whether this is the inbox, which always exists.
+    pub fn is_inbox(&self) -> bool {
+        &*self.0 == INBOX
+    }
+
+    /// The levels from the top.
+    pub fn levels(&self) -> impl Iterator<Item = &str> {
+        self.0.split('.')
+    }
+
+    /// The name as clients see it.
+    pub fn text(&self, separator: char) -> String {
+        self.0.replace('.', separator.encode_utf8(&mut [0; 4]))
+    }
+
+    /// The name one level up.
+    pub fn parent(&self) -> Option<Self> {
+        self.0.rsplit_once('.').and_then(|(parent, _)| Self::parse(parent, '.').ok())
+    }
+
+    /// Whether this name stands somewhere below `other`.
+    pub fn is_below(&self, other: &Self) -> bool {
+        self.0.strip_prefix(&*other.0).is_some_and(|rest| rest.starts_with('.'))
+    }
+
+    /// Whether a client may create it: `%` and `*` would make it match its neighbours in LIST
+    /// (RFC 3501 §5.1), and `~` at the start is a home directory to other programs.
+    pub(crate) fn may_be_created(&self) -> bool {
+        !self.0.contains(['%', '*']) && !self.0.starts_with('~')
+    }
+
+    /// This name with the level prefix `from` exchanged for `to`; `None` unless it is `from` or below it.
+    pub(crate) fn moved(&self, from: &Self, to: &Self) -> Option<Self> {
+        let rest = self.0.strip_prefix(&*from.0).filter(|rest| rest.is_empty() || rest.starts_with('.'))?;
+        Self::parse(&format!("{}{rest}", to.0), '.').ok()
+    }
+
+    /// The folder's name on disk, `None` for the inbox, whose folder is the account's own.
+    pub(crate) fn folder(&self) -> Option<String> {
+        (!self.is_inbox()).then(|| format!(".{}", utf7::encode(&self.0)))
+    }
+
+    /// The name as Dovecot writes it in `subscriptions`: modified UTF-7 with dots, no leading one.
+    pub(crate) fn encoded(&self) -> String {
+        utf7::encode(&self.0)
+    }
+
+    /// Reads [`encoded`](Self::encoded) back; `None` for a name that does not come from it.
+    ///
+    /// Only the one encoded form of a name is taken, so two folders never claim one mailbox.
+    pub(crate) fn decode(encoded: &[u8]) -> Option<Self> {
+        let text = utf7::decode(std::str::from_utf8(encoded).ok()?).ok()?;
+        let name = Self::parse(&text, '.').ok()?;
+        (name.encoded().as_bytes() == encoded).then_some(name)
+    }
+}
+
+fn is_level(level: &str) -> bool {
+    let refused = |c: char| c == '/' || c == '.' || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    !level.is_empty() && !level.contains(refused)
+}
+
+impl fmt::Debug for MailboxName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+/// What a mailbox is for (RFC 6154 §2); told by the well-known English name at the top level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpecialUse {
+    /// `\Drafts`
+    Drafts,
+    /// `\Sent`
+    Sent,
+    /// `\Junk`
+    Junk,
+    /// `\Trash`
+    Trash,
+    /// `\Archive`
+    Archive,
+}
+
+impl SpecialUse {
+    /// Every special mailbox with its name, in the order a new account gets them.
+    pub(crate) const ALL: [(&'static str, Self); 5] = [
+        ("Drafts", Self::Drafts),
+        ("Sent", Self::Sent),
+        ("Junk", Self::Junk),
+        ("Trash", Self::Trash),
+        ("Archive", Self::Archive),
+    ];
+
+    /// The use of the mailbox called `name`.
+    pub fn of(name: &MailboxName) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == &*name.0).map(|(_, special)| *special)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn no_hostile_name_becomes_a_folder_outside_the_account() {
+        let long = "x".repeat(10 * 1024);
+        let deep = vec!["a"; 1000].join(".");
+        let deep_slash = vec!["a"; 1000].join("/");
+        let hostile = [
+            "",
+            ".",
+            "..",
+            "...",
+            "../x",
+            "/etc",
+            "a/../../b",
+            "a/./b",
+            "a..b",
+            ".a",
+            "a.",
+            "a/",
+            "a\0b",
+            "a\u{7f}",
+            "a\r\nb",
+            "a\u{85}",
+            "a\u{2028}b",
+            &long,
+            &deep,
+            &deep_slash,
+        ];
+        for text in hostile {
+            assert!(MailboxName::parse(text, '.').is_err(), "{text:?}");
+            // With another separator a slash may be a level's end, never part of a folder's name.
+            if let Ok(name) = MailboxName::parse(text, '/') {
+                panic!("{text:?} became {name:?}");
+            }
+        }
+        for text in ["cur", "new", "tmp", "%", "*", "~root", "etc"] {
+            let folder = MailboxName::parse(text, '.').unwrap().folder().unwrap();
+            assert_eq!(folder, format!(".{text}"));
+        }
+    }
+
+    #[test]
+    fn inbox_has_one_name_in_every_case() {
+        for text in ["INBOX", "inbox", "InBoX"] {
+            let name = MailboxName::parse(text, '.').unwrap();
+            assert!(name.is_inbox());
+            assert_eq!(name.folder(), None);
+        }
+        let child = MailboxName::parse("INBOX.Lists", '.').unwrap();
+        assert_eq!(child.folder().as_deref(), Some(".INBOX.Lists"));
+        assert!(child.is_below(&MailboxName::inbox()));
+        assert_eq!(child.parent(), Some(MailboxName::inbox()));
+        assert_ne!(
+            MailboxName::parse("ІNBOX", '.').unwrap(),
+            MailboxName::inbox(),
+            "a homograph is another name"
+        );
+    }
+
+    #[test]
+    fn names_are_kept_in_modified_utf_7() {
+        let cases = [
+            ("Sent", '.', Some(".Sent")),
+            ("A.B", '.', Some(".A.B")),
+            ("A/B", '/', Some(".A.B")),
+            ("Grüße", '.', Some(".Gr&APwA3w-e")),
+            ("A&B", '.', Some(".A&-B")),
+            ("A.B", '/', None),
+            ("A/B", '.', None),
+        ];
+        for (text, separator, expected) in cases {
+            let folder = MailboxName::parse(text, separator).ok().and_then(|name| name.folder());
+            assert_eq!(folder.as_deref(), expected, "{text}");
+        }
+        assert_eq!(MailboxName::parse("A/B", '/').unwrap().text('/'), "A/B");
+    }
+
+    #[test]
+    fn folders_with_a_second_spelling_are_not_mailboxes() {
+        let cases: [(&[u8], Option<&str>); 8] = [
+            (b"Gr&APwA3w-e", Some("Grüße")),
+            (b"&AEEAQg-", None),
+            (b"a&b", None),
+            (b"inbox", None),
+            (b"INBOX", Some("INBOX")),
+            (b"Gr\xc3\xbc", None),
+            (b"a..b", None),
+            (b"a/b", None),
+        ];
+        for (encoded, expected) in cases {
+            assert_eq!(MailboxName::decode(encoded).map(|name| name.text('.')).as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn the_whole_encoded_name_fits_a_file_name() {
+        assert!(MailboxName::parse(&"x".repeat(254), '.').is_ok());
+        assert!(MailboxName::parse(&"x".repeat(255), '.').is_err());
+        assert!(MailboxName::parse(&"ü".repeat(60), '.').is_ok());
+        assert!(MailboxName::parse(&"ü".repeat(120), '.').is_err(), "encoding makes it longer");
+        assert!(MailboxName::parse(&["a"; MAX_LEVELS].join("."), '.').is_ok());
+        assert!(MailboxName::parse(&["a"; MAX_LEVELS + 1].join("."), '.').is_err());
+    }
+
+    #[test]
+    fn children_follow_their_parent() {
+        let name = |text: &str| MailboxName::parse(text, '.').unwrap();
+        assert_eq!(name("a.b.c").moved(&name("a.b"), &name("x")), Some(name("x.c")));
+        assert_eq!(name("a.b").moved(&name("a.b"), &name("x.y")), Some(name("x.y")));
+        assert_eq!(name("a.bc").moved(&name("a.b"), &name("x")), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! The account's `subscriptions` file, in either of Dovecot's two forms.
+//!
+//! Version 2 starts with `V\t2` and an empty line and has tabs between the levels; Dovecot 2.3 writes it
+//! for new accounts. Older files are one name a line with dots. A file keeps the form it has, and its
+//! lines, known or not, keep their order.
+
+use std::io::Read;
+
+use crate::dir::{Dir, found};
+use crate::dotlock::{DotLock, SUBSCRIPTIONS};
+use crate::error::StoreError;
+use crate::name::MailboxName;
+
+pub(crate) const NAME: &str = "subscriptions";
+const HEADER: &[u8] = b"V\t2\n\n";
+/// Far beyond 10,000 mailboxes with long names.
+const MAX_OCTETS: u64 = 16 * 1024 * 1024;
+
+/// The subscribed names, whether or not the mailboxes exist.
+pub(crate) fn read(account: &Dir) -> Result<Vec<MailboxName>, StoreError> {
+    Ok(File::read(account)?.names())
+}
+
+/// Adds `add` and takes `remove` away, durably. Nothing is written when nothing changes.
+pub(crate) fn change(account: &Dir, add: &[MailboxName], remove: &[MailboxName]) -> Result<(), StoreError> {
+    let lock = DotLock::acquire_empty(account, NAME, SUBSCRIPTIONS)?;
+    let before = File::read(account)?;
+    let mut after = before.clone();
+    for name in remove {
+        let line = after.line(name);
+        after.lines.retain(|known| *known != line);
+    }
+    for name in add {
+        let line = after.line(name);
+        if !after.lines.contains(&line) {
+            after.lines.push(line);
+        }
+    }
+    if after == before { Ok(()) } else { lock.replace(&after.to_bytes()) }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct File {
+    tabs: bool,
+    lines: Vec<Vec<u8>>,
+}
+
+impl File {
+    fn read(account: &Dir) -> Result<Self, StoreError> {
+        let Some(file) = found(account.open_file(NAME))? else { return Ok(Self::parse(HEADER)) };
+        let mut bytes = Vec::new();
+        file.take(MAX_OCTETS).read_to_end(&mut bytes)?;
+        Ok(Self::parse(&bytes))
+    }
+
+    fn parse(bytes: &[u8]) -> Self {
+        let (tabs, rest) = bytes.strip_prefix(HEADER).map_or((false, bytes), |rest| (true, rest));
+        let lines = rest.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        Self { tabs, lines: lines.map(<[u8]>::to_vec).collect() }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let header = if self.tabs { HEADER } else { b"" };
+        let mut out = header.to_vec();
+        for line in &self.lines {
+            out.extend_from_slice(line);
+            out.push(b'\n');
+        }
+        out
+    }
+
+    /// How this file writes `name`. Encoded names hold no tab, so nothing needs Dovecot's tab escapes.
+    fn line(&self, name: &MailboxName) -> Vec<u8> {
+        let encoded = name.encoded();
+        if self.tabs { encoded.replace('.', "\t").into_bytes() } else { encoded.into_bytes() }
+    }
+
+    fn names(&self) -> Vec<MailboxName> {
+        let plain = |line: &Vec<u8>| {
+            let dots = line.iter().map(|&byte| if self.tabs && byte == b'\t' { b'.' } else { byte });
+            MailboxName::decode(&dots.collect::<Vec<u8>>())
+        };
+        self.lines.iter().filter_map(plain).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn name(text: &str) -> MailboxName {
+        MailboxName::parse(text, '.').unwrap()
+    }
+
+    #[test]
+    fn both_forms_are_read_and_kept() {
+        let cases = [
+            (None, "V\t2\n\nSent\nA\tB\nGr&APwA3w-e\n"),
+            (Some("V\t2\n\nOld\tOne\n"), "V\t2\n\nOld\tOne\nSent\nA\tB\nGr&APwA3w-e\n"),
+            (Some("Sent\n~odd/line\n"), "Sent\n~odd/line\nA.B\nGr&APwA3w-e\n"),
+            (Some("no end"), "no end\nSent\nA.B\nGr&APwA3w-e\n"),
+        ];
+        for (before, after) in cases {
+            let temp = tempfile::tempdir().unwrap();
+            let dir = Dir::open_root(temp.path()).unwrap();
+            let path = temp.path().join(NAME);
+            if let Some(text) = before {
+                std::fs::write(&path, text).unwrap();
+            }
+            change(&dir, &[name("Sent"), name("A.B"), name("Grüße"), name("Sent")], &[]).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
+            assert!(read(&dir).unwrap().contains(&name("A.B")));
+            change(&dir, &[], &[name("Sent"), name("A.B"), name("Grüße")]).unwrap();
+            assert!(!read(&dir).unwrap().contains(&name("Sent")));
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_when_nothing_changes() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open_root(temp.path()).unwrap();
+        change(&dir, &[], &[name("Sent")]).unwrap();
+        assert!(!temp.path().join(NAME).exists());
+        assert!(!temp.path().join("subscriptions.lock").exists());
+    }
+}

@@ -1,0 +1,109 @@
+//! A store in a folder of its own, and short ways to use it.
+#![allow(clippy::unwrap_used, dead_code, reason = "tests; not every file uses everything")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kings_mail::address::Address;
+use kings_store::{
+    Account, Delivery, Flags, Incoming, Keyword, Layout, Mailbox, MailboxName, Settings, Store, Uid,
+};
+
+pub(crate) struct Here {
+    temp: Arc<tempfile::TempDir>,
+    store: Store,
+}
+
+impl Here {
+    pub(crate) fn new() -> Self {
+        Self::open(Arc::new(tempfile::tempdir().unwrap()), 0)
+    }
+
+    /// A second store on the same folder, as another program would be.
+    pub(crate) fn again(&self, reserve: u64) -> Self {
+        Self::open(Arc::clone(&self.temp), reserve)
+    }
+
+    fn open(temp: Arc<tempfile::TempDir>, free_space_reserve: u64) -> Self {
+        let mail_dir = temp.path().join("mail");
+        let settings = Settings { mail_dir, layout: Layout::default(), separator: '.', free_space_reserve };
+        Self { store: Store::open(settings).unwrap(), temp }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn account(&self) -> Account {
+        self.store.account(&address()).unwrap()
+    }
+
+    pub(crate) fn inbox(&self) -> Mailbox {
+        self.account().open(&MailboxName::inbox()).unwrap()
+    }
+
+    pub(crate) fn maildir(&self) -> PathBuf {
+        self.temp.path().join("mail/example.org/ann")
+    }
+
+    pub(crate) fn file(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.maildir().join(path)
+    }
+
+    /// The sorted names in a folder.
+    pub(crate) fn names(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.file(folder)).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    pub(crate) fn incoming(&self, text: &str) -> Incoming {
+        let mut incoming = self.store.begin().unwrap();
+        incoming.write(text.as_bytes()).unwrap();
+        incoming
+    }
+
+    pub(crate) fn delivery(mailbox: &str) -> Delivery {
+        let trace = b"Received: here\r\n".to_vec();
+        Delivery { account: address(), mailbox: name(mailbox), trace }
+    }
+
+    pub(crate) fn deliver(&self, text: &str) {
+        let results = self.store.deliver(&self.incoming(text), &[Self::delivery("INBOX")]);
+        results.into_iter().for_each(Result::unwrap);
+    }
+
+    pub(crate) fn append(&self, mailbox: &Mailbox, text: &str, flags: &Flags) -> Uid {
+        mailbox.append(&self.incoming(text), flags, None).unwrap().1
+    }
+
+    /// Every message with its content.
+    pub(crate) fn texts(mailbox: &Mailbox) -> Vec<(Uid, Vec<u8>)> {
+        all(mailbox).into_iter().map(|uid| (uid, mailbox.read(uid).unwrap().as_ref().to_vec())).collect()
+    }
+}
+
+pub(crate) fn address() -> Address {
+    Address::parse("Ann@example.org").unwrap()
+}
+
+pub(crate) fn name(text: &str) -> MailboxName {
+    MailboxName::parse(text, '.').unwrap()
+}
+
+pub(crate) fn uid(number: u32) -> Uid {
+    Uid::new(number).unwrap()
+}
+
+pub(crate) fn keyword(text: &str) -> Flags {
+    let mut flags = Flags::default();
+    flags.insert_keyword(Keyword::parse(text).unwrap());
+    flags
+}
+
+/// Every UID shown.
+pub(crate) fn all(mailbox: &Mailbox) -> Vec<Uid> {
+    mailbox.snapshot().messages.iter().map(|message| message.uid).collect()
+}

@@ -1,0 +1,255 @@
+//! Two stores on one folder, as Kings and Dovecot would be: whatever they do in whatever order, no UID
+//! is used twice, no message is lost, and both end with the same view.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::collections::{HashMap, HashSet};
+
+use common::{Here, all, keyword, name};
+use kings_store::{FlagChange, Flags, Mailbox, StoreError, SystemFlag, Uid, UidValidity};
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Deliver,
+    Append(usize),
+    Flag(usize, u8, bool),
+    Keyword(usize, u8),
+    Delete(usize, u8),
+    Expunge(usize),
+    Move(usize, u8),
+    Back(usize, u8),
+    Refresh(usize),
+    Select(usize),
+    Reopen(usize),
+    /// A program without locks or UIDs drops a file in, or renames one.
+    Foreign,
+    ForeignFlag(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let who = 0_usize..2;
+    prop_oneof![
+        3 => Just(Step::Deliver),
+        2 => who.clone().prop_map(Step::Append),
+        2 => (who.clone(), any::<u8>(), any::<bool>()).prop_map(|(w, n, on)| Step::Flag(w, n, on)),
+        1 => (who.clone(), any::<u8>()).prop_map(|(w, n)| Step::Keyword(w, n)),
+        2 => (who.clone(), any::<u8>()).prop_map(|(w, n)| Step::Delete(w, n)),
+        1 => who.clone().prop_map(Step::Expunge),
+        1 => (who.clone(), any::<u8>()).prop_map(|(w, n)| Step::Move(w, n)),
+        1 => (who.clone(), any::<u8>()).prop_map(|(w, n)| Step::Back(w, n)),
+        3 => who.clone().prop_map(Step::Refresh),
+        1 => who.clone().prop_map(Step::Select),
+        1 => who.prop_map(Step::Reopen),
+        1 => Just(Step::Foreign),
+        1 => any::<u8>().prop_map(Step::ForeignFlag),
+    ]
+}
+
+/// What the test knows: which text each UID showed, and which texts must still be somewhere.
+struct World {
+    stores: [Here; 2],
+    inbox: [Mailbox; 2],
+    trash: [Mailbox; 2],
+    meaning: HashMap<(bool, UidValidity, Uid), Vec<u8>>,
+    highest: HashMap<(usize, bool), Uid>,
+    alive: HashSet<String>,
+    count: usize,
+}
+
+impl World {
+    fn new() -> Self {
+        let first = Here::new();
+        let stores = [first.again(0), first];
+        let inbox = [0, 1].map(|who: usize| stores[who].inbox());
+        let trash = [0, 1].map(|who: usize| stores[who].account().open(&name("Trash")).unwrap());
+        let (meaning, highest, alive) = (HashMap::new(), HashMap::new(), HashSet::new());
+        Self { stores, inbox, trash, meaning, highest, alive, count: 0 }
+    }
+
+    fn text(&mut self) -> String {
+        self.count += 1;
+        let text = format!("message {}", self.count);
+        self.alive.insert(text.clone());
+        text
+    }
+
+    fn pick(mailbox: &Mailbox, number: u8) -> Option<Uid> {
+        let uids = all(mailbox);
+        (!uids.is_empty()).then(|| uids[usize::from(number) % uids.len()])
+    }
+
+    fn flag(&self, who: usize, number: u8, change: &FlagChange) {
+        if let Some(uid) = Self::pick(&self.inbox[who], number) {
+            self.inbox[who].store_flags(&[uid], change).unwrap();
+        }
+    }
+
+    fn take(&mut self, step: &Step) {
+        match *step {
+            Step::Deliver => {
+                let text = self.text();
+                self.stores[0].deliver(&text);
+            }
+            Step::Append(who) => {
+                let text = self.text();
+                self.stores[who].append(&self.inbox[who], &text, &Flags::default());
+            }
+            Step::Flag(who, number, on) => {
+                let seen = Flags::default().with(SystemFlag::Seen);
+                self.flag(who, number, &if on { FlagChange::Add(seen) } else { FlagChange::Remove(seen) });
+            }
+            Step::Keyword(who, number) => {
+                self.flag(who, number, &FlagChange::Add(keyword(&format!("k{}", number % 5))));
+            }
+            Step::Delete(who, number) => {
+                self.flag(who, number, &FlagChange::Add(Flags::default().with(SystemFlag::Deleted)));
+            }
+            Step::Expunge(who) => self.expunge(who),
+            Step::Move(who, number) => Self::carry(&self.inbox[who], &self.trash[who], number),
+            Step::Back(who, number) => Self::carry(&self.trash[who], &self.inbox[who], number),
+            Step::Refresh(who) => {
+                self.inbox[who].refresh().unwrap();
+                self.trash[who].refresh().unwrap();
+            }
+            Step::Select(who) => drop(self.inbox[who].select().unwrap()),
+            Step::Reopen(who) => self.reopen(who),
+            Step::Foreign => {
+                let text = self.text();
+                let file = format!("new/{}.foreign{}", 1_500_000_000 + self.count % 7, self.count);
+                std::fs::write(self.stores[0].file(file), text).unwrap();
+            }
+            Step::ForeignFlag(number) => self.rename_one(number),
+        }
+        self.check();
+    }
+
+    /// What the expunged messages were is known from the meaning of their UIDs.
+    fn expunge(&mut self, who: usize) {
+        let validity = self.inbox[who].snapshot().uid_validity;
+        for uid in self.inbox[who].expunge(None).unwrap() {
+            let text = self.meaning.get(&(true, validity, uid)).cloned().unwrap();
+            let text = String::from_utf8(text).unwrap();
+            assert!(
+                self.alive.remove(text.trim_start_matches("Received: here\r\n")),
+                "{text} expunged twice"
+            );
+        }
+    }
+
+    fn carry(from: &Mailbox, to: &Mailbox, number: u8) {
+        let Some(uid) = Self::pick(from, number) else { return };
+        match from.move_to(&[uid], to) {
+            Ok(_) | Err(StoreError::Expunged) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn reopen(&mut self, who: usize) {
+        let store = self.stores[who].again(0);
+        self.inbox[who] = store.inbox();
+        self.trash[who] = store.account().open(&name("Trash")).unwrap();
+        self.stores[who] = store;
+        self.highest.retain(|(owner, _), _| *owner != who);
+    }
+
+    fn rename_one(&self, number: u8) {
+        let names = self.stores[0].names("cur");
+        let Some(old) = (!names.is_empty()).then(|| &names[usize::from(number) % names.len()]) else {
+            return;
+        };
+        if !old.contains(":2,") || old.contains('F') {
+            return;
+        }
+        let cur = self.stores[0].file("cur");
+        std::fs::rename(cur.join(old), cur.join(old.replace(":2,", ":2,F"))).unwrap();
+    }
+
+    /// No UID ever shows another text, and what is new to a session has higher UIDs than all before.
+    fn check(&mut self) {
+        for who in [0, 1] {
+            for (is_inbox, mailbox) in [(true, &self.inbox[who]), (false, &self.trash[who])] {
+                let snapshot = mailbox.snapshot();
+                let validity = snapshot.uid_validity;
+                assert!(snapshot.messages.is_sorted_by(|a, b| a.uid < b.uid));
+                let next = self.highest.insert((who, is_inbox), snapshot.uid_next);
+                assert!(next.is_none_or(|next| next <= snapshot.uid_next), "UIDNEXT went back");
+                for message in &snapshot.messages {
+                    assert!(message.uid < snapshot.uid_next);
+                    let Ok(content) = mailbox.read(message.uid) else { continue };
+                    let text = content.as_ref().to_vec();
+                    let known =
+                        self.meaning.entry((is_inbox, validity, message.uid)).or_insert_with(|| text.clone());
+                    assert_eq!(*known, text, "UID {} means another message", message.uid);
+                }
+            }
+        }
+    }
+
+    /// At rest both see the same, and every message that was not expunged is there once.
+    fn settle(&self) {
+        let mut seen = HashMap::new();
+        for who in [0, 1, 0, 1] {
+            self.inbox[who].refresh().unwrap();
+            self.trash[who].refresh().unwrap();
+        }
+        for (a, b) in [(&self.inbox[0], &self.inbox[1]), (&self.trash[0], &self.trash[1])] {
+            let (left, right) = (a.snapshot(), b.snapshot());
+            assert_eq!((left.uid_validity, left.uid_next), (right.uid_validity, right.uid_next));
+            assert_eq!(left.messages, right.messages);
+            for uid in all(a) {
+                let text = String::from_utf8(a.read(uid).unwrap().as_ref().to_vec()).unwrap();
+                *seen.entry(text.trim_start_matches("Received: here\r\n").to_owned()).or_insert(0) += 1;
+            }
+        }
+        let expected: HashMap<String, i32> = self.alive.iter().map(|text| (text.clone(), 1)).collect();
+        assert_eq!(seen, expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn two_stores_on_one_folder_agree(steps in proptest::collection::vec(step(), 1..40)) {
+        let mut world = World::new();
+        for step in &steps {
+            world.take(step);
+        }
+        world.settle();
+    }
+}
+
+#[test]
+fn stores_that_work_at_the_same_time_lose_nothing_and_repeat_nothing() {
+    const EACH: usize = 40;
+    let first = Here::new();
+    let stores = [first.again(0), first];
+    std::thread::scope(|scope| {
+        for (who, here) in stores.iter().enumerate() {
+            scope.spawn(move || {
+                let inbox = here.inbox();
+                for n in 0..EACH {
+                    let text = format!("{who} {n}");
+                    if n % 2 == 0 {
+                        here.deliver(&text);
+                    } else {
+                        here.append(&inbox, &text, &Flags::default());
+                    }
+                    let uids: Vec<Uid> = inbox.refresh().unwrap().messages.iter().map(|m| m.uid).collect();
+                    let seen = FlagChange::Add(Flags::default().with(SystemFlag::Seen));
+                    inbox.store_flags(&uids[uids.len().saturating_sub(3)..], &seen).unwrap();
+                }
+            });
+        }
+    });
+    let views = stores.each_ref().map(Here::inbox);
+    for view in views.iter().chain(&views) {
+        view.refresh().unwrap();
+    }
+    assert_eq!(views[0].snapshot().messages, views[1].snapshot().messages);
+    let texts: HashSet<Vec<u8>> = Here::texts(&views[0]).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts.len(), 2 * EACH);
+    assert_eq!(all(&views[0]).len(), 2 * EACH);
+}
