@@ -1,0 +1,117 @@
+//! Plays every dialogue of `tests/transcripts` with the server session; the form is described in `dialogue`.
+//!
+//! Settings: `@ port 25` (as by default), `587` or `465`, `@ limit OCTETS` of a message, `@ recipients N`, `@ full`
+//! for a full disk, `@ chunk whole` for what only counts when it comes in one piece. `= tls` is the handshake: it
+//! happens once all bytes of the line above have arrived. `= message` shows what was accepted.
+#![allow(clippy::disallowed_methods, reason = "tests read their transcripts")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod backend;
+mod dialogue;
+
+use std::fmt::Write as _;
+
+use backend::{Backend, Message};
+use dialogue::Chunk;
+use kings_smtp::server::{Event, Session};
+
+/// Contents up to this size are shown.
+const SHOWN: usize = 160;
+
+#[test]
+fn every_dialogue_goes_as_written_however_its_bytes_arrive() {
+    let count = dialogue::check("transcripts", play);
+    assert!(count >= 40, "{count} transcripts");
+}
+
+struct Player {
+    session: Session,
+    backend: Backend,
+    log: String,
+    in_handshake: bool,
+    closed: bool,
+}
+
+fn play(text: &str, chunk: Chunk) -> String {
+    let (head, body) = dialogue::split_head(text);
+    let mut player = Player::new(&head);
+    player.flush();
+    for line in body.into_iter().filter(|line| !line.starts_with(['S', '='])) {
+        assert!(!player.closed, "the server has closed before {line}");
+        writeln!(player.log, "{line}").unwrap();
+        if let Some(bytes) = dialogue::wire(line, 'C') {
+            player.receive(&bytes, chunk);
+        } else {
+            assert!(line.is_empty() || line.starts_with('#'), "{line}");
+        }
+    }
+    player.log
+}
+
+impl Player {
+    fn new(head: &[&str]) -> Self {
+        let (mut port, mut limit, mut backend) = (25, 1_000, Backend::default());
+        let mut log = String::new();
+        for line in head {
+            writeln!(log, "{line}").unwrap();
+            match line.split(' ').collect::<Vec<_>>()[..] {
+                ["@", "port", number] => port = number.parse().unwrap(),
+                ["@", "limit", octets] => limit = octets.parse().unwrap(),
+                ["@", "recipients", most] => backend.most_recipients = most.parse().unwrap(),
+                ["@", "full"] => backend.full = true,
+                _ => assert!(line.starts_with('#') || *line == "@ chunk whole", "{line}"),
+            }
+        }
+        let session = backend::session(port, limit);
+        Self { session, backend, log, in_handshake: false, closed: false }
+    }
+
+    fn receive(&mut self, bytes: &[u8], chunk: Chunk) {
+        for piece in chunk.pieces(bytes) {
+            self.session.receive(piece);
+            while !self.closed
+                && let Some(event) = self.session.next_event()
+            {
+                self.take(event);
+            }
+        }
+        self.flush();
+        if std::mem::take(&mut self.in_handshake) {
+            self.session.tls_started();
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        self.flush();
+        match event {
+            Event::StartTls => {
+                self.in_handshake = true;
+                self.log.push_str("= tls\n");
+            }
+            Event::Closed => {
+                self.closed = true;
+                self.log.push_str("S! closed\n");
+            }
+            event => {
+                let before = self.backend.messages.len();
+                self.backend.answer(event, &mut self.session);
+                for message in &self.backend.messages[before..] {
+                    log_message(&mut self.log, message);
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        dialogue::log_lines(&mut self.log, 'S', &self.session.transmit());
+    }
+}
+
+fn log_message(log: &mut String, Message { envelope, content }: &Message) {
+    let recipients: Vec<String> = envelope.forward_paths.iter().map(ToString::to_string).collect();
+    write!(log, "= message {} to {}, ", envelope.reverse_path, recipients.join(" ")).unwrap();
+    match content.len() {
+        count @ ..=SHOWN => writeln!(log, "{count} octets: {}", content.escape_ascii()).unwrap(),
+        count => writeln!(log, "{count} octets").unwrap(),
+    }
+}
