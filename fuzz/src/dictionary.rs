@@ -1,0 +1,53 @@
+//! Tokens of each language that the targets speak: they lead random changes to where the grammar branches.
+//!
+//! One token a line would say no more, so rustfmt leaves these lists alone.
+
+/// RFC 5321 and its extensions.
+#[rustfmt::skip]
+pub const SMTP: &[&str] = &[
+    "EHLO ", "HELO ", "MAIL FROM:", "RCPT TO:", "DATA\r\n", "RSET\r\n", "NOOP\r\n", "VRFY ", "HELP",
+    "QUIT\r\n", "STARTTLS\r\n", "AUTH PLAIN ", "AUTH LOGIN", "AGFubgBzZWNyZXQ=", "*\r\n", "LHLO ",
+    "BDAT 5 LAST\r\n", "<>", "<ann@example.org>", "<bob@example.net>", "<postmaster>", "@a,@b:",
+    "\"a b\"@x", "[192.0.2.1]", "[IPv6:::1]", " SIZE=1000", " SIZE=18446744073709551616", " BODY=8BITMIME",
+    " SMTPUTF8", " RET=HDRS", " ENVID=a+20b", " NOTIFY=NEVER", " ORCPT=rfc822;a", " AUTH=<>", "\r\n", "\n",
+    "\r", "\0", "\r\n.\r\n", "\n.\n", "\r\n.\n", "\r\n..\r\n", ".", "\u{e4}", "\u{ff20}", " ", "\t", "xn--",
+    "GET / HTTP/1.1\r\n", "PROXY TCP4 ",
+];
+
+/// What servers answer.
+#[rustfmt::skip]
+pub const SMTP_REPLIES: &[&str] = &[
+    "220 ", "250 ", "250-", "354 ", "235 ", "334 ", "334 VXNlcm5hbWU6", "421 ", "450 ", "452 ", "550 ", "552 ", "554-",
+    "999 ", "2.0.0 ", "5.1.1 ", "4.7.0", "SIZE 1000", "SIZE", "STARTTLS", "8BITMIME", "SMTPUTF8", "AUTH PLAIN LOGIN",
+    "AUTH=LOGIN", "PIPELINING", "\r\n", "\n", "\r", "\0", "\u{e4}", "\u{1b}[31m", " ", "-",
+];
+
+/// RFC 3501, RFC 9051 and the extensions that are spoken.
+#[rustfmt::skip]
+pub const IMAP: &[&str] = &[
+    "a1 ", "UID ", "CAPABILITY\r\n", "NOOP\r\n", "LOGOUT\r\n", "STARTTLS\r\n", "ID NIL\r\n",
+    "LOGIN ann secret", "AUTHENTICATE PLAIN ", "AGFubgBzZWNyZXQ=", "SELECT INBOX", "EXAMINE ", "CREATE ",
+    "DELETE ", "RENAME ", "SUBSCRIBE ", "LIST \"\" *", "LSUB \"\" %", "STATUS INBOX (MESSAGES UIDNEXT)",
+    "APPEND INBOX ", "FETCH 1:* ", "STORE 1 +FLAGS ", "COPY 1 ", "MOVE ", "EXPUNGE", "CHECK", "CLOSE",
+    "UNSELECT", "IDLE\r\n", "DONE\r\n", "NAMESPACE", "SEARCH ", "SEARCH CHARSET UTF-8 ",
+    "RETURN (SPECIAL-USE)", "OR ", "NOT ", "HEADER Subject ", "SINCE 1-Nov-2026",
+    "\" 1-Nov-2026 10:00:00 +0000\"", "KEYWORD $Junk", "(\\Seen \\Flagged)", "ENVELOPE", "BODYSTRUCTURE",
+    "BODY[", "BODY.PEEK[1.2.HEADER.FIELDS (To From)]", "[HEADER.FIELDS.NOT (", "[1.MIME]", "<0.4294967295>",
+    "RFC822.SIZE", "INTERNALDATE", "1:*", "4294967295", "4294967296", "0", "*", "$", "(", ")", "((((((((",
+    "))))))))", "[", "]", "{5}\r\n", "{5+}\r\n", "{4294967295}\r\n", "{0}\r\n", "{-1}", "~{3}\r\n", "\"",
+    "\\", "\\\"", "NIL", "&AOQ-", "%", "\r\n", "\n", "\r", "\0", "\u{e4}", " ",
+];
+
+/// Header fields, MIME and everything that stands in them.
+#[rustfmt::skip]
+pub const MESSAGE: &[&str] = &[
+    "From: ", "To: ", "Subject: ", "Received: ", "Content-Type: ", "multipart/mixed; boundary=",
+    "multipart/digest", "Content-Type: multipart/mixed; boundary=a\r\n", "message/rfc822",
+    "Content-Type: message/rfc822\r\n\r\n", "text/plain; charset=", "utf-8", "iso-2022-jp", "utf-16",
+    "utf-7", "Content-Transfer-Encoding: base64\r\n", "quoted-printable",
+    "Content-Disposition: attachment; filename=", "filename*0*=utf-8''", "filename*1=", "*=", "=?utf-8?q?",
+    "=?utf-8?b?", "?=", "=C3=A4", "%C3%A4", "a=\r\n", "Group: ", ";", ",", ":", "<", ">", "@", "\"", "\\",
+    "(", ")", "<@a,@b:ann@example.org>", "ann@example.org", "[192.0.2.1]", "\r\n", "\n", "\r", "\0",
+    "\r\n\r\n", "\r\n--a\r\n", "\r\n--a--\r\n", "--a", "--", "\r\n ", "\t",
+    "From ann Fri Nov  6 10:00:00 2026\r\n", "\u{e4}", "&AOQ-", "&-", "&", "-", "\u{1b}$B",
+];

@@ -1,0 +1,129 @@
+//! Where fuzzing starts: the client's side of the protocol transcripts, and a few small messages.
+
+use std::path::Path;
+
+/// Small messages, one for each branch of the message parsers.
+#[rustfmt::skip]
+pub const MESSAGES: &[&str] = &[
+    "From: Ann <ann@example.org>\r\nTo: bob@example.org, \"Lee, C\" <c@example.org>\r\nSubject: hello\r\n\r\nhello\r\n",
+    "Received: from a by b; Fri, 6 Nov 2026 10:00:00 +0000\r\nSubject: =?utf-8?q?K=C3=A4se?=\r\n\t=?utf-8?b?w6Q=?=\r\n\r\n",
+    "To: Friends: ann@x, Bob (b) <@a,@b:b@y>; c@[192.0.2.1]\r\nFrom: \"a\\\"b\"@x\r\n\r\nbody",
+    "Content-Type: multipart/mixed; boundary=\"a\"\r\n\r\npreamble\r\n--a\r\n\r\none\r\n--a\r\n\
+     Content-Type: multipart/alternative; boundary=aa\r\n\r\n--aa\r\nContent-Type: text/html; charset=utf-8\r\n\
+     Content-Transfer-Encoding: quoted-printable\r\n\r\n<p>=C3=A4=\r\n</p>\r\n--aa--\r\n--a--\r\nepilogue\r\n",
+    "Content-Type: multipart/digest; boundary=d\r\n\r\n--d\r\n\r\nSubject: one\r\n\r\n1\r\n--d\r\n\r\nSubject: two\r\n\r\n2\r\n--d--\r\n",
+    "Content-Type: message/rfc822\r\n\r\nSubject: inner\r\nContent-Transfer-Encoding: base64\r\n\r\naGVsbG8=\r\n",
+    "Content-Type: application/pdf;\r\n name*0*=utf-8''K%C3%A4; name*1=\"se.pdf\"; x=(c) y\r\n\
+     Content-Disposition: attachment; filename=\"=?utf-8?q?K=C3=A4se.pdf?=\"\r\nContent-ID: <1@x>\r\n\
+     Content-Language: en, de\r\n\r\n%PDF",
+    "From ann Fri Nov  6 10:00:00 2026\nFrom: ann@example.org\nSubject: bare line ends\n\nbody\n",
+];
+
+/// Values of From and To fields.
+#[rustfmt::skip]
+pub const ADDRESS_LISTS: &[&str] = &[
+    "ann@example.org",
+    "Ann (the) \"Lee\" J. <ann@example.org> (work), bob@example.org\r\n",
+    "Friends: ann@x, Bob (b) <@a,@b:b@y>; c@[192.0.2.1]",
+    "\"a\\\"b\"@x, =?utf-8?q?K=C3=A4se?= <k@x.example>",
+    "undisclosed-recipients:;",
+    "J\u{e4}n <j\u{e4}n@b\u{fc}cher.example>",
+];
+
+/// Mailbox names and other words, in the forms in which they travel.
+#[rustfmt::skip]
+pub const WORDS: &[&str] = &[
+    "Entw&APw-rfe",
+    "&U,BTFw-/&ZeVnLIqe-",
+    "a&-b",
+    "INBOX",
+    "=?utf-8?q?K=C3?= =?utf-8?b?pHNl?=",
+    "=?iso-2022-jp?b?GyRCJCIbKEI=?=",
+    "text/plain; charset=\"utf-8\"",
+    "attachment; filename*=utf-8''a%20b",
+    "aGVs bG8=\r\n",
+    "soft =\r\nbreak=3D",
+];
+
+/// SMTP commands of every kind.
+#[rustfmt::skip]
+pub const SMTP_COMMANDS: &[&str] = &[
+    "EHLO client.example",
+    "MAIL FROM:<ann@example.org> SIZE=100 BODY=8BITMIME",
+    "MAIL FROM:<>",
+    "RCPT TO:<\"a b\"@[IPv6:2001:db8::1]>",
+    "RCPT TO:<@a,@b:c@d>",
+    "AUTH PLAIN AGFubgBzZWNyZXQ=",
+    "DATA",
+    "VRFY ann",
+];
+
+/// A whole SMTP session as the client sends it.
+#[rustfmt::skip]
+pub const SMTP_SESSIONS: &[&str] = &[
+    "EHLO client.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<ann@example.org>\r\nDATA\r\nSubject: x\r\n\r\n..hello\r\n.\r\nQUIT\r\n",
+    "HELO x\r\nSTARTTLS\r\nNOOP\r\nAUTH PLAIN\r\n*\r\nRSET\r\n",
+];
+
+/// What a server says during one transaction, with and without TLS and login.
+#[rustfmt::skip]
+pub const SMTP_REPLIES: &[&str] = &[
+    "220 mx.example ESMTP\r\n250-mx.example\r\n250-SIZE 1000\r\n250 8BITMIME\r\n250 2.1.0 OK\r\n250 OK\r\n\
+     550-5.1.1 no such\r\n550 5.1.1 user\r\n452 4.5.3 later\r\n354 go\r\n250 2.0.0 queued\r\n221 bye\r\n",
+    "220 x\r\n250-x\r\n250-STARTTLS\r\n250 AUTH LOGIN PLAIN\r\n220 go\r\n250-x\r\n250 AUTH LOGIN\r\n334 VXNlcm5hbWU6\r\n\
+     334 UGFzc3dvcmQ6\r\n235 2.7.0 in\r\n250 OK\r\n421 4.3.2 going down\r\n",
+    "220 x\r\n502 what?\r\n250 x\r\n250 a\r\n250 b\r\n250 c\r\n250 d\r\n250 e\r\n",
+];
+
+/// IMAP commands, one of each kind of argument.
+#[rustfmt::skip]
+pub const IMAP_COMMANDS: &[&str] = &[
+    "a LOGIN ann \"sec\\\"ret\"", "a SELECT {5}\r\nINBOX",
+    "a UID FETCH 1:*,4 (FLAGS ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (To \"From\")]<0.99> BODY[2.1.MIME])",
+    "a SEARCH CHARSET UTF-8 OR (SUBJECT {1}\r\nx NOT SEEN) UID 1:4,* SINCE 1-Nov-2026 HEADER To \"\" LARGER 10",
+    "a LIST (SPECIAL-USE) \"\" (\"%\" \"Entw&APw-rfe.*\") RETURN (SUBSCRIBED)", "a STORE 1:2 -FLAGS.SILENT (\\Seen $x)",
+    "a STATUS INBOX (MESSAGES UIDNEXT)", "a ID (\"name\" NIL)", "a UID MOVE 1:* Trash", "a AUTHENTICATE PLAIN =",
+];
+
+/// IMAP sessions.
+#[rustfmt::skip]
+pub const IMAP_SESSIONS: &[&str] = &[
+    "a LOGIN ann secret\r\nb SELECT INBOX\r\nc FETCH 1 BODY[]\r\nd IDLE\r\nDONE\r\ne LOGOUT\r\n",
+    "a APPEND \"Sent\" (\\Seen) \" 1-Nov-2026 10:00:00 +0000\" {5+}\r\nhello\r\nb LOGIN {3}\r\nann {6+}\r\nsecret\r\n",
+    "a STARTTLS\r\nb AUTHENTICATE PLAIN\r\nAGFubgBzZWNyZXQ=\r\nc AUTHENTICATE LOGIN\r\n*\r\n",
+];
+
+/// One input for each transcript in `crates/PROTOCOL/tests/transcripts`: what the client says (`C: `); escapes of a transcript
+/// stay as they are.
+///
+/// Nothing is found, and nothing wrong, when the program runs away from its source tree.
+pub fn transcripts(protocol: &str) -> Vec<Vec<u8>> {
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(protocol).join("tests/transcripts");
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default();
+    paths.sort();
+    paths
+        .iter()
+        .filter_map(|path| std::fs::read_to_string(path).ok())
+        .map(|text| client_side(&text))
+        .collect()
+}
+
+fn client_side(transcript: &str) -> Vec<u8> {
+    let said = transcript.lines().filter_map(|line| line.strip_prefix("C:"));
+    let lines = said.flat_map(|line| [line.strip_prefix(' ').unwrap_or(line), "\r\n"]);
+    lines.collect::<String>().into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_what_the_client_said() {
+        let transcript = "# A comment\nS: 220 x\nC: EHLO y\nS: 250 x\nC:\nC: QUIT\n";
+        assert_eq!(client_side(transcript), b"EHLO y\r\n\r\nQUIT\r\n");
+    }
+}

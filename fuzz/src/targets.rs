@@ -1,0 +1,112 @@
+//! The table of fuzz targets.
+
+mod imap;
+mod mail;
+mod smtp;
+
+pub use imap::{imap_command, imap_fetch, imap_session};
+pub use mail::{address_list, header, mime, words};
+pub use smtp::{smtp_client, smtp_command, smtp_data, smtp_session};
+
+use crate::{dictionary, seeds};
+
+/// One function to feed, and what to feed it with.
+pub struct Target {
+    /// How the command line calls it.
+    pub name: &'static str,
+    /// Panics where a promise is broken.
+    pub run: fn(&[u8]),
+    /// Tokens for the mutator.
+    pub dictionary: &'static [&'static str],
+    /// Built-in inputs.
+    pub seeds: &'static [&'static str],
+    /// Whose transcripts are inputs as well.
+    pub protocol: Option<&'static str>,
+}
+
+/// All targets, in the order in which `all` runs them.
+pub const TARGETS: &[Target] = &[
+    target("smtp_command", smtp_command, dictionary::SMTP, seeds::SMTP_COMMANDS),
+    target("smtp_data", smtp_data, dictionary::SMTP, seeds::SMTP_SESSIONS),
+    Target {
+        protocol: Some("smtp"),
+        ..target("smtp_session", smtp_session, dictionary::SMTP, seeds::SMTP_SESSIONS)
+    },
+    target("smtp_client", smtp_client, dictionary::SMTP_REPLIES, seeds::SMTP_REPLIES),
+    target("imap_command", imap_command, dictionary::IMAP, seeds::IMAP_COMMANDS),
+    Target {
+        protocol: Some("imap"),
+        ..target("imap_session", imap_session, dictionary::IMAP, seeds::IMAP_SESSIONS)
+    },
+    target("imap_fetch", imap_fetch, dictionary::MESSAGE, seeds::MESSAGES),
+    target("mime", mime, dictionary::MESSAGE, seeds::MESSAGES),
+    target("header", header, dictionary::MESSAGE, seeds::MESSAGES),
+    target("address_list", address_list, dictionary::MESSAGE, seeds::ADDRESS_LISTS),
+    target("words", words, dictionary::MESSAGE, seeds::WORDS),
+];
+
+const fn target(
+    name: &'static str,
+    run: fn(&[u8]),
+    dictionary: &'static [&'static str],
+    seeds: &'static [&'static str],
+) -> Target {
+    Target { name, run, dictionary, seeds, protocol: None }
+}
+
+/// How an input reaches a session: the answers must not depend on it.
+#[derive(Clone, Copy)]
+pub(crate) enum Cut {
+    Whole,
+    Lines,
+    Octets,
+}
+
+impl Cut {
+    pub(crate) fn pieces(self, data: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let mut rest = data;
+        std::iter::from_fn(move || {
+            let line = || rest.iter().position(|&octet| octet == b'\n').map_or(rest.len(), |at| at + 1);
+            let length = match self {
+                Self::Whole => rest.len(),
+                Self::Lines => line(),
+                Self::Octets => 1.min(rest.len()),
+            };
+            let (piece, behind) = rest.split_at(length);
+            rest = behind;
+            (length > 0).then_some(piece)
+        })
+    }
+}
+
+impl Target {
+    /// The target of this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        TARGETS.iter().find(|target| target.name == name)
+    }
+
+    /// Built-in inputs and transcripts.
+    pub fn seeds(&self) -> Vec<Vec<u8>> {
+        let built_in = self.seeds.iter().map(|seed| seed.as_bytes().to_vec());
+        built_in.chain(self.protocol.map(seeds::transcripts).unwrap_or_default()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mutate::{Random, mutate};
+
+    #[test]
+    fn every_seed_and_its_neighbours_keep_the_promises() {
+        for target in TARGETS {
+            let mut random = Random::new(1);
+            for seed in target.seeds() {
+                (target.run)(&seed);
+                for _ in 0..100 {
+                    (target.run)(&mutate(&seed, &seed, target.dictionary, &mut random));
+                }
+            }
+        }
+    }
+}
