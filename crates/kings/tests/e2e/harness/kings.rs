@@ -1,0 +1,226 @@
+//! The server under test: the real binary, with a configuration and folders of its own.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{Certificates, Daemon, Folder, Imap, Smtp, rooted, run};
+
+/// How long the start may take; it is milliseconds unless the machine is busy.
+const START: Duration = Duration::from_secs(20);
+
+/// The configuration of one server. The default is one domain, `example.org`, with two accounts whose password is
+/// `secret`, an alias, and every listener of this version on a port the kernel chooses.
+pub(crate) struct Setup {
+    /// Keys before the first table.
+    pub(crate) top: String,
+    pub(crate) listen: String,
+    /// Whole tables, after all others.
+    pub(crate) tables: String,
+    /// Where DNS questions go; nobody listens there unless a test says so.
+    pub(crate) name_server: String,
+    /// The pair made by the test, or a certificate that the server signs itself.
+    pub(crate) self_signed: bool,
+    /// The account to become when the tests run as root; Dovecot does not serve mail that belongs to root.
+    pub(crate) account: Option<&'static str>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let names = ["smtp", "submission", "submissions", "imap", "imaps"];
+        let listen = names.map(|name| format!("{name} = [\"127.0.0.1:0\"]\n")).concat();
+        let name_server = "127.0.0.1:9".to_owned();
+        Self {
+            top: String::new(),
+            listen,
+            tables: String::new(),
+            name_server,
+            self_signed: false,
+            account: None,
+        }
+    }
+}
+
+impl Setup {
+    /// Writes the files and starts the server; returns when it is ready.
+    #[track_caller]
+    pub(crate) fn start(self) -> Kings {
+        let folder = Folder::new("e2e");
+        let certificates = Certificates::create(&folder, "mail.example.org");
+        folder.write("users", "ann@example.org:{PLAIN}secret\nbob@example.org:{PLAIN}secret\n");
+        folder.write("aliases", "info@example.org ann@example.org, bob@example.org\n");
+        folder.write("kings.toml", self.text());
+        if let Some(account) = self.account.filter(|_| is_root()) {
+            run(rooted("/bin/chown").arg("-R").arg(format!("{account}:")).arg(folder.path())).succeeded();
+        }
+        let mut kings = Kings { folder, certificates, daemon: None, listeners: BTreeMap::new() };
+        kings.serve();
+        kings
+    }
+
+    fn text(&self) -> String {
+        let Self { listen, tables, name_server, self_signed, .. } = self;
+        let account = self.account.filter(|_| is_root()).map(|name| format!("user = \"{name}\"\n"));
+        let top = self.top.clone() + &account.unwrap_or_default();
+        let tls = if *self_signed {
+            "self_signed = true"
+        } else {
+            "certificate = \"tls.pem\"\nprivate_key = \"tls.key\""
+        };
+        let mut text =
+            format!("hostname = \"mail.example.org\"\ndata_dir = \"data\"\nmail_dir = \"mail\"\n{top}\n");
+        text += "[[domain]]\nname = \"example.org\"\n";
+        text += "[accounts]\nfile = \"users\"\n[aliases]\nfile = \"aliases\"\n";
+        write!(text, "[listen]\n{listen}[tls]\n{tls}\n").unwrap();
+        write!(text, "[dns]\nservers = [\"{name_server}\"]\n{tables}").unwrap();
+        text
+    }
+}
+
+/// A running server; it is asked to end, and must do so, when this is dropped.
+pub(crate) struct Kings {
+    // First, so that the process ends before its folder goes.
+    daemon: Option<Daemon>,
+    folder: Folder,
+    pub(crate) certificates: Certificates,
+    listeners: BTreeMap<String, SocketAddr>,
+}
+
+impl Kings {
+    #[track_caller]
+    pub(crate) fn start() -> Self {
+        Setup::default().start()
+    }
+
+    /// The `kings` program with `--config`, for any command.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kings"));
+        command.args(arguments).arg("--config").arg(self.folder.join("kings.toml"));
+        command
+    }
+
+    /// Ends it without warning, as a power cut or the kernel would.
+    pub(crate) fn kill(&mut self) {
+        self.daemon.take().expect("it runs").kill();
+    }
+
+    /// Starts it again on the same folders after [`Kings::kill`]; the ports are new ones.
+    #[track_caller]
+    pub(crate) fn serve(&mut self) {
+        let mut daemon =
+            Daemon::start("kings", &mut self.command(&["serve"]), &self.folder.join("kings.log"));
+        let before = ready_lines(&daemon.log());
+        daemon
+            .wait_for("the line that ends in ` ready`", START, |daemon| ready_lines(&daemon.log()) > before);
+        self.daemon = Some(daemon);
+        let status = run(&mut self.command(&["status", "--json"])).succeeded();
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+        let listeners = status["listeners"].as_array().expect("status lists the listeners");
+        let entry = |listener: &serde_json::Value| {
+            let address = listener["address"].as_str()?.parse().ok()?;
+            Some((listener["name"].as_str()?.to_owned(), address))
+        };
+        self.listeners = listeners.iter().filter_map(entry).collect();
+    }
+
+    /// The address of a listener, by its key in `[listen]`.
+    #[track_caller]
+    pub(crate) fn address(&self, name: &str) -> SocketAddr {
+        *self.listeners.get(name).unwrap_or_else(|| panic!("no listener {name} in {:?}", self.listeners))
+    }
+
+    /// The same as `localhost:PORT`, the name in the certificate.
+    #[track_caller]
+    pub(crate) fn at(&self, name: &str) -> String {
+        format!("localhost:{}", self.address(name).port())
+    }
+
+    pub(crate) fn maildir(&self, account: &str) -> PathBuf {
+        let (user, domain) = account.split_once('@').expect("an address");
+        self.folder.join("mail").join(domain).join(user)
+    }
+
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// A raw client on port 25 that has said EHLO.
+    #[track_caller]
+    pub(crate) fn smtp(&self) -> Smtp {
+        let mut client = Smtp::connect(self.address("smtp")).unwrap();
+        client.command("EHLO client.example.net").unwrap().is("250");
+        client
+    }
+
+    /// A raw client, logged in.
+    #[track_caller]
+    pub(crate) fn imap(&self, account: &str) -> Imap {
+        Imap::login(self.address("imaps"), &self.certificates, account)
+    }
+
+    /// A raw client on port 465, logged in.
+    #[track_caller]
+    pub(crate) fn submissions(&self, account: &str) -> Smtp {
+        let client = Smtp::connect_silently(self.address("submissions")).unwrap();
+        let mut client = client.secure(&self.certificates);
+        client.reply().unwrap().is("220");
+        client.command("EHLO client.example.org").unwrap().is("250");
+        client.command(&format!("AUTH PLAIN {}", plain(account, "secret"))).unwrap().is("235 2.7.0");
+        client
+    }
+
+    /// Delivers one message to an account over port 25.
+    #[track_caller]
+    pub(crate) fn deliver(&self, account: &str, subject: &str) {
+        let content = letter("carol@example.net", account, subject);
+        self.smtp().message("carol@example.net", &[account], &content).unwrap().is("250 2.0.0");
+    }
+
+    /// Submits one message of an account over port 465.
+    #[track_caller]
+    pub(crate) fn submit(&self, account: &str, to: &str, subject: &str) {
+        let content = letter(account, to, subject);
+        self.submissions(account).message(account, &[to], &content).unwrap().is("250 2.0.0");
+    }
+}
+
+impl Drop for Kings {
+    fn drop(&mut self) {
+        let Some(mut daemon) = self.daemon.take() else { return };
+        let status = daemon.stop();
+        assert!(
+            std::thread::panicking() || status.success(),
+            "SIGTERM ended it with {status}\n{}",
+            daemon.log()
+        );
+    }
+}
+
+/// A small message; its Message-ID is the subject with dots.
+pub(crate) fn letter(from: &str, to: &str, subject: &str) -> Vec<u8> {
+    let id = subject.replace(' ', ".");
+    format!(
+        "From: {from}\r\nTo: {to}\r\nSubject: {subject}\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\n\
+         Message-ID: <{id}@example.net>\r\n\r\nHello, this is {subject}.\r\n"
+    )
+    .into_bytes()
+}
+
+/// The argument of AUTH PLAIN (RFC 4616 §2).
+pub(crate) fn plain(account: &str, password: &str) -> String {
+    STANDARD.encode(format!("\0{account}\0{password}"))
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn ready_lines(log: &str) -> usize {
+    log.lines().filter(|line| line.ends_with(" ready")).count()
+}

@@ -1,0 +1,26 @@
+//! What the tests share: the server under test, programs of the real world, and two small raw clients.
+
+mod certificates;
+mod daemon;
+mod folder;
+mod imap;
+mod kings;
+mod maildir;
+mod mx;
+mod postfix;
+mod program;
+mod smtp;
+mod stream;
+mod wait;
+
+pub(crate) use certificates::Certificates;
+pub(crate) use daemon::Daemon;
+pub(crate) use folder::Folder;
+pub(crate) use imap::Imap;
+pub(crate) use kings::{Kings, Setup, letter, plain};
+pub(crate) use maildir::{Message, messages};
+pub(crate) use mx::NameServer;
+pub(crate) use postfix::Postfix;
+pub(crate) use program::{Output, artefacts, part, program, rooted, run};
+pub(crate) use smtp::Smtp;
+pub(crate) use wait::{free_port, listening, wait_until};

@@ -1,0 +1,17 @@
+//! Real programs against the real binary, each in its own test.
+//!
+//! The programs come from `tests/setup.sh` and `tests/parts.sh`. One that is missing fails its test with the command
+//! that installs it. Everything listens on the loopback address, on ports chosen for the test.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod corpus;
+mod crash;
+mod curl;
+mod dovecot;
+mod harness;
+mod mbsync;
+mod mutt;
+mod postfix;
+mod proxy;
+mod swaks;
+mod thunderbird;
