@@ -39,6 +39,8 @@ pub(crate) struct Reader {
     used: usize,
     /// The command so far.
     command: Vec<u8>,
+    /// Where its current line begins: octets of a literal before it announce nothing.
+    line_start: usize,
     mode: Mode,
 }
 
@@ -88,6 +90,7 @@ impl Reader {
                     let piece = self.take(left);
                     self.command.extend_from_slice(&piece);
                     self.mode = after(left, &piece, Mode::Gather, Mode::Line);
+                    self.line_start = self.command.len();
                 }
                 Mode::Stream(left) => {
                     let piece = self.take(left);
@@ -119,12 +122,13 @@ impl Reader {
 
     /// The literal becomes part of the command.
     pub(crate) fn gather(&mut self, literal: Literal) {
+        self.line_start = self.command.len();
         self.mode = if literal.size == 0 { Mode::Line } else { Mode::Gather(literal.size) };
     }
 
     /// The literal is handed on in chunks; the command so far is forgotten.
     pub(crate) fn stream(&mut self, literal: Literal) {
-        self.command.clear();
+        self.forget_command();
         self.mode = if literal.size == 0 { Mode::Line } else { Mode::Stream(literal.size) };
     }
 
@@ -132,13 +136,18 @@ impl Reader {
     /// another one it is read and dropped, with the rest of its command. `false`: too large for that.
     #[must_use]
     pub(crate) fn refuse(&mut self, literal: Literal) -> bool {
-        self.command.clear();
+        self.forget_command();
         self.mode = match literal {
             Literal { waits: true, .. } => Mode::Line,
             Literal { size: 0, .. } => Mode::Drop,
             Literal { size, .. } => Mode::Skip(size),
         };
         literal.waits || literal.size <= MAX_DRAINED_LITERAL
+    }
+
+    fn forget_command(&mut self) -> Vec<u8> {
+        self.line_start = 0;
+        std::mem::take(&mut self.command)
     }
 
     /// Up to `most` octets of the input.
@@ -158,7 +167,10 @@ impl Reader {
     fn line(&mut self, limit: usize) -> Option<Frame> {
         let (piece, is_whole) = self.up_to_line_end();
         if self.command.len() + piece.len() > limit {
-            let mut start = std::mem::take(&mut self.command);
+            let line = &self.command[self.line_start..];
+            let tail = line[line.len().saturating_sub(MAX_LITERAL_MARK)..].to_vec();
+            let mut start = self.forget_command();
+            self.command = tail;
             start.extend_from_slice(&piece[..piece.len().min(limit.saturating_sub(start.len()))]);
             // Read again as a line to drop: it may end in a literal that must be dropped too.
             self.used -= piece.len();
@@ -169,10 +181,10 @@ impl Reader {
         if !is_whole {
             return None;
         }
-        if let Some(literal) = announced(&self.command) {
+        if let Some(literal) = announced(&self.command[self.line_start..]) {
             return Some(Frame::Literal(literal));
         }
-        let mut line = std::mem::take(&mut self.command);
+        let mut line = self.forget_command();
         line.pop();
         if line.last() == Some(&b'\r') {
             line.pop();

@@ -18,6 +18,8 @@ mod reserve;
 mod runner;
 mod schedule;
 mod spool;
+#[cfg(test)]
+mod testing;
 
 pub use clock::WallClock;
 pub use deliver::{Attempt, Bounce, Content, ContentReader, Deliver, Destination, Outcome, PostError, Report};

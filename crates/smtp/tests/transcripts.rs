@@ -2,7 +2,7 @@
 //!
 //! Settings: `@ port 25` (as by default), `587` or `465`, `@ limit OCTETS` of a message, `@ recipients N`, `@ full`
 //! for a full disk, `@ chunk whole` for what only counts when it comes in one piece. `= tls` is the handshake: it
-//! happens once all bytes of the line above have arrived. `= message` shows what was accepted.
+//! happens once all bytes of the line above have arrived. `= message` shows what was accepted, `C! silent` is a client that lets its time run out.
 #![allow(clippy::disallowed_methods, reason = "tests read their transcripts")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -13,6 +13,7 @@ use std::fmt::Write as _;
 
 use backend::{Backend, Message};
 use dialogue::Chunk;
+use kings_smtp::reply::Reply;
 use kings_smtp::server::{Event, Session};
 
 /// Contents up to this size are shown.
@@ -39,7 +40,10 @@ fn play(text: &str, chunk: Chunk) -> String {
     for line in body.into_iter().filter(|line| !line.starts_with(['S', '='])) {
         assert!(!player.closed, "the server has closed before {line}");
         writeln!(player.log, "{line}").unwrap();
-        if let Some(bytes) = dialogue::wire(line, 'C') {
+        if line == "C! silent" {
+            player.session.close(&Reply::TIMEOUT);
+            player.draw_events();
+        } else if let Some(bytes) = dialogue::wire(line, 'C') {
             player.receive(&bytes, chunk);
         } else {
             assert!(line.is_empty() || line.starts_with('#'), "{line}");
@@ -69,15 +73,19 @@ impl Player {
     fn receive(&mut self, bytes: &[u8], chunk: Chunk) {
         for piece in chunk.pieces(bytes) {
             self.session.receive(piece);
-            while !self.closed
-                && let Some(event) = self.session.next_event()
-            {
-                self.take(event);
-            }
+            self.draw_events();
         }
         self.flush();
         if std::mem::take(&mut self.in_handshake) {
             self.session.tls_started();
+        }
+    }
+
+    fn draw_events(&mut self) {
+        while !self.closed
+            && let Some(event) = self.session.next_event()
+        {
+            self.take(event);
         }
     }
 
@@ -109,9 +117,10 @@ impl Player {
 
 fn log_message(log: &mut String, Message { envelope, content }: &Message) {
     let recipients: Vec<String> = envelope.forward_paths.iter().map(ToString::to_string).collect();
-    write!(log, "= message {} to {}, ", envelope.reverse_path, recipients.join(" ")).unwrap();
-    match content.len() {
-        count @ ..=SHOWN => writeln!(log, "{count} octets: {}", content.escape_ascii()).unwrap(),
-        count => writeln!(log, "{count} octets").unwrap(),
+    let octets = content.len();
+    write!(log, "= message {} to {}, {octets} octets", envelope.reverse_path, recipients.join(" ")).unwrap();
+    match octets {
+        1..=SHOWN => writeln!(log, ": {}", content.escape_ascii()).unwrap(),
+        _ => log.push('\n'),
     }
 }

@@ -14,7 +14,7 @@ const ANN: &str = "ann@example.org";
 const CAROL: &str = "carol@example.net";
 
 /// How often the server is killed, and how many clients send meanwhile.
-const KILLS: u64 = 8;
+const KILLS: u64 = 12;
 const CLIENTS: usize = 4;
 
 /// Message numbers: those that got their 250.

@@ -1,1 +1,415 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::io::Cursor;
+use std::path::Path;
+
+use kings_mail::path::ForwardPath;
+use tempfile::{TempDir, tempdir};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::*;
+use crate::entry::RecipientState;
+use crate::lanes::Limits;
+use crate::queue::Settings;
+use crate::testing::{Failing, FakeDeliverer, Files, START, TestDisk, envelope, id, read_files, settings, write_files};
+
+const CONTENT: &[u8] = b"Subject: hi\r\n\r\nhello\r\n";
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+
+/// A queue that runs, with a fake deliverer and a clock that jumps to whatever is waited for.
+struct Rig {
+    queue: Queue,
+    deliverer: Arc<FakeDeliverer>,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+    folder: TempDir,
+    began: Instant,
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let folder = tempdir().unwrap();
+        let mut settings = settings(folder.path());
+        change(&mut settings);
+        Self::start(folder, Queue::open(settings).unwrap(), Arc::default())
+    }
+
+    fn start(folder: TempDir, queue: Queue, deliverer: Arc<FakeDeliverer>) -> Self {
+        let shutdown = CancellationToken::new();
+        let (running, deliver, stop) = (queue.clone(), Arc::clone(&deliverer), shutdown.clone());
+        let task = tokio::spawn(async move { running.run(deliver, stop).await });
+        Self { queue, deliverer, shutdown, task, folder, began: Instant::now() }
+    }
+
+    /// Stops and starts again on the same folder, with a fresh memory and a fresh log.
+    async fn restart(self) -> Self {
+        let folder = self.stop().await;
+        let queue = Queue::open(settings(folder.path())).unwrap();
+        Self::start(folder, queue, Arc::default())
+    }
+
+    async fn stop(self) -> TempDir {
+        self.shutdown.cancel();
+        self.task.await.unwrap();
+        self.folder
+    }
+
+    async fn submit(&self, number: u64, reverse_path: &str, recipients: &[&str]) -> TraceId {
+        let id = id(number);
+        self.queue.submit(id, envelope(reverse_path, recipients), Cursor::new(CONTENT)).await.unwrap();
+        id
+    }
+
+    /// Lets this much time pass.
+    async fn wait(&self, time: Duration) {
+        sleep(time).await;
+    }
+
+    /// Waits until no entry is left.
+    async fn settled(&self) {
+        while !self.queue.is_empty() {
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    fn recipients(&self) -> Vec<String> {
+        self.deliverer.recipients()
+    }
+
+    /// Minutes from the start of the rig to each attempt.
+    fn minutes(&self) -> Vec<u64> {
+        let log = self.deliverer.log.lock().unwrap();
+        log.iter().map(|delivery| (delivery.at - self.began).as_secs() / 60).collect()
+    }
+
+    fn files(&self) -> Vec<String> {
+        names(self.folder.path())
+    }
+}
+
+fn names(root: &Path) -> Vec<String> {
+    read_files(root).keys().map(|path| path.display().to_string()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_message_is_delivered_at_once_and_its_entry_removed() {
+    let rig = Rig::new();
+    rig.wait(DAY).await;
+    rig.submit(1, "ann@example.org", &["ok@elsewhere.example"]).await;
+    rig.settled().await;
+    assert_eq!((rig.recipients(), rig.minutes()), (vec!["<ok@elsewhere.example>".to_owned()], vec![24 * 60]));
+    assert_eq!(rig.files(), [""; 0]);
+    assert_eq!(rig.deliverer.bounce_texts(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_recipient_has_its_own_outcome() {
+    let rig = Rig::new();
+    rig.submit(1, "ann@example.org", &["ok@a.example", "never@a.example", "later@b.example", "postmaster"]).await;
+    rig.wait(MINUTE).await;
+    let listing = rig.queue.list().await.unwrap();
+    let entry = &listing.entries[0];
+    let recipients: Vec<_> = entry
+        .recipients
+        .iter()
+        .map(|r| (r.state, r.attempts, r.next_attempt.map(|date| date.unix() - i64::try_from(START).unwrap() >= 300), r.last_reply.as_deref()))
+        .collect();
+    assert_eq!(
+        recipients,
+        [
+            (RecipientState::Delivered, 1, None, Some("250 ok")),
+            (RecipientState::Failed, 1, None, Some("550 no such user")),
+            (RecipientState::Deferred, 1, Some(true), Some("450 later")),
+            (RecipientState::Delivered, 1, None, Some("250 ok")),
+        ]
+    );
+    assert_eq!((entry.bytes, entry.arrived.unix()), (CONTENT.len() as u64, i64::try_from(START).unwrap()));
+    let bounces = rig.deliverer.bounce_texts();
+    assert_eq!(bounces.len(), 1);
+    assert!(bounces[0].contains("<never@a.example>") && !bounces[0].contains("ok@a.example"), "{}", bounces[0]);
+    assert!(bounces[0].contains("\r\nTo: <ann@example.org>\r\n") && bounces[0].contains("\r\nSubject: hi\r\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deferred_message_is_tried_again_and_delivered() {
+    let rig = Rig::new();
+    rig.submit(1, "ann@example.org", &["second@a.example", "ok@a.example"]).await;
+    rig.settled().await;
+    assert_eq!(rig.recipients(), ["<second@a.example>", "<ok@a.example>", "<second@a.example>"]);
+    assert_eq!(rig.minutes(), [0, 5]);
+    assert_eq!(rig.deliverer.bounces.lock().unwrap().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_five_days_the_sender_is_told() {
+    let rig = Rig::new();
+    rig.submit(1, "ann@example.org", &["later@a.example"]).await;
+    rig.settled().await;
+    let minutes = rig.minutes();
+    assert!((30..=38).contains(&minutes.len()), "{minutes:?}");
+    assert!(minutes[..3].iter().zip([0, 5, 15]).all(|(at, plan)| (plan..plan + 3).contains(at)), "{minutes:?}");
+    assert!((7_200..7_202).contains(minutes.last().unwrap()), "{minutes:?}");
+    let bounces = rig.deliverer.bounce_texts();
+    assert_eq!(bounces.len(), 1);
+    assert!(bounces[0].contains("It was tried for 5 days.") && bounces[0].contains("450 later"), "{}", bounces[0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_without_a_sender_makes_no_bounce_but_a_notice_and_a_notice_makes_nothing() {
+    let rig = Rig::new();
+    rig.submit(1, "", &["never@a.example"]).await;
+    rig.settled().await;
+    let notices: Vec<_> = rig.deliverer.bounces.lock().unwrap().iter().map(|(_, b)| b.forward_path.clone()).collect();
+    assert_eq!(notices, [ForwardPath::Postmaster]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_domain_delays_nobody_else() {
+    let rig = Rig::new();
+    for number in 0..50 {
+        rig.submit(number, "ann@example.org", &["ok@slow.example", "ok@a.example"]).await;
+    }
+    rig.submit(99, "ann@example.org", &["ok@b.example"]).await;
+    rig.wait(MINUTE).await;
+    let quick = rig.recipients();
+    assert_eq!(quick.len(), 51, "one each, none of them slow");
+    assert_eq!(rig.deliverer.running.lock().unwrap().1, Limits::default().attempts_per_destination);
+    rig.settled().await;
+    assert_eq!(rig.recipients().len(), 101);
+    assert_eq!(*rig.minutes().last().unwrap(), 50, "ten at a time, ten minutes each");
+    assert_eq!(rig.deliverer.running.lock().unwrap().1, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_all_places_are_taken_the_rest_waits_and_nothing_is_lost() {
+    let rig = Rig::with(|settings| settings.limits = Limits { attempts: 2, attempts_per_destination: 1 });
+    for number in 0..20 {
+        let (first, second) = (format!("ok@x{number}.example"), format!("ok@y{number}.example"));
+        rig.submit(number, "ann@example.org", &[&first, &second, "ok@slow.example"]).await;
+    }
+    rig.settled().await;
+    let all = rig.recipients();
+    assert_eq!((all.len(), all.iter().collect::<BTreeSet<_>>().len()), (60, 41), "each once");
+    assert_eq!(rig.deliverer.running.lock().unwrap().1, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_goes_on_where_it_stopped() {
+    let rig = Rig::new();
+    rig.submit(1, "ann@example.org", &["later@a.example", "ok@a.example"]).await;
+    rig.wait(16 * MINUTE).await;
+    assert_eq!(rig.minutes().len(), 3, "{:?}", rig.minutes());
+    let due = rig.queue.list().await.unwrap().entries[0].recipients[0].next_attempt.unwrap();
+    let before = names(rig.folder.path());
+    // The clock of the settings starts anew with each rig: this restart takes the clock back to the start.
+    let rig = rig.restart().await;
+    assert_eq!(names(rig.folder.path()), before, "nothing changes by being read");
+    let wait = u64::try_from(due.unix()).unwrap() - START;
+    rig.wait(Duration::from_secs(wait) - MINUTE).await;
+    assert_eq!(rig.recipients(), [""; 0]);
+    rig.wait(2 * MINUTE).await;
+    assert_eq!(rig.recipients(), ["<later@a.example>"]);
+    assert_eq!(rig.deliverer.log.lock().unwrap()[0].number, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_makes_an_entry_due_now() {
+    let rig = Rig::new();
+    let first = rig.submit(1, "ann@example.org", &["later@a.example"]).await;
+    rig.submit(2, "ann@example.org", &["later@b.example"]).await;
+    rig.wait(MINUTE).await;
+    assert!(rig.queue.retry(first) && !rig.queue.retry(id(77)));
+    rig.wait(MINUTE).await;
+    assert_eq!(rig.recipients()[2..], ["<later@a.example>"]);
+    assert_eq!(rig.queue.retry_all(), 2);
+    rig.wait(MINUTE).await;
+    assert_eq!(rig.recipients().len(), 5);
+    assert_eq!(rig.minutes(), [0, 0, 1, 2, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_waits_for_attempts_but_not_for_ever() {
+    let rig = Rig::with(|settings| settings.shutdown_grace = 11 * MINUTE);
+    rig.submit(1, "ann@example.org", &["ok@slow.example"]).await;
+    rig.wait(MINUTE).await;
+    assert_eq!(names(rig.stop().await.path()), [""; 0], "it had the time to end");
+
+    let rig = Rig::new();
+    let deliverer = Arc::clone(&rig.deliverer);
+    rig.submit(1, "ann@example.org", &["ok@slow.example", "ok@a.example"]).await;
+    rig.wait(MINUTE).await;
+    let asked = Instant::now();
+    let folder = rig.stop().await;
+    assert_eq!(asked.elapsed().as_secs(), 10);
+    assert_eq!(deliverer.recipients(), ["<ok@a.example>"]);
+    let rig = Rig::start(folder, Queue::open(settings(&tempdir().unwrap().keep())).unwrap(), Arc::default());
+    drop(rig.stop().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abandoned_attempt_is_repeated_after_the_restart_and_a_recorded_one_is_not() {
+    let rig = Rig::new();
+    rig.submit(1, "ann@example.org", &["ok@slow.example", "ok@a.example"]).await;
+    rig.wait(MINUTE).await;
+    let rig = rig.restart().await;
+    rig.settled().await;
+    assert_eq!(rig.recipients(), ["<ok@slow.example>"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bounce_that_cannot_be_posted_is_made_again() {
+    let rig = Rig::new();
+    let refusals = [PostError::Never("no".into()), PostError::Later("full".into()), PostError::Later("full".into())];
+    rig.deliverer.refuse_bounces.lock().unwrap().extend(refusals);
+    rig.submit(1, "ann@example.org", &["never@a.example"]).await;
+    rig.wait(4 * MINUTE).await;
+    assert_eq!(rig.queue.len(), 1);
+    rig.wait(7 * MINUTE).await;
+    assert!(rig.queue.is_empty(), "given up at the third time");
+    assert_eq!(rig.recipients().len(), 1, "the attempt itself is not repeated");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_in_the_deliverer_costs_one_attempt() {
+    let rig = Rig::new();
+    rig.submit(1, "ann@example.org", &["panic@a.example", "ok@b.example"]).await;
+    rig.wait(MINUTE).await;
+    let entry = rig.queue.list().await.unwrap().entries.remove(0);
+    assert_eq!((entry.recipients[0].state, entry.recipients[1].state), (RecipientState::Deferred, RecipientState::Delivered));
+}
+
+#[tokio::test(start_paused = true)]
+async fn damaged_entries_are_set_aside_and_stop_nobody() {
+    let rig = Rig::new();
+    let folder = rig.stop().await;
+    let queue = Queue::open(settings(folder.path())).unwrap();
+    for number in 1..=3 {
+        let submission = envelope("ann@example.org", &["ok@a.example"]);
+        queue.submit(id(number), submission, Cursor::new(CONTENT)).await.unwrap();
+    }
+    let file = |number| folder.path().join(format!("entries/{}.{START}", id(number)));
+    std::fs::write(file(1), "rubbish").unwrap();
+    let mut bytes = std::fs::read(file(2)).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(file(2), bytes).unwrap();
+    let rig = Rig::start(folder, queue, Arc::default());
+    rig.settled().await;
+    assert_eq!(rig.recipients(), ["<ok@a.example>"]);
+    let listing = rig.queue.list().await.unwrap();
+    let damaged: Vec<_> = listing.damaged.iter().map(|damaged| damaged.name.clone()).collect();
+    assert_eq!(damaged.into_iter().collect::<BTreeSet<_>>(), [1, 2].map(|n| format!("{}.{START}", id(n))).into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_a_disk_that_takes_no_records_nothing_is_delivered_twice() {
+    let folder = tempdir().unwrap();
+    let disk = TestDisk::new(folder.path());
+    let queue = Queue::open_on(settings(folder.path()), disk.clone()).unwrap();
+    let rig = Rig::start(folder, queue, Arc::default());
+    rig.submit(1, "ann@example.org", &["ok@a.example", "later@b.example"]).await;
+    rig.submit(2, "ann@example.org", &["ok@c.example"]).await;
+    disk.fail(Some(Failing::Writes(usize::MAX, std::io::ErrorKind::Other)));
+    rig.wait(2 * HOUR).await;
+    assert_eq!(rig.recipients().len(), 3, "{:?}", rig.recipients());
+    assert_eq!(rig.queue.len(), 1, "what is wholly delivered is gone, for deleting needs no room");
+    disk.fail(None);
+    rig.wait(HOUR).await;
+    let entry = rig.queue.list().await.unwrap().entries.remove(0);
+    assert_eq!(entry.recipients[0].state, RecipientState::Delivered);
+    assert!(entry.recipients[1].attempts > 1);
+}
+
+/// The clock jumps while nobody looks: no mail expires for it and none is held back.
+#[tokio::test(start_paused = true)]
+async fn a_wrong_clock_at_start_neither_expires_nor_holds_mail() {
+    for (name, seconds) in [("a year ahead", START + 365 * 86_400), ("1970", 60)] {
+        let rig = Rig::new();
+        rig.submit(1, "ann@example.org", &["later@a.example"]).await;
+        rig.wait(HOUR).await;
+        let folder = rig.stop().await;
+        let began = Instant::now();
+        let mut settings = settings(folder.path());
+        settings.wall_clock =
+            Arc::new(move || std::time::UNIX_EPOCH + Duration::from_secs(seconds) + began.elapsed());
+        let rig = Rig::start(folder, Queue::open(settings).unwrap(), Arc::default());
+        rig.wait(5 * HOUR).await;
+        assert!((1..=12).contains(&rig.recipients().len()), "{name}: {:?}", rig.minutes());
+        assert_eq!(rig.deliverer.bounces.lock().unwrap().len(), 0, "{name}");
+        rig.wait(6 * DAY).await;
+        assert_eq!(rig.deliverer.bounces.lock().unwrap().len(), 1, "{name}: in the end it does expire");
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_entries_are_known_at_once_without_being_opened() {
+    let folder = tempdir().unwrap();
+    let queue = Queue::open(settings(folder.path())).unwrap();
+    for number in 0..10_000 {
+        // Directories in place of files: whoever opens one as an entry gets an error.
+        std::fs::create_dir(folder.path().join(format!("entries/{}.{}", id(number), START + 86_400))).unwrap();
+    }
+    let started = std::time::Instant::now();
+    let rig = Rig::start(folder, queue, Arc::default());
+    while rig.queue.len() < 10_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_eq!(rig.queue.schedule().next_due().map(|due| due / 3_600_000), Some(4), "no wait is longer");
+}
+
+/// Every crash in the life of a message: what was acknowledged is delivered or bounced by the process that
+/// died or by the next one, and only what was not on record is repeated.
+#[tokio::test(start_paused = true)]
+async fn no_crash_in_the_life_of_a_message_loses_a_recipient() {
+    let folder = tempdir().unwrap();
+    let disk = TestDisk::new(folder.path());
+    let queue = Queue::open_on(settings(folder.path()), disk.clone()).unwrap();
+    let deliverer = FakeDeliverer::on(&disk);
+    disk.take_crashes();
+    let rig = Rig::start(folder, queue, Arc::clone(&deliverer));
+    rig.submit(1, "ann@example.org", &["ok@a.example", "never@a.example", "second@b.example", "second@a.example"]).await;
+    let acknowledged = disk.crash_count();
+    rig.settled().await;
+    let crashes = disk.take_crashes();
+    assert!(crashes.len() > acknowledged + 12, "{} points", crashes.len());
+    let mut repeated = 0;
+    for (point, survivors) in crashes.iter().enumerate().skip(acknowledged - 1) {
+        for (kind, files) in survivors.iter().enumerate() {
+            repeated += finish_after_crash(&deliverer, point, files, &format!("point {point}, kind {kind}")).await;
+        }
+    }
+    // Between a reply and its record the message can be sent again; nowhere else.
+    assert!(repeated > 0 && repeated < crashes.len() * 3, "{repeated}");
+}
+
+/// Lets a new process finish what a crash left; returns how many deliveries were made twice.
+async fn finish_after_crash(first: &FakeDeliverer, point: usize, files: &Files, name: &str) -> usize {
+    let folder = tempdir().unwrap();
+    write_files(folder.path(), files);
+    let queue = Queue::open(settings(folder.path())).unwrap();
+    let rig = Rig::start(folder, queue, Arc::default());
+    rig.wait(DAY).await;
+    assert_eq!(rig.files(), [""; 0], "{name}");
+    let earlier: Vec<String> = {
+        let log = first.log.lock().unwrap();
+        log.iter().filter(|d| d.crashes <= point + 1).flat_map(|d| d.recipients.clone()).collect()
+    };
+    let later = rig.recipients();
+    for recipient in ["<ok@a.example>", "<never@a.example>", "<second@b.example>", "<second@a.example>"] {
+        assert!(earlier.iter().chain(&later).any(|tried| tried == recipient), "{name}: {recipient} is lost");
+    }
+    let bounced_before = first.bounces.lock().unwrap().iter().any(|(crashes, _)| *crashes <= point + 1);
+    let bounced_after = !rig.deliverer.bounces.lock().unwrap().is_empty();
+    assert!(bounced_before || bounced_after, "{name}: the failure is not reported");
+    let repeated = later.iter().filter(|recipient| recipient.contains("ok@") && earlier.contains(recipient)).count();
+    drop(rig.stop().await);
+    repeated
+}

@@ -1,0 +1,360 @@
+//! The program as an operator meets it: exit codes, complaints, accounts, reload, shutdown.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+const CONFIG: &str = r#"
+hostname = "mail.example.org"
+data_dir = "data"
+mail_dir = "mail"
+[[domain]]
+name = "example.org"
+[accounts]
+file = "users"
+[listen]
+smtp = ["127.0.0.1:0"]
+[tls]
+self_signed = true
+"#;
+
+/// A folder with a config that works.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("kings.toml"), CONFIG).unwrap();
+    fs::write(folder.path().join("users"), "ann@example.org:{PLAIN}secret\n").unwrap();
+    folder
+}
+
+fn kings(folder: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kings"));
+    command.args(words).arg("--config").arg(folder.join("kings.toml")).stdin(Stdio::null());
+    command
+}
+
+fn run(folder: &Path, words: &[&str]) -> Output {
+    kings(folder, words).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Runs with one line on standard input.
+fn run_with_input(folder: &Path, words: &[&str], input: &str) -> Output {
+    let mut child = kings(folder, words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// A server that runs, and ends with the test.
+struct Server(Child);
+
+impl Server {
+    fn start(folder: &Path) -> Self {
+        Self::start_with(kings(folder, &["serve"]))
+    }
+
+    fn start_with(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.trim_end().ends_with(" ready"), "{line}");
+        Self(child)
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), signal).unwrap();
+    }
+
+    /// Waits for the end and says how it ended.
+    fn wait(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while Instant::now() < deadline {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the server does not end");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn status(folder: &Path) -> Value {
+    serde_json::from_slice(&run(folder, &["status", "--json"]).stdout).unwrap()
+}
+
+/// Where the first listener is.
+fn address(folder: &Path) -> String {
+    status(folder)["listeners"][0]["address"].as_str().unwrap().to_owned()
+}
+
+/// An SMTP dialogue in clear.
+struct Smtp(BufReader<TcpStream>);
+
+impl Smtp {
+    fn connect(folder: &Path) -> Self {
+        Self::connect_to(&address(folder))
+    }
+
+    fn connect_to(address: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut smtp = Self(BufReader::new(stream));
+        assert!(smtp.reply().starts_with("220 mail.example.org ESMTP"));
+        smtp
+    }
+
+    fn reply(&mut self) -> String {
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).unwrap();
+            if line.as_bytes().get(3) != Some(&b'-') {
+                return line.trim_end().to_owned();
+            }
+        }
+    }
+
+    fn ask(&mut self, line: &str) -> String {
+        self.0.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        self.reply()
+    }
+
+    /// What RCPT says to this recipient in a transaction of its own.
+    fn rcpt(address: &str, recipient: &str) -> String {
+        let mut smtp = Self::connect_to(address);
+        smtp.ask("EHLO test.example");
+        smtp.ask("MAIL FROM:<>");
+        smtp.ask(&format!("RCPT TO:<{recipient}>"))
+    }
+}
+
+/// Looks for up to two seconds.
+fn soon(mut holds: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < deadline {
+        if holds() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
+
+#[test]
+fn what_is_missing_or_broken_is_78_and_says_what_to_do() {
+    type Damage = fn(&Path);
+    let cases: [(Damage, &str); 8] = [
+        (
+            |folder| fs::remove_file(folder.join("kings.toml")).unwrap(),
+            "name another file with --config FILE",
+        ),
+        (|folder| replace(folder, "hostname", "hostnam"), "did you mean \"hostname\"?"),
+        (|folder| fs::remove_file(folder.join("users")).unwrap(), "cannot read accounts file"),
+        (|folder| fs::write(folder.join("users"), "ann:{PLAIN}x\n").unwrap(), "users:1: "),
+        (
+            |folder| {
+                replace(folder, "self_signed = true", "certificate = \"no.pem\"\nprivate_key = \"no.key\"")
+            },
+            "cannot read certificate",
+        ),
+        (|folder| replace(folder, "data_dir = \"data\"", "data_dir = \"no/data\""), "mkdir -p "),
+        (|folder| fs::write(folder.join("data"), "a file").unwrap(), "data"),
+        (|folder| replace(folder, "127.0.0.1:0", "192.0.2.1:1"), "cannot listen on 192.0.2.1:1"),
+    ];
+    for (damage, expected) in cases {
+        let folder = folder();
+        damage(folder.path());
+        let output = run(folder.path(), &["serve"]);
+        assert_eq!(output.status.code(), Some(78), "{expected}: {}", said(&output));
+        assert!(said(&output).contains(expected), "{expected}: {}", said(&output));
+    }
+}
+
+fn replace(folder: &Path, from: &str, to: &str) {
+    let path = folder.join("kings.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from));
+    fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+#[test]
+fn config_check_tells_everything_at_once_and_changes_nothing() {
+    let folder = folder();
+    let output = run(folder.path(), &["config", "check"]);
+    assert_eq!(
+        (output.status.code(), said(&output).starts_with("ok: ")),
+        (Some(0), true),
+        "{}",
+        said(&output)
+    );
+    assert!(!folder.path().join("data").exists());
+    replace(folder.path(), "127.0.0.1:0", "nowhere");
+    replace(folder.path(), "self_signed = true", "self_signed = 1");
+    let output = run(folder.path(), &["config", "check"]);
+    assert_eq!(output.status.code(), Some(78));
+    let text = said(&output);
+    assert!(text.contains("smtp must be") && text.contains("self_signed must be"), "{text}");
+}
+
+#[test]
+fn usage_errors_are_2() {
+    let output = Command::new(env!("CARGO_BIN_EXE_kings")).args(["account", "add"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn accounts_are_added_listed_changed_and_removed() {
+    let folder = folder();
+    let folder = folder.path();
+    let added = run_with_input(folder, &["account", "add", "joe@example.org"], "secret\n");
+    assert_eq!(added.status.code(), Some(0), "{}", said(&added));
+    assert_eq!(run_with_input(folder, &["account", "add", "joe@example.org"], "x\n").status.code(), Some(1));
+    assert_eq!(
+        run_with_input(folder, &["account", "add", "joe@elsewhere.example"], "x\n").status.code(),
+        Some(1)
+    );
+    assert_eq!(run_with_input(folder, &["account", "add", "eve@example.org"], "\n").status.code(), Some(1));
+    assert_eq!(run_with_input(folder, &["account", "add", "not an address"], "x\n").status.code(), Some(2));
+
+    let list: Value = serde_json::from_slice(&run(folder, &["account", "list", "--json"]).stdout).unwrap();
+    assert_eq!(list["schema"], 1);
+    let names: Vec<&str> =
+        list["items"].as_array().unwrap().iter().map(|item| item["account"].as_str().unwrap()).collect();
+    assert_eq!(names, ["ann@example.org", "joe@example.org"]);
+
+    let before = fs::read_to_string(folder.join("users")).unwrap();
+    assert!(before.contains("\njoe@example.org:{ARGON2ID}$argon2id$"), "{before}");
+    assert_eq!(
+        run_with_input(folder, &["account", "password", "joe@example.org"], "new\n").status.code(),
+        Some(0)
+    );
+    assert_ne!(fs::read_to_string(folder.join("users")).unwrap(), before);
+    assert_eq!(
+        run_with_input(folder, &["account", "password", "eve@example.org"], "x\n").status.code(),
+        Some(1)
+    );
+    assert_eq!(run(folder, &["account", "remove", "joe@example.org"]).status.code(), Some(0));
+    assert_eq!(run(folder, &["account", "remove", "joe@example.org"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_stopped_server_is_told_as_such() {
+    let folder = folder();
+    let output = run(folder.path(), &["status", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&status["schema"], &status["state"]), (&Value::from(1), &Value::from("stopped")));
+}
+
+#[test]
+fn a_running_server_is_ready_for_systemd_and_names_its_listeners() {
+    let folder = folder();
+    let socket = folder.path().join("notify");
+    let notify = UnixDatagram::bind(&socket).unwrap();
+    notify.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut command = kings(folder.path(), &["serve"]);
+    command.env("NOTIFY_SOCKET", &socket);
+    let _server = Server::start_with(command);
+    let mut buffer = [0; 100];
+    let count = notify.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..count], b"READY=1\n");
+    let status = status(folder.path());
+    assert_eq!(
+        (&status["state"], &status["listeners"][0]["name"]),
+        (&Value::from("running"), &Value::from("smtp"))
+    );
+    let queue: Value =
+        serde_json::from_slice(&run(folder.path(), &["queue", "list", "--json"]).stdout).unwrap();
+    assert_eq!((&queue["schema"], queue["items"].as_array().unwrap().len()), (&Value::from(1), 0));
+}
+
+#[test]
+fn a_second_instance_on_the_same_data_refuses_to_start() {
+    let folder = folder();
+    let mut server = Server::start(folder.path());
+    let second = run(folder.path(), &["serve"]);
+    assert_eq!(second.status.code(), Some(78));
+    assert!(said(&second).contains("another instance uses"), "{}", said(&second));
+    // The lock of a process that was killed is no lock.
+    server.signal(Signal::SIGKILL);
+    server.wait();
+    let _third = Server::start(folder.path());
+}
+
+#[test]
+fn accounts_and_aliases_act_within_a_second_without_a_reload() {
+    let folder = folder();
+    replace(folder.path(), "[listen]", "[aliases]\nfile = \"aliases\"\n[listen]");
+    let _server = Server::start(folder.path());
+    let address = address(folder.path());
+    let replies = |recipient: &str| Smtp::rcpt(&address, recipient);
+    assert!(replies("joe@example.org").starts_with("550 5.1.1 "));
+    run_with_input(folder.path(), &["account", "add", "joe@example.org"], "secret\n");
+    assert!(soon(|| replies("joe@example.org").starts_with("250 2.1.5 ")));
+    fs::write(folder.path().join("aliases"), "sales@example.org ann@example.org\n").unwrap();
+    assert!(soon(|| replies("sales@example.org").starts_with("250 2.1.5 ")));
+    run(folder.path(), &["account", "remove", "joe@example.org"]);
+    assert!(soon(|| replies("joe@example.org").starts_with("550 5.1.1 ")));
+}
+
+#[test]
+fn sighup_reads_the_config_again_and_a_broken_one_changes_nothing() {
+    let folder = folder();
+    let server = Server::start(folder.path());
+    let address = address(folder.path());
+    let accepts = |recipient: &str| Smtp::rcpt(&address, recipient).starts_with("250 ");
+    assert!(!accepts("ann@second.example"));
+    replace(
+        folder.path(),
+        "[accounts]",
+        "[[domain]]\nname = \"second.example\"\ncatch_all = \"ann@example.org\"\n[accounts]",
+    );
+    server.signal(Signal::SIGHUP);
+    assert!(soon(|| accepts("ann@second.example")));
+    replace(folder.path(), "hostname", "hostnam");
+    server.signal(Signal::SIGHUP);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(accepts("ann@second.example") && accepts("ann@example.org"));
+}
+
+#[test]
+fn sigterm_lets_a_message_end_and_says_goodbye_to_the_rest() {
+    let folder = folder();
+    let mut server = Server::start(folder.path());
+    let (mut idle, mut busy) = (Smtp::connect(folder.path()), Smtp::connect(folder.path()));
+    for line in ["EHLO test.example", "MAIL FROM:<>", "RCPT TO:<ann@example.org>", "DATA"] {
+        busy.ask(line);
+    }
+    server.signal(Signal::SIGTERM);
+    assert!(idle.reply().starts_with("421 4.3.2 "));
+    assert!(busy.ask("Subject: late\r\n\r\nbut in time\r\n.").starts_with("250 2.0.0 "));
+    assert!(busy.reply().starts_with("421 4.3.2 "));
+    assert_eq!(server.wait(), Some(0));
+    let mut text = String::new();
+    let inbox = folder.path().join("mail/example.org/ann/new");
+    let file = fs::read_dir(inbox).unwrap().next().unwrap().unwrap().path();
+    fs::File::open(file).unwrap().read_to_string(&mut text).unwrap();
+    assert!(text.ends_with("Subject: late\r\n\r\nbut in time\r\n"), "{text}");
+}
