@@ -160,8 +160,6 @@ impl Tagged {
     pub const BAD_NAME: Self = Self::no(Code::Cannot, "No mailbox can have this name");
     /// The inbox stays.
     pub const INBOX_STAYS: Self = Self::no(Code::Cannot, "INBOX cannot be deleted");
-    /// A mailbox with others below it.
-    pub const HAS_CHILDREN: Self = Self::no(Code::Cannot, "There are mailboxes below this one");
     /// Wrong login name or password; the same words for both.
     pub const LOGIN_FAILED: Self = Self::no(Code::AuthenticationFailed, "Login name or password is wrong");
     /// The accounts cannot be asked now.
@@ -188,6 +186,10 @@ impl Tagged {
     pub const EMPTY_MESSAGE: Self = Self::no(Code::Cannot, "An empty message cannot be stored");
     /// More keywords than a mailbox can hold.
     pub const TOO_MANY_KEYWORDS: Self = Self::no(Code::Limit, "The mailbox has too many keywords");
+    /// A keyword that cannot be one.
+    pub const BAD_KEYWORD: Self = Self::no(Code::Cannot, "No flag can have this name");
+    /// A search that worked too long.
+    pub const SEARCH_LIMIT: Self = Self::no(Code::Limit, "The search takes too long");
     /// Messages that another session has removed; nothing else went wrong.
     pub const SOME_EXPUNGED: Self = Self::with(Condition::Ok, Code::ExpungeIssued, "Some messages are gone");
     /// COPY or MOVE of messages that another session has removed: nothing was copied.

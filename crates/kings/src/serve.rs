@@ -106,6 +106,7 @@ impl Services {
             tls: certificates.server(),
             append_octets: settings.limits.message_bytes,
             connections_per_account: settings.limits.imap_connections_per_account,
+            connections_per_address: settings.limits.imap_connections_per_address,
             separator: settings.separator,
         };
         Ok(Self {

@@ -134,7 +134,11 @@ impl Active {
     }
 
     /// Counts the recipients at these places as being tried, and describes the attempt.
-    pub(crate) fn start(&mut self, destination: Destination, places: &[usize]) -> impl FnOnce(Content) -> Attempt + use<> {
+    pub(crate) fn start(
+        &mut self,
+        destination: Destination,
+        places: &[usize],
+    ) -> impl FnOnce(Content) -> Attempt + use<> {
         self.tried.extend(places);
         self.running += 1;
         let recipients = || places.iter().map(|&place| &self.entry.recipients[place]);
@@ -142,7 +146,15 @@ impl Active {
         let number = recipients().map(|recipient| recipient.attempts).max().unwrap_or(0).saturating_add(1);
         let (id, parameters) = (self.entry.id, self.entry.parameters);
         let reverse_path = self.entry.reverse_path.clone();
-        move |content| Attempt { id, reverse_path, parameters, destination, recipients: paths, number, content }
+        move |content| Attempt {
+            id,
+            reverse_path,
+            parameters,
+            destination,
+            recipients: paths,
+            number,
+            content,
+        }
     }
 
     /// Ends an attempt whose message could not be read.
@@ -154,7 +166,8 @@ impl Active {
     /// Ends an attempt: takes in one outcome per place.
     pub(crate) fn settle(&mut self, places: &[usize], outcomes: Vec<Outcome>, now: Moment) {
         self.running -= 1;
-        let silent = || Outcome::Deferred(Report::ours(Status::LOCAL_TROUBLE, "the attempt ended without an outcome"));
+        let silent =
+            || Outcome::Deferred(Report::ours(Status::LOCAL_TROUBLE, "the attempt ended without an outcome"));
         let outcomes = outcomes.into_iter().chain(std::iter::repeat_with(silent));
         let age = self.entry.age(now);
         for (&place, outcome) in places.iter().zip(outcomes) {
@@ -304,7 +317,9 @@ mod tests {
         many.push("x@b.example".into());
         let names: Vec<&str> = many.iter().map(String::as_str).collect();
         let mut active = active(&names);
-        let sizes = |active: &Active| active.groups().iter().map(|(to, places)| format!("{to} {}", places.len())).collect::<Vec<_>>();
+        let sizes = |active: &Active| {
+            active.groups().iter().map(|(to, places)| format!("{to} {}", places.len())).collect::<Vec<_>>()
+        };
         assert_eq!(sizes(&active), ["a.example 100", "a.example 50", "b.example 1"]);
         let (destination, places) = active.groups().remove(0);
         let attempt = active.start(destination, &places)(Content::from(vec![]));

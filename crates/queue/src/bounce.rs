@@ -31,7 +31,8 @@ pub(crate) fn build(
     now: DateTime,
 ) -> Option<Bounce> {
     let forward_path = addressee(entry, failed)?;
-    let recipients: Vec<&Recipient> = failed.iter().filter_map(|&place| entry.recipients.get(place)).collect();
+    let recipients: Vec<&Recipient> =
+        failed.iter().filter_map(|&place| entry.recipients.get(place)).collect();
     let global = dsn::needs_global(recipients.iter().map(|recipient| &recipient.path));
     let parts = [
         explanation_part(entry, &recipients, hostname),
@@ -114,7 +115,8 @@ fn explanation_part(entry: &Entry, recipients: &[&Recipient], hostname: &Domain)
         text.push_str("Your message could not be delivered to the following recipients.\r\n");
     }
     for recipient in recipients {
-        write!(text, "\r\n  {}\r\n    {}\r\n", recipient.path, reason(recipient)).expect("a String takes any text");
+        write!(text, "\r\n  {}\r\n    {}\r\n", recipient.path, reason(recipient))
+            .expect("a String takes any text");
     }
     text.push_str("\r\nNo further attempt will be made. The header of the message is attached.\r\n");
     write!(text, "Its name here was {}.\r\n", entry.id).expect("a String takes any text");
@@ -169,7 +171,8 @@ fn header_part(beginning: &[u8], smtputf8: bool) -> Vec<u8> {
 fn returned_header(beginning: &[u8]) -> Vec<u8> {
     let mut header = Vec::new();
     for line in beginning.split(|&byte| byte == b'\n') {
-        let line: Vec<u8> = line.iter().copied().filter(|byte| !matches!(byte, b'\r' | 0)).take(MAX_LINE).collect();
+        let line: Vec<u8> =
+            line.iter().copied().filter(|byte| !matches!(byte, b'\r' | 0)).take(MAX_LINE).collect();
         if line.is_empty() || header.len() + line.len() + 2 > MAX_RETURNED_HEADER {
             break;
         }
@@ -288,7 +291,9 @@ Subject: hi
         let null = entry("", "joe@elsewhere.example", said("550 no"));
         let notice = bounce(&null, b"").unwrap();
         assert_eq!(notice.forward_path, ForwardPath::Postmaster);
-        assert!(String::from_utf8(notice.content).unwrap().contains("\r\nTo: <postmaster@mx.example.org>\r\n"));
+        assert!(
+            String::from_utf8(notice.content).unwrap().contains("\r\nTo: <postmaster@mx.example.org>\r\n")
+        );
         let notice_failed = entry("", "postmaster", said("550 no"));
         assert_eq!(bounce(&notice_failed, b""), None, "and there it ends");
     }
@@ -298,7 +303,9 @@ Subject: hi
         let report = Report { status: Status::EXPIRED, ..said("451 4.7.1 Come back later") };
         let text = bounce(&entry("ann@example.org", "joe@elsewhere.example", report), b"").unwrap().content;
         let text = String::from_utf8(text).unwrap();
-        assert!(text.contains("tried for 5 days. At the last attempt, the server mx.elsewhere.example said:\r\n"));
+        assert!(
+            text.contains("tried for 5 days. At the last attempt, the server mx.elsewhere.example said:\r\n")
+        );
         assert!(text.contains("\r\nStatus: 4.4.7\r\n"), "{text}");
     }
 
@@ -309,7 +316,9 @@ Subject: hi
         let bounce = bounce(&entry, "Subject: Grüße\r\n\r\n".as_bytes()).unwrap();
         assert_eq!((bounce.parameters.body, bounce.parameters.smtputf8), (Body::EightBitMime, true));
         let text = String::from_utf8(bounce.content).unwrap();
-        for expected in ["message/global-delivery-status\r\n", "utf-8; søren@", "message/global-headers\r\n", "Grüße"] {
+        for expected in
+            ["message/global-delivery-status\r\n", "utf-8; søren@", "message/global-headers\r\n", "Grüße"]
+        {
             assert!(text.contains(expected), "{expected}: {text}");
         }
     }

@@ -87,7 +87,8 @@ impl Head {
             writeln!(text, "recipient {recipient}").expect("a String takes any text");
         }
         let (length, sum) = (self.content_length, self.content_checksum);
-        write!(text, "content-length {length}\ncontent-checksum {sum:08x}\n").expect("a String takes any text");
+        write!(text, "content-length {length}\ncontent-checksum {sum:08x}\n")
+            .expect("a String takes any text");
         let seed = checksum(0, text.as_bytes());
         write!(text, "envelope-checksum {seed:08x}\n\n").expect("a String takes any text");
         (text, seed)
@@ -114,7 +115,8 @@ impl Head {
         let mut lines = covered.strip_suffix('\n')?.split('\n').skip(1).peekable();
         let id = TraceId::parse(lines.next()?.strip_prefix("id ")?)?;
         let arrived = lines.next()?.strip_prefix("arrived ")?.split(' ').next()?.parse().ok()?;
-        let reverse_path = ReversePath::parse(in_brackets(lines.next()?.strip_prefix("reverse-path ")?)?).ok()?;
+        let reverse_path =
+            ReversePath::parse(in_brackets(lines.next()?.strip_prefix("reverse-path ")?)?).ok()?;
         let body = match lines.next()?.strip_prefix("body ")? {
             "7bit" => Body::SevenBit,
             "8bitmime" => Body::EightBitMime,

@@ -157,7 +157,10 @@ mod tests {
         assert_eq!(lanes.release(&a), [id(3)]);
         assert_eq!(lanes.admit(&a, id(5)), InLine, "the place is promised");
         assert_eq!(lanes.admit(&a, id(3)), Run);
-        assert_eq!([lanes.release(&a), lanes.release(&a), lanes.release(&a)], [vec![id(5)], vec![id(9)], vec![]]);
+        assert_eq!(
+            [lanes.release(&a), lanes.release(&a), lanes.release(&a)],
+            [vec![id(5)], vec![id(9)], vec![]]
+        );
     }
 
     #[test]

@@ -22,7 +22,9 @@ mod spool;
 mod testing;
 
 pub use clock::WallClock;
-pub use deliver::{Attempt, Bounce, Content, ContentReader, Deliver, Destination, Outcome, PostError, Report};
+pub use deliver::{
+    Attempt, Bounce, Content, ContentReader, Deliver, Destination, Outcome, PostError, Report,
+};
 pub use entry::RecipientState;
 pub use lanes::Limits;
 pub use queue::{DamagedEntry, ListedEntry, ListedRecipient, Listing, Queue, Settings, Submission};

@@ -172,7 +172,9 @@ impl Queue {
             match self.load_renamed(name) {
                 Ok(entry) => listing.entries.push(ListedEntry::from(&entry)),
                 Err(LoadError::Gone) => {}
-                Err(error) => listing.damaged.push(DamagedEntry { name: name.to_string(), reason: error.to_string() }),
+                Err(error) => {
+                    listing.damaged.push(DamagedEntry { name: name.to_string(), reason: error.to_string() })
+                }
             }
         }
         for (name, bytes) in self.0.spool.damaged()? {

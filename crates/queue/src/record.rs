@@ -124,9 +124,11 @@ pub(crate) fn parse_hex(text: &str) -> Option<u32> {
 fn write_report(text: &mut String, report: &Report) {
     write!(text, " status={}", report.status).expect("a String takes any text");
     if let Some(remote) = &report.remote {
-        write!(text, " remote=\"{}\"", quoted(&one_line(remote, MAX_REMOTE))).expect("a String takes any text");
+        write!(text, " remote=\"{}\"", quoted(&one_line(remote, MAX_REMOTE)))
+            .expect("a String takes any text");
     }
-    write!(text, " reply=\"{}\"", quoted(&one_line(&report.reply, MAX_REPLY))).expect("a String takes any text");
+    write!(text, " reply=\"{}\"", quoted(&one_line(&report.reply, MAX_REPLY)))
+        .expect("a String takes any text");
 }
 
 fn parse_report(fields: &mut Fields<'_>) -> Option<Report> {
@@ -217,7 +219,8 @@ pub(crate) mod tests {
             remote: Some("mx.example".into()),
             reply: "451-4.7.1 \"Greylisted\"\n451 4.7.1 come\\back\r\n\0".into(),
         };
-        let record = Record { at: 1_795_000_000, recipient: 0, fact: Fact::Deferred { report, next: 1_795_000_300 } };
+        let record =
+            Record { at: 1_795_000_000, recipient: 0, fact: Fact::Deferred { report, next: 1_795_000_300 } };
         let text = r#"at=1795000000 recipient=1 outcome=deferred next=1795000300 status=4.7.1 remote="mx.example" reply="451-4.7.1 \"Greylisted\" 451 4.7.1 come\\back""#;
         assert_eq!(record.text(), text);
         let reported = Record { at: 7, recipient: 2, fact: Fact::Reported };

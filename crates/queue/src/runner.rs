@@ -47,18 +47,45 @@ pub(crate) struct Runner<D> {
 enum Event {
     Scanned(io::Result<()>),
     Loaded(Due, Result<Entry, LoadError>),
-    Attempted { id: TraceId, destination: Destination, places: Vec<usize>, outcomes: Result<Vec<Outcome>, LoadError> },
-    Written { id: TraceId, count: usize, tail: io::Result<u64> },
-    Reported { id: TraceId, places: Vec<usize>, posted: Result<(), PostError> },
+    Attempted {
+        id: TraceId,
+        destination: Destination,
+        places: Vec<usize>,
+        outcomes: Result<Vec<Outcome>, LoadError>,
+    },
+    Written {
+        id: TraceId,
+        count: usize,
+        tail: io::Result<u64>,
+    },
+    Reported {
+        id: TraceId,
+        places: Vec<usize>,
+        posted: Result<(), PostError>,
+    },
     /// The entry was removed or set aside, or the disk refused.
-    Ended { id: TraceId, result: io::Result<()> },
-    Renamed { name: Name, next: u64 },
+    Ended {
+        id: TraceId,
+        result: io::Result<()>,
+    },
+    Renamed {
+        name: Name,
+        next: u64,
+    },
 }
 
 impl<D: Deliver> Runner<D> {
     pub(crate) fn new(queue: Queue, deliver: Arc<D>, shutdown: CancellationToken) -> Self {
         let lanes = Lanes::new(queue.limits());
-        Self { queue, deliver, shutdown, lanes, active: HashMap::new(), loading: HashSet::new(), tasks: JoinSet::new() }
+        Self {
+            queue,
+            deliver,
+            shutdown,
+            lanes,
+            active: HashMap::new(),
+            loading: HashSet::new(),
+            tasks: JoinSet::new(),
+        }
     }
 
     pub(crate) async fn run(mut self) {
@@ -119,7 +146,9 @@ impl<D: Deliver> Runner<D> {
             Ok(Event::Reported { id, places, posted }) => self.reported(id, &places, posted),
             Ok(Event::Ended { id, result }) => self.ended(id, result),
             Ok(Event::Renamed { name, next }) => self.renamed(name, next),
-            Err(error) => tracing::error!(%error, "a task of the queue failed; its entry rests until a restart"),
+            Err(error) => {
+                tracing::error!(%error, "a task of the queue failed; its entry rests until a restart")
+            }
         }
     }
 
@@ -295,7 +324,9 @@ impl<D: Deliver> Runner<D> {
         active.queued = Queued::No;
         for (destination, places) in groups {
             match self.lanes.admit(&destination, id) {
-                Admission::Run => spawn_attempt(&mut self.tasks, &self.queue, &self.deliver, active, destination, places),
+                Admission::Run => {
+                    spawn_attempt(&mut self.tasks, &self.queue, &self.deliver, active, destination, places)
+                }
                 Admission::InLine => active.queued = Queued::InLine,
                 Admission::Full if active.queued == Queued::No => active.queued = Queued::Full,
                 Admission::Full => {}
@@ -430,7 +461,8 @@ async fn report<D: Deliver>(
     let span = entry.content;
     let most = MAX_RETURNED_HEADER as u64;
     // Without the header a report is poorer but still a report.
-    let beginning = queue.on_disk(move |queue| queue.spool().beginning(name, span, most)).await.unwrap_or_default();
+    let beginning =
+        queue.on_disk(move |queue| queue.spool().beginning(name, span, most)).await.unwrap_or_default();
     let now = bounce::date(queue.clock().now().wall);
     let Some(bounce) = bounce::build(&entry, places, &beginning, queue.hostname(), now) else {
         tracing::error!(%id, "a report to the postmaster failed; it is dropped, for nobody is left to tell");

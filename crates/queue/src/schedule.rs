@@ -80,7 +80,9 @@ struct Slot {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    Waiting { due: u64 },
+    Waiting {
+        due: u64,
+    },
     /// In the hands of the runner.
     Taken,
 }
@@ -238,7 +240,12 @@ mod tests {
             ("off for an hour", &[t, t + HOUR], moment(t + 2 * HOUR, t + 2 * HOUR), 2 * HOUR),
             ("a year ahead", &[t, t + HOUR], moment(t + year, t + year), 6 * HOUR),
             ("a year back", &[t, t + HOUR], moment(t - year, t - year), HOUR),
-            ("1970 at boot, then right", &[t, t + HOUR, 7, 300, t + 3 * HOUR], moment(t + 3 * HOUR, t + 3 * HOUR), 6 * HOUR + 293),
+            (
+                "1970 at boot, then right",
+                &[t, t + HOUR, 7, 300, t + 3 * HOUR],
+                moment(t + 3 * HOUR, t + 3 * HOUR),
+                6 * HOUR + 293,
+            ),
         ];
         for (name, times, now, expected) in cases {
             assert_eq!(age(times, now), Duration::from_secs(expected), "{name}");
@@ -273,7 +280,10 @@ mod tests {
         assert_eq!((schedule.take_due(400), schedule.len()), (None, 2));
         schedule.put_back(Name { next: 77, ..name(1) }, 500, None);
         schedule.put_back(name(1), 1, None);
-        assert_eq!((schedule.next_due(), schedule.name(name(1).id)), (Some(500), Some(Name { next: 77, ..name(1) })));
+        assert_eq!(
+            (schedule.next_due(), schedule.name(name(1).id)),
+            (Some(500), Some(Name { next: 77, ..name(1) }))
+        );
         schedule.forget(name(1).id);
         schedule.forget(name(2).id);
         assert_eq!((schedule.next_due(), schedule.len()), (None, 0));

@@ -92,12 +92,15 @@ impl TestDisk {
 
     fn survivors(&self, state: &DiskState) -> Vec<Files> {
         let now = read_files(&self.root);
-        let by_inode: HashMap<u64, &Vec<u8>> = now.iter().map(|(path, bytes)| (inode(&self.root.join(path)), bytes)).collect();
+        let by_inode: HashMap<u64, &Vec<u8>> =
+            now.iter().map(|(path, bytes)| (inode(&self.root.join(path)), bytes)).collect();
         let after_power_cut = |half: bool| {
             let survivor = |inode: &u64| {
                 let synced = state.synced.get(inode).cloned().unwrap_or_default();
                 match by_inode.get(inode) {
-                    Some(bytes) if half && bytes.len() > synced.len() => bytes[..usize::midpoint(synced.len(), bytes.len())].to_vec(),
+                    Some(bytes) if half && bytes.len() > synced.len() => {
+                        bytes[..usize::midpoint(synced.len(), bytes.len())].to_vec()
+                    }
                     _ => synced,
                 }
             };
@@ -179,7 +182,9 @@ pub(crate) fn read_files(root: &Path) -> Files {
 
 /// Puts back what a crash left.
 pub(crate) fn write_files(root: &Path, files: &Files) {
-    for (path, bytes) in files.iter().filter(|(path, _)| path.starts_with("entries") || path.components().count() > 1) {
+    for (path, bytes) in
+        files.iter().filter(|(path, _)| path.starts_with("entries") || path.components().count() > 1)
+    {
         fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
         fs::write(root.join(path), bytes).unwrap();
     }
@@ -217,14 +222,36 @@ pub(crate) struct FakeDeliverer {
     /// Bounces refused so far and to be refused, with the error.
     pub(crate) refuse_bounces: Mutex<Vec<PostError>>,
     pub(crate) disk: Option<Arc<TestDisk>>,
-    pub(crate) running: Mutex<(usize, usize)>,
+    pub(crate) running: Mutex<Running>,
+}
+
+/// How many attempts run.
+#[derive(Default)]
+pub(crate) struct Running {
+    by_destination: BTreeMap<String, usize>,
+    /// The most there ever were, in all.
+    pub(crate) most: usize,
+    /// The most there ever were for one destination.
+    pub(crate) most_per_destination: usize,
+}
+
+impl Running {
+    fn start(&mut self, destination: &str) {
+        let here = self.by_destination.entry(destination.to_owned()).or_default();
+        *here += 1;
+        self.most_per_destination = self.most_per_destination.max(*here);
+        self.most = self.most.max(self.by_destination.values().sum());
+    }
+
+    fn end(&mut self, destination: &str) {
+        *self.by_destination.get_mut(destination).unwrap() -= 1;
+    }
 }
 
 /// One attempt as the fake saw it.
 #[derive(Clone, Debug)]
 pub(crate) struct Delivery {
     pub(crate) at: Instant,
-    pub(crate) id: TraceId,
     pub(crate) number: u32,
     pub(crate) recipients: Vec<String>,
     /// Crash points passed before the remote server answered.
@@ -253,31 +280,33 @@ impl FakeDeliverer {
 
 impl Deliver for FakeDeliverer {
     async fn deliver(&self, attempt: Attempt) -> Vec<Outcome> {
-        {
-            let mut running = self.running.lock().unwrap();
-            running.0 += 1;
-            running.1 = running.1.max(running.0);
-        }
-        if attempt.destination.to_string() == "slow.example" {
+        let destination = attempt.destination.to_string();
+        self.running.lock().unwrap().start(&destination);
+        if destination == "slow.example" {
             tokio::time::sleep(Duration::from_mins(10)).await;
         }
         assert_eq!(attempt.content.read_at(0, 8).await.unwrap(), b"Subject:");
         let outcome = |path: &ForwardPath| {
             let name = path.to_string();
-            let report = |status, reply: &str| Report { status, remote: Some("mx.example".into()), reply: reply.into() };
+            let report = |status, reply: &str| Report {
+                status,
+                remote: Some("mx.example".into()),
+                reply: reply.into(),
+            };
             match name.trim_start_matches('<').split(['@', '.']).next().unwrap() {
                 "later" => Outcome::Deferred(report(Status(4, 2, 0), "450 later")),
-                "second" if attempt.number == 1 => Outcome::Deferred(report(Status(4, 2, 0), "450 greylisted")),
+                "second" if attempt.number == 1 => {
+                    Outcome::Deferred(report(Status(4, 2, 0), "450 greylisted"))
+                }
                 "never" => Outcome::Failed(report(Status(5, 1, 1), "550 no such user")),
                 "panic" => panic!("a fault in the deliverer"),
                 _ => Outcome::Delivered(report(Status::DONE, "250 ok")),
             }
         };
         let outcomes = attempt.recipients.iter().map(outcome).collect();
-        self.running.lock().unwrap().0 -= 1;
+        self.running.lock().unwrap().end(&destination);
         self.log.lock().unwrap().push(Delivery {
             at: Instant::now(),
-            id: attempt.id,
             number: attempt.number,
             recipients: attempt.recipients.iter().map(ToString::to_string).collect(),
             crashes: self.crashes(),

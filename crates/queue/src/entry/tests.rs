@@ -136,7 +136,10 @@ fn recipients_move_from_open_to_settled() {
     for (recipient, fact) in steps {
         entry.apply(&Record { at: 600, recipient, fact }).unwrap();
     }
-    assert_eq!((entry.next(), entry.due(899, Some(599)).count(), entry.due(900, None).count()), (Some(900), 0, 1));
+    assert_eq!(
+        (entry.next(), entry.due(899, Some(599)).count(), entry.due(900, None).count()),
+        (Some(900), 0, 1)
+    );
     assert_eq!(entry.due(0, Some(600)).collect::<Vec<_>>(), [0], "asked for since its last attempt");
     assert_eq!((entry.unreported(), entry.is_settled()), (vec![1], false));
     entry.apply(&Record { at: 601, recipient: 1, fact: Fact::Reported }).unwrap();

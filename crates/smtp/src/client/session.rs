@@ -326,7 +326,9 @@ impl Session {
 
     /// One reply, taken by the phase that waited for it.
     fn take(&mut self, reply: Reply) -> Option<Event> {
-        match std::mem::replace(&mut self.phase, Phase::Idle) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Idle);
+        let reply = in_step(&phase, reply);
+        match phase {
             Phase::Greeting if reply.code == 220 => self.go_on(Self::hello),
             Phase::Ehlo if reply.code == 250 => self.after_ehlo(&reply),
             Phase::Ehlo if reply.is_permanent() && !self.tls => self.go_on(Self::helo),
@@ -339,6 +341,10 @@ impl Session {
                 // Bytes behind this reply were not protected: an attacker may have put them there.
                 self.reader.clear();
                 Some(Event::StartTls)
+            }
+            // TLS that is optional and does not work leaves clear text (RFC 3207 §4); no password goes there.
+            Phase::StartTls if self.settings.start_tls == StartTls::IfOffered && reply.code != 421 => {
+                self.log_in()
             }
             Phase::Login(client) if reply.code == 334 => self.next_response(client),
             Phase::Login(_) if reply.code == 235 => Some(Event::Ready),
@@ -355,8 +361,6 @@ impl Session {
                 self.phase = Phase::Content;
                 Some(Event::SendContent)
             }
-            // A server that says 2xx to DATA itself has not understood us (RFC 5321 §4.1.1.4).
-            Phase::Data if reply.is_positive() => self.settle_all(&Reply::TRY_LATER, false),
             Phase::Data => self.settle_all(&reply, false),
             Phase::FinalDot => self.settle_all(&reply, true),
             Phase::Rset => self.report(),
@@ -479,6 +483,20 @@ fn fill(outcomes: &mut [Option<Outcome>], reply: &Reply, accepted: bool) {
         let refused = || Outcome::Refused { reply: reply.clone(), permanent: reply.is_permanent() };
         *outcome = Some(if accepted { Outcome::Accepted(reply.clone()) } else { refused() });
     }
+}
+
+/// A server that says yes in the wrong way has not understood us: only 354 asks for content, and only 2xx takes
+/// what was given (RFC 5321 §4.2.1). Believing a 354 behind the final dot would lose the message.
+fn in_step(phase: &Phase, reply: Reply) -> Reply {
+    let fits = match phase {
+        Phase::Mail | Phase::Rcpt(_) | Phase::FinalDot => reply.code < 300,
+        Phase::Data => reply.code == 354,
+        _ => true,
+    };
+    if fits || !reply.is_positive() {
+        return reply;
+    }
+    Reply::new(451, Status(4, 5, 0), "Next server's reply does not fit the command")
 }
 
 fn no_tls() -> Reply {

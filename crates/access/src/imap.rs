@@ -1,0 +1,151 @@
+//! The IMAP server: a session of `imap` over the mailboxes of `store`, logins by `directory`.
+
+mod append;
+mod client;
+mod convert;
+mod copy;
+mod expunge;
+mod fetch;
+mod list;
+mod login;
+mod mailbox;
+mod report;
+mod search;
+mod select;
+mod selected;
+mod status;
+mod store;
+mod trouble;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kings_directory::Directory;
+use kings_imap::{Session, Settings};
+use kings_net::{Connection, IpNet, Service, Shutdown};
+use kings_store::Store;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout};
+
+use crate::connection::{End, Wire};
+use crate::sessions::{AccountKey, Counter, network};
+use crate::socket::{Calm, Socket};
+
+pub(crate) use client::Client;
+pub(crate) use trouble::Trouble;
+
+/// Longest handshake after STARTTLS.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+
+/// What the server is made from.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Checks logins.
+    pub directory: Directory,
+    /// Has the mailboxes.
+    pub store: Store,
+    /// For STARTTLS.
+    pub tls: Arc<ServerConfig>,
+    /// Largest message that APPEND takes, in octets.
+    pub append_octets: u64,
+    /// Most sessions of one account from one client (DESIGN limits: 20).
+    pub connections_per_account: usize,
+    /// Most connections of one client that have not logged in yet (DESIGN limits: 50).
+    pub connections_per_address: usize,
+    /// Between the levels of mailbox names.
+    pub separator: char,
+}
+
+/// The service behind `imap` and `imaps` listeners. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Imap(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) parts: Parts,
+    /// Sessions by account and client.
+    pub(crate) accounts: Counter<AccountKey>,
+    /// Connections that have not logged in, by client.
+    strangers: Counter<IpNet>,
+}
+
+/// Who is at the other end, and what holds for them.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    /// Counts, rates and delays are lifted.
+    pub(crate) exempt: bool,
+}
+
+impl Peer {
+    pub(crate) fn ip(&self) -> IpAddr {
+        self.address.ip()
+    }
+}
+
+impl Imap {
+    /// Makes the server. Those made later, after a reload, count their sessions anew.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner { parts, accounts: Counter::default(), strangers: Counter::default() }))
+    }
+
+    /// Serves a client that is under TLS, or needs none, over any stream until it leaves.
+    pub async fn serve_stream<S>(&self, stream: S, peer: SocketAddr, shutdown: &Shutdown)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let peer = Peer { address: peer, exempt: false };
+        let mut wire = Wire::new(Calm(stream), self.session(true));
+        let mut client = Client::new(Arc::clone(&self.0), peer);
+        let began = Instant::now();
+        let end = wire.drive(&mut client, shutdown).await;
+        client.log_end(&wire, &end, began);
+    }
+
+    fn session(&self, tls: bool) -> Session {
+        let Parts { append_octets, separator, .. } = self.0.parts;
+        Session::new(Settings { tls, starttls: !tls, separator, message_bytes: append_octets })
+    }
+}
+
+impl Service for Imap {
+    async fn serve(&self, connection: Connection) {
+        let peer = Peer { address: connection.peer, exempt: connection.exempt };
+        let shutdown = connection.shutdown.clone();
+        let mut session = self.session(connection.stream.tls().is_some());
+        let most = if peer.exempt { usize::MAX } else { self.0.parts.connections_per_address };
+        let stranger = self.0.strangers.take(network(peer.ip()), most);
+        if stranger.is_none() {
+            session.bye("Too many connections from your address");
+        }
+        let mut client = Client::new(Arc::clone(&self.0), peer);
+        client.count_until_login(stranger);
+        let mut wire = Wire::new(Socket::new(connection), session);
+        let began = Instant::now();
+        let end = loop {
+            match wire.drive(&mut client, &shutdown).await {
+                Ok(End::StartTls) => match self.start_tls(wire).await {
+                    Ok(secured) => wire = secured,
+                    Err(error) => return tracing::debug!(%error, "TLS handshake failed"),
+                },
+                end => break end,
+            }
+        };
+        client.log_end(&wire, &end, began);
+    }
+
+    fn busy(&self) -> &'static [u8] {
+        b"* BYE Too many connections, try again later\r\n"
+    }
+}
+
+impl Imap {
+    async fn start_tls(&self, mut wire: Wire<Socket>) -> io::Result<Wire<Socket>> {
+        wire.stream = timeout(HANDSHAKE, wire.stream.accept_tls(Arc::clone(&self.0.parts.tls))).await??;
+        wire.session.tls_started();
+        Ok(wire)
+    }
+}

@@ -1,0 +1,163 @@
+//! One client: who it is, what it has selected, and who answers each of its requests.
+
+use std::io;
+use std::sync::Arc;
+
+use kings_imap::view::Reports;
+use kings_imap::{Event, Request, Tagged};
+use kings_mail::address::Address;
+use kings_net::IpNet;
+use kings_store::{Account, Mailbox, StoreError};
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use super::append::Intake;
+use super::convert::mailbox_name;
+use super::selected::Selected;
+use super::{Inner, Peer, Trouble};
+use crate::blocking::blocking;
+use crate::connection::{End, Wire};
+use crate::sessions::{AccountKey, Place};
+use crate::socket::Link;
+
+/// The server's side of one client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(super) inner: Arc<Inner>,
+    pub(super) peer: Peer,
+    pub(super) person: Option<Person>,
+    pub(super) selected: Option<Selected>,
+    pub(super) intake: Intake,
+    pub(super) stranger: Option<Place<IpNet>>,
+    commands: u64,
+}
+
+/// Somebody who is logged in.
+#[derive(Debug)]
+pub(super) struct Person {
+    pub(super) address: Address,
+    pub(super) account: Account,
+    pub(super) _place: Place<AccountKey>,
+}
+
+impl Client {
+    pub(crate) fn new(inner: Arc<Inner>, peer: Peer) -> Self {
+        let intake = Intake::default();
+        Self { inner, peer, person: None, selected: None, intake, stranger: None, commands: 0 }
+    }
+
+    /// Keeps the place among strangers until the login.
+    pub(crate) fn count_until_login(&mut self, place: Option<Place<IpNet>>) {
+        self.stranger = place;
+    }
+
+    /// Answers one event. Only a broken stream is an error.
+    pub(crate) async fn answer<S: Link>(&mut self, wire: &mut Wire<S>, event: Event) -> io::Result<()> {
+        match event {
+            Event::Login(credentials) => {
+                let result = self.log_in(credentials).await;
+                wire.session.finish(result);
+            }
+            Event::Request(request) => return self.request(wire, request).await,
+            Event::Append(append) => match self.begin_append(append).await {
+                Ok(()) => wire.session.accept_message(),
+                Err(trouble) => wire.session.finish(trouble.into_result()?),
+            },
+            Event::Chunk(octets) => self.intake.write(octets).await,
+            Event::AppendEnd => {
+                let result = self.end_append().await.or_else(Trouble::into_result)?;
+                self.report(&mut wire.session, Reports::Everything).await;
+                wire.session.finish(result);
+            }
+            Event::AppendAborted => self.intake = Intake::default(),
+            // Its news since the last command; `news` waits for those to come.
+            Event::Idle => self.report(&mut wire.session, Reports::Everything).await,
+            Event::IdleDone => {
+                self.report(&mut wire.session, Reports::Everything).await;
+                wire.session.finish(Tagged::DONE);
+            }
+            // The driver has taken care of them.
+            Event::StartTls | Event::Closed => {}
+        }
+        Ok(())
+    }
+
+    async fn request<S: Link>(&mut self, wire: &mut Wire<S>, request: Request) -> io::Result<()> {
+        self.commands += 1;
+        let reports = request.reports();
+        let result = self.carry_out(wire, request).await.or_else(Trouble::into_result)?;
+        self.report(&mut wire.session, reports).await;
+        wire.session.finish(result);
+        Ok(())
+    }
+
+    async fn carry_out<S: Link>(&mut self, wire: &mut Wire<S>, request: Request) -> Result<Tagged, Trouble> {
+        match request {
+            Request::Noop => Ok(Tagged::DONE),
+            Request::Select { mailbox, read_only } => {
+                self.select(&mut wire.session, &mailbox, read_only).await
+            }
+            Request::Create(name) => self.create(&name).await,
+            Request::Delete(name) => self.delete(&mut wire.session, &name).await,
+            Request::Rename { from, to } => self.rename(&from, &to).await,
+            Request::Subscribe(name) => self.subscribe(&name).await,
+            Request::Unsubscribe(name) => self.unsubscribe(&name).await,
+            Request::List(list) => self.list(wire, &list).await,
+            Request::Status { mailbox, items } => self.status(&mut wire.session, &mailbox, &items).await,
+            Request::Close => self.close().await,
+            Request::Unselect => {
+                self.selected = None;
+                Ok(Tagged::DONE)
+            }
+            Request::Expunge(set) => self.expunge(set.as_ref()).await,
+            Request::Search(search) => self.search(wire, search).await,
+            Request::Fetch(fetch) => self.fetch(wire, &fetch).await,
+            Request::Store(store) => self.store(&store).await,
+            Request::Copy(copy) => self.copy(&mut wire.session, &copy).await,
+        }
+    }
+
+    /// The account; the session lets no request through before login.
+    pub(super) fn account(&self) -> Result<Account, Trouble> {
+        self.person.as_ref().map(|person| person.account.clone()).ok_or(Trouble::Refused(Tagged::SERVER_BUG))
+    }
+
+    /// The selected mailbox; the session lets no request through without one.
+    pub(super) fn selected(&mut self) -> Result<&mut Selected, Trouble> {
+        self.selected.as_mut().ok_or(Trouble::Refused(Tagged::SERVER_BUG))
+    }
+
+    /// Runs a call on the account.
+    pub(super) async fn on_account<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Account) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        let account = self.account()?;
+        blocking(move || call(&account)).await
+    }
+
+    /// Opens a mailbox by the name the client uses.
+    pub(super) async fn open(&self, name: &str) -> Result<Mailbox, Trouble> {
+        let name = mailbox_name(name, self.separator())?;
+        self.on_account(move |account| account.open(&name)).await
+    }
+
+    pub(super) fn separator(&self) -> char {
+        self.inner.parts.separator
+    }
+
+    /// The one line in the log for each session; those that never logged in are noise.
+    pub(crate) fn log_end<S>(&self, wire: &Wire<S>, end: &io::Result<End>, began: Instant) {
+        let client = self.peer.address;
+        let Some(person) = &self.person else { return debug!(%client, ?end, "session ended") };
+        let took_ms = began.elapsed().as_millis();
+        let end = match end {
+            Ok(End::Closed) => "closed".to_owned(),
+            Ok(End::Left | End::StartTls) => "left".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let (account, commands) = (&person.address, self.commands);
+        let (received, sent) = (wire.received, wire.sent);
+        info!(%client, %account, commands, received, sent, took_ms, end, "IMAP session ended");
+    }
+}

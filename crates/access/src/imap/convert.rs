@@ -1,0 +1,54 @@
+//! The words of `imap` and of `store` for the same things, each way.
+
+use kings_imap::{Flag, Tagged, Uid};
+use kings_store::{Flags, Keyword, MailboxName, StoreError, SystemFlag};
+
+use super::Trouble;
+
+/// A UID of the store on its way to the client.
+pub(super) fn to_imap(uid: kings_store::Uid) -> Uid {
+    Uid(uid.0)
+}
+
+/// A UID of the client on its way to the store.
+pub(super) fn to_store(uid: Uid) -> kings_store::Uid {
+    kings_store::Uid(uid.0)
+}
+
+/// Flags on their way to the client, system flags first.
+pub(super) fn flag_names(flags: &Flags) -> Vec<Flag> {
+    let system = flags.system().map(|flag| match flag {
+        SystemFlag::Draft => Flag::Draft,
+        SystemFlag::Flagged => Flag::Flagged,
+        SystemFlag::Answered => Flag::Answered,
+        SystemFlag::Seen => Flag::Seen,
+        SystemFlag::Deleted => Flag::Deleted,
+    });
+    system.chain(keyword_names(flags.keywords())).collect()
+}
+
+/// Keywords on their way to the client.
+pub(super) fn keyword_names(keywords: &[Keyword]) -> impl Iterator<Item = Flag> {
+    keywords.iter().map(|keyword| Flag::Keyword(keyword.as_str().to_owned()))
+}
+
+/// Flags of the client on their way to the store.
+pub(super) fn flag_set(flags: &[Flag]) -> Result<Flags, StoreError> {
+    let mut set = Flags::default();
+    for flag in flags {
+        match flag {
+            Flag::Draft => set.insert(SystemFlag::Draft),
+            Flag::Flagged => set.insert(SystemFlag::Flagged),
+            Flag::Answered => set.insert(SystemFlag::Answered),
+            Flag::Seen => set.insert(SystemFlag::Seen),
+            Flag::Deleted => set.insert(SystemFlag::Deleted),
+            Flag::Keyword(keyword) => set.insert_keyword(Keyword::parse(keyword)?),
+        }
+    }
+    Ok(set)
+}
+
+/// A mailbox name of the client that must exist, or may be made.
+pub(super) fn mailbox_name(text: &str, separator: char) -> Result<MailboxName, Trouble> {
+    MailboxName::parse(text, separator).map_err(|_| Trouble::Refused(Tagged::BAD_NAME))
+}

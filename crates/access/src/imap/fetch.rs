@@ -1,0 +1,176 @@
+//! FETCH (RFC 3501 §6.4.5): reads messages in batches and sends large parts from where they lie.
+
+use std::sync::Arc;
+
+use kings_imap::Tagged;
+use kings_imap::command::fetch::Item;
+use kings_imap::fetch::{Content, Facts, Fetch, Segment, render};
+use kings_mail::date::DateTime;
+use kings_store::{FlagChange, Flags, Mailbox, Snapshot, StoreError, SystemFlag};
+
+use super::convert::{flag_names, to_store};
+use super::selected::{Selected, Wanted};
+use super::{Client, Trouble};
+use crate::blocking::blocking;
+use crate::connection::Wire;
+use crate::socket::Link;
+
+/// Most messages handled between two looks at the socket.
+const BATCH: usize = 100;
+/// Octets of messages read ahead; the message that passes it is the last of its batch.
+const BATCH_OCTETS: usize = 1024 * 1024;
+
+/// One message, rendered.
+struct Rendered {
+    content: kings_store::Content,
+    segments: Vec<Segment>,
+}
+
+/// A batch that has been read.
+struct Batch {
+    rendered: Vec<Rendered>,
+    /// How many of the messages asked for were dealt with, found or not.
+    done: usize,
+    /// Why the last of them could not be read; `Expunged` for one that is gone.
+    failure: Option<StoreError>,
+}
+
+impl Client {
+    pub(super) async fn fetch<S: Link>(
+        &mut self,
+        wire: &mut Wire<S>,
+        fetch: &Fetch,
+    ) -> Result<Tagged, Trouble> {
+        let selected = self.selected()?;
+        let wanted = selected.resolve(&fetch.set, fetch.uid)?;
+        if fetch.sets_seen() && !selected.view.is_read_only() {
+            selected.mark_seen(&wanted).await?;
+        }
+        let items: Arc<[Item]> = fetch.items.clone().into();
+        let snapshot = selected.mailbox.snapshot();
+        let mut result = Tagged::DONE;
+        for wanted in wanted.chunks(BATCH) {
+            let facts: Vec<Facts> =
+                wanted.iter().filter_map(|wanted| selected.facts(&snapshot, *wanted)).collect();
+            if facts.len() < wanted.len() {
+                result = Tagged::SOME_EXPUNGED;
+            }
+            if fetch.needs_content() {
+                if let Some(failed) = send_contents(wire, &selected.mailbox, &items, facts).await? {
+                    result = failed;
+                }
+            } else {
+                send_facts(wire, &items, &facts).await?;
+            }
+        }
+        Ok(result)
+    }
+}
+
+impl Selected {
+    /// Sets `\Seen` where it is missing. The client hears of it after the command.
+    async fn mark_seen(&mut self, wanted: &[Wanted]) -> Result<(), Trouble> {
+        let snapshot = self.mailbox.snapshot();
+        let is_unseen = |uid: &kings_store::Uid| {
+            snapshot.message(*uid).is_some_and(|message| !message.flags.contains(SystemFlag::Seen))
+        };
+        let unseen: Vec<_> = wanted.iter().map(|(_, uid)| to_store(*uid)).filter(is_unseen).collect();
+        if !unseen.is_empty() {
+            self.change_flags(unseen, FlagChange::Add(Flags::default().with(SystemFlag::Seen))).await?;
+        }
+        Ok(())
+    }
+
+    /// `None` for a message that is gone.
+    fn facts(&self, snapshot: &Snapshot, (number, uid): Wanted) -> Option<Facts> {
+        let message = snapshot.message(to_store(uid))?;
+        Some(Facts {
+            number,
+            uid,
+            flags: flag_names(&message.flags),
+            recent: self.view.is_recent(uid),
+            internal_date: DateTime::from_unix(message.internal_date),
+            size: message.size,
+        })
+    }
+}
+
+/// Sends what is known without reading.
+async fn send_facts<S: Link>(wire: &mut Wire<S>, items: &[Item], facts: &[Facts]) -> Result<(), Trouble> {
+    for facts in facts {
+        for segment in render(items, facts, None) {
+            if let Segment::Text(text) = segment {
+                wire.session.write_rendered(&text);
+            }
+        }
+    }
+    Ok(wire.relieve().await?)
+}
+
+/// Reads and sends; one message that fails does not stop the others.
+async fn send_contents<S: Link>(
+    wire: &mut Wire<S>,
+    mailbox: &Mailbox,
+    items: &Arc<[Item]>,
+    mut facts: Vec<Facts>,
+) -> Result<Option<Tagged>, Trouble> {
+    let mut result = None;
+    while !facts.is_empty() {
+        let (mailbox, items) = (mailbox.clone(), Arc::clone(items));
+        let (batch, left) = blocking(move || {
+            let batch = read(&mailbox, &items, &facts);
+            let left = facts.split_off(batch.done);
+            Ok((batch, left))
+        })
+        .await?;
+        facts = left;
+        for rendered in batch.rendered {
+            send(wire, rendered).await?;
+        }
+        if let Some(error) = batch.failure {
+            result = Some(failed(error)?);
+        }
+    }
+    Ok(result)
+}
+
+fn failed(error: StoreError) -> Result<Tagged, Trouble> {
+    match error {
+        StoreError::Expunged => Ok(Tagged::SOME_EXPUNGED),
+        error => Ok(Trouble::Store(error).into_result()?),
+    }
+}
+
+/// Blocking: reads and renders until the batch is large enough or a message fails.
+fn read(mailbox: &Mailbox, items: &[Item], facts: &[Facts]) -> Batch {
+    let mut batch = Batch { rendered: Vec::new(), done: 0, failure: None };
+    let mut octets = 0;
+    for facts in facts {
+        batch.done += 1;
+        match mailbox.read(to_store(facts.uid)) {
+            Ok(content) => {
+                let segments = render(items, facts, Some(&Content::new(content.as_ref())));
+                octets += content.as_ref().len();
+                batch.rendered.push(Rendered { content, segments });
+            }
+            Err(error) => {
+                batch.failure = Some(error);
+                break;
+            }
+        }
+        if octets >= BATCH_OCTETS {
+            break;
+        }
+    }
+    batch
+}
+
+async fn send<S: Link>(wire: &mut Wire<S>, rendered: Rendered) -> Result<(), Trouble> {
+    for segment in rendered.segments {
+        match segment {
+            Segment::Text(text) => wire.session.write_rendered(&text),
+            Segment::Content(range) => wire.send_content(rendered.content.as_ref(), range).await?,
+        }
+    }
+    Ok(wire.relieve().await?)
+}

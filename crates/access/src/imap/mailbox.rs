@@ -1,0 +1,53 @@
+//! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 3501 §6.3.3 and on).
+
+use kings_imap::{Session, Tagged};
+use kings_store::StoreError;
+
+use super::convert::mailbox_name;
+use super::{Client, Trouble};
+
+impl Client {
+    /// A separator at the end only says that names below will follow (RFC 3501 §6.3.3).
+    pub(super) async fn create(&self, name: &str) -> Result<Tagged, Trouble> {
+        let separator = self.separator();
+        let name = mailbox_name(name.strip_suffix(separator).unwrap_or(name), separator)?;
+        self.on_account(move |account| account.create(&name)).await?;
+        Ok(Tagged::DONE)
+    }
+
+    /// A session that deletes the mailbox it has selected has none selected afterwards.
+    pub(super) async fn delete(&mut self, session: &mut Session, name: &str) -> Result<Tagged, Trouble> {
+        let name = mailbox_name(name, self.separator())?;
+        let is_selected = self.selected.as_ref().is_some_and(|selected| selected.mailbox.name() == name);
+        self.on_account(move |account| account.delete(&name)).await?;
+        if is_selected {
+            self.selected = None;
+            session.deselect();
+        }
+        Ok(Tagged::DONE)
+    }
+
+    pub(super) async fn rename(&self, from: &str, to: &str) -> Result<Tagged, Trouble> {
+        let separator = self.separator();
+        let (from, to) = (mailbox_name(from, separator)?, mailbox_name(to, separator)?);
+        self.on_account(move |account| account.rename(&from, &to)).await?;
+        Ok(Tagged::DONE)
+    }
+
+    /// Any name that could exist may be subscribed (RFC 3501 §6.3.6).
+    pub(super) async fn subscribe(&self, name: &str) -> Result<Tagged, Trouble> {
+        let name = mailbox_name(name, self.separator())?;
+        self.on_account(move |account| account.subscribe(&name)).await?;
+        Ok(Tagged::DONE)
+    }
+
+    pub(super) async fn unsubscribe(&self, name: &str) -> Result<Tagged, Trouble> {
+        let name = mailbox_name(name, self.separator())?;
+        let unsubscribe = self.on_account(move |account| account.unsubscribe(&name)).await;
+        match unsubscribe {
+            // Nothing was subscribed: that is what the client wanted.
+            Err(Trouble::Store(StoreError::NoSuchMailbox)) | Ok(()) => Ok(Tagged::DONE),
+            Err(trouble) => Err(trouble),
+        }
+    }
+}

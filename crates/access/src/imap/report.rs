@@ -1,0 +1,106 @@
+//! Tells the client what has changed in its mailbox (RFC 3501 §7).
+
+use kings_imap::view::Reports;
+use kings_imap::{Change, Code, Condition, Flag, Response, Session, Tagged};
+use kings_store::{Flags, Keyword, Snapshot, StoreError};
+use tracing::warn;
+
+use super::convert::{flag_names, keyword_names, to_imap};
+use super::selected::{Selected, look};
+use super::{Client, Trouble};
+
+impl Client {
+    /// Waits until the selected mailbox may have changed; for ever where there is none.
+    pub(crate) async fn news(&mut self) {
+        let changed = match &mut self.selected {
+            Some(selected) => selected.changes.changed().await.is_ok(),
+            None => false,
+        };
+        if !changed {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Tells news to a client that idles.
+    pub(crate) async fn tell_news(&mut self, session: &mut Session) {
+        self.report(session, Reports::Everything).await;
+    }
+
+    /// Compares the view with the mailbox and tells the difference, as far as `reports` lets it.
+    ///
+    /// A failure does not spoil the command that was carried out before. A mailbox that is gone ends the
+    /// session: there is no other way to tell (RFC 2180 §3.3).
+    pub(super) async fn report(&mut self, session: &mut Session, reports: Reports) {
+        let Some(selected) = &mut self.selected else { return };
+        if reports == Reports::Nothing {
+            return;
+        }
+        match selected.report(session, reports).await {
+            Ok(()) => {}
+            Err(Trouble::Store(StoreError::NoSuchMailbox)) => {
+                self.selected = None;
+                session.bye("The selected mailbox was deleted");
+            }
+            Err(trouble) => warn!(%trouble, "cannot look for changes in a mailbox"),
+        }
+    }
+}
+
+impl Selected {
+    async fn report(&mut self, session: &mut Session, reports: Reports) -> Result<(), Trouble> {
+        self.changes.mark_unchanged();
+        let (snapshot, recent) = look(&self.mailbox, self.view.is_read_only()).await?;
+        if snapshot.uid_validity != self.compared.uid_validity {
+            session.bye("The messages of the selected mailbox have new UIDs");
+            return Ok(());
+        }
+        self.view.add_recent(recent.into_iter().map(to_imap));
+        if snapshot.generation != self.compared.generation || self.owes_expunge {
+            self.tell_keywords(session, &snapshot);
+            self.compare(session, &snapshot, reports);
+            self.compared = snapshot;
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, session: &mut Session, snapshot: &Snapshot, reports: Reports) {
+        let now = snapshot.messages.iter().map(|message| (to_imap(message.uid), message.flags.clone()));
+        for change in self.view.update(now, reports) {
+            let response = self.response(change);
+            session.respond(&response);
+        }
+        self.owes_expunge = self.view.len() > snapshot.messages.len();
+    }
+
+    fn response(&self, change: Change<Flags>) -> Response {
+        match change {
+            Change::Expunge(number) => Response::Expunge(number),
+            Change::Exists(count) => Response::Exists(count),
+            Change::Recent(count) => Response::Recent(count),
+            Change::Flags { number, uid, flags } => Response::FetchFlags {
+                number,
+                uid,
+                flags: flag_names(&flags),
+                recent: self.view.is_recent(uid),
+            },
+        }
+    }
+
+    /// A keyword that the client has not seen is announced before the first message that carries it
+    /// (RFC 3501 §7.2.6).
+    fn tell_keywords(&mut self, session: &mut Session, snapshot: &Snapshot) {
+        if self.keywords != snapshot.keywords {
+            self.keywords.clone_from(&snapshot.keywords);
+            respond_flags(session, &self.keywords, self.view.is_read_only());
+        }
+    }
+}
+
+/// FLAGS and PERMANENTFLAGS (RFC 3501 §7.1, RFC 3501 §7.2.6): all can be changed for good, or none.
+pub(super) fn respond_flags(session: &mut Session, keywords: &[Keyword], read_only: bool) {
+    let flags: Vec<Flag> = Flag::SYSTEM.into_iter().chain(keyword_names(keywords)).collect();
+    let permanent = if read_only { Vec::new() } else { flags.clone() };
+    session.respond(&Response::Flags(flags));
+    let code = Code::PermanentFlags(permanent, !read_only);
+    session.respond(&Response::Status(Tagged::with(Condition::Ok, code, "These stay")));
+}

@@ -1,0 +1,73 @@
+//! What can go wrong with a request, and the only place where it becomes a result for the client.
+
+use std::io;
+
+use kings_imap::Tagged;
+use kings_store::StoreError;
+use tracing::{error, warn};
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// The request itself is at fault, or the state of the mailbox; the client hears this.
+    #[error("{}", .0.text)]
+    Refused(Tagged),
+    /// The store said no.
+    #[error(transparent)]
+    Store(StoreError),
+    /// A store call panicked.
+    #[error("a store call crashed")]
+    Crashed,
+    /// The client cannot be reached: the session ends.
+    #[error(transparent)]
+    Stream(#[from] io::Error),
+}
+
+impl Trouble {
+    /// The result that the client hears; the cause of local trouble stays in our log.
+    pub(crate) fn into_result(self) -> io::Result<Tagged> {
+        match self {
+            Self::Refused(tagged) => Ok(tagged),
+            Self::Store(error) => Ok(result(&error)),
+            Self::Crashed => {
+                error!("a store call crashed");
+                Ok(Tagged::SERVER_BUG)
+            }
+            Self::Stream(error) => Err(error),
+        }
+    }
+
+    /// The same for a mailbox that is only a target: the client may create it and try again
+    /// (RFC 3501 §6.3.11).
+    pub(crate) fn about_target(self) -> Self {
+        match self {
+            Self::Store(StoreError::NoSuchMailbox) => Self::Refused(Tagged::TRY_CREATE),
+            other => other,
+        }
+    }
+}
+
+fn result(error: &StoreError) -> Tagged {
+    match error {
+        StoreError::NoSuchMailbox => Tagged::NO_MAILBOX,
+        StoreError::AlreadyExists => Tagged::MAILBOX_EXISTS,
+        StoreError::BadName => Tagged::BAD_NAME,
+        StoreError::CannotDeleteInbox => Tagged::INBOX_STAYS,
+        StoreError::Expunged => Tagged::EXPUNGED,
+        StoreError::BadKeyword => Tagged::BAD_KEYWORD,
+        StoreError::TooManyKeywords => Tagged::TOO_MANY_KEYWORDS,
+        StoreError::TooLarge => Tagged::TOO_BIG,
+        StoreError::NoSpace => {
+            warn!("no space left for mail");
+            Tagged::NO_SPACE
+        }
+        StoreError::Locked => {
+            warn!("a mailbox stays locked by another program");
+            Tagged::TRY_LATER
+        }
+        StoreError::Io(error) => {
+            error!(%error, "mail storage failed");
+            Tagged::TRY_LATER
+        }
+    }
+}
