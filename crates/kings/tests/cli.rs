@@ -175,7 +175,7 @@ fn what_is_missing_or_broken_is_78_and_says_what_to_do() {
         (|folder| fs::write(folder.join("users"), "ann:{PLAIN}x\n").unwrap(), "users:1: "),
         (
             |folder| {
-                replace(folder, "self_signed = true", "certificate = \"no.pem\"\nprivate_key = \"no.key\"")
+                replace(folder, "self_signed = true", "certificate = \"no.pem\"\nprivate_key = \"no.key\"");
             },
             "cannot read certificate",
         ),

@@ -225,7 +225,9 @@ impl Active {
         }
         if !self.unwritten.is_empty() {
             let mut bytes = Vec::new();
-            self.unwritten.iter().for_each(|record| record.write_to(self.entry.seed, &mut bytes));
+            for record in &self.unwritten {
+                record.write_to(self.entry.seed, &mut bytes);
+            }
             return Step::Write(self.unwritten.len(), bytes);
         }
         if !idle {

@@ -79,7 +79,7 @@ mod tests {
         let shown = Arc::clone(&seconds);
         let clock =
             Clock::new(Arc::new(move || UNIX_EPOCH + Duration::from_secs(shown.load(Ordering::Relaxed))));
-        tokio::time::advance(Duration::from_secs(3_600)).await;
+        tokio::time::advance(Duration::from_hours(1)).await;
         seconds.store(1_003_600, Ordering::Relaxed);
         let even = Moment { wall: 1_003_600, steady_since: 1_000_000, uptime: 3_600_000 };
         assert_eq!(clock.now(), even);

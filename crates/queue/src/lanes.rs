@@ -27,7 +27,7 @@ impl Default for Limits {
 pub(crate) struct Lanes {
     limits: Limits,
     running: usize,
-    lanes: HashMap<Destination, Lane>,
+    busy: HashMap<Destination, Lane>,
     /// Places that were handed over and not taken yet; they count as running.
     promised: HashMap<TraceId, Vec<Destination>>,
 }
@@ -55,7 +55,7 @@ impl Lanes {
             attempts: limits.attempts.max(1),
             attempts_per_destination: limits.attempts_per_destination.max(1),
         };
-        Self { limits, running: 0, lanes: HashMap::new(), promised: HashMap::new() }
+        Self { limits, running: 0, busy: HashMap::new(), promised: HashMap::new() }
     }
 
     /// Whether any place is free.
@@ -75,13 +75,13 @@ impl Lanes {
             return Admission::Run;
         }
         let (running, nobody_waits) =
-            self.lanes.get(destination).map_or((0, true), |lane| (lane.running, lane.line.is_empty()));
+            self.busy.get(destination).map_or((0, true), |lane| (lane.running, lane.line.is_empty()));
         if nobody_waits && self.may_run(running) {
             self.running += 1;
-            self.lanes.entry(destination.clone()).or_default().running += 1;
+            self.busy.entry(destination.clone()).or_default().running += 1;
             return Admission::Run;
         }
-        match self.lanes.get_mut(destination) {
+        match self.busy.get_mut(destination) {
             // A lane exists only while somebody runs in it, and whoever ends calls the line.
             Some(lane) => {
                 lane.line.insert(id);
@@ -95,7 +95,7 @@ impl Lanes {
     /// [`Lanes::admit`] or [`Lanes::forfeit`] it.
     pub(crate) fn release(&mut self, destination: &Destination) -> Vec<TraceId> {
         let mut called = Vec::new();
-        let Some(mut lane) = self.lanes.remove(destination) else { return called };
+        let Some(mut lane) = self.busy.remove(destination) else { return called };
         lane.running -= 1;
         self.running -= 1;
         while self.may_run(lane.running) {
@@ -106,7 +106,7 @@ impl Lanes {
             self.running += 1;
         }
         if lane.running > 0 {
-            self.lanes.insert(destination.clone(), lane);
+            self.busy.insert(destination.clone(), lane);
         }
         called
     }
@@ -131,6 +131,7 @@ impl Lanes {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::Admission::{InLine, Run};
     use super::*;
     use kings_mail::domain::Domain;
 
@@ -151,7 +152,6 @@ mod tests {
         let mut lanes = lanes(100, 2);
         let a = to("a.example");
         let answers: Vec<_> = [1, 2, 9, 3, 9].map(|number| lanes.admit(&a, id(number))).into();
-        use Admission::{InLine, Run};
         assert_eq!(answers, [Run, Run, InLine, InLine, InLine]);
         assert_eq!(lanes.admit(&to("b.example"), id(4)), Run);
         assert_eq!(lanes.release(&a), [id(3)]);
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(lanes.forfeit(id(2)), [id(3)]);
         assert_eq!(lanes.forfeit(id(2)), []);
         assert_eq!(lanes.forfeit(id(3)), []);
-        assert!(lanes.running == 0 && lanes.lanes.is_empty() && lanes.promised.is_empty());
+        assert!(lanes.running == 0 && lanes.busy.is_empty() && lanes.promised.is_empty());
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
                 admitted(&mut lanes, &destination);
             }
         }
-        assert_eq!((lanes.lanes[&to("a.example")].running, lanes.lanes[&to("b.example")].running), (10, 1));
+        assert_eq!((lanes.busy[&to("a.example")].running, lanes.busy[&to("b.example")].running), (10, 1));
         for other in 0..9 {
             assert_eq!(admitted(&mut lanes, &to(&format!("x{other}.example"))), Admission::Run);
         }

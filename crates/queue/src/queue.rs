@@ -173,7 +173,7 @@ impl Queue {
                 Ok(entry) => listing.entries.push(ListedEntry::from(&entry)),
                 Err(LoadError::Gone) => {}
                 Err(error) => {
-                    listing.damaged.push(DamagedEntry { name: name.to_string(), reason: error.to_string() })
+                    listing.damaged.push(DamagedEntry { name: name.to_string(), reason: error.to_string() });
                 }
             }
         }

@@ -208,7 +208,9 @@ pub(crate) mod tests {
 
     fn lines(records: &[Record]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        records.iter().for_each(|record| record.write_to(SEED, &mut bytes));
+        for record in records {
+            record.write_to(SEED, &mut bytes);
+        }
         bytes
     }
 

@@ -147,7 +147,7 @@ impl<D: Deliver> Runner<D> {
             Ok(Event::Ended { id, result }) => self.ended(id, result),
             Ok(Event::Renamed { name, next }) => self.renamed(name, next),
             Err(error) => {
-                tracing::error!(%error, "a task of the queue failed; its entry rests until a restart")
+                tracing::error!(%error, "a task of the queue failed; its entry rests until a restart");
             }
         }
     }
@@ -274,7 +274,9 @@ impl<D: Deliver> Runner<D> {
                     return self.rest(id);
                 }
                 let taken = self.queue.schedule().taken(id);
-                taken.into_iter().for_each(|due| self.try_later(due));
+                if let Some(due) = taken {
+                    self.try_later(due);
+                }
             }
         }
     }
@@ -325,7 +327,7 @@ impl<D: Deliver> Runner<D> {
         for (destination, places) in groups {
             match self.lanes.admit(&destination, id) {
                 Admission::Run => {
-                    spawn_attempt(&mut self.tasks, &self.queue, &self.deliver, active, destination, places)
+                    spawn_attempt(&mut self.tasks, &self.queue, &self.deliver, active, destination, places);
                 }
                 Admission::InLine => active.queued = Queued::InLine,
                 Admission::Full if active.queued == Queued::No => active.queued = Queued::Full,

@@ -67,7 +67,9 @@ impl Player {
                 ["starttls", "required"] => settings.start_tls = StartTls::Required,
                 ["tls"] => settings.tls = true,
                 ["login", name, password] => settings.login = Some((name.into(), Secret::new(password))),
-                ["message", reverse_path, ref words @ ..] => messages.insert(0, transaction(reverse_path, words)),
+                ["message", reverse_path, ref words @ ..] => {
+                    messages.insert(0, transaction(reverse_path, words));
+                }
                 ["content", ref words @ ..] => content = dialogue::unescape(&words.join(" ")),
                 _ => panic!("{line}"),
             }
@@ -179,6 +181,6 @@ fn log_outcomes(log: &mut String, outcomes: &[Outcome]) {
             Outcome::Refused { reply, permanent: false } => ("refused temporary", reply),
             Outcome::Incapable(reply) => ("incapable", reply),
         };
-        writeln!(log, "= outcome {} {fate} {reply}", place + 1).unwrap();
+        writeln!(log, "{}", format!("= outcome {} {fate} {reply}", place + 1).trim_end()).unwrap();
     }
 }

@@ -136,19 +136,6 @@ fn pairs<'a>(state: &'a State, matching: &'a Matching) -> impl Iterator<Item = (
     state.members.iter().zip(matching.files.iter().copied())
 }
 
-/// Files that this reading missed and an earlier one of the same look saw are not gone: they are taken to
-/// be where they were seen last, and whoever needs one and does not find it there looks again.
-fn recall(earlier: &[(Pass, Matching)], pass: &mut Pass, matching: &mut Matching) {
-    for (member, file) in matching.files.iter_mut().enumerate().filter(|(_, file)| file.is_none()) {
-        let sighting =
-            earlier.iter().rev().find_map(|(pass, matching)| Some(&pass.seen[matching.files[member]?]));
-        if let Some(seen) = sighting {
-            *file = Some(pass.seen.len());
-            pass.seen.push(seen.clone());
-        }
-    }
-}
-
 pub(crate) fn cannot_write(error: &StoreError) -> bool {
     match error {
         StoreError::NoSpace => true,
@@ -246,7 +233,7 @@ impl Shared {
     pub(crate) fn settle(&self, state: &State) -> Result<Settled, StoreError> {
         let before = self.snapshot_of(state);
         let mut measured = Measurements::new();
-        let mut earlier: Vec<(Pass, Matching)> = Vec::new();
+        let mut earlier: Vec<(Vec<Seen>, Matching)> = Vec::new();
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -259,7 +246,7 @@ impl Shared {
             let vanished =
                 self.measure_all(state, (&pass, &mut matching), before.as_deref(), &mut measured)?;
             if !pass.proven {
-                recall(&earlier, &mut pass, &mut matching);
+                roster::recall(&earlier, &mut pass.seen, &mut matching);
             }
             let lost = pairs(state, &matching)
                 .any(|(member, seen)| seen.is_none() && (member.file.is_some() || before.is_none()));
@@ -267,7 +254,7 @@ impl Shared {
             if is_last || !vanished && (!lost || sure) {
                 return Ok(Settled { pass, matching, measured });
             }
-            earlier.push((pass, matching));
+            earlier.push((pass.seen, matching));
         }
     }
 

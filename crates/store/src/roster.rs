@@ -82,6 +82,18 @@ pub(crate) fn match_files(
     out
 }
 
+/// Takes files that this reading missed, and an earlier one of the same look saw, to be where they were
+/// seen last. They are not gone; whoever needs one and does not find it there looks again.
+pub(crate) fn recall(earlier: &[(Vec<Seen>, Matching)], seen: &mut Vec<Seen>, matching: &mut Matching) {
+    for (member, file) in matching.files.iter_mut().enumerate().filter(|(_, file)| file.is_none()) {
+        let sighting = earlier.iter().rev().find_map(|(seen, matching)| seen.get(matching.files[member]?));
+        if let Some(sighting) = sighting {
+            *file = Some(seen.len());
+            seen.push(sighting.clone());
+        }
+    }
+}
+
 /// What the list on disk means for what is known here.
 #[derive(Debug)]
 pub(crate) enum Reconciled {
@@ -189,6 +201,22 @@ mod tests {
         assert_eq!(renamed, Matching { files: vec![Some(1)], strangers: vec![4], twins: vec![] });
         let both = match_files(&members, &seen[..2], |_| true);
         assert_eq!(both, Matching { files: vec![Some(0)], strangers: vec![], twins: vec![(0, 1)] });
+    }
+
+    #[test]
+    fn a_file_missed_by_one_reading_is_where_an_earlier_one_saw_it() {
+        let members = [member(1, "a", None), member(2, "b", None), member(3, "c", None)];
+        let reading = |names: &[&str]| {
+            let seen = seen(names);
+            let matching = match_files(&members, &seen, |_| true);
+            (seen, matching)
+        };
+        let earlier = [reading(&["a:2,", "b:2,"]), reading(&["b:2,S"])];
+        let (mut seen, mut matching) = reading(&["x"]);
+        recall(&earlier, &mut seen, &mut matching);
+        let names = matching.files.iter().map(|file| file.map(|number| &*seen[number].name));
+        assert_eq!(names.collect::<Vec<_>>(), [Some(b"a:2,".as_slice()), Some(b"b:2,S"), None]);
+        assert_eq!(matching.strangers, [0]);
     }
 
     #[test]

@@ -435,6 +435,80 @@ fn a_mailbox_whose_uids_run_out_starts_over() {
 }
 
 #[test]
+fn a_foreign_list_that_is_lost_later_is_followed_by_a_higher_uidvalidity() {
+    let here = Here::new();
+    here.account().create(&name("Lists")).unwrap();
+    let path = here.file(".Lists/dovecot-uidlist");
+    std::fs::write(&path, "3 V4000000000 N7 G5176b62dd4d7046bf65c000083ecc375\n").unwrap();
+    drop(here.account().open(&name("Lists")).unwrap());
+    std::fs::remove_file(&path).unwrap();
+    let after = here.account().open(&name("Lists")).unwrap().snapshot().uid_validity;
+    assert!(after.0.get() > 4_000_000_000);
+}
+
+#[test]
+fn an_append_whose_uid_cannot_be_written_leaves_no_file() {
+    let here = Here::new();
+    let drafts = here.account().open(&name("Drafts")).unwrap();
+    // A list that must be written anew, and a folder where that would happen.
+    let list = here.file(".Drafts/dovecot-uidlist");
+    std::fs::write(&list, "3 V4000000000 N9 G5176b62dd4d7046bf65c000083ecc375\n").unwrap();
+    let obstacle = here.file(".Drafts/dovecot-uidlist.tmp");
+    std::fs::create_dir(&obstacle).unwrap();
+    let result = drafts.append(&here.incoming("x"), &Flags::default(), None);
+    assert!(matches!(result, Err(StoreError::Io(_))), "{result:?}");
+    assert!(here.names(".Drafts/cur").is_empty() && here.names(".Drafts/tmp").is_empty());
+    std::fs::remove_dir(&obstacle).unwrap();
+    assert_eq!(
+        here.append(&drafts, "x", &Flags::default()),
+        uid(10),
+        "the UID that failed is not used again"
+    );
+}
+
+/// Renames a message in `cur` and sets the folder's time as if nothing had happened.
+fn flag_behind_the_clock(here: &Here, time: std::time::SystemTime) {
+    let cur = here.file("cur");
+    let old = here.names("cur").remove(0);
+    std::fs::rename(cur.join(&old), cur.join(format!("{old}S"))).unwrap();
+    set_time(&cur, time);
+}
+
+fn set_time(folder: &Path, time: std::time::SystemTime) {
+    let times = std::fs::FileTimes::new().set_modified(time);
+    std::fs::File::open(folder).unwrap().set_times(times).unwrap();
+}
+
+#[test]
+fn a_young_folder_is_read_again_even_if_its_time_did_not_move() {
+    let here = Here::new();
+    here.deliver("x");
+    let inbox = here.inbox();
+    inbox.select().unwrap();
+    inbox.refresh().unwrap();
+    let time = here.file("cur").metadata().unwrap().modified().unwrap();
+    flag_behind_the_clock(&here, time);
+    assert!(inbox.refresh().unwrap().messages[0].flags.contains(SystemFlag::Seen));
+}
+
+#[test]
+fn an_old_folder_whose_time_did_not_move_is_not_read_again() {
+    let here = Here::new();
+    here.deliver("x");
+    let inbox = here.inbox();
+    inbox.select().unwrap();
+    let time = std::time::SystemTime::now() - Duration::from_mins(1);
+    for part in ["cur", "new"] {
+        set_time(&here.file(part), time);
+    }
+    inbox.refresh().unwrap();
+    flag_behind_the_clock(&here, time);
+    assert!(inbox.refresh().unwrap().messages[0].flags.is_empty(), "this is what makes a look cheap");
+    set_time(&here.file("cur"), time + Duration::from_secs(1));
+    assert!(inbox.refresh().unwrap().messages[0].flags.contains(SystemFlag::Seen));
+}
+
+#[test]
 fn lines_that_were_cut_off_while_open_come_back() {
     let here = Here::new();
     for n in 0..3 {

@@ -15,7 +15,7 @@ fn mutt_reads_every_message_of_a_mailbox() {
         format!(
             "set imap_user = 'ann@example.org'\nset imap_pass = 'secret'\nset imap_authenticators = 'plain'\n\
              set folder = 'imaps://{at}/'\nset spoolfile = 'imaps://{at}/INBOX'\n\
-             set certificate_file = '{authority}'\nset ssl_usesystemcerts = no\nset ssl_verify_host = yes\n\
+             set ssl_ca_certificates_file = '{authority}'\nset ssl_verify_host = yes\n\
              set header_cache = ''\nset tmpdir = '{here}'\nset sort = mailbox-order\nset wait_key = no\n\
              set pipe_decode = yes\nset quit = yes\n\
              push '<tag-pattern>~A<enter><tag-prefix><pipe-message>cat > {here}/read<enter><quit>'\n"

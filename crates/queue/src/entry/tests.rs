@@ -24,7 +24,9 @@ fn head() -> Head {
 fn file(head: &Head, content: &[u8], records: &[Record]) -> Vec<u8> {
     let (text, seed) = head.encode();
     let mut bytes = [text.as_bytes(), content].concat();
-    records.iter().for_each(|record| record.write_to(seed, &mut bytes));
+    for record in records {
+        record.write_to(seed, &mut bytes);
+    }
     bytes
 }
 

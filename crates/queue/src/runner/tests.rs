@@ -236,7 +236,7 @@ async fn a_restart_goes_on_where_it_stopped() {
     let rig = rig.restart().await;
     assert_eq!(names(rig.folder.path()), before, "nothing changes by being read");
     let wait = u64::try_from(due.unix()).unwrap() - START;
-    rig.wait(Duration::from_secs(wait) - MINUTE).await;
+    rig.wait(Duration::from_secs(wait - 60)).await;
     assert_eq!(rig.recipients(), [""; 0]);
     rig.wait(2 * MINUTE).await;
     assert_eq!(rig.recipients(), ["<later@a.example>"]);
@@ -343,10 +343,12 @@ async fn on_a_disk_that_takes_no_records_nothing_is_delivered_twice() {
     let folder = tempdir().unwrap();
     let disk = TestDisk::new(folder.path());
     let queue = Queue::open_on(settings(folder.path()), disk.clone()).unwrap();
-    let rig = Rig::start(folder, queue, Arc::default());
-    rig.submit(1, "ann@example.org", &["ok@a.example", "later@b.example"]).await;
-    rig.submit(2, "ann@example.org", &["ok@c.example"]).await;
+    for (number, recipients) in [(1, vec!["ok@a.example", "later@b.example"]), (2, vec!["ok@c.example"])] {
+        let envelope = envelope("ann@example.org", &recipients);
+        queue.submit(id(number), envelope, Cursor::new(CONTENT)).await.unwrap();
+    }
     disk.fail(Some(Failing::Writes(usize::MAX, std::io::ErrorKind::Other)));
+    let rig = Rig::start(folder, queue, Arc::default());
     rig.wait(2 * HOUR).await;
     assert_eq!(rig.recipients().len(), 3, "{:?}", rig.recipients());
     assert_eq!(rig.queue.len(), 1, "what is wholly delivered is gone, for deleting needs no room");
@@ -415,7 +417,7 @@ async fn no_crash_in_the_life_of_a_message_loses_a_recipient() {
     let acknowledged = disk.crash_count();
     rig.settled().await;
     let crashes = disk.take_crashes();
-    assert!(crashes.len() >= acknowledged + 12, "{} points", crashes.len());
+    assert!(crashes.len() >= acknowledged + 10, "{} points", crashes.len());
     let mut repeated = 0;
     for (point, survivors) in crashes.iter().enumerate().skip(acknowledged - 1) {
         for (kind, files) in survivors.iter().enumerate() {
@@ -423,8 +425,8 @@ async fn no_crash_in_the_life_of_a_message_loses_a_recipient() {
                 finish_after_crash(&deliverer, point, files, &format!("point {point}, kind {kind}")).await;
         }
     }
-    // Between a reply and its record the message can be sent again; nowhere else.
-    assert!(repeated > 0 && repeated < crashes.len() * 3, "{repeated}");
+    // Only between a reply and the sync of its record is it sent again: around two points, three kinds each.
+    assert!((1..=9).contains(&repeated), "{repeated}");
 }
 
 /// Lets a new process finish what a crash left; returns how many deliveries were made twice.
@@ -437,13 +439,16 @@ async fn finish_after_crash(first: &FakeDeliverer, point: usize, files: &Files, 
     assert_eq!(rig.files(), [""; 0], "{name}");
     let earlier: Vec<String> = {
         let log = first.log.lock().unwrap();
-        log.iter().filter(|d| d.crashes <= point + 1).flat_map(|d| d.recipients.clone()).collect()
+        log.iter()
+            .filter(|delivery| delivery.crashes <= point)
+            .flat_map(|delivery| delivery.recipients.clone())
+            .collect()
     };
     let later = rig.recipients();
     for recipient in ["<ok@a.example>", "<never@a.example>", "<second@b.example>", "<second@a.example>"] {
         assert!(earlier.iter().chain(&later).any(|tried| tried == recipient), "{name}: {recipient} is lost");
     }
-    let bounced_before = first.bounces.lock().unwrap().iter().any(|(crashes, _)| *crashes <= point + 1);
+    let bounced_before = first.bounces.lock().unwrap().iter().any(|(crashes, _)| *crashes <= point);
     let bounced_after = !rig.deliverer.bounces.lock().unwrap().is_empty();
     assert!(bounced_before || bounced_after, "{name}: the failure is not reported");
     let repeated =

@@ -1,0 +1,224 @@
+//! Whole dialogues about mailboxes over a real store: names, lists, selection.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use support::{LETTER, Server};
+
+#[tokio::test]
+async fn a_new_account_has_its_special_mailboxes_subscribed() {
+    let server = Server::new();
+    let mut client = server.ann().await;
+    let expected = [
+        r#"* LIST (\HasNoChildren) "." "INBOX""#,
+        r#"* LIST (\HasNoChildren \Archive) "." "Archive""#,
+        r#"* LIST (\HasNoChildren \Drafts) "." "Drafts""#,
+        r#"* LIST (\HasNoChildren \Junk) "." "Junk""#,
+        r#"* LIST (\HasNoChildren \Sent) "." "Sent""#,
+        r#"* LIST (\HasNoChildren \Trash) "." "Trash""#,
+    ];
+    assert_eq!(client.ok(r#"LIST "" "*""#).await, expected);
+    assert_eq!(client.ok(r#"LIST (SPECIAL-USE) "" "*" RETURN (CHILDREN)"#).await, expected[1..]);
+    assert_eq!(client.ok(r#"LIST "" """#).await, [r#"* LIST (\Noselect) "." """#]);
+    assert_eq!(client.ok(r#"LSUB "" "*""#).await.len(), 6);
+    assert_eq!(
+        client.ok(r#"LIST (SUBSCRIBED) "" S% RETURN (SPECIAL-USE)"#).await,
+        [r#"* LIST (\HasNoChildren \Subscribed \Sent) "." "Sent""#]
+    );
+}
+
+#[tokio::test]
+async fn mailboxes_are_made_renamed_and_removed_with_their_trees() {
+    let server = Server::new();
+    let mut client = server.ann().await;
+    client.ok("CREATE Work.2026.M&AOQ-rz").await;
+    client.ok("CREATE Folder.").await;
+    assert_eq!(
+        client.ok(r#"LIST "" "Work*""#).await,
+        [
+            r#"* LIST (\Noselect \HasChildren) "." "Work""#,
+            r#"* LIST (\Noselect \HasChildren) "." "Work.2026""#,
+            r#"* LIST (\HasNoChildren) "." "Work.2026.M&AOQ-rz""#,
+        ]
+    );
+    assert_eq!(client.ok(r#"LIST "" F%"#).await, [r#"* LIST (\HasNoChildren) "." "Folder""#]);
+    client.refused("CREATE Folder", "NO [ALREADYEXISTS]").await;
+    client.refused("CREATE inbox", "NO [ALREADYEXISTS]").await;
+    client.ok("RENAME Work Play").await;
+    assert_eq!(client.ok(r#"LIST "" "*rz""#).await, [r#"* LIST (\HasNoChildren) "." "Play.2026.M&AOQ-rz""#]);
+    client.refused("SELECT Work.2026.M&AOQ-rz", "NO [NONEXISTENT]").await;
+    client.ok("DELETE Play.2026.M&AOQ-rz").await;
+    client.refused("DELETE Play.2026.M&AOQ-rz", "NO [NONEXISTENT]").await;
+    client.refused("DELETE INBOX", "NO [CANNOT]").await;
+    client.refused("RENAME Folder Sent", "NO [ALREADYEXISTS]").await;
+    client.refused("RENAME Nowhere Somewhere", "NO [NONEXISTENT]").await;
+    client.refused("STATUS Nowhere (MESSAGES)", "NO [NONEXISTENT]").await;
+}
+
+#[tokio::test]
+async fn subscriptions_outlive_mailboxes_and_show_their_parents() {
+    let server = Server::new();
+    let mut client = server.ann().await;
+    for name in ["Archive", "Drafts", "Junk", "Sent", "Trash", "INBOX"] {
+        client.ok(&format!("UNSUBSCRIBE {name}")).await;
+    }
+    client.ok("UNSUBSCRIBE Never.Subscribed").await;
+    client.ok("SUBSCRIBE Lists.Rust").await;
+    assert_eq!(client.ok(r#"LSUB "" %"#).await, [r#"* LSUB (\Noselect) "." "Lists""#]);
+    assert_eq!(client.ok(r#"LSUB "" "*""#).await, [r#"* LSUB (\Noselect) "." "Lists.Rust""#]);
+    assert_eq!(
+        client.ok(r#"LIST (SUBSCRIBED) "" "*""#).await,
+        [r#"* LIST (\NonExistent \HasNoChildren \Subscribed) "." "Lists.Rust""#]
+    );
+    client.ok("CREATE Lists.Rust").await;
+    assert_eq!(client.ok(r#"LSUB "" "*""#).await, [r#"* LSUB () "." "Lists.Rust""#]);
+}
+
+#[tokio::test]
+async fn hostile_names_never_leave_the_account() {
+    let server = Server::new();
+    let mut client = server.ann().await;
+    let long = "x".repeat(300);
+    let longer = "x".repeat(10_000);
+    let deep = vec!["a"; 1_000].join(".");
+    let names = [
+        "../x",
+        "/etc",
+        "a/../../b",
+        ".",
+        "..",
+        "a..b",
+        ".a",
+        "\"a\\\"/b\"",
+        "\"\"",
+        "\"a%b\"",
+        "\"a*b\"",
+        "\"~root\"",
+        "&AGE-",
+        "&",
+        "\"&AAA-\"",
+        "&ACAAIA-",
+        "\"a\u{7f}\"",
+        "&2AA-",
+        &long,
+        &longer,
+        &deep,
+    ];
+    for name in names {
+        for command in ["CREATE", "DELETE", "SELECT", "SUBSCRIBE"] {
+            let result = client.command(&format!("{command} {name}")).await.pop().unwrap();
+            let is_harmless = command == "SUBSCRIBE" && result.starts_with("a OK");
+            assert!(
+                is_harmless || result.starts_with("a NO") || result.starts_with("a BAD"),
+                "{name}: {result}"
+            );
+        }
+        // Twenty errors end a session.
+        client = server.ann().await;
+    }
+    let inside = std::fs::read_dir(server.folder.path().join("mail")).unwrap().count();
+    let outside = std::fs::read_dir(server.folder.path()).unwrap().count();
+    assert_eq!((inside, outside), (1, 4), "one domain; mail, users, certificate and key");
+    for name in ["cur", "new", "tmp", "dovecot-uidlist"] {
+        client.ok(&format!("CREATE {name}")).await;
+        client.ok(&format!("DELETE {name}")).await;
+    }
+    assert_eq!(client.ok("STATUS INBOX (MESSAGES)").await, [r#"* STATUS "INBOX" (MESSAGES 0)"#]);
+}
+
+#[tokio::test]
+async fn select_tells_what_a_client_needs() {
+    let server = Server::new();
+    server.deliver(LETTER).await;
+    server.deliver(LETTER).await;
+    let mut client = server.ann().await;
+    assert_eq!(
+        client.ok("STATUS INBOX (MESSAGES RECENT UNSEEN UIDNEXT)").await,
+        [r#"* STATUS "INBOX" (MESSAGES 2 RECENT 2 UNSEEN 2 UIDNEXT 3)"#]
+    );
+    let selected = client.ok("SELECT inbox").await;
+    let validity = selected.iter().find(|line| line.starts_with("* OK [UIDVALIDITY ")).unwrap().clone();
+    let others: Vec<&str> = selected.iter().map(String::as_str).filter(|line| **line != *validity).collect();
+    assert_eq!(
+        others,
+        [
+            r"* FLAGS (\Answered \Flagged \Deleted \Seen \Draft)",
+            r"* OK [PERMANENTFLAGS (\Answered \Flagged \Deleted \Seen \Draft \*)] These stay",
+            "* 2 EXISTS",
+            "* 2 RECENT",
+            "* OK [UNSEEN 1] First unseen message",
+            "* OK [UIDNEXT 3] Next UID",
+        ]
+    );
+    // \Recent was this session's alone.
+    let mut second = server.ann().await;
+    let examined = second.ok("EXAMINE INBOX").await;
+    assert!(examined.contains(&"* 0 RECENT".to_owned()) && examined.contains(&validity));
+    assert!(examined.contains(&"* OK [PERMANENTFLAGS ()] These stay".to_owned()));
+    second.refused("STORE 1 +FLAGS (\\Seen)", "NO [READ-ONLY]").await;
+    second.refused("EXPUNGE", "NO [READ-ONLY]").await;
+    second.refused("MOVE 1 Trash", "NO [READ-ONLY]").await;
+    second.ok("FETCH 1 BODY[]").await;
+    assert_eq!(second.ok("FETCH 1 FLAGS").await, ["* 1 FETCH (FLAGS ())"]);
+}
+
+#[tokio::test]
+async fn a_failed_select_leaves_nothing_selected() {
+    let server = Server::new();
+    let mut client = server.inbox().await;
+    client.refused("SELECT Nowhere", "NO [NONEXISTENT]").await;
+    client.refused("FETCH 1 UID", "BAD No mailbox is selected").await;
+    client.ok("SELECT INBOX").await;
+    client.ok("UNSELECT").await;
+    client.refused("CHECK", "BAD No mailbox is selected").await;
+}
+
+#[tokio::test]
+async fn deleting_a_selected_mailbox_ends_what_depends_on_it() {
+    let server = Server::new();
+    let (mut one, mut other) = (server.ann().await, server.ann().await);
+    one.ok("CREATE Work").await;
+    one.ok("SELECT Work").await;
+    other.ok("SELECT Work").await;
+    one.ok("DELETE Work").await;
+    one.refused("FETCH 1 UID", "BAD No mailbox is selected").await;
+    one.ok("SELECT INBOX").await;
+    other.say("a NOOP\r\n").await;
+    assert_eq!(other.rest().await, "* BYE The selected mailbox was deleted\r\na OK Done\r\n");
+}
+
+#[tokio::test]
+async fn a_renamed_mailbox_stays_selected() {
+    let server = Server::new();
+    let (mut one, mut other) = (server.ann().await, server.ann().await);
+    one.ok("CREATE Work").await;
+    one.append("Work", LETTER).await;
+    one.ok("SELECT Work").await;
+    other.ok("RENAME Work Play").await;
+    assert_eq!(one.ok("FETCH 1 UID").await, ["* 1 FETCH (UID 1)"]);
+    one.ok("STORE 1 +FLAGS.SILENT (\\Seen)").await;
+    assert_eq!(other.ok("STATUS Play (UNSEEN)").await, [r#"* STATUS "Play" (UNSEEN 0)"#]);
+    // A mailbox of the old name is another mailbox.
+    other.ok("CREATE Work").await;
+    assert_eq!(other.ok("STATUS Work (MESSAGES)").await, [r#"* STATUS "Work" (MESSAGES 0)"#]);
+}
+
+#[tokio::test]
+async fn renaming_the_inbox_moves_its_messages() {
+    let server = Server::new();
+    server.deliver(LETTER).await;
+    let mut client = server.ann().await;
+    client.ok("RENAME INBOX Old").await;
+    assert_eq!(client.ok("STATUS Old (MESSAGES)").await, [r#"* STATUS "Old" (MESSAGES 1)"#]);
+    assert_eq!(client.ok("STATUS INBOX (MESSAGES)").await, [r#"* STATUS "INBOX" (MESSAGES 0)"#]);
+}
+
+#[tokio::test]
+async fn another_separator_is_used_throughout() {
+    let server = Server::with(|parts| parts.separator = '/');
+    let mut client = server.ann().await;
+    client.ok("CREATE Work/2026/").await;
+    assert_eq!(client.ok("LIST Work/ %").await, [r#"* LIST (\HasNoChildren) "/" "Work/2026""#]);
+    assert_eq!(client.ok("NAMESPACE").await, [r#"* NAMESPACE (("" "/")) NIL NIL"#]);
+    client.ok("SELECT Work/2026").await;
+}

@@ -1,0 +1,260 @@
+//! Logins, limits, deadlines and real clients' habits.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use kings_net::{Endpoint, Guard, Listener, Slots, Stream, TaskTracker};
+use kings_tls::{ClientTls, Trust};
+use support::{LETTER, Server, domain};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+#[tokio::test]
+async fn logins_succeed_with_the_right_password_alone() {
+    let server = Server::new();
+    let mut client = server.connect().await;
+    client.refused("SELECT INBOX", "BAD Log in first").await;
+    client.refused("LOGIN ann@example.org wrong", "NO [AUTHENTICATIONFAILED]").await;
+    client.refused("LOGIN nobody@example.org secret", "NO [AUTHENTICATIONFAILED]").await;
+    client.say("a LOGIN {15}\r\n").await;
+    assert!(client.response().await.starts_with("+ "));
+    client.say("ann@example.org {6+}\r\nsecret\r\n").await;
+    assert!(client.until_tagged().await[0].starts_with("a OK [CAPABILITY IMAP4rev1 "));
+    client.refused("LOGIN ann@example.org secret", "BAD Already logged in").await;
+    let mut client = server.connect().await;
+    client.ok("AUTHENTICATE PLAIN AEpPRUBleGFtcGxlLm9yZwBzZWNyZXQ=").await;
+}
+
+#[tokio::test]
+async fn wrong_passwords_cost_time() {
+    let server = Server::new();
+    let mut client = server.connect().await;
+    let began = std::time::Instant::now();
+    client.refused("LOGIN ann@example.org wrong", "NO [AUTHENTICATIONFAILED]").await;
+    assert!(began.elapsed() >= Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn accounts_are_apart() {
+    let server = Server::new();
+    server.deliver(LETTER).await;
+    let mut joe = server.connect().await;
+    joe.ok("LOGIN joe@example.org secret").await;
+    assert_eq!(joe.ok("STATUS INBOX (MESSAGES)").await, [r#"* STATUS "INBOX" (MESSAGES 0)"#]);
+    joe.refused("SELECT ../ann/INBOX", "NO [CANNOT]").await;
+}
+
+#[tokio::test]
+async fn an_account_has_so_many_sessions_from_one_address() {
+    let server = Server::with(|parts| parts.connections_per_account = 2);
+    let (one, _two) = (server.ann().await, server.ann().await);
+    let mut third = server.connect().await;
+    third.refused("LOGIN ann@example.org secret", "NO [LIMIT]").await;
+    third.ok("LOGIN joe@example.org secret").await;
+    drop(one);
+    // The server notices the end of the first session a moment later.
+    for _ in 0..100 {
+        let mut again = server.connect().await;
+        if again.command("LOGIN ann@example.org secret").await[0].starts_with("a OK") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the place did not come back");
+}
+
+#[tokio::test]
+async fn a_shutdown_says_goodbye() {
+    let server = Server::new();
+    let mut client = server.inbox().await;
+    server.shutdown.cancel();
+    assert_eq!(client.rest().await, "* BYE Server is shutting down\r\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_must_log_in_within_five_minutes() {
+    let server = Server::new();
+    let mut client = server.connect().await;
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        client.ok("NOOP").await;
+    }
+    let began = tokio::time::Instant::now();
+    client.say("a LOGIN ann").await;
+    assert_eq!(client.rest().await, "* BYE Too slow\r\n");
+    assert!(began.elapsed() <= Duration::from_mins(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn idling_is_allowed_for_half_an_hour() {
+    let server = Server::new();
+    let mut client = server.inbox().await;
+    client.say("a IDLE\r\n").await;
+    assert_eq!(client.response().await, "+ Idling");
+    tokio::time::sleep(Duration::from_mins(29)).await;
+    client.say("DONE\r\n").await;
+    assert_eq!(client.until_tagged().await, ["a OK Done"]);
+    let began = tokio::time::Instant::now();
+    assert_eq!(client.rest().await, "* BYE Too slow\r\n");
+    assert!(began.elapsed() >= Duration::from_mins(30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_may_come_slowly_but_not_for_ever() {
+    let server = Server::new();
+    let mut client = server.ann().await;
+    client.say("a APPEND INBOX {1000000}\r\n").await;
+    assert!(client.response().await.starts_with("+ "));
+    for _ in 0..10 {
+        client.say("x".repeat(60_000)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
+    }
+    assert_eq!(client.rest().await, "* BYE Too slow\r\n");
+    let mut client = server.ann().await;
+    assert_eq!(client.ok("STATUS INBOX (MESSAGES)").await, [r#"* STATUS "INBOX" (MESSAGES 0)"#]);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_the_middle_of_a_message_stores_nothing() {
+    let server = Server::new();
+    let mut client = server.ann().await;
+    client.say("a APPEND INBOX {1000+}\r\nSubject: half").await;
+    drop(client);
+    let mut client = server.ann().await;
+    assert_eq!(client.ok("STATUS INBOX (MESSAGES)").await, [r#"* STATUS "INBOX" (MESSAGES 0)"#]);
+}
+
+#[tokio::test]
+async fn commands_sent_at_once_are_answered_in_order() {
+    let server = Server::new();
+    server.deliver(LETTER).await;
+    let mut client = server.connect().await;
+    let commands =
+        "1 LOGIN ann@example.org secret\r\n2 SELECT INBOX\r\n3 FETCH 1 UID\r\n4 LOGOUT\r\n5 NOOP\r\n";
+    client.say(commands).await;
+    let said = client.rest().await;
+    let tagged: Vec<&str> =
+        said.lines().filter(|line| !line.starts_with('*')).map(|line| &line[..4]).collect();
+    assert_eq!(tagged, ["1 OK", "2 OK", "3 OK", "4 OK"]);
+}
+
+/// Starts a listener without TLS from the first byte.
+fn listen(server: &Server) -> (std::net::SocketAddr, TaskTracker) {
+    let socket = kings_net::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    let guard = Guard { proxy_from: vec![], exempt: vec![], connections: 100, connections_per_address: 100 };
+    let endpoint = Endpoint { service: server.imap.clone(), tls: None, guard };
+    let endpoint = Arc::new(ArcSwap::from_pointee(endpoint));
+    let listener = Listener::new("imap", socket, endpoint, Slots::default()).unwrap();
+    let tasks = TaskTracker::new();
+    tasks.spawn(listener.run(tasks.clone(), server.shutdown.clone()));
+    (address, tasks)
+}
+
+async fn hear(stream: &mut Stream, end: &str) -> String {
+    let mut heard = Vec::new();
+    while !String::from_utf8_lossy(&heard).contains(end) {
+        assert!(stream.read_buf(&mut heard).await.unwrap() > 0, "{}", String::from_utf8_lossy(&heard));
+    }
+    String::from_utf8_lossy(&heard).into_owned()
+}
+
+#[tokio::test]
+async fn starttls_protects_the_login_and_forgets_what_came_before() {
+    let server = Server::new();
+    let (address, _tasks) = listen(&server);
+    let mut stream = Stream::Plain(TcpStream::connect(address).await.unwrap());
+    assert!(hear(&mut stream, "ready\r\n").await.contains(" STARTTLS LOGINDISABLED "));
+    stream.write_all(b"a LOGIN ann@example.org secret\r\n").await.unwrap();
+    assert_eq!(hear(&mut stream, "\r\n").await, "a NO [PRIVACYREQUIRED] Log in under TLS only\r\n");
+    stream.write_all(b"b STARTTLS\r\nc NOOP\r\n").await.unwrap();
+    assert_eq!(hear(&mut stream, "\r\n").await, "b OK Begin the TLS handshake\r\n");
+    let tls = ClientTls::new().config(Trust::Anyone);
+    let name = domain().as_str().to_owned().try_into().unwrap();
+    let mut stream = stream.connect_tls(tls, name).await.unwrap();
+    stream.write_all(b"d CAPABILITY\r\ne LOGIN ann@example.org secret\r\n").await.unwrap();
+    let said = hear(&mut stream, "Logged in\r\n").await;
+    assert!(!said.contains("c OK") && said.contains(" AUTH=PLAIN ") && said.contains("\r\ne OK "), "{said}");
+}
+
+#[tokio::test]
+async fn strangers_of_one_address_are_counted_until_they_log_in() {
+    let server = Server::with(|parts| parts.connections_per_address = 1);
+    let (address, _tasks) = listen(&server);
+    let mut first = Stream::Plain(TcpStream::connect(address).await.unwrap());
+    hear(&mut first, "ready\r\n").await;
+    let mut second = Stream::Plain(TcpStream::connect(address).await.unwrap());
+    let mut said = String::new();
+    second.read_to_string(&mut said).await.unwrap();
+    assert!(said.ends_with("* BYE Too many connections from your address\r\n"), "{said}");
+}
+
+#[tokio::test]
+async fn thunderbird_finds_what_it_asks_for() {
+    let server = Server::new();
+    server.deliver(LETTER).await;
+    let mut client = server.ann().await;
+    client.ok("ID (\"name\" \"Thunderbird\" \"version\" \"140.0\")").await;
+    client.ok("NAMESPACE").await;
+    assert_eq!(client.ok("LIST (SPECIAL-USE) \"\" \"*\"").await.len(), 5);
+    assert_eq!(client.ok("LSUB \"\" \"*\"").await.len(), 6);
+    client.ok("SELECT \"INBOX\"").await;
+    assert_eq!(client.ok("UID FETCH 1:* (FLAGS)").await, [r"* 1 FETCH (UID 1 FLAGS (\Recent))"]);
+    let fields = "From To Cc Bcc Subject Date Message-ID Priority X-Priority References Newsgroups In-Reply-To Content-Type Reply-To";
+    let header =
+        client.ok(&format!("UID fetch 1 (UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS ({fields})])")).await;
+    assert!(
+        header[0].contains("\r\nSubject: hello\r\n") && header[0].ends_with("\r\n\r\n)"),
+        "{}",
+        header[0]
+    );
+    client.ok("UID fetch 1 (UID RFC822.SIZE BODY[])").await;
+    client.ok("UID STORE 1 +Flags (\\Deleted)").await;
+    client.ok("UID EXPUNGE 1").await;
+}
+
+#[tokio::test]
+async fn mbsync_and_mutt_find_what_they_ask_for() {
+    let server = Server::new();
+    server.deliver(LETTER).await;
+    let mut client = server.ann().await;
+    client.ok("LIST \"\" \"*\"").await;
+    client.refused("CREATE \"INBOX\"", "NO [ALREADYEXISTS]").await;
+    client.ok("SELECT \"INBOX\"").await;
+    client.ok("UID FETCH 1:* (UID FLAGS)").await;
+    let found = client.ok("UID SEARCH HEADER X-TUID 0123456789ab").await;
+    assert_eq!(found, ["* SEARCH"]);
+    let fields = "DATE FROM SENDER SUBJECT TO CC MESSAGE-ID REFERENCES CONTENT-TYPE CONTENT-DESCRIPTION IN-REPLY-TO REPLY-TO LINES LIST-POST X-LABEL";
+    let header = client
+        .ok(&format!("FETCH 1:1 (UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS ({fields})])"))
+        .await;
+    assert!(header[0].contains(&format!("RFC822.SIZE {} BODY[HEADER.FIELDS ({fields})] {{", LETTER.len())));
+    client.ok("UID FETCH 1 (BODY.PEEK[])").await;
+    let stored = client.append("\"Sent\" (\\Seen)", LETTER).await;
+    assert!(stored.starts_with("a OK [APPENDUID "));
+    client.ok("UID STORE 1 +FLAGS.SILENT (\\Deleted)").await;
+    client.ok("CLOSE").await;
+    client.ok("LOGOUT").await;
+}
+
+#[tokio::test]
+async fn curl_finds_what_it_asks_for() {
+    let server = Server::new();
+    server.deliver(LETTER).await;
+    let mut client = server.connect().await;
+    client.ok("CAPABILITY").await;
+    client.ok("AUTHENTICATE PLAIN AGFubkBleGFtcGxlLm9yZwBzZWNyZXQ=").await;
+    client.ok("SELECT INBOX").await;
+    let fetched = client.ok("UID FETCH 1 BODY[]").await;
+    assert!(fetched[0].starts_with(&format!("* 1 FETCH (UID 1 BODY[] {{{}}}\r\nFrom:", LETTER.len())));
+    client.ok("LIST \"\" *").await;
+    client.say(format!("a APPEND INBOX (\\Seen) {{{}}}\r\n", LETTER.len())).await;
+    assert!(client.response().await.starts_with("+ "));
+    client.say(LETTER).await;
+    client.say("\r\n").await;
+    assert!(client.until_tagged().await.pop().unwrap().starts_with("a OK [APPENDUID "));
+}

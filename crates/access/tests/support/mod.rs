@@ -1,0 +1,205 @@
+//! A server over a store in a temporary folder, and a client that says lines and hears responses.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::net::SocketAddr;
+
+use kings_access::{Imap, Parts};
+use kings_directory::{Directory, HostedDomain};
+use kings_mail::address::Address;
+use kings_mail::domain::Domain;
+use kings_net::Shutdown;
+use kings_store::{Delivery, Layout, MailboxName, Store};
+use kings_tls::{Certificates, Source};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+/// Ann and Joe have accounts; the password of both is `secret`.
+pub(crate) struct Server {
+    pub(crate) imap: Imap,
+    pub(crate) store: Store,
+    pub(crate) folder: TempDir,
+    pub(crate) shutdown: Shutdown,
+}
+
+pub(crate) fn domain() -> Domain {
+    Domain::parse("example.org").unwrap()
+}
+
+pub(crate) fn ann() -> Address {
+    Address::parse("ann@example.org").unwrap()
+}
+
+impl Server {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut Parts)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let users = folder.path().join("users");
+        std::fs::write(&users, "ann@example.org:{PLAIN}secret\njoe@example.org:{PLAIN}secret\n").unwrap();
+        let directory = Directory::open(kings_directory::Settings {
+            hostname: Domain::parse("mail.example.org").unwrap(),
+            domains: vec![HostedDomain { name: domain(), catch_all: None }],
+            accounts: users,
+            aliases: None,
+            login_failures_per_minute: 10,
+        })
+        .unwrap();
+        let store = Store::open(kings_store::Settings {
+            mail_dir: folder.path().join("mail"),
+            layout: Layout::default(),
+            separator: '.',
+            free_space_reserve: 0,
+        })
+        .unwrap();
+        let source = Source::SelfSigned { folder: folder.path().to_owned(), hostname: domain() };
+        let mut parts = Parts {
+            directory,
+            store: store.clone(),
+            tls: Certificates::open(&source).unwrap().server(),
+            append_octets: 60_000_000,
+            connections_per_account: 20,
+            connections_per_address: 50,
+            separator: '.',
+        };
+        change(&mut parts);
+        Self { imap: Imap::new(parts), store, folder, shutdown: Shutdown::new() }
+    }
+
+    /// A client that has read the greeting.
+    pub(crate) async fn connect(&self) -> Client {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (imap, shutdown) = (self.imap.clone(), self.shutdown.clone());
+        let peer: SocketAddr = "192.0.2.7:49152".parse().unwrap();
+        tokio::spawn(async move { imap.serve_stream(far, peer, &shutdown).await });
+        let mut client = Client { stream: near, input: Vec::new() };
+        assert!(client.response().await.starts_with("* OK [CAPABILITY IMAP4rev1 "));
+        client
+    }
+
+    /// A client that is logged in as Ann.
+    pub(crate) async fn ann(&self) -> Client {
+        let mut client = self.connect().await;
+        client.ok("LOGIN ann@example.org secret").await;
+        client
+    }
+
+    /// A client with the inbox selected.
+    pub(crate) async fn inbox(&self) -> Client {
+        let mut client = self.ann().await;
+        client.ok("SELECT INBOX").await;
+        client
+    }
+
+    /// Delivers to Ann's inbox.
+    pub(crate) async fn deliver(&self, content: &str) {
+        let (store, content) = (self.store.clone(), content.to_owned());
+        let deliver = move || {
+            let mut incoming = store.begin().unwrap();
+            incoming.write(content.as_bytes()).unwrap();
+            let delivery = Delivery { account: ann(), mailbox: MailboxName::inbox(), trace: Vec::new() };
+            store.deliver(&incoming, &[delivery]).pop().unwrap().unwrap();
+        };
+        tokio::task::spawn_blocking(deliver).await.unwrap();
+    }
+}
+
+pub(crate) struct Client {
+    stream: DuplexStream,
+    input: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) async fn say(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// Sends a command with the tag `a` and gives all responses up to the tagged one.
+    pub(crate) async fn command(&mut self, command: &str) -> Vec<String> {
+        self.say(format!("a {command}\r\n")).await;
+        self.until_tagged().await
+    }
+
+    pub(crate) async fn until_tagged(&mut self) -> Vec<String> {
+        let mut responses = Vec::new();
+        loop {
+            let response = self.response().await;
+            let is_last = response.starts_with("a ");
+            responses.push(response);
+            if is_last {
+                return responses;
+            }
+        }
+    }
+
+    /// A command that succeeds; gives its untagged responses.
+    pub(crate) async fn ok(&mut self, command: &str) -> Vec<String> {
+        let mut responses = self.command(command).await;
+        let result = responses.pop().unwrap();
+        assert!(result.starts_with("a OK"), "{command}: {result}");
+        responses
+    }
+
+    /// A command that fails like this, with nothing before.
+    pub(crate) async fn refused(&mut self, command: &str, expected: &str) {
+        let responses = self.command(command).await;
+        assert_eq!(responses.len(), 1, "{command}: {responses:?}");
+        assert!(responses[0].starts_with(&format!("a {expected}")), "{command}: {}", responses[0]);
+    }
+
+    /// APPEND with LITERAL+; gives the tagged result.
+    pub(crate) async fn append(&mut self, arguments: &str, content: &str) -> String {
+        self.say(format!("a APPEND {arguments} {{{}+}}\r\n{content}\r\n", content.len())).await;
+        self.until_tagged().await.pop().unwrap()
+    }
+
+    /// The next response with its literals in place, without its CRLF.
+    pub(crate) async fn response(&mut self) -> String {
+        let mut end = 0;
+        loop {
+            end += self.line_end(end).await;
+            let line = &self.input[..end];
+            match literal(line) {
+                Some(size) => {
+                    self.need(end + size).await;
+                    end += size;
+                }
+                None => break,
+            }
+        }
+        let response: Vec<u8> = self.input.drain(..end).collect();
+        String::from_utf8_lossy(&response[..end - 2]).into_owned()
+    }
+
+    /// Everything up to the end of the stream.
+    pub(crate) async fn rest(&mut self) -> String {
+        self.stream.read_to_end(&mut self.input).await.unwrap();
+        String::from_utf8_lossy(&std::mem::take(&mut self.input)).into_owned()
+    }
+
+    /// Octets from `from` through the next line end.
+    async fn line_end(&mut self, from: usize) -> usize {
+        loop {
+            if let Some(at) = self.input[from..].iter().position(|octet| *octet == b'\n') {
+                return at + 1;
+            }
+            self.need(self.input.len() + 1).await;
+        }
+    }
+
+    async fn need(&mut self, octets: usize) {
+        while self.input.len() < octets {
+            let count = self.stream.read_buf(&mut self.input).await.unwrap();
+            assert!(count > 0, "the server closed: {}", String::from_utf8_lossy(&self.input));
+        }
+    }
+}
+
+fn literal(line: &[u8]) -> Option<usize> {
+    let line = std::str::from_utf8(line.strip_suffix(b"}\r\n")?).ok()?;
+    line.rsplit_once('{')?.1.parse().ok()
+}
+
+pub(crate) const LETTER: &str = "From: Joe <joe@example.org>\r\nTo: ann@example.org\r\nSubject: hello\r\n\
+    Date: Tue, 24 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@example.org>\r\n\r\nHow are you?\r\n";

@@ -1,0 +1,112 @@
+//! Properties of the command grammar: what is written is read, and nothing else is taken for a command.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use kings_mail::address::{Address, Host, LocalPart};
+use kings_mail::envelope::{Body, MailParameters};
+use kings_mail::path::{ForwardPath, ReversePath};
+use kings_smtp::command::{self, Command};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_rendered_command_reads_back_as_itself(command in any_command()) {
+        let line = render(&command);
+        prop_assert_eq!(command::parse(&line), Ok(command.clone()), "{}", line);
+        prop_assert_eq!(command::parse(&format!("{line} \t")), Ok(command));
+    }
+
+    #[test]
+    fn any_line_is_a_command_or_an_error(line in "\\PC{0,80}", verb in 0..VERBS.len()) {
+        let line = format!("{}{line}", VERBS[verb]);
+        if let Err(error) = command::parse(&line) {
+            prop_assert!(!error.reply().is_positive());
+        }
+    }
+}
+
+const VERBS: [&str; 8] =
+    ["", "MAIL FROM:<", "RCPT TO:<", "MAIL FROM:<a@b> ", "EHLO ", "AUTH ", "RCPT TO:<\"", "MAIL FROM:<@"];
+
+fn any_command() -> impl Strategy<Value = Command> {
+    let bare =
+        vec![Command::Data, Command::Rset, Command::Noop, Command::Help, Command::Quit, Command::StartTls];
+    let sender = prop_oneof![1 => Just(ReversePath::Null), 4 => address().prop_map(ReversePath::Address)];
+    let recipient =
+        prop_oneof![1 => Just(ForwardPath::Postmaster), 4 => address().prop_map(ForwardPath::Address)];
+    let response = proptest::option::of("[A-Za-z0-9+/]{4}={0,2}");
+    prop_oneof![
+        1 => proptest::sample::select(bare),
+        1 => "[!-~]{1,255}".prop_map(Command::Ehlo),
+        1 => "[!-~]{1,255}".prop_map(Command::Helo),
+        4 => (sender, parameters()).prop_map(|(path, parameters)| Command::Mail(path, parameters)),
+        4 => recipient.prop_map(Command::Rcpt),
+        1 => ("[A-Z0-9-]{1,20}", response)
+            .prop_map(|(mechanism, initial_response)| Command::Auth { mechanism, initial_response }),
+    ]
+}
+
+fn parameters() -> impl Strategy<Value = MailParameters> {
+    (any::<bool>(), any::<bool>(), any::<Option<u64>>()).prop_map(|(eight_bit, smtputf8, size)| {
+        let body = if eight_bit { Body::EightBitMime } else { Body::SevenBit };
+        MailParameters { body, smtputf8, size }
+    })
+}
+
+/// Addresses of every form; some of them live here.
+fn address() -> impl Strategy<Value = Address> {
+    let local_part = prop_oneof![
+        "[a-z0-9!#$%&'*+/=?^_`{|}~-]{1,20}(\\.[a-z0-9]{1,10})?",
+        // Quoted: any printable character, those that need a backslash with one.
+        vec(
+            prop_oneof![
+                proptest::sample::select(vec!['"', '\\', '>', '@', ':', ' ', 'ü']),
+                proptest::char::range(' ', '~')
+            ],
+            1..20
+        )
+        .prop_map(|chars| {
+            let escaped =
+                chars.iter().map(|c| if "\"\\".contains(*c) { format!("\\{c}") } else { c.to_string() });
+            format!("\"{}\"", escaped.collect::<String>())
+        }),
+        Just("ann".to_owned()),
+    ];
+    let host = prop_oneof![
+        "[a-z0-9]{1,10}(-[a-z0-9]{1,5})?(\\.[a-z]{2,8}){1,3}",
+        any::<std::net::Ipv4Addr>().prop_map(|ip| format!("[{ip}]")),
+        any::<std::net::Ipv6Addr>().prop_map(|ip| format!("[IPv6:{ip}]")),
+        Just("here.example".to_owned()),
+    ];
+    (local_part, host).prop_map(|(local_part, host)| {
+        Address::new(LocalPart::parse(&local_part).unwrap(), Host::parse(&host).unwrap())
+    })
+}
+
+/// As a client writes it.
+fn render(command: &Command) -> String {
+    match command {
+        Command::Ehlo(name) => format!("EHLO {name}"),
+        Command::Helo(name) => format!("HELO {name}"),
+        Command::Mail(path, parameters) => {
+            let size = parameters.size.map(|size| format!(" SIZE={size}")).unwrap_or_default();
+            let body = if parameters.body == Body::EightBitMime { " BODY=8BITMIME" } else { "" };
+            let smtputf8 = if parameters.smtputf8 { " SMTPUTF8" } else { "" };
+            format!("MAIL FROM:{path}{size}{body}{smtputf8}")
+        }
+        Command::Rcpt(path) => format!("RCPT TO:{path}"),
+        Command::Auth { mechanism, initial_response: None } => format!("AUTH {mechanism}"),
+        Command::Auth { mechanism, initial_response: Some(response) } => {
+            format!("AUTH {mechanism} {response}")
+        }
+        Command::Data => "DATA".into(),
+        Command::Rset => "RSET".into(),
+        Command::Noop => "NOOP".into(),
+        Command::Vrfy => "VRFY x".into(),
+        Command::Help => "HELP".into(),
+        Command::Quit => "QUIT".into(),
+        Command::StartTls => "STARTTLS".into(),
+    }
+}
