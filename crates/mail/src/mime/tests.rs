@@ -1,3 +1,4 @@
+//! MIME trees of honest, broken and hostile messages.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;

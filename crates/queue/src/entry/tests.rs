@@ -1,3 +1,4 @@
+//! The entry format: read back, cut, damaged.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;

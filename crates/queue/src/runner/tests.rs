@@ -1,3 +1,4 @@
+//! The runner with a fake deliverer, in paused time.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
@@ -228,7 +229,7 @@ async fn when_all_places_are_taken_the_rest_waits_and_nothing_is_lost() {
 async fn a_restart_goes_on_where_it_stopped() {
     let rig = Rig::new();
     rig.submit(1, "ann@example.org", &["later@a.example", "ok@a.example"]).await;
-    rig.wait(16 * MINUTE).await;
+    rig.wait(18 * MINUTE).await;
     assert_eq!(rig.minutes().len(), 3, "{:?}", rig.minutes());
     let due = rig.queue.list().await.unwrap().entries[0].recipients[0].next_attempt.unwrap();
     let before = names(rig.folder.path());
@@ -405,16 +406,12 @@ async fn no_crash_in_the_life_of_a_message_loses_a_recipient() {
     let folder = tempdir().unwrap();
     let disk = TestDisk::new(folder.path());
     let queue = Queue::open_on(settings(folder.path()), disk.clone()).unwrap();
-    let deliverer = FakeDeliverer::on(&disk);
     disk.take_crashes();
-    let rig = Rig::start(folder, queue, Arc::clone(&deliverer));
-    rig.submit(
-        1,
-        "ann@example.org",
-        &["ok@a.example", "never@a.example", "second@b.example", "second@a.example"],
-    )
-    .await;
+    let recipients = ["ok@a.example", "never@a.example", "second@b.example", "second@a.example"];
+    queue.submit(id(1), envelope("ann@example.org", &recipients), Cursor::new(CONTENT)).await.unwrap();
     let acknowledged = disk.crash_count();
+    let deliverer = FakeDeliverer::on(&disk);
+    let rig = Rig::start(folder, queue, Arc::clone(&deliverer));
     rig.settled().await;
     let crashes = disk.take_crashes();
     assert!(crashes.len() >= acknowledged + 10, "{} points", crashes.len());

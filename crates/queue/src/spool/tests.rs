@@ -1,3 +1,4 @@
+//! The spool: what a crash between any two steps leaves.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::os::unix::fs::{FileExt, PermissionsExt};
