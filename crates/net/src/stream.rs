@@ -31,7 +31,8 @@ thread_local! {
 
 /// Waits for bytes and hands them to `take`; gives their number, 0 at the end of the stream.
 ///
-/// The buffer belongs to the thread, not to the connection: ten thousand idle connections hold no buffer.
+/// The buffer belongs to the thread, not to the connection: ten thousand idle connections hold no buffer. A peer
+/// that leaves without TLS's own goodbye has left all the same: what it had not finished stays unfinished.
 pub async fn receive<S, F>(stream: &mut S, mut take: F) -> io::Result<usize>
 where
     S: AsyncRead + Unpin,
@@ -40,7 +41,10 @@ where
     poll_fn(|cx| {
         SCRATCH.with_borrow_mut(|buffer| {
             let mut ready = ReadBuf::new(buffer);
-            ready!(Pin::new(&mut *stream).poll_read(cx, &mut ready))?;
+            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut ready)) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Poll::Ready(Ok(0)),
+                read => read?,
+            }
             take(ready.filled());
             Poll::Ready(Ok(ready.filled().len()))
         })

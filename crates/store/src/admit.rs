@@ -94,19 +94,17 @@ impl Shared {
         if let Some(last) = arrivals.last() {
             state.header.next = state.header.next.max(last.entry.uid + 1);
         }
-        let written = match state.on_disk.take().filter(|on_disk| is_appendable(state, on_disk)) {
+        let written = match state.on_disk.as_ref().filter(|on_disk| is_appendable(state, on_disk)) {
             Some(on_disk) => {
                 let entries: Vec<Entry> = arrivals.iter().map(|member| member.entry.clone()).collect();
-                let written = list_file::append(&self.folder.root, &on_disk, state.header.next, &entries);
-                if written.is_err() {
-                    state.on_disk = Some(on_disk);
-                }
-                written?
+                list_file::append(&self.folder.root, on_disk, state.header.next, &entries)?
             }
             None => {
+                let members = state.members.iter().filter(|member| member.file.is_some());
+                let entries = members.chain(&arrivals).map(|member| &member.entry);
+                let written = list_file::rewrite(&self.folder.root, lock, &state.header, entries)?;
                 state.members.retain(|member| member.file.is_some());
-                let entries = state.members.iter().chain(&arrivals).map(|member| &member.entry);
-                list_file::rewrite(&self.folder.root, lock, &state.header, entries)?
+                written
             }
         };
         state.on_disk = Some(written);

@@ -24,7 +24,7 @@ use crate::state::{Measurements, State};
 use crate::sync::locked;
 use crate::watch::{Changes, Watch};
 
-/// Largest file read as a message, in octets: twenty times the message limit of DESIGN.md section 7.
+/// Largest file read as a message, in octets: twenty times the default message limit.
 pub const MAX_MESSAGE_FILE: u64 = 1 << 30;
 
 /// A mailbox that is open. Clones and further opens share one state; the last one gone forgets it.
