@@ -24,7 +24,5 @@ esac
 require_rust
 require_build_packages
 choose_target
-say 'building; the first time takes some minutes'
-cargo build --release --locked --package kings
-say 'starting the demo'
-exec cargo run --release --locked --quiet --package kings -- demo "$@"
+say 'building, then starting the demo; the first build takes some minutes'
+exec cargo run --release --locked --package kings -- demo "$@"

@@ -20,7 +20,7 @@ pub struct Feature {
 /// The rows of the table: `| feature | source | test | negative test |`.
 pub fn rows() -> anyhow::Result<Vec<Feature>> {
     let text = fs::read_to_string(sources::root().join("docs/features.md")).context("docs/features.md")?;
-    let cells = |line: &str| -> Vec<String> {
+    let split = |line: &str| -> Vec<String> {
         line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect()
     };
     let is_row =
@@ -31,7 +31,7 @@ pub fn rows() -> anyhow::Result<Vec<Feature>> {
         }
         _ => None,
     };
-    let rows: Option<Vec<Feature>> = text.lines().filter(is_row).map(cells).map(feature).collect();
+    let rows: Option<Vec<Feature>> = text.lines().filter(is_row).map(split).map(feature).collect();
     rows.context("a row of docs/features.md has not four cells")
 }
 

@@ -24,14 +24,15 @@ use std::time::Duration;
 
 use kings_directory::Directory;
 use kings_imap::{Session, Settings};
-use kings_net::{Connection, IpNet, Service, Shutdown};
+use kings_mail::network::client_network;
+use kings_net::{Connection, Service, Shutdown};
 use kings_store::Store;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
 use crate::connection::{End, Wire};
-use crate::sessions::{AccountKey, Counter, network};
+use crate::sessions::{AccountKey, Counter};
 use crate::socket::{Calm, Socket};
 
 pub(crate) use client::Client;
@@ -69,7 +70,7 @@ pub(crate) struct Inner {
     /// Sessions by account and client.
     pub(crate) accounts: Counter<AccountKey>,
     /// Connections that have not logged in, by client.
-    strangers: Counter<IpNet>,
+    strangers: Counter<IpAddr>,
 }
 
 /// Who is at the other end, and what holds for them.
@@ -117,7 +118,7 @@ impl Service for Imap {
         let shutdown = connection.shutdown.clone();
         let mut session = self.session(connection.stream.tls().is_some());
         let most = if peer.exempt { usize::MAX } else { self.0.parts.connections_per_address };
-        let stranger = self.0.strangers.take(network(peer.ip()), most);
+        let stranger = self.0.strangers.take(client_network(peer.ip()), most);
         if stranger.is_none() {
             session.bye("Too many connections from your address");
         }

@@ -6,14 +6,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kings_mail::address::Address;
-use kings_net::IpNet;
 
 /// Counts by key. Clones share the counts.
 #[derive(Debug)]
 pub(crate) struct Counter<K: Eq + Hash>(Arc<Mutex<HashMap<K, usize>>>);
 
 /// One session of an account from one address.
-pub(crate) type AccountKey = (Address, IpNet);
+pub(crate) type AccountKey = (Address, IpAddr);
 
 /// A counted place; dropping it gives it back.
 #[derive(Debug)]
@@ -67,16 +66,6 @@ impl<K: Eq + Hash> Drop for Place<K> {
     }
 }
 
-/// What counts as one client: an IPv4 address, or the /64 that one IPv6 site has at the least.
-pub(crate) fn network(client: IpAddr) -> IpNet {
-    let client = client.to_canonical();
-    let whole = IpNet::from(client);
-    match client {
-        IpAddr::V4(_) => whole,
-        IpAddr::V6(_) => IpNet::new(client, 64).map_or(whole, |network| network.trunc()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -92,15 +81,5 @@ mod tests {
         drop(places);
         assert!(counter.take("ann", 1).is_some());
         assert!(counter.counts().is_empty());
-    }
-
-    #[test]
-    fn one_ipv6_site_is_one_client() {
-        let networks =
-            ["2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:1::1", "::ffff:192.0.2.1", "192.0.2.1"]
-                .map(|client| network(client.parse().unwrap()));
-        assert_eq!(networks[0], networks[1]);
-        assert_ne!(networks[0], networks[2]);
-        assert_eq!(networks[3], networks[4]);
     }
 }

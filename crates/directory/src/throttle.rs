@@ -1,8 +1,10 @@
 //! Slows password guessing: failed logins per client network and minute.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
+
+use kings_mail::network::client_network;
 
 /// The span over which failures are counted.
 const WINDOW: Duration = Duration::from_mins(1);
@@ -30,13 +32,13 @@ impl Throttle {
 
     /// Whether this client must wait.
     pub(crate) fn is_closed(&self, client: IpAddr, now: Instant) -> bool {
-        let window = self.failures.get(&network(client));
+        let window = self.failures.get(&client_network(client));
         window.is_some_and(|window| window.count >= self.most && now.duration_since(window.began) < WINDOW)
     }
 
     /// Counts one failed login.
     pub(crate) fn record_failure(&mut self, client: IpAddr, now: Instant) {
-        let network = network(client);
+        let network = client_network(client);
         if self.failures.len() >= MAX_NETWORKS && !self.failures.contains_key(&network) {
             self.prune(now);
         }
@@ -53,16 +55,6 @@ impl Throttle {
         self.failures.retain(|_, window| now.duration_since(window.began) < WINDOW);
         if self.failures.len() >= MAX_NETWORKS {
             self.failures.clear();
-        }
-    }
-}
-
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     }
 }

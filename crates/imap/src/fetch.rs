@@ -236,3 +236,44 @@ fn field_name(out: &mut Vec<u8>, name: &str) {
         text::string(out, name.as_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::command::{Command, Request, parse};
+
+    fn rendered(items: &str, message: &[u8]) -> Vec<Segment> {
+        let Ok(Command::Request(Request::Fetch(fetch))) = parse(format!("a FETCH 1 {items}").as_bytes())
+        else {
+            panic!("{items}")
+        };
+        let facts = Facts {
+            number: SequenceNumber::from_index(0).unwrap(),
+            uid: Uid(std::num::NonZeroU32::MIN),
+            flags: vec![],
+            recent: false,
+            internal_date: DateTime::from_unix(0),
+            size: message.len() as u64,
+        };
+        render(&fetch.items, &facts, Some(&Content::new(message)))
+    }
+
+    #[test]
+    fn large_content_is_sent_from_where_it_lies() {
+        let message = [b"Subject: x\r\n\r\n".as_slice(), &[b'y'; 10_000]].concat();
+        let text = |text: &str| Segment::Text(text.as_bytes().to_vec());
+        assert_eq!(
+            rendered("(UID BODY[TEXT] FLAGS)", &message),
+            [
+                text("* 1 FETCH (UID 1 BODY[TEXT] {10000}\r\n"),
+                Segment::Content(14..10_014),
+                text(" FLAGS ())\r\n"),
+            ]
+        );
+        assert_eq!(
+            rendered("BODY[TEXT]<9000.5000>", &message),
+            [text(&format!("* 1 FETCH (BODY[TEXT]<9000> {{1000}}\r\n{})\r\n", "y".repeat(1_000)))]
+        );
+    }
+}

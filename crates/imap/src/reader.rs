@@ -62,10 +62,6 @@ enum Mode {
 impl Reader {
     /// Takes what the peer sent.
     pub(crate) fn receive(&mut self, bytes: &[u8]) {
-        if self.used == self.input.len() {
-            self.input.clear();
-            self.used = 0;
-        }
         self.input.extend_from_slice(bytes);
     }
 
@@ -78,6 +74,8 @@ impl Reader {
     pub(crate) fn next(&mut self, limit: usize) -> Option<Frame> {
         loop {
             if self.used == self.input.len() {
+                // An idle connection holds no buffer.
+                (self.input, self.used) = (Vec::new(), 0);
                 return None;
             }
             match self.mode {

@@ -1,15 +1,14 @@
 //! The server side of one IMAP connection: what may be said when, and who answers it.
 
 mod exchange;
+mod literal;
 
 use kings_sasl::{Credentials, Mechanism};
 
-use crate::command::{self, Append, Command, Legal, Own, Request, append_head, tag_of};
+use crate::command::{self, Append, Command, Legal, Own, Request, tag_of};
 use crate::cursor::SyntaxError;
-use crate::limits::{
-    MAX_COMMAND, MAX_COMMAND_BEFORE_LOGIN, MAX_ERRORS, MAX_LITERAL_BEFORE_LOGIN, MAX_RESPONSE_LINE,
-};
-use crate::reader::{Frame, Literal, Reader};
+use crate::limits::{MAX_COMMAND, MAX_COMMAND_BEFORE_LOGIN, MAX_ERRORS, MAX_RESPONSE_LINE};
+use crate::reader::{Frame, Reader};
 use crate::response::{Code, Condition, Response, Tagged};
 use exchange::{After, Exchange};
 
@@ -367,52 +366,6 @@ impl Session {
         }
         self.exchange = Exchange::Sasl { tag, server };
         initial.and_then(|response| self.exchange_line(response))
-    }
-
-    /// A literal in a command: gathered, streamed or refused, in any case before memory is taken.
-    fn literal(&mut self, literal: Literal) -> Option<Event> {
-        if self.exchange.is_some() {
-            let keeps = self.reader.refuse(literal);
-            return if keeps { self.exchange_line(b"{") } else { self.take(Frame::Flood) };
-        }
-        if self.is_authenticated()
-            && let Some(head) = append_head(self.reader.so_far(), literal.size)
-        {
-            return self.append(head, literal);
-        }
-        let room = self.limit().saturating_sub(self.reader.so_far().len()) as u64;
-        let most = if self.is_authenticated() { room } else { room.min(MAX_LITERAL_BEFORE_LOGIN) };
-        if literal.size > most {
-            let tag = tag_of(self.reader.so_far());
-            self.refuse_literal(&tag, literal, &Tagged::bad("Literal is too large"));
-            return None;
-        }
-        if literal.waits {
-            self.respond(&Response::Continue("Send the literal"));
-        }
-        self.reader.gather(literal);
-        None
-    }
-
-    fn append(&mut self, head: Result<Append, SyntaxError>, literal: Literal) -> Option<Event> {
-        let tag = tag_of(self.reader.so_far());
-        let refusal = match head {
-            Ok(append) if append.size <= self.settings.message_bytes => {
-                self.exchange = Exchange::AppendHead { tag, literal };
-                return Some(Event::Append(append));
-            }
-            Ok(_) => Tagged::TOO_BIG,
-            Err(error) => Tagged::bad(error.text()),
-        };
-        self.refuse_literal(&tag, literal, &refusal);
-        None
-    }
-
-    fn refuse_literal(&mut self, tag: &[u8], literal: Literal, result: &Tagged) {
-        self.tagged(tag, result);
-        if !self.reader.refuse(literal) {
-            self.bye("Literal is too large");
-        }
     }
 
     /// A line that is no command at all, or breaks the exchange under way.

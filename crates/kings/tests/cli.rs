@@ -4,13 +4,14 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid, User};
 use serde_json::Value;
 
 const CONFIG: &str = r#"
@@ -301,6 +302,48 @@ fn a_second_instance_on_the_same_data_refuses_to_start() {
     server.signal(Signal::SIGKILL);
     server.wait();
     let _third = Server::start(folder.path());
+}
+
+/// The identity of the process as the kernel sees it: user of `/proc/PID/status`.
+fn user_of(server: &Server) -> u32 {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.0.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap();
+    let ids: Vec<u32> = line.split_whitespace().map(|id| id.parse().unwrap()).collect();
+    assert!(ids.iter().all(|id| *id == ids[0]), "real, effective and saved differ: {line}");
+    ids[0]
+}
+
+#[test]
+fn root_becomes_the_user_of_the_config_and_anyone_else_stays() {
+    let folder = folder();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    replace(folder.path(), "[[domain]]", "user = \"nobody\"\n[[domain]]");
+    let server = Server::start(folder.path());
+    let (started_as, nobody) = (Uid::effective(), User::from_name("nobody").unwrap().unwrap().uid);
+    let expected = if started_as.is_root() { nobody } else { started_as };
+    assert_eq!(user_of(&server), expected.as_raw());
+    // What it makes from then on is its own: mail is stored as that user.
+    let address = address(folder.path());
+    let mut smtp = Smtp::connect_to(&address);
+    for line in ["EHLO test.example", "MAIL FROM:<>", "RCPT TO:<ann@example.org>", "DATA"] {
+        smtp.ask(line);
+    }
+    assert!(smtp.ask("Subject: x\r\n\r\nx\r\n.").starts_with("250 2.0.0 "));
+    let owner = fs::metadata(folder.path().join("mail/example.org/ann/new")).unwrap().uid();
+    assert_eq!(owner, expected.as_raw());
+}
+
+#[test]
+fn a_user_that_does_not_exist_is_78_for_root() {
+    let folder = folder();
+    replace(folder.path(), "[[domain]]", "user = \"no-such-user\"\n[[domain]]");
+    if Uid::effective().is_root() {
+        let output = run(folder.path(), &["serve"]);
+        assert_eq!(output.status.code(), Some(78));
+        assert!(said(&output).contains("useradd"), "{}", said(&output));
+    } else {
+        let _server = Server::start(folder.path());
+    }
 }
 
 #[test]

@@ -103,7 +103,11 @@ pub fn needs_global<'a>(recipients: impl IntoIterator<Item = &'a ForwardPath>) -
 ///
 /// The text is ASCII unless `global` (RFC 3464 §2.1, RFC 6533 §4); every line ends in CRLF, is shorter than
 /// 998 octets, and nothing a server said can begin a field of its own.
-pub fn delivery_status(message: &MessageFields<'_>, recipients: &[RecipientFields<'_>], global: bool) -> String {
+pub fn delivery_status(
+    message: &MessageFields<'_>,
+    recipients: &[RecipientFields<'_>],
+    global: bool,
+) -> String {
     let (reporting_mta, arrival) = (message.reporting_mta, message.arrival);
     let mut out = format!("Reporting-MTA: dns; {reporting_mta}\r\nArrival-Date: {arrival}\r\n");
     for recipient in recipients {

@@ -163,7 +163,8 @@ pub fn select(content: &[u8], names: &[&str], keep: Keep) -> Vec<u8> {
 
 /// The message without the named fields; everything else keeps its bytes, lines that are no field too.
 pub fn without(content: &[u8], names: &[&str]) -> Vec<u8> {
-    let is_named = |line: &[u8]| Field::parse(line).is_some_and(|field| names.iter().any(|name| field.is(name)));
+    let is_named =
+        |line: &[u8]| Field::parse(line).is_some_and(|field| names.iter().any(|name| field.is(name)));
     let mut kept = Vec::with_capacity(content.len());
     let mut rest = content;
     for line in (Lines { content: &content[..header_end(content)], at: 0 }) {

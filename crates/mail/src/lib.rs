@@ -12,6 +12,7 @@ pub mod envelope;
 pub mod header;
 pub mod id;
 pub mod mime;
+pub mod network;
 pub mod path;
 pub mod trace;
 pub mod transfer;

@@ -55,7 +55,6 @@ impl Peer {
                     if in_data && text != "." {
                         continue;
                     }
-                    in_data = false;
                     let known = script.iter().chain(POLITE).find(|(word, _)| text.starts_with(word));
                     let Some((word, answer)) = known.filter(|(_, answer)| *answer != "CUT") else { break };
                     in_data = *word == "DATA" && answer.starts_with("354");
@@ -94,7 +93,8 @@ impl Setup {
     fn with_host(mut self, preference: u16, name: &str, ip: [u8; 4]) -> Self {
         let host = DnsName::parse(name).unwrap();
         let far = DnsName::parse("far.example").unwrap();
-        self.zone = self.zone.with_mx(far, preference, Some(host.clone())).with_address(host, IpAddr::from(ip));
+        self.zone =
+            self.zone.with_mx(far, preference, Some(host.clone())).with_address(host, IpAddr::from(ip));
         self
     }
 
@@ -116,8 +116,10 @@ impl Setup {
             separator: '.',
             free_space_reserve: 0,
         });
-        let certificates =
-            Certificates::open(&Source::SelfSigned { folder: folder.join("tls"), hostname: hostname.clone() });
+        let certificates = Certificates::open(&Source::SelfSigned {
+            folder: folder.join("tls"),
+            hostname: hostname.clone(),
+        });
         let core = Core::new(Parts {
             hostname: hostname.clone(),
             limits: Limits { message_bytes: 100_000, recipients: 10 },
@@ -134,8 +136,14 @@ impl Setup {
         self.attempt_with(recipients, MailParameters::default(), b"Subject: x\r\n\r\n.dot\r\n").await
     }
 
-    async fn attempt_with(&self, recipients: &[&str], parameters: MailParameters, content: &[u8]) -> Vec<String> {
-        let recipients: Vec<ForwardPath> = recipients.iter().map(|text| ForwardPath::parse(text).unwrap()).collect();
+    async fn attempt_with(
+        &self,
+        recipients: &[&str],
+        parameters: MailParameters,
+        content: &[u8],
+    ) -> Vec<String> {
+        let recipients: Vec<ForwardPath> =
+            recipients.iter().map(|text| ForwardPath::parse(text).unwrap()).collect();
         let attempt = Attempt {
             id: TraceId::new(0, 0),
             reverse_path: ReversePath::parse("ann@here.example").unwrap(),
@@ -170,7 +178,8 @@ async fn each_recipient_has_an_outcome_of_its_own() {
     ];
     let peer = Peer::start(FIRST, 0, "220 hi\r\n", script).await;
     let setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
-    let outcomes = setup.attempt(&["yes@far.example", "no@far.example", "later@far.example", "many@far.example"]).await;
+    let outcomes =
+        setup.attempt(&["yes@far.example", "no@far.example", "later@far.example", "many@far.example"]).await;
     assert_eq!(
         outcomes,
         [
@@ -190,8 +199,7 @@ async fn the_second_host_takes_what_the_first_does_not() {
     let first = Peer::start(FIRST, 0, "554 go away\r\n", &[]).await;
     let port = first.address.port();
     let second = Peer::start(SECOND, port, "220 hi\r\n", &[]).await;
-    let setup =
-        Setup::new(port).with_host(10, "a.far.example", FIRST).with_host(20, "b.far.example", SECOND);
+    let setup = Setup::new(port).with_host(10, "a.far.example", FIRST).with_host(20, "b.far.example", SECOND);
     assert_eq!(setup.attempt(&["joe@far.example"]).await, ["delivered 250 2.0.0 taken"]);
     assert!(second.heard().iter().any(|line| line == "RCPT TO:<joe@far.example>"));
 }
@@ -212,8 +220,7 @@ async fn a_final_reply_that_never_comes_ends_the_attempt() {
     let first = Peer::start(FIRST, 0, "220 hi\r\n", &[(".", "CUT")]).await;
     let port = first.address.port();
     let second = Peer::start(SECOND, port, "220 hi\r\n", &[]).await;
-    let setup =
-        Setup::new(port).with_host(10, "a.far.example", FIRST).with_host(20, "b.far.example", SECOND);
+    let setup = Setup::new(port).with_host(10, "a.far.example", FIRST).with_host(20, "b.far.example", SECOND);
     let outcomes = setup.attempt(&["joe@far.example"]).await;
     assert!(outcomes[0].starts_with("deferred 4.4.2"), "{outcomes:?}");
     assert_eq!(second.heard(), Vec::<String>::new());
@@ -225,8 +232,7 @@ async fn a_session_that_breaks_before_the_dot_goes_to_the_next_host() {
     let first = Peer::start(FIRST, 0, "220 hi\r\n", &[("DATA", "CUT")]).await;
     let port = first.address.port();
     let _second = Peer::start(SECOND, port, "220 hi\r\n", &[]).await;
-    let setup =
-        Setup::new(port).with_host(10, "a.far.example", FIRST).with_host(20, "b.far.example", SECOND);
+    let setup = Setup::new(port).with_host(10, "a.far.example", FIRST).with_host(20, "b.far.example", SECOND);
     assert_eq!(setup.attempt(&["joe@far.example"]).await, ["delivered 250 2.0.0 taken"]);
 }
 
@@ -269,7 +275,10 @@ async fn private_hosts_are_refused_unless_allowed_and_a_smart_host_always_is() {
     let peer = Peer::start(FIRST, 0, "220 hi\r\n", &[]).await;
     let mut setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
     setup.settings.allow_private.clear();
-    assert_eq!(setup.attempt(&["joe@far.example"]).await, ["failed 5.4.4 a.far.example has no public address"]);
+    assert_eq!(
+        setup.attempt(&["joe@far.example"]).await,
+        ["failed 5.4.4 a.far.example has no public address"]
+    );
     setup.settings.smart_host = Some(SmartHost {
         host: "127.0.0.71".into(),
         port: peer.address.port(),

@@ -1,8 +1,10 @@
 //! How many connections are open, in all and from one address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kings_mail::network::client_network;
 
 /// Above this share of its slots a listener is short of them and hurries its clients.
 const PRESSED_PERCENT: usize = 80;
@@ -63,7 +65,7 @@ impl Slots {
 impl Slot {
     /// Books the slot on a client address too, at most `most` per address.
     pub(crate) fn book(&mut self, client: IpAddr, most: usize) -> Result<(), Full> {
-        let network = network(client);
+        let network = client_network(client);
         let mut counts = self.slots.counts();
         let count = counts.by_network.entry(network).or_default();
         if *count >= most {
@@ -86,17 +88,6 @@ impl Drop for Slot {
             if *count == 0 {
                 counts.by_network.remove(&network);
             }
-        }
-    }
-}
-
-/// What counts as one client: an IPv4 address, or the /64 that one IPv6 site has at the least.
-pub(crate) fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     }
 }
@@ -130,12 +121,6 @@ mod tests {
         let mut second = slots.take(9).unwrap();
         assert_eq!(second.book("2001:db8::ffff:1".parse().unwrap(), 1), Err(Full::Address));
         assert_eq!(second.book("2001:db8:0:1::1".parse().unwrap(), 1), Ok(()));
-    }
-
-    #[test]
-    fn a_mapped_address_is_the_ipv4_address() {
-        let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
-        assert_eq!(network(mapped), "192.0.2.1".parse::<IpAddr>().unwrap());
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use kings_imap::view::Reports;
 use kings_imap::{Event, Request, Tagged};
 use kings_mail::address::Address;
-use kings_net::IpNet;
 use kings_store::{Account, Mailbox, StoreError};
+use std::net::IpAddr;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
@@ -28,7 +28,7 @@ pub(crate) struct Client {
     pub(super) person: Option<Person>,
     pub(super) selected: Option<Selected>,
     pub(super) intake: Intake,
-    pub(super) stranger: Option<Place<IpNet>>,
+    pub(super) stranger: Option<Place<IpAddr>>,
     commands: u64,
 }
 
@@ -47,7 +47,7 @@ impl Client {
     }
 
     /// Keeps the place among strangers until the login.
-    pub(crate) fn count_until_login(&mut self, place: Option<Place<IpNet>>) {
+    pub(crate) fn count_until_login(&mut self, place: Option<Place<IpAddr>>) {
         self.stranger = place;
     }
 

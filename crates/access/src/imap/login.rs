@@ -5,13 +5,13 @@ use std::time::Duration;
 use kings_directory::LoginError;
 use kings_imap::Tagged;
 use kings_mail::address::Address;
+use kings_mail::network::client_network;
 use kings_sasl::Credentials;
 use tracing::{info, warn};
 
 use super::client::Person;
 use super::{Client, Trouble};
 use crate::blocking::blocking;
-use crate::sessions::network;
 
 /// What a wrong password costs, to make guessing slow; the directory counts besides.
 const FAILURE_DELAY: Duration = Duration::from_secs(2);
@@ -36,7 +36,8 @@ impl Client {
     async fn admit(&mut self, address: Address) -> Tagged {
         let client = self.peer.address;
         let most = if self.peer.exempt { usize::MAX } else { self.inner.parts.connections_per_account };
-        let Some(place) = self.inner.accounts.take((address.clone(), network(client.ip())), most) else {
+        let Some(place) = self.inner.accounts.take((address.clone(), client_network(client.ip())), most)
+        else {
             info!(%client, account = %address, verdict = "too many sessions", "IMAP login refused");
             return Tagged::SESSION_LIMIT;
         };

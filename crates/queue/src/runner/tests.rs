@@ -79,7 +79,7 @@ impl Rig {
     /// Waits until no entry is left.
     async fn settled(&self) {
         while !self.queue.is_empty() {
-            sleep(Duration::from_secs(1)).await;
+            sleep(MINUTE).await;
         }
     }
 

@@ -1,0 +1,57 @@
+//! Literals: which are gathered into their command, which are messages, and which are refused.
+
+use super::exchange::Exchange;
+use super::{Event, Session};
+use crate::command::{Append, append_head, tag_of};
+use crate::cursor::SyntaxError;
+use crate::limits::MAX_LITERAL_BEFORE_LOGIN;
+use crate::reader::{Frame, Literal};
+use crate::response::{Response, Tagged};
+
+impl Session {
+    /// A literal in a command: gathered, streamed or refused, in any case before memory is taken.
+    pub(super) fn literal(&mut self, literal: Literal) -> Option<Event> {
+        if self.exchange.is_some() {
+            let keeps = self.reader.refuse(literal);
+            return if keeps { self.exchange_line(b"{") } else { self.take(Frame::Flood) };
+        }
+        if self.is_authenticated()
+            && let Some(head) = append_head(self.reader.so_far(), literal.size)
+        {
+            return self.append(head, literal);
+        }
+        let room = self.limit().saturating_sub(self.reader.so_far().len()) as u64;
+        let most = if self.is_authenticated() { room } else { room.min(MAX_LITERAL_BEFORE_LOGIN) };
+        if literal.size > most {
+            let tag = tag_of(self.reader.so_far());
+            self.refuse_literal(&tag, literal, &Tagged::bad("Literal is too large"));
+            return None;
+        }
+        if literal.waits {
+            self.respond(&Response::Continue("Send the literal"));
+        }
+        self.reader.gather(literal);
+        None
+    }
+
+    fn append(&mut self, head: Result<Append, SyntaxError>, literal: Literal) -> Option<Event> {
+        let tag = tag_of(self.reader.so_far());
+        let refusal = match head {
+            Ok(append) if append.size <= self.settings.message_bytes => {
+                self.exchange = Exchange::AppendHead { tag, literal };
+                return Some(Event::Append(append));
+            }
+            Ok(_) => Tagged::TOO_BIG,
+            Err(error) => Tagged::bad(error.text()),
+        };
+        self.refuse_literal(&tag, literal, &refusal);
+        None
+    }
+
+    pub(super) fn refuse_literal(&mut self, tag: &[u8], literal: Literal, result: &Tagged) {
+        self.tagged(tag, result);
+        if !self.reader.refuse(literal) {
+            self.bye("Literal is too large");
+        }
+    }
+}
