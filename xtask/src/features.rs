@@ -26,8 +26,8 @@ pub fn rows() -> anyhow::Result<Vec<Feature>> {
     let is_row =
         |line: &&str| line.starts_with("| ") && !line.starts_with("| Feature") && !line.starts_with("|--");
     let feature = |cells: Vec<String>| match cells.as_slice() {
-        [name, _, test, negative] => {
-            Some(Feature { name: name.clone(), test: test.clone(), negative: negative.clone() })
+        [name, _, positive, negative] => {
+            Some(Feature { name: name.clone(), test: positive.clone(), negative: negative.clone() })
         }
         _ => None,
     };

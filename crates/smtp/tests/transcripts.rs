@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use backend::{Backend, Message};
 use dialogue::Chunk;
 use kings_smtp::reply::Reply;
-use kings_smtp::server::{Event, Session};
+use kings_smtp::server::{Client, Event, Session};
 
 /// Contents up to this size are shown.
 const SHOWN: usize = 160;
@@ -104,7 +104,7 @@ impl Player {
                 let before = self.backend.messages.len();
                 self.backend.answer(event, &mut self.session);
                 for message in &self.backend.messages[before..] {
-                    log_message(&mut self.log, message);
+                    log_message(&mut self.log, message, self.session.client());
                 }
             }
         }
@@ -115,12 +115,20 @@ impl Player {
     }
 }
 
-fn log_message(log: &mut String, Message { envelope, content }: &Message) {
+fn log_message(log: &mut String, Message { envelope, content }: &Message, client: &Client) {
     let recipients: Vec<String> = envelope.forward_paths.iter().map(ToString::to_string).collect();
     let octets = content.len();
-    write!(log, "= message {} to {}, {octets} octets", envelope.reverse_path, recipients.join(" ")).unwrap();
+    let (from, to) = (&envelope.reverse_path, recipients.join(" "));
+    write!(log, "= message {from} to {to} with {} from {}, {octets} octets", protocol(client), client.name)
+        .unwrap();
     match octets {
         1..=SHOWN => writeln!(log, ": {}", content.escape_ascii()).unwrap(),
         _ => log.push('\n'),
     }
+}
+
+/// The name that a Received field gives to how a message came (RFC 3848 §1).
+fn protocol(client: &Client) -> String {
+    let letter = |is_so: bool, letter| if is_so { letter } else { "" };
+    [letter(client.extended, "E"), "SMTP", letter(client.tls, "S"), letter(client.logged_in, "A")].concat()
 }
