@@ -7,9 +7,6 @@ use kings_mail::path::{ForwardPath, ReversePath};
 use crate::quirks;
 use crate::reply::Reply;
 
-/// Most octets of one parameter (RFC 5321 §4.5.3.1.4 leaves room for the extensions' own).
-const MAX_PARAMETERS: usize = 16;
-
 /// One command (RFC 5321 §4.1.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -174,7 +171,7 @@ fn mail_parameters(text: &str) -> Result<MailParameters, SyntaxError> {
         let (keyword, value) =
             word.split_once('=').map_or((word, None), |(keyword, value)| (keyword, Some(value)));
         let keyword = keyword.to_ascii_uppercase();
-        if seen.contains(&keyword) || seen.len() == MAX_PARAMETERS {
+        if seen.contains(&keyword) {
             return Err(SyntaxError::BadArgument);
         }
         match (keyword.as_str(), value) {

@@ -113,9 +113,11 @@ impl Decoder {
         }
     }
 
-    /// The first fault stays: it is what the client hears.
+    /// Broken line ends outweigh the size: a peer that does not agree with us about ends must go.
     fn fail(&mut self, fault: Fault, out: &mut Vec<u8>) {
-        self.fault.get_or_insert(fault);
+        if self.fault != Some(Fault::LineEnds) {
+            self.fault = Some(fault);
+        }
         out.clear();
     }
 }
@@ -247,9 +249,10 @@ mod tests {
     }
 
     #[test]
-    fn the_first_fault_is_the_one_reported() {
-        assert_eq!(decode(b"a\nbcdefgh\r\n.\r\n", 1, 3).2, Some(Fault::LineEnds));
-        assert_eq!(decode(b"abcdefgh\nx\r\n.\r\n", 1, 3).2, Some(Fault::TooLarge));
+    fn broken_line_ends_outweigh_the_size() {
+        for input in [&b"a\nbcdefgh\r\n.\r\n"[..], b"abcdefgh\nx\r\n.\r\n", b"abcdefgh\nxyz\r\n.\r\n"] {
+            assert_eq!(decode(input, 1, 3).2, Some(Fault::LineEnds), "{input:?}");
+        }
     }
 
     fn encode(content: &[u8], chunk: usize) -> Vec<u8> {

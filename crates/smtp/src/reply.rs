@@ -116,6 +116,9 @@ impl Reply {
 
     /// Too many errors in one session.
     pub const TOO_MANY_ERRORS: Self = Self::new(421, Status(4, 7, 0), "Too many errors, goodbye");
+    /// Too many commands that move no mail.
+    pub const TOO_MANY_IDLE_COMMANDS: Self =
+        Self::new(421, Status(4, 7, 0), "Too many commands without mail, goodbye");
     /// A command took too long, or the session did nothing for too long.
     pub const TIMEOUT: Self = Self::new(421, Status(4, 4, 2), "Too slow, goodbye");
     /// The server is going down.
@@ -179,12 +182,15 @@ impl Reply {
 impl fmt::Display for Reply {
     /// In one line, for logs, queue records and bounces.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.code)?;
+        write!(f, "{}", self.code)?;
         if let Some(status) = self.status {
-            write!(f, "{status} ")?;
+            write!(f, " {status}")?;
         }
         let line: String = self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        f.write_str(line.trim_end())
+        match line.trim_end() {
+            "" => Ok(()),
+            line => write!(f, " {line}"),
+        }
     }
 }
 

@@ -495,7 +495,7 @@ impl Session {
     fn idle(&mut self, reply: &Reply) -> Option<Event> {
         self.idle_commands += 1;
         if self.idle_commands > MAX_IDLE_COMMANDS {
-            self.close(&Reply::TOO_MANY_ERRORS);
+            self.close(&Reply::TOO_MANY_IDLE_COMMANDS);
         } else {
             self.reply(reply);
         }

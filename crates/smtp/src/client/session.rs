@@ -116,6 +116,8 @@ enum Phase {
     /// The handshake goes on.
     Handshake,
     Login(sasl::Client),
+    /// The server asked for more than the mechanism has, and we gave up with `*` (RFC 4954 §4).
+    LoginCancelled,
     /// Nothing is asked.
     Idle,
     Mail,
@@ -348,6 +350,7 @@ impl Session {
             }
             Phase::Login(client) if reply.code == 334 => self.next_response(client),
             Phase::Login(_) if reply.code == 235 => Some(Event::Ready),
+            Phase::LoginCancelled => Some(Event::Refused(no_login("Next server does not end the login"))),
             Phase::Greeting | Phase::Ehlo | Phase::Helo | Phase::StartTls | Phase::Login(_) => {
                 Some(Event::Refused(reply))
             }
@@ -427,8 +430,10 @@ impl Session {
     }
 
     fn next_response(&mut self, mut client: sasl::Client) -> Option<Event> {
-        let line = client.next_response().map_or_else(|| "*".to_owned(), |response| sasl::encode(&response));
-        self.command(&line, Phase::Login(client));
+        match client.next_response() {
+            Some(response) => self.command(&sasl::encode(&response), Phase::Login(client)),
+            None => self.command("*", Phase::LoginCancelled),
+        }
         None
     }
 
