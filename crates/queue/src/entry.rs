@@ -191,7 +191,7 @@ pub(crate) struct Recipient {
 /// Where a recipient stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// To be tried at `next`, in seconds since 1970; 0 before the first attempt.
+    /// To be tried at `next`, in seconds since 1970; the time of arrival before the first attempt.
     Open { next: u64 },
     /// Done.
     Delivered,
@@ -227,8 +227,8 @@ impl RecipientState {
 }
 
 impl Recipient {
-    fn new(path: ForwardPath) -> Self {
-        Self { path, progress: Progress::Open { next: 0 }, attempts: 0, last: None }
+    fn new(path: ForwardPath, arrived: u64) -> Self {
+        Self { path, progress: Progress::Open { next: arrived }, attempts: 0, last: None }
     }
 
     pub(crate) fn state(&self) -> RecipientState {
@@ -274,7 +274,7 @@ impl Entry {
             reverse_path,
             parameters: MailParameters { body, smtputf8, size: Some(content.length) },
             content,
-            recipients: recipients.into_iter().map(Recipient::new).collect(),
+            recipients: recipients.into_iter().map(|path| Recipient::new(path, arrived)).collect(),
             seed,
             tail: start.saturating_add(content.length),
             times: vec![arrived],

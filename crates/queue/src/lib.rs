@@ -6,6 +6,7 @@
 
 mod active;
 mod bounce;
+mod carry;
 mod clock;
 mod deliver;
 mod disk;

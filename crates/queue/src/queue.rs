@@ -344,7 +344,7 @@ impl From<&Entry> for ListedEntry {
             forward_path: recipient.path.clone(),
             state: recipient.state(),
             attempts: recipient.attempts,
-            next_attempt: recipient.next().map(|next| date(next.max(entry.arrived))),
+            next_attempt: recipient.next().map(date),
             last_reply: recipient.last.as_ref().map(|(_, report)| report.reply.clone()),
         };
         Self {

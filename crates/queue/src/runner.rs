@@ -4,21 +4,18 @@
 //! a task of its own that ends in an event. What to do next with an entry is decided in [`crate::active`].
 
 use std::collections::{HashMap, HashSet};
-use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kings_mail::dsn::Status;
 use kings_mail::id::TraceId;
-use kings_mail::path::ReversePath;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::active::{Active, Fate, Queued, Release, Step};
-use crate::bounce::{self, MAX_RETURNED_HEADER};
+use crate::carry;
 use crate::deliver::{Deliver, Destination, Outcome, PostError, Report};
 use crate::entry::{Damage, Entry};
 use crate::lanes::{Admission, Lanes};
@@ -306,14 +303,19 @@ impl<D: Deliver> Runner<D> {
     /// Moves these entries on, and those that get a place to run because of it.
     fn advance_all(&mut self, mut ids: Vec<TraceId>) {
         while let Some(id) = ids.pop() {
-            let taken = self.queue.schedule().taken(id);
             if self.active.contains_key(&id) {
                 ids.extend(self.start_attempts(id));
                 self.advance_after(id, Duration::ZERO);
-            } else if let Some(due) = taken {
-                self.spawn_load(due);
-            } else {
-                ids.extend(self.lanes.forfeit(id));
+                continue;
+            }
+            // Two destinations may call the same entry: it is read once and finds both places then.
+            if self.loading.contains(&id) {
+                continue;
+            }
+            let taken = self.queue.schedule().taken(id);
+            match taken {
+                Some(due) => self.spawn_load(due),
+                None => ids.extend(self.lanes.forfeit(id)),
             }
         }
     }
@@ -327,7 +329,13 @@ impl<D: Deliver> Runner<D> {
         for (destination, places) in groups {
             match self.lanes.admit(&destination, id) {
                 Admission::Run => {
-                    spawn_attempt(&mut self.tasks, &self.queue, &self.deliver, active, destination, places);
+                    let (queue, deliver) = (self.queue.clone(), Arc::clone(&self.deliver));
+                    let (name, span) = (active.name, active.entry.content);
+                    let attempt = active.start(destination.clone(), &places);
+                    self.tasks.spawn(async move {
+                        let outcomes = carry::attempt(&queue, deliver, name, span, attempt).await;
+                        Event::Attempted { id, destination, places, outcomes }
+                    });
                 }
                 Admission::InLine => active.queued = Queued::InLine,
                 Admission::Full if active.queued == Queued::No => active.queued = Queued::Full,
@@ -418,72 +426,9 @@ impl<D: Deliver> Runner<D> {
         let (queue, deliver) = (self.queue.clone(), Arc::clone(&self.deliver));
         let (name, entry) = (active.name, active.entry.clone());
         self.tasks.spawn(async move {
-            let posted = report(&queue, &deliver, name, entry, &places).await;
+            let posted = carry::report(&queue, deliver, name, entry, &places).await;
             Event::Reported { id, places, posted }
         });
-    }
-}
-
-/// Reads and checks the content, then has the attempt made; in a task, which ends in an event.
-fn spawn_attempt<D: Deliver>(
-    tasks: &mut JoinSet<Event>,
-    queue: &Queue,
-    deliver: &Arc<D>,
-    active: &mut Active,
-    destination: Destination,
-    places: Vec<usize>,
-) {
-    let (name, span) = (active.name, active.entry.content);
-    let attempt = active.start(destination.clone(), &places);
-    let (queue, deliver) = (queue.clone(), Arc::clone(deliver));
-    tasks.spawn(async move {
-        let content = queue.on_disk(move |queue| queue.spool().content(name, span)).await;
-        let outcomes = match content {
-            Ok(content) => {
-                let attempt = attempt(content);
-                Ok(guarded(async move { deliver.deliver(attempt).await }).await.unwrap_or_default())
-            }
-            Err(error) => Err(error),
-        };
-        Event::Attempted { id: name.id, destination, places, outcomes }
-    });
-}
-
-async fn report<D: Deliver>(
-    queue: &Queue,
-    deliver: &Arc<D>,
-    name: Name,
-    entry: Entry,
-    places: &[usize],
-) -> Result<(), PostError> {
-    let id = entry.id;
-    if entry.reverse_path == ReversePath::Null {
-        tracing::warn!(%id, "a message without a sender failed; the postmaster is told");
-    }
-    let span = entry.content;
-    let most = MAX_RETURNED_HEADER as u64;
-    // Without the header a report is poorer but still a report.
-    let beginning =
-        queue.on_disk(move |queue| queue.spool().beginning(name, span, most)).await.unwrap_or_default();
-    let now = bounce::date(queue.clock().now().wall);
-    let Some(bounce) = bounce::build(&entry, places, &beginning, queue.hostname(), now) else {
-        tracing::error!(%id, "a report to the postmaster failed; it is dropped, for nobody is left to tell");
-        return Ok(());
-    };
-    let deliver = Arc::clone(deliver);
-    guarded(async move { deliver.post_bounce(bounce).await })
-        .await
-        .unwrap_or_else(|| Err(PostError::Later("the deliverer failed".to_owned())))
-}
-
-/// Runs the deliverer apart, so that a panic in it costs one attempt and not the queue; `None` after one.
-async fn guarded<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
-    match AbortOnDropHandle::new(tokio::spawn(work)).await {
-        Ok(value) => Some(value),
-        Err(error) => {
-            tracing::error!(%error, "the deliverer failed");
-            None
-        }
     }
 }
 

@@ -168,6 +168,7 @@ impl Spool {
             });
         }
         // The client hears of a failure and comes again, so this copy must not be sent as well.
+        self.disk.sync_directory(&self.entries).inspect_err(|_| self.drop_file(&complete))?;
         Ok(name)
     }
 

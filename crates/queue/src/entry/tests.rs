@@ -130,7 +130,10 @@ fn a_record_about_nobody_is_damage() {
 fn recipients_move_from_open_to_settled() {
     let report = Report::ours(kings_mail::dsn::Status(4, 0, 0), "later");
     let mut entry = read(&file(&head(), b"hello", &[])).unwrap();
-    assert_eq!((entry.next(), entry.due(0, None).collect::<Vec<_>>()), (Some(0), vec![0, 1, 2]));
+    assert_eq!(
+        (entry.next(), entry.due(entry.arrived, None).collect::<Vec<_>>()),
+        (Some(entry.arrived), vec![0, 1, 2])
+    );
     let steps = [
         (0, Fact::Deferred { report: report.clone(), next: 900 }),
         (1, Fact::Failed(report.clone())),

@@ -225,6 +225,19 @@ async fn when_all_places_are_taken_the_rest_waits_and_nothing_is_lost() {
     assert_eq!(rig.deliverer.running.lock().unwrap().most, 2);
 }
 
+/// Both destinations of the third message are busy, and both call it at the same moment.
+#[tokio::test(start_paused = true)]
+async fn a_message_called_by_two_destinations_at_once_is_sent_once_to_each() {
+    let rig = Rig::with(|settings| settings.limits = Limits { attempts: 100, attempts_per_destination: 1 });
+    rig.submit(1, "ann@example.org", &["first@slow1.example", "first@slow2.example"]).await;
+    rig.wait(MINUTE).await;
+    rig.submit(2, "ann@example.org", &["ok@slow1.example", "ok@slow2.example"]).await;
+    rig.settled().await;
+    let recipients: BTreeSet<_> = rig.recipients().into_iter().collect();
+    assert_eq!((recipients.len(), rig.recipients().len()), (4, 4), "{recipients:?}");
+    assert_eq!(rig.deliverer.running.lock().unwrap().most_per_destination, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_restart_goes_on_where_it_stopped() {
     let rig = Rig::new();
