@@ -14,6 +14,7 @@ pub mod id;
 pub mod mime;
 pub mod network;
 pub mod path;
+pub mod report;
 pub mod trace;
 pub mod transfer;
 pub mod utf7;

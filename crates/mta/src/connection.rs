@@ -89,8 +89,8 @@ impl<D: Decide> Driver<'_, D> {
         let reply = match event {
             Event::Login(credentials) => decide.log_in(credentials).await,
             Event::Mail(path, parameters) => decide.mail(&path, parameters).await,
-            Event::Rcpt(path) => match session.envelope() {
-                Some(envelope) => decide.rcpt(&path, envelope).await,
+            Event::Rcpt(recipient) => match session.envelope() {
+                Some(envelope) => decide.rcpt(&recipient, envelope).await,
                 None => Reply::BAD_SEQUENCE,
             },
             Event::Begin => decide.begin().await,

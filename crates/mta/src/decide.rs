@@ -2,8 +2,8 @@
 
 use std::future::Future;
 
-use kings_mail::envelope::{Envelope, MailParameters};
-use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mail::envelope::{Envelope, MailParameters, Recipient};
+use kings_mail::path::ReversePath;
 use kings_sasl::Credentials;
 use kings_smtp::reply::Reply;
 use kings_smtp::server::Client;
@@ -27,7 +27,7 @@ pub(crate) trait Decide: Send {
     fn mail(&mut self, path: &ReversePath, parameters: MailParameters) -> impl Future<Output = Reply> + Send;
 
     /// One more recipient of the transaction so far.
-    fn rcpt(&mut self, path: &ForwardPath, envelope: &Envelope) -> impl Future<Output = Reply> + Send;
+    fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> impl Future<Output = Reply> + Send;
 
     /// The message wants to come.
     fn begin(&mut self) -> impl Future<Output = Reply> + Send;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kings_directory::{Directory, Resolution, Target};
 use kings_mail::address::Address;
-use kings_mail::envelope::{Envelope, MailParameters};
+use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::header;
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
@@ -23,7 +23,7 @@ pub(crate) struct Message {
     pub(crate) id: TraceId,
     pub(crate) reverse_path: ReversePath,
     pub(crate) parameters: MailParameters,
-    pub(crate) forward_paths: Vec<ForwardPath>,
+    pub(crate) recipients: Vec<Recipient>,
     /// Our Received field and whatever else goes in front of the content.
     pub(crate) prefix: String,
     pub(crate) content: Arc<Incoming>,
@@ -65,38 +65,38 @@ fn queue_refusal(error: &SubmitError) -> Reply {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Plan {
     /// Accounts here, each with the recipient it stands for.
-    local: Vec<(Address, ForwardPath)>,
+    local: Vec<(Address, Recipient)>,
     /// What the queue takes: recipients elsewhere, and those that stand for nothing any more, which it bounces.
-    queued: Vec<ForwardPath>,
+    queued: Vec<Recipient>,
 }
 
 impl Plan {
     /// No account gets two copies, however many aliases lead to it.
-    fn make(directory: &Directory, forward_paths: &[ForwardPath]) -> Self {
+    fn make(directory: &Directory, recipients: &[Recipient]) -> Self {
         let mut plan = Self::default();
         let mut seen = HashSet::new();
-        for path in forward_paths {
-            match directory.resolve(path) {
+        for recipient in recipients {
+            match directory.resolve(&recipient.path) {
                 Resolution::Targets(targets) => {
                     for target in targets.into_iter().filter(|target| seen.insert(target.clone())) {
-                        plan.add(target, path);
+                        plan.add(target, recipient);
                     }
                 }
                 Resolution::Elsewhere(address) => {
                     if seen.insert(Target::Remote(address.clone())) {
-                        plan.queued.push(ForwardPath::Address(address));
+                        plan.queued.push(recipient.at(ForwardPath::Address(address)));
                     }
                 }
-                Resolution::Unknown | Resolution::Looping => plan.queued.push(path.clone()),
+                Resolution::Unknown | Resolution::Looping => plan.queued.push(recipient.clone()),
             }
         }
         plan
     }
 
-    fn add(&mut self, target: Target, path: &ForwardPath) {
+    fn add(&mut self, target: Target, recipient: &Recipient) {
         match target {
-            Target::Account(account) => self.local.push((account, path.clone())),
-            Target::Remote(address) => self.queued.push(ForwardPath::Address(address)),
+            Target::Account(account) => self.local.push((account, recipient.clone())),
+            Target::Remote(address) => self.queued.push(recipient.at(ForwardPath::Address(address))),
         }
     }
 
@@ -116,7 +116,7 @@ impl Plan {
 /// Once one copy is stored the message is accepted: copies that failed for now go to the queue, which tries
 /// them again. Only when nothing at all could be stored does the client keep the message.
 pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), DeliveryError> {
-    let mut plan = Plan::make(&core.directory, &message.forward_paths);
+    let mut plan = Plan::make(&core.directory, &message.recipients);
     if plan.drop_loops(message.content.head()) {
         return Err(DeliveryError::Loop);
     }
@@ -132,8 +132,8 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
 async fn store_copies(
     core: &Core,
     message: &Message,
-    local: &[(Address, ForwardPath)],
-) -> Result<Vec<ForwardPath>, DeliveryError> {
+    local: &[(Address, Recipient)],
+) -> Result<Vec<Recipient>, DeliveryError> {
     if local.is_empty() {
         return Ok(Vec::new());
     }
@@ -143,13 +143,13 @@ async fn store_copies(
 
     let stored = results.iter().filter(|result| result.is_ok()).count();
     let mut failed = Vec::new();
-    for ((account, path), result) in local.iter().zip(results) {
+    for ((account, recipient), result) in local.iter().zip(results) {
         match result {
             Ok(()) => {}
             Err(error) if stored == 0 => return Err(DeliveryError::Store(error)),
             Err(error) => {
                 warn!(id = %message.id, %account, %error, "one copy could not be stored, will be tried again");
-                failed.push(path.clone());
+                failed.push(recipient.clone());
             }
         }
     }
@@ -164,15 +164,11 @@ fn delivery(message: &Message, account: &Address) -> Delivery {
     Delivery { account: account.clone(), mailbox: MailboxName::inbox(), trace }
 }
 
-async fn enqueue(
-    queue: &Queue,
-    message: &Message,
-    forward_paths: Vec<ForwardPath>,
-) -> Result<(), DeliveryError> {
+async fn enqueue(queue: &Queue, message: &Message, recipients: Vec<Recipient>) -> Result<(), DeliveryError> {
     let envelope = Envelope {
         reverse_path: message.reverse_path.clone(),
-        forward_paths,
-        parameters: message.parameters,
+        recipients,
+        parameters: message.parameters.clone(),
     };
     let (queue, id) = (queue.clone(), message.id);
     let (prefix, content) = (message.prefix.clone(), message.content.clone());
@@ -188,8 +184,8 @@ async fn enqueue(
 /// The recipient of a message that has only one: a trace field that named several would tell each of them
 /// who the others are.
 pub(crate) fn sole_recipient(envelope: &Envelope) -> Option<&Address> {
-    match envelope.forward_paths.as_slice() {
-        [ForwardPath::Address(address)] => Some(address),
+    match envelope.recipients.as_slice() {
+        [Recipient { path: ForwardPath::Address(address), .. }] => Some(address),
         _ => None,
     }
 }

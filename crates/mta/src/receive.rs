@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use kings_mail::envelope::{Envelope, MailParameters};
-use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mail::envelope::{Envelope, MailParameters, Recipient};
+use kings_mail::path::ReversePath;
 use kings_mail::trace::{Received, With};
 use kings_net::{Connection, Service};
 use kings_sasl::Credentials;
@@ -69,16 +69,16 @@ impl Decide for Session<'_> {
         Reply::SENDER_OK
     }
 
-    async fn rcpt(&mut self, path: &ForwardPath, envelope: &Envelope) -> Reply {
+    async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
         let facts = RcptFacts {
             logged_in: false,
-            resolution: &self.core.directory.resolve(path),
-            recipients_so_far: envelope.forward_paths.len(),
+            resolution: &self.core.directory.resolve(&recipient.path),
+            recipients_so_far: envelope.recipients.len(),
             most_recipients: self.core.limits.recipients,
         };
         let Err(reply) = policy::rcpt(&facts) else { return Reply::RECIPIENT_OK };
         let (client, reverse_path) = (self.client, &envelope.reverse_path);
-        info!(%client, %reverse_path, forward_path = %path, reply = reply.to_string(), "recipient refused");
+        info!(%client, %reverse_path, forward_path = %recipient.path, reply = reply.to_string(), "recipient refused");
         reply
     }
 
@@ -127,10 +127,10 @@ impl Session<'_> {
             date: now(),
         };
         let prefix = received.field();
-        let Envelope { reverse_path, forward_paths, parameters } = envelope;
+        let Envelope { reverse_path, recipients, parameters } = envelope;
         let id = transaction.id;
         let content = Arc::new(content);
-        let message = Message { id, reverse_path, parameters, forward_paths, prefix, content };
+        let message = Message { id, reverse_path, parameters, recipients, prefix, content };
         deliver(self.core, message).await.map_err(|error| error.reply())
     }
 }

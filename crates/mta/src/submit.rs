@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use kings_mail::address::Address;
-use kings_mail::envelope::{Envelope, MailParameters};
-use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mail::envelope::{Envelope, MailParameters, Recipient};
+use kings_mail::path::ReversePath;
 use kings_mail::trace::{Received, With};
 use kings_net::{Connection, Service};
 use kings_sasl::Credentials;
@@ -91,11 +91,11 @@ impl Decide for Session<'_> {
         Reply::SENDER_NOT_YOURS
     }
 
-    async fn rcpt(&mut self, path: &ForwardPath, envelope: &Envelope) -> Reply {
+    async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
         let facts = RcptFacts {
             logged_in: self.account.is_some(),
-            resolution: &self.core.directory.resolve(path),
-            recipients_so_far: envelope.forward_paths.len(),
+            resolution: &self.core.directory.resolve(&recipient.path),
+            recipients_so_far: envelope.recipients.len(),
             most_recipients: self.core.limits.recipients,
         };
         policy::rcpt(&facts).err().unwrap_or(Reply::RECIPIENT_OK)
@@ -149,9 +149,9 @@ impl Session<'_> {
         };
         let prefix = received.field() + &completion;
         let content = self.drop_secrets(content).await.map_err(|error| intake::refusal(&error))?;
-        let Envelope { reverse_path, forward_paths, parameters } = envelope;
+        let Envelope { reverse_path, recipients, parameters } = envelope;
         let content = Arc::new(content);
-        let message = Message { id, reverse_path, parameters, forward_paths, prefix, content };
+        let message = Message { id, reverse_path, parameters, recipients, prefix, content };
         deliver(self.core, message).await.map_err(|error| error.reply())
     }
 

@@ -27,7 +27,7 @@ pub(crate) struct Transaction {
 
 impl Transaction {
     pub(crate) fn new(client: IpAddr, envelope: &Envelope, bytes: u64) -> Self {
-        let (reverse_path, recipients) = (envelope.reverse_path.clone(), envelope.forward_paths.len());
+        let (reverse_path, recipients) = (envelope.reverse_path.clone(), envelope.recipients.len());
         Self { id: new_id(), client, reverse_path, recipients, bytes, began: Instant::now() }
     }
 

@@ -149,7 +149,7 @@ impl Setup {
             reverse_path: ReversePath::parse("ann@here.example").unwrap(),
             parameters: MailParameters { size: Some(content.len() as u64), ..parameters },
             destination: Destination::from(&recipients[0]),
-            recipients,
+            recipients: recipients.into_iter().map(Into::into).collect(),
             number: 1,
             content: Content::from(content.to_vec()),
         };

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use kings_mail::dsn::Status;
-use kings_mail::path::ForwardPath;
+use kings_mail::envelope;
 
 use crate::clock::Moment;
 use crate::deliver::{Attempt, Content, Destination, Outcome, Report};
@@ -123,7 +123,7 @@ impl Active {
         let mut by_destination: BTreeMap<Destination, Vec<usize>> = BTreeMap::new();
         let asked = self.asked.map(NonZeroU64::get);
         for place in self.entry.due(self.until, asked).filter(|place| !self.tried.contains(place)) {
-            let destination = Destination::from(&self.entry.recipients[place].path);
+            let destination = Destination::from(self.entry.recipients[place].path());
             by_destination.entry(destination).or_default().push(place);
         }
         let attempts = |(destination, places): (Destination, Vec<usize>)| {
@@ -142,16 +142,17 @@ impl Active {
         self.tried.extend(places);
         self.running += 1;
         let recipients = || places.iter().map(|&place| &self.entry.recipients[place]);
-        let paths: Vec<ForwardPath> = recipients().map(|recipient| recipient.path.clone()).collect();
+        let addressed: Vec<envelope::Recipient> =
+            recipients().map(|recipient| recipient.addressed.clone()).collect();
         let number = recipients().map(|recipient| recipient.attempts).max().unwrap_or(0).saturating_add(1);
-        let (id, parameters) = (self.entry.id, self.entry.parameters);
+        let (id, parameters) = (self.entry.id, self.entry.parameters.clone());
         let reverse_path = self.entry.reverse_path.clone();
         move |content| Attempt {
             id,
             reverse_path,
             parameters,
             destination,
-            recipients: paths,
+            recipients: addressed,
             number,
             content,
         }
@@ -271,7 +272,7 @@ fn log(entry: &Entry, record: &Record) {
         Fact::Reported => return,
     };
     tracing::info!(
-        id = %entry.id, reverse_path = %entry.reverse_path, forward_path = %recipient.path, outcome,
+        id = %entry.id, reverse_path = %entry.reverse_path, forward_path = %recipient.path(), outcome,
         status = %report.status, remote = report.remote.as_deref(), reply = report.reply,
         attempt = recipient.attempts.saturating_add(1), next_attempt, "attempt"
     );
@@ -282,9 +283,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use crate::entry::Head;
-    use kings_mail::envelope::Body;
     use kings_mail::id::TraceId;
-    use kings_mail::path::ReversePath;
 
     const NOW: Moment = Moment { wall: 1_000, steady_since: 0, uptime: 50_000 };
 
@@ -293,10 +292,7 @@ mod tests {
         let head = Head {
             id,
             arrived: 1_000,
-            reverse_path: ReversePath::Null,
-            body: Body::SevenBit,
-            smtputf8: false,
-            recipients: recipients.iter().map(|text| ForwardPath::parse(text).unwrap()).collect(),
+            envelope: crate::testing::envelope("", recipients),
             content_length: 0,
             content_checksum: 0,
         };

@@ -33,7 +33,7 @@ pub(crate) fn build(
     let forward_path = addressee(entry, failed)?;
     let recipients: Vec<&Recipient> =
         failed.iter().filter_map(|&place| entry.recipients.get(place)).collect();
-    let global = dsn::needs_global(recipients.iter().map(|recipient| &recipient.path));
+    let global = dsn::needs_global(recipients.iter().map(|recipient| recipient.path()));
     let parts = [
         explanation_part(entry, &recipients, hostname),
         status_part(entry, &recipients, hostname, global),
@@ -51,7 +51,8 @@ pub(crate) fn build(
     content.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
     let body = if content.is_ascii() { Body::SevenBit } else { Body::EightBitMime };
     let size = Some(content.len() as u64);
-    let parameters = MailParameters { body, smtputf8: forward_path.needs_smtputf8(), size };
+    let smtputf8 = forward_path.needs_smtputf8();
+    let parameters = MailParameters { body, smtputf8, size, ..MailParameters::default() };
     Some(Bounce { about: entry.id, forward_path, parameters, content })
 }
 
@@ -62,7 +63,7 @@ fn addressee(entry: &Entry, failed: &[usize]) -> Option<ForwardPath> {
         ReversePath::Address(address) => Some(ForwardPath::Address(address.clone())),
         ReversePath::Null => {
             let postmaster = |place: &usize| {
-                entry.recipients.get(*place).is_some_and(|r| r.path == ForwardPath::Postmaster)
+                entry.recipients.get(*place).is_some_and(|r| *r.path() == ForwardPath::Postmaster)
             };
             (!failed.iter().any(postmaster)).then_some(ForwardPath::Postmaster)
         }
@@ -115,7 +116,7 @@ fn explanation_part(entry: &Entry, recipients: &[&Recipient], hostname: &Domain)
         text.push_str("Your message could not be delivered to the following recipients.\r\n");
     }
     for recipient in recipients {
-        write!(text, "\r\n  {}\r\n    {}\r\n", recipient.path, reason(recipient))
+        write!(text, "\r\n  {}\r\n    {}\r\n", recipient.path(), reason(recipient))
             .expect("a String takes any text");
     }
     text.push_str("\r\nNo further attempt will be made. The header of the message is attached.\r\n");
@@ -146,7 +147,7 @@ fn status_part(entry: &Entry, recipients: &[&Recipient], hostname: &Domain, glob
         .map(|recipient| {
             let report = recipient.last.as_ref().map_or(&unknown, |(_, report)| report);
             RecipientFields {
-                forward_path: &recipient.path,
+                forward_path: recipient.path(),
                 action: Action::Failed,
                 status: report.status,
                 remote_mta: report.remote.as_deref(),
@@ -205,10 +206,7 @@ mod tests {
         let head = Head {
             id: TraceId::new(1, 2),
             arrived: 0,
-            reverse_path: ReversePath::parse(reverse_path).unwrap(),
-            body: Body::SevenBit,
-            smtputf8: false,
-            recipients: vec![ForwardPath::parse(recipient).unwrap()],
+            envelope: crate::testing::envelope(reverse_path, &[recipient]),
             content_length: 0,
             content_checksum: 0,
         };
@@ -282,7 +280,7 @@ Subject: hi
         assert_eq!(String::from_utf8(bounce.content.clone()).unwrap().replace("\r\n", "\n"), expected);
         let envelope = bounce.envelope();
         assert_eq!(envelope.reverse_path, ReversePath::Null);
-        assert_eq!(envelope.forward_paths, [ForwardPath::parse("ann@example.org").unwrap()]);
+        assert_eq!(envelope.recipients, [ForwardPath::parse("ann@example.org").unwrap().into()]);
         assert_eq!((envelope.parameters.body, envelope.parameters.smtputf8), (Body::SevenBit, false));
     }
 

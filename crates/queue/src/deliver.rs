@@ -11,7 +11,7 @@ use std::sync::Arc;
 use kings_mail::address::Host;
 use kings_mail::domain::Domain;
 use kings_mail::dsn::Status;
-use kings_mail::envelope::{Envelope, MailParameters};
+use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 
@@ -50,7 +50,7 @@ pub struct Attempt {
     pub destination: Destination,
     /// Who is still waiting for it: 1 to 100 recipients, which any server takes in one transaction
     /// (RFC 5321 §4.5.3.1.8).
-    pub recipients: Vec<ForwardPath>,
+    pub recipients: Vec<Recipient>,
     /// Which try this is, counted from 1; of the recipient tried most often.
     pub number: u32,
     /// The message.
@@ -135,8 +135,8 @@ pub struct Bounce {
 impl Bounce {
     /// The envelope it travels in.
     pub fn envelope(&self) -> Envelope {
-        let mut envelope = Envelope::new(ReversePath::Null, self.parameters);
-        envelope.forward_paths.push(self.forward_path.clone());
+        let mut envelope = Envelope::new(ReversePath::Null, self.parameters.clone());
+        envelope.recipients.push(self.forward_path.clone().into());
         envelope
     }
 }

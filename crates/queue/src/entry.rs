@@ -1,14 +1,14 @@
 //! One message on its way out: the format of its file, and what is known of each recipient.
 //!
 //! ```text
-//! kings-queue 1
+//! kings-queue 2
 //! id 1f8s0xk2m3n4p5q
 //! arrived 1795000000 Mon, 23 Nov 2026 23:06:40 +0000
 //! reverse-path <ann@example.org>
 //! body 8bitmime
 //! smtputf8 no
 //! recipient <joe@elsewhere.example>
-//! recipient <sue@third.example>
+//! recipient <sue@third.example> notify=SUCCESS,FAILURE orcpt=rfc822;sue@first.example
 //! content-length 1234
 //! content-checksum 89abcdef
 //! envelope-checksum 01234567
@@ -17,24 +17,28 @@
 //! 4bd1a3c0 at=1795000001 recipient=1 outcome=delivered status=2.0.0 remote="mx.elsewhere.example" reply="250 OK"
 //! ```
 //!
-//! The first part never changes; records are appended (see [`crate::record`]). Checksums are CRC-32: they find
+//! Between `smtputf8` and the recipients stand `ret`, `envelope-id`, `require-tls` and `hold-until` where the sender
+//! asked for them. The first part never changes; records are appended (see [`crate::record`]). Checksums are CRC-32: they find
 //! accidents of disks, not forgers, who would need write access to the queue.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use kings_mail::date::DateTime;
-use kings_mail::envelope::{Body, MailParameters};
+use kings_mail::envelope::{self, Body, Envelope, Hold, MailParameters};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mail::report::{EnvelopeId, Notify, OriginalRecipient, Return};
 
 use crate::clock::Moment;
 use crate::deliver::Report;
 use crate::record::{Fact, Record, checksum, parse_hex};
 use crate::schedule;
 
-/// First line of every entry; the number is the version of the format.
-const MAGIC: &str = "kings-queue 1";
+/// Begins the first line of every entry; the version of the format follows.
+const MAGIC: &str = "kings-queue ";
+/// The version that is written. The one before, which had no parameters of reports, is read as well.
+const VERSION: u32 = 2;
 /// Ends the envelope: no line of it is empty.
 pub(crate) const END_OF_ENVELOPE: &[u8] = b"\n\n";
 
@@ -44,10 +48,8 @@ pub(crate) struct Head {
     pub(crate) id: TraceId,
     /// Seconds since 1970.
     pub(crate) arrived: u64,
-    pub(crate) reverse_path: ReversePath,
-    pub(crate) body: Body,
-    pub(crate) smtputf8: bool,
-    pub(crate) recipients: Vec<ForwardPath>,
+    /// Without the size that the client announced: `content_length` is the true one.
+    pub(crate) envelope: Envelope,
     pub(crate) content_length: u64,
     pub(crate) content_checksum: u32,
 }
@@ -73,18 +75,15 @@ pub(crate) enum Damage {
 impl Head {
     /// The text up to the content, and its checksum: the seed of the records.
     pub(crate) fn encode(&self) -> (String, u32) {
-        let body = match self.body {
-            Body::SevenBit => "7bit",
-            Body::EightBitMime => "8bitmime",
-        };
         let date = DateTime::from_unix(i64::try_from(self.arrived).unwrap_or(i64::MAX));
-        let smtputf8 = if self.smtputf8 { "yes" } else { "no" };
+        let Envelope { reverse_path, recipients, parameters } = &self.envelope;
         let mut text = format!(
-            "{MAGIC}\nid {}\narrived {} {date}\nreverse-path {}\nbody {body}\nsmtputf8 {smtputf8}\n",
-            self.id, self.arrived, self.reverse_path
+            "{MAGIC}{VERSION}\nid {}\narrived {} {date}\nreverse-path {reverse_path}\n",
+            self.id, self.arrived
         );
-        for recipient in &self.recipients {
-            writeln!(text, "recipient {recipient}").expect("a String takes any text");
+        encode_parameters(parameters, &mut text);
+        for recipient in recipients {
+            encode_recipient(recipient, &mut text);
         }
         let (length, sum) = (self.content_length, self.content_checksum);
         write!(text, "content-length {length}\ncontent-checksum {sum:08x}\n")
@@ -96,8 +95,10 @@ impl Head {
 
     /// Reads the text up to and with the empty line; gives the checksum too.
     pub(crate) fn parse(bytes: &[u8]) -> Result<(Self, u32), Damage> {
-        if !bytes.starts_with(MAGIC.as_bytes()) || bytes.get(MAGIC.len()) != Some(&b'\n') {
-            return Err(if is_later_version(bytes) { Damage::LaterVersion } else { Damage::NotAnEntry });
+        match version(bytes) {
+            Some(1..=VERSION) => {}
+            None | Some(0) => return Err(Damage::NotAnEntry),
+            Some(_) => return Err(Damage::LaterVersion),
         }
         let text = std::str::from_utf8(bytes).map_err(|_| Damage::Envelope)?;
         let (covered, sum) = text
@@ -111,41 +112,136 @@ impl Head {
         Self::parse_fields(covered).map(|head| (head, seed)).ok_or(Damage::Envelope)
     }
 
-    fn parse_fields(covered: &str) -> Option<Self> {
-        let mut lines = covered.strip_suffix('\n')?.split('\n').skip(1).peekable();
-        let id = TraceId::parse(lines.next()?.strip_prefix("id ")?)?;
-        let arrived = lines.next()?.strip_prefix("arrived ")?.split(' ').next()?.parse().ok()?;
-        let reverse_path =
-            ReversePath::parse(in_brackets(lines.next()?.strip_prefix("reverse-path ")?)?).ok()?;
-        let body = match lines.next()?.strip_prefix("body ")? {
-            "7bit" => Body::SevenBit,
-            "8bitmime" => Body::EightBitMime,
-            _ => return None,
-        };
-        let smtputf8 = match lines.next()?.strip_prefix("smtputf8 ")? {
-            "yes" => true,
-            "no" => false,
-            _ => return None,
-        };
-        let mut recipients = Vec::new();
-        while let Some(path) = lines.peek()?.strip_prefix("recipient ") {
-            recipients.push(ForwardPath::parse(in_brackets(path)?).ok()?);
-            lines.next();
+    /// When it is to be tried first, in seconds since 1970: at once, unless the sender wants it held.
+    pub(crate) fn first_attempt(&self) -> u64 {
+        match self.envelope.parameters.hold {
+            Some(Hold::Until(time)) => time.max(self.arrived),
+            Some(Hold::For(_)) | None => self.arrived,
         }
-        let content_length = lines.next()?.strip_prefix("content-length ")?.parse().ok()?;
-        let content_checksum = parse_hex(lines.next()?.strip_prefix("content-checksum ")?)?;
-        let complete = !recipients.is_empty() && lines.next().is_none();
-        let head =
-            Self { id, arrived, reverse_path, body, smtputf8, recipients, content_length, content_checksum };
-        complete.then_some(head)
+    }
+
+    fn parse_fields(covered: &str) -> Option<Self> {
+        let mut lines = Lines(covered.strip_suffix('\n')?.split('\n').skip(1).peekable());
+        let id = TraceId::parse(lines.take("id")?)?;
+        let arrived = lines.take("arrived")?.split(' ').next()?.parse().ok()?;
+        let reverse_path = ReversePath::parse(in_brackets(lines.take("reverse-path")?)?).ok()?;
+        let parameters = parse_parameters(&mut lines)?;
+        let mut recipients = Vec::new();
+        while let Some(recipient) = lines.take("recipient") {
+            recipients.push(parse_recipient(recipient)?);
+        }
+        let content_length = lines.take("content-length")?.parse().ok()?;
+        let content_checksum = parse_hex(lines.take("content-checksum")?)?;
+        let complete = !recipients.is_empty() && lines.0.next().is_none();
+        let envelope = Envelope { reverse_path, recipients, parameters };
+        complete.then_some(Self { id, arrived, envelope, content_length, content_checksum })
     }
 }
 
-/// A version this one cannot read, as opposed to something that never was an entry.
-fn is_later_version(bytes: &[u8]) -> bool {
-    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let version = std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix("kings-queue "));
-    version.is_some_and(|version| version.parse::<u32>().is_ok_and(|version| version > 1))
+/// The lines of an envelope: each a name, a space and a value.
+struct Lines<'a>(std::iter::Peekable<std::iter::Skip<std::str::Split<'a, char>>>);
+
+impl<'a> Lines<'a> {
+    /// The value of the next line, if that has this name.
+    fn take(&mut self, name: &str) -> Option<&'a str> {
+        let value = self.0.peek()?.strip_prefix(name)?.strip_prefix(' ')?;
+        self.0.next();
+        Some(value)
+    }
+
+    /// The value of the next line, if that has this name; `Err` if it cannot be read.
+    fn optional<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Damage> {
+        self.take(name).map(|value| parse(value).ok_or(Damage::Envelope)).transpose()
+    }
+}
+
+fn encode_parameters(parameters: &MailParameters, text: &mut String) {
+    let MailParameters { body, smtputf8, size: _, ret, envelope_id, require_tls, hold } = parameters;
+    let body = match body {
+        Body::SevenBit => "7bit",
+        Body::EightBitMime => "8bitmime",
+    };
+    let smtputf8 = if *smtputf8 { "yes" } else { "no" };
+    let mut add = |name: &str, value: String| {
+        writeln!(text, "{name} {value}").expect("a String takes any text");
+    };
+    add("body", body.to_owned());
+    add("smtputf8", smtputf8.to_owned());
+    if let Some(ret) = ret {
+        add("ret", ret.to_string());
+    }
+    if let Some(envelope_id) = envelope_id {
+        add("envelope-id", envelope_id.to_string());
+    }
+    if *require_tls {
+        add("require-tls", "yes".to_owned());
+    }
+    match hold {
+        Some(Hold::Until(time)) => add("hold-until", time.to_string()),
+        // Whoever stores an entry knows when it arrived, and has made a time of this.
+        Some(Hold::For(_)) | None => {}
+    }
+}
+
+fn parse_parameters(lines: &mut Lines<'_>) -> Option<MailParameters> {
+    let body = match lines.take("body")? {
+        "7bit" => Body::SevenBit,
+        "8bitmime" => Body::EightBitMime,
+        _ => return None,
+    };
+    let smtputf8 = match lines.take("smtputf8")? {
+        "yes" => true,
+        "no" => false,
+        _ => return None,
+    };
+    let ret = lines.optional("ret", Return::parse).ok()?;
+    let envelope_id = lines.optional("envelope-id", EnvelopeId::parse).ok()?;
+    let require_tls = lines.optional("require-tls", |value| (value == "yes").then_some(())).ok()?.is_some();
+    let hold = lines.optional("hold-until", |value| value.parse().ok().map(Hold::Until)).ok()?;
+    Some(MailParameters { body, smtputf8, size: None, ret, envelope_id, require_tls, hold })
+}
+
+/// `<path> [notify=...] [orcpt=...]`
+fn encode_recipient(recipient: &envelope::Recipient, text: &mut String) {
+    let envelope::Recipient { path, notify, original } = recipient;
+    write!(text, "recipient {path}").expect("a String takes any text");
+    if *notify != Notify::Unsaid {
+        write!(text, " notify={notify}").expect("a String takes any text");
+    }
+    if let Some(original) = original {
+        write!(text, " orcpt={original}").expect("a String takes any text");
+    }
+    text.push('\n');
+}
+
+/// A quoted path may hold `> ` itself, and the parameters a `>`, but no space: so the path ends at the last
+/// `> `, unless the whole is a path.
+fn parse_recipient(text: &str) -> Option<envelope::Recipient> {
+    let path = |text: &str| ForwardPath::parse(in_brackets(text)?).ok();
+    if let Some(path) = path(text) {
+        return Some(path.into());
+    }
+    let (before, behind) = text.rsplit_once("> ")?;
+    let before = format!("{before}>");
+    let mut recipient = envelope::Recipient::from(path(&before)?);
+    for word in behind.split(' ') {
+        match word.split_once('=')? {
+            ("notify", value) => recipient.notify = Notify::parse(value)?,
+            ("orcpt", value) => recipient.original = Some(OriginalRecipient::parse(value)?),
+            _ => return None,
+        }
+    }
+    Some(recipient)
+}
+
+/// The version in the first line; `None` for something that never was an entry.
+fn version(bytes: &[u8]) -> Option<u32> {
+    let line = bytes.split(|&byte| byte == b'\n').next()?;
+    std::str::from_utf8(line).ok()?.strip_prefix(MAGIC)?.parse().ok()
 }
 
 fn in_brackets(text: &str) -> Option<&str> {
@@ -180,7 +276,8 @@ pub(crate) struct Entry {
 /// One recipient and how far it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recipient {
-    pub(crate) path: ForwardPath,
+    /// What RCPT said.
+    pub(crate) addressed: envelope::Recipient,
     pub(crate) progress: Progress,
     /// How often it was tried.
     pub(crate) attempts: u32,
@@ -227,8 +324,13 @@ impl RecipientState {
 }
 
 impl Recipient {
-    fn new(path: ForwardPath, arrived: u64) -> Self {
-        Self { path, progress: Progress::Open { next: arrived }, attempts: 0, last: None }
+    fn new(addressed: envelope::Recipient, first_attempt: u64) -> Self {
+        Self { addressed, progress: Progress::Open { next: first_attempt }, attempts: 0, last: None }
+    }
+
+    /// Who it is for.
+    pub(crate) fn path(&self) -> &ForwardPath {
+        &self.addressed.path
     }
 
     pub(crate) fn state(&self) -> RecipientState {
@@ -266,15 +368,20 @@ impl Recipient {
 impl Entry {
     /// The entry of a head whose text took `start` bytes, before anything happened to it.
     pub(crate) fn new(head: Head, seed: u32, start: u64) -> Self {
-        let Head { id, arrived, reverse_path, body, smtputf8, recipients, .. } = head;
-        let content = Span { start, length: head.content_length, checksum: head.content_checksum };
+        let Head { id, arrived, content_length: length, content_checksum, .. } = head;
+        let first_attempt = head.first_attempt();
+        let Envelope { reverse_path, recipients, parameters } = head.envelope;
+        let content = Span { start, length, checksum: content_checksum };
         Self {
             id,
             arrived,
             reverse_path,
-            parameters: MailParameters { body, smtputf8, size: Some(content.length) },
+            parameters: MailParameters { size: Some(length), ..parameters },
             content,
-            recipients: recipients.into_iter().map(|path| Recipient::new(path, arrived)).collect(),
+            recipients: recipients
+                .into_iter()
+                .map(|addressed| Recipient::new(addressed, first_attempt))
+                .collect(),
             seed,
             tail: start.saturating_add(content.length),
             times: vec![arrived],

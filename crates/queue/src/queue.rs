@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
-use kings_mail::envelope::Envelope;
+use kings_mail::envelope::{Envelope, Hold};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use tokio::sync::{Notify, Semaphore};
@@ -272,10 +272,7 @@ impl Submission {
         let head = Head {
             id,
             arrived: now.wall,
-            reverse_path: envelope.reverse_path.clone(),
-            body: envelope.parameters.body,
-            smtputf8: envelope.parameters.smtputf8,
-            recipients: envelope.forward_paths.clone(),
+            envelope: as_kept(envelope, now.wall),
             content_length: draft.length(),
             content_checksum: draft.checksum(),
         };
@@ -283,11 +280,22 @@ impl Submission {
         queue.schedule().add(name, now.uptime);
         queue.changed().notify_one();
         tracing::info!(
-            %id, reverse_path = %head.reverse_path, recipients = head.recipients.len(), bytes = head.content_length,
+            %id, reverse_path = %envelope.reverse_path, recipients = envelope.recipients.len(), bytes = head.content_length,
             "queued"
         );
         Ok(())
     }
+}
+
+/// The envelope as an entry keeps it: the size is known better, and a wait has become a time.
+fn as_kept(envelope: &Envelope, now: u64) -> Envelope {
+    let mut kept = envelope.clone();
+    kept.parameters.size = None;
+    kept.parameters.hold = kept.parameters.hold.map(|hold| match hold {
+        Hold::For(seconds) => Hold::Until(now.saturating_add(seconds)),
+        Hold::Until(time) => Hold::Until(time),
+    });
+    kept
 }
 
 /// The queue at one time.
@@ -341,7 +349,7 @@ pub struct DamagedEntry {
 impl From<&Entry> for ListedEntry {
     fn from(entry: &Entry) -> Self {
         let recipient = |recipient: &crate::entry::Recipient| ListedRecipient {
-            forward_path: recipient.path.clone(),
+            forward_path: recipient.path().clone(),
             state: recipient.state(),
             attempts: recipient.attempts,
             next_attempt: recipient.next().map(date),

@@ -157,7 +157,7 @@ impl Spool {
         if text.len() > MAX_ENVELOPE || Head::parse(text.as_bytes()).as_ref() != Ok(&(head.clone(), seed)) {
             return Err(SubmitError::BadEnvelope);
         }
-        let name = Name { id: head.id, next: head.arrived };
+        let name = Name { id: head.id, next: head.first_attempt() };
         let (partial, complete) = (self.incoming.join(head.id.as_str()), self.path(name));
         self.write_new(&partial, &text, draft)?;
         if let Err(error) = self.disk.rename(&partial, &complete) {

@@ -205,7 +205,7 @@ pub(crate) fn settings(root: &Path) -> Settings {
 
 pub(crate) fn envelope(reverse_path: &str, recipients: &[&str]) -> Envelope {
     let mut envelope = Envelope::new(ReversePath::parse(reverse_path).unwrap(), MailParameters::default());
-    envelope.forward_paths = recipients.iter().map(|text| ForwardPath::parse(text).unwrap()).collect();
+    envelope.recipients = recipients.iter().map(|text| ForwardPath::parse(text).unwrap().into()).collect();
     envelope
 }
 
@@ -303,12 +303,12 @@ impl Deliver for FakeDeliverer {
                 _ => Outcome::Delivered(report(Status::DONE, "250 ok")),
             }
         };
-        let outcomes = attempt.recipients.iter().map(outcome).collect();
+        let outcomes = attempt.recipients.iter().map(|recipient| outcome(&recipient.path)).collect();
         self.running.lock().unwrap().end(&destination);
         self.log.lock().unwrap().push(Delivery {
             at: Instant::now(),
             number: attempt.number,
-            recipients: attempt.recipients.iter().map(ToString::to_string).collect(),
+            recipients: attempt.recipients.iter().map(|recipient| recipient.path.to_string()).collect(),
             crashes: self.crashes(),
         });
         outcomes

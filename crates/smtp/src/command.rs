@@ -1,8 +1,9 @@
 //! The grammar of commands: from one line to one value.
 
 use kings_mail::address::{Address, MAX_PATH};
-use kings_mail::envelope::{Body, MailParameters};
+use kings_mail::envelope::{Body, MailParameters, Recipient};
 use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mail::report::{EnvelopeId, Notify, OriginalRecipient, Return};
 
 use crate::quirks;
 use crate::reply::Reply;
@@ -16,8 +17,8 @@ pub enum Command {
     Helo(String),
     /// `MAIL FROM:<path> parameters`
     Mail(ReversePath, MailParameters),
-    /// `RCPT TO:<path>`
-    Rcpt(ForwardPath),
+    /// `RCPT TO:<path> parameters`
+    Rcpt(Recipient),
     /// `DATA`
     Data,
     /// `RSET`
@@ -120,11 +121,11 @@ fn mail(rest: &str) -> Result<Command, SyntaxError> {
     Ok(Command::Mail(reverse_path, mail_parameters(parameters)?))
 }
 
-/// `TO:<path>` (RFC 5321 §4.1.1.3); no parameter is offered yet.
+/// `TO:<path> [parameters]` (RFC 5321 §4.1.1.3).
 fn rcpt(rest: &str) -> Result<Command, SyntaxError> {
     let (path, parameters) = path_argument(rest, "TO:").ok_or(SyntaxError::BadArgument)?;
     let forward_path = ForwardPath::parse(without_route(path)).map_err(|_| SyntaxError::BadForwardPath)?;
-    if parameters.is_empty() { Ok(Command::Rcpt(forward_path)) } else { Err(SyntaxError::UnknownParameter) }
+    rcpt_parameters(parameters, forward_path).map(Command::Rcpt)
 }
 
 /// Splits `KEYWORD<path> rest` into the text between the brackets and the rest. A `>` inside a quoted
@@ -164,28 +165,61 @@ fn without_route(path: &str) -> &str {
     if route.split(',').all(is_hop) { address } else { path }
 }
 
-fn mail_parameters(text: &str) -> Result<MailParameters, SyntaxError> {
-    let mut parameters = MailParameters::default();
-    let mut seen: Vec<String> = Vec::new();
+/// `KEYWORD[=value]` with spaces between, keywords in capitals; none may come twice (RFC 5321 §4.1.1.11).
+fn keywords(text: &str) -> Result<Vec<(String, Option<&str>)>, SyntaxError> {
+    let mut found: Vec<(String, Option<&str>)> = Vec::new();
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         let (keyword, value) =
             word.split_once('=').map_or((word, None), |(keyword, value)| (keyword, Some(value)));
         let keyword = keyword.to_ascii_uppercase();
-        if seen.contains(&keyword) {
+        if found.iter().any(|(known, _)| *known == keyword) {
             return Err(SyntaxError::BadArgument);
         }
+        found.push((keyword, value));
+    }
+    Ok(found)
+}
+
+fn mail_parameters(text: &str) -> Result<MailParameters, SyntaxError> {
+    let mut parameters = MailParameters::default();
+    for (keyword, value) in keywords(text)? {
         match (keyword.as_str(), value) {
             ("SIZE", Some(value)) => parameters.size = Some(size(value)?),
             ("BODY", Some(value)) => parameters.body = body(value)?,
             ("SMTPUTF8", None) => parameters.smtputf8 = true,
+            ("RET", Some(value)) => {
+                parameters.ret = Some(Return::parse(value).ok_or(SyntaxError::BadArgument)?);
+            }
+            ("ENVID", Some(value)) => {
+                parameters.envelope_id = Some(EnvelopeId::parse(value).ok_or(SyntaxError::BadArgument)?);
+            }
             // Who first submitted the message is not ours to repeat (RFC 4954 §5): read and forgotten.
             ("AUTH", Some(_)) => {}
-            ("SIZE" | "BODY" | "SMTPUTF8" | "AUTH", _) => return Err(SyntaxError::BadArgument),
+            ("SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID" | "AUTH", _) => {
+                return Err(SyntaxError::BadArgument);
+            }
             _ => return Err(SyntaxError::UnknownParameter),
         }
-        seen.push(keyword);
     }
     Ok(parameters)
+}
+
+/// `NOTIFY=` and `ORCPT=` (RFC 3461 §4.1, §4.2).
+fn rcpt_parameters(text: &str, path: ForwardPath) -> Result<Recipient, SyntaxError> {
+    let mut recipient = Recipient::from(path);
+    for (keyword, value) in keywords(text)? {
+        match (keyword.as_str(), value) {
+            ("NOTIFY", Some(value)) => {
+                recipient.notify = Notify::parse(value).ok_or(SyntaxError::BadArgument)?;
+            }
+            ("ORCPT", Some(value)) => {
+                recipient.original = Some(OriginalRecipient::parse(value).ok_or(SyntaxError::BadArgument)?);
+            }
+            ("NOTIFY" | "ORCPT", None) => return Err(SyntaxError::BadArgument),
+            _ => return Err(SyntaxError::UnknownParameter),
+        }
+    }
+    Ok(recipient)
 }
 
 /// Up to 20 digits (RFC 1870 §6.1); a number beyond 64 bits is simply larger than any limit.
@@ -227,14 +261,29 @@ mod tests {
     }
 
     fn rcpt(path: &str) -> Command {
-        Command::Rcpt(ForwardPath::parse(path).expect("a path"))
+        Command::Rcpt(ForwardPath::parse(path).expect("a path").into())
     }
 
     #[test]
     fn each_line_is_one_command_or_one_error() {
-        let none = MailParameters::default();
-        let all = MailParameters { body: Body::EightBitMime, smtputf8: true, size: Some(12) };
-        let huge = MailParameters { size: Some(u64::MAX), ..none };
+        let none = MailParameters::default;
+        let all = MailParameters {
+            body: Body::EightBitMime,
+            smtputf8: true,
+            size: Some(12),
+            ..MailParameters::default()
+        };
+        let reported = MailParameters {
+            ret: Some(Return::Headers),
+            envelope_id: EnvelopeId::parse("QQ+2B1"),
+            ..MailParameters::default()
+        };
+        let joe = Recipient {
+            notify: Notify::When { success: true, failure: false, delay: true },
+            original: OriginalRecipient::parse("rfc822;Joe+2Bx@a.example"),
+            ..Recipient::from(ForwardPath::parse("joe@example.org").expect("a path"))
+        };
+        let huge = MailParameters { size: Some(u64::MAX), ..none() };
         let auth = |mechanism: &str, response: Option<&str>| {
             Ok(Command::Auth { mechanism: mechanism.into(), initial_response: response.map(str::to_owned) })
         };
@@ -246,14 +295,14 @@ mod tests {
             ("HELO x", Ok(Command::Helo("x".into()))),
             ("EHLO", Err(BadArgument)),
             ("EHLO two words", Err(BadArgument)),
-            ("MAIL FROM:<>", Ok(mail("", none))),
-            ("mail from:<>", Ok(mail("", none))),
-            ("MAIL FROM: <>", Ok(mail("", none))),
+            ("MAIL FROM:<>", Ok(mail("", none()))),
+            ("mail from:<>", Ok(mail("", none()))),
+            ("MAIL FROM: <>", Ok(mail("", none()))),
             ("MAIL FROM:<ann@example.org> SIZE=12 BODY=8BITMIME SMTPUTF8", Ok(mail("ann@example.org", all))),
             ("MAIL FROM:<ann@example.org> size=99999999999999999999", Ok(mail("ann@example.org", huge))),
-            ("MAIL FROM:<ann@example.org> AUTH=<>", Ok(mail("ann@example.org", none))),
-            ("MAIL FROM:<\"a>b\"@example.org>", Ok(mail("\"a>b\"@example.org", none))),
-            ("MAIL FROM:<@relay.example:ann@example.org>", Ok(mail("ann@example.org", none))),
+            ("MAIL FROM:<ann@example.org> AUTH=<>", Ok(mail("ann@example.org", none()))),
+            ("MAIL FROM:<\"a>b\"@example.org>", Ok(mail("\"a>b\"@example.org", none()))),
+            ("MAIL FROM:<@relay.example:ann@example.org>", Ok(mail("ann@example.org", none()))),
             ("MAIL FROM:ann@example.org", Err(BadArgument)),
             ("MAIL FROM:<ann@example.org", Err(BadArgument)),
             ("MAIL FROM:<ann@example.org>SIZE=1", Err(BadArgument)),
@@ -263,7 +312,10 @@ mod tests {
             ("MAIL FROM:<ann@example.org> SIZE", Err(BadArgument)),
             ("MAIL FROM:<ann@example.org> SMTPUTF8=1", Err(BadArgument)),
             ("MAIL FROM:<ann@example.org> BODY=BINARYMIME", Err(UnknownParameter)),
-            ("MAIL FROM:<ann@example.org> RET=HDRS", Err(UnknownParameter)),
+            ("MAIL FROM:<ann@example.org> RET=hdrs ENVID=QQ+2B1", Ok(mail("ann@example.org", reported))),
+            ("MAIL FROM:<ann@example.org> RET=SOME", Err(BadArgument)),
+            ("MAIL FROM:<ann@example.org> ENVID=a+0Ab", Err(BadArgument)),
+            ("MAIL FROM:<ann@example.org> NOTIFY=NEVER", Err(UnknownParameter)),
             ("MAIL FROM:<any@legit(a.attack)>", Err(BadReversePath)),
             ("MAIL FROM:<Postmaster>", Err(BadReversePath)),
             ("MAIL", Err(BadArgument)),
@@ -276,7 +328,14 @@ mod tests {
             ("RCPT TO:<>", Err(BadForwardPath)),
             ("RCPT TO:<joe>", Err(BadForwardPath)),
             ("RCPT TO:<joe@other@us.example>", Err(BadForwardPath)),
-            ("RCPT TO:<joe@example.org> NOTIFY=NEVER", Err(UnknownParameter)),
+            (
+                "RCPT TO:<joe@example.org> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;Joe+2Bx@a.example",
+                Ok(Command::Rcpt(joe)),
+            ),
+            ("RCPT TO:<joe@example.org> NOTIFY=NEVER,DELAY", Err(BadArgument)),
+            ("RCPT TO:<joe@example.org> NOTIFY=NEVER NOTIFY=NEVER", Err(BadArgument)),
+            ("RCPT TO:<joe@example.org> ORCPT=joe", Err(BadArgument)),
+            ("RCPT TO:<joe@example.org> RET=HDRS", Err(UnknownParameter)),
             ("DATA", Ok(Command::Data)),
             ("DATA \t ", Ok(Command::Data)),
             ("DATA now", Err(BadArgument)),

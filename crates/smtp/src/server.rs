@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use kings_mail::domain::Domain;
-use kings_mail::envelope::{Envelope, MailParameters};
-use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mail::envelope::{Envelope, MailParameters, Recipient};
+use kings_mail::path::ReversePath;
 use kings_sasl::{self as sasl, BadExchange, Credentials, Mechanism};
 
 use crate::command::{self, Command, SyntaxError};
@@ -45,7 +45,7 @@ pub enum Event {
     /// A transaction begins.
     Mail(ReversePath, MailParameters),
     /// One more recipient, for the transaction of [`Session::envelope`].
-    Rcpt(ForwardPath),
+    Rcpt(Recipient),
     /// DATA: may the message come? A positive answer must be [`Reply::START_MAIL`].
     Begin,
     /// A piece of the message lies in [`Session::content`]: no answer.
@@ -97,7 +97,7 @@ enum State {
 enum Pending {
     Login,
     Mail(Envelope),
-    Rcpt(Envelope, ForwardPath),
+    Rcpt(Envelope, Recipient),
     Begin(Envelope),
     End,
 }
@@ -204,9 +204,9 @@ impl Session {
             }
             Some(Pending::Mail(envelope)) if accepted => State::Transaction(envelope),
             Some(Pending::Mail(_)) => State::Ready,
-            Some(Pending::Rcpt(mut envelope, path)) => {
+            Some(Pending::Rcpt(mut envelope, recipient)) => {
                 if accepted {
-                    envelope.forward_paths.push(path);
+                    envelope.recipients.push(recipient);
                 }
                 State::Transaction(envelope)
             }
@@ -296,8 +296,8 @@ impl Session {
                 self.keep(State::Greeted).refuse(&Reply::HELLO_FIRST)
             }
             (Command::Mail(path, parameters), State::Ready) => self.mail(path, parameters),
-            (Command::Rcpt(path), State::Transaction(envelope)) => self.rcpt(envelope, path),
-            (Command::Data, State::Transaction(envelope)) if envelope.forward_paths.is_empty() => {
+            (Command::Rcpt(recipient), State::Transaction(envelope)) => self.rcpt(envelope, recipient),
+            (Command::Data, State::Transaction(envelope)) if envelope.recipients.is_empty() => {
                 self.keep(State::Transaction(envelope)).refuse(&Reply::NO_RECIPIENTS)
             }
             (Command::Data, State::Transaction(envelope)) => {
@@ -344,7 +344,7 @@ impl Session {
         if extended {
             let size = self.settings.message_bytes;
             // Writing to a String cannot fail.
-            let _ = write!(text, "\nPIPELINING\nSIZE {size}\n8BITMIME\nENHANCEDSTATUSCODES\nSMTPUTF8");
+            let _ = write!(text, "\nPIPELINING\nSIZE {size}\n8BITMIME\nENHANCEDSTATUSCODES\nDSN\nSMTPUTF8");
             if self.offers_start_tls() {
                 text.push_str("\nSTARTTLS");
             }
@@ -438,16 +438,16 @@ impl Session {
         if parameters.size.is_some_and(|size| size > self.settings.message_bytes) {
             return self.refuse(&Reply::MESSAGE_TOO_LARGE);
         }
-        self.pending = Some(Pending::Mail(Envelope::new(path.clone(), parameters)));
+        self.pending = Some(Pending::Mail(Envelope::new(path.clone(), parameters.clone())));
         Some(Event::Mail(path, parameters))
     }
 
-    fn rcpt(&mut self, envelope: Envelope, path: ForwardPath) -> Option<Event> {
-        if path.needs_smtputf8() && !envelope.parameters.smtputf8 {
+    fn rcpt(&mut self, envelope: Envelope, recipient: Recipient) -> Option<Event> {
+        if recipient.path.needs_smtputf8() && !envelope.parameters.smtputf8 {
             return self.keep(State::Transaction(envelope)).refuse(&Reply::NEEDS_SMTPUTF8);
         }
-        self.pending = Some(Pending::Rcpt(envelope, path.clone()));
-        Some(Event::Rcpt(path))
+        self.pending = Some(Pending::Rcpt(envelope, recipient.clone()));
+        Some(Event::Rcpt(recipient))
     }
 
     fn read_content(&mut self) -> Option<Event> {

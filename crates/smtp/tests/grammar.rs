@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use kings_mail::address::{Address, Host, LocalPart};
-use kings_mail::envelope::{Body, MailParameters};
+use kings_mail::envelope::{Body, MailParameters, Recipient};
 use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mail::report::{self, EnvelopeId, Notify, OriginalRecipient, Return};
 use kings_smtp::command::{self, Command};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -48,17 +49,46 @@ fn any_command() -> impl Strategy<Value = Command> {
         1 => "[!-~]{1,255}".prop_map(Command::Ehlo),
         1 => "[!-~]{1,255}".prop_map(Command::Helo),
         4 => (sender, parameters()).prop_map(|(path, parameters)| Command::Mail(path, parameters)),
-        4 => recipient.prop_map(Command::Rcpt),
+        4 => (recipient, notify(), original()).prop_map(|(path, notify, original)| {
+            Command::Rcpt(Recipient { path, notify, original })
+        }),
         1 => ("[A-Z0-9-]{1,20}", response)
             .prop_map(|(mechanism, initial_response)| Command::Auth { mechanism, initial_response }),
     ]
 }
 
 fn parameters() -> impl Strategy<Value = MailParameters> {
-    (any::<bool>(), any::<bool>(), any::<Option<u64>>()).prop_map(|(eight_bit, smtputf8, size)| {
-        let body = if eight_bit { Body::EightBitMime } else { Body::SevenBit };
-        MailParameters { body, smtputf8, size }
-    })
+    let ret = proptest::option::of(proptest::sample::select(vec![Return::Full, Return::Headers]));
+    (any::<bool>(), any::<bool>(), any::<Option<u64>>(), ret, xtext(1..30)).prop_map(
+        |(eight_bit, smtputf8, size, ret, envelope_id)| {
+            let body = if eight_bit { Body::EightBitMime } else { Body::SevenBit };
+            let envelope_id = EnvelopeId::parse(&envelope_id);
+            MailParameters { body, smtputf8, size, ret, envelope_id, ..MailParameters::default() }
+        },
+    )
+}
+
+fn notify() -> impl Strategy<Value = Notify> {
+    let when = any::<[bool; 3]>().prop_filter("one case at least", |cases| cases.contains(&true));
+    prop_oneof![
+        Just(Notify::Unsaid),
+        Just(Notify::Never),
+        when.prop_map(|[success, failure, delay]| Notify::When { success, failure, delay }),
+    ]
+}
+
+fn original() -> impl Strategy<Value = Option<OriginalRecipient>> {
+    proptest::option::of(
+        xtext(1..60).prop_map(|address| {
+            OriginalRecipient::parse(&format!("rfc822;{address}")).expect("printable text")
+        }),
+    )
+}
+
+/// Printable text, encoded.
+fn xtext(length: std::ops::Range<usize>) -> impl Strategy<Value = String> {
+    vec(proptest::char::range(' ', '~'), length)
+        .prop_map(|chars| report::xtext(&chars.iter().collect::<String>()))
 }
 
 /// Addresses of every form; some of them live here.
@@ -100,9 +130,15 @@ fn render(command: &Command) -> String {
             let size = parameters.size.map(|size| format!(" SIZE={size}")).unwrap_or_default();
             let body = if parameters.body == Body::EightBitMime { " BODY=8BITMIME" } else { "" };
             let smtputf8 = if parameters.smtputf8 { " SMTPUTF8" } else { "" };
-            format!("MAIL FROM:{path}{size}{body}{smtputf8}")
+            let ret = parameters.ret.map(|ret| format!(" RET={ret}")).unwrap_or_default();
+            let envelope_id = parameters.envelope_id.as_ref().map(|id| format!(" ENVID={id}"));
+            format!("MAIL FROM:{path}{size}{body}{smtputf8}{ret}{}", envelope_id.unwrap_or_default())
         }
-        Command::Rcpt(path) => format!("RCPT TO:{path}"),
+        Command::Rcpt(Recipient { path, notify, original }) => {
+            let notify = if *notify == Notify::Unsaid { String::new() } else { format!(" NOTIFY={notify}") };
+            let original = original.as_ref().map(|original| format!(" ORCPT={original}"));
+            format!("RCPT TO:{path}{notify}{}", original.unwrap_or_default())
+        }
         Command::Auth { mechanism, initial_response: None } => format!("AUTH {mechanism}"),
         Command::Auth { mechanism, initial_response: Some(response) } => {
             format!("AUTH {mechanism} {response}")

@@ -81,7 +81,7 @@ const FORMS: [(&str, &str); 66] = [
     ("TO:<ann@here.example\r>", BAD_LINE),
     ("TO:<joe@[192.0.2.99]>", OUTSIDE),
     ("TO:<joe@[IPv6:::1]>", OUTSIDE),
-    ("TO:<joe@other.example> NOTIFY=NEVER", BAD_PARAMETER),
+    ("TO:<joe@other.example> NOTIFY=NEVER ORCPT=rfc822;ann@here.example", OUTSIDE),
     // Encoded words and look-alikes.
     ("TO:<=?utf-8?q?joe=40other.example=3e=20?=@here.example>", UNKNOWN),
     ("TO:<joe\u{ff20}other.example>", BAD_ADDRESS),
@@ -172,7 +172,12 @@ impl Client {
 
     /// Of all messages that were accepted.
     fn recipients(&self) -> Vec<String> {
-        let paths = self.backend.messages.iter().flat_map(|message| &message.envelope.forward_paths);
+        let paths = self
+            .backend
+            .messages
+            .iter()
+            .flat_map(|message| &message.envelope.recipients)
+            .map(|recipient| &recipient.path);
         paths.map(ToString::to_string).collect()
     }
 }

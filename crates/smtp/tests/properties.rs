@@ -6,7 +6,7 @@ mod backend;
 use backend::{Backend, Message};
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
-use kings_mail::envelope::{Body, MailParameters};
+use kings_mail::envelope::{Body, MailParameters, Recipient};
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_sasl::Secret;
 use kings_smtp::client;
@@ -67,12 +67,13 @@ proptest! {
         let (outcomes, messages) = join(is_submission, &recipients, &content, &cuts);
         let is_accepted = |outcome: &client::Outcome| matches!(outcome, client::Outcome::Accepted(_));
         let accepted = recipients.iter().zip(&outcomes).filter(|(_, outcome)| is_accepted(outcome));
-        let accepted: Vec<ForwardPath> = accepted.map(|(to, _)| ForwardPath::Address(to.clone())).collect();
+        let accepted: Vec<Recipient> =
+            accepted.map(|(to, _)| ForwardPath::Address(to.clone()).into()).collect();
         prop_assert_eq!(outcomes.len(), recipients.len());
         prop_assert_eq!(messages.len(), usize::from(!accepted.is_empty()));
         for message in messages {
             prop_assert_eq!(&message.content, &content);
-            prop_assert_eq!(&message.envelope.forward_paths, &accepted);
+            prop_assert_eq!(&message.envelope.recipients, &accepted);
         }
     }
 }
@@ -199,7 +200,7 @@ fn well_formed(output: &[u8]) {
 /// What was stored is within the limit, has somebody to go to, and only CRLF.
 fn is_clean(message: &Message) {
     let content = &message.content;
-    assert!(!message.envelope.forward_paths.is_empty());
+    assert!(!message.envelope.recipients.is_empty());
     assert!(content.len() as u64 <= MESSAGE_BYTES);
     assert!(!content.contains(&0));
     let line_ends = content.windows(2).filter(|pair| pair == b"\r\n").count();
@@ -264,6 +265,7 @@ fn join(
             body: Body::EightBitMime,
             smtputf8: true,
             size: Some(content.len() as u64),
+            ..MailParameters::default()
         },
     };
     loop {

@@ -13,6 +13,8 @@ use std::fmt::Write as _;
 
 use backend::{Backend, Message};
 use dialogue::Chunk;
+use kings_mail::envelope::Recipient;
+use kings_mail::report::Notify;
 use kings_smtp::reply::Reply;
 use kings_smtp::server::{Client, Event, Session};
 
@@ -116,7 +118,7 @@ impl Player {
 }
 
 fn log_message(log: &mut String, Message { envelope, content }: &Message, client: &Client) {
-    let recipients: Vec<String> = envelope.forward_paths.iter().map(ToString::to_string).collect();
+    let recipients: Vec<String> = envelope.recipients.iter().map(described).collect();
     let octets = content.len();
     let (from, to) = (&envelope.reverse_path, recipients.join(" "));
     write!(log, "= message {from} to {to} with {} from {}, {octets} octets", protocol(client), client.name)
@@ -125,6 +127,16 @@ fn log_message(log: &mut String, Message { envelope, content }: &Message, client
         1..=SHOWN => writeln!(log, ": {}", content.escape_ascii()).unwrap(),
         _ => log.push('\n'),
     }
+}
+
+/// The path, and what RCPT asked for beside it.
+fn described(recipient: &Recipient) -> String {
+    let notify = match recipient.notify {
+        Notify::Unsaid => String::new(),
+        notify => format!(" NOTIFY={notify}"),
+    };
+    let original = recipient.original.as_ref().map(|original| format!(" ORCPT={original}"));
+    format!("{}{notify}{}", recipient.path, original.unwrap_or_default())
 }
 
 /// The name that a Received field gives to how a message came (RFC 3848 §1).

@@ -3,7 +3,7 @@
 use kings_mail::address::Address;
 use kings_mail::charset;
 use kings_mail::domain::Domain;
-use kings_mail::envelope::{Body, Envelope, MailParameters};
+use kings_mail::envelope::{Body, Envelope, MailParameters, Recipient};
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_sasl::Secret;
 use kings_smtp::client;
@@ -28,7 +28,8 @@ pub fn smtp_command(data: &[u8]) {
     assert_eq!(command::parse(&upper).is_ok(), command.is_ok());
     match command {
         Ok(
-            Command::Mail(ReversePath::Address(address), _) | Command::Rcpt(ForwardPath::Address(address)),
+            Command::Mail(ReversePath::Address(address), _)
+            | Command::Rcpt(Recipient { path: ForwardPath::Address(address), .. }),
         ) => {
             let text = address.to_string();
             assert!(!text.contains(|c: char| c.is_control()));
@@ -169,9 +170,7 @@ impl Server {
                 self.content.clear();
                 Reply::SENDER_OK
             }
-            Event::Rcpt(ForwardPath::Address(address)) if address.local_part.as_str().contains('x') => {
-                Reply::UNKNOWN_USER
-            }
+            Event::Rcpt(recipient) if recipient.path.to_string().contains('x') => Reply::UNKNOWN_USER,
             Event::Rcpt(_) => Reply::RECIPIENT_OK,
             Event::Begin => Reply::START_MAIL,
             Event::End(envelope) => self.end(envelope),
@@ -187,7 +186,7 @@ impl Server {
     fn end(&mut self, envelope: &Envelope) -> Reply {
         self.content.extend_from_slice(self.session.content());
         let content = std::mem::take(&mut self.content);
-        assert!(!envelope.forward_paths.is_empty());
+        assert!(!envelope.recipients.is_empty());
         assert!(content.len() as u64 <= MESSAGE_BYTES);
         assert!(!content.contains(&0));
         assert_eq!(with_crlf(&content), content, "a bare CR or LF was accepted");
@@ -297,6 +296,6 @@ fn transaction() -> client::Transaction {
     client::Transaction {
         reverse_path: ReversePath::Null,
         recipients: ["ann@a.example", "\"b b\"@b.example", "c@[192.0.2.1]"].map(address).to_vec(),
-        parameters: MailParameters { body: Body::EightBitMime, smtputf8: false, size: Some(20) },
+        parameters: MailParameters { body: Body::EightBitMime, size: Some(20), ..MailParameters::default() },
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kings_directory::Resolution;
 use kings_mail::dsn::Status;
-use kings_mail::path::ForwardPath;
+use kings_mail::envelope::Recipient;
 use kings_queue::{Attempt, Bounce, Content, Outcome, PostError, Report};
 use kings_smtp::reply::Reply;
 use kings_store::{Incoming, StoreError};
@@ -22,14 +22,19 @@ pub(crate) async fn deliver(core: &Core, attempt: &Attempt) -> Vec<Outcome> {
         }
     };
     let mut outcomes = Vec::with_capacity(attempt.recipients.len());
-    for path in &attempt.recipients {
-        outcomes.push(deliver_one(core, attempt, path, &content).await);
+    for recipient in &attempt.recipients {
+        outcomes.push(deliver_one(core, attempt, recipient, &content).await);
     }
     outcomes
 }
 
-async fn deliver_one(core: &Core, attempt: &Attempt, path: &ForwardPath, content: &Arc<Incoming>) -> Outcome {
-    match core.directory.resolve(path) {
+async fn deliver_one(
+    core: &Core,
+    attempt: &Attempt,
+    recipient: &Recipient,
+    content: &Arc<Incoming>,
+) -> Outcome {
+    match core.directory.resolve(&recipient.path) {
         Resolution::Unknown => return refused(&Reply::UNKNOWN_USER),
         Resolution::Looping => return refused(&Reply::ALIAS_LOOP),
         // The domain was ours when the queue asked; the next attempt will go out.
@@ -42,8 +47,8 @@ async fn deliver_one(core: &Core, attempt: &Attempt, path: &ForwardPath, content
         // Copies that go on from here are messages of their own to the queue.
         id: new_id(),
         reverse_path: attempt.reverse_path.clone(),
-        parameters: attempt.parameters,
-        forward_paths: vec![path.clone()],
+        parameters: attempt.parameters.clone(),
+        recipients: vec![recipient.clone()],
         prefix: String::new(),
         content: content.clone(),
     };
@@ -68,7 +73,7 @@ pub(crate) async fn post(core: &Core, bounce: Bounce) -> Result<(), PostError> {
         id: new_id(),
         reverse_path: envelope.reverse_path,
         parameters: envelope.parameters,
-        forward_paths: envelope.forward_paths,
+        recipients: envelope.recipients,
         prefix: String::new(),
         content: Arc::new(content),
     };

@@ -157,11 +157,12 @@ impl<'a> Errand<'a> {
     }
 
     fn transaction(&self) -> Transaction {
-        let recipients = self.open().into_iter().filter_map(|place| address(&self.attempt.recipients[place]));
+        let recipients =
+            self.open().into_iter().filter_map(|place| address(&self.attempt.recipients[place].path));
         Transaction {
             reverse_path: self.attempt.reverse_path.clone(),
             recipients: recipients.cloned().collect(),
-            parameters: self.attempt.parameters,
+            parameters: self.attempt.parameters.clone(),
         }
     }
 }

@@ -152,7 +152,8 @@ impl<D: Dns + 'static> Deliver for Relay<D> {
 fn log(attempt: &Attempt, outcomes: &[Outcome], began: Instant) {
     let took_ms = began.elapsed().as_millis();
     let Attempt { id, reverse_path, number, .. } = attempt;
-    for (forward_path, outcome) in attempt.recipients.iter().zip(outcomes) {
+    for (recipient, outcome) in attempt.recipients.iter().zip(outcomes) {
+        let forward_path = &recipient.path;
         let (verdict, report) = match outcome {
             Outcome::Delivered(report) => ("delivered", report),
             Outcome::Deferred(report) => ("deferred", report),

@@ -3,19 +3,20 @@
 
 use proptest::prelude::*;
 
+use kings_mail::report::{EnvelopeId, Notify, OriginalRecipient, Return};
+
 use super::*;
 use crate::record::{self, parse_all};
+use crate::testing::envelope;
 
 fn head() -> Head {
     Head {
         id: TraceId::new(1_795_000_000_000_000, 7),
         arrived: 1_795_000_000,
-        reverse_path: ReversePath::parse("ann@example.org").unwrap(),
-        body: Body::EightBitMime,
-        smtputf8: false,
-        recipients: ["joe@elsewhere.example", "postmaster", "\"a>b c\"@[192.0.2.1]"]
-            .map(|text| ForwardPath::parse(text).unwrap())
-            .to_vec(),
+        envelope: Envelope {
+            parameters: MailParameters { body: Body::EightBitMime, ..MailParameters::default() },
+            ..envelope("ann@example.org", &["joe@elsewhere.example", "postmaster", "\"a>b c\"@[192.0.2.1]"])
+        },
         content_length: 5,
         content_checksum: checksum(0, b"hello"),
     }
@@ -54,7 +55,7 @@ fn the_envelope_is_readable_text() {
     assert_eq!(
         text,
         format!(
-            "kings-queue 1\nid {id}\narrived 1795000000 Wed, 18 Nov 2026 11:06:40 +0000\n\
+            "kings-queue 2\nid {id}\narrived 1795000000 Wed, 18 Nov 2026 11:06:40 +0000\n\
              reverse-path <ann@example.org>\nbody 8bitmime\nsmtputf8 no\nrecipient <joe@elsewhere.example>\n\
              recipient <Postmaster>\nrecipient <\"a>b c\"@[192.0.2.1]>\ncontent-length 5\n\
              content-checksum 3610a686\nenvelope-checksum {seed:08x}\n\n"
@@ -65,15 +66,44 @@ fn the_envelope_is_readable_text() {
 
 #[test]
 fn the_null_reverse_path_and_utf8_read_back() {
-    let head = Head {
-        reverse_path: ReversePath::Null,
-        smtputf8: true,
-        body: Body::SevenBit,
-        recipients: vec![ForwardPath::parse("jürgen@münchen.example").unwrap()],
-        ..head()
-    };
+    let mut head = Head { envelope: envelope("", &["jürgen@münchen.example"]), ..head() };
+    head.envelope.parameters.smtputf8 = true;
     let (text, seed) = head.encode();
     assert_eq!(Head::parse(text.as_bytes()), Ok((head, seed)));
+}
+
+#[test]
+fn what_the_sender_asked_for_reads_back() {
+    let mut head = head();
+    head.envelope.parameters = MailParameters {
+        smtputf8: true,
+        ret: Some(Return::Full),
+        envelope_id: EnvelopeId::parse("QQ+2B314159"),
+        require_tls: true,
+        hold: Some(Hold::Until(1_795_003_600)),
+        ..MailParameters::default()
+    };
+    let recipients = &mut head.envelope.recipients;
+    recipients[0].notify = Notify::When { success: true, failure: true, delay: false };
+    recipients[0].original = OriginalRecipient::parse("rfc822;Joe+2Bx>@a.example>");
+    recipients[1].original = OriginalRecipient::parse("rfc822;postmaster>");
+    recipients[2].notify = Notify::Never;
+    let (text, seed) = head.encode();
+    assert!(
+        text.contains("\nret FULL\nenvelope-id QQ+2B314159\nrequire-tls yes\nhold-until 1795003600\n"),
+        "{text}"
+    );
+    assert!(text.contains("\nrecipient <\"a>b c\"@[192.0.2.1]> notify=NEVER\n"), "{text}");
+    assert_eq!(Head::parse(text.as_bytes()), Ok((head, seed)));
+}
+
+#[test]
+fn entries_of_the_first_version_are_read() {
+    let (text, _) = head().encode();
+    let covered = text.split("envelope-checksum").next().unwrap().replace("kings-queue 2", "kings-queue 1");
+    let seed = checksum(0, covered.as_bytes());
+    let old = format!("{covered}envelope-checksum {seed:08x}\n\n");
+    assert_eq!(Head::parse(old.as_bytes()), Ok((head(), seed)));
 }
 
 #[test]

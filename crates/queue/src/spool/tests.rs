@@ -4,7 +4,7 @@
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
 use kings_mail::dsn::Status;
-use kings_mail::envelope::Body;
+use kings_mail::envelope::Envelope;
 
 use super::*;
 use crate::deliver::Report;
@@ -39,10 +39,7 @@ fn draft(spool: &Spool, content: &[u8]) -> (Head, Draft) {
     let head = Head {
         id: id(1),
         arrived: 1_000,
-        reverse_path: envelope.reverse_path,
-        body: Body::SevenBit,
-        smtputf8: false,
-        recipients: envelope.forward_paths,
+        envelope,
         content_length: draft.length(),
         content_checksum: draft.checksum(),
     };
@@ -226,7 +223,7 @@ fn damage_is_found_and_set_aside_and_a_later_version_is_left_alone() {
         ("changed envelope", changed(30, b'~'), Damage::Envelope),
         ("cut in the content", good[..content + 3].to_vec(), Damage::Content),
         ("changed content", changed(content, b'~'), Damage::Content),
-        ("another version", changed(12, b'2'), Damage::LaterVersion),
+        ("another version", changed(12, b'3'), Damage::LaterVersion),
         ("no empty line", vec![b'x'; MAX_ENVELOPE + 10_000], Damage::NotAnEntry),
     ];
     for (case, bytes, expected) in cases {
@@ -254,8 +251,10 @@ fn one_id_is_one_entry() {
 fn envelopes_that_would_not_read_back_are_refused() {
     let (folder, spool) = spool();
     let (head, draft) = draft(&spool, CONTENT);
-    let nobody = Head { recipients: vec![], ..head.clone() };
-    let crowd = Head { recipients: vec![head.recipients[0].clone(); MAX_ENVELOPE / 30], ..head };
+    let with =
+        |recipients| Head { envelope: Envelope { recipients, ..head.envelope.clone() }, ..head.clone() };
+    let nobody = with(vec![]);
+    let crowd = with(vec![head.envelope.recipients[0].clone(); MAX_ENVELOPE / 30]);
     for head in [nobody, crowd] {
         assert!(matches!(spool.commit(&head, &draft), Err(SubmitError::BadEnvelope)));
     }

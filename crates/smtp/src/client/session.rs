@@ -247,7 +247,7 @@ impl Session {
 
     /// What this server lacks for a message, if anything: ask before [`Session::send`].
     pub fn lacks(&self, transaction: &Transaction) -> Option<Outcome> {
-        let parameters = transaction.parameters;
+        let parameters = &transaction.parameters;
         let incapable = |status, text| Some(Outcome::Incapable(Reply::new(554, status, text)));
         if parameters.smtputf8 && !self.features.smtputf8 {
             return incapable(
@@ -312,7 +312,7 @@ impl Session {
 
     fn mail_command(&self, transaction: &Transaction) -> String {
         let mut line = format!("MAIL FROM:{}", transaction.reverse_path);
-        let parameters = transaction.parameters;
+        let parameters = &transaction.parameters;
         if let (Some(size), Some(_)) = (parameters.size, self.features.size) {
             // Writing to a String cannot fail.
             let _ = write!(line, " SIZE={size}");

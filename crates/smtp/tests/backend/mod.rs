@@ -49,9 +49,9 @@ impl Backend {
         let reply = match event {
             Event::Login(credentials) => log_in(&credentials),
             Event::Mail(path, _) => self.mail(&path, session.client().logged_in),
-            Event::Rcpt(path) => {
-                let sofar = session.envelope().expect("inside a transaction").forward_paths.len();
-                self.rcpt(&path, sofar, session.client().logged_in)
+            Event::Rcpt(recipient) => {
+                let sofar = session.envelope().expect("inside a transaction").recipients.len();
+                self.rcpt(&recipient.path, sofar, session.client().logged_in)
             }
             Event::Begin if self.full => Reply::NO_SPACE,
             Event::Begin => Reply::START_MAIL,
@@ -90,7 +90,7 @@ impl Backend {
     /// Mail for `trouble@` cannot be stored now.
     fn end(&mut self, envelope: Envelope) -> Reply {
         let content = std::mem::take(&mut self.content);
-        if envelope.forward_paths.iter().any(|path| path.to_string().starts_with("<trouble@")) {
+        if envelope.recipients.iter().any(|recipient| recipient.path.to_string().starts_with("<trouble@")) {
             return Reply::TRY_LATER;
         }
         self.messages.push(Message { envelope, content });
