@@ -109,7 +109,7 @@ fn entries_of_the_first_version_are_read() {
 #[test]
 fn what_is_no_entry_says_why() {
     let (text, _) = head().encode();
-    let later = text.replacen("kings-queue 1\n", "kings-queue 2\n", 1);
+    let later = text.replacen("kings-queue 2\n", "kings-queue 3\n", 1);
     let cases = [
         (String::new(), Damage::NotAnEntry),
         ("kings-queue 0\n\n".into(), Damage::NotAnEntry),
