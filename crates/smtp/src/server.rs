@@ -1,16 +1,19 @@
 //! The server side of one SMTP session (RFC 5321 §4): bytes in, events and bytes out.
 
-use std::fmt::Write as _;
+mod content;
+mod hello;
+mod login;
+mod settings;
 
-use kings_mail::domain::Domain;
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::path::ReversePath;
-use kings_sasl::{self as sasl, BadExchange, Credentials, Mechanism};
+use kings_sasl::{self as sasl, Credentials};
 
 use crate::command::{self, Command, SyntaxError};
-use crate::data::{Decoder, Fault, Progress};
+use crate::data::Decoder;
 use crate::lines::{Line, Lines};
 use crate::reply::Reply;
+pub use settings::{Client, Settings};
 
 /// Longest command line with its CRLF (RFC 5321 §4.5.3.1.4 asks for 512; extensions and UTF-8 need more).
 pub const MAX_COMMAND_LINE: usize = 2_048;
@@ -20,19 +23,6 @@ pub const MAX_AUTH_LINE: usize = 12_288;
 pub const MAX_ERRORS: usize = 20;
 /// Commands that move no mail, between two messages (Postfix's `smtpd_junk_command_limit`).
 pub const MAX_IDLE_COMMANDS: usize = 100;
-
-/// What a session is told at its start.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Our name in greeting and EHLO.
-    pub hostname: Domain,
-    /// Whether the client must log in before MAIL: submission, as against port 25, where AUTH is not offered.
-    pub login_required: bool,
-    /// Whether STARTTLS is offered.
-    pub start_tls: bool,
-    /// Largest message, in octets (RFC 1870 §3).
-    pub message_bytes: u64,
-}
 
 /// What the session cannot decide or do alone. Unless said otherwise, answer with [`Session::answer`] before
 /// the next event is drawn.
@@ -100,19 +90,6 @@ enum Pending {
     Rcpt(Envelope, Recipient),
     Begin(Envelope),
     End,
-}
-
-/// What is known of the client, for trace fields and policy.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Client {
-    /// What it called itself; empty before EHLO or HELO.
-    pub name: String,
-    /// EHLO, not HELO.
-    pub extended: bool,
-    /// Under TLS.
-    pub tls: bool,
-    /// Has logged in.
-    pub logged_in: bool,
 }
 
 impl Session {
@@ -331,106 +308,6 @@ impl Session {
         }
     }
 
-    fn lacks_login(&self) -> bool {
-        self.settings.login_required && !self.client.logged_in
-    }
-
-    /// EHLO and HELO also end a transaction (RFC 5321 §4.1.4).
-    fn hello(&mut self, name: String, extended: bool) -> Option<Event> {
-        self.client.name = name;
-        self.client.extended = extended;
-        let hostname = &self.settings.hostname;
-        let mut text = hostname.to_string();
-        if extended {
-            let size = self.settings.message_bytes;
-            // Writing to a String cannot fail.
-            let _ = write!(text, "\nPIPELINING\nSIZE {size}\n8BITMIME\nENHANCEDSTATUSCODES\nDSN\nSMTPUTF8");
-            if self.offers_start_tls() {
-                text.push_str("\nSTARTTLS");
-            }
-            if self.settings.login_required && self.client.tls {
-                let names = Mechanism::ALL.map(Mechanism::name).join(" ");
-                let _ = write!(text, "\nAUTH {names}");
-            }
-        }
-        self.idle(&Reply::plain(250, "").with_text(text))
-    }
-
-    fn offers_start_tls(&self) -> bool {
-        self.settings.start_tls && !self.client.tls
-    }
-
-    fn start_tls(&mut self) -> Option<Event> {
-        if !self.offers_start_tls() {
-            return self.refuse(&Reply::BAD_SEQUENCE);
-        }
-        // Whatever came in the same breath was not protected and might be an attacker's (RFC 3207 §4.2).
-        self.lines.clear();
-        self.reply(&Reply::START_TLS);
-        self.state = State::Handshake;
-        Some(Event::StartTls)
-    }
-
-    fn auth(&mut self, mechanism: &str, initial_response: Option<String>) -> Option<Event> {
-        if !self.client.tls {
-            return self.refuse(&Reply::TLS_FIRST);
-        }
-        if self.client.logged_in {
-            return self.refuse(&Reply::BAD_SEQUENCE);
-        }
-        let Some(mechanism) = Mechanism::parse(mechanism) else {
-            return self.refuse(&Reply::UNKNOWN_MECHANISM);
-        };
-        let server = sasl::Server::new(mechanism);
-        match initial_response {
-            Some(response) => {
-                self.state = State::Login(server);
-                self.respond(response.as_bytes())
-            }
-            None => {
-                self.challenge(server.first_challenge());
-                self.state = State::Login(server);
-                None
-            }
-        }
-    }
-
-    fn challenge(&mut self, challenge: &[u8]) {
-        self.reply(&Reply::plain(334, "").with_text(sasl::encode(challenge)));
-    }
-
-    /// A line of the login exchange: `*` gives up (RFC 4954 §4).
-    fn read_response(&mut self, line: Line) -> Option<Event> {
-        match line {
-            Line::Text(line) if line == "*" => self.end_login(&Reply::LOGIN_CANCELLED),
-            Line::Text(line) => self.respond(line.as_bytes()),
-            Line::Broken => self.end_login(&Reply::BAD_LOGIN_DATA),
-            Line::TooLong => self.end_login(&Reply::LINE_TOO_LONG),
-        }
-    }
-
-    fn respond(&mut self, response: &[u8]) -> Option<Event> {
-        let State::Login(server) = &mut self.state else { return None };
-        let Ok(decoded) = sasl::decode(response) else { return self.end_login(&Reply::BAD_LOGIN_DATA) };
-        match server.respond(&decoded) {
-            Ok(sasl::Step::Challenge(challenge)) => {
-                self.challenge(&challenge);
-                None
-            }
-            Ok(sasl::Step::Credentials(credentials)) => {
-                self.pending = Some(Pending::Login);
-                Some(Event::Login(credentials))
-            }
-            Err(BadExchange::Malformed) => self.end_login(&Reply::BAD_LOGIN_DATA),
-            Err(BadExchange::OtherIdentity) => self.end_login(&Reply::LOGIN_REFUSED),
-        }
-    }
-
-    fn end_login(&mut self, reply: &Reply) -> Option<Event> {
-        self.state = State::Ready;
-        self.refuse(reply)
-    }
-
     fn mail(&mut self, path: ReversePath, parameters: MailParameters) -> Option<Event> {
         if path.needs_smtputf8() && !parameters.smtputf8 {
             return self.refuse(&Reply::NEEDS_SMTPUTF8);
@@ -448,47 +325,6 @@ impl Session {
         }
         self.pending = Some(Pending::Rcpt(envelope, recipient.clone()));
         Some(Event::Rcpt(recipient))
-    }
-
-    fn read_content(&mut self) -> Option<Event> {
-        let State::Data(_, decoder) = &mut self.state else { return None };
-        if self.lines.is_empty() {
-            return None;
-        }
-        let before = decoder.fault();
-        let progress = decoder.decode(self.lines.unread(), &mut self.content);
-        let fault = decoder.fault();
-        match progress {
-            Progress::More => self.lines.consume(self.lines.unread().len()),
-            Progress::End(used) => self.lines.consume(used),
-        }
-        match (progress, fault) {
-            (Progress::End(_), Some(fault)) => {
-                self.refuse_content(fault);
-                Some(Event::Discard)
-            }
-            (Progress::End(_), None) => self.end_content(),
-            (Progress::More, None) if self.content.is_empty() => None,
-            (Progress::More, None) => Some(Event::Content),
-            (Progress::More, Some(_)) if before.is_none() => Some(Event::Discard),
-            (Progress::More, Some(_)) => None,
-        }
-    }
-
-    fn end_content(&mut self) -> Option<Event> {
-        let State::Data(envelope, _) = std::mem::replace(&mut self.state, State::Ready) else { return None };
-        self.pending = Some(Pending::End);
-        Some(Event::End(envelope))
-    }
-
-    /// A message with broken line ends is refused at its true end, and the session with it: whoever sent it
-    /// does not agree with us where messages end.
-    fn refuse_content(&mut self, fault: Fault) {
-        self.state = State::Ready;
-        match fault {
-            Fault::LineEnds => self.close(&Reply::BAD_LINE_ENDS),
-            Fault::TooLarge => self.reply(&Reply::MESSAGE_TOO_LARGE),
-        }
     }
 
     /// Answers a command that moves no mail; too many of them end the session.
