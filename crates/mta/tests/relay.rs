@@ -160,6 +160,8 @@ impl Setup {
 fn short(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Delivered(report) => format!("delivered {}", report.reply),
+        Outcome::Relayed(report) => format!("relayed {}", report.reply),
+        Outcome::PassedOn(report) => format!("passed on {}", report.reply),
         Outcome::Deferred(report) => format!("deferred {} {}", report.status, report.reply),
         Outcome::Failed(report) => format!("failed {} {}", report.status, report.reply),
     }
@@ -183,7 +185,7 @@ async fn each_recipient_has_an_outcome_of_its_own() {
     assert_eq!(
         outcomes,
         [
-            "delivered 250 2.0.0 taken",
+            "relayed 250 2.0.0 taken",
             "failed 5.1.1 550 5.1.1 no such user",
             "deferred 4.2.1 450 4.2.1 busy",
             "deferred 5.0.0 552 too many recipients",
@@ -200,7 +202,7 @@ async fn the_second_host_takes_what_the_first_does_not() {
     let port = first.address.port();
     let second = Peer::start(SECOND, port, "220 hi\r\n", &[]).await;
     let setup = Setup::new(port).with_host(10, "a.far.example", FIRST).with_host(20, "b.far.example", SECOND);
-    assert_eq!(setup.attempt(&["joe@far.example"]).await, ["delivered 250 2.0.0 taken"]);
+    assert_eq!(setup.attempt(&["joe@far.example"]).await, ["relayed 250 2.0.0 taken"]);
     assert!(second.heard().iter().any(|line| line == "RCPT TO:<joe@far.example>"));
 }
 
@@ -209,7 +211,7 @@ async fn a_host_that_is_down_is_passed_over_and_alone_it_defers() {
     let second = Peer::start(SECOND, 0, "220 hi\r\n", &[]).await;
     let port = second.address.port();
     let both = Setup::new(port).with_host(10, "a.far.example", FIRST).with_host(20, "b.far.example", SECOND);
-    assert_eq!(both.attempt(&["joe@far.example"]).await, ["delivered 250 2.0.0 taken"]);
+    assert_eq!(both.attempt(&["joe@far.example"]).await, ["relayed 250 2.0.0 taken"]);
     let alone = Setup::new(port).with_host(10, "a.far.example", FIRST).attempt(&["joe@far.example"]).await;
     assert!(alone[0].starts_with("deferred 4.4.1 cannot connect to a.far.example[127.0.0.71]"), "{alone:?}");
 }
@@ -233,7 +235,7 @@ async fn a_session_that_breaks_before_the_dot_goes_to_the_next_host() {
     let port = first.address.port();
     let _second = Peer::start(SECOND, port, "220 hi\r\n", &[]).await;
     let setup = Setup::new(port).with_host(10, "a.far.example", FIRST).with_host(20, "b.far.example", SECOND);
-    assert_eq!(setup.attempt(&["joe@far.example"]).await, ["delivered 250 2.0.0 taken"]);
+    assert_eq!(setup.attempt(&["joe@far.example"]).await, ["relayed 250 2.0.0 taken"]);
 }
 
 #[tokio::test]
@@ -245,7 +247,7 @@ async fn tls_that_does_not_work_falls_back_only_where_it_may() {
     ];
     let peer = Peer::start(FIRST, 0, "220 hi\r\n", script).await;
     let mut setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
-    assert_eq!(setup.attempt(&["joe@far.example"]).await, ["delivered 250 2.0.0 taken"]);
+    assert_eq!(setup.attempt(&["joe@far.example"]).await, ["relayed 250 2.0.0 taken"]);
     setup.settings.tls = Level::Encrypt;
     let outcomes = setup.attempt(&["joe@far.example"]).await;
     assert!(outcomes[0].starts_with("deferred 4.7.5 TLS handshake"), "{outcomes:?}");
@@ -285,7 +287,7 @@ async fn private_hosts_are_refused_unless_allowed_and_a_smart_host_always_is() {
         login: None,
         tls: Level::May,
     });
-    assert_eq!(setup.attempt(&["joe@far.example"]).await, ["delivered 250 2.0.0 taken"]);
+    assert_eq!(setup.attempt(&["joe@far.example"]).await, ["relayed 250 2.0.0 taken"]);
 }
 
 #[tokio::test]

@@ -180,7 +180,9 @@ impl Active {
     fn fact(&self, place: usize, outcome: Outcome, age: Duration, now: Moment) -> Fact {
         let attempts = self.entry.recipients[place].attempts.saturating_add(1);
         match outcome {
-            Outcome::Delivered(report) => Fact::Delivered(as_kept(report)),
+            Outcome::Delivered(report) | Outcome::Relayed(report) | Outcome::PassedOn(report) => {
+                Fact::Delivered(as_kept(report))
+            }
             Outcome::Failed(report) => Fact::Failed(as_kept(report)),
             Outcome::Deferred(report) => match next_delay(attempts, age, self.jitter) {
                 Some(delay) => {

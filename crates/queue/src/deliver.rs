@@ -93,8 +93,15 @@ impl fmt::Display for Destination {
 /// How an attempt ended for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The next hop has taken over (RFC 5321 §6.1).
+    /// It lies in a mailbox, or with a server that has the last word about it (LMTP): a report of success that the
+    /// sender asked for is ours to make and says `delivered` (RFC 3461 §5.2.5).
     Delivered(Report),
+    /// The next hop has taken over (RFC 5321 §6.1) and offers no DSN: nobody behind us reports success, so a report
+    /// that was asked for is ours to make and says `relayed` (RFC 3461 §5.2.2).
+    Relayed(Report),
+    /// The next hop has taken over, with all that the sender asked for about reports: those of success are its own
+    /// business, and ours is none (RFC 3461 §5.2.1).
+    PassedOn(Report),
     /// Not now; worth another attempt.
     Deferred(Report),
     /// Never; the sender is told.

@@ -178,7 +178,7 @@ fn address(path: &ForwardPath) -> Option<&Address> {
 /// Taken over, or refused by the last word of a server. That a server lacks an extension is not a last word.
 fn is_settled(outcome: Option<&Outcome>) -> bool {
     match outcome {
-        Some(Outcome::Delivered(_)) => true,
+        Some(Outcome::Delivered(_) | Outcome::Relayed(_) | Outcome::PassedOn(_)) => true,
         Some(Outcome::Failed(report)) => !matches!(report.status, reply::Status(5, 6, 3 | 7)),
         Some(Outcome::Deferred(_)) | None => false,
     }

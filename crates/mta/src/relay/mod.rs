@@ -156,6 +156,7 @@ fn log(attempt: &Attempt, outcomes: &[Outcome], began: Instant) {
         let forward_path = &recipient.path;
         let (verdict, report) = match outcome {
             Outcome::Delivered(report) => ("delivered", report),
+            Outcome::Relayed(report) | Outcome::PassedOn(report) => ("relayed", report),
             Outcome::Deferred(report) => ("deferred", report),
             Outcome::Failed(report) => ("failed", report),
         };

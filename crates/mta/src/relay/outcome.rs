@@ -8,7 +8,7 @@ use kings_smtp::reply::Reply;
 /// The outcome of one recipient at one host.
 pub(crate) fn at_host(outcome: client::Outcome, host: &str) -> Outcome {
     match outcome {
-        client::Outcome::Accepted(reply) => Outcome::Delivered(report(&reply, host)),
+        client::Outcome::Accepted(reply) => Outcome::Relayed(report(&reply, host)),
         client::Outcome::Refused { reply, permanent: true } => Outcome::Failed(report(&reply, host)),
         client::Outcome::Refused { reply, permanent: false } => Outcome::Deferred(report(&reply, host)),
         client::Outcome::Incapable(reply) => Outcome::Failed(report(&reply, host)),
