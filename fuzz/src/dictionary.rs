@@ -51,3 +51,11 @@ pub const MESSAGE: &[&str] = &[
     "\r\n\r\n", "\r\n--a\r\n", "\r\n--a--\r\n", "--a", "--", "\r\n ", "\t",
     "From ann Fri Nov  6 10:00:00 2026\r\n", "\u{e4}", "&AOQ-", "&-", "&", "-", "\u{1b}$B",
 ];
+
+/// Lookup tables of Postfix and Sendmail.
+#[rustfmt::skip]
+pub const TABLES: &[&str] = &[
+    "/^", "$/ ", "/i ", "/x ", "!/", "if /", "endif\n", "(.*)", "(a|b)", "$1", "${1}", "$(1)", "$$", "[^@]*", "{1,9}", "\\/",
+    "(?i)", "(?=a)", "\\1", "@example.org", "root: ", "\"|cat\"", "|cat", "/var/mail/a", ":include:/etc/a", "\\ann", ", ",
+    "\"a b\": ", "#", "\n ", "\n", "\0", "OK ", "NOTFOUND ", "TEMP ", "3:OK ,", "100000:", "REJECT ", "PREPEND ",
+];

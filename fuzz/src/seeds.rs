@@ -2,6 +2,23 @@
 
 use std::path::Path;
 
+/// Tables of regexp_table(5).
+#[rustfmt::skip]
+pub const REGEXP_TABLES: &[&str] = &[
+    "/^list-(.*)@example\\.org$/ $1@lists.example\n!/@x$/ other\n",
+    "if /^sales/\n/^sales-(us|ca)@/i north,\n  $(1)@x\nendif\n|a|m $$\0sales-us@example.org",
+];
+
+/// Files of aliases(5).
+#[rustfmt::skip]
+pub const SYSTEM_ALIASES: &[&str] = &[
+    "# who\nroot: ann\npostmaster: root,\n  joe@elsewhere.example\n\"odd name\": \"a, b\"@x, \\ann\n",
+    "a: |cat\nb: \"|cat\"\nc: /var/mail/c\nd: :include:/etc/d\n",
+];
+
+/// Replies of socketmap servers.
+pub const SOCKETMAP: &[&str] = &["18:OK ann@example.org,", "9:NOTFOUND ,", "12:TEMP oh dear,", "100000:x"];
+
 /// Small messages, one for each branch of the message parsers.
 #[rustfmt::skip]
 pub const MESSAGES: &[&str] = &[

@@ -1,9 +1,11 @@
 //! The table of fuzz targets.
 
+mod directory;
 mod imap;
 mod mail;
 mod smtp;
 
+pub use directory::{regexp_table, socketmap, system_aliases};
 pub use imap::{imap_command, imap_fetch, imap_session};
 pub use mail::{address_list, header, mime, words};
 pub use smtp::{smtp_client, smtp_command, smtp_data, smtp_session};
@@ -42,6 +44,9 @@ pub const TARGETS: &[Target] = &[
     target("mime", mime, dictionary::MESSAGE, seeds::MESSAGES),
     target("header", header, dictionary::MESSAGE, seeds::MESSAGES),
     target("address_list", address_list, dictionary::MESSAGE, seeds::ADDRESS_LISTS),
+    target("regexp_table", regexp_table, dictionary::TABLES, seeds::REGEXP_TABLES),
+    target("system_aliases", system_aliases, dictionary::TABLES, seeds::SYSTEM_ALIASES),
+    target("socketmap", socketmap, dictionary::TABLES, seeds::SOCKETMAP),
     target("words", words, dictionary::MESSAGE, seeds::WORDS),
 ];
 

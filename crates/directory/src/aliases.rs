@@ -50,8 +50,7 @@ impl Aliases {
 
     fn insert(&mut self, rule: &str, origin: Option<&Domain>) -> Result<(), String> {
         let (pattern, targets) = rule.split_once(char::is_whitespace).unwrap_or((rule, ""));
-        let goals =
-            split_targets(targets).map(|target| goal(target, origin)).collect::<Result<Vec<_>, _>>()?;
+        let goals = goals(targets, origin)?;
         if goals.is_empty() {
             return Err(format!("alias {pattern} has no target"));
         }
@@ -74,7 +73,7 @@ impl Aliases {
 }
 
 /// Logical lines with the number of their first line.
-fn rules(text: &str) -> Vec<(usize, String)> {
+pub(crate) fn rules(text: &str) -> Vec<(usize, String)> {
     let mut rules: Vec<(usize, String)> = Vec::new();
     for (line, content) in crate::passwd_file::lines(text) {
         match rules.last_mut() {
@@ -86,6 +85,11 @@ fn rules(text: &str) -> Vec<(usize, String)> {
         }
     }
     rules
+}
+
+/// All targets of a right side.
+pub(crate) fn goals(text: &str, origin: Option<&Domain>) -> Result<Vec<Goal>, String> {
+    split_targets(text).map(|target| goal(target, origin)).collect()
 }
 
 /// Commas and white space part targets; inside quotes they do not.

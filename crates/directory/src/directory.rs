@@ -1,9 +1,7 @@
 //! The directory as one value: reads its files, notices when they change, answers.
 
-use std::fs;
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,10 +14,12 @@ use kings_mail::path::ForwardPath;
 use tokio::sync::Semaphore;
 use tracing::{error, info};
 
-use crate::aliases::Aliases;
 use crate::login;
-use crate::passwd_file::{Accounts, BadLine};
-use crate::resolve::{Book, Resolution};
+use crate::passwd_file::BadLine;
+use crate::reading::Files;
+use crate::relays::RelayDomain;
+use crate::resolve::{Book, LOCALHOST, Resolution};
+use crate::tables::{self, AliasSource, Answers, Stop, Tables};
 use crate::throttle::Throttle;
 
 /// How often the files are looked at, at the most: a change acts within a second.
@@ -34,10 +34,26 @@ pub struct Settings {
     pub domains: Vec<HostedDomain>,
     /// Dovecot's passwd-file.
     pub accounts: PathBuf,
-    /// Postfix's virtual alias file; one that does not exist is empty.
-    pub aliases: Option<PathBuf>,
+    /// Alias tables; the first that knows a name wins.
+    pub aliases: Vec<AliasSource>,
+    /// The machine's own users, where they write mail.
+    pub machine: Option<Machine>,
+    /// Domains whose mail is passed on.
+    pub relays: Vec<RelayDomain>,
+    /// Characters that part a name from its tag; empty where there are no tags.
+    pub delimiters: String,
     /// Failed logins per client network and minute before it must wait.
     pub login_failures_per_minute: u32,
+}
+
+/// The machine's own users: who `root` is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// The domain that they write from, a hosted one or the host name. Under the host name and `localhost` the same
+    /// people are known.
+    pub origin: Domain,
+    /// Their aliases in the syntax of aliases(5); a file that does not exist is empty.
+    pub aliases: Option<PathBuf>,
 }
 
 /// A domain whose mail ends here.
@@ -55,7 +71,7 @@ pub enum DirectoryError {
     /// It is missing or unreadable.
     #[error("cannot read {what} {}: {cause}", .path.display())]
     Unreadable {
-        /// "accounts file" or "alias file"
+        /// "accounts file", "alias file" and the like
         what: &'static str,
         /// The file.
         path: PathBuf,
@@ -70,6 +86,13 @@ pub enum DirectoryError {
         /// Line number from 1 and what is wrong there.
         lines: Vec<(usize, String)>,
     },
+}
+
+impl DirectoryError {
+    pub(crate) fn malformed(path: &Path, lines: Vec<BadLine>) -> Self {
+        let lines = lines.into_iter().map(|BadLine { line, what }| (line, what)).collect();
+        Self::Malformed { path: path.to_owned(), lines }
+    }
 }
 
 fn describe(path: &Path, lines: &[(usize, String)]) -> String {
@@ -92,16 +115,15 @@ struct Inner {
     hash_operations: AtomicU64,
 }
 
-/// One reading of both files.
-#[derive(Debug)]
-pub(crate) struct Files {
-    pub(crate) accounts: Accounts,
-    aliases: Aliases,
-    state: FilesState,
-}
+/// Most answers of other programs that one recipient may need: a chain of aliases is no longer.
+const MAX_QUESTIONS: usize = 200;
+/// Longest time that one recipient may take when other programs are asked.
+const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What tells one version of the files from the next: (inode, size, mtime in nanoseconds) of each.
-type FilesState = [Option<(u64, u64, i128)>; 2];
+/// A table of the config does not answer now, so nobody can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an alias table does not answer")]
+pub struct Unavailable;
 
 impl Directory {
     /// Reads the files. Every fault is told at once.
@@ -118,15 +140,16 @@ impl Directory {
         })))
     }
 
-    /// What a recipient stands for.
-    pub fn resolve(&self, path: &ForwardPath) -> Resolution {
-        self.ask(|book| book.resolve(path))
+    /// What a recipient stands for. Waits only where another program has to be asked.
+    pub async fn resolve(&self, path: &ForwardPath) -> Resolution {
+        self.ask(|book| book.resolve(path)).await.unwrap_or(Resolution::Unavailable)
     }
 
     /// Whether the account may use this address as reverse-path or From: its own, with any tag, or an alias
     /// that leads to it.
-    pub fn may_send_as(&self, account: &Address, from: &Address) -> bool {
-        self.ask(|book| book.may_send_as(&account.folded(), from))
+    pub async fn may_send_as(&self, account: &Address, from: &Address) -> Result<bool, Unavailable> {
+        let account = account.folded();
+        self.ask(|book| book.may_send_as(&account, from)).await
     }
 
     /// Whether there is such an account (its exact address, in any case).
@@ -137,6 +160,18 @@ impl Directory {
     /// Whether mail for this domain ends here.
     pub fn hosts(&self, domain: &Domain) -> bool {
         self.0.settings.domains.iter().any(|hosted| hosted.name == *domain)
+    }
+
+    /// Whether nothing of this domain ever leaves for another server: hosted domains and the names of the machine.
+    pub fn ends_here(&self, domain: &Domain) -> bool {
+        let Settings { hostname, machine, .. } = &self.0.settings;
+        let is_origin = |machine: &Machine| *domain == machine.origin || domain.as_str() == LOCALHOST;
+        self.hosts(domain) || domain == hostname || machine.as_ref().is_some_and(is_origin)
+    }
+
+    /// Whether mail for this domain is passed on to a server behind this one.
+    pub fn relays(&self, domain: &Domain) -> bool {
+        self.0.settings.relays.iter().any(|relay| relay.name == *domain)
     }
 
     /// All accounts in the order of the file, and whether each can log in.
@@ -150,16 +185,49 @@ impl Directory {
         self.0.hash_operations.load(Ordering::Relaxed)
     }
 
-    fn ask<T>(&self, question: impl FnOnce(&Book<'_>) -> T) -> T {
+    /// Asks the files, and other programs for what the files leave open, until there is an answer.
+    async fn ask<T>(&self, question: impl Fn(&Book<'_>) -> Result<T, Stop>) -> Result<T, Unavailable> {
         let files = self.files();
-        let Settings { hostname, domains, .. } = &self.0.settings;
-        question(&Book { hostname, domains, accounts: &files.accounts, aliases: &files.aliases })
+        let mut answers = Answers::default();
+        let asking = async {
+            while answers.len() < MAX_QUESTIONS {
+                match self.ask_files(&files, &answers, &question) {
+                    Ok(answer) => return Ok(answer),
+                    Err(Stop::Unavailable) => break,
+                    Err(Stop::Ask(open)) => {
+                        let answer = tables::ask(&files.tables, &open).await.ok_or(Unavailable)?;
+                        answers.insert(open, answer);
+                    }
+                }
+            }
+            Err(Unavailable)
+        };
+        tokio::time::timeout(PATIENCE, asking).await.unwrap_or(Err(Unavailable))
+    }
+
+    fn ask_files<T>(
+        &self,
+        files: &Files,
+        answers: &Answers,
+        question: impl Fn(&Book<'_>) -> Result<T, Stop>,
+    ) -> Result<T, Stop> {
+        let Settings { hostname, domains, machine, delimiters, .. } = &self.0.settings;
+        let origin = domains.first().map(|hosted| &hosted.name);
+        question(&Book {
+            hostname,
+            domains,
+            accounts: &files.accounts,
+            tables: Tables { all: &files.tables, answers, origin },
+            machine: machine.as_ref().map(|machine| (&machine.origin, &files.system)),
+            relays: &files.relays,
+            delimiters,
+        })
     }
 
     /// The present reading; looks whether the files have changed, at most twice a second. A changed file
     /// that makes no sense is reported once and the old reading stays.
     pub(crate) fn files(&self) -> Arc<Files> {
-        if self.is_time_to_look() && FilesState::of(&self.0.settings) != self.0.files.load().state {
+        if self.is_time_to_look() && self.0.files.load().have_changed() {
             self.reload();
         }
         self.0.files.load_full()
@@ -183,12 +251,7 @@ impl Directory {
             Err(error) => {
                 error!(%error, "accounts and aliases stay as they were");
                 let old = self.0.files.load_full();
-                let state = FilesState::of(&self.0.settings);
-                self.0.files.store(Arc::new(Files {
-                    accounts: old.accounts.clone(),
-                    aliases: old.aliases.clone(),
-                    state,
-                }));
+                self.0.files.store(Arc::new(old.as_they_were()));
             }
         }
     }
@@ -219,50 +282,4 @@ impl Directory {
 /// Every update leaves the value whole, so a panic elsewhere does not spoil it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Files {
-    fn read(settings: &Settings) -> Result<Self, DirectoryError> {
-        // The state is taken first: a change between the two is seen at the next look.
-        let state = FilesState::of(settings);
-        let origin = settings.domains.first().map(|hosted| &hosted.name);
-        let text = read("accounts file", &settings.accounts)?;
-        let accounts = Accounts::parse(&text).map_err(|lines| malformed(&settings.accounts, lines))?;
-        let aliases = match &settings.aliases {
-            Some(path) if path.exists() => {
-                let text = read("alias file", path)?;
-                Aliases::parse(&text, origin).map_err(|lines| malformed(path, lines))?
-            }
-            Some(_) | None => Aliases::default(),
-        };
-        Ok(Self { accounts, aliases, state })
-    }
-}
-
-trait OfFiles {
-    fn of(settings: &Settings) -> Self;
-}
-
-impl OfFiles for FilesState {
-    fn of(settings: &Settings) -> Self {
-        let look = |path: &Path| {
-            let found = fs::metadata(path).ok()?;
-            let mtime = i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec());
-            Some((found.ino(), found.len(), mtime))
-        };
-        [look(&settings.accounts), settings.aliases.as_deref().and_then(look)]
-    }
-}
-
-fn read(what: &'static str, path: &Path) -> Result<String, DirectoryError> {
-    fs::read_to_string(path).map_err(|cause| DirectoryError::Unreadable {
-        what,
-        path: path.to_owned(),
-        cause,
-    })
-}
-
-fn malformed(path: &Path, lines: Vec<BadLine>) -> DirectoryError {
-    let lines = lines.into_iter().map(|BadLine { line, what }| (line, what)).collect();
-    DirectoryError::Malformed { path: path.to_owned(), lines }
 }

@@ -7,9 +7,10 @@ use kings_mail::address::Address;
 use kings_sasl::{Credentials, Secret};
 use tokio::time::timeout;
 
-use crate::directory::{Directory, Files};
+use crate::directory::Directory;
 use crate::passwd_file::Accounts;
 use crate::password::StoredPassword;
+use crate::reading::Files;
 
 /// Hashes computed at once: each may take a core and, with Dovecot's Argon2id, 256 MB.
 pub(crate) const CONCURRENT_HASHES: usize = 2;

@@ -6,20 +6,29 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use kings_directory::{Directory, EditError, HostedDomain, LoginError, Resolution, Settings};
+use kings_directory::{
+    AliasSource, Directory, EditError, HostedDomain, LoginError, Resolution, Settings, Socketmap, Target,
+};
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mail::path::ForwardPath;
 use kings_sasl::{Credentials, Secret};
 
 fn open(folder: &Path, users: &str) -> Directory {
+    open_with(folder, users, vec![AliasSource::Virtual(folder.join("aliases"))])
+}
+
+fn open_with(folder: &Path, users: &str, aliases: Vec<AliasSource>) -> Directory {
     fs::write(folder.join("users"), users).unwrap();
     let name = Domain::parse("example.org").unwrap();
     let settings = Settings {
         hostname: Domain::parse("mail.example.org").unwrap(),
         domains: vec![HostedDomain { name, catch_all: None }],
         accounts: folder.join("users"),
-        aliases: Some(folder.join("aliases")),
+        aliases,
+        machine: None,
+        relays: Vec::new(),
+        delimiters: "+".to_owned(),
         login_failures_per_minute: 10,
     };
     Directory::open(settings).unwrap()
@@ -70,21 +79,61 @@ async fn a_guesser_is_stopped_before_any_hash_and_others_are_not() {
     assert!(directory.log_in(right, Some(IpAddr::from([192, 0, 2, 2]))).await.is_ok());
 }
 
-#[test]
-fn a_changed_file_acts_within_a_second_and_a_broken_one_does_not_act() {
+#[tokio::test]
+async fn a_changed_file_acts_within_a_second_and_a_broken_one_does_not_act() {
     let folder = tempfile::tempdir().unwrap();
     let directory = open(folder.path(), "ann@example.org:{PLAIN}secret\n");
     let joe = ForwardPath::parse("joe@example.org").unwrap();
-    assert_eq!(directory.resolve(&joe), Resolution::Unknown);
+    assert_eq!(directory.resolve(&joe).await, Resolution::Unknown);
     fs::write(folder.path().join("aliases"), "joe@example.org ann@example.org\n").unwrap();
     let deadline = Instant::now() + Duration::from_secs(1);
-    while directory.resolve(&joe) == Resolution::Unknown {
+    while directory.resolve(&joe).await == Resolution::Unknown {
         assert!(Instant::now() < deadline, "the change must act within a second");
         std::thread::sleep(Duration::from_millis(20));
     }
     fs::write(folder.path().join("users"), "broken\n").unwrap();
     std::thread::sleep(Duration::from_millis(600));
     assert!(directory.has_account(&address("ann@example.org")));
+}
+
+/// One answer to one question, as a program on the other side of a socketmap would give it.
+fn answering(socket: &Path, reply: &'static [u8]) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::UnixListener::bind(socket).unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 200];
+            let length = stream.read(&mut request).await.unwrap();
+            let is_joe = request[..length].ends_with(b":virtual joe@example.org,");
+            stream.write_all(if is_joe { reply } else { b"9:NOTFOUND ," }).await.unwrap();
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_table_that_does_not_answer_refuses_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let joe = ForwardPath::parse("joe@example.org").unwrap();
+    let ann = Resolution::Targets(vec![Target::Account(address("ann@example.org"))]);
+    let cases: [(&str, &[u8], Resolution); 5] = [
+        ("found", b"18:OK ann@example.org,", ann),
+        ("absent", b"9:NOTFOUND ,", Resolution::Unknown),
+        ("trouble", b"12:TEMP oh dear,", Resolution::Unavailable),
+        ("nonsense", b"hello", Resolution::Unavailable),
+        ("bad-target", b"7:OK a@@b,", Resolution::Unavailable),
+    ];
+    for (name, reply, expected) in cases {
+        let socket = folder.path().join(name);
+        answering(&socket, reply);
+        let place = format!("unix:{}:virtual", socket.display());
+        let table = AliasSource::Socketmap(Socketmap::parse(&place).unwrap());
+        let directory = open_with(folder.path(), "ann@example.org:{PLAIN}secret\n", vec![table]);
+        assert_eq!(directory.resolve(&joe).await, expected, "{name}");
+    }
+    let nobody = AliasSource::Socketmap(Socketmap::parse("unix:/nonexistent/socket:virtual").unwrap());
+    let directory = open_with(folder.path(), "ann@example.org:{PLAIN}secret\n", vec![nobody]);
+    assert_eq!(directory.resolve(&joe).await, Resolution::Unavailable);
 }
 
 #[tokio::test]

@@ -174,6 +174,9 @@ pub(crate) fn open_directory(settings: &Settings) -> Result<Directory, Directory
         domains: settings.domains.clone(),
         accounts: settings.accounts.clone(),
         aliases: settings.aliases.clone(),
+        machine: settings.machine.clone(),
+        relays: settings.relays.clone(),
+        delimiters: settings.delimiters.clone(),
         login_failures_per_minute: settings.limits.login_failures_per_minute,
     })
 }

@@ -66,17 +66,18 @@ fn queue_refusal(error: &SubmitError) -> Reply {
 struct Plan {
     /// Accounts here, each with the recipient it stands for.
     local: Vec<(Address, Recipient)>,
-    /// What the queue takes: recipients elsewhere, and those that stand for nothing any more, which it bounces.
+    /// What the queue takes: recipients elsewhere, and those that stand for nothing any more, or for what
+    /// nobody can tell now.
     queued: Vec<Recipient>,
 }
 
 impl Plan {
     /// No account gets two copies, however many aliases lead to it.
-    fn make(directory: &Directory, recipients: &[Recipient]) -> Self {
+    async fn make(directory: &Directory, recipients: &[Recipient]) -> Self {
         let mut plan = Self::default();
         let mut seen = HashSet::new();
         for recipient in recipients {
-            match directory.resolve(&recipient.path) {
+            match directory.resolve(&recipient.path).await {
                 Resolution::Targets(targets) => {
                     for target in targets.into_iter().filter(|target| seen.insert(target.clone())) {
                         plan.add(target, recipient);
@@ -87,7 +88,10 @@ impl Plan {
                         plan.queued.push(recipient.at(ForwardPath::Address(address)));
                     }
                 }
-                Resolution::Unknown | Resolution::Looping => plan.queued.push(recipient.clone()),
+                // The queue bounces the first two in the end, and asks again about the third.
+                Resolution::Unknown | Resolution::Looping | Resolution::Unavailable => {
+                    plan.queued.push(recipient.clone());
+                }
             }
         }
         plan
@@ -116,7 +120,7 @@ impl Plan {
 /// Once one copy is stored the message is accepted: copies that failed for now go to the queue, which tries
 /// them again. Only when nothing at all could be stored does the client keep the message.
 pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), DeliveryError> {
-    let mut plan = Plan::make(&core.directory, &message.recipients);
+    let mut plan = Plan::make(&core.directory, &message.recipients).await;
     if plan.drop_loops(message.content.head()) {
         return Err(DeliveryError::Loop);
     }

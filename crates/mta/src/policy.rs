@@ -29,6 +29,7 @@ pub(crate) fn rcpt(facts: &RcptFacts<'_>) -> Result<(), Reply> {
         (Resolution::Targets(_), _) => Ok(()),
         (Resolution::Unknown, _) => Err(Reply::UNKNOWN_USER),
         (Resolution::Looping, _) => Err(Reply::ALIAS_LOOP),
+        (Resolution::Unavailable, _) => Err(Reply::TRY_LATER),
         (Resolution::Elsewhere(_), true) => Ok(()),
         (Resolution::Elsewhere(_), false) => Err(Reply::RELAY_DENIED),
     }
@@ -92,6 +93,8 @@ mod tests {
             (false, &Resolution::Unknown, Err(Reply::UNKNOWN_USER)),
             (true, &Resolution::Unknown, Err(Reply::UNKNOWN_USER)),
             (false, &Resolution::Looping, Err(Reply::ALIAS_LOOP)),
+            (false, &Resolution::Unavailable, Err(Reply::TRY_LATER)),
+            (true, &Resolution::Unavailable, Err(Reply::TRY_LATER)),
         ];
         for (logged_in, resolution, expected) in cases {
             let facts = |recipients_so_far| RcptFacts {

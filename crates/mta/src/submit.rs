@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use kings_directory::Unavailable;
 use kings_mail::address::Address;
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::path::ReversePath;
@@ -83,9 +84,11 @@ impl Decide for Session<'_> {
 
     async fn mail(&mut self, path: &ReversePath, _: MailParameters) -> Reply {
         let Some(account) = &self.account else { return Reply::LOGIN_FIRST };
-        let is_own = path.address().is_none_or(|address| self.core.directory.may_send_as(account, address));
-        if is_own {
-            return Reply::SENDER_OK;
+        let Some(address) = path.address() else { return Reply::SENDER_OK };
+        match self.core.directory.may_send_as(account, address).await {
+            Ok(true) => return Reply::SENDER_OK,
+            Ok(false) => {}
+            Err(Unavailable) => return Reply::TRY_LATER,
         }
         info!(client = %self.client, %account, reverse_path = %path, "sender refused");
         Reply::SENDER_NOT_YOURS
@@ -94,7 +97,7 @@ impl Decide for Session<'_> {
     async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
         let facts = RcptFacts {
             logged_in: self.account.is_some(),
-            resolution: &self.core.directory.resolve(&recipient.path),
+            resolution: &self.core.directory.resolve(&recipient.path).await,
             recipients_so_far: envelope.recipients.len(),
             most_recipients: self.core.limits.recipients,
         };
@@ -130,8 +133,10 @@ impl Session<'_> {
         let account = self.account.as_ref().ok_or(Reply::LOGIN_FIRST)?;
         let content = self.intake.take()?;
         check_header(&content)?;
-        let directory = &self.core.directory;
-        policy::author(&author::authors(content.head()), |address| directory.may_send_as(account, address))?;
+        let authors = author::authors(content.head());
+        let own =
+            self.own(account, authors.iter().flatten()).await.map_err(|Unavailable| Reply::TRY_LATER)?;
+        policy::author(&authors, |address| own.contains(address))?;
 
         let (id, date, hostname) = (transaction.id, now(), &self.core.hostname);
         let completion = Completion { account, hostname, id, date }.missing_fields(content.head());
@@ -153,6 +158,21 @@ impl Session<'_> {
         let content = Arc::new(content);
         let message = Message { id, reverse_path, parameters, recipients, prefix, content };
         deliver(self.core, message).await.map_err(|error| error.reply())
+    }
+
+    /// Those of the addresses that the account may write as.
+    async fn own<'a>(
+        &self,
+        account: &Address,
+        addresses: impl Iterator<Item = &'a Address>,
+    ) -> Result<Vec<Address>, Unavailable> {
+        let mut own = Vec::new();
+        for address in addresses {
+            if self.core.directory.may_send_as(account, address).await? {
+                own.push(address.clone());
+            }
+        }
+        Ok(own)
     }
 
     /// A message with Bcc fields is copied without them; all others pass untouched.

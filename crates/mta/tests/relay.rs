@@ -107,7 +107,10 @@ impl Setup {
             hostname: hostname.clone(),
             domains: vec![HostedDomain { name, catch_all: None }],
             accounts: folder.join("users"),
-            aliases: None,
+            aliases: Vec::new(),
+            machine: None,
+            relays: Vec::new(),
+            delimiters: "+".to_owned(),
             login_failures_per_minute: 10,
         });
         let store = Store::open(kings_store::Settings {

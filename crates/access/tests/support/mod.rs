@@ -42,7 +42,10 @@ impl Server {
             hostname: Domain::parse("mail.example.org").unwrap(),
             domains: vec![HostedDomain { name: domain(), catch_all: None }],
             accounts: users,
-            aliases: None,
+            aliases: Vec::new(),
+            machine: None,
+            relays: Vec::new(),
+            delimiters: "+".to_owned(),
             login_failures_per_minute: 10,
         })
         .unwrap();

@@ -3,12 +3,12 @@
 mod listen;
 mod outbound;
 mod reader;
+mod recipients;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kings_directory::HostedDomain;
-use kings_mail::address::Address;
+use kings_directory::{AliasSource, HostedDomain, Machine, RelayDomain};
 use kings_mail::domain::Domain;
 use kings_mta::relay;
 use kings_net::IpNet;
@@ -40,8 +40,14 @@ pub(crate) struct Settings {
     pub(crate) domains: Vec<HostedDomain>,
     /// Dovecot's passwd-file.
     pub(crate) accounts: PathBuf,
-    /// Postfix's virtual alias file.
-    pub(crate) aliases: Option<PathBuf>,
+    /// Alias tables in their order.
+    pub(crate) aliases: Vec<AliasSource>,
+    /// The machine's own users and their aliases.
+    pub(crate) machine: Option<Machine>,
+    /// Domains whose mail is passed on.
+    pub(crate) relays: Vec<RelayDomain>,
+    /// What parts a name from its tag.
+    pub(crate) delimiters: String,
     /// Hierarchy separator of mailbox names.
     pub(crate) separator: char,
     pub(crate) listen: Listen,
@@ -132,16 +138,19 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let mail_dir = required(source, &mut top, "mail_dir", "/var/mail/vmail", path_of);
     let mail_layout = top.parsed(source, "mail_layout", "a path such as \"{domain}/{user}\"", Layout::parse);
     let user = top.text(source, "user");
-    let domains = domains(source, &mut top);
+    let domains = recipients::domains(source, &mut top);
+    warnings.extend(recipients::backscatter(&domains.relays));
     let accounts = accounts(source, &mut top);
-    let aliases = section(source, &mut top, "aliases", |source, section| section.path(source, "file"));
-    let separator = section(source, &mut top, "mailboxes", mailboxes);
+    let aliases = section(source, &mut top, "aliases", recipients::aliases);
+    let origin = section(source, &mut top, "local", recipients::origin);
+    let machine = recipients::machine(source, &domains.hosted, hostname.as_ref(), origin, aliases.system);
+    let (separator, delimiters) = section(source, &mut top, "mailboxes", mailboxes);
     let listen = section(source, &mut top, "listen", Listen::read);
     let certificate = certificate(source, &mut top, data_dir.as_deref(), hostname.as_ref());
     let dns = section(source, &mut top, "dns", |source, section| {
         section.list(source, "servers", "an address with its port such as \"127.0.0.1:53\"", str::parse)
     });
-    let outbound = outbound::read(source, &mut top);
+    let outbound = outbound::read(source, &mut top, domains.routes);
     section(source, &mut top, "inbound", |source, section| inbound(source, section, &mut warnings));
     let limits = section(source, &mut top, "limits", limits);
     top.finish(source);
@@ -151,9 +160,12 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         mail_dir: mail_dir?,
         mail_layout: mail_layout.unwrap_or_default(),
         user,
-        domains,
+        domains: domains.hosted,
         accounts: accounts?,
-        aliases,
+        aliases: aliases.tables,
+        machine,
+        relays: domains.relays,
+        delimiters,
         separator,
         listen,
         certificate: certificate?,
@@ -199,43 +211,26 @@ fn required<T>(
     value
 }
 
-fn domains(source: &mut Source<'_>, top: &mut Section<'_>) -> Vec<HostedDomain> {
-    let mut domains: Vec<HostedDomain> = Vec::new();
-    let sections = top.sections(source, "domain");
-    if sections.is_empty() {
-        source.complain("no domain is hosted: add [[domain]] with name = \"example.org\"");
-    }
-    for mut section in sections {
-        let name = required(source, &mut section, "name", "example.org", |source, section, key| {
-            section.parsed(source, key, "a domain such as \"example.org\"", Domain::parse)
-        });
-        let catch_all = section.parsed(source, "catch_all", "an address", Address::parse);
-        match name {
-            Some(name) if domains.iter().any(|known| known.name == name) => {
-                source.complain(format!("domain {name} stands in two [[domain]] blocks"));
-            }
-            Some(name) => domains.push(HostedDomain { name, catch_all }),
-            None => {}
-        }
-        section.finish(source);
-    }
-    domains
-}
-
 fn accounts(source: &mut Source<'_>, top: &mut Section<'_>) -> Option<PathBuf> {
     section(source, top, "accounts", |source, section| {
         required(source, section, "file", "/etc/kings-smtp/users", path_of)
     })
 }
 
-/// The form of POP3's UIDL is kept for the day POP3 is built.
-fn mailboxes(source: &mut Source<'_>, section: &mut Section<'_>) -> char {
+/// Separator and delimiters. The form of POP3's UIDL is kept for the day POP3 is built.
+fn mailboxes(source: &mut Source<'_>, section: &mut Section<'_>) -> (char, String) {
     let one_of = |text: &str| match text {
         "." | "/" => Ok(text.chars().next().unwrap_or('.')),
         _ => Err("another character"),
     };
     let _ = section.text(source, "pop3_uidl_format");
-    section.parsed(source, "separator", "\".\" or \"/\"", one_of).unwrap_or('.')
+    let separator = section.parsed(source, "separator", "\".\" or \"/\"", one_of).unwrap_or('.');
+    let what = "characters such as \"+\" or \"+-\", or \"\" for no tags";
+    let delimiters = section.parsed(source, "recipient_delimiter", what, |text| {
+        let fits = text.chars().all(|c| "!#$%&'*+-/=?^_`{|}~.".contains(c));
+        fits.then(|| text.to_owned()).ok_or("another character")
+    });
+    (separator, delimiters.unwrap_or_else(|| "+".to_owned()))
 }
 
 fn certificate(

@@ -12,13 +12,15 @@ use super::section;
 const LEVELS: [(&str, Level); 4] =
     [("none", Level::None), ("may", Level::May), ("encrypt", Level::Encrypt), ("verify", Level::Verify)];
 
-pub(super) fn read(source: &mut Source<'_>, top: &mut Section<'_>) -> Option<Settings> {
+/// `own`: routes that other sections ask for, behind those of `[[route]]`.
+pub(super) fn read(source: &mut Source<'_>, top: &mut Section<'_>, own: Vec<Rule>) -> Option<Settings> {
     let mut settings = section(source, top, "outbound", outbound);
     let mut rules = Vec::new();
     for mut route in top.sections(source, "route") {
         rules.extend(rule(source, &mut route));
         route.finish(source);
     }
+    rules.extend(own);
     if let Some(settings) = &mut settings {
         settings.rules = rules;
     }
@@ -112,7 +114,7 @@ fn sender(text: &str) -> Result<Match, &'static str> {
     }
 }
 
-fn action(text: &str, tls: Level) -> Result<Action, &'static str> {
+pub(super) fn action(text: &str, tls: Level) -> Result<Action, &'static str> {
     if text == "discard" {
         return Ok(Action::Discard);
     }

@@ -102,6 +102,11 @@ impl<'a> Section<'a> {
         self.table?.get(key)
     }
 
+    /// Whether the file has this section.
+    pub(crate) fn is_there(&self) -> bool {
+        self.table.is_some()
+    }
+
     pub(crate) fn title(&self) -> &str {
         &self.title
     }

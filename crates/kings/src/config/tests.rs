@@ -123,6 +123,50 @@ fn routes_and_smart_hosts_are_read() {
 }
 
 #[test]
+fn alias_tables_are_asked_in_the_order_of_the_file() {
+    let text = format!(
+        "{SMALLEST}[aliases]\nfile = \"one\"\nfiles = [\"regexp:/etc/two\", \"socketmap:unix:/run/x:three\"]\n\
+         system = \"/etc/aliases\"\n[mailboxes]\nrecipient_delimiter = \"-\"\n"
+    );
+    let settings = Settings::parse(&text, Path::new("/etc/kings-smtp")).unwrap();
+    let [AliasSource::Virtual(one), AliasSource::Regexp(two), AliasSource::Socketmap(_)] =
+        &settings.aliases[..]
+    else {
+        panic!("{:?}", settings.aliases)
+    };
+    assert_eq!((one.as_path(), two.as_path()), (Path::new("/etc/kings-smtp/one"), Path::new("/etc/two")));
+    assert_eq!(settings.machine.unwrap().origin.as_str(), "example.org");
+    assert_eq!(settings.delimiters, "-");
+    for wrong in [
+        "[aliases]\nfiles = [\"hash:/etc/x\"]\n",
+        "[aliases]\nfiles = [\"socketmap:unix:x\"]\n",
+        "[local]\norigin = \"elsewhere.example\"\n",
+        "[mailboxes]\nrecipient_delimiter = \"@\"\n",
+    ] {
+        assert!(!complaints(&format!("{SMALLEST}{wrong}")).is_empty(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_relay_domain_without_a_list_is_warned_about() {
+    let relay = "[[domain]]\nname = \"behind.example\"\nrelay_to = \"smtp:10.0.0.6:25\"\n";
+    let settings = Settings::parse(&format!("{SMALLEST}{relay}"), Path::new("/")).unwrap();
+    assert_eq!((settings.domains.len(), settings.relays.len(), settings.outbound.rules.len()), (1, 1, 1));
+    assert!(settings.warnings[0].what.contains("backscatter"), "{:?}", settings.warnings);
+    let listed =
+        Settings::parse(&format!("{SMALLEST}{relay}recipients = \"list\"\n"), Path::new("/")).unwrap();
+    assert!(listed.warnings.is_empty());
+    for wrong in [
+        "[[domain]]\nname = \"a.example\"\nrelay_to = \"somewhere\"\n",
+        "[[domain]]\nname = \"a.example\"\nrecipients = \"list\"\n",
+        "[[domain]]\nname = \"a.example\"\nrelay_to = \"mx\"\ncatch_all = \"ann@example.org\"\n",
+        "[[domain]]\nname = \"example.org\"\nrelay_to = \"mx\"\n",
+    ] {
+        assert!(!complaints(&format!("{SMALLEST}{wrong}")).is_empty(), "{wrong}");
+    }
+}
+
+#[test]
 fn broken_toml_names_its_line() {
     let found = complaints("hostname = \"x\ndata_dir = 1\n");
     assert!(found[0].starts_with("line 1: "), "{found:?}");

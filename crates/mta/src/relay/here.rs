@@ -34,8 +34,9 @@ async fn deliver_one(
     recipient: &Recipient,
     content: &Arc<Incoming>,
 ) -> Outcome {
-    match core.directory.resolve(&recipient.path) {
+    match core.directory.resolve(&recipient.path).await {
         Resolution::Unknown => return refused(&Reply::UNKNOWN_USER),
+        Resolution::Unavailable => return refused(&Reply::TRY_LATER),
         Resolution::Looping => return refused(&Reply::ALIAS_LOOP),
         // The domain was ours when the queue asked; the next attempt will go out.
         Resolution::Elsewhere(_) => {

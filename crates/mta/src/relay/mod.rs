@@ -125,7 +125,7 @@ impl<D: Dns> Relay<D> {
     fn is_here(&self, destination: &Destination) -> bool {
         match destination {
             Destination::Here => true,
-            Destination::Domain(domain) => self.core.directory.hosts(domain),
+            Destination::Domain(domain) => self.core.directory.ends_here(domain),
             Destination::Literal(_) => false,
         }
     }

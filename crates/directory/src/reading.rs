@@ -1,0 +1,147 @@
+//! One reading of all files of the directory, and whether they have changed since.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use kings_mail::domain::Domain;
+
+use crate::aliases::Aliases;
+use crate::directory::{DirectoryError, Settings};
+use crate::passwd_file::{Accounts, BadLine};
+use crate::regexp_table::RegexpTable;
+use crate::relays::Recipients;
+use crate::system::SystemAliases;
+use crate::tables::{AliasSource, Table};
+
+/// Largest file that an alias may include, in octets.
+const MAX_INCLUDED: u64 = 1 << 20;
+
+/// Everything the files say.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    pub(crate) accounts: Accounts,
+    pub(crate) tables: Vec<Table>,
+    pub(crate) system: SystemAliases,
+    pub(crate) relays: Vec<(Domain, Option<Recipients>)>,
+    watched: Vec<Watched>,
+}
+
+/// A file as it was: (inode, size, mtime in nanoseconds), `None` where there was none.
+type Mark = Option<(u64, u64, i128)>;
+
+#[derive(Clone, Debug)]
+struct Watched {
+    path: PathBuf,
+    mark: Mark,
+}
+
+impl Files {
+    /// Reads everything that the settings name.
+    pub(crate) fn read(settings: &Settings) -> Result<Self, DirectoryError> {
+        let mut reader = Reader::default();
+        let origin = settings.domains.first().map(|hosted| &hosted.name);
+        let text = reader.read("accounts file", &settings.accounts)?;
+        let accounts = parsed(&settings.accounts, Accounts::parse(&text))?;
+        let tables = settings.aliases.iter().map(|source| reader.table(source, origin));
+        let tables = tables.collect::<Result<_, _>>()?;
+        let system = reader.system(settings)?;
+        let mut relays = Vec::new();
+        for relay in &settings.relays {
+            let recipients = match &relay.recipients {
+                Some(path) => Some(parsed(path, Recipients::parse(&reader.read("recipients file", path)?))?),
+                None => None,
+            };
+            relays.push((relay.name.clone(), recipients));
+        }
+        Ok(Self { accounts, tables, system, relays, watched: reader.watched })
+    }
+
+    /// Whether any of the files is another one now.
+    pub(crate) fn have_changed(&self) -> bool {
+        self.watched.iter().any(|file| mark(&file.path) != file.mark)
+    }
+
+    /// The same reading for the files as they are now: they make no sense, and have been complained about.
+    pub(crate) fn as_they_were(&self) -> Self {
+        let watched = self.watched.iter().map(|file| Watched::now(&file.path)).collect();
+        Self { watched, ..self.clone() }
+    }
+}
+
+impl Watched {
+    fn now(path: &Path) -> Self {
+        Self { path: path.to_owned(), mark: mark(path) }
+    }
+}
+
+fn mark(path: &Path) -> Mark {
+    let found = fs::metadata(path).ok()?;
+    let mtime = i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec());
+    Some((found.ino(), found.len(), mtime))
+}
+
+#[derive(Default)]
+struct Reader {
+    watched: Vec<Watched>,
+}
+
+impl Reader {
+    fn read(&mut self, what: &'static str, path: &Path) -> Result<String, DirectoryError> {
+        // The mark is taken first: a change between the two is seen at the next look.
+        self.watched.push(Watched::now(path));
+        let unreadable = |cause| DirectoryError::Unreadable { what, path: path.to_owned(), cause };
+        fs::read_to_string(path).map_err(unreadable)
+    }
+
+    /// The same for a file that need not be there.
+    fn read_if_there(&mut self, what: &'static str, path: &Path) -> Result<String, DirectoryError> {
+        if path.exists() {
+            return self.read(what, path);
+        }
+        self.watched.push(Watched { path: path.to_owned(), mark: None });
+        Ok(String::new())
+    }
+
+    fn table(&mut self, source: &AliasSource, origin: Option<&Domain>) -> Result<Table, DirectoryError> {
+        match source {
+            AliasSource::Virtual(path) => {
+                let text = self.read_if_there("alias file", path)?;
+                parsed(path, Aliases::parse(&text, origin)).map(Table::Virtual)
+            }
+            AliasSource::Regexp(path) => {
+                let text = self.read("alias file", path)?;
+                let table = RegexpTable::parse(&text).map_err(|rules| {
+                    rules.into_iter().map(|rule| BadLine { line: rule.line, what: rule.what }).collect()
+                });
+                parsed(path, table).map(Table::Regexp)
+            }
+            AliasSource::Socketmap(socketmap) => Ok(Table::Socketmap(socketmap.clone())),
+        }
+    }
+
+    fn system(&mut self, settings: &Settings) -> Result<SystemAliases, DirectoryError> {
+        let Some(machine) = &settings.machine else { return Ok(SystemAliases::default()) };
+        let Some(path) = &machine.aliases else { return Ok(SystemAliases::default()) };
+        let text = self.read_if_there("system alias file", path)?;
+        let mut include = |path: &str| self.include(Path::new(path));
+        parsed(path, SystemAliases::parse(&text, &machine.origin, &mut include))
+    }
+
+    fn include(&mut self, path: &Path) -> Result<String, String> {
+        if !path.is_absolute() {
+            return Err(format!("{} must be a whole path", path.display()));
+        }
+        self.watched.push(Watched::now(path));
+        let unreadable = |cause| format!("cannot read {}: {cause}", path.display());
+        let found = fs::metadata(path).map_err(unreadable)?;
+        if !found.is_file() || found.len() > MAX_INCLUDED {
+            return Err(format!("{} is no file, or larger than {MAX_INCLUDED} octets", path.display()));
+        }
+        fs::read_to_string(path).map_err(unreadable)
+    }
+}
+
+fn parsed<T>(path: &Path, read: Result<T, Vec<BadLine>>) -> Result<T, DirectoryError> {
+    read.map_err(|lines| DirectoryError::malformed(path, lines))
+}

@@ -1,0 +1,183 @@
+//! Lookups at another program by the socketmap protocol of Sendmail and Postfix (socketmap_table(5)): netstrings over
+//! a socket.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+/// Longest reply (Postfix's `socketmap_max_reply_size`).
+const MAX_REPLY: usize = 100_000;
+/// Longest wait for one answer: a client stands waiting for its reply to RCPT.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A table that another program answers for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Socketmap {
+    endpoint: Endpoint,
+    /// Which of its tables.
+    name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Endpoint {
+    Unix(PathBuf),
+    /// `host:port`
+    Tcp(String),
+}
+
+/// What the other program knows of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// `OK data`
+    Found(String),
+    /// `NOTFOUND`
+    NotFound,
+}
+
+/// Why there is no answer: always a reason to ask again later, never to refuse.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketmapError {
+    /// It cannot be reached.
+    #[error("cannot ask: {0}")]
+    Io(#[from] io::Error),
+    /// It takes too long.
+    #[error("no answer within {} seconds", PATIENCE.as_secs())]
+    Slow,
+    /// It says something that is no reply.
+    #[error("the answer is no socketmap reply")]
+    Malformed,
+    /// `TEMP`, `TIMEOUT` or `PERM`, and its reason.
+    #[error("the other side says {0}")]
+    Trouble(String),
+}
+
+impl Socketmap {
+    /// Reads `unix:/path:name` or `inet:host:port:name`, as in Postfix's `socketmap:unix:/path:name`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (place, name) = text.rsplit_once(':').filter(|(_, name)| !name.is_empty())?;
+        let is_word = |text: &str| !text.contains(|c: char| c.is_whitespace() || c.is_control());
+        let endpoint = match place.split_once(':')? {
+            ("unix", path) if path.starts_with('/') => Endpoint::Unix(path.into()),
+            ("inet", place) => {
+                let (host, port) = place.rsplit_once(':')?;
+                (!host.is_empty() && port.parse::<u16>().is_ok()).then(|| Endpoint::Tcp(place.to_owned()))?
+            }
+            _ => return None,
+        };
+        is_word(name).then(|| Self { endpoint, name: name.to_owned() })
+    }
+
+    /// Asks for one key, on a connection of its own.
+    pub(crate) async fn ask(&self, key: &str) -> Result<Answer, SocketmapError> {
+        let request = netstring(&format!("{} {key}", self.name));
+        let exchange = async {
+            match &self.endpoint {
+                Endpoint::Unix(path) => converse(UnixStream::connect(path).await?, &request).await,
+                Endpoint::Tcp(place) => converse(TcpStream::connect(place.as_str()).await?, &request).await,
+            }
+        };
+        timeout(PATIENCE, exchange).await.unwrap_or(Err(SocketmapError::Slow))
+    }
+}
+
+async fn converse<S>(mut stream: S, request: &[u8]) -> Result<Answer, SocketmapError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    stream.write_all(request).await?;
+    let mut received = Vec::new();
+    loop {
+        if let Some(reply) = split_netstring(&received)? {
+            return answer(reply);
+        }
+        if stream.read_buf(&mut received).await? == 0 {
+            return Err(SocketmapError::Malformed);
+        }
+    }
+}
+
+fn netstring(text: &str) -> Vec<u8> {
+    format!("{}:{text},", text.len()).into_bytes()
+}
+
+/// The inside of `LENGTH:bytes,`; `None` while more must come.
+fn split_netstring(bytes: &[u8]) -> Result<Option<&[u8]>, SocketmapError> {
+    let digits = bytes.iter().take_while(|octet| octet.is_ascii_digit()).count();
+    // More digits than the largest length has are a lie already.
+    if digits > 6 {
+        return Err(SocketmapError::Malformed);
+    }
+    match bytes.get(digits) {
+        None => return Ok(None),
+        Some(b':') if digits > 0 => {}
+        Some(_) => return Err(SocketmapError::Malformed),
+    }
+    let length = std::str::from_utf8(&bytes[..digits]).ok().and_then(|digits| digits.parse().ok());
+    let length = length.filter(|length| *length <= MAX_REPLY).ok_or(SocketmapError::Malformed)?;
+    let inside = &bytes[digits + 1..];
+    match inside.get(length) {
+        None => Ok(None),
+        Some(b',') => Ok(Some(&inside[..length])),
+        Some(_) => Err(SocketmapError::Malformed),
+    }
+}
+
+fn answer(reply: &[u8]) -> Result<Answer, SocketmapError> {
+    let text = std::str::from_utf8(reply).map_err(|_| SocketmapError::Malformed)?;
+    let (status, data) = text.split_once(' ').unwrap_or((text, ""));
+    match status {
+        "OK" => Ok(Answer::Found(data.to_owned())),
+        "NOTFOUND" => Ok(Answer::NotFound),
+        "TEMP" | "TIMEOUT" | "PERM" => {
+            Err(SocketmapError::Trouble(text.chars().filter(|c| !c.is_control()).take(200).collect()))
+        }
+        _ => Err(SocketmapError::Malformed),
+    }
+}
+
+/// Reads what a socketmap server sent, as far as it has come: `None` while the reply is not whole.
+///
+/// Apart from the socket, so that any octets may be tried.
+pub fn read_reply(bytes: &[u8]) -> Result<Option<Answer>, SocketmapError> {
+    split_netstring(bytes)?.map(answer).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn places_are_written_as_in_postfix() {
+        let unix = Socketmap::parse("unix:/run/x:virtual").unwrap();
+        assert_eq!((unix.endpoint, unix.name.as_str()), (Endpoint::Unix("/run/x".into()), "virtual"));
+        let tcp = Socketmap::parse("inet:localhost:2525:users").unwrap();
+        assert_eq!(tcp.endpoint, Endpoint::Tcp("localhost:2525".into()));
+        for wrong in
+            ["", "unix:/run/x", "unix:run/x:n", "inet:localhost:n", "inet::1:n", "unix:/x:", "unix:/x:a b"]
+        {
+            assert_eq!(Socketmap::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn replies_are_read_strictly() {
+        let read = |bytes: &str| read_reply(bytes.as_bytes());
+        assert_eq!(read("18:OK ann@example.org,").unwrap(), Some(Answer::Found("ann@example.org".into())));
+        assert_eq!(read("9:NOTFOUND ,").unwrap(), Some(Answer::NotFound));
+        for unfinished in ["", "1", "18:", "18:OK ann@example.org"] {
+            assert_eq!(read(unfinished).unwrap(), None, "{unfinished}");
+        }
+        for wrong in [":", "x", "2:OKx", "9999999", "100001:", "5:MAYBE,", "-1:,", "3:OK\u{0},"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        assert!(matches!(read("11:TEMP oh dear,"), Err(SocketmapError::Malformed)));
+        assert!(
+            matches!(read("12:TEMP oh dear,"), Err(SocketmapError::Trouble(text)) if text == "TEMP oh dear")
+        );
+    }
+}

@@ -1,0 +1,214 @@
+//! Aliases of the machine's own users, in the syntax of aliases(5): who reads root's mail.
+
+use std::collections::HashMap;
+
+use kings_mail::address::{Address, Host, LocalPart};
+use kings_mail::domain::Domain;
+
+use crate::aliases::rules;
+use crate::passwd_file::BadLine;
+
+/// Deepest nesting of `:include:` files.
+const MAX_INCLUDE_DEPTH: usize = 5;
+/// Most targets of one alias, included ones counted.
+const MAX_TARGETS: usize = 1_000;
+
+/// One reading of the file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SystemAliases(HashMap<String, Vec<Address>>);
+
+/// Reads a file that an alias includes, or says why not.
+pub(crate) type Include<'a> = dyn FnMut(&str) -> Result<String, String> + 'a;
+
+impl SystemAliases {
+    /// Reads `name: target, target`; a line that begins with white space goes on with the one before. Bare names are
+    /// of `origin`. A target that is a command or a file is refused: Kings runs no shell and writes to mailboxes
+    /// alone. All complaints at once.
+    pub(crate) fn parse(
+        text: &str,
+        origin: &Domain,
+        include: &mut Include<'_>,
+    ) -> Result<Self, Vec<BadLine>> {
+        let mut aliases = Self::default();
+        let mut complaints = Vec::new();
+        for (line, rule) in rules(text) {
+            if let Err(what) = aliases.insert(&rule, origin, include) {
+                complaints.push(BadLine { line, what });
+            }
+        }
+        if complaints.is_empty() { Ok(aliases) } else { Err(complaints) }
+    }
+
+    fn insert(&mut self, rule: &str, origin: &Domain, include: &mut Include<'_>) -> Result<(), String> {
+        let (name, targets) = split_name(rule)?;
+        let mut found = Vec::new();
+        collect(targets, origin, include, &mut found, 0)?;
+        if found.is_empty() {
+            return Err(format!("alias {name} has no target"));
+        }
+        let twice = self.0.insert(name.to_lowercase(), found).is_some();
+        if twice { Err(format!("alias {name} stands here a second time")) } else { Ok(()) }
+    }
+
+    /// The targets of this (folded) local part.
+    pub(crate) fn of(&self, folded: &LocalPart) -> Option<&[Address]> {
+        self.0.get(folded.as_str()).map(Vec::as_slice)
+    }
+}
+
+/// Reads an alias file as [`kings_directory`](crate) does, with includes that lead nowhere; gives the number of
+/// aliases, or of complaints. Apart from the file system, so that any text may be tried.
+pub fn try_system_aliases(text: &str, origin: &Domain) -> Result<usize, usize> {
+    let mut include = |_: &str| Ok("someone, :include:/again\n".to_owned());
+    match SystemAliases::parse(text, origin, &mut include) {
+        Ok(aliases) => Ok(aliases.0.len()),
+        Err(complaints) => Err(complaints.len()),
+    }
+}
+
+/// `name: rest` or `"odd name": rest`.
+fn split_name(rule: &str) -> Result<(String, &str), String> {
+    let (name, rest) = match rule.strip_prefix('"') {
+        Some(quoted) => {
+            let (name, rest) = quoted.split_once('"').ok_or("the quotes do not end")?;
+            (name, rest.trim_start().strip_prefix(':').ok_or("a rule reads  name: target, target")?)
+        }
+        None => rule.split_once(':').ok_or("a rule reads  name: target, target")?,
+    };
+    let name = name.trim();
+    if name.is_empty() || name.contains('@') || name.contains(char::is_control) {
+        return Err(format!(
+            "\"{name}\" is no local name; whole addresses belong into the file of [aliases] file"
+        ));
+    }
+    Ok((name.to_owned(), rest))
+}
+
+fn collect(
+    text: &str,
+    origin: &Domain,
+    include: &mut Include<'_>,
+    found: &mut Vec<Address>,
+    depth: usize,
+) -> Result<(), String> {
+    for target in split(text)? {
+        if let Some(path) = target.strip_prefix(":include:") {
+            if depth >= MAX_INCLUDE_DEPTH {
+                return Err(format!("more than {MAX_INCLUDE_DEPTH} :include: files within each other"));
+            }
+            let text = include(path.trim())?;
+            let lines = crate::passwd_file::lines(&text).map(|(_, line)| line).collect::<Vec<_>>();
+            collect(&lines.join(","), origin, include, found, depth + 1)?;
+        } else {
+            found.push(address(&target, origin)?);
+        }
+        if found.len() > MAX_TARGETS {
+            return Err(format!("more than {MAX_TARGETS} targets"));
+        }
+    }
+    Ok(())
+}
+
+/// Targets between commas; quotes keep a comma inside, and are dropped where they enclose a whole target that is
+/// no address (`"|command"`).
+fn split(text: &str) -> Result<Vec<String>, String> {
+    let (mut quoted, mut escaped) = (false, false);
+    let parts = text.split(|c: char| {
+        if std::mem::take(&mut escaped) {
+            return false;
+        }
+        match c {
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ => {}
+        }
+        c == ',' && !quoted
+    });
+    let parts: Vec<String> =
+        parts.map(|part| whole(part.trim()).to_owned()).filter(|part| !part.is_empty()).collect();
+    if quoted { Err("the quotes do not end".to_owned()) } else { Ok(parts) }
+}
+
+fn whole(part: &str) -> &str {
+    let inside = part.strip_prefix('"').and_then(|part| part.strip_suffix('"'));
+    inside.filter(|inside| !inside.contains('"')).unwrap_or(part)
+}
+
+fn address(target: &str, origin: &Domain) -> Result<Address, String> {
+    if target.starts_with('|') {
+        return Err(format!(
+            "\"{target}\" is a command, and Kings runs none: let a program read a mailbox instead"
+        ));
+    }
+    if target.starts_with('/') || target.starts_with(':') {
+        return Err(format!("\"{target}\" is a file, and Kings writes to mailboxes alone: name an account"));
+    }
+    // `\name` stops aliases at Postfix; here a name that leads to itself ends at its account anyway.
+    let target = target.strip_prefix('\\').unwrap_or(target);
+    if target.contains('@') {
+        return Address::parse(target).map_err(|_| format!("\"{target}\" is no address"));
+    }
+    let wrong = |_| format!("\"{target}\" is neither a name nor an address; commas part several");
+    Ok(Address::new(LocalPart::parse(target).map_err(wrong)?, Host::Domain(origin.clone())))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn parse(text: &str) -> Result<SystemAliases, Vec<BadLine>> {
+        let mut include = |path: &str| match path {
+            "/etc/list" => Ok("# the team\nann, joe@elsewhere.example\n\nbob\n".to_owned()),
+            "/etc/loop" => Ok(":include:/etc/loop\n".to_owned()),
+            "/etc/evil" => Ok("\"|rm -rf /\"\n".to_owned()),
+            _ => Err(format!("cannot read {path}")),
+        };
+        SystemAliases::parse(text, &Domain::parse("example.org").unwrap(), &mut include)
+    }
+
+    #[test]
+    fn the_syntax_is_that_of_aliases_5() {
+        let aliases = parse(
+            "# comment\nroot: ann\nPostmaster:    root,\n   joe@elsewhere.example\n\n\
+             team: :include:/etc/list, carol\nann: \\ann, copy@elsewhere.example\n\"odd name\": \"a, b\"@example.org\n",
+        )
+        .unwrap();
+        let of = |name: &str| {
+            let found = aliases.of(&LocalPart::parse(name).unwrap()).unwrap_or_default();
+            found.iter().map(Address::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(of("root"), "ann@example.org");
+        assert_eq!(of("postmaster"), "root@example.org joe@elsewhere.example");
+        assert_eq!(of("team"), "ann@example.org joe@elsewhere.example bob@example.org carol@example.org");
+        assert_eq!(of("ann"), "ann@example.org copy@elsewhere.example");
+        assert_eq!(of("\"odd name\""), "\"a, b\"@example.org");
+        assert_eq!(of("nobody"), "");
+    }
+
+    #[test]
+    fn commands_files_and_endless_includes_are_refused_by_line() {
+        let cases = [
+            ("a: |cat\n", "is a command"),
+            ("a: \"|/usr/bin/vacation ann\"\n", "is a command"),
+            ("a: /var/mail/a\n", "is a file"),
+            ("a: :include:/etc/evil\n", "is a command"),
+            ("a: :include:/etc/loop\n", "within each other"),
+            ("a: :include:/etc/absent\n", "cannot read"),
+            ("a: \"b\n", "quotes do not end"),
+            ("a: b c\n", "commas part several"),
+            ("a: b@@c\n", "no address"),
+            ("a:\n", "no target"),
+            ("a\n", "name: target"),
+            ("a@b.example: c\n", "no local name"),
+            ("a: b\nA: c\n", "a second time"),
+        ];
+        for (text, what) in cases {
+            let complaints = parse(text).unwrap_err();
+            assert!(complaints[0].what.contains(what), "{text}: {complaints:?}");
+        }
+        let lines: Vec<usize> =
+            parse("a: |x\nb: c\nd: /x\n").unwrap_err().iter().map(|bad| bad.line).collect();
+        assert_eq!(lines, [1, 3]);
+    }
+}

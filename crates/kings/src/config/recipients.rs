@@ -1,0 +1,148 @@
+//! `[[domain]]`, `[aliases]` and the origin of `[local]`: whose mail comes here, and what its names stand for.
+
+use std::path::{Path, PathBuf};
+
+use kings_directory::{AliasSource, HostedDomain, Machine, RelayDomain, Socketmap};
+use kings_mail::address::Address;
+use kings_mail::domain::Domain;
+use kings_mta::relay::{Action, Level, Match, Rule};
+
+use super::outbound::action;
+use super::reader::{Complaint, Section, Source};
+use super::required;
+
+/// All `[[domain]]` blocks, by what becomes of their mail.
+#[derive(Default)]
+pub(super) struct Domains {
+    /// It ends here.
+    pub(super) hosted: Vec<HostedDomain>,
+    /// It is passed on.
+    pub(super) relays: Vec<RelayDomain>,
+    /// Where to.
+    pub(super) routes: Vec<Rule>,
+}
+
+pub(super) fn domains(source: &mut Source<'_>, top: &mut Section<'_>) -> Domains {
+    let mut domains = Domains::default();
+    let sections = top.sections(source, "domain");
+    if sections.is_empty() {
+        source.complain("no domain is hosted: add [[domain]] with name = \"example.org\"");
+    }
+    for mut section in sections {
+        domains.read(source, &mut section);
+        section.finish(source);
+    }
+    domains
+}
+
+impl Domains {
+    fn read(&mut self, source: &mut Source<'_>, section: &mut Section<'_>) {
+        let name = required(source, section, "name", "example.org", |source, section, key| {
+            section.parsed(source, key, "a domain such as \"example.org\"", Domain::parse)
+        });
+        let catch_all = section.parsed(source, "catch_all", "an address", Address::parse);
+        let relay_to = section.parsed(source, "relay_to", "\"smtp:HOST:PORT\" or \"mx\"", relay_to);
+        let recipients = section.path(source, "recipients");
+        let Some(name) = name else { return };
+        if self.hosted.iter().any(|known| known.name == name)
+            || self.relays.iter().any(|known| known.name == name)
+        {
+            return source.complain(format!("domain {name} stands in two [[domain]] blocks"));
+        }
+        let Some(relay_to) = relay_to else {
+            if recipients.is_some() {
+                source.complain(format!(
+                    "domain {name} has recipients but no relay_to: a hosted domain has accounts and aliases instead"
+                ));
+            }
+            return self.hosted.push(HostedDomain { name, catch_all });
+        };
+        if catch_all.is_some() {
+            source.complain(format!("domain {name} is passed on, so it has no catch_all here"));
+        }
+        self.routes.extend(relay_to.map(|action| Rule { matches: Match::Recipients(name.clone()), action }));
+        self.relays.push(RelayDomain { name, recipients });
+    }
+}
+
+/// A host, or `None` for the MX hosts of the domain that are better than this one.
+fn relay_to(text: &str) -> Result<Option<Action>, &'static str> {
+    match text {
+        "mx" => Ok(None),
+        _ if text.starts_with("smtp:") || text.starts_with("lmtp:") => action(text, Level::May).map(Some),
+        _ => Err("no host"),
+    }
+}
+
+/// What `kings config check` says about domains that take mail for anybody.
+pub(super) fn backscatter(relays: &[RelayDomain]) -> impl Iterator<Item = Complaint> + '_ {
+    relays.iter().filter(|relay| relay.recipients.is_none()).map(|relay| Complaint {
+        line: None,
+        what: format!(
+            "domain {} is passed on without a list of recipients: what the other server refuses is bounced to senders \
+             that may be forged (backscatter); add recipients = \"FILE\" with one address a line",
+            relay.name
+        ),
+    })
+}
+
+/// `[aliases]`.
+pub(super) struct Aliases {
+    pub(super) tables: Vec<AliasSource>,
+    /// Aliases of the machine's own users.
+    pub(super) system: Option<PathBuf>,
+}
+
+pub(super) fn aliases(source: &mut Source<'_>, section: &mut Section<'_>) -> Aliases {
+    let file = section.path(source, "file").map(AliasSource::Virtual);
+    let folder = source.folder.to_owned();
+    let what = "\"virtual:FILE\", \"regexp:FILE\" or \"socketmap:unix:/path:name\"";
+    let more = section.list(source, "files", what, |text| alias_source(text, &folder));
+    let system = section.path(source, "system");
+    Aliases { tables: file.into_iter().chain(more).collect(), system }
+}
+
+fn alias_source(text: &str, folder: &Path) -> Result<AliasSource, &'static str> {
+    match text.split_once(':') {
+        Some(("virtual" | "texthash", file)) if !file.is_empty() => {
+            Ok(AliasSource::Virtual(folder.join(file)))
+        }
+        Some(("regexp" | "pcre", file)) if !file.is_empty() => Ok(AliasSource::Regexp(folder.join(file))),
+        Some(("socketmap", place)) => Socketmap::parse(place).map(AliasSource::Socketmap).ok_or("no place"),
+        _ => Err("no table"),
+    }
+}
+
+/// `[local] origin`, and whether there is a `[local]` at all.
+pub(super) struct Origin {
+    domain: Option<Domain>,
+    is_there: bool,
+}
+
+pub(super) fn origin(source: &mut Source<'_>, section: &mut Section<'_>) -> Origin {
+    let domain = section.parsed(source, "origin", "a domain such as \"example.org\"", Domain::parse);
+    Origin { domain, is_there: section.is_there() }
+}
+
+/// The machine has users of its own as soon as the config says anything about them.
+pub(super) fn machine(
+    source: &mut Source<'_>,
+    hosted: &[HostedDomain],
+    hostname: Option<&Domain>,
+    origin: Origin,
+    aliases: Option<PathBuf>,
+) -> Option<Machine> {
+    if !origin.is_there && aliases.is_none() {
+        return None;
+    }
+    if let Some(domain) = &origin.domain
+        && hostname != Some(domain)
+        && !hosted.iter().any(|known| known.name == *domain)
+    {
+        source.complain(format!(
+            "[local] origin {domain} is neither hosted here nor the hostname: answers to the machine's users would not arrive"
+        ));
+    }
+    let origin = origin.domain.or_else(|| Some(hosted.first()?.name.clone()))?;
+    Some(Machine { origin, aliases })
+}
