@@ -3,5 +3,5 @@
 mod question;
 mod zone;
 
-pub use question::{Answer, Dns, DnsError, Mx};
+pub use question::{Answer, Dns, DnsError, Mx, Tlsa};
 pub use zone::Zone;

@@ -16,6 +16,16 @@ pub trait Dns: Send + Sync {
 
     /// AAAA records.
     fn ipv6(&self, name: &DnsName) -> impl Future<Output = Result<Answer<Ipv6Addr>, DnsError>> + Send;
+
+    /// TXT records; the strings of one record are joined, as every use of them in mail asks (RFC 7208 §3.3,
+    /// RFC 8461 §3.1).
+    fn txt(&self, name: &DnsName) -> impl Future<Output = Result<Answer<Vec<u8>>, DnsError>> + Send;
+
+    /// The alias of this very name; an alias of the alias is another question (RFC 7672 §2.2.3).
+    fn cname(&self, name: &DnsName) -> impl Future<Output = Result<Answer<DnsName>, DnsError>> + Send;
+
+    /// TLSA records (RFC 6698 §2).
+    fn tlsa(&self, name: &DnsName) -> impl Future<Output = Result<Answer<Tlsa>, DnsError>> + Send;
 }
 
 /// Records of one kind under one name; never empty.
@@ -25,7 +35,7 @@ pub struct Answer<T> {
     pub records: Vec<T>,
     /// How long they may be kept.
     pub ttl: Duration,
-    /// A resolver on loopback vouched for DNSSEC (the AD bit, RFC 4035 §3.2.3); only DANE may look at it.
+    /// A resolver that we trust vouched for DNSSEC (the AD bit, RFC 4035 §3.2.3); only DANE may look at it.
     pub authenticated: bool,
 }
 
@@ -36,6 +46,20 @@ pub struct Mx {
     pub preference: u16,
     /// The MX host; `None` is the root, which with preference 0 means "takes no mail" (RFC 7505 §3).
     pub exchange: Option<DnsName>,
+}
+
+/// One TLSA record: which certificate a server shows (RFC 6698 §2.1). The numbers are as they stand in DNS;
+/// whoever checks a certificate decides which of them it can use.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tlsa {
+    /// 2 names an authority (DANE-TA), 3 the server's own certificate (DANE-EE); 0 and 1 are not for SMTP.
+    pub usage: u8,
+    /// 0 takes the whole certificate, 1 its public key.
+    pub selector: u8,
+    /// 0 gives the octets themselves, 1 their SHA-256, 2 their SHA-512.
+    pub matching: u8,
+    /// What must be equal.
+    pub data: Vec<u8>,
 }
 
 /// Three answers that mail must tell apart. Only [`DnsError::Temporary`] is worth a retry.

@@ -88,6 +88,7 @@ impl Services {
     ) -> anyhow::Result<Self> {
         let directory = prepare::open_directory(settings)?;
         let dns = Resolver::new(&settings.dns)?;
+        let tls = ClientTls::with_authorities(&settings.authorities);
         let limits = kings_mta::Limits {
             message_bytes: settings.limits.message_bytes,
             recipients: settings.limits.recipients,
@@ -113,7 +114,7 @@ impl Services {
             receive: Receive::new(&core),
             submit: Submit::new(&core),
             imap: Imap::new(imap),
-            relay: Relay::new(&core, dns, ClientTls::new(), settings.outbound.clone()),
+            relay: Relay::new(&core, dns, tls, settings.outbound.clone()),
         })
     }
 }

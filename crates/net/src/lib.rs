@@ -2,14 +2,17 @@
 
 mod listener;
 mod proxy;
+mod reach;
 mod resolver;
 mod slots;
 mod stream;
 
 pub use crate::listener::{BindError, Connection, Endpoint, Guard, Listener, Service, bind};
-pub use crate::resolver::{Resolver, ResolverError};
+pub use crate::reach::is_public;
+pub use crate::resolver::{Resolver, ResolverError, ResolverSettings};
 pub use crate::slots::Slots;
 pub use crate::stream::{Stream, TlsFacts, receive};
 pub use ipnet::IpNet;
+pub use kings_dns::DnsError;
 pub use tokio_util::sync::CancellationToken as Shutdown;
 pub use tokio_util::task::TaskTracker;

@@ -1,18 +1,21 @@
 //! The real resolver: asks the name servers of the machine or of the config, and keeps answers by their TTL.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::xfer::{DnsExchange, DnsHandle};
 use hickory_resolver::net::{DnsError as HickoryError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::op::{DnsRequest, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
-use kings_dns::{Answer, Dns, DnsError, Mx};
+use hickory_resolver::system_conf::read_system_conf;
+use hickory_resolver::{ConnectionProvider, PoolContext};
+use kings_dns::{Answer, Dns, DnsError, Mx, Tlsa};
 use kings_mail::domain::DnsName;
 
 /// One question to one server; there are two rounds over all servers.
@@ -22,9 +25,22 @@ const CACHE_ENTRIES: u64 = 8_192;
 /// Longest time any answer is kept: a TTL of 2^31 is no reason to believe it for 68 years.
 const LONGEST_TTL: Duration = Duration::from_hours(24);
 
+/// Where questions go, and what is believed of the answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResolverSettings {
+    /// The servers to ask; those of `/etc/resolv.conf` when there are none.
+    pub servers: Vec<SocketAddr>,
+    /// Believe the AD bit though a server is not on this machine: the way to it is safe by other means.
+    pub trust_ad: bool,
+}
+
 /// Answers `trait Dns` from real name servers.
 #[derive(Clone)]
-pub struct Resolver(TokioResolver);
+pub struct Resolver {
+    inner: hickory_resolver::Resolver<AskingForAd>,
+    /// The AD bit of an answer that crossed a network is anybody's word (RFC 7672 §2.1.1, RFC 4035 §4.9.3).
+    trust_ad: bool,
+}
 
 /// The resolver cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -35,18 +51,39 @@ pub enum ResolverError {
 }
 
 impl Resolver {
-    /// Asks these servers, or those of `/etc/resolv.conf` when there are none.
-    pub fn new(servers: &[SocketAddr]) -> Result<Self, ResolverError> {
+    /// Asks the servers of the settings.
+    pub fn new(settings: &ResolverSettings) -> Result<Self, ResolverError> {
         let system = |error: NetError| ResolverError::System(error.to_string());
-        let mut builder = if servers.is_empty() {
-            TokioResolver::builder_tokio().map_err(system)?
+        let (config, options) = if settings.servers.is_empty() {
+            read_system_conf().map_err(system)?
         } else {
-            let servers = servers.iter().map(name_server).collect();
-            let config = ResolverConfig::from_name_servers(servers);
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            let servers = settings.servers.iter().map(name_server).collect();
+            (ResolverConfig::from_name_servers(servers), ResolverOpts::default())
         };
-        adjust(builder.options_mut());
-        builder.build().map(Self).map_err(system)
+        let local = config.name_servers().iter().all(|server| server.ip.to_canonical().is_loopback());
+        let provider = AskingForAd(TokioRuntimeProvider::default());
+        let mut builder = hickory_resolver::Resolver::builder_with_config(config, provider);
+        *builder.options_mut() = adjusted(options);
+        let inner = builder.build().map_err(system)?;
+        Ok(Self { inner, trust_ad: settings.trust_ad || local })
+    }
+
+    /// Whether answers can be authenticated at all: DANE needs a validating resolver on this machine.
+    pub fn trusts_ad(&self) -> bool {
+        self.trust_ad
+    }
+
+    /// All addresses of a host by its name in text, IPv4 first.
+    pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, DnsError> {
+        let name = DnsName::parse(host).map_err(|_| DnsError::NoDomain)?;
+        let (v4, v6) = tokio::join!(self.ipv4(&name), self.ipv6(&name));
+        match (v4, v6) {
+            (Err(error), Err(_)) => Err(error),
+            (v4, v6) => {
+                let v4 = v4.into_iter().flat_map(|answer| answer.records).map(IpAddr::V4);
+                Ok(v4.chain(v6.into_iter().flat_map(|answer| answer.records).map(IpAddr::V6)).collect())
+            }
+        }
     }
 
     async fn ask<T>(
@@ -56,7 +93,7 @@ impl Resolver {
         read: fn(&RData) -> Option<T>,
     ) -> Result<Answer<T>, DnsError> {
         let absolute = Name::from_ascii(format!("{name}.")).map_err(|_| DnsError::NoDomain)?;
-        let lookup = self.0.lookup(absolute, kind).await.map_err(|error| explain(&error))?;
+        let lookup = self.inner.lookup(absolute, kind).await.map_err(|error| explain(&error))?;
         let records: Vec<T> = lookup.answers().iter().filter_map(|record| read(&record.data)).collect();
         if records.is_empty() {
             return Err(DnsError::NoRecord);
@@ -64,13 +101,13 @@ impl Resolver {
         Ok(Answer {
             records,
             ttl: remaining(&lookup),
-            authenticated: lookup.message().metadata.authentic_data,
+            authenticated: self.trust_ad && lookup.message().metadata.authentic_data,
         })
     }
 }
 
 /// The hosts file would answer for names that DNS says nothing about; mail follows DNS alone.
-fn adjust(options: &mut ResolverOpts) {
+fn adjusted(mut options: ResolverOpts) -> ResolverOpts {
     options.timeout = QUESTION_TIMEOUT;
     options.attempts = 2;
     options.edns0 = true;
@@ -78,6 +115,45 @@ fn adjust(options: &mut ResolverOpts) {
     options.use_hosts_file = ResolveHosts::Never;
     options.positive_max_ttl = Some(LONGEST_TTL);
     options.negative_max_ttl = Some(LONGEST_TTL);
+    options
+}
+
+/// Connections that ask for the AD bit: a resolver sets it only for who shows an interest (RFC 6840 §5.7).
+#[derive(Clone)]
+struct AskingForAd(TokioRuntimeProvider);
+
+/// One such connection.
+#[derive(Clone)]
+struct Exchange(DnsExchange<TokioRuntimeProvider>);
+
+impl ConnectionProvider for AskingForAd {
+    type Conn = Exchange;
+    type FutureConn = Pin<Box<dyn Future<Output = Result<Exchange, NetError>> + Send>>;
+    type RuntimeProvider = TokioRuntimeProvider;
+
+    fn new_connection(
+        &self,
+        ip: IpAddr,
+        config: &ConnectionConfig,
+        cx: &PoolContext,
+    ) -> Result<Self::FutureConn, NetError> {
+        let connecting = self.0.new_connection(ip, config, cx)?;
+        Ok(Box::pin(async { connecting.await.map(Exchange) }))
+    }
+
+    fn runtime_provider(&self) -> &TokioRuntimeProvider {
+        &self.0
+    }
+}
+
+impl DnsHandle for Exchange {
+    type Response = <DnsExchange<TokioRuntimeProvider> as DnsHandle>::Response;
+    type Runtime = TokioRuntimeProvider;
+
+    fn send(&self, mut request: DnsRequest) -> Self::Response {
+        request.metadata.authentic_data = true;
+        self.0.send(request)
+    }
 }
 
 fn name_server(address: &SocketAddr) -> NameServerConfig {
@@ -127,5 +203,33 @@ impl Dns for Resolver {
     async fn ipv6(&self, name: &DnsName) -> Result<Answer<Ipv6Addr>, DnsError> {
         self.ask(name, RecordType::AAAA, |data| if let RData::AAAA(a) = data { Some(a.0) } else { None })
             .await
+    }
+
+    async fn txt(&self, name: &DnsName) -> Result<Answer<Vec<u8>>, DnsError> {
+        self.ask(name, RecordType::TXT, |data| {
+            if let RData::TXT(text) = data { Some(text.txt_data.concat()) } else { None }
+        })
+        .await
+    }
+
+    async fn cname(&self, name: &DnsName) -> Result<Answer<DnsName>, DnsError> {
+        self.ask(name, RecordType::CNAME, |data| {
+            let RData::CNAME(target) = data else { return None };
+            DnsName::parse(&target.to_ascii()).ok()
+        })
+        .await
+    }
+
+    async fn tlsa(&self, name: &DnsName) -> Result<Answer<Tlsa>, DnsError> {
+        self.ask(name, RecordType::TLSA, |data| {
+            let RData::TLSA(tlsa) = data else { return None };
+            Some(Tlsa {
+                usage: tlsa.cert_usage.into(),
+                selector: tlsa.selector.into(),
+                matching: tlsa.matching.into(),
+                data: tlsa.cert_data.clone(),
+            })
+        })
+        .await
     }
 }

@@ -40,7 +40,7 @@ pub enum CertificateError {
     /// A file is missing, unreadable or not PEM.
     #[error("cannot read {what} {path}: {cause}")]
     Unreadable {
-        /// "certificate" or "private key"
+        /// "certificate", "private key" or "authorities"
         what: &'static str,
         /// The file.
         path: PathBuf,

@@ -1,12 +1,17 @@
 //! TLS towards other servers: encrypt when offered, or verify as well.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use tracing::warn;
+
+use crate::certificates::CertificateError;
+use crate::dane::Dane;
+use crate::verifier::{Check, Observed, Verifier};
 
 /// What must be known of the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,32 +22,68 @@ pub enum Trust {
     Authorities,
 }
 
+/// Certificates of authorities to trust beside those of the machine: a company's own, or a test's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Authorities(Vec<CertificateDer<'static>>);
+
+impl Authorities {
+    /// Reads a PEM file.
+    pub fn read(path: &Path) -> Result<Self, CertificateError> {
+        let unreadable =
+            |cause| CertificateError::Unreadable { what: "authorities", path: path.to_owned(), cause };
+        let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+        let found: Vec<_> = found.map_err(|error| unreadable(error.to_string()))?;
+        if found.is_empty() {
+            return Err(unreadable("no certificate in the file".to_owned()));
+        }
+        Ok(Self(found))
+    }
+}
+
 /// The client settings, one per kind of trust. Clones share them.
 #[derive(Clone, Debug)]
 pub struct ClientTls {
     anyone: Arc<ClientConfig>,
     authorities: Arc<ClientConfig>,
+    roots: Arc<RootCertStore>,
+    provider: Arc<CryptoProvider>,
 }
 
 impl ClientTls {
     /// Reads the machine's trusted authorities; without any, verified connections fail and others work.
     pub fn new() -> Self {
+        Self::with_authorities(&Authorities::default())
+    }
+
+    /// Trusts more authorities than those of the machine.
+    pub fn with_authorities(more: &Authorities) -> Self {
         let found = rustls_native_certs::load_native_certs();
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(found.certs);
+        roots.add_parsable_certificates(more.0.iter().cloned());
         if roots.is_empty() {
             warn!("no trusted certificate authorities on this machine: install the package ca-certificates");
         }
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = || {
-            ClientConfig::builder_with_provider(provider.clone())
-                .with_safe_default_protocol_versions()
-                .expect("the provider has suites for TLS 1.2 and 1.3")
-        };
-        let accept_any = Arc::new(AcceptAny(provider.clone()));
-        let anyone = builder().dangerous().with_custom_certificate_verifier(accept_any).with_no_client_auth();
-        let authorities = builder().with_root_certificates(roots).with_no_client_auth();
-        Self { anyone: Arc::new(anyone), authorities: Arc::new(authorities) }
+        let roots = Arc::new(roots);
+        let authorities = builder(&provider).with_root_certificates(roots.clone()).with_no_client_auth();
+        Self {
+            anyone: checking(Check::Nothing, &provider),
+            authorities: Arc::new(authorities),
+            roots,
+            provider,
+        }
+    }
+
+    /// Settings that take what the TLSA records of a host ask for, and nothing else.
+    pub fn dane(&self, dane: Dane) -> Arc<ClientConfig> {
+        checking(Check::Dane(dane), &self.provider)
+    }
+
+    /// Settings that take any certificate and tell afterwards what [`Trust::Authorities`] would have said.
+    pub fn observing(&self) -> (Arc<ClientConfig>, Observed) {
+        let observed = Observed::default();
+        (checking(Check::Observe(self.roots.clone(), observed.clone()), &self.provider), observed)
     }
 
     /// The settings for one kind of trust.
@@ -60,41 +101,14 @@ impl Default for ClientTls {
     }
 }
 
-/// Takes any certificate, but checks that the other side holds its key.
-#[derive(Debug)]
-struct AcceptAny(Arc<CryptoProvider>);
+fn builder(provider: &Arc<CryptoProvider>) -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect("the provider has suites for TLS 1.2 and 1.3")
+}
 
-impl ServerCertVerifier for AcceptAny {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+fn checking(check: Check, provider: &Arc<CryptoProvider>) -> Arc<ClientConfig> {
+    let verifier = Arc::new(Verifier { check, provider: provider.clone() });
+    let builder = builder(provider).dangerous().with_custom_certificate_verifier(verifier);
+    Arc::new(builder.with_no_client_auth())
 }

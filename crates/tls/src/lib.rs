@@ -2,7 +2,11 @@
 
 mod certificates;
 mod client;
+mod dane;
 mod self_signed;
+mod verifier;
 
 pub use crate::certificates::{CertificateError, Certificates, Source};
-pub use crate::client::{ClientTls, Trust};
+pub use crate::client::{Authorities, ClientTls, Trust};
+pub use crate::dane::Dane;
+pub use crate::verifier::Observed;

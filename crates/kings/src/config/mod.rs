@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use kings_directory::{AliasSource, HostedDomain, Machine, RelayDomain};
 use kings_mail::domain::Domain;
 use kings_mta::relay;
-use kings_net::IpNet;
+use kings_net::{IpNet, ResolverSettings};
 use kings_store::Layout;
-use kings_tls::Source as Certificate;
+use kings_tls::{Authorities, Source as Certificate};
 use toml::de::DeTable;
 
 pub(crate) use self::listen::Listen;
@@ -52,8 +52,9 @@ pub(crate) struct Settings {
     pub(crate) separator: char,
     pub(crate) listen: Listen,
     pub(crate) certificate: Certificate,
-    /// Name servers; empty for those of the system.
-    pub(crate) dns: Vec<std::net::SocketAddr>,
+    /// Authorities to trust beside those of the machine, as a client.
+    pub(crate) authorities: Authorities,
+    pub(crate) dns: ResolverSettings,
     pub(crate) outbound: relay::Settings,
     pub(crate) limits: Limits,
     /// Odd but possible: printed, and the server starts.
@@ -146,9 +147,15 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let machine = recipients::machine(source, &domains.hosted, hostname.as_ref(), origin, aliases.system);
     let (separator, delimiters) = section(source, &mut top, "mailboxes", mailboxes);
     let listen = section(source, &mut top, "listen", Listen::read);
-    let certificate = certificate(source, &mut top, data_dir.as_deref(), hostname.as_ref());
-    let dns = section(source, &mut top, "dns", |source, section| {
-        section.list(source, "servers", "an address with its port such as \"127.0.0.1:53\"", str::parse)
+    let (certificate, authorities) = tls(source, &mut top, data_dir.as_deref(), hostname.as_ref());
+    let dns = section(source, &mut top, "dns", |source, section| ResolverSettings {
+        servers: section.list(
+            source,
+            "servers",
+            "an address with its port such as \"127.0.0.1:53\"",
+            str::parse,
+        ),
+        trust_ad: section.flag(source, "trust_ad").unwrap_or(false),
     });
     let outbound = outbound::read(source, &mut top, domains.routes);
     section(source, &mut top, "inbound", |source, section| inbound(source, section, &mut warnings));
@@ -169,6 +176,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         separator,
         listen,
         certificate: certificate?,
+        authorities,
         dns,
         outbound: outbound?,
         limits,
@@ -233,39 +241,52 @@ fn mailboxes(source: &mut Source<'_>, section: &mut Section<'_>) -> (char, Strin
     (separator, delimiters.unwrap_or_else(|| "+".to_owned()))
 }
 
-fn certificate(
+fn tls(
     source: &mut Source<'_>,
     top: &mut Section<'_>,
     data_dir: Option<&Path>,
     hostname: Option<&Domain>,
-) -> Option<Certificate> {
+) -> (Option<Certificate>, Authorities) {
     section(source, top, "tls", |source, section| {
-        if let Some(acme) = section.value("acme") {
-            source
-                .complain_at(acme.span(), "acme is not built yet: name certificate and private_key instead");
-            return None;
-        }
-        let self_signed = section.flag(source, "self_signed").unwrap_or(false);
-        let files = (section.path(source, "certificate"), section.path(source, "private_key"));
-        match (self_signed, files) {
-            (false, (Some(certificate), Some(private_key))) => {
-                Some(Certificate::Files { certificate, private_key })
-            }
-            (true, (None, None)) => {
-                Some(Certificate::SelfSigned { folder: data_dir?.join("tls"), hostname: hostname?.clone() })
-            }
-            (true, _) => {
-                source.complain("[tls] has both self_signed and files: keep one of them");
-                None
-            }
-            (false, _) => {
-                source.complain(
-                    "[tls] needs certificate = \"fullchain.pem\" and private_key = \"privkey.pem\", or self_signed = true for a trial",
-                );
-                None
-            }
-        }
+        let authorities = section.path(source, "authorities").map(|file| Authorities::read(&file));
+        let authorities = authorities.transpose().unwrap_or_else(|error| {
+            source.complain(error.to_string());
+            None
+        });
+        (certificate(source, section, data_dir, hostname), authorities.unwrap_or_default())
     })
+}
+
+fn certificate(
+    source: &mut Source<'_>,
+    section: &mut Section<'_>,
+    data_dir: Option<&Path>,
+    hostname: Option<&Domain>,
+) -> Option<Certificate> {
+    if let Some(acme) = section.value("acme") {
+        source.complain_at(acme.span(), "acme is not built yet: name certificate and private_key instead");
+        return None;
+    }
+    let self_signed = section.flag(source, "self_signed").unwrap_or(false);
+    let files = (section.path(source, "certificate"), section.path(source, "private_key"));
+    match (self_signed, files) {
+        (false, (Some(certificate), Some(private_key))) => {
+            Some(Certificate::Files { certificate, private_key })
+        }
+        (true, (None, None)) => {
+            Some(Certificate::SelfSigned { folder: data_dir?.join("tls"), hostname: hostname?.clone() })
+        }
+        (true, _) => {
+            source.complain("[tls] has both self_signed and files: keep one of them");
+            None
+        }
+        (false, _) => {
+            source.complain(
+                "[tls] needs certificate = \"fullchain.pem\" and private_key = \"privkey.pem\", or self_signed = true for a trial",
+            );
+            None
+        }
+    }
 }
 
 /// What a check of arriving mail may do; the checks come with message authentication.

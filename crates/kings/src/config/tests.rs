@@ -62,7 +62,10 @@ fn a_misspelt_key_is_refused_by_name() {
     );
     let far = changed("self_signed = true", "self_signed = true\nzzz = 1");
     assert_eq!(far.len(), 1);
-    assert!(far[0].contains("known are: acme, certificate, private_key, self_signed"), "{far:?}");
+    assert!(
+        far[0].contains("known are: acme, authorities, certificate, private_key, self_signed"),
+        "{far:?}"
+    );
 }
 
 #[test]
