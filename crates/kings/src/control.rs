@@ -22,13 +22,53 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) enum Request {
     /// What runs, and where.
     Status,
-    /// What waits in the queue.
-    QueueList,
-    /// Try an entry now, or all of them.
-    QueueRetry {
-        /// The id; `None` for all.
-        id: Option<String>,
+    /// One page of what waits in the queue.
+    QueueList {
+        /// Which entries.
+        selection: Selection,
+        /// Those behind this id; the `next` of the page before.
+        after: Option<String>,
     },
+    /// Everything about one entry.
+    QueueShow {
+        /// Its id.
+        id: String,
+    },
+    /// Changes entries: one, or one page of those selected.
+    QueueOrder {
+        /// What to do.
+        order: Order,
+        /// The id; `None` for all that are selected.
+        id: Option<String>,
+        /// Which entries.
+        selection: Selection,
+        /// Those behind this id; the `next` of the answer before.
+        after: Option<String>,
+    },
+}
+
+/// Which entries of the queue; nothing said means all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Selection {
+    pub(crate) sender: Option<String>,
+    pub(crate) recipient: Option<String>,
+    /// The beginning of the id.
+    pub(crate) id: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) state: Option<String>,
+    /// In seconds.
+    pub(crate) older: Option<u64>,
+}
+
+/// What can be done to an entry of the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Order {
+    Retry,
+    Hold,
+    Release,
+    Drop,
+    Bounce,
 }
 
 /// The answer: one line of JSON, or why there is none.

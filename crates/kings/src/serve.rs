@@ -7,11 +7,10 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use kings_access::Imap;
-use kings_mail::id::TraceId;
 use kings_mta::relay::Relay;
 use kings_mta::{Core, Receive, Submit};
 use kings_net::{Endpoint, Guard, Listener, Resolver, Service, Shutdown, Slots, TaskTracker};
-use kings_queue::{Attempt, Bounce, Deliver, Outcome, PostError, Queue};
+use kings_queue::{Attempt, Deliver, Finished, Notification, PostError, Queue};
 use kings_store::Store;
 use kings_tls::{Certificates, ClientTls};
 use rustls::ServerConfig;
@@ -262,6 +261,7 @@ impl Running {
         keep("[listen]", crate::config::Listen { proxy_from, ..old.listen.clone() } != new.listen);
         keep("data_dir", new.data_dir != old.data_dir);
         keep("mail_dir", new.mail_dir != old.mail_dir);
+        keep("[queue]", new.queue != old.queue);
         keep("user", new.user != old.user);
         keep("[mailboxes] separator", new.separator != old.separator);
         new.data_dir.clone_from(&old.data_dir);
@@ -334,12 +334,12 @@ impl Start<'_> {
 struct CurrentRelay(ArcSwap<Relay<Resolver>>);
 
 impl Deliver for CurrentRelay {
-    async fn deliver(&self, attempt: Attempt) -> Vec<Outcome> {
+    async fn deliver(&self, attempt: Attempt) -> Finished {
         self.0.load_full().deliver(attempt).await
     }
 
-    async fn post_bounce(&self, bounce: Bounce) -> Result<(), PostError> {
-        self.0.load_full().post_bounce(bounce).await
+    async fn notify(&self, notification: Notification) -> Result<(), PostError> {
+        self.0.load_full().notify(notification).await
     }
 }
 
@@ -356,19 +356,12 @@ impl Answers {
             Request::Status => {
                 let mut status = self.status;
                 status["queued"] = self.queue.len().into();
+                status["damaged"] = self.queue.count_damaged().await.unwrap_or_default().into();
                 Ok(status)
             }
-            Request::QueueList => {
-                let listing = self.queue.list().await.map_err(|error| error.to_string())?;
-                Ok(crate::command::queue_to_json(&listing))
-            }
-            Request::QueueRetry { id: None } => Ok(json!({ "schema": 1, "retried": self.queue.retry_all() })),
-            Request::QueueRetry { id: Some(id) } => {
-                let found = TraceId::parse(&id).is_some_and(|id| self.queue.retry(id));
-                if found {
-                    return Ok(json!({ "schema": 1, "retried": 1 }));
-                }
-                Err(format!("the queue holds no entry {id}; the list of all: kings queue list"))
+            request
+            @ (Request::QueueList { .. } | Request::QueueShow { .. } | Request::QueueOrder { .. }) => {
+                crate::command::queue_answer(&self.queue, request).await
             }
         }
     }
@@ -384,17 +377,11 @@ fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     store.with_context(|| format!("cannot open the mailboxes in {}", settings.mail_dir.display()))
 }
 
-fn open_queue(settings: &Settings) -> anyhow::Result<Queue> {
+pub(crate) fn open_queue(settings: &Settings) -> anyhow::Result<Queue> {
     let root = settings.data_dir.join("queue");
     let mut queue = kings_queue::Settings::new(&root, settings.hostname.clone());
     queue.free_space_reserve = settings.limits.free_space_reserve;
+    queue.limits = settings.queue.limits;
+    queue.delay_warning = settings.queue.delay_warning;
     Queue::open(queue).with_context(|| format!("cannot open the queue in {}", root.display()))
-}
-
-/// The queue as it lies on the disk, for when no server runs.
-pub(crate) fn list_queue(settings: &Settings) -> anyhow::Result<serde_json::Value> {
-    let _lock = prepare::lock(&settings.data_dir)?;
-    let queue = open_queue(settings)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(crate::command::queue_to_json(&runtime.block_on(queue.list())?))
 }

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use crate::date::DateTime;
 use crate::domain::Domain;
 use crate::path::ForwardPath;
+use crate::report::{EnvelopeId, OriginalRecipient};
 
 /// Longest text taken from another server into one field, in octets: a reply line of RFC 5321 §4.5.3.1.5 and
 /// its field name stay below the 998 octets of RFC 5322 §2.1.1.
@@ -54,6 +55,8 @@ pub enum Action {
     Delivered,
     /// It went to a server that makes no promise to report.
     Relayed,
+    /// It went to several others in place of this recipient.
+    Expanded,
 }
 
 impl Action {
@@ -64,6 +67,7 @@ impl Action {
             Self::Delayed => "delayed",
             Self::Delivered => "delivered",
             Self::Relayed => "relayed",
+            Self::Expanded => "expanded",
         }
     }
 }
@@ -75,6 +79,8 @@ pub struct MessageFields<'a> {
     pub reporting_mta: &'a Domain,
     /// When the message came to us (RFC 3464 §2.2.5).
     pub arrival: DateTime,
+    /// The sender's own name for the transaction (RFC 3464 §2.2.1).
+    pub envelope_id: Option<&'a EnvelopeId>,
 }
 
 /// The facts about one recipient (RFC 3464 §2.3).
@@ -82,6 +88,8 @@ pub struct MessageFields<'a> {
 pub struct RecipientFields<'a> {
     /// Who it was for.
     pub forward_path: &'a ForwardPath,
+    /// Whom the sender wrote to, if that was said (RFC 3464 §2.3.1).
+    pub original: Option<&'a OriginalRecipient>,
     /// What happened.
     pub action: Action,
     /// Why, in figures.
@@ -92,6 +100,8 @@ pub struct RecipientFields<'a> {
     pub diagnostic: &'a str,
     /// When it was tried last (RFC 3464 §2.3.7).
     pub last_attempt: Option<DateTime>,
+    /// Until when it is tried, where it still is (RFC 3464 §2.3.9).
+    pub retry_until: Option<DateTime>,
 }
 
 /// Whether a report on these recipients needs the types of RFC 6533 §4, which carry UTF-8.
@@ -108,8 +118,13 @@ pub fn delivery_status(
     recipients: &[RecipientFields<'_>],
     global: bool,
 ) -> String {
-    let (reporting_mta, arrival) = (message.reporting_mta, message.arrival);
-    let mut out = format!("Reporting-MTA: dns; {reporting_mta}\r\nArrival-Date: {arrival}\r\n");
+    let MessageFields { reporting_mta, arrival, envelope_id } = message;
+    let mut out = String::new();
+    if let Some(envelope_id) = envelope_id {
+        field(&mut out, "Original-Envelope-Id", &envelope_id.decoded(), global);
+    }
+    write!(out, "Reporting-MTA: dns; {reporting_mta}\r\nArrival-Date: {arrival}\r\n")
+        .expect("a String takes any text");
     for recipient in recipients {
         out.push_str("\r\n");
         write_recipient(&mut out, recipient, reporting_mta, global);
@@ -118,7 +133,10 @@ pub fn delivery_status(
 }
 
 fn write_recipient(out: &mut String, recipient: &RecipientFields<'_>, reporting_mta: &Domain, global: bool) {
-    let RecipientFields { forward_path, action, status, remote_mta, diagnostic, last_attempt } = recipient;
+    let RecipientFields { forward_path, original, action, status, remote_mta, diagnostic, .. } = recipient;
+    if let Some(original) = original {
+        field(out, "Original-Recipient", &original.decoded(), global);
+    }
     field(out, "Final-Recipient", &typed_address(forward_path, reporting_mta), global);
     field(out, "Action", action.as_str(), global);
     field(out, "Status", &status.to_string(), global);
@@ -130,8 +148,11 @@ fn write_recipient(out: &mut String, recipient: &RecipientFields<'_>, reporting_
         let kind = if remote_mta.is_some() { "smtp" } else { "X-Kings" };
         field(out, "Diagnostic-Code", &format!("{kind}; {diagnostic}"), global);
     }
-    if let Some(date) = last_attempt {
+    if let Some(date) = recipient.last_attempt {
         field(out, "Last-Attempt-Date", &date.to_string(), global);
+    }
+    if let Some(date) = recipient.retry_until {
+        field(out, "Will-Retry-Until", &date.to_string(), global);
     }
 }
 
@@ -191,17 +212,20 @@ mod tests {
     fn failed<'a>(forward_path: &'a ForwardPath, diagnostic: &'a str) -> RecipientFields<'a> {
         RecipientFields {
             forward_path,
+            original: None,
             action: Action::Failed,
             status: Status(5, 1, 1),
             remote_mta: Some("mx.elsewhere.example"),
             diagnostic,
             last_attempt: Some(DateTime::from_unix(0)),
+            retry_until: None,
         }
     }
 
     fn text_of(recipient: &RecipientFields<'_>, global: bool) -> String {
         let host = Domain::parse("mx.example.org").expect("a domain");
-        let message = MessageFields { reporting_mta: &host, arrival: DateTime::from_unix(0) };
+        let message =
+            MessageFields { reporting_mta: &host, arrival: DateTime::from_unix(0), envelope_id: None };
         delivery_status(&message, std::slice::from_ref(recipient), global)
     }
 
@@ -235,6 +259,28 @@ mod tests {
              Remote-MTA: dns; mx.elsewhere.example\r\nDiagnostic-Code: smtp; 550 5.1.1 No such user\r\n\
              Last-Attempt-Date: Thu, 1 Jan 1970 00:00:00 +0000\r\n"
         );
+    }
+
+    /// RFC 3461 §6.3: what the sender said comes back decoded, and no decoding makes a field of it.
+    #[test]
+    fn the_names_that_the_sender_gave_come_back_decoded() {
+        let joe = forward_path("joe@elsewhere.example");
+        let host = Domain::parse("mx.example.org").expect("a domain");
+        let (id, original) =
+            (EnvelopeId::parse("QQ+2B31+204"), OriginalRecipient::parse("rfc822;Joe+2Bx@a.example"));
+        let message =
+            MessageFields { reporting_mta: &host, arrival: DateTime::from_unix(0), envelope_id: id.as_ref() };
+        let recipient = RecipientFields {
+            original: original.as_ref(),
+            action: Action::Delayed,
+            retry_until: Some(DateTime::from_unix(60)),
+            ..failed(&joe, "450 later")
+        };
+        let text = delivery_status(&message, &[recipient], false);
+        assert!(text.starts_with("Original-Envelope-Id: QQ+31 4\r\nReporting-MTA: dns; "), "{text}");
+        assert!(text.contains("\r\n\r\nOriginal-Recipient: rfc822;Joe+x@a.example\r\nFinal-"), "{text}");
+        assert!(text.ends_with("Will-Retry-Until: Thu, 1 Jan 1970 00:01:00 +0000\r\n"), "{text}");
+        assert_eq!(EnvelopeId::parse("x+0D+0AStatus:+202.0.0"), None);
     }
 
     #[test]

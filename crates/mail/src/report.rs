@@ -65,6 +65,17 @@ impl Notify {
         }
     }
 
+    /// The same without success: for those that take the place of a recipient whose success has been reported
+    /// (RFC 3461 §5.2.7.3).
+    #[must_use]
+    pub fn without_success(self) -> Self {
+        match self {
+            Self::When { failure: false, delay: false, .. } => Self::Never,
+            Self::When { failure, delay, .. } => Self::When { success: false, failure, delay },
+            Self::Unsaid | Self::Never => self,
+        }
+    }
+
     /// Whether a success is to be reported.
     pub fn on_success(self) -> bool {
         matches!(self, Self::When { success: true, .. })
@@ -245,6 +256,21 @@ mod tests {
         assert!(unsaid.on_failure() && unsaid.on_delay() && !unsaid.on_success());
         let never = Notify::Never;
         assert!(!never.on_failure() && !never.on_delay() && !never.on_success());
+    }
+
+    #[test]
+    fn what_is_left_without_success_still_reads_back() {
+        let cases = [
+            ("SUCCESS", "NEVER"),
+            ("SUCCESS,FAILURE,DELAY", "FAILURE,DELAY"),
+            ("NEVER", "NEVER"),
+            ("DELAY", "DELAY"),
+        ];
+        for (text, expected) in cases {
+            let left = Notify::parse(text).map(Notify::without_success);
+            assert_eq!(left, Notify::parse(expected), "{text}");
+        }
+        assert_eq!(Notify::Unsaid.without_success(), Notify::Unsaid);
     }
 
     #[test]

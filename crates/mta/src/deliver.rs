@@ -10,13 +10,14 @@ use kings_mail::header;
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::trace;
-use kings_queue::{Queue, Submission, SubmitError};
+use kings_queue::{Handover, Queue, Submission, SubmitError};
 use kings_smtp::reply::Reply;
 use kings_store::{Delivery, Incoming, MailboxName, StoreError};
 use tracing::warn;
 
 use crate::core::{Core, blocking, for_each_piece};
 use crate::intake;
+use crate::reports;
 
 /// A message that nothing speaks against.
 pub(crate) struct Message {
@@ -69,6 +70,8 @@ struct Plan {
     /// What the queue takes: recipients elsewhere, and those that stand for nothing any more, or for what
     /// nobody can tell now.
     queued: Vec<Recipient>,
+    /// Recipients that stand for several, whose sender hears of that instead of each copy (RFC 3461 §5.2.7.3).
+    expanded: Vec<Recipient>,
 }
 
 impl Plan {
@@ -79,6 +82,7 @@ impl Plan {
         for recipient in recipients {
             match directory.resolve(&recipient.path).await {
                 Resolution::Targets(targets) => {
+                    let recipient = &plan.standing_for(recipient, targets.len());
                     for target in targets.into_iter().filter(|target| seen.insert(target.clone())) {
                         plan.add(target, recipient);
                     }
@@ -95,6 +99,15 @@ impl Plan {
             }
         }
         plan
+    }
+
+    /// The recipient as its targets inherit it: the success of one of several says nothing of the whole.
+    fn standing_for(&mut self, recipient: &Recipient, targets: usize) -> Recipient {
+        if targets < 2 || !recipient.notify.on_success() {
+            return recipient.clone();
+        }
+        self.expanded.push(recipient.clone());
+        Recipient { notify: recipient.notify.without_success(), ..recipient.clone() }
     }
 
     fn add(&mut self, target: Target, recipient: &Recipient) {
@@ -124,40 +137,51 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
     if plan.drop_loops(message.content.head()) {
         return Err(DeliveryError::Loop);
     }
-    let failed = store_copies(core, &message, &plan.local).await?;
+    let Copies { stored, failed } = store_copies(core, &message, &plan.local).await?;
     plan.queued.extend(failed);
-    if plan.queued.is_empty() {
-        return Ok(());
+    if !plan.queued.is_empty() {
+        enqueue(&core.queue, &message, plan.queued).await?;
     }
-    enqueue(&core.queue, &message, plan.queued).await
+    let stored = stored.into_iter().map(|recipient| (recipient, Handover::Mailbox));
+    let expanded = plan.expanded.into_iter().map(|recipient| (recipient, Handover::Expanded));
+    reports::success(core, &message, stored.chain(expanded).collect()).await;
+    Ok(())
 }
 
-/// Stores the local copies; gives the recipients whose copy failed while others succeeded.
+/// What became of the local copies.
+#[derive(Default)]
+struct Copies {
+    stored: Vec<Recipient>,
+    /// Those that failed while others succeeded.
+    failed: Vec<Recipient>,
+}
+
+/// Stores the local copies.
 async fn store_copies(
     core: &Core,
     message: &Message,
     local: &[(Address, Recipient)],
-) -> Result<Vec<Recipient>, DeliveryError> {
+) -> Result<Copies, DeliveryError> {
     if local.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Copies::default());
     }
     let deliveries: Vec<Delivery> = local.iter().map(|(account, _)| delivery(message, account)).collect();
     let (store, content) = (core.store.clone(), message.content.clone());
     let results = blocking(move || store.deliver(&content, &deliveries)).await;
 
-    let stored = results.iter().filter(|result| result.is_ok()).count();
-    let mut failed = Vec::new();
+    let any_stored = results.iter().any(Result::is_ok);
+    let mut copies = Copies::default();
     for ((account, recipient), result) in local.iter().zip(results) {
         match result {
-            Ok(()) => {}
-            Err(error) if stored == 0 => return Err(DeliveryError::Store(error)),
+            Ok(()) => copies.stored.push(recipient.clone()),
+            Err(error) if !any_stored => return Err(DeliveryError::Store(error)),
             Err(error) => {
                 warn!(id = %message.id, %account, %error, "one copy could not be stored, will be tried again");
-                failed.push(recipient.clone());
+                copies.failed.push(recipient.clone());
             }
         }
     }
-    Ok(failed)
+    Ok(copies)
 }
 
 /// One copy with the trace fields of the final delivery (RFC 5321 §4.4).

@@ -12,6 +12,7 @@ mod intake;
 mod policy;
 mod receive;
 pub mod relay;
+mod reports;
 mod submit;
 mod transaction;
 

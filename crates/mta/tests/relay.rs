@@ -4,15 +4,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
-use kings_directory::{Directory, HostedDomain};
+use kings_directory::{AliasSource, Directory, HostedDomain};
 use kings_dns::Zone;
 use kings_mail::domain::{DnsName, Domain};
-use kings_mail::envelope::{Body, MailParameters};
+use kings_mail::envelope::{Body, MailParameters, Recipient};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mail::report::{Notify, OriginalRecipient};
 use kings_mta::relay::{Level, Relay, Settings, SmartHost};
 use kings_mta::{Core, Limits, Parts};
-use kings_queue::{Attempt, Content, Deliver, Destination, Outcome, Queue};
+use kings_queue::{Attempt, Contact, Content, Deliver, Destination, Finished, Outcome, Queue};
 use kings_store::{Layout, Store};
 use kings_tls::{Certificates, ClientTls, Source};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -100,14 +101,20 @@ impl Setup {
 
     fn relay(&self) -> Relay<Zone> {
         let folder = self.folder.path();
-        std::fs::write(folder.join("users"), "ann@here.example:{PLAIN}x\n").unwrap();
+        std::fs::write(folder.join("users"), "ann@here.example:{PLAIN}x\nbob@here.example:{PLAIN}x\n")
+            .unwrap();
+        std::fs::write(
+            folder.join("aliases"),
+            "both@here.example bob@here.example, sue@here.example\nsue@here.example ann@here.example\n",
+        )
+        .unwrap();
         let hostname = Domain::parse("mail.here.example").unwrap();
         let name = Domain::parse("here.example").unwrap();
         let directory = Directory::open(kings_directory::Settings {
             hostname: hostname.clone(),
             domains: vec![HostedDomain { name, catch_all: None }],
             accounts: folder.join("users"),
-            aliases: Vec::new(),
+            aliases: vec![AliasSource::Virtual(folder.join("aliases"))],
             machine: None,
             relays: Vec::new(),
             delimiters: "+".to_owned(),
@@ -145,18 +152,35 @@ impl Setup {
         parameters: MailParameters,
         content: &[u8],
     ) -> Vec<String> {
-        let recipients: Vec<ForwardPath> =
-            recipients.iter().map(|text| ForwardPath::parse(text).unwrap()).collect();
+        let recipients = recipients.iter().map(|text| ForwardPath::parse(text).unwrap().into()).collect();
+        let finished = self.finish(recipients, parameters, content).await;
+        finished.outcomes.iter().map(short).collect()
+    }
+
+    async fn finish(
+        &self,
+        recipients: Vec<Recipient>,
+        parameters: MailParameters,
+        content: &[u8],
+    ) -> Finished {
         let attempt = Attempt {
             id: TraceId::new(0, 0),
             reverse_path: ReversePath::parse("ann@here.example").unwrap(),
             parameters: MailParameters { size: Some(content.len() as u64), ..parameters },
-            destination: Destination::from(&recipients[0]),
-            recipients: recipients.into_iter().map(Into::into).collect(),
+            destination: Destination::from(&recipients[0].path),
+            recipients,
             number: 1,
             content: Content::from(content.to_vec()),
         };
-        self.relay().deliver(attempt).await.iter().map(short).collect()
+        self.relay().deliver(attempt).await
+    }
+
+    /// What lies in the inbox of ann, who sends everything here.
+    fn inbox(&self) -> Vec<String> {
+        let Ok(files) = std::fs::read_dir(self.folder.path().join("mail/here.example/ann/new")) else {
+            return Vec::new();
+        };
+        files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect()
     }
 }
 
@@ -312,8 +336,62 @@ async fn a_password_is_not_sent_in_clear() {
 #[tokio::test]
 async fn queue_entries_for_our_own_users_are_stored_or_refused() {
     let setup = Setup::new(25);
-    assert_eq!(setup.attempt(&["ann@here.example"]).await, ["delivered stored"]);
+    assert_eq!(setup.attempt(&["ann@here.example"]).await, ["passed on stored"]);
     assert_eq!(setup.attempt(&["nobody@here.example"]).await, ["failed 5.1.1 550 5.1.1 No such mailbox"]);
     let inbox = setup.folder.path().join("mail/here.example/ann/new");
     assert_eq!(std::fs::read_dir(inbox).unwrap().count(), 1);
+}
+
+/// What the queue learns about a destination, so that it asks less of one that has enough.
+#[tokio::test]
+async fn an_attempt_tells_whether_the_destination_answered() {
+    let cases: [(&'static str, Script, Contact); 5] = [
+        ("220 hi\r\n", &[], Contact::Answered),
+        ("220 hi\r\n", &[("RCPT", "450 4.7.1 greylisted\r\n")], Contact::Answered),
+        ("421 too many connections\r\n", &[], Contact::Crowded),
+        ("220 hi\r\n", &[("MAIL", "421 4.3.2 going down\r\n")], Contact::Crowded),
+        ("554 go away\r\n", &[], Contact::Answered),
+    ];
+    let joe = || vec![ForwardPath::parse("joe@far.example").unwrap().into()];
+    for (greeting, script, expected) in cases {
+        let peer = Peer::start(FIRST, 0, greeting, script).await;
+        let setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
+        let finished = setup.finish(joe(), MailParameters::default(), b"A: b\r\n\r\n").await;
+        assert_eq!(finished.contact, expected, "{greeting} {script:?}: {finished:?}");
+    }
+    let nobody = Setup::new(1).with_host(10, "a.far.example", FIRST);
+    let finished = nobody.finish(joe(), MailParameters::default(), b"A: b\r\n\r\n").await;
+    assert_eq!(finished.contact, Contact::Silent, "{finished:?}");
+}
+
+/// RFC 3461 §5.2.3 and §5.2.7.3: who asked hears once, of the mailbox or of the list; and nobody else does.
+#[tokio::test]
+async fn whoever_asked_to_hear_of_success_hears_of_it_once() {
+    let cases = [
+        ("bob@here.example", "SUCCESS,FAILURE", Some("Action: delivered")),
+        ("both@here.example", "SUCCESS", Some("Action: expanded")),
+        ("bob@here.example", "FAILURE", None),
+        ("bob@here.example", "NEVER", None),
+        ("bob@here.example", "", None),
+    ];
+    for (address, notify, expected) in cases {
+        let setup = Setup::new(1);
+        let recipient = Recipient {
+            path: ForwardPath::parse(address).unwrap(),
+            notify: Notify::parse(notify).unwrap_or_default(),
+            original: OriginalRecipient::parse("rfc822;first@here.example"),
+        };
+        let finished = setup.finish(vec![recipient], MailParameters::default(), b"Subject: x\r\n\r\n").await;
+        assert!(matches!(finished.outcomes[0], Outcome::PassedOn(_)), "{finished:?}");
+        let mut told = setup.inbox();
+        told.retain(|text| text.contains("multipart/report"));
+        assert_eq!(told.len(), usize::from(expected.is_some()), "{address} {notify}: {told:?}");
+        for text in told {
+            let fields = format!(
+                "\r\nOriginal-Recipient: rfc822;first@here.example\r\nFinal-Recipient: rfc822; {address}\r\n{}\r\n",
+                expected.unwrap()
+            );
+            assert!(text.contains(&fields) && text.starts_with("Return-Path: <>\r\n"), "{text}");
+        }
+    }
 }

@@ -8,11 +8,13 @@ use kings_mail::dsn::Status;
 use kings_mail::envelope;
 
 use crate::clock::Moment;
-use crate::deliver::{Attempt, Content, Destination, Outcome, Report};
+use crate::deliver::{Attempt, Content, Destination, Handover, Outcome, Report};
 use crate::entry::Entry;
+use crate::recipient::Occasion;
 use crate::record::{Fact, Record, as_kept};
-use crate::schedule::{Due, FIRST_RETRY, next_delay, uptime_of};
-use crate::spool::Name;
+use crate::schedule::{FIRST_RETRY, next_delay, uptime_of};
+use crate::spool::{HELD, Name};
+use crate::timetable::Due;
 
 /// Most recipients in one attempt: what every server takes in one transaction (RFC 5321 §4.5.3.1.8), and no
 /// more is unrecorded at any time.
@@ -20,27 +22,36 @@ const MAX_PER_ATTEMPT: usize = 100;
 /// Recipients due within this of each other are tried together.
 const TOGETHER: Duration = Duration::from_mins(1);
 
+/// What its plans depend on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// `0.0..1.0`: one draw for all recipients, so that they stay together.
+    pub(crate) jitter: f64,
+    /// After how long the sender is told that it takes long; `None` for never.
+    pub(crate) delay_warning: Option<Duration>,
+}
+
 /// An entry that has been read because its time has come.
 pub(crate) struct Active {
     pub(crate) name: Name,
     pub(crate) entry: Entry,
     asked: Option<NonZeroU64>,
     /// Recipients to be tried at this time or before are tried now; in seconds since 1970.
-    until: u64,
-    /// One draw for all recipients, so that they stay together.
-    jitter: f64,
+    /// `None` while the sender wants it to wait and nobody asked for an attempt.
+    until: Option<u64>,
+    terms: Terms,
     /// Places of those that were tried since it was read, or are being tried.
     tried: BTreeSet<usize>,
     /// Attempts that run.
     running: usize,
     /// What happened and is not on disk yet, oldest first.
     unwritten: Vec<Record>,
-    /// A step on disk, or the posting of a bounce, is under way.
+    /// A step on disk, or the posting of a notification, is under way.
     pub(crate) busy: bool,
-    /// It is on its way back to the schedule under a new name: nothing starts any more.
+    /// It is on its way back to the timetable under a new name: nothing starts any more.
     pub(crate) releasing: bool,
     pub(crate) queued: Queued,
-    /// Its bounce could not be posted now.
+    /// Its notification could not be posted now.
     pub(crate) report_later: bool,
     pub(crate) fate: Option<Fate>,
 }
@@ -73,40 +84,41 @@ pub(crate) enum Step {
     /// Append this many records, written as these bytes.
     Write(usize, Vec<u8>),
     /// Tell the sender about the recipients at these places.
-    Report(Vec<usize>),
+    Report(Occasion, Vec<usize>),
     /// Delete it: everybody is settled.
     Remove,
     /// Move it away: it is damaged.
     SetAside,
     /// Forget it: it is gone.
     Forget,
-    /// Give it back to the schedule.
+    /// Give it back to the timetable.
     Release(Release),
 }
 
-/// How an entry goes back to the schedule.
+/// How an entry goes back to the timetable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
     /// It stays taken until its destination calls it.
     InLine,
     /// At once, behind those that are due longer.
     Now { asked: Option<NonZeroU64> },
-    /// With the time of its next attempt (seconds since 1970) in its name.
+    /// With the time of its next attempt (seconds since 1970, or [`HELD`]) in its name.
     At(u64),
 }
 
 impl Active {
-    pub(crate) fn new(due: Due, entry: Entry, now: Moment, jitter: f64) -> Self {
+    pub(crate) fn new(due: Due, entry: Entry, now: Moment, terms: Terms) -> Self {
         let Due { name, asked } = due;
-        // The schedule said "now" by a clock that does not jump; so whatever the wall clock says, those
-        // whose time stands in the name are due.
+        // The timetable said "now" by a clock that does not jump; so whatever the wall clock says, those
+        // whose time stands in the name are due. Only what its sender wants to wait has an age to say so.
         let until = now.wall.max(name.next.saturating_add(TOGETHER.as_secs()));
+        let until = Some(until).filter(|_| asked.is_some() || entry.is_released(now));
         Self {
             name,
             entry,
             asked,
             until,
-            jitter,
+            terms,
             tried: BTreeSet::new(),
             running: 0,
             unwritten: Vec::new(),
@@ -122,7 +134,8 @@ impl Active {
     pub(crate) fn groups(&self) -> Vec<(Destination, Vec<usize>)> {
         let mut by_destination: BTreeMap<Destination, Vec<usize>> = BTreeMap::new();
         let asked = self.asked.map(NonZeroU64::get);
-        for place in self.entry.due(self.until, asked).filter(|place| !self.tried.contains(place)) {
+        let due = self.until.into_iter().flat_map(|until| self.entry.due(until, asked));
+        for place in due.filter(|place| !self.tried.contains(place)) {
             let destination = Destination::from(self.entry.recipients[place].path());
             by_destination.entry(destination).or_default().push(place);
         }
@@ -177,14 +190,27 @@ impl Active {
         }
     }
 
+    /// Defers recipients who were not tried, since their destination has just been found not to answer.
+    pub(crate) fn suspend(&mut self, places: &[usize], why: &Report, now: Moment) {
+        self.tried.extend(places);
+        let reply = format!("not tried, for just before: {}", why.reply);
+        self.running += 1;
+        self.settle(places, vec![Outcome::Deferred(Report { reply, ..why.clone() }); places.len()], now);
+    }
+
+    /// Whether somebody asked for an attempt.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
     fn fact(&self, place: usize, outcome: Outcome, age: Duration, now: Moment) -> Fact {
         let attempts = self.entry.recipients[place].attempts.saturating_add(1);
         match outcome {
-            Outcome::Delivered(report) | Outcome::Relayed(report) | Outcome::PassedOn(report) => {
-                Fact::Delivered(as_kept(report))
-            }
+            Outcome::Delivered(report) => Fact::Delivered(Handover::Mailbox, as_kept(report)),
+            Outcome::Relayed(report) => Fact::Delivered(Handover::Relayed, as_kept(report)),
+            Outcome::PassedOn(report) => Fact::Delivered(Handover::PassedOn, as_kept(report)),
             Outcome::Failed(report) => Fact::Failed(as_kept(report)),
-            Outcome::Deferred(report) => match next_delay(attempts, age, self.jitter) {
+            Outcome::Deferred(report) => match next_delay(attempts, age, self.terms.jitter) {
                 Some(delay) => {
                     let next = now.wall.saturating_add(delay.as_secs().max(1));
                     Fact::Deferred { report: as_kept(report), next }
@@ -194,10 +220,14 @@ impl Active {
         }
     }
 
-    /// Takes in that the sender knows of the failures at these places.
-    pub(crate) fn reported(&mut self, places: &[usize], now: Moment) {
+    /// Takes in that the sender knows what happened at these places.
+    pub(crate) fn reported(&mut self, occasion: Occasion, places: &[usize], now: Moment) {
         for &place in places {
-            self.note(Record { at: now.wall, recipient: place, fact: Fact::Reported });
+            let fact = match occasion {
+                Occasion::Failure | Occasion::Success => Fact::Reported,
+                Occasion::Delay => Fact::Warned,
+            };
+            self.note(Record { at: now.wall, recipient: place, fact });
         }
     }
 
@@ -239,11 +269,30 @@ impl Active {
         if self.fate == Some(Fate::Damaged) {
             return Step::SetAside;
         }
-        let unreported = self.entry.unreported();
-        if !unreported.is_empty() && !self.report_later {
-            return Step::Report(unreported);
+        match self.owed(now) {
+            Some((occasion, places)) if !self.report_later => Step::Report(occasion, places),
+            _ => Step::Release(self.release(now)),
         }
-        Step::Release(self.release(now))
+    }
+
+    /// What the sender is to be told now.
+    fn owed(&self, now: Moment) -> Option<(Occasion, Vec<usize>)> {
+        let delayed = || match self.until_warning(now) {
+            Some(wait) if wait.is_zero() => self.entry.unwarned(),
+            Some(_) | None => Vec::new(),
+        };
+        let owed = [
+            (Occasion::Failure, self.entry.owed(Occasion::Failure)),
+            (Occasion::Success, self.entry.owed(Occasion::Success)),
+            (Occasion::Delay, delayed()),
+        ];
+        owed.into_iter().find(|(_, places)| !places.is_empty())
+    }
+
+    /// How long until a sender who wants to hear of delays is told of one; `None` if nobody is.
+    fn until_warning(&self, now: Moment) -> Option<Duration> {
+        let warning = self.terms.delay_warning.filter(|_| !self.entry.unwarned().is_empty())?;
+        Some(warning.saturating_sub(self.entry.age(now)))
     }
 
     fn release(&self, now: Moment) -> Release {
@@ -251,8 +300,11 @@ impl Active {
             Queued::InLine => Release::InLine,
             Queued::Full => Release::Now { asked: self.asked },
             Queued::No => {
-                let again = self.report_later.then(|| now.wall.saturating_add(FIRST_RETRY.as_secs()));
-                Release::At(self.entry.next().into_iter().chain(again).min().unwrap_or(now.wall))
+                let in_a = |wait: Duration| now.wall.saturating_add(wait.as_secs().max(1));
+                let again = self.report_later.then_some(FIRST_RETRY);
+                let notice = again.or_else(|| self.until_warning(now)).map(in_a);
+                let nothing = if self.entry.is_held() { HELD } else { now.wall };
+                Release::At(self.entry.next().into_iter().chain(notice).min().unwrap_or(nothing))
             }
         }
     }
@@ -268,10 +320,10 @@ impl Active {
 fn log(entry: &Entry, record: &Record) {
     let recipient = &entry.recipients[record.recipient];
     let (outcome, report, next_attempt) = match &record.fact {
-        Fact::Delivered(report) => ("delivered", report, None),
+        Fact::Delivered(_, report) => ("delivered", report, None),
         Fact::Deferred { report, next } => ("deferred", report, Some(*next)),
         Fact::Failed(report) => ("failed", report, None),
-        Fact::Reported => return,
+        Fact::Reported | Fact::Warned | Fact::Held | Fact::Released { .. } => return,
     };
     tracing::info!(
         id = %entry.id, reverse_path = %entry.reverse_path, forward_path = %recipient.path(), outcome,
@@ -281,122 +333,4 @@ fn log(entry: &Entry, record: &Record) {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-    use crate::entry::Head;
-    use kings_mail::id::TraceId;
-
-    const NOW: Moment = Moment { wall: 1_000, steady_since: 0, uptime: 50_000 };
-
-    fn active(recipients: &[&str]) -> Active {
-        let id = TraceId::new(1, 1);
-        let head = Head {
-            id,
-            arrived: 1_000,
-            envelope: crate::testing::envelope("", recipients),
-            content_length: 0,
-            content_checksum: 0,
-        };
-        let due = Due { name: Name { id, next: 1_000 }, asked: None };
-        Active::new(due, Entry::new(head, 0, 0), NOW, 0.0)
-    }
-
-    fn run(active: &mut Active, places: &[usize], outcomes: Vec<Outcome>) {
-        let _attempt = active.start(Destination::Here, places);
-        active.settle(places, outcomes, NOW);
-    }
-
-    fn report() -> Report {
-        Report::ours(Status(4, 0, 0), "so")
-    }
-
-    #[test]
-    fn recipients_travel_by_destination_and_at_most_a_hundred_together() {
-        let mut many: Vec<String> = (0..150).map(|n| format!("u{n}@a.example")).collect();
-        many.push("x@b.example".into());
-        let names: Vec<&str> = many.iter().map(String::as_str).collect();
-        let mut active = active(&names);
-        let sizes = |active: &Active| {
-            active.groups().iter().map(|(to, places)| format!("{to} {}", places.len())).collect::<Vec<_>>()
-        };
-        assert_eq!(sizes(&active), ["a.example 100", "a.example 50", "b.example 1"]);
-        let (destination, places) = active.groups().remove(0);
-        let attempt = active.start(destination, &places)(Content::from(vec![]));
-        assert_eq!((attempt.recipients.len(), attempt.number), (100, 1));
-        assert_eq!(sizes(&active), ["a.example 50", "b.example 1"]);
-    }
-
-    #[test]
-    fn a_wholly_delivered_entry_is_removed_without_a_record() {
-        let mut active = active(&["a@a.example"]);
-        run(&mut active, &[0], vec![Outcome::Delivered(report())]);
-        assert_eq!(active.next_step(NOW), Step::Remove);
-        active.busy = true;
-        assert_eq!(active.next_step(NOW), Step::Wait);
-    }
-
-    #[test]
-    fn outcomes_are_written_while_other_attempts_run() {
-        let mut active = active(&["a@a.example", "b@b.example"]);
-        let _running = active.start(Destination::Here, &[1]);
-        run(&mut active, &[0], vec![Outcome::Delivered(report())]);
-        let Step::Write(1, bytes) = active.next_step(NOW) else { panic!("it is not written") };
-        active.written(1, bytes.len() as u64);
-        assert_eq!(active.next_step(NOW), Step::Wait);
-    }
-
-    #[test]
-    fn a_failure_is_written_then_reported_then_removed() {
-        let mut active = active(&["a@a.example"]);
-        run(&mut active, &[0], vec![Outcome::Failed(report())]);
-        assert!(matches!(active.next_step(NOW), Step::Write(1, _)));
-        active.written(1, 10);
-        assert_eq!(active.next_step(NOW), Step::Report(vec![0]));
-        active.report_later = true;
-        assert_eq!(active.next_step(NOW), Step::Release(Release::At(1_300)));
-        active.reported(&[0], NOW);
-        assert_eq!(active.next_step(NOW), Step::Remove);
-    }
-
-    #[test]
-    fn a_deferral_is_released_with_its_next_attempt() {
-        let mut active = active(&["a@a.example", "b@b.example"]);
-        run(&mut active, &[0], vec![Outcome::Deferred(report())]);
-        run(&mut active, &[1], vec![]);
-        active.written(2, 10);
-        assert_eq!(active.next_step(NOW), Step::Release(Release::At(1_300)));
-        active.queued = Queued::InLine;
-        assert_eq!(active.next_step(NOW), Step::Release(Release::InLine));
-        active.queued = Queued::Full;
-        assert_eq!(active.next_step(NOW), Step::Release(Release::Now { asked: None }));
-    }
-
-    #[test]
-    fn a_deferral_after_the_lifetime_is_a_failure() {
-        let mut active = active(&["a@a.example"]);
-        let _attempt = active.start(Destination::Here, &[0]);
-        let later = Moment { wall: 1_000 + 5 * 86_400, ..NOW };
-        active.settle(&[0], vec![Outcome::Deferred(report())], later);
-        assert_eq!(active.entry.unreported(), [0]);
-        assert_eq!(active.entry.recipients[0].last.as_ref().unwrap().1.status, Status::EXPIRED);
-    }
-
-    #[test]
-    fn damaged_and_vanished_entries_end_when_nothing_runs() {
-        for (fate, step) in [(Fate::Damaged, Step::SetAside), (Fate::Gone, Step::Forget)] {
-            let mut active = active(&["a@a.example", "b@b.example"]);
-            let _both = (active.start(Destination::Here, &[0]), active.start(Destination::Here, &[1]));
-            active.abandon(fate);
-            assert_eq!(active.next_step(NOW), Step::Wait);
-            active.abandon(fate);
-            assert_eq!(active.next_step(NOW), step);
-        }
-    }
-
-    #[test]
-    fn a_clock_gone_wrong_makes_nobody_spin() {
-        assert_eq!(Active::due_after(0, NOW), 51_000);
-        assert_eq!(Active::due_after(1_300, NOW), 350_000);
-    }
-}
+mod tests;

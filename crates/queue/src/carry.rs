@@ -1,15 +1,17 @@
-//! The waits of the runner for its deliverer: one attempt, one report.
+//! The waits of the runner for its deliverer: one attempt, one notification.
 
 use std::future::Future;
+use std::io::Read;
 use std::sync::Arc;
 
 use kings_mail::path::ReversePath;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::bounce::{self, MAX_RETURNED_HEADER};
-use crate::deliver::{Attempt, Content, Deliver, Outcome, PostError};
+use crate::deliver::{Attempt, Content, Deliver, Finished, PostError};
 use crate::entry::{Entry, Span};
+use crate::notification::{self, Excerpt, MAX_RETURNED_HEADER, Notice};
 use crate::queue::Queue;
+use crate::recipient::Occasion;
 use crate::spool::{LoadError, Name};
 
 /// Reads and checks the content, then has the attempt made with it.
@@ -19,35 +21,46 @@ pub(crate) async fn attempt<D: Deliver>(
     name: Name,
     span: Span,
     attempt: impl FnOnce(Content) -> Attempt,
-) -> Result<Vec<Outcome>, LoadError> {
+) -> Result<Finished, LoadError> {
     let attempt = attempt(queue.on_disk(move |queue| queue.spool().content(name, span)).await?);
-    Ok(guarded(async move { deliver.deliver(attempt).await }).await.unwrap_or_default())
+    let finished = guarded(async move { deliver.deliver(attempt).await }).await;
+    Ok(finished.unwrap_or_else(|| Vec::new().into()))
 }
 
-/// Builds the report on the recipients at `places` and has it posted.
+/// Builds the notification about the recipients at `places` and has it posted.
 pub(crate) async fn report<D: Deliver>(
     queue: &Queue,
     deliver: Arc<D>,
-    name: Name,
-    entry: Entry,
+    (name, entry): (Name, &Entry),
+    occasion: Occasion,
     places: &[usize],
 ) -> Result<(), PostError> {
     let id = entry.id;
     if entry.reverse_path == ReversePath::Null {
         tracing::warn!(%id, "a message without a sender failed; the postmaster is told");
     }
-    let (span, most) = (entry.content, MAX_RETURNED_HEADER as u64);
-    // Without the header a report is poorer but still a report.
-    let beginning =
-        queue.on_disk(move |queue| queue.spool().beginning(name, span, most)).await.unwrap_or_default();
-    let now = bounce::date(queue.clock().now().wall);
-    let Some(bounce) = bounce::build(&entry, places, &beginning, queue.hostname(), now) else {
+    let (span, whole) = (entry.content, notification::returns_whole(entry, occasion));
+    let excerpt = queue.on_disk(move |queue| excerpt(queue, name, span, whole)).await;
+    let (hostname, now) = (queue.hostname(), queue.clock().now());
+    let notice = Notice { entry, occasion, places, excerpt, hostname, now };
+    let Some(notification) = notification::build(&notice) else {
         tracing::error!(%id, "a report to the postmaster failed; it is dropped, for nobody is left to tell");
         return Ok(());
     };
-    guarded(async move { deliver.post_bounce(bounce).await })
+    guarded(async move { deliver.notify(notification).await })
         .await
         .unwrap_or_else(|| Err(PostError::Later("the deliverer failed".to_owned())))
+}
+
+/// What goes back of the message. Without it a report is poorer but still a report.
+fn excerpt(queue: &Queue, name: Name, span: Span, whole: bool) -> Excerpt {
+    let all = || -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        queue.spool().content(name, span).ok()?.reader().read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    };
+    let beginning = || queue.spool().beginning(name, span, MAX_RETURNED_HEADER).unwrap_or_default();
+    whole.then(all).flatten().map_or_else(|| Excerpt::Beginning(beginning()), Excerpt::Whole)
 }
 
 /// Runs the deliverer apart, so that a panic in it costs one attempt and not the queue; `None` after one.

@@ -17,24 +17,24 @@ use kings_mail::path::{ForwardPath, ReversePath};
 
 use crate::disk::blocking;
 
-/// Carries messages to their next hop, and posts the bounces of those that cannot go on.
+/// Carries messages to their next hop, and posts what their senders are to be told.
 ///
 /// The queue does not know routes, protocols or mailboxes: a recipient that is local after all is the
 /// deliverer's to recognise.
 pub trait Deliver: Send + Sync + 'static {
     /// Tries once to hand the message to all recipients of the attempt.
     ///
-    /// Answers one outcome per recipient, in their order; a recipient without one counts as deferred. It
+    /// Answers one outcome per recipient, in their order, and how the destination answered. It
     /// must end by itself: every wait in it has its own deadline. When the queue shuts down the future may
     /// be dropped, and then the same recipients are tried again after the next start.
-    fn deliver(&self, attempt: Attempt) -> impl Future<Output = Vec<Outcome>> + Send;
+    fn deliver(&self, attempt: Attempt) -> impl Future<Output = Finished> + Send;
 
-    /// Sends a bounce on its way: into a mailbox here, or back into the queue under an id of its own.
+    /// Sends a notification on its way: into a mailbox here, or back into the queue under an id of its own.
     ///
-    /// It must be durable when this returns `Ok`: the entry it speaks of is forgotten next. A bounce to
+    /// It must be durable when this returns `Ok`: the entry it speaks of may be forgotten next. One to
     /// [`ForwardPath::Postmaster`] stays on this server, and if it has to wait in the queue, it waits under
     /// that very forward-path: that is how the queue sees that nobody is left to tell.
-    fn post_bounce(&self, bounce: Bounce) -> impl Future<Output = Result<(), PostError>> + Send;
+    fn notify(&self, notification: Notification) -> impl Future<Output = Result<(), PostError>> + Send;
 }
 
 /// One try to hand one message to the recipients that share a destination.
@@ -90,6 +90,46 @@ impl fmt::Display for Destination {
     }
 }
 
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// One for each recipient, in their order; a recipient without one counts as deferred.
+    pub outcomes: Vec<Outcome>,
+    /// How the destination answered, which decides how many attempts it gets next.
+    pub contact: Contact,
+}
+
+impl From<Vec<Outcome>> for Finished {
+    /// Of an attempt that says nothing against the destination.
+    fn from(outcomes: Vec<Outcome>) -> Self {
+        Self { outcomes, contact: Contact::Answered }
+    }
+}
+
+/// How a destination answered, whatever became of the recipients; the later ones are better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Contact {
+    /// None of its servers could be reached.
+    Silent,
+    /// A server was reached and wants fewer connections, or none for now.
+    Crowded,
+    /// A server talked to us, or none was needed.
+    Answered,
+}
+
+/// How a message left us for good: it decides what a sender hears who asked to hear of success (RFC 3461 §5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handover {
+    /// As [`Outcome::Delivered`] says.
+    Mailbox,
+    /// As [`Outcome::Relayed`] says.
+    Relayed,
+    /// As [`Outcome::PassedOn`] says.
+    PassedOn,
+    /// Several others in place of the recipient (RFC 3461 §5.2.7.3).
+    Expanded,
+}
+
 /// How an attempt ended for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -126,21 +166,21 @@ impl Report {
     }
 }
 
-/// A report of failure, ready to travel: its sender is `<>` (RFC 5321 §4.5.5).
+/// A delivery status notification, ready to travel: its sender is `<>` (RFC 5321 §4.5.5).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bounce {
-    /// The name of the message it speaks of, for the log; the bounce itself needs a new one.
+pub struct Notification {
+    /// The name of the message it speaks of, for the log; the notification itself needs a new one.
     pub about: TraceId,
     /// Who is told: the sender of the message, or the postmaster here when there is none.
     pub forward_path: ForwardPath,
-    /// What the bounce needs of the next hop.
+    /// What it needs of the next hop.
     pub parameters: MailParameters,
     /// Header and body; every line ends in CRLF.
     pub content: Vec<u8>,
 }
 
-impl Bounce {
-    /// The envelope it travels in.
+impl Notification {
+    /// The envelope it travels in; nothing is ever reported about it to its sender, who is nobody.
     pub fn envelope(&self) -> Envelope {
         let mut envelope = Envelope::new(ReversePath::Null, self.parameters.clone());
         envelope.recipients.push(self.forward_path.clone().into());
@@ -148,10 +188,10 @@ impl Bounce {
     }
 }
 
-/// Why a bounce was not posted.
+/// Why a notification was not posted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PostError {
-    /// It may work later: the entry stays and the bounce is made again.
+    /// It may work later: the entry stays and the notification is made again.
     #[error("not now: {0}")]
     Later(String),
     /// It never will: the failure is logged and the entry dropped.

@@ -31,8 +31,8 @@ use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::{EnvelopeId, Notify, OriginalRecipient, Return};
 
 use crate::clock::Moment;
-use crate::deliver::Report;
-use crate::record::{Fact, Record, checksum, parse_hex};
+use crate::recipient::{Occasion, Progress, Recipient};
+use crate::record::{Record, checksum, parse_hex};
 use crate::schedule;
 
 /// Begins the first line of every entry; the version of the format follows.
@@ -271,98 +271,8 @@ pub(crate) struct Entry {
     pub(crate) tail: u64,
     /// When anything was recorded, oldest first, each time once.
     times: Vec<u64>,
-}
-
-/// One recipient and how far it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Recipient {
-    /// What RCPT said.
-    pub(crate) addressed: envelope::Recipient,
-    pub(crate) progress: Progress,
-    /// How often it was tried.
-    pub(crate) attempts: u32,
-    /// The last outcome and when it was, in seconds since 1970.
-    pub(crate) last: Option<(u64, Report)>,
-}
-
-/// Where a recipient stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// To be tried at `next`, in seconds since 1970; the time of arrival before the first attempt.
-    Open { next: u64 },
-    /// Done.
-    Delivered,
-    /// Given up; the sender does not know yet.
-    Failed,
-    /// Given up, and the sender knows.
-    Reported,
-}
-
-/// Where a recipient stands, as lists show it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecipientState {
-    /// Not tried yet.
-    New,
-    /// Tried, and to be tried again.
-    Deferred,
-    /// Done.
-    Delivered,
-    /// Given up.
-    Failed,
-}
-
-impl RecipientState {
-    /// The word for lists and JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Deferred => "deferred",
-            Self::Delivered => "delivered",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-impl Recipient {
-    fn new(addressed: envelope::Recipient, first_attempt: u64) -> Self {
-        Self { addressed, progress: Progress::Open { next: first_attempt }, attempts: 0, last: None }
-    }
-
-    /// Who it is for.
-    pub(crate) fn path(&self) -> &ForwardPath {
-        &self.addressed.path
-    }
-
-    pub(crate) fn state(&self) -> RecipientState {
-        match self.progress {
-            Progress::Open { .. } if self.attempts == 0 => RecipientState::New,
-            Progress::Open { .. } => RecipientState::Deferred,
-            Progress::Delivered => RecipientState::Delivered,
-            Progress::Failed | Progress::Reported => RecipientState::Failed,
-        }
-    }
-
-    /// When it is to be tried, in seconds since 1970; `None` once it is settled.
-    pub(crate) fn next(&self) -> Option<u64> {
-        match self.progress {
-            Progress::Open { next } => Some(next),
-            Progress::Delivered | Progress::Failed | Progress::Reported => None,
-        }
-    }
-
-    fn apply(&mut self, at: u64, fact: &Fact) {
-        let (progress, report) = match fact {
-            Fact::Delivered(report) => (Progress::Delivered, Some(report)),
-            Fact::Deferred { report, next } => (Progress::Open { next: *next }, Some(report)),
-            Fact::Failed(report) => (Progress::Failed, Some(report)),
-            Fact::Reported => (Progress::Reported, None),
-        };
-        self.progress = progress;
-        if let Some(report) = report {
-            self.attempts = self.attempts.saturating_add(1);
-            self.last = Some((at, report.clone()));
-        }
-    }
+    /// How long after its arrival the sender wants it to be tried first (RFC 4865 §5).
+    wait: Duration,
 }
 
 impl Entry {
@@ -370,6 +280,7 @@ impl Entry {
     pub(crate) fn new(head: Head, seed: u32, start: u64) -> Self {
         let Head { id, arrived, content_length: length, content_checksum, .. } = head;
         let first_attempt = head.first_attempt();
+        let wait = Duration::from_secs(first_attempt.saturating_sub(arrived));
         let Envelope { reverse_path, recipients, parameters } = head.envelope;
         let content = Span { start, length, checksum: content_checksum };
         Self {
@@ -385,6 +296,7 @@ impl Entry {
             seed,
             tail: start.saturating_add(content.length),
             times: vec![arrived],
+            wait,
         }
     }
 
@@ -398,20 +310,56 @@ impl Entry {
         Ok(())
     }
 
-    /// How long it has been waiting, as far as clocks can be believed.
+    /// How long it has been waiting to be delivered, as far as clocks can be believed. What the sender wanted it
+    /// to wait does not count.
     pub(crate) fn age(&self, now: Moment) -> Duration {
-        schedule::age(&self.times, now)
+        schedule::age(&self.times, now).saturating_sub(self.wait)
+    }
+
+    /// Whether the time that the sender wanted it to wait is over: by the wall clock, which is all that an
+    /// appointed time can mean, or by the time that passed before our eyes, so that a clock set back keeps
+    /// nothing longer than was asked for (RFC 4865 §4).
+    pub(crate) fn is_released(&self, now: Moment) -> bool {
+        let appointed = self.arrived.saturating_add(self.wait.as_secs());
+        now.wall >= appointed || schedule::age(&self.times, now) >= self.wait
     }
 
     /// Whether nobody is left to try or to tell.
     pub(crate) fn is_settled(&self) -> bool {
-        self.recipients.iter().all(|r| matches!(r.progress, Progress::Delivered | Progress::Reported))
+        let over = |r: &Recipient| !matches!(r.progress, Progress::Open { .. } | Progress::Held);
+        self.recipients.iter().all(|r| over(r) && r.owed(self.has_sender()).is_none())
     }
 
-    /// Places of the recipients whose failure the sender does not know yet.
-    pub(crate) fn unreported(&self) -> Vec<usize> {
-        let failed = |(_, r): &(usize, &Recipient)| r.progress == Progress::Failed;
-        self.recipients.iter().enumerate().filter(failed).map(|(place, _)| place).collect()
+    /// Places of the recipients whose end the sender is to be told of and does not know yet.
+    pub(crate) fn owed(&self, occasion: Occasion) -> Vec<usize> {
+        self.places(|r| r.owed(self.has_sender()) == Some(occasion))
+    }
+
+    /// Places of the recipients that were tried in vain so far, and whose sender wants to hear of delays and did
+    /// not yet.
+    pub(crate) fn unwarned(&self) -> Vec<usize> {
+        let tried = |r: &Recipient| matches!(r.progress, Progress::Open { .. }) && r.attempts > 0;
+        self.places(|r| self.has_sender() && tried(r) && !r.warned && r.addressed.notify.on_delay())
+    }
+
+    /// Places of the recipients that are still to be tried, held ones too.
+    pub(crate) fn unfinished(&self) -> Vec<usize> {
+        self.places(|r| matches!(r.progress, Progress::Open { .. } | Progress::Held))
+    }
+
+    /// Whether an operator holds any recipient.
+    pub(crate) fn is_held(&self) -> bool {
+        self.recipients.iter().any(|r| r.progress == Progress::Held)
+    }
+
+    /// Whether there is somebody to tell.
+    fn has_sender(&self) -> bool {
+        self.reverse_path != ReversePath::Null
+    }
+
+    /// Places of those recipients of whom this is true.
+    pub(crate) fn places(&self, is_wanted: impl Fn(&Recipient) -> bool) -> Vec<usize> {
+        self.recipients.iter().enumerate().filter(|(_, r)| is_wanted(r)).map(|(place, _)| place).collect()
     }
 
     /// Places of the open recipients that are to be tried at `until` or before, or were not tried since

@@ -1,10 +1,13 @@
 //! How many attempts run at once: in all, and for each destination.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use kings_mail::id::TraceId;
+use kings_mail::path::ReversePath;
 
-use crate::deliver::Destination;
+use crate::deliver::{Contact, Destination, Report};
+use crate::line::{Line, Senders};
+use crate::window::Window;
 
 /// How many attempts may run at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,34 +15,55 @@ pub struct Limits {
     /// In all. Half of them are kept for destinations that have none: however many attempts hang at slow
     /// destinations, another one still gets its turn.
     pub attempts: usize,
-    /// For one destination: most servers refuse more than 10 to 50 connections from one client.
+    /// For one destination, once it has shown that it can take them: most servers refuse more than 10 to 50
+    /// connections from one client.
     pub attempts_per_destination: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { attempts: 400, attempts_per_destination: 10 }
+        Self { attempts: 400, attempts_per_destination: 20 }
     }
 }
 
+/// Most destinations that are remembered while nothing runs there, before the least telling are forgotten.
+const MAX_REMEMBERED: usize = 10_000;
+
 /// The attempts that run and the entries that wait for one to end. An entry that waits is not in memory:
-/// its id stands in line here, in order of arrival, and is handed over when a place is free.
+/// its id stands in line here, and is handed over when a place is free.
 pub(crate) struct Lanes {
     limits: Limits,
     running: usize,
-    busy: HashMap<Destination, Lane>,
+    destinations: HashMap<Destination, Lane>,
+    /// How many lanes there may be before those of no interest are dropped.
+    prune_at: usize,
+    /// Closed destinations with a line: nobody there waits for anything.
+    emptying: Vec<Destination>,
     /// Places that were handed over and not taken yet; they count as running.
     promised: HashMap<TraceId, Vec<Destination>>,
+    senders: Senders,
 }
 
 #[derive(Default)]
 struct Lane {
     running: usize,
-    line: BTreeSet<TraceId>,
+    window: Window,
+    line: Line,
+}
+
+/// A wish for an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish<'a> {
+    pub(crate) destination: &'a Destination,
+    /// The entry, and whose turn it is.
+    pub(crate) id: TraceId,
+    pub(crate) sender: &'a ReversePath,
+    /// Somebody asked for it: the pause of a closed destination is not waited for.
+    pub(crate) asked: bool,
 }
 
 /// The answer to a wish for an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// It may run; [`Lanes::release`] when it has ended.
     Run,
@@ -47,6 +71,8 @@ pub(crate) enum Admission {
     InLine,
     /// All places are taken and none of them by this destination: ask again when [`Lanes::has_room`].
     Full,
+    /// The destination does not answer, as was found just before: an attempt would be in vain.
+    Closed(Report),
 }
 
 impl Lanes {
@@ -55,7 +81,15 @@ impl Lanes {
             attempts: limits.attempts.max(1),
             attempts_per_destination: limits.attempts_per_destination.max(1),
         };
-        Self { limits, running: 0, busy: HashMap::new(), promised: HashMap::new() }
+        Self {
+            limits,
+            running: 0,
+            destinations: HashMap::new(),
+            prune_at: MAX_REMEMBERED,
+            emptying: Vec::new(),
+            promised: HashMap::new(),
+            senders: Senders::default(),
+        }
     }
 
     /// Whether any place is free.
@@ -63,58 +97,116 @@ impl Lanes {
         self.running < self.limits.attempts
     }
 
-    /// Whether a destination with `running` attempts may have one more.
-    fn may_run(&self, running: usize) -> bool {
-        let crowded = self.running >= self.limits.attempts / 2;
-        self.has_room() && running < if crowded { 1 } else { self.limits.attempts_per_destination }
-    }
-
-    /// Asks for one attempt of entry `id`.
-    pub(crate) fn admit(&mut self, destination: &Destination, id: TraceId) -> Admission {
-        if self.take_promise(destination, id) {
+    /// Asks for one attempt, at the uptime `now` in milliseconds.
+    pub(crate) fn admit(&mut self, wish: Wish<'_>, now: u64) -> Admission {
+        if self.take_promise(wish.destination, wish.id) {
             return Admission::Run;
         }
-        let (running, nobody_waits) =
-            self.busy.get(destination).map_or((0, true), |lane| (lane.running, lane.line.is_empty()));
-        if nobody_waits && self.may_run(running) {
-            self.running += 1;
-            self.busy.entry(destination.clone()).or_default().running += 1;
-            return Admission::Run;
+        let sender = self.senders.number(wish.sender);
+        let (has_room, most) = (self.has_room(), self.most_per_destination());
+        let lane = self.lane(wish.destination, now);
+        let probe = wish.asked && lane.running == 0;
+        if !probe && let Some(why) = lane.window.why_not(now) {
+            return Admission::Closed(why.clone());
         }
-        match self.busy.get_mut(destination) {
-            // A lane exists only while somebody runs in it, and whoever ends calls the line.
-            Some(lane) => {
-                lane.line.insert(id);
-                Admission::InLine
-            }
-            None => Admission::Full,
-        }
-    }
-
-    /// Ends one attempt. Returns those in line who have a place now; each must come for it with
-    /// [`Lanes::admit`] or [`Lanes::forfeit`] it.
-    pub(crate) fn release(&mut self, destination: &Destination) -> Vec<TraceId> {
-        let mut called = Vec::new();
-        let Some(mut lane) = self.busy.remove(destination) else { return called };
-        lane.running -= 1;
-        self.running -= 1;
-        while self.may_run(lane.running) {
-            let Some(id) = lane.line.pop_first() else { break };
-            self.promised.entry(id).or_default().push(destination.clone());
-            called.push(id);
+        // Nobody waits for anything in the line of a closed destination.
+        let first = lane.line.is_empty() || lane.window.is_closed();
+        if has_room && (probe || first && lane.running < lane.window.size(now).min(most)) {
             lane.running += 1;
             self.running += 1;
+            return Admission::Run;
         }
-        if lane.running > 0 {
-            self.busy.insert(destination.clone(), lane);
+        if lane.running == 0 {
+            return Admission::Full;
+        }
+        // Whoever runs there calls the line at its end.
+        lane.line.push(sender, wish.id);
+        Admission::InLine
+    }
+
+    /// Ends one attempt, and learns from it. Returns those in line who have a place now; each must come for it
+    /// with [`Lanes::admit`] or [`Lanes::forfeit`] it.
+    pub(crate) fn release(
+        &mut self,
+        destination: &Destination,
+        learned: Option<Learned<'_>>,
+        now: u64,
+    ) -> Vec<TraceId> {
+        let Some(lane) = self.destinations.get_mut(destination) else { return Vec::new() };
+        lane.running -= 1;
+        self.running -= 1;
+        if let Some(Learned { contact, report }) = learned {
+            let most = self.limits.attempts_per_destination;
+            lane.window.learn(contact, report, lane.running, most, now);
+        }
+        if lane.window.is_closed() {
+            if !lane.line.is_empty() && !self.emptying.contains(destination) {
+                self.emptying.push(destination.clone());
+            }
+            return Vec::new();
+        }
+        let called = self.call(destination, now);
+        self.forget_if_new(destination);
+        called
+    }
+
+    /// Hands free places of a destination to its line.
+    fn call(&mut self, destination: &Destination, now: u64) -> Vec<TraceId> {
+        let mut called = Vec::new();
+        while self.has_room() {
+            let most = self.most_per_destination();
+            let Some(lane) = self.destinations.get_mut(destination) else { break };
+            if lane.running >= lane.window.size(now).min(most) {
+                break;
+            }
+            let Some(id) = lane.line.pop() else { break };
+            lane.running += 1;
+            self.running += 1;
+            self.promised.entry(id).or_default().push(destination.clone());
+            called.push(id);
         }
         called
     }
 
+    /// One of those who stand in the line of a destination that has closed since: it is to be told so.
+    pub(crate) fn in_vain(&mut self) -> Option<TraceId> {
+        while let Some(destination) = self.emptying.last() {
+            let lane = self.destinations.get_mut(destination).filter(|lane| lane.window.is_closed());
+            if let Some(id) = lane.and_then(|lane| lane.line.pop()) {
+                return Some(id);
+            }
+            self.emptying.pop();
+        }
+        None
+    }
+
     /// Gives back the places that `id` was promised and had no use for; returns who has them now.
-    pub(crate) fn forfeit(&mut self, id: TraceId) -> Vec<TraceId> {
+    pub(crate) fn forfeit(&mut self, id: TraceId, now: u64) -> Vec<TraceId> {
         let promised = self.promised.remove(&id).unwrap_or_default();
-        promised.iter().flat_map(|destination| self.release(destination)).collect()
+        promised.iter().flat_map(|destination| self.release(destination, None, now)).collect()
+    }
+
+    /// Most attempts that a destination may have while so many run in all.
+    fn most_per_destination(&self) -> usize {
+        let crowded = self.running >= self.limits.attempts / 2;
+        if crowded { 1 } else { self.limits.attempts_per_destination }
+    }
+
+    fn lane(&mut self, destination: &Destination, now: u64) -> &mut Lane {
+        if self.destinations.len() >= self.prune_at {
+            self.destinations.retain(|_, lane| {
+                lane.running > 0 || !lane.line.is_empty() || lane.window.why_not(now).is_some()
+            });
+            self.prune_at = MAX_REMEMBERED.max(self.destinations.len() * 2);
+        }
+        self.destinations.entry(destination.clone()).or_default()
+    }
+
+    fn forget_if_new(&mut self, destination: &Destination) {
+        let is_new = |lane: &Lane| lane.running == 0 && lane.line.is_empty() && lane.window.is_new();
+        if self.destinations.get(destination).is_some_and(is_new) {
+            self.destinations.remove(destination);
+        }
     }
 
     fn take_promise(&mut self, destination: &Destination, id: TraceId) -> bool {
@@ -128,10 +220,18 @@ impl Lanes {
     }
 }
 
+/// What the end of an attempt says about its destination.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Learned<'a> {
+    pub(crate) contact: Contact,
+    /// Why, where it did not answer.
+    pub(crate) report: Option<&'a Report>,
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::Admission::{InLine, Run};
+    use super::Admission::{Full, InLine, Run};
     use super::*;
     use kings_mail::domain::Domain;
 
@@ -143,20 +243,45 @@ mod tests {
         TraceId::new(number, 0)
     }
 
-    fn lanes(attempts: usize, attempts_per_destination: usize) -> Lanes {
-        Lanes::new(Limits { attempts, attempts_per_destination })
+    /// Lanes where every destination has shown what it can take.
+    struct Proven(Lanes);
+
+    impl Proven {
+        fn new(attempts: usize, attempts_per_destination: usize) -> Self {
+            Self(Lanes::new(Limits { attempts, attempts_per_destination }))
+        }
+
+        fn admit(&mut self, destination: &Destination, number: u64) -> Admission {
+            let most = self.0.limits.attempts_per_destination;
+            let lane = self.0.lane(destination, 0);
+            (0..100).for_each(|_| lane.window.learn(Contact::Answered, None, 0, most, 0));
+            admit(&mut self.0, destination, number)
+        }
+
+        fn release(&mut self, destination: &Destination) -> Vec<TraceId> {
+            self.0.release(destination, None, 0)
+        }
+    }
+
+    fn admit(lanes: &mut Lanes, destination: &Destination, number: u64) -> Admission {
+        let wish = Wish { destination, id: id(number), sender: &ReversePath::Null, asked: false };
+        lanes.admit(wish, 0)
+    }
+
+    fn end(lanes: &mut Lanes, destination: &Destination, contact: Contact) -> Vec<TraceId> {
+        lanes.release(destination, Some(Learned { contact, report: None }), 0)
     }
 
     #[test]
     fn a_busy_destination_makes_a_line_in_order_of_arrival() {
-        let mut lanes = lanes(100, 2);
+        let mut lanes = Proven::new(100, 2);
         let a = to("a.example");
-        let answers: Vec<_> = [1, 2, 9, 3, 9].map(|number| lanes.admit(&a, id(number))).into();
+        let answers: Vec<_> = [1, 2, 9, 3, 9].map(|number| lanes.admit(&a, number)).into();
         assert_eq!(answers, [Run, Run, InLine, InLine, InLine]);
-        assert_eq!(lanes.admit(&to("b.example"), id(4)), Run);
+        assert_eq!(lanes.admit(&to("b.example"), 4), Run);
         assert_eq!(lanes.release(&a), [id(3)]);
-        assert_eq!(lanes.admit(&a, id(5)), InLine, "the place is promised");
-        assert_eq!(lanes.admit(&a, id(3)), Run);
+        assert_eq!(lanes.admit(&a, 5), InLine, "the place is promised");
+        assert_eq!(lanes.admit(&a, 3), Run);
         assert_eq!(
             [lanes.release(&a), lanes.release(&a), lanes.release(&a)],
             [vec![id(5)], vec![id(9)], vec![]]
@@ -165,58 +290,113 @@ mod tests {
 
     #[test]
     fn a_promise_without_use_goes_to_the_next() {
-        let mut lanes = lanes(100, 1);
+        let mut lanes = Proven::new(100, 1);
         let a = to("a.example");
         for number in 1..=3 {
-            lanes.admit(&a, id(number));
+            lanes.admit(&a, number);
         }
         assert_eq!(lanes.release(&a), [id(2)]);
-        assert_eq!(lanes.forfeit(id(2)), [id(3)]);
-        assert_eq!(lanes.forfeit(id(2)), []);
-        assert_eq!(lanes.forfeit(id(3)), []);
-        assert!(lanes.running == 0 && lanes.busy.is_empty() && lanes.promised.is_empty());
+        let Proven(mut lanes) = lanes;
+        assert_eq!(lanes.forfeit(id(2), 0), [id(3)]);
+        assert_eq!(lanes.forfeit(id(2), 0), []);
+        assert_eq!(lanes.forfeit(id(3), 0), []);
+        assert!(lanes.running == 0 && lanes.promised.is_empty());
     }
 
     #[test]
     fn hanging_destinations_leave_places_for_others() {
-        let mut lanes = lanes(20, 10);
+        let mut lanes = Proven::new(20, 10);
         let mut number = 0;
-        let mut admitted = |lanes: &mut Lanes, destination: &Destination| {
+        let mut admitted = |lanes: &mut Proven, destination: &Destination| {
             number += 1;
-            lanes.admit(destination, id(number))
+            lanes.admit(destination, number)
         };
         for destination in [to("a.example"), to("b.example")] {
             for _ in 0..15 {
                 admitted(&mut lanes, &destination);
             }
         }
-        assert_eq!((lanes.busy[&to("a.example")].running, lanes.busy[&to("b.example")].running), (10, 1));
+        let running = |lanes: &Proven, name| lanes.0.destinations[&to(name)].running;
+        assert_eq!((running(&lanes, "a.example"), running(&lanes, "b.example")), (10, 1));
         for other in 0..9 {
-            assert_eq!(admitted(&mut lanes, &to(&format!("x{other}.example"))), Admission::Run);
+            assert_eq!(admitted(&mut lanes, &to(&format!("x{other}.example"))), Run);
         }
-        assert_eq!(admitted(&mut lanes, &to("late.example")), Admission::Full);
-        assert!(!lanes.has_room());
+        assert_eq!(admitted(&mut lanes, &to("late.example")), Full);
+        assert!(!lanes.0.has_room());
     }
 
     #[test]
     fn a_line_that_formed_in_a_crowd_moves_up_when_the_crowd_is_gone() {
-        let mut lanes = lanes(8, 3);
+        let mut lanes = Proven::new(8, 3);
         let (a, b) = (to("a.example"), to("b.example"));
         for number in 0..3 {
-            lanes.admit(&b, id(number));
+            lanes.admit(&b, number);
         }
-        let answers: Vec<_> = (10..14).map(|number| lanes.admit(&a, id(number))).collect();
-        assert_eq!(answers, [Admission::Run, Admission::InLine, Admission::InLine, Admission::InLine]);
+        // One more place than half is taken from here on.
+        let answers: Vec<_> = (10..14).map(|number| lanes.admit(&a, number)).collect();
+        assert_eq!(answers, [Run, InLine, InLine, InLine]);
         assert_eq!([lanes.release(&b), lanes.release(&b)], [[], []]);
         assert_eq!(lanes.release(&a), [id(11), id(12), id(13)]);
     }
 
     #[test]
     fn every_destination_gets_at_least_one_with_the_smallest_limits() {
-        let mut lanes = lanes(1, 1);
-        assert_eq!(lanes.admit(&to("a.example"), id(1)), Admission::Run);
-        assert_eq!(lanes.admit(&to("a.example"), id(2)), Admission::InLine);
-        assert_eq!(lanes.admit(&to("b.example"), id(3)), Admission::Full);
+        let mut lanes = Proven::new(1, 1);
+        assert_eq!(lanes.admit(&to("a.example"), 1), Run);
+        assert_eq!(lanes.admit(&to("a.example"), 2), InLine);
+        assert_eq!(lanes.admit(&to("b.example"), 3), Full);
         assert_eq!(lanes.release(&to("a.example")), [id(2)]);
+    }
+
+    /// The time series: how many run after each end, while a thousand wait.
+    #[test]
+    fn attempts_rise_while_all_goes_well_and_fall_when_it_does_not() {
+        let mut lanes = Lanes::new(Limits { attempts: 400, attempts_per_destination: 8 });
+        let a = to("a.example");
+        (0..1_000).for_each(|number| drop(admit(&mut lanes, &a, number)));
+        let mut series = vec![lanes.running];
+        let mut ends = |lanes: &mut Lanes, contact, count| {
+            for _ in 0..count {
+                end(lanes, &a, contact);
+                series.push(lanes.running);
+            }
+        };
+        ends(&mut lanes, Contact::Answered, 6);
+        ends(&mut lanes, Contact::Crowded, 5);
+        ends(&mut lanes, Contact::Answered, 4);
+        assert_eq!(series, [2, 2, 4, 4, 4, 4, 8, 7, 6, 5, 4, 4, 4, 4, 4, 8]);
+    }
+
+    #[test]
+    fn a_closed_destination_sends_its_line_away_and_is_probed_by_one() {
+        let mut lanes = Lanes::new(Limits::default());
+        let (a, pause) = (to("a.example"), 60_000);
+        let answers: Vec<_> = (0..5).map(|number| admit(&mut lanes, &a, number)).collect();
+        assert_eq!(answers, [Run, Run, InLine, InLine, InLine]);
+        assert_eq!(end(&mut lanes, &a, Contact::Silent), []);
+        assert_eq!(end(&mut lanes, &a, Contact::Silent), [id(2)]);
+        assert_eq!(admit(&mut lanes, &a, 2), Run);
+        assert_eq!((end(&mut lanes, &a, Contact::Silent), lanes.running), (vec![], 0));
+        assert_eq!([lanes.in_vain(), lanes.in_vain(), lanes.in_vain()], [Some(id(3)), Some(id(4)), None]);
+        assert!(matches!(admit(&mut lanes, &a, 3), Admission::Closed(_)));
+        let wish = Wish { destination: &a, id: id(4), sender: &ReversePath::Null, asked: false };
+        assert_eq!(lanes.admit(wish, pause), Run, "the probe");
+        assert_eq!(lanes.admit(Wish { id: id(5), ..wish }, pause), InLine);
+        assert_eq!(lanes.release(&a, None, pause), [], "it learned nothing");
+        assert_eq!(lanes.in_vain(), Some(id(5)));
+        assert_eq!(lanes.admit(Wish { asked: true, ..wish }, 0), Run, "who asks does not wait for the pause");
+        assert_eq!(end(&mut lanes, &a, Contact::Answered), []);
+        assert_eq!(admit(&mut lanes, &a, 6), Run);
+    }
+
+    #[test]
+    fn a_crowd_of_destinations_is_forgotten_when_nothing_is_known_of_it() {
+        let mut lanes = Lanes::new(Limits::default());
+        for number in 0..30_000 {
+            let destination = to(&format!("d{number}.example"));
+            assert_eq!(admit(&mut lanes, &destination, number), Run);
+            end(&mut lanes, &destination, if number % 2 == 0 { Contact::Silent } else { Contact::Answered });
+        }
+        assert!(lanes.destinations.len() <= MAX_REMEMBERED, "{}", lanes.destinations.len());
     }
 }

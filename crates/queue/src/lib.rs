@@ -1,11 +1,10 @@
-//! Outgoing mail on disk: spool, schedule, runner, bounce text.
+//! Outgoing mail on disk: spool, schedule, runner, delivery status notifications.
 //!
 //! A message that leaves is one file from its 250 to its last recipient: envelope, content, and one line for
 //! each thing that happened since. [`Queue`] takes messages in and runs them; how a message travels is the
 //! business of whoever implements [`Deliver`].
 
 mod active;
-mod bounce;
 mod carry;
 mod clock;
 mod deliver;
@@ -13,21 +12,32 @@ mod disk;
 mod draft;
 mod entry;
 mod lanes;
+mod line;
+mod list;
+mod notification;
+mod order;
 mod queue;
+mod recipient;
 mod record;
 mod reserve;
 mod runner;
 mod schedule;
+mod shared_sync;
 mod spool;
 #[cfg(test)]
 mod testing;
+mod timetable;
+mod window;
 
 pub use clock::WallClock;
 pub use deliver::{
-    Attempt, Bounce, Content, ContentReader, Deliver, Destination, Outcome, PostError, Report,
+    Attempt, Contact, Content, ContentReader, Deliver, Destination, Finished, Handover, Notification,
+    Outcome, PostError, Report,
 };
-pub use entry::RecipientState;
 pub use lanes::Limits;
-pub use queue::{DamagedEntry, ListedEntry, ListedRecipient, Listing, Queue, Settings, Submission};
-pub use schedule::{FIRST_RETRY, LIFETIME, LONGEST_RETRY};
+pub use list::{DamagedEntry, Details, Filter, Happening, ListedEntry, ListedRecipient, Page};
+pub use order::{Order, OrderError};
+pub use queue::{Queue, Settings, Submission};
+pub use recipient::RecipientState;
+pub use schedule::{DELAY_WARNING, FIRST_RETRY, LIFETIME, LONGEST_RETRY};
 pub use spool::{MAX_ENVELOPE, SubmitError};

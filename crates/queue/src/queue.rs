@@ -1,29 +1,30 @@
-//! The queue as others see it: take messages in, run them, list them, try them now.
+//! The queue as the mail flow sees it: take messages in, and run them. What operators see is in [`crate::list`] and
+//! [`crate::order`].
 
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
 use kings_mail::envelope::{Envelope, Hold};
 use kings_mail::id::TraceId;
-use kings_mail::path::{ForwardPath, ReversePath};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::bounce::date;
 use crate::clock::{Clock, WallClock};
-use crate::deliver::Deliver;
+use crate::deliver::{Deliver, Handover, Notification};
 use crate::disk::{Disk, SystemDisk, blocking};
 use crate::draft::{CHUNK, Draft};
-use crate::entry::{Entry, Head, RecipientState};
+use crate::entry::Head;
 use crate::lanes::Limits;
+use crate::notification;
 use crate::runner::Runner;
-use crate::schedule::{Schedule, uptime_of};
-use crate::spool::{LoadError, Name, Spool, SubmitError};
+use crate::schedule::{DELAY_WARNING, uptime_of};
+use crate::spool::{Name, Spool, SubmitError};
+use crate::timetable::Timetable;
 
 /// Steps on disk that the runner has under way at the same time.
 const DISK_TURNS: usize = 64;
@@ -33,12 +34,14 @@ const DISK_TURNS: usize = 64;
 pub struct Settings {
     /// Folder that holds everything; created if its parent exists. No other process may use it meanwhile.
     pub root: PathBuf,
-    /// Our name in bounces.
+    /// Our name in notifications.
     pub hostname: Domain,
     /// Bytes that must stay free for new messages to be taken.
     pub free_space_reserve: u64,
     /// How many attempts run at once.
     pub limits: Limits,
+    /// After how long in the queue a sender is told that a message is late, once; `None` for never.
+    pub delay_warning: Option<Duration>,
     /// How long running attempts may take to end at shutdown before they are abandoned.
     pub shutdown_grace: Duration,
     /// Where dates come from.
@@ -46,13 +49,15 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The usual values: 100 MB free (twice the largest message), 10 s of grace, the system's clock.
+    /// The usual values: 100 MB free (twice the largest message), a warning after 4 hours, 10 s of grace, the
+    /// system's clock.
     pub fn new(root: impl Into<PathBuf>, hostname: Domain) -> Self {
         Self {
             root: root.into(),
             hostname,
             free_space_reserve: 100 * 1024 * 1024,
             limits: Limits::default(),
+            delay_warning: Some(DELAY_WARNING),
             shutdown_grace: Duration::from_secs(10),
             wall_clock: Arc::new(SystemTime::now),
         }
@@ -65,14 +70,19 @@ pub struct Queue(Arc<Inner>);
 
 struct Inner {
     spool: Spool,
-    schedule: Mutex<Schedule>,
+    timetable: Mutex<Timetable>,
     /// Something may be due earlier than the runner thinks.
     changed: Notify,
+    /// The first look at the folder is done.
+    scanned: AtomicBool,
+    /// Somebody runs it.
+    running: AtomicBool,
     clock: Clock,
     /// Bounds the threads that the runner keeps waiting for the disk.
     disk_turns: Semaphore,
     hostname: Domain,
     limits: Limits,
+    delay_warning: Option<Duration>,
     shutdown_grace: Duration,
 }
 
@@ -84,15 +94,26 @@ impl Queue {
     }
 
     pub(crate) fn open_on(settings: Settings, disk: Arc<dyn Disk>) -> io::Result<Self> {
-        let Settings { root, hostname, free_space_reserve, limits, shutdown_grace, wall_clock } = settings;
+        let Settings {
+            root,
+            hostname,
+            free_space_reserve,
+            limits,
+            delay_warning,
+            shutdown_grace,
+            wall_clock,
+        } = settings;
         Ok(Self(Arc::new(Inner {
             spool: Spool::open(&root, free_space_reserve, disk)?,
-            schedule: Mutex::default(),
+            timetable: Mutex::default(),
             changed: Notify::new(),
+            scanned: AtomicBool::new(false),
+            running: AtomicBool::new(false),
             clock: Clock::new(wall_clock),
             disk_turns: Semaphore::new(DISK_TURNS),
             hostname,
             limits,
+            delay_warning,
             shutdown_grace,
         })))
     }
@@ -122,31 +143,34 @@ impl Queue {
         .await
     }
 
+    /// What tells the sender of a message that needed no entry, as the copies of all its recipients were taken
+    /// over at once: `done` says by whom, in their order, and `beginning` holds the header. `None` unless there is a
+    /// sender who asked to hear of success (RFC 3461 §5.2).
+    pub fn success(
+        &self,
+        id: TraceId,
+        envelope: Envelope,
+        done: &[Handover],
+        beginning: &[u8],
+    ) -> Option<Notification> {
+        let now = self.0.clock.now();
+        let message = Head { id, arrived: now.wall, envelope, content_length: 0, content_checksum: 0 };
+        notification::of_success(message, done, beginning, self.hostname(), now)
+    }
+
     /// Looks for what is in the queue already and delivers everything when it is due, until `shutdown`.
     ///
     /// Running attempts then get the grace of the settings to end; what is abandoned is tried again after
     /// the next start. Only one such call may be active.
     pub async fn run<D: Deliver>(&self, deliver: Arc<D>, shutdown: CancellationToken) {
+        self.0.running.store(true, Ordering::Relaxed);
         Runner::new(self.clone(), deliver, shutdown).run().await;
-    }
-
-    /// Makes an entry due at once, all its recipients with it; `false` if there is none of this id.
-    pub fn retry(&self, id: TraceId) -> bool {
-        let found = self.schedule().force(id, self.0.clock.now());
-        self.changed().notify_one();
-        found
-    }
-
-    /// Makes every entry due at once; returns how many there are.
-    pub fn retry_all(&self) -> usize {
-        let count = self.schedule().force_all(self.0.clock.now());
-        self.changed().notify_one();
-        count
+        self.0.running.store(false, Ordering::Relaxed);
     }
 
     /// How many entries are known: all of them once the first look at the folder is done.
     pub fn len(&self) -> usize {
-        self.schedule().len()
+        self.timetable().len()
     }
 
     /// Whether no entry is known.
@@ -154,58 +178,55 @@ impl Queue {
         self.len() == 0
     }
 
-    /// Reads every entry: a snapshot for lists, oldest first. It opens each file, so a large queue takes a while.
-    pub async fn list(&self) -> io::Result<Listing> {
-        self.on_disk(Self::read_all).await
+    /// Whether the first look at the folder is done, so that every entry is known.
+    pub fn is_scanned(&self) -> bool {
+        self.0.scanned.load(Ordering::Relaxed)
     }
 
-    fn read_all(&self) -> io::Result<Listing> {
-        let mut names = Vec::new();
-        self.0.spool.scan(|batch| {
-            names.extend_from_slice(batch);
-            ControlFlow::Continue(())
-        })?;
-        names.sort_unstable_by_key(|name| name.id);
-        names.dedup_by_key(|name| name.id);
-        let mut listing = Listing::default();
-        for name in names {
-            match self.load_renamed(name) {
-                Ok(entry) => listing.entries.push(ListedEntry::from(&entry)),
-                Err(LoadError::Gone) => {}
-                Err(error) => {
-                    listing.damaged.push(DamagedEntry { name: name.to_string(), reason: error.to_string() });
-                }
-            }
-        }
-        for (name, bytes) in self.0.spool.damaged()? {
-            listing.damaged.push(DamagedEntry { name, reason: format!("set aside, {bytes} bytes") });
-        }
-        Ok(listing)
+    /// Looks for what is in the folder, for when [`Queue::run`] does not. Blocking.
+    pub fn look(&self) -> io::Result<()> {
+        self.scan(&CancellationToken::new())?;
+        self.set_scanned();
+        Ok(())
     }
 
-    /// Loads an entry that may get another name just now.
-    fn load_renamed(&self, name: Name) -> Result<Entry, LoadError> {
-        match self.0.spool.load(name) {
-            Err(LoadError::Gone) => {
-                let renamed = self.schedule().name(name.id).ok_or(LoadError::Gone)?;
-                self.0.spool.load(renamed)
-            }
-            result => result,
-        }
+    pub(crate) fn set_scanned(&self) {
+        self.0.scanned.store(true, Ordering::Relaxed);
     }
 
-    /// Adds what the folder holds to the schedule, without opening it. Blocking.
+    pub(crate) fn is_running(&self) -> bool {
+        self.0.running.load(Ordering::Relaxed)
+    }
+
+    /// Adds what the folder holds to the timetable, without opening it. Blocking.
     pub(crate) fn scan(&self, stop: &CancellationToken) -> io::Result<()> {
         self.0.spool.scan(|batch| {
             let now = self.0.clock.now();
-            let mut schedule = self.schedule();
+            let mut timetable = self.timetable();
             for &name in batch {
-                schedule.add(name, uptime_of(name.next, now));
+                timetable.add(name, uptime_of(name.next, now));
             }
-            drop(schedule);
+            drop(timetable);
             self.changed().notify_one();
             if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
+    }
+
+    /// Writes the time of the next attempt into the name of an entry; gives the name it has then. The records hold
+    /// the time as well, so an old name costs no more than one look too early. Blocking.
+    pub(crate) fn reschedule(&self, name: Name, next: u64) -> Name {
+        let renamed = self.spool().rename(name, next).unwrap_or_else(|error| {
+            tracing::warn!(id = %name.id, %error, "a queue entry could not be renamed");
+            name
+        });
+        if renamed != name {
+            // At once, for whoever reads the list meanwhile.
+            self.timetable().rename(renamed);
+            if let Err(error) = self.spool().sync_names() {
+                tracing::warn!(id = %name.id, %error, "a queue entry may have its old name after a power cut");
+            }
+        }
+        renamed
     }
 
     /// Runs disk work on a thread that may block.
@@ -224,8 +245,8 @@ impl Queue {
         &self.0.spool
     }
 
-    pub(crate) fn schedule(&self) -> MutexGuard<'_, Schedule> {
-        self.0.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn timetable(&self) -> MutexGuard<'_, Timetable> {
+        self.0.timetable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn changed(&self) -> &Notify {
@@ -242,6 +263,10 @@ impl Queue {
 
     pub(crate) fn limits(&self) -> Limits {
         self.0.limits
+    }
+
+    pub(crate) fn delay_warning(&self) -> Option<Duration> {
+        self.0.delay_warning
     }
 
     pub(crate) fn shutdown_grace(&self) -> Duration {
@@ -265,7 +290,7 @@ impl Submission {
     /// and directory: now is the time for the 250 (RFC 5321 §6.1).
     pub fn commit(self, id: TraceId, envelope: &Envelope) -> Result<(), SubmitError> {
         let Self { queue, draft } = self;
-        if queue.schedule().contains(id) {
+        if queue.timetable().contains(id) {
             return Err(SubmitError::DuplicateId(id));
         }
         let now = queue.clock().now();
@@ -277,7 +302,7 @@ impl Submission {
             content_checksum: draft.checksum(),
         };
         let name = queue.spool().commit(&head, &draft)?;
-        queue.schedule().add(name, now.uptime);
+        queue.timetable().add(name, uptime_of(name.next, now));
         queue.changed().notify_one();
         tracing::info!(
             %id, reverse_path = %envelope.reverse_path, recipients = envelope.recipients.len(), bytes = head.content_length,
@@ -296,71 +321,4 @@ fn as_kept(envelope: &Envelope, now: u64) -> Envelope {
         Hold::Until(time) => Hold::Until(time),
     });
     kept
-}
-
-/// The queue at one time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listing {
-    /// Oldest first.
-    pub entries: Vec<ListedEntry>,
-    /// What cannot be read. None of it is tried.
-    pub damaged: Vec<DamagedEntry>,
-}
-
-/// An entry as lists show it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListedEntry {
-    /// The name of the message here.
-    pub id: TraceId,
-    /// Where its failures are reported.
-    pub reverse_path: ReversePath,
-    /// Length of the content in octets.
-    pub bytes: u64,
-    /// When it was taken in.
-    pub arrived: DateTime,
-    /// All its recipients, settled ones too.
-    pub recipients: Vec<ListedRecipient>,
-}
-
-/// A recipient as lists show it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListedRecipient {
-    /// Who it is for.
-    pub forward_path: ForwardPath,
-    /// How far it is.
-    pub state: RecipientState,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// When it is tried next; `None` once it is settled.
-    pub next_attempt: Option<DateTime>,
-    /// What was said last.
-    pub last_reply: Option<String>,
-}
-
-/// A file that is no readable entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DamagedEntry {
-    /// What it is called: the id it had, and more.
-    pub name: String,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
-impl From<&Entry> for ListedEntry {
-    fn from(entry: &Entry) -> Self {
-        let recipient = |recipient: &crate::entry::Recipient| ListedRecipient {
-            forward_path: recipient.path().clone(),
-            state: recipient.state(),
-            attempts: recipient.attempts,
-            next_attempt: recipient.next().map(date),
-            last_reply: recipient.last.as_ref().map(|(_, report)| report.reply.clone()),
-        };
-        Self {
-            id: entry.id,
-            reverse_path: entry.reverse_path.clone(),
-            bytes: entry.content.length,
-            arrived: date(entry.arrived),
-            recipients: entry.recipients.iter().map(recipient).collect(),
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use kings_mail::dsn::{Status, one_line};
 
-use crate::deliver::Report;
+use crate::deliver::{Handover, Report};
 use crate::entry::Damage;
 
 /// Longest reply kept in a record, in octets: the longest reply line of RFC 5321 §4.5.3.1.5.
@@ -26,14 +26,45 @@ pub(crate) struct Record {
 /// What can happen to a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fact {
-    /// The next hop took over.
-    Delivered(Report),
+    /// Somebody took over.
+    Delivered(Handover, Report),
     /// It is tried again at `next`, in seconds since 1970.
     Deferred { report: Report, next: u64 },
     /// It is given up; the sender is still to be told.
     Failed(Report),
-    /// The sender has been told of the failure.
+    /// The sender has been told how it ended.
     Reported,
+    /// The sender has been told that it takes long.
+    Warned,
+    /// An operator wants it to wait until it is released.
+    Held,
+    /// It is tried again at `next`, in seconds since 1970.
+    Released { next: u64 },
+}
+
+/// The words for those who can take over.
+const HANDOVERS: [(&str, Handover); 4] = [
+    ("delivered", Handover::Mailbox),
+    ("relayed", Handover::Relayed),
+    ("passed-on", Handover::PassedOn),
+    ("expanded", Handover::Expanded),
+];
+
+impl Fact {
+    /// What it is called in the file.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Delivered(handover, _) => {
+                HANDOVERS.iter().find(|(_, known)| known == handover).map_or("delivered", |(word, _)| word)
+            }
+            Self::Deferred { .. } => "deferred",
+            Self::Failed(_) => "failed",
+            Self::Reported => "reported",
+            Self::Warned => "warned",
+            Self::Held => "held",
+            Self::Released { .. } => "released",
+        }
+    }
 }
 
 impl Record {
@@ -47,14 +78,14 @@ impl Record {
 
     fn text(&self) -> String {
         let mut text = format!("at={} recipient={}", self.at, self.recipient + 1);
-        let (word, next, report) = match &self.fact {
-            Fact::Delivered(report) => ("delivered", None, Some(report)),
-            Fact::Deferred { report, next } => ("deferred", Some(next), Some(report)),
-            Fact::Failed(report) => ("failed", None, Some(report)),
-            Fact::Reported => ("reported", None, None),
+        let (next, report) = match &self.fact {
+            Fact::Delivered(_, report) | Fact::Failed(report) => (None, Some(report)),
+            Fact::Deferred { report, next } => (Some(next), Some(report)),
+            Fact::Released { next } => (Some(next), None),
+            Fact::Reported | Fact::Warned | Fact::Held => (None, None),
         };
         text.push_str(" outcome=");
-        text.push_str(word);
+        text.push_str(self.fact.word());
         if let Some(next) = next {
             write!(text, " next={next}").expect("a String takes any text");
         }
@@ -75,15 +106,21 @@ impl Record {
         let mut fields = Fields(text);
         let at = fields.take("at")?.parse().ok()?;
         let recipient = fields.take("recipient")?.parse::<usize>().ok()?.checked_sub(1)?;
-        let fact = match fields.take("outcome")? {
-            "delivered" => Fact::Delivered(parse_report(&mut fields)?),
-            "deferred" => {
-                let next = fields.take("next")?.parse().ok()?;
+        let word = fields.take("outcome")?;
+        let handover = HANDOVERS.iter().find(|(name, _)| *name == word).map(|(_, handover)| *handover);
+        let mut next = || fields.take("next")?.parse().ok();
+        let fact = match (handover, word) {
+            (Some(handover), _) => Fact::Delivered(handover, parse_report(&mut fields)?),
+            (None, "deferred") => {
+                let next = next()?;
                 Fact::Deferred { report: parse_report(&mut fields)?, next }
             }
-            "failed" => Fact::Failed(parse_report(&mut fields)?),
-            "reported" => Fact::Reported,
-            _ => return None,
+            (None, "failed") => Fact::Failed(parse_report(&mut fields)?),
+            (None, "reported") => Fact::Reported,
+            (None, "warned") => Fact::Warned,
+            (None, "held") => Fact::Held,
+            (None, "released") => Fact::Released { next: next()? },
+            (None, _) => return None,
         };
         fields.0.is_empty().then_some(Self { at, recipient, fact })
     }
@@ -198,10 +235,13 @@ pub(crate) mod tests {
 
     pub(crate) fn record(recipients: usize) -> impl Strategy<Value = Record> {
         let fact = prop_oneof![
-            report().prop_map(Fact::Delivered),
+            (0..HANDOVERS.len(), report()).prop_map(|(n, report)| Fact::Delivered(HANDOVERS[n].1, report)),
             (report(), any::<u64>()).prop_map(|(report, next)| Fact::Deferred { report, next }),
             report().prop_map(Fact::Failed),
             Just(Fact::Reported),
+            Just(Fact::Warned),
+            Just(Fact::Held),
+            any::<u64>().prop_map(|next| Fact::Released { next }),
         ];
         (any::<u64>(), 0..recipients, fact).prop_map(|(at, recipient, fact)| Record { at, recipient, fact })
     }
@@ -236,6 +276,8 @@ pub(crate) mod tests {
             "at=1",
             "at=1 recipient=0 outcome=reported",
             "at=1 recipient=1 outcome=lost",
+            "at=1 recipient=1 outcome=released",
+            "at=1 recipient=1 outcome=held next=1",
             "at=1 recipient=1 outcome=reported x=1",
             "at=-1 recipient=1 outcome=reported",
             "recipient=1 at=1 outcome=reported",

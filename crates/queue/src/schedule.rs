@@ -1,18 +1,16 @@
-//! When to try again, how long a message has waited, and who is next.
+//! When to try again, and how long a message has waited.
 
-use std::collections::{BTreeSet, HashMap};
-use std::num::NonZeroU64;
 use std::time::Duration;
 
-use kings_mail::id::TraceId;
-
 use crate::clock::Moment;
-use crate::spool::Name;
 
 /// How long a message is tried before its sender is told (RFC 5321 §4.5.4.1: at least four to five days).
 ///
 /// Bounces wait as long as other mail: the server of their recipient may be down just as long.
 pub const LIFETIME: Duration = Duration::from_hours(5 * 24);
+/// After how long a sender is told that a message is late (RFC 5321 §4.5.4.1 leaves it to us; four hours are
+/// Sendmail's habit).
+pub const DELAY_WARNING: Duration = Duration::from_hours(4);
 /// Wait after the first attempt. RFC 5321 §4.5.4.1 asks for 30 minutes in general and for less at first;
 /// five minutes get past greylisting.
 pub const FIRST_RETRY: Duration = Duration::from_mins(5);
@@ -41,7 +39,11 @@ pub(crate) fn next_delay(attempts: u32, age: Duration, jitter: f64) -> Option<Du
 /// running, or the clock was set) counts at most five hours from one record to the next.
 pub(crate) fn age(times: &[u64], now: Moment) -> Duration {
     let ends = times.iter().skip(1).copied().chain([now.wall]);
-    times.iter().zip(ends).map(|(&from, to)| step(from, to, now.steady_since)).sum()
+    let seen: Duration = times.iter().zip(ends).map(|(&from, to)| step(from, to, now.steady_since)).sum();
+    // A clock that shows less than when something happened was set back after that, and has run since.
+    let set_back = times.last().is_some_and(|&last| now.wall < last);
+    let since = if set_back { now.wall.saturating_sub(now.steady_since) } else { 0 };
+    seen + Duration::from_secs(since)
 }
 
 fn step(from: u64, to: u64, steady_since: u64) -> Duration {
@@ -58,123 +60,6 @@ fn step(from: u64, to: u64, steady_since: u64) -> Duration {
 pub(crate) fn uptime_of(next: u64, now: Moment) -> u64 {
     let wait = Duration::from_secs(next.saturating_sub(now.wall)).min(LONGEST_WAIT);
     now.uptime.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// Every entry of the queue, by id and by time of its next attempt: about 120 bytes each.
-#[derive(Default)]
-pub(crate) struct Schedule {
-    slots: HashMap<TraceId, Slot>,
-    /// Those that wait, by the uptime in milliseconds when they are due.
-    waiting: BTreeSet<(u64, TraceId)>,
-}
-
-/// What is known of an entry without opening it.
-#[derive(Clone, Copy)]
-struct Slot {
-    /// The time in its name.
-    named: u64,
-    state: State,
-    /// When somebody asked for an attempt, whatever the records say; in seconds since 1970.
-    asked: Option<NonZeroU64>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Waiting {
-        due: u64,
-    },
-    /// In the hands of the runner.
-    Taken,
-}
-
-/// An entry whose time has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Due {
-    pub(crate) name: Name,
-    /// When somebody asked for an attempt of every recipient; in seconds since 1970.
-    pub(crate) asked: Option<NonZeroU64>,
-}
-
-impl Schedule {
-    /// Adds an entry, due at the uptime `due`; one that is known already stays as it is.
-    pub(crate) fn add(&mut self, name: Name, due: u64) {
-        if let std::collections::hash_map::Entry::Vacant(slot) = self.slots.entry(name.id) {
-            slot.insert(Slot { named: name.next, state: State::Waiting { due }, asked: None });
-            self.waiting.insert((due, name.id));
-        }
-    }
-
-    /// Whether an entry has this id.
-    pub(crate) fn contains(&self, id: TraceId) -> bool {
-        self.slots.contains_key(&id)
-    }
-
-    /// The present name of an entry.
-    pub(crate) fn name(&self, id: TraceId) -> Option<Name> {
-        self.slots.get(&id).map(|slot| Name { id, next: slot.named })
-    }
-
-    /// How many entries there are.
-    pub(crate) fn len(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// When the next entry is due.
-    pub(crate) fn next_due(&self) -> Option<u64> {
-        self.waiting.first().map(|&(due, _)| due)
-    }
-
-    /// Takes the entry that is due longest, if one is; it stays taken until put back or forgotten.
-    pub(crate) fn take_due(&mut self, uptime: u64) -> Option<Due> {
-        let &(due, id) = self.waiting.first().filter(|(due, _)| *due <= uptime)?;
-        self.waiting.remove(&(due, id));
-        let slot = self.slots.get_mut(&id)?;
-        slot.state = State::Taken;
-        Some(Due { name: Name { id, next: slot.named }, asked: slot.asked })
-    }
-
-    /// An entry that is taken already, to be looked at again.
-    pub(crate) fn taken(&self, id: TraceId) -> Option<Due> {
-        let slot = self.slots.get(&id).filter(|slot| slot.state == State::Taken)?;
-        Some(Due { name: Name { id, next: slot.named }, asked: slot.asked })
-    }
-
-    /// Puts a taken entry back under its new name, due at the uptime `due`.
-    pub(crate) fn put_back(&mut self, name: Name, due: u64, asked: Option<NonZeroU64>) {
-        if let Some(slot) = self.slots.get_mut(&name.id).filter(|slot| slot.state == State::Taken) {
-            *slot = Slot { named: name.next, state: State::Waiting { due }, asked };
-            self.waiting.insert((due, name.id));
-        }
-    }
-
-    /// Forgets an entry that is no more.
-    pub(crate) fn forget(&mut self, id: TraceId) {
-        if let Some(Slot { state: State::Waiting { due }, .. }) = self.slots.remove(&id) {
-            self.waiting.remove(&(due, id));
-        }
-    }
-
-    /// Makes an entry due at once; `false` if there is none of this id. One in the runner's hands is being
-    /// tried already.
-    pub(crate) fn force(&mut self, id: TraceId, now: Moment) -> bool {
-        let Some(slot) = self.slots.get_mut(&id) else { return false };
-        if let State::Waiting { due } = slot.state {
-            self.waiting.remove(&(due, id));
-            self.waiting.insert((now.uptime, id));
-            slot.state = State::Waiting { due: now.uptime };
-            slot.asked = NonZeroU64::new(now.wall);
-        }
-        true
-    }
-
-    /// Makes every entry due at once; says how many there are.
-    pub(crate) fn force_all(&mut self, now: Moment) -> usize {
-        let ids: Vec<TraceId> = self.waiting.iter().map(|&(_, id)| id).collect();
-        for id in ids {
-            self.force(id, now);
-        }
-        self.slots.len()
-    }
 }
 
 #[cfg(test)]
@@ -231,7 +116,7 @@ mod tests {
     fn age_is_the_time_that_passed_and_not_what_the_clock_jumped() {
         let year = 365 * DAY;
         let t = 50 * year;
-        let cases: [(&str, &[u64], Moment, u64); 9] = [
+        let cases: [(&str, &[u64], Moment, u64); 10] = [
             ("just arrived", &[t], moment(t, t), 0),
             ("seen in full", &[t], moment(t + 3 * DAY, t - HOUR), 3 * DAY),
             ("attempts do not matter", &[t, t + DAY, t + 2 * DAY], moment(t + 3 * DAY, t), 3 * DAY),
@@ -240,6 +125,7 @@ mod tests {
             ("off for an hour", &[t, t + HOUR], moment(t + 2 * HOUR, t + 2 * HOUR), 2 * HOUR),
             ("a year ahead", &[t, t + HOUR], moment(t + year, t + year), 6 * HOUR),
             ("a year back", &[t, t + HOUR], moment(t - year, t - year), HOUR),
+            ("a year and then an hour", &[t, t + HOUR], moment(t - year + HOUR, t - year), 2 * HOUR),
             (
                 "1970 at boot, then right",
                 &[t, t + HOUR, 7, 300, t + 3 * HOUR],
@@ -261,52 +147,5 @@ mod tests {
         for (next, expected) in cases {
             assert_eq!(uptime_of(next, now), expected, "{next}");
         }
-    }
-
-    fn name(number: u64) -> Name {
-        Name { id: TraceId::new(number, 0), next: number }
-    }
-
-    #[test]
-    fn entries_come_when_due_and_in_order() {
-        let mut schedule = Schedule::default();
-        schedule.add(name(1), 300);
-        schedule.add(name(2), 100);
-        schedule.add(name(2), 999);
-        assert_eq!((schedule.len(), schedule.next_due()), (2, Some(100)));
-        assert_eq!(schedule.take_due(99), None);
-        assert_eq!(schedule.take_due(400), Some(Due { name: name(2), asked: None }));
-        assert_eq!(schedule.take_due(400), Some(Due { name: name(1), asked: None }));
-        assert_eq!((schedule.take_due(400), schedule.len()), (None, 2));
-        schedule.put_back(Name { next: 77, ..name(1) }, 500, None);
-        schedule.put_back(name(1), 1, None);
-        assert_eq!(
-            (schedule.next_due(), schedule.name(name(1).id)),
-            (Some(500), Some(Name { next: 77, ..name(1) }))
-        );
-        schedule.forget(name(1).id);
-        schedule.forget(name(2).id);
-        assert_eq!((schedule.next_due(), schedule.len()), (None, 0));
-    }
-
-    #[test]
-    fn an_entry_asked_for_is_due_at_once_and_says_so() {
-        let mut schedule = Schedule::default();
-        schedule.add(name(1), 300);
-        schedule.add(name(2), 400);
-        let now = Moment { wall: 77, steady_since: 0, uptime: 10 };
-        assert!(schedule.force(name(2).id, now) && !schedule.force(name(3).id, now));
-        assert_eq!(schedule.take_due(10), Some(Due { name: name(2), asked: NonZeroU64::new(77) }));
-        assert!(schedule.force(name(2).id, now), "it is being tried");
-        assert_eq!((schedule.force_all(now), schedule.take_due(10).unwrap().name), (2, name(1)));
-    }
-
-    /// The bound for a million entries is 200 bytes each: a table slot and its control byte at the emptiest
-    /// the table gets (7/16), and a tree slot at the emptiest that one gets (half).
-    #[test]
-    fn an_entry_costs_at_most_200_bytes_of_memory() {
-        let slot = size_of::<(TraceId, Slot)>() + 1;
-        let waiting = size_of::<(u64, TraceId)>() + 4;
-        assert!(slot * 16 / 7 + waiting * 2 <= 200, "{slot} and {waiting}");
     }
 }

@@ -18,8 +18,9 @@ use crate::deliver::Content;
 use crate::disk::{Disk, is_full};
 use crate::draft::{CHUNK, Draft};
 use crate::entry::{Damage, END_OF_ENVELOPE, Entry, Head, Span};
-use crate::record::parse_all;
+use crate::record::{Record, parse_all};
 use crate::reserve::Reserve;
+use crate::shared_sync::SharedSync;
 
 /// Longest envelope of an entry as text, in bytes: 1,000 recipients (RFC 5321 §4.5.3.1.8) of the longest path
 /// (RFC 5321 §4.5.3.1.3), many times over, since aliases multiply them.
@@ -62,6 +63,9 @@ pub(crate) enum LoadError {
     Damaged(#[from] Damage),
     #[error("it cannot be read: {0}")]
     Io(io::Error),
+    /// It was set aside and reads well now: somebody mended it, or the disk was at fault.
+    #[error("it can be read again")]
+    Mended,
 }
 
 impl From<io::Error> for LoadError {
@@ -74,18 +78,23 @@ impl From<io::Error> for LoadError {
     }
 }
 
-/// The name of an entry's file: `ID.SECONDS`, so that a look at the folder tells when each is due.
+/// The time in the name of an entry that is not to be tried; written as a word.
+pub(crate) const HELD: u64 = u64::MAX;
+const HELD_WORD: &str = "held";
+
+/// The name of an entry's file: `ID.SECONDS` or `ID.held`, so that a look at the folder tells when each is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Name {
     pub(crate) id: TraceId,
-    /// Time of the next attempt, in seconds since 1970. The records know better: this is a summary.
+    /// Time of the next attempt, in seconds since 1970, or [`HELD`]. The records know better: this is a summary.
     pub(crate) next: u64,
 }
 
 impl Name {
     fn parse(text: &str) -> Option<Self> {
         let (id, next) = text.split_once('.')?;
-        let name = Self { id: TraceId::parse(id)?, next: next.parse().ok()? };
+        let next = if next == HELD_WORD { HELD } else { next.parse().ok()? };
+        let name = Self { id: TraceId::parse(id)?, next };
         // One entry, one name: no leading zeros or signs.
         (name.to_string() == text).then_some(name)
     }
@@ -93,7 +102,10 @@ impl Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.id, self.next)
+        match self.next {
+            HELD => write!(f, "{}.{HELD_WORD}", self.id),
+            next => write!(f, "{}.{next}", self.id),
+        }
     }
 }
 
@@ -103,6 +115,8 @@ pub(crate) struct Spool {
     incoming: PathBuf,
     damaged: PathBuf,
     disk: Arc<dyn Disk>,
+    /// Syncs the names in `entries`.
+    names: SharedSync,
     reserve: Reserve,
     /// Bytes that must stay free on the file system.
     free_space: u64,
@@ -126,7 +140,9 @@ impl Spool {
             disk.remove(&leftover?.path())?;
         }
         let reserve = Reserve::open(&root.join("reserve"))?;
-        Ok(Self { entries, incoming, damaged, disk, reserve, free_space, drafts: AtomicU64::new(0) })
+        let names = SharedSync::new(entries.clone(), disk.clone());
+        let drafts = AtomicU64::new(0);
+        Ok(Self { entries, incoming, damaged, disk, names, reserve, free_space, drafts })
     }
 
     /// Refuses new work while the file system is nearly full, so that what is here can still be finished:
@@ -168,7 +184,7 @@ impl Spool {
             });
         }
         // The client hears of a failure and comes again, so this copy must not be sent as well.
-        self.disk.sync_directory(&self.entries).inspect_err(|_| self.drop_file(&complete))?;
+        self.names.sync().inspect_err(|_| self.drop_file(&complete))?;
         Ok(name)
     }
 
@@ -212,7 +228,16 @@ impl Spool {
 
     /// Reads envelope and records. The content is only measured; [`Spool::content`] checks it.
     pub(crate) fn load(&self, name: Name) -> Result<Entry, LoadError> {
-        let mut file = File::open(self.path(name))?;
+        Ok(Self::read(name, &self.path(name))?.0)
+    }
+
+    /// Reads envelope and records, and gives the records too, oldest first.
+    pub(crate) fn load_history(&self, name: Name) -> Result<(Entry, Vec<Record>), LoadError> {
+        Self::read(name, &self.path(name))
+    }
+
+    fn read(name: Name, path: &Path) -> Result<(Entry, Vec<Record>), LoadError> {
+        let mut file = File::open(path)?;
         let text = read_envelope(&mut file)?;
         let (head, seed) = Head::parse(&text)?;
         if head.id != name.id {
@@ -230,12 +255,16 @@ impl Spool {
         let (records, whole) = parse_all(&bytes, seed)?;
         records.iter().try_for_each(|record| entry.apply(record))?;
         entry.tail += whole as u64;
-        Ok(entry)
+        Ok((entry, records))
     }
 
     /// Opens the content after reading it once against its checksum: what was damaged is not sent.
     pub(crate) fn content(&self, name: Name, span: Span) -> Result<Content, LoadError> {
-        let content = Content::stored(File::open(self.path(name))?, span.start, span.length);
+        Self::checked(&self.path(name), span)
+    }
+
+    fn checked(path: &Path, span: Span) -> Result<Content, LoadError> {
+        let content = Content::stored(File::open(path)?, span.start, span.length);
         let (mut reader, mut buffer) = (content.reader(), vec![0; CHUNK]);
         let mut hasher = crc32fast::Hasher::new();
         loop {
@@ -282,21 +311,25 @@ impl Spool {
         Ok(tail + records.len() as u64)
     }
 
-    /// Writes the time of the next attempt into the name.
-    pub(crate) fn reschedule(&self, name: Name, next: u64) -> io::Result<Name> {
+    /// Writes the time of the next attempt into the name; [`Spool::sync_names`] makes it last.
+    pub(crate) fn rename(&self, name: Name, next: u64) -> io::Result<Name> {
         let renamed = Name { next, ..name };
         if renamed != name {
             self.disk.rename(&self.path(name), &self.path(renamed))?;
-            self.disk.sync_directory(&self.entries)?;
         }
         Ok(renamed)
+    }
+
+    /// Returns once the names are on disk as they are.
+    pub(crate) fn sync_names(&self) -> io::Result<()> {
+        self.names.sync_in_company()
     }
 
     /// Removes an entry that is settled; needs no space. One that is gone already is no error.
     pub(crate) fn remove(&self, name: Name) -> io::Result<()> {
         match self.disk.remove(&self.path(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => self.disk.sync_directory(&self.entries),
+            _ => self.names.sync_in_company(),
         }
     }
 
@@ -304,14 +337,27 @@ impl Spool {
     pub(crate) fn set_aside(&self, name: Name) -> io::Result<()> {
         self.disk.rename(&self.path(name), &self.damaged.join(name.to_string()))?;
         self.disk.sync_directory(&self.damaged)?;
-        self.disk.sync_directory(&self.entries)
+        self.names.sync_in_company()
     }
 
-    /// What was set aside: file name and size in bytes.
-    pub(crate) fn damaged(&self) -> io::Result<Vec<(String, u64)>> {
+    /// How many entries were set aside.
+    pub(crate) fn count_damaged(&self) -> io::Result<usize> {
+        Ok(fs::read_dir(&self.damaged)?.count())
+    }
+
+    /// What was set aside: file name, and what is wrong with it.
+    pub(crate) fn damaged(&self) -> io::Result<Vec<(String, LoadError)>> {
         let entry = |file: io::Result<fs::DirEntry>| {
             let file = file?;
-            Ok((file.file_name().to_string_lossy().into_owned(), file.metadata()?.len()))
+            let name = file.file_name().to_string_lossy().into_owned();
+            let reason = match Name::parse(&name) {
+                Some(entry) => Self::read(entry, &file.path())
+                    .and_then(|(entry, _)| Self::checked(&file.path(), entry.content))
+                    .err()
+                    .unwrap_or(LoadError::Mended),
+                None => Damage::Name.into(),
+            };
+            Ok((name, reason))
         };
         fs::read_dir(&self.damaged)?.map(entry).collect()
     }

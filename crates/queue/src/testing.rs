@@ -17,7 +17,7 @@ use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use tokio::time::Instant;
 
-use crate::deliver::{Attempt, Bounce, Deliver, Outcome, PostError, Report};
+use crate::deliver::{Attempt, Contact, Deliver, Finished, Notification, Outcome, PostError, Report};
 use crate::disk::{Disk, SystemDisk};
 use crate::queue::Settings;
 
@@ -164,6 +164,39 @@ impl Disk for TestDisk {
     }
 }
 
+/// The system's disk without its syncs, for tests that are about numbers and not about crashes.
+pub(crate) struct QuickDisk;
+
+impl Disk for QuickDisk {
+    fn create(&self, path: &Path) -> io::Result<File> {
+        SystemDisk.create(path)
+    }
+
+    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        SystemDisk.write_at(file, bytes, offset)
+    }
+
+    fn set_len(&self, file: &File, length: u64) -> io::Result<()> {
+        SystemDisk.set_len(file, length)
+    }
+
+    fn sync(&self, _: &File) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        SystemDisk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        SystemDisk.remove(path)
+    }
+
+    fn sync_directory(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn inode(path: &Path) -> u64 {
     fs::metadata(path).unwrap().ino()
 }
@@ -214,11 +247,12 @@ pub(crate) fn id(number: u64) -> TraceId {
 }
 
 /// A deliverer that goes by the names: local parts say what becomes of a recipient (`ok`, `later`, `never`, and
-/// `second` which is deferred once), and domains that begin with `slow` take ten minutes.
+/// `second` which is deferred once), and domains that begin with `slow` take ten minutes, those with `dead` half
+/// a minute to find that nobody answers.
 #[derive(Default)]
 pub(crate) struct FakeDeliverer {
     pub(crate) log: Mutex<Vec<Delivery>>,
-    pub(crate) bounces: Mutex<Vec<(usize, Bounce)>>,
+    pub(crate) bounces: Mutex<Vec<(usize, Notification)>>,
     /// Bounces refused so far and to be refused, with the error.
     pub(crate) refuse_bounces: Mutex<Vec<PostError>>,
     pub(crate) disk: Option<Arc<TestDisk>>,
@@ -279,9 +313,13 @@ impl FakeDeliverer {
 }
 
 impl Deliver for FakeDeliverer {
-    async fn deliver(&self, attempt: Attempt) -> Vec<Outcome> {
+    async fn deliver(&self, attempt: Attempt) -> Finished {
         let destination = attempt.destination.to_string();
         self.running.lock().unwrap().start(&destination);
+        let dead = destination.starts_with("dead");
+        if dead {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+        }
         if destination.starts_with("slow") {
             tokio::time::sleep(Duration::from_mins(10)).await;
         }
@@ -294,16 +332,19 @@ impl Deliver for FakeDeliverer {
                 reply: reply.into(),
             };
             match name.trim_start_matches('<').split(['@', '.']).next().unwrap() {
+                _ if dead => Outcome::Deferred(report(Status(4, 4, 1), "no answer")),
                 "later" => Outcome::Deferred(report(Status(4, 2, 0), "450 later")),
                 "second" if attempt.number == 1 => {
                     Outcome::Deferred(report(Status(4, 2, 0), "450 greylisted"))
                 }
                 "never" => Outcome::Failed(report(Status(5, 1, 1), "550 no such user")),
                 "panic" => panic!("a fault in the deliverer"),
-                _ => Outcome::Delivered(report(Status::DONE, "250 ok")),
+                "boxed" => Outcome::Delivered(report(Status::DONE, "250 stored")),
+                "promised" => Outcome::PassedOn(report(Status::DONE, "250 ok")),
+                _ => Outcome::Relayed(report(Status::DONE, "250 ok")),
             }
         };
-        let outcomes = attempt.recipients.iter().map(|recipient| outcome(&recipient.path)).collect();
+        let outcomes: Vec<_> = attempt.recipients.iter().map(|recipient| outcome(&recipient.path)).collect();
         self.running.lock().unwrap().end(&destination);
         self.log.lock().unwrap().push(Delivery {
             at: Instant::now(),
@@ -311,14 +352,15 @@ impl Deliver for FakeDeliverer {
             recipients: attempt.recipients.iter().map(|recipient| recipient.path.to_string()).collect(),
             crashes: self.crashes(),
         });
-        outcomes
+        let contact = if dead { Contact::Silent } else { Contact::Answered };
+        Finished { outcomes, contact }
     }
 
-    async fn post_bounce(&self, bounce: Bounce) -> Result<(), PostError> {
+    async fn notify(&self, notification: Notification) -> Result<(), PostError> {
         if let Some(error) = self.refuse_bounces.lock().unwrap().pop() {
             return Err(error);
         }
-        self.bounces.lock().unwrap().push((self.crashes(), bounce));
+        self.bounces.lock().unwrap().push((self.crashes(), notification));
         Ok(())
     }
 }

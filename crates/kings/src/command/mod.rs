@@ -4,7 +4,7 @@ mod account;
 mod queue;
 mod status;
 
-pub(crate) use self::queue::to_json as queue_to_json;
+pub(crate) use self::queue::answer as queue_answer;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -83,6 +83,11 @@ impl Failure {
     /// A check failed: 1.
     pub(crate) fn check_failed(text: impl Into<String>) -> Self {
         Self { code: 1, text: text.into() }
+    }
+
+    /// The command line makes no sense: 2, as for any other misuse of it.
+    pub(crate) fn usage(text: impl Into<String>) -> Self {
+        Self { code: 2, text: text.into() }
     }
 
     /// Cannot tell right now: 75 (EX_TEMPFAIL of sysexits.h).

@@ -1,115 +1,236 @@
 //! `kings queue`: mail that waits to leave.
 
-use clap::Subcommand;
-use serde_json::{Value, json};
+mod answer;
+mod text;
 
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+pub(crate) use self::answer::answer;
 use super::{Common, Failure, Output, print};
-use crate::control::{self, Request};
-use crate::serve;
+use crate::config::{Settings, duration};
+use crate::control::{self, Answer, Order, Request, Selection};
+use crate::{prepare, serve};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// List what waits, with the last reply for each recipient.
-    List(Output),
-    /// Try an entry now; without an id, all of them.
-    Retry(Retry),
+    List(List),
+    /// Everything about one entry: envelope, what happened so far, header.
+    Show(Show),
+    /// Try entries now; without an id or a filter, all of them.
+    Retry(Change),
+    /// Try all entries now.
+    Flush(Common),
+    /// Try entries no more until they are released.
+    Hold(Change),
+    /// Go on with held entries.
+    Release(Change),
+    /// Delete entries.
+    Drop(Drop),
 }
 
-#[derive(clap::Args)]
-pub(crate) struct Retry {
+#[derive(Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Args)]
+pub(crate) struct Show {
     /// The id that `kings queue list` shows.
+    id: String,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Args)]
+pub(crate) struct Change {
+    /// The id that `kings queue list` shows, or `all`.
     id: Option<String>,
+    #[command(flatten)]
+    filter: FilterArgs,
     #[command(flatten)]
     common: Common,
 }
 
+#[derive(Args)]
+pub(crate) struct Drop {
+    #[command(flatten)]
+    change: Change,
+    /// Tell the senders, as of any failure.
+    #[arg(long)]
+    bounce: bool,
+}
+
+/// Which entries; all that is said must be true of an entry.
+#[derive(Args, Default)]
+struct FilterArgs {
+    /// Part of the reverse-path; `<>` for mail without a sender.
+    #[arg(long, value_name = "TEXT")]
+    sender: Option<String>,
+    /// Part of a forward-path.
+    #[arg(long, value_name = "TEXT")]
+    recipient: Option<String>,
+    /// The beginning of the id.
+    #[arg(long = "id", value_name = "PREFIX")]
+    prefix: Option<String>,
+    /// Part of the last reply.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// How a recipient stands: new, deferred, held, delivered, failed.
+    #[arg(long, value_name = "STATE", value_parser = state)]
+    state: Option<String>,
+    /// Taken in longer ago than this: 30m, 4h, 2d.
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    older: Option<u64>,
+}
+
+fn state(text: &str) -> Result<String, String> {
+    let known = kings_queue::RecipientState::parse(text).map(|state| state.as_str().to_owned());
+    known.ok_or_else(|| "one of new, deferred, held, delivered, failed".to_owned())
+}
+
+fn seconds(text: &str) -> Result<u64, String> {
+    duration(text).map(|time| time.as_secs()).ok_or_else(|| "a time such as 30m, 4h or 2d".to_owned())
+}
+
+impl FilterArgs {
+    fn selection(&self) -> Selection {
+        Selection {
+            sender: self.sender.clone(),
+            recipient: self.recipient.clone(),
+            id: self.prefix.clone(),
+            reason: self.reason.clone(),
+            state: self.state.clone(),
+            older: self.older,
+        }
+    }
+}
+
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::List(output) => list(&output),
-        Command::Retry(retry) => {
-            let settings = retry.common.settings()?;
-            let answer = ask(&settings.data_dir, &Request::QueueRetry { id: retry.id })?;
-            let answer =
-                answer.ok_or_else(|| Failure::cannot_tell("the server does not run, so nothing is tried"))?;
-            print(&format!("{} entries are tried now\n", answer["retried"]));
-            Ok(())
+        Command::List(list) => list.run(),
+        Command::Show(show) => show.run(),
+        Command::Retry(change) => change.run(Order::Retry, true),
+        Command::Flush(common) => {
+            let everything = Change { id: None, filter: FilterArgs::default(), common };
+            everything.run(Order::Retry, true)
         }
+        Command::Hold(change) => change.run(Order::Hold, false),
+        Command::Release(change) => change.run(Order::Release, false),
+        Command::Drop(Drop { change, bounce: false }) => change.run(Order::Drop, false),
+        Command::Drop(Drop { change, bounce: true }) => change.run(Order::Bounce, false),
     }
 }
 
-fn ask(data_dir: &std::path::Path, request: &Request) -> Result<Option<Value>, Failure> {
-    let answer = control::ask(data_dir, request)
-        .map_err(|error| Failure::cannot_tell(format!("cannot ask the server: {error}")))?;
-    answer.transpose().map_err(Failure::check_failed)
+/// Who answers: the server, or this process itself where none runs.
+enum Reach {
+    /// The one that works in this folder.
+    Server(PathBuf),
+    Here {
+        queue: kings_queue::Queue,
+        runtime: Runtime,
+        _lock: std::fs::File,
+    },
 }
 
-/// Asks the server, or reads the folder when none runs.
-fn list(output: &Output) -> Result<(), Failure> {
-    let settings = output.common.settings()?;
-    let list = match ask(&settings.data_dir, &Request::QueueList)? {
-        Some(list) => list,
-        None => serve::list_queue(&settings).map_err(|error| Failure::cannot_tell(format!("{error:#}")))?,
-    };
-    print(&if output.json { format!("{list}\n") } else { describe(&list) });
-    Ok(())
-}
-
-fn describe(list: &Value) -> String {
-    let mut lines = String::new();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    for item in list["items"].as_array().into_iter().flatten() {
-        lines.push_str(&format!(
-            "{}  {} bytes  arrived {}  from {}\n",
-            text(&item["id"]),
-            item["bytes"],
-            text(&item["arrived"]),
-            text(&item["reverse_path"])
-        ));
-        for recipient in item["recipients"].as_array().into_iter().flatten() {
-            lines.push_str(&format!(
-                "    {}  {}  attempts {}  {}\n",
-                text(&recipient["forward_path"]),
-                text(&recipient["state"]),
-                recipient["attempts"],
-                text(&recipient["last_reply"])
-            ));
+impl Reach {
+    fn new(settings: Settings) -> Result<Self, Failure> {
+        let asked = control::ask(&settings.data_dir, &Request::Status).map_err(|error| cannot_ask(&error))?;
+        if asked.is_some() {
+            return Ok(Self::Server(settings.data_dir));
         }
+        let cannot = |error: &dyn std::fmt::Display| Failure::cannot_tell(format!("{error:#}"));
+        let lock = prepare::lock(&settings.data_dir).map_err(|error| cannot(&error))?;
+        let queue = serve::open_queue(&settings).map_err(|error| cannot(&error))?;
+        queue.look().map_err(|error| cannot(&error))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        Ok(Self::Here { queue, runtime: runtime.map_err(|error| cannot(&error))?, _lock: lock })
     }
-    for damaged in list["damaged"].as_array().into_iter().flatten() {
-        lines.push_str(&format!("{}  damaged: {}\n", text(&damaged["name"]), text(&damaged["reason"])));
+
+    fn ask(&self, request: Request) -> Result<Value, Failure> {
+        let answer: Answer = match self {
+            Self::Server(data_dir) => ask_server(data_dir, &request)?,
+            Self::Here { queue, runtime, .. } => runtime.block_on(answer(queue, request)),
+        };
+        answer.map_err(Failure::check_failed)
     }
-    if lines.is_empty() { "the queue is empty\n".to_owned() } else { lines }
 }
 
-/// The list as JSON; the schema stands in docs/cli.md.
-pub(crate) fn to_json(listing: &kings_queue::Listing) -> Value {
-    let items: Vec<Value> = listing
-        .entries
-        .iter()
-        .map(|entry| {
-            let recipients: Vec<Value> = entry
-                .recipients
-                .iter()
-                .map(|recipient| {
-                    json!({
-                        "forward_path": recipient.forward_path.to_string(),
-                        "state": recipient.state.as_str(),
-                        "attempts": recipient.attempts,
-                        "next_attempt": recipient.next_attempt.map(|date| date.to_string()),
-                        "last_reply": recipient.last_reply,
-                    })
-                })
-                .collect();
-            json!({
-                "id": entry.id.to_string(),
-                "reverse_path": entry.reverse_path.to_string(),
-                "bytes": entry.bytes,
-                "arrived": entry.arrived.to_string(),
-                "recipients": recipients,
-            })
-        })
-        .collect();
-    let damaged: Vec<Value> =
-        listing.damaged.iter().map(|entry| json!({ "name": entry.name, "reason": entry.reason })).collect();
-    json!({ "schema": 1, "items": items, "damaged": damaged })
+fn ask_server(data_dir: &Path, request: &Request) -> Result<Answer, Failure> {
+    let answer = control::ask(data_dir, request).map_err(|error| cannot_ask(&error))?;
+    answer.ok_or_else(|| Failure::cannot_tell("the server has gone away: ask again"))
+}
+
+fn cannot_ask(error: &io::Error) -> Failure {
+    Failure::cannot_tell(format!("cannot ask the server: {error}"))
+}
+
+impl List {
+    /// Page by page, so that neither side ever holds a million entries.
+    fn run(&self) -> Result<(), Failure> {
+        let reach = Reach::new(self.output.common.settings()?)?;
+        let mut out = BufWriter::new(io::stdout().lock());
+        let mut form = text::Form::new(self.output.json);
+        let mut after = None;
+        loop {
+            let selection = self.filter.selection();
+            let mut page = reach.ask(Request::QueueList { selection, after })?;
+            // A closed pipe is how a reader says that it has seen enough.
+            if form.page(&mut out, &mut page).is_err() {
+                return Ok(());
+            }
+            after = page["next"].as_str().map(str::to_owned);
+            if after.is_none() {
+                break;
+            }
+        }
+        let _ = form.end(&mut out).and_then(|()| out.flush());
+        Ok(())
+    }
+}
+
+impl Show {
+    fn run(&self) -> Result<(), Failure> {
+        let reach = Reach::new(self.output.common.settings()?)?;
+        let entry = reach.ask(Request::QueueShow { id: self.id.clone() })?;
+        print(&if self.output.json { format!("{entry}\n") } else { text::details(&entry) });
+        Ok(())
+    }
+}
+
+impl Change {
+    /// `anything` says that no id and no filter means all entries, and not a slip.
+    fn run(&self, order: Order, anything: bool) -> Result<(), Failure> {
+        let all = self.id.as_deref() == Some("all");
+        let id = self.id.clone().filter(|_| !all);
+        let selection = self.filter.selection();
+        if id.is_some() && selection != Selection::default() {
+            return Err(Failure::usage("an id and a filter exclude each other"));
+        }
+        if id.is_none() && !all && !anything && selection == Selection::default() {
+            return Err(Failure::usage("which entries? Give an id, a filter such as --sender, or all"));
+        }
+        let reach = Reach::new(self.common.settings()?)?;
+        let (mut done, mut refused, mut after) = (0, Vec::new(), None);
+        loop {
+            let request = Request::QueueOrder { order, id: id.clone(), selection: selection.clone(), after };
+            let mut answer = reach.ask(request)?;
+            done += answer["done"].as_u64().unwrap_or(0);
+            refused.extend(answer["refused"].as_array_mut().map(std::mem::take).unwrap_or_default());
+            after = answer["next"].as_str().map(str::to_owned);
+            if after.is_none() {
+                break;
+            }
+        }
+        print(&text::changed(order, done));
+        if refused.is_empty() { Ok(()) } else { Err(Failure::cannot_tell(text::refused(&refused))) }
+    }
 }

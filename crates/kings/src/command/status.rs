@@ -41,5 +41,8 @@ fn describe(status: &Value) -> String {
     if let Some(queued) = status["queued"].as_u64() {
         lines.push_str(&format!("  {queued} messages in the queue\n"));
     }
+    if let Some(damaged) = status["damaged"].as_u64().filter(|count| *count > 0) {
+        lines.push_str(&format!("  {damaged} damaged messages set aside: kings queue list shows why\n"));
+    }
     lines
 }

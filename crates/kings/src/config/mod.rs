@@ -2,6 +2,7 @@
 
 mod listen;
 mod outbound;
+mod queue;
 mod reader;
 mod recipients;
 
@@ -17,6 +18,7 @@ use kings_tls::{Authorities, Source as Certificate};
 use toml::de::DeTable;
 
 pub(crate) use self::listen::Listen;
+pub(crate) use self::queue::{QueueSettings, duration};
 pub(crate) use self::reader::Complaint;
 use self::reader::{Section, Source};
 
@@ -56,6 +58,7 @@ pub(crate) struct Settings {
     pub(crate) authorities: Authorities,
     pub(crate) dns: ResolverSettings,
     pub(crate) outbound: relay::Settings,
+    pub(crate) queue: QueueSettings,
     pub(crate) limits: Limits,
     /// Odd but possible: printed, and the server starts.
     pub(crate) warnings: Vec<Complaint>,
@@ -158,6 +161,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         trust_ad: section.flag(source, "trust_ad").unwrap_or(false),
     });
     let outbound = outbound::read(source, &mut top, domains.routes);
+    let queue = section(source, &mut top, "queue", queue::read);
     section(source, &mut top, "inbound", |source, section| inbound(source, section, &mut warnings));
     let limits = section(source, &mut top, "limits", limits);
     top.finish(source);
@@ -179,6 +183,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         authorities,
         dns,
         outbound: outbound?,
+        queue,
         limits,
         warnings,
     })

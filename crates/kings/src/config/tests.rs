@@ -174,3 +174,31 @@ fn broken_toml_names_its_line() {
     let found = complaints("hostname = \"x\ndata_dir = 1\n");
     assert!(found[0].starts_with("line 1: "), "{found:?}");
 }
+
+#[test]
+fn the_queue_section_reads_counts_and_times() {
+    let with = |line: &str| {
+        Settings::parse(&format!("{SMALLEST}[queue]\n{line}\n"), Path::new("/etc")).unwrap().queue
+    };
+    let usual = with("");
+    assert_eq!(
+        (usual.limits, usual.delay_warning),
+        (kings_queue::Limits::default(), Some(kings_queue::DELAY_WARNING))
+    );
+    let cases =
+        [("\"90s\"", Some(90)), ("\"30m\"", Some(1_800)), ("\"1d\"", Some(86_400)), ("\"off\"", None)];
+    for (value, expected) in cases {
+        let found = with(&format!("delay_warning = {value}")).delay_warning;
+        assert_eq!(found.map(|time| time.as_secs()), expected, "{value}");
+    }
+    assert_eq!(with("attempts_per_destination = 3").limits.attempts_per_destination, 3);
+    for wrong in [
+        "delay_warning = \"4\"",
+        "delay_warning = \"0h\"",
+        "delay_warning = \"-1h\"",
+        "attempts = 0",
+        "atempts = 1",
+    ] {
+        assert_eq!(complaints(&format!("{SMALLEST}[queue]\n{wrong}\n")).len(), 1, "{wrong}");
+    }
+}

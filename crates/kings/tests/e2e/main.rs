@@ -13,5 +13,6 @@ mod mbsync;
 mod mutt;
 mod postfix;
 mod proxy;
+mod queue;
 mod swaks;
 mod thunderbird;

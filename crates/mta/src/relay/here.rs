@@ -1,11 +1,11 @@
-//! Queue entries that stay on this server: recipients that had to wait, and bounces for our own users.
+//! Queue entries that stay on this server: recipients that had to wait, and notifications for our own users.
 
 use std::sync::Arc;
 
 use kings_directory::Resolution;
 use kings_mail::dsn::Status;
 use kings_mail::envelope::Recipient;
-use kings_queue::{Attempt, Bounce, Content, Outcome, PostError, Report};
+use kings_queue::{Attempt, Content, Notification, Outcome, PostError, Report};
 use kings_smtp::reply::Reply;
 use kings_store::{Incoming, StoreError};
 
@@ -54,7 +54,8 @@ async fn deliver_one(
         content: content.clone(),
     };
     match deliver::deliver(core, message).await {
-        Ok(()) => Outcome::Delivered(Report::ours(Status::DONE, "stored")),
+        // Whoever stores it tells the sender too, as with a message that arrives.
+        Ok(()) => Outcome::PassedOn(Report::ours(Status::DONE, "stored")),
         Err(error) => refused(&error.reply()),
     }
 }
@@ -65,10 +66,11 @@ fn refused(reply: &Reply) -> Outcome {
     if reply.is_permanent() { failed(status, text) } else { deferred(status, text) }
 }
 
-/// Sends a bounce on its way, under a name of its own.
-pub(crate) async fn post(core: &Core, bounce: Bounce) -> Result<(), PostError> {
-    let envelope = bounce.envelope();
-    let content = gather(core, Content::from(bounce.content)).await;
+/// Sends a notification on its way, under a name of its own.
+pub(crate) async fn post(core: &Core, notification: Notification) -> Result<(), PostError> {
+    let envelope = notification.envelope();
+    let Notification { about, forward_path, .. } = notification;
+    let content = gather(core, Content::from(notification.content)).await;
     let content = content.map_err(|error| PostError::Later(error.to_string()))?;
     let message = Message {
         id: new_id(),
@@ -78,10 +80,10 @@ pub(crate) async fn post(core: &Core, bounce: Bounce) -> Result<(), PostError> {
         prefix: String::new(),
         content: Arc::new(content),
     };
-    tracing::info!(id = %message.id, about = %bounce.about, forward_path = %bounce.forward_path, "bounce posted");
+    tracing::info!(id = %message.id, %about, %forward_path, "notification posted");
     match deliver::deliver(core, message).await {
         Ok(()) => Ok(()),
-        Err(DeliveryError::Loop) => Err(PostError::Never("the bounce has been here before".to_owned())),
+        Err(DeliveryError::Loop) => Err(PostError::Never("the notification has been here before".to_owned())),
         Err(error @ (DeliveryError::Store(_) | DeliveryError::Queue(_))) => {
             Err(PostError::Later(error.reply().to_string()))
         }

@@ -9,7 +9,7 @@ use kings_mail::domain::Domain;
 use kings_mail::dsn::Status;
 use kings_mail::path::ForwardPath;
 use kings_net::{Stream, receive};
-use kings_queue::{Attempt, Content, Outcome};
+use kings_queue::{Attempt, Contact, Content, Finished, Outcome};
 use kings_smtp::client::{Event, Session, Settings, Transaction};
 use kings_smtp::reply::Reply;
 use kings_smtp::{client, reply};
@@ -40,6 +40,7 @@ pub(crate) struct Errand<'a> {
     tls: &'a ClientTls,
     attempt: &'a Attempt,
     outcomes: Vec<Option<Outcome>>,
+    contact: Contact,
 }
 
 /// What a visit has led to.
@@ -65,6 +66,16 @@ enum Failure {
 }
 
 impl Failure {
+    fn contact(&self) -> Contact {
+        match self {
+            Self::Connect(_) => Contact::Silent,
+            Self::Handshake(_) => Contact::Answered,
+            // Cutting the line is how some servers say that they have too many of us.
+            Self::Session(_) => Contact::Crowded,
+            Self::Refused(reply) => contact_of(reply),
+        }
+    }
+
     /// The only place where a failed visit becomes an outcome. A host that does not want us now may want us
     /// later, even if it says 5xx before it has heard of any recipient (Postfix's `smtp_skip_5xx_greeting`).
     fn outcome(&self, host: &str) -> Outcome {
@@ -81,15 +92,22 @@ impl Failure {
     }
 }
 
+/// A server that says 421 is going away, or has too many of us (RFC 5321 §3.8, Postfix's concurrency feedback).
+fn contact_of(reply: &Reply) -> Contact {
+    if reply.code == 421 { Contact::Crowded } else { Contact::Answered }
+}
+
 impl<'a> Errand<'a> {
     pub(crate) fn new(hostname: &'a Domain, tls: &'a ClientTls, attempt: &'a Attempt) -> Self {
-        Self { hostname, tls, attempt, outcomes: vec![None; attempt.recipients.len()] }
+        let outcomes = vec![None; attempt.recipients.len()];
+        Self { hostname, tls, attempt, outcomes, contact: Contact::Silent }
     }
 
     /// What has become of each recipient; one whom nobody was asked about is deferred.
-    pub(crate) fn outcomes(self) -> Vec<Outcome> {
+    pub(crate) fn finished(self) -> Finished {
         let unasked = || deferred(Status(4, 4, 1), "no host could be asked");
-        self.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unasked)).collect()
+        let outcomes = self.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unasked)).collect();
+        Finished { outcomes, contact: self.contact }
     }
 
     /// Remembers an outcome for all recipients that are not settled.
@@ -110,10 +128,12 @@ impl<'a> Errand<'a> {
         }
         match result {
             Ok(done) => {
+                self.contact = self.contact.max(done.contact());
                 self.settle(done.outcomes, &host);
                 if done.doubtful || self.open().is_empty() { Visit::Over } else { Visit::GoOn }
             }
             Err(failure) => {
+                self.contact = self.contact.max(failure.contact());
                 self.note(&failure.outcome(&host));
                 if matches!(failure, Failure::Connect(_)) { Visit::Silent } else { Visit::GoOn }
             }
@@ -202,6 +222,16 @@ struct Done {
     outcomes: Vec<client::Outcome>,
     /// The message was sent and the final reply did not come: going to another host might deliver it twice.
     doubtful: bool,
+}
+
+impl Done {
+    fn contact(&self) -> Contact {
+        let said = |outcome: &client::Outcome| match outcome {
+            client::Outcome::Refused { reply, .. } => contact_of(reply),
+            client::Outcome::Accepted(_) | client::Outcome::Incapable(_) => Contact::Answered,
+        };
+        self.outcomes.iter().map(said).min().unwrap_or(Contact::Answered)
+    }
 }
 
 struct Conversation {

@@ -1,6 +1,6 @@
 //! Mail that leaves: one attempt of the queue, from its route to the outcome of each recipient.
 
-mod here;
+pub(crate) mod here;
 mod host;
 mod outcome;
 mod route;
@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use kings_dns::Dns;
 use kings_net::IpNet;
-use kings_queue::{Attempt, Bounce, Deliver, Destination, Outcome, PostError};
+use kings_queue::{Attempt, Contact, Deliver, Destination, Finished, Notification, Outcome, PostError};
 use kings_sasl::Secret;
 use kings_tls::ClientTls;
 use tracing::info;
@@ -66,14 +66,19 @@ impl<D: Dns> Relay<D> {
     }
 
     /// Gather the hosts, then visit them in their order until every recipient is settled.
-    async fn send_away(&self, attempt: &Attempt) -> Vec<Outcome> {
+    async fn send_away(&self, attempt: &Attempt) -> Finished {
         let action = rules::find(&self.settings.rules, attempt);
         if let Some(outcome) = action.and_then(rules::settled) {
-            return vec![outcome; attempt.recipients.len()];
+            return vec![outcome; attempt.recipients.len()].into();
         }
         let hops = match self.next_hops(action, &attempt.destination).await {
             Ok(hops) => hops,
-            Err(no_route) => return vec![no_route.outcome(); attempt.recipients.len()],
+            Err(no_route) => {
+                let outcome = no_route.outcome();
+                let silent = matches!(outcome, Outcome::Deferred(_));
+                let contact = if silent { Contact::Silent } else { Contact::Answered };
+                return Finished { outcomes: vec![outcome; attempt.recipients.len()], contact };
+            }
         };
         let mut errand = Errand::new(&self.core.hostname, &self.tls, attempt);
         for hop in hops {
@@ -88,7 +93,7 @@ impl<D: Dns> Relay<D> {
                 break;
             }
         }
-        errand.outcomes()
+        errand.finished()
     }
 
     async fn next_hops(
@@ -132,19 +137,19 @@ impl<D: Dns> Relay<D> {
 }
 
 impl<D: Dns + 'static> Deliver for Relay<D> {
-    async fn deliver(&self, attempt: Attempt) -> Vec<Outcome> {
+    async fn deliver(&self, attempt: Attempt) -> Finished {
         let began = Instant::now();
-        let outcomes = if self.is_here(&attempt.destination) {
-            here::deliver(&self.core, &attempt).await
+        let finished = if self.is_here(&attempt.destination) {
+            here::deliver(&self.core, &attempt).await.into()
         } else {
             self.send_away(&attempt).await
         };
-        log(&attempt, &outcomes, began);
-        outcomes
+        log(&attempt, &finished.outcomes, began);
+        finished
     }
 
-    async fn post_bounce(&self, bounce: Bounce) -> Result<(), PostError> {
-        here::post(&self.core, bounce).await
+    async fn notify(&self, notification: Notification) -> Result<(), PostError> {
+        here::post(&self.core, notification).await
     }
 }
 
@@ -156,7 +161,8 @@ fn log(attempt: &Attempt, outcomes: &[Outcome], began: Instant) {
         let forward_path = &recipient.path;
         let (verdict, report) = match outcome {
             Outcome::Delivered(report) => ("delivered", report),
-            Outcome::Relayed(report) | Outcome::PassedOn(report) => ("relayed", report),
+            Outcome::Relayed(report) => ("relayed", report),
+            Outcome::PassedOn(report) => ("passed on", report),
             Outcome::Deferred(report) => ("deferred", report),
             Outcome::Failed(report) => ("failed", report),
         };

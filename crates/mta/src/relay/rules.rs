@@ -63,7 +63,10 @@ pub(crate) fn find<'r>(rules: &'r [Rule], attempt: &Attempt) -> Option<&'r Actio
 pub(crate) fn settled(action: &Action) -> Option<Outcome> {
     match action {
         Action::Host(_) => None,
-        Action::Discard => Some(Outcome::Delivered(Report::ours(Status::DONE, "discarded by a route"))),
+        Action::Discard => {
+            // No success to speak of: nobody is told.
+            Some(Outcome::PassedOn(Report::ours(Status::DONE, "discarded by a route")))
+        }
         Action::Error(text) => Some(failed(Status(5, 7, 1), text.clone())),
     }
 }

@@ -6,6 +6,8 @@ use proptest::prelude::*;
 use kings_mail::report::{EnvelopeId, Notify, OriginalRecipient, Return};
 
 use super::*;
+use crate::deliver::{Handover, Report};
+use crate::record::Fact;
 use crate::record::{self, parse_all};
 use crate::testing::envelope;
 
@@ -167,7 +169,7 @@ fn recipients_move_from_open_to_settled() {
     let steps = [
         (0, Fact::Deferred { report: report.clone(), next: 900 }),
         (1, Fact::Failed(report.clone())),
-        (2, Fact::Delivered(report.clone())),
+        (2, Fact::Delivered(Handover::Relayed, report.clone())),
     ];
     for (recipient, fact) in steps {
         entry.apply(&Record { at: 600, recipient, fact }).unwrap();
@@ -177,10 +179,12 @@ fn recipients_move_from_open_to_settled() {
         (Some(900), 0, 1)
     );
     assert_eq!(entry.due(0, Some(600)).collect::<Vec<_>>(), [0], "asked for since its last attempt");
-    assert_eq!((entry.unreported(), entry.is_settled()), (vec![1], false));
+    assert_eq!((entry.owed(Occasion::Failure), entry.is_settled()), (vec![1], false));
     entry.apply(&Record { at: 601, recipient: 1, fact: Fact::Reported }).unwrap();
-    entry.apply(&Record { at: 901, recipient: 0, fact: Fact::Delivered(report.clone()) }).unwrap();
-    assert!(entry.is_settled() && entry.unreported().is_empty() && entry.next().is_none());
+    entry
+        .apply(&Record { at: 901, recipient: 0, fact: Fact::Delivered(Handover::Relayed, report.clone()) })
+        .unwrap();
+    assert!(entry.is_settled() && entry.owed(Occasion::Failure).is_empty() && entry.next().is_none());
     assert_eq!((entry.recipients[0].attempts, entry.recipients[1].attempts), (2, 1));
     assert_eq!(entry.recipients[1].last, Some((600, report)));
 }

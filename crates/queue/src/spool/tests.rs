@@ -7,9 +7,9 @@ use kings_mail::dsn::Status;
 use kings_mail::envelope::Envelope;
 
 use super::*;
-use crate::deliver::Report;
+use crate::deliver::{Handover, Report};
 use crate::disk::SystemDisk;
-use crate::record::{Fact, Record};
+use crate::record::Fact;
 use crate::testing::{Failing, Files, TestDisk, envelope, id, read_files, write_files};
 use tempfile::{TempDir, tempdir};
 
@@ -61,8 +61,17 @@ fn names(spool: &Spool) -> Vec<Name> {
     names
 }
 
+fn reschedule(spool: &Spool, name: Name, next: u64) -> io::Result<Name> {
+    let renamed = spool.rename(name, next)?;
+    spool.sync_names().map(|()| renamed)
+}
+
 fn record(recipient: usize) -> Record {
-    Record { at: 2_000, recipient, fact: Fact::Delivered(Report::ours(Status::DONE, "250 ok")) }
+    Record {
+        at: 2_000,
+        recipient,
+        fact: Fact::Delivered(Handover::Relayed, Report::ours(Status::DONE, "250 ok")),
+    }
 }
 
 fn append(spool: &Spool, name: Name, record: &Record) -> io::Result<u64> {
@@ -121,7 +130,8 @@ fn no_crash_loses_what_was_acknowledged_or_leaves_half_of_anything() {
         let state = &mut Vec::new();
         survives_crashes(&disk, state, "submit", || assert_eq!(submit(&spool, &content).unwrap(), name));
         survives_crashes(&disk, state, "append", || assert!(append(&spool, name, &record(0)).is_ok()));
-        survives_crashes(&disk, state, "reschedule", || name = spool.reschedule(name, 5_000).unwrap());
+        survives_crashes(&disk, state, "reschedule", || name = reschedule(&spool, name, 5_000).unwrap());
+        survives_crashes(&disk, state, "hold", || name = reschedule(&spool, name, HELD).unwrap());
         survives_crashes(&disk, state, "append again", || assert!(append(&spool, name, &record(1)).is_ok()));
         let entry = spool.load(name).unwrap();
         assert!(entry.is_settled());
@@ -162,7 +172,7 @@ fn on_a_full_disk_records_take_the_reserve_and_deletion_needs_nothing() {
     assert_eq!(append(&spool, name, &record(1)).unwrap_err().kind(), io::ErrorKind::StorageFull);
     assert_eq!(reserve(), 0);
     assert!(!spool.load(name).unwrap().is_settled());
-    let name = spool.reschedule(name, 9_000).unwrap();
+    let name = reschedule(&spool, name, 9_000).unwrap();
     spool.remove(name).unwrap();
     assert_eq!(names(&spool), []);
     spool.check_space().unwrap();
@@ -235,7 +245,12 @@ fn damage_is_found_and_set_aside_and_a_later_version_is_left_alone() {
     assert!(matches!(spool.load(Name { id: id(2), ..name }), Err(LoadError::Damaged(Damage::Name))));
     spool.set_aside(name).unwrap();
     assert!(matches!(spool.load(name), Err(LoadError::Gone)));
-    assert_eq!(spool.damaged().unwrap(), [(name.to_string(), MAX_ENVELOPE as u64 + 10_000)]);
+    let damaged = spool.damaged().unwrap();
+    assert_eq!(
+        (damaged[0].0.as_str(), damaged[0].1.to_string()),
+        (&*name.to_string(), Damage::NotAnEntry.to_string())
+    );
+    assert_eq!(spool.count_damaged().unwrap(), 1);
     assert!(folder.path().join("damaged").join(name.to_string()).is_file());
 }
 
@@ -267,7 +282,9 @@ fn names_are_read_in_one_form_only() {
     let cases = [
         (format!("{id}.1000"), Some(Name { id, next: 1_000 })),
         (format!("{id}.0"), Some(Name { id, next: 0 })),
-        (format!("{id}.{}", u64::MAX), Some(Name { id, next: u64::MAX })),
+        (format!("{id}.held"), Some(Name { id, next: HELD })),
+        (format!("{id}.{}", u64::MAX), None),
+        (format!("{id}.HELD"), None),
         (format!("{id}.01000"), None),
         (format!("{id}.+1000"), None),
         (format!("{id}."), None),

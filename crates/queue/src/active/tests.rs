@@ -1,0 +1,120 @@
+//! What is decided about an entry in hand, step by step.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use crate::entry::Head;
+use kings_mail::id::TraceId;
+
+const NOW: Moment = Moment { wall: 1_000, steady_since: 0, uptime: 50_000 };
+const TERMS: Terms = Terms { jitter: 0.0, delay_warning: None };
+
+fn active(recipients: &[&str]) -> Active {
+    let id = TraceId::new(1, 1);
+    let head = Head {
+        id,
+        arrived: 1_000,
+        envelope: crate::testing::envelope("ann@example.org", recipients),
+        content_length: 0,
+        content_checksum: 0,
+    };
+    let due = Due { name: Name { id, next: 1_000 }, asked: None };
+    Active::new(due, Entry::new(head, 0, 0), NOW, TERMS)
+}
+
+fn run(active: &mut Active, places: &[usize], outcomes: Vec<Outcome>) {
+    let _attempt = active.start(Destination::Here, places);
+    active.settle(places, outcomes, NOW);
+}
+
+fn report() -> Report {
+    Report::ours(Status(4, 0, 0), "so")
+}
+
+#[test]
+fn recipients_travel_by_destination_and_at_most_a_hundred_together() {
+    let mut many: Vec<String> = (0..150).map(|n| format!("u{n}@a.example")).collect();
+    many.push("x@b.example".into());
+    let names: Vec<&str> = many.iter().map(String::as_str).collect();
+    let mut active = active(&names);
+    let sizes = |active: &Active| {
+        active.groups().iter().map(|(to, places)| format!("{to} {}", places.len())).collect::<Vec<_>>()
+    };
+    assert_eq!(sizes(&active), ["a.example 100", "a.example 50", "b.example 1"]);
+    let (destination, places) = active.groups().remove(0);
+    let attempt = active.start(destination, &places)(Content::from(vec![]));
+    assert_eq!((attempt.recipients.len(), attempt.number), (100, 1));
+    assert_eq!(sizes(&active), ["a.example 50", "b.example 1"]);
+}
+
+#[test]
+fn a_wholly_delivered_entry_is_removed_without_a_record() {
+    let mut active = active(&["a@a.example"]);
+    run(&mut active, &[0], vec![Outcome::Relayed(report())]);
+    assert_eq!(active.next_step(NOW), Step::Remove);
+    active.busy = true;
+    assert_eq!(active.next_step(NOW), Step::Wait);
+}
+
+#[test]
+fn outcomes_are_written_while_other_attempts_run() {
+    let mut active = active(&["a@a.example", "b@b.example"]);
+    let _running = active.start(Destination::Here, &[1]);
+    run(&mut active, &[0], vec![Outcome::Relayed(report())]);
+    let Step::Write(1, bytes) = active.next_step(NOW) else { panic!("it is not written") };
+    active.written(1, bytes.len() as u64);
+    assert_eq!(active.next_step(NOW), Step::Wait);
+}
+
+#[test]
+fn a_failure_is_written_then_reported_then_removed() {
+    let mut active = active(&["a@a.example"]);
+    run(&mut active, &[0], vec![Outcome::Failed(report())]);
+    assert!(matches!(active.next_step(NOW), Step::Write(1, _)));
+    active.written(1, 10);
+    assert_eq!(active.next_step(NOW), Step::Report(Occasion::Failure, vec![0]));
+    active.report_later = true;
+    assert_eq!(active.next_step(NOW), Step::Release(Release::At(1_300)));
+    active.reported(Occasion::Failure, &[0], NOW);
+    assert_eq!(active.next_step(NOW), Step::Remove);
+}
+
+#[test]
+fn a_deferral_is_released_with_its_next_attempt() {
+    let mut active = active(&["a@a.example", "b@b.example"]);
+    run(&mut active, &[0], vec![Outcome::Deferred(report())]);
+    run(&mut active, &[1], vec![]);
+    active.written(2, 10);
+    assert_eq!(active.next_step(NOW), Step::Release(Release::At(1_300)));
+    active.queued = Queued::InLine;
+    assert_eq!(active.next_step(NOW), Step::Release(Release::InLine));
+    active.queued = Queued::Full;
+    assert_eq!(active.next_step(NOW), Step::Release(Release::Now { asked: None }));
+}
+
+#[test]
+fn a_deferral_after_the_lifetime_is_a_failure() {
+    let mut active = active(&["a@a.example"]);
+    let _attempt = active.start(Destination::Here, &[0]);
+    let later = Moment { wall: 1_000 + 5 * 86_400, ..NOW };
+    active.settle(&[0], vec![Outcome::Deferred(report())], later);
+    assert_eq!(active.entry.owed(Occasion::Failure), [0]);
+    assert_eq!(active.entry.recipients[0].last.as_ref().unwrap().1.status, Status::EXPIRED);
+}
+
+#[test]
+fn damaged_and_vanished_entries_end_when_nothing_runs() {
+    for (fate, step) in [(Fate::Damaged, Step::SetAside), (Fate::Gone, Step::Forget)] {
+        let mut active = active(&["a@a.example", "b@b.example"]);
+        let _both = (active.start(Destination::Here, &[0]), active.start(Destination::Here, &[1]));
+        active.abandon(fate);
+        assert_eq!(active.next_step(NOW), Step::Wait);
+        active.abandon(fate);
+        assert_eq!(active.next_step(NOW), step);
+    }
+}
+
+#[test]
+fn a_clock_gone_wrong_makes_nobody_spin() {
+    assert_eq!(Active::due_after(0, NOW), 51_000);
+    assert_eq!(Active::due_after(1_300, NOW), 350_000);
+}

@@ -1,0 +1,169 @@
+//! Builds what tells a sender how a message ended, or that it takes long: delivery status notifications.
+
+mod parts;
+
+use kings_mail::date::DateTime;
+use kings_mail::domain::Domain;
+use kings_mail::dsn::Status;
+use kings_mail::envelope::{Body, MailParameters};
+use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mail::report::Return;
+
+use crate::clock::Moment;
+use crate::deliver::{Handover, Notification, Report};
+use crate::entry::{Entry, Head};
+use crate::recipient::{Occasion, Recipient};
+use crate::record::{Fact, Record};
+
+/// Most of the returned header, in bytes. A notification is about a message, not a copy of it.
+pub(crate) const MAX_RETURNED_HEADER: u64 = 32 * 1024;
+/// Largest message returned whole, in bytes: whoever asks for it (RFC 3461 §4.3) gets a text with a picture
+/// back, not 50 MB.
+pub(crate) const MAX_RETURNED_MESSAGE: u64 = 1024 * 1024;
+
+/// What is to be told, and with what at hand.
+pub(crate) struct Notice<'a> {
+    pub(crate) entry: &'a Entry,
+    pub(crate) occasion: Occasion,
+    /// Places of the recipients it is about.
+    pub(crate) places: &'a [usize],
+    pub(crate) excerpt: Excerpt,
+    /// Our own name.
+    pub(crate) hostname: &'a Domain,
+    pub(crate) now: Moment,
+}
+
+/// What is at hand of the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Excerpt {
+    /// The first bytes, from which the header is returned.
+    Beginning(Vec<u8>),
+    /// All of it.
+    Whole(Vec<u8>),
+}
+
+/// Whether the sender gets the whole message back: only from a failure, only where that was asked for, and never
+/// a stranger's message to the postmaster (RFC 3461 §4.3).
+pub(crate) fn returns_whole(entry: &Entry, occasion: Occasion) -> bool {
+    entry.parameters.ret == Some(Return::Full)
+        && occasion == Occasion::Failure
+        && entry.reverse_path != ReversePath::Null
+        && entry.content.length <= MAX_RETURNED_MESSAGE
+}
+
+/// Builds the notification (RFC 3464, in the frame of RFC 6522 §3).
+///
+/// `None` when nobody is left to tell: the message was itself a notification to the postmaster here.
+pub(crate) fn build(notice: &Notice<'_>) -> Option<Notification> {
+    let Notice { entry, hostname, .. } = notice;
+    let place = notice.places.first()? + 1;
+    let forward_path = addressee(notice)?;
+    let parts = notice.parts();
+    // A place is reported once on each occasion, so the lowest one makes the name unique and yet the same if a
+    // crash makes us post the same thing again: readers can tell the copies.
+    let message_id = format!("{}.{place}.{}@{hostname}", entry.id, notice.word());
+    let boundary = boundary(entry, &parts);
+    let mut content = notice.header(&forward_path, &boundary, &message_id);
+    for part in &parts {
+        content.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
+        content.extend_from_slice(part);
+    }
+    content.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    let body = if content.is_ascii() { Body::SevenBit } else { Body::EightBitMime };
+    let size = Some(content.len() as u64);
+    let smtputf8 = forward_path.needs_smtputf8();
+    let parameters = MailParameters { body, smtputf8, size, ..MailParameters::default() };
+    Some(Notification { about: entry.id, forward_path, parameters, content })
+}
+
+/// Builds what tells the sender of a message that went its way at once, without an entry: `done` says of each
+/// recipient of the envelope who has it now. `None` unless the sender asked to hear of success.
+pub(crate) fn of_success(
+    message: Head,
+    done: &[Handover],
+    beginning: &[u8],
+    hostname: &Domain,
+    now: Moment,
+) -> Option<Notification> {
+    let mut entry = Entry::new(message, 0, 0);
+    for (recipient, &handover) in done.iter().enumerate() {
+        let fact = Fact::Delivered(handover, Report::ours(Status::DONE, ""));
+        entry.apply(&Record { at: now.wall, recipient, fact }).ok()?;
+    }
+    let (occasion, excerpt) = (Occasion::Success, Excerpt::Beginning(beginning.to_vec()));
+    let places = entry.owed(occasion);
+    build(&Notice { entry: &entry, occasion, places: &places, excerpt, hostname, now })
+}
+
+/// The sender is told; where there is none, the postmaster here, unless that is who could not be reached: a
+/// report on a report on a report would go round for ever (RFC 5321 §6.1).
+fn addressee(notice: &Notice<'_>) -> Option<ForwardPath> {
+    match &notice.entry.reverse_path {
+        ReversePath::Address(address) => Some(ForwardPath::Address(address.clone())),
+        ReversePath::Null => {
+            let to_postmaster = notice.recipients().any(|r| *r.path() == ForwardPath::Postmaster);
+            (!to_postmaster).then_some(ForwardPath::Postmaster)
+        }
+    }
+}
+
+impl Notice<'_> {
+    /// Those it is about.
+    fn recipients(&self) -> impl Iterator<Item = &Recipient> {
+        self.places.iter().filter_map(|&place| self.entry.recipients.get(place))
+    }
+
+    fn header(&self, forward_path: &ForwardPath, boundary: &str, message_id: &str) -> Vec<u8> {
+        let (hostname, subject, now) = (self.hostname, self.subject(), date(self.now.wall));
+        let to = match forward_path {
+            ForwardPath::Postmaster => format!("postmaster@{hostname}"),
+            ForwardPath::Address(address) => address.to_string(),
+        };
+        // RFC 3834 §5: no program may answer this.
+        format!(
+            "From: Mail delivery <MAILER-DAEMON@{hostname}>\r\nTo: <{to}>\r\nSubject: {subject}\r\n\
+             Date: {now}\r\nMessage-ID: <{message_id}>\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n\
+             Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n\r\n"
+        )
+        .into_bytes()
+    }
+
+    fn subject(&self) -> &'static str {
+        match self.occasion {
+            Occasion::Failure => "Your message could not be delivered",
+            Occasion::Delay => "Your message is not delivered yet",
+            Occasion::Success => "Your message was delivered or passed on",
+        }
+    }
+
+    /// Tells the occasions apart in the Message-ID.
+    fn word(&self) -> &'static str {
+        match self.occasion {
+            Occasion::Failure => "bounce",
+            Occasion::Delay => "delay",
+            Occasion::Success => "success",
+        }
+    }
+}
+
+/// Begins with the id, which nobody knew while the message was written; and is lengthened should it
+/// occur in a part all the same.
+fn boundary(entry: &Entry, parts: &[Vec<u8>]) -> String {
+    let mut boundary = format!("{}-report", entry.id);
+    let occurs = |boundary: &str| {
+        parts.iter().any(|part| part.windows(boundary.len()).any(|window| window == boundary.as_bytes()))
+    };
+    // RFC 2046 §5.1.1 allows 70 characters.
+    while boundary.len() < 70 && occurs(&boundary) {
+        boundary.push('-');
+    }
+    boundary
+}
+
+/// A wall clock time for people.
+pub(crate) fn date(seconds: u64) -> DateTime {
+    DateTime::from_unix(i64::try_from(seconds).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! The parts of a notification: plain words, fields for programs, and what is returned of the message.
+
+use std::fmt::Write as _;
+
+use kings_mail::date::DateTime;
+use kings_mail::dsn::{self, Action, MessageFields, RecipientFields, Status, one_line};
+use kings_mail::path::ReversePath;
+use kings_mail::report::Return;
+
+use super::{Excerpt, MAX_RETURNED_HEADER, Notice, date};
+use crate::deliver::{Handover, Report};
+use crate::recipient::{Occasion, Progress, Recipient};
+use crate::schedule::LIFETIME;
+
+/// Longest line of a message without its CRLF, in octets (RFC 5322 §2.1.1).
+const MAX_LINE: usize = 998;
+/// Most of a server's words shown to a human, in octets.
+const MAX_SHOWN_REPLY: usize = 512;
+
+impl Notice<'_> {
+    /// What stands between the boundaries, in its order (RFC 6522 §3).
+    pub(super) fn parts(&self) -> [Vec<u8>; 3] {
+        let returned = self.returned();
+        let words = part("text/plain; charset=utf-8", self.explanation(&returned).into_bytes());
+        [words, self.status_part(), returned.into_part()]
+    }
+
+    /// The plain words.
+    fn explanation(&self, returned: &Returned) -> String {
+        let mut text = format!("This is the mail server {}.\r\n\r\n{}", self.hostname, self.opening());
+        for recipient in self.recipients() {
+            write!(text, "\r\n  {}\r\n    {}\r\n", recipient.path(), self.reason(recipient))
+                .expect("a String takes any text");
+        }
+        write!(
+            text,
+            "\r\n{}{}\r\nIts name here was {}.\r\n",
+            self.outlook(),
+            returned.words(),
+            self.entry.id
+        )
+        .expect("a String takes any text");
+        text
+    }
+
+    fn opening(&self) -> &'static str {
+        match (self.occasion, &self.entry.reverse_path) {
+            (Occasion::Failure, ReversePath::Null) => {
+                "The report below has no sender who could be told, so you, the postmaster, are:\r\n\
+                 it could not be delivered.\r\n"
+            }
+            (Occasion::Failure, _) => "Your message could not be delivered to the following recipients.\r\n",
+            (Occasion::Delay, _) => "Your message is not delivered yet to the following recipients.\r\n",
+            (Occasion::Success, _) => "You asked to hear when your message gets through. It did:\r\n",
+        }
+    }
+
+    /// What will happen next.
+    fn outlook(&self) -> String {
+        match self.occasion {
+            Occasion::Failure => "No further attempt will be made. ".to_owned(),
+            Occasion::Delay => {
+                let until = self.retry_until();
+                format!("You need not do anything: it is tried until {until}.\r\n")
+            }
+            Occasion::Success => String::new(),
+        }
+    }
+
+    fn retry_until(&self) -> DateTime {
+        let left = LIFETIME.saturating_sub(self.entry.age(self.now));
+        date(self.now.wall.saturating_add(left.as_secs()))
+    }
+
+    fn reason(&self, recipient: &Recipient) -> String {
+        let Some((_, report)) = &recipient.last else { return "It was given up.".to_owned() };
+        let reply = one_line(&report.reply, MAX_SHOWN_REPLY);
+        let remote = report.remote.as_deref().map(|remote| one_line(remote, MAX_SHOWN_REPLY));
+        let said = match &remote {
+            Some(remote) => format!("the server {remote} said:\r\n    {reply}"),
+            None => reply,
+        };
+        match (self.occasion, recipient.progress) {
+            (Occasion::Success, Progress::Delivered(Handover::Mailbox)) => "It is in the mailbox.".to_owned(),
+            (Occasion::Success, Progress::Delivered(Handover::Expanded)) => {
+                "It went to those whom this address stands for.".to_owned()
+            }
+            (Occasion::Success, _) => format!(
+                "It was passed on, and you will hear no more of it: {}",
+                remote.map_or("there is no other server to name.".to_owned(), |_| said)
+            ),
+            (Occasion::Failure, _) if report.status == Status::EXPIRED => {
+                let days = LIFETIME.as_secs() / 86_400;
+                format!("It was tried for {days} days. At the last attempt, {said}")
+            }
+            (Occasion::Failure | Occasion::Delay, _) => said,
+        }
+    }
+
+    /// What programs read (RFC 3464 §2, RFC 6533 §4).
+    fn status_part(&self) -> Vec<u8> {
+        let global = dsn::needs_global(self.recipients().map(Recipient::path));
+        let message = MessageFields {
+            reporting_mta: self.hostname,
+            arrival: date(self.entry.arrived),
+            envelope_id: self.entry.parameters.envelope_id.as_ref(),
+        };
+        let unknown = Report::ours(Status(5, 0, 0), "");
+        let fields: Vec<RecipientFields<'_>> =
+            self.recipients().map(|recipient| self.fields(recipient, &unknown)).collect();
+        let kind = if global { "message/global-delivery-status" } else { "message/delivery-status" };
+        part(kind, dsn::delivery_status(&message, &fields, global).into_bytes())
+    }
+
+    fn fields<'b>(&self, recipient: &'b Recipient, unknown: &'b Report) -> RecipientFields<'b> {
+        let report = recipient.last.as_ref().map_or(unknown, |(_, report)| report);
+        let delayed = self.occasion == Occasion::Delay;
+        RecipientFields {
+            forward_path: recipient.path(),
+            original: recipient.addressed.original.as_ref(),
+            action: self.action(recipient),
+            status: report.status,
+            remote_mta: report.remote.as_deref(),
+            diagnostic: &report.reply,
+            last_attempt: recipient.last.as_ref().map(|(at, _)| date(*at)),
+            retry_until: delayed.then(|| self.retry_until()),
+        }
+    }
+
+    fn action(&self, recipient: &Recipient) -> Action {
+        match (self.occasion, recipient.progress) {
+            (Occasion::Failure, _) => Action::Failed,
+            (Occasion::Delay, _) => Action::Delayed,
+            (Occasion::Success, Progress::Delivered(Handover::Mailbox)) => Action::Delivered,
+            (Occasion::Success, Progress::Delivered(Handover::Expanded)) => Action::Expanded,
+            (Occasion::Success, _) => Action::Relayed,
+        }
+    }
+
+    /// What goes back of the message.
+    fn returned(&self) -> Returned {
+        let utf8 = self.entry.parameters.smtputf8;
+        let (bytes, whole) = match &self.excerpt {
+            Excerpt::Whole(bytes) if is_presentable(bytes) => return Returned::Whole(bytes.clone(), utf8),
+            Excerpt::Whole(bytes) => (bytes, true),
+            Excerpt::Beginning(bytes) => (bytes, false),
+        };
+        let wanted = whole || (self.occasion == Occasion::Failure && self.asked_for_all());
+        Returned::Header(returned_header(bytes), utf8, wanted)
+    }
+
+    fn asked_for_all(&self) -> bool {
+        self.entry.parameters.ret == Some(Return::Full) && self.entry.reverse_path != ReversePath::Null
+    }
+}
+
+/// What goes back of a message, and whether it may hold UTF-8 by right.
+enum Returned {
+    Whole(Vec<u8>, bool),
+    /// The header alone; last, whether more was asked for.
+    Header(Vec<u8>, bool, bool),
+}
+
+impl Returned {
+    fn words(&self) -> &'static str {
+        match self {
+            Self::Whole(..) => "The message is attached.",
+            Self::Header(_, _, false) => "The header of the message is attached.",
+            Self::Header(_, _, true) => {
+                "The message cannot be returned whole, as was asked: its header is attached."
+            }
+        }
+    }
+
+    /// RFC 6522 §4; RFC 6533 §6.3 for what holds UTF-8 by right.
+    fn into_part(self) -> Vec<u8> {
+        let (bytes, utf8, kinds) = match self {
+            Self::Whole(bytes, utf8) => (bytes, utf8, ["message/rfc822", "message/global"]),
+            Self::Header(bytes, utf8, _) => (bytes, utf8, ["text/rfc822-headers", "message/global-headers"]),
+        };
+        let global = utf8 && !bytes.is_ascii() && std::str::from_utf8(&bytes).is_ok();
+        part(kinds[usize::from(global)], bytes)
+    }
+}
+
+/// Whether a message may stand in another as it is: line ends are CRLF, lines are short, NUL is not in it.
+fn is_presentable(content: &[u8]) -> bool {
+    let mut lines = content.split(|&byte| byte == b'\n');
+    // Behind the last line end there is nothing.
+    let ends = lines.next_back().is_some_and(<[u8]>::is_empty);
+    ends && lines.all(|line| {
+        line.strip_suffix(b"\r")
+            .is_some_and(|text| text.len() <= MAX_LINE && !text.iter().any(|byte| matches!(byte, b'\r' | 0)))
+    })
+}
+
+/// The lines before the first empty one, each at most 998 octets, all at most [`MAX_RETURNED_HEADER`].
+/// Whatever is no CRLF or is NUL could split the report and is left out.
+pub(super) fn returned_header(beginning: &[u8]) -> Vec<u8> {
+    let mut header = Vec::new();
+    for line in beginning.split(|&byte| byte == b'\n') {
+        let line: Vec<u8> =
+            line.iter().copied().filter(|byte| !matches!(byte, b'\r' | 0)).take(MAX_LINE).collect();
+        if line.is_empty() || (header.len() + line.len() + 2) as u64 > MAX_RETURNED_HEADER {
+            break;
+        }
+        header.extend_from_slice(&line);
+        header.extend_from_slice(b"\r\n");
+    }
+    header
+}
+
+fn part(content_type: &str, body: Vec<u8>) -> Vec<u8> {
+    let encoding = if body.is_ascii() { "7bit" } else { "8bit" };
+    let head = format!("Content-Type: {content_type}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n");
+    // The line end before the boundary belongs to the boundary (RFC 2046 §5.1.1).
+    [head.into_bytes(), body, b"\r\n".to_vec()].concat()
+}

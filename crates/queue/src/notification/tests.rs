@@ -1,0 +1,305 @@
+//! Notifications as they read, and as hostile text would like them to read.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::parts::returned_header;
+use super::*;
+use crate::entry::Head;
+use kings_mail::id::TraceId;
+use kings_mail::report::{EnvelopeId, Notify, OriginalRecipient};
+
+fn unsettled(reverse_path: &str, recipient: &str) -> Entry {
+    let head = Head {
+        id: TraceId::new(1, 2),
+        arrived: 0,
+        envelope: crate::testing::envelope(reverse_path, &[recipient]),
+        content_length: 0,
+        content_checksum: 0,
+    };
+    Entry::new(head, 0, 0)
+}
+
+fn entry(reverse_path: &str, recipient: &str, report: Report) -> Entry {
+    let mut entry = unsettled(reverse_path, recipient);
+    entry.apply(&Record { at: 60, recipient: 0, fact: Fact::Failed(report) }).unwrap();
+    entry
+}
+
+fn said(reply: &str) -> Report {
+    Report { status: Status(5, 1, 1), remote: Some("mx.elsewhere.example".into()), reply: reply.into() }
+}
+
+const NOW: Moment = Moment { wall: 120, steady_since: 0, uptime: 0 };
+
+fn notification(entry: &Entry, occasion: Occasion, excerpt: Excerpt) -> Option<Notification> {
+    let hostname = Domain::parse("mx.example.org").unwrap();
+    build(&Notice { entry, occasion, places: &[0], excerpt, hostname: &hostname, now: NOW })
+}
+
+fn bounce(entry: &Entry, beginning: &[u8]) -> Option<Notification> {
+    notification(entry, Occasion::Failure, Excerpt::Beginning(beginning.to_vec()))
+}
+
+fn text_of(notification: Notification) -> String {
+    String::from_utf8(notification.content).unwrap()
+}
+
+#[test]
+fn the_whole_report_reads_like_this() {
+    let entry = entry("ann@example.org", "joe@elsewhere.example", said("550 5.1.1 No such user"));
+    let bounce = bounce(&entry, b"From: ann@example.org\r\nSubject: hi\r\n\r\nbody\r\n").unwrap();
+    let expected = "\
+From: Mail delivery <MAILER-DAEMON@mx.example.org>
+To: <ann@example.org>
+Subject: Your message could not be delivered
+Date: Thu, 1 Jan 1970 00:02:00 +0000
+Message-ID: <000000000010002.1.bounce@mx.example.org>
+Auto-Submitted: auto-replied
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status;
+\tboundary=\"000000000010002-report\"
+
+--000000000010002-report
+Content-Type: text/plain; charset=utf-8
+Content-Transfer-Encoding: 7bit
+
+This is the mail server mx.example.org.
+
+Your message could not be delivered to the following recipients.
+
+  <joe@elsewhere.example>
+    the server mx.elsewhere.example said:
+    550 5.1.1 No such user
+
+No further attempt will be made. The header of the message is attached.
+Its name here was 000000000010002.
+
+--000000000010002-report
+Content-Type: message/delivery-status
+Content-Transfer-Encoding: 7bit
+
+Reporting-MTA: dns; mx.example.org
+Arrival-Date: Thu, 1 Jan 1970 00:00:00 +0000
+
+Final-Recipient: rfc822; joe@elsewhere.example
+Action: failed
+Status: 5.1.1
+Remote-MTA: dns; mx.elsewhere.example
+Diagnostic-Code: smtp; 550 5.1.1 No such user
+Last-Attempt-Date: Thu, 1 Jan 1970 00:01:00 +0000
+
+--000000000010002-report
+Content-Type: text/rfc822-headers
+Content-Transfer-Encoding: 7bit
+
+From: ann@example.org
+Subject: hi
+
+--000000000010002-report--
+";
+    assert_eq!(String::from_utf8(bounce.content.clone()).unwrap().replace("\r\n", "\n"), expected);
+    let envelope = bounce.envelope();
+    assert_eq!(envelope.reverse_path, ReversePath::Null);
+    assert_eq!(envelope.recipients, [ForwardPath::parse("ann@example.org").unwrap().into()]);
+    assert_eq!((envelope.parameters.body, envelope.parameters.smtputf8), (Body::SevenBit, false));
+}
+
+#[test]
+fn a_message_without_a_sender_is_the_postmasters() {
+    let null = entry("", "joe@elsewhere.example", said("550 no"));
+    let notice = bounce(&null, b"").unwrap();
+    assert_eq!(notice.forward_path, ForwardPath::Postmaster);
+    assert!(String::from_utf8(notice.content).unwrap().contains("\r\nTo: <postmaster@mx.example.org>\r\n"));
+    let notice_failed = entry("", "postmaster", said("550 no"));
+    assert_eq!(bounce(&notice_failed, b""), None, "and there it ends");
+}
+
+#[test]
+fn an_expired_message_says_how_long_it_was_tried() {
+    let report = Report { status: Status::EXPIRED, ..said("451 4.7.1 Come back later") };
+    let text = bounce(&entry("ann@example.org", "joe@elsewhere.example", report), b"").unwrap().content;
+    let text = String::from_utf8(text).unwrap();
+    assert!(
+        text.contains("tried for 5 days. At the last attempt, the server mx.elsewhere.example said:\r\n")
+    );
+    assert!(text.contains("\r\nStatus: 4.4.7\r\n"), "{text}");
+}
+
+#[test]
+fn utf8_uses_the_global_types_and_asks_for_what_it_needs() {
+    let mut entry = entry("jürgen@example.org", "søren@elsewhere.example", said("550 nej"));
+    entry.parameters.smtputf8 = true;
+    let bounce = bounce(&entry, "Subject: Grüße\r\n\r\n".as_bytes()).unwrap();
+    assert_eq!((bounce.parameters.body, bounce.parameters.smtputf8), (Body::EightBitMime, true));
+    let text = String::from_utf8(bounce.content).unwrap();
+    for expected in
+        ["message/global-delivery-status\r\n", "utf-8; søren@", "message/global-headers\r\n", "Grüße"]
+    {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn raw_8_bit_headers_travel_as_8_bit_and_not_as_utf8() {
+    let entry = entry("ann@example.org", "joe@elsewhere.example", said("550 no"));
+    let bounce = bounce(&entry, b"Subject: Gr\xfc\xdfe\r\n\r\n").unwrap();
+    assert_eq!((bounce.parameters.body, bounce.parameters.smtputf8), (Body::EightBitMime, false));
+    let text = String::from_utf8_lossy(&bounce.content).into_owned();
+    assert!(text.contains("text/rfc822-headers\r\nContent-Transfer-Encoding: 8bit\r\n"), "{text}");
+}
+
+#[test]
+fn hostile_headers_and_replies_stay_in_their_part() {
+    let id = TraceId::new(1, 2);
+    let reply = format!("550 no\r\n\r\n--{id}-report\r\nContent-Type: text/html\r\n\r\n<script>");
+    let entry = entry("ann@example.org", "joe@elsewhere.example", said(&reply));
+    let long = "x".repeat(5_000);
+    let header = format!("--{id}-report--\r\nA: b\rc\0d\nX: {long}\r\n\r\n--{id}-report\r\n");
+    let content = bounce(&entry, header.as_bytes()).unwrap().content;
+    let text = String::from_utf8(content).unwrap();
+    let boundary = format!("--{id}-report-");
+    assert_eq!(text.lines().filter(|line| line.starts_with(&boundary)).count(), 5, "{text}");
+    assert!(text.split("\r\n").all(|line| line.len() <= 998 && !line.contains(['\r', '\n', '\0'])));
+    assert!(text.contains("\r\nA: bcd\r\n"), "{text}");
+}
+
+#[test]
+fn a_giant_header_is_cut_at_a_line() {
+    let header = "X-Long: 0123456789\r\n".repeat(10_000);
+    let returned = returned_header(header.as_bytes());
+    assert!(returned.len() as u64 <= MAX_RETURNED_HEADER && returned.ends_with(b"6789\r\n"));
+}
+
+const MESSAGE: &[u8] = b"From: ann@example.org\r\nSubject: hi\r\n\r\nthe body\r\n";
+
+fn asking(ret: Option<Return>) -> Entry {
+    let mut entry = entry("ann@example.org", "joe@elsewhere.example", said("550 no"));
+    entry.parameters.ret = ret;
+    entry.content.length = MESSAGE.len() as u64;
+    entry
+}
+
+#[test]
+fn the_whole_message_goes_back_only_to_a_sender_who_asked_and_only_after_a_failure() {
+    let full = asking(Some(Return::Full));
+    let mut null = full.clone();
+    null.reverse_path = ReversePath::Null;
+    let mut large = full.clone();
+    large.content.length = MAX_RETURNED_MESSAGE + 1;
+    let cases = [
+        ("asked", &full, Occasion::Failure, true),
+        ("a delay", &full, Occasion::Delay, false),
+        ("a success", &full, Occasion::Success, false),
+        ("HDRS", &asking(Some(Return::Headers)), Occasion::Failure, false),
+        ("unsaid", &asking(None), Occasion::Failure, false),
+        ("no sender", &null, Occasion::Failure, false),
+        ("too large", &large, Occasion::Failure, false),
+    ];
+    for (case, entry, occasion, expected) in cases {
+        assert_eq!(returns_whole(entry, occasion), expected, "{case}");
+    }
+    let text = text_of(notification(&full, Occasion::Failure, Excerpt::Whole(MESSAGE.to_vec())).unwrap());
+    assert!(text.contains("No further attempt will be made. The message is attached.\r\n"), "{text}");
+    let returned = "\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 7bit\r\n\r\nFrom: ann@example.org\r\n\
+                    Subject: hi\r\n\r\nthe body\r\n\r\n--";
+    assert!(text.contains(returned), "{text}");
+    let text = text_of(bounce(&large, MESSAGE).unwrap());
+    assert!(text.contains("cannot be returned whole, as was asked") && !text.contains("the body"), "{text}");
+}
+
+#[test]
+fn a_message_that_would_break_its_frame_is_not_returned_whole() {
+    let mut entry = asking(Some(Return::Full));
+    let whole = |entry: &Entry, content: &[u8]| {
+        text_of(notification(entry, Occasion::Failure, Excerpt::Whole(content.to_vec())).unwrap())
+    };
+    let long = [b"A: b\r\n\r\n".to_vec(), vec![b'x'; 999], b"\r\n".to_vec()].concat();
+    for content in [&b"A: b\r\n\r\nx\ny\r\n"[..], b"A: b\r\n\r\nx\0y\r\n", b"A: b\r\n\r\nno end", &long] {
+        let text = whole(&entry, content);
+        assert!(text.contains("cannot be returned whole") && text.contains("text/rfc822-headers"), "{text}");
+    }
+    let forged = format!("A: b\r\n\r\n--{}-report--\r\nforged\r\n", entry.id);
+    let text = whole(&entry, forged.as_bytes());
+    let longer = format!("--{}-report---", entry.id);
+    assert_eq!(text.lines().filter(|line| line.starts_with(&longer)).count(), 4, "{text}");
+    entry.parameters.smtputf8 = true;
+    let text = whole(&entry, "Subject: Grüße\r\n\r\nhallo\r\n".as_bytes());
+    assert!(text.contains("message/global\r\nContent-Transfer-Encoding: 8bit\r\n"), "{text}");
+}
+
+#[test]
+fn the_sender_reads_its_own_names_in_the_fields() {
+    let mut entry = asking(None);
+    entry.parameters.envelope_id = EnvelopeId::parse("QQ314159");
+    entry.recipients[0].addressed.original = OriginalRecipient::parse("rfc822;sales@example.com");
+    let text = text_of(bounce(&entry, MESSAGE).unwrap());
+    assert!(text.contains("\r\n\r\nOriginal-Envelope-Id: QQ314159\r\nReporting-MTA: "), "{text}");
+    assert!(text.contains("\r\nOriginal-Recipient: rfc822;sales@example.com\r\nFinal-Recipient: "), "{text}");
+}
+
+#[test]
+fn a_delay_says_until_when_and_a_success_what_became_of_it() {
+    let report = Report { status: Status(4, 2, 0), ..said("450 later") };
+    let mut delayed = asking(None);
+    delayed.apply(&Record { at: 70, recipient: 0, fact: Fact::Deferred { report, next: 400 } }).unwrap();
+    let text =
+        text_of(notification(&delayed, Occasion::Delay, Excerpt::Beginning(MESSAGE.to_vec())).unwrap());
+    for expected in [
+        "Subject: Your message is not delivered yet\r\n",
+        "it is tried until Tue, 6 Jan 1970 00:00:00 +0000.\r\n",
+        "Action: delayed\r\nStatus: 4.2.0\r\n",
+        "Will-Retry-Until: Tue, 6 Jan 1970 00:00:00 +0000\r\n",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let cases = [
+        (Handover::Mailbox, "delivered", "It is in the mailbox."),
+        (Handover::Relayed, "relayed", "the server mx.elsewhere.example said:\r\n    250 ok"),
+        (Handover::Expanded, "expanded", "those whom this address stands for"),
+    ];
+    for (handover, action, words) in cases {
+        let mut entry = asking(None);
+        let report = Report { status: Status::DONE, ..said("250 ok") };
+        entry.apply(&Record { at: 70, recipient: 0, fact: Fact::Delivered(handover, report) }).unwrap();
+        let text = text_of(notification(&entry, Occasion::Success, Excerpt::Beginning(vec![])).unwrap());
+        assert!(text.contains(&format!("\r\nAction: {action}\r\nStatus: 2.0.0\r\n")), "{text}");
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}
+
+/// RFC 3461 §4.1, case by case.
+#[test]
+fn senders_hear_what_they_asked_for_and_nothing_else() {
+    let facts = [
+        ("failed", Fact::Failed(said("so"))),
+        ("deferred", Fact::Deferred { report: said("so"), next: 9 }),
+        ("delivered", Fact::Delivered(Handover::Mailbox, said("so"))),
+        ("relayed", Fact::Delivered(Handover::Relayed, said("so"))),
+        ("passed on", Fact::Delivered(Handover::PassedOn, said("so"))),
+    ];
+    let told = |reverse_path: &str, notify: &str| {
+        let is_told = |fact: &Fact| {
+            let mut entry = unsettled(reverse_path, "joe@elsewhere.example");
+            entry.recipients[0].addressed.notify = Notify::parse(notify).unwrap_or_default();
+            entry.apply(&Record { at: 1, recipient: 0, fact: fact.clone() }).unwrap();
+            [entry.owed(Occasion::Failure), entry.owed(Occasion::Success), entry.unwarned()].concat() == [0]
+        };
+        let words: Vec<_> = facts.iter().filter(|(_, fact)| is_told(fact)).map(|(word, _)| *word).collect();
+        words.join(" ")
+    };
+    let ann = "ann@example.org";
+    let cases = [
+        (ann, "", "failed deferred"),
+        (ann, "NEVER", ""),
+        (ann, "FAILURE", "failed"),
+        (ann, "DELAY", "deferred"),
+        (ann, "SUCCESS", "delivered relayed"),
+        (ann, "SUCCESS,FAILURE,DELAY", "failed deferred delivered relayed"),
+        ("", "", "failed"),
+        ("", "NEVER", ""),
+        ("", "SUCCESS,DELAY", ""),
+        ("", "SUCCESS,FAILURE,DELAY", "failed"),
+    ];
+    for (reverse_path, notify, expected) in cases {
+        assert_eq!(told(reverse_path, notify), expected, "<{reverse_path}> {notify}");
+    }
+}

@@ -1,0 +1,145 @@
+//! What an operator can do to an entry: retry, hold, release, drop.
+
+use kings_mail::dsn::Status;
+use kings_mail::id::TraceId;
+
+use crate::active::Active;
+use crate::deliver::Report;
+use crate::queue::Queue;
+use crate::recipient::Progress;
+use crate::record::{Fact, Record};
+use crate::spool::{HELD, LoadError, Name};
+use crate::timetable::Unavailable;
+
+/// `5.7.0`: given up by somebody who may (RFC 3463 §3.8).
+const DROPPED: Status = Status(5, 7, 0);
+
+/// What to do with an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Try all its recipients now.
+    Retry,
+    /// Try nobody any more, until it is released.
+    Hold,
+    /// Go on with what was held, now.
+    Release,
+    /// Delete it, and tell nobody.
+    Drop,
+    /// Give it up: its sender is told as of any failure.
+    Bounce,
+}
+
+/// Why an order was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// There is no entry of this id.
+    #[error("the queue holds no entry of this id")]
+    Unknown,
+    /// It is in the hands of the runner.
+    #[error("it is being tried just now: ask again in a moment")]
+    Busy,
+    /// It is held.
+    #[error("it is held: release it first")]
+    Held,
+    /// It cannot be read, or not be changed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<Unavailable> for OrderError {
+    fn from(unavailable: Unavailable) -> Self {
+        match unavailable {
+            Unavailable::Unknown => Self::Unknown,
+            Unavailable::Busy => Self::Busy,
+            Unavailable::Held => Self::Held,
+        }
+    }
+}
+
+impl From<LoadError> for OrderError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Gone => Self::Unknown,
+            LoadError::Damaged(_) | LoadError::Io(_) | LoadError::Mended => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl Queue {
+    /// Carries out an order; it is on disk when this returns.
+    pub async fn order(&self, id: TraceId, order: Order) -> Result<(), OrderError> {
+        if order == Order::Retry && self.is_running() {
+            let now = self.clock().now();
+            self.timetable().force(id, now)?;
+        } else {
+            let name = self.timetable().take_to_change(id)?;
+            // Once begun it is finished, even if nobody waits for it any more.
+            self.on_disk(move |queue| queue.change(name, order)).await?;
+        }
+        self.changed().notify_one();
+        Ok(())
+    }
+
+    /// Makes every entry that is not held due at once; returns how many there are.
+    pub fn retry_all(&self) -> usize {
+        let now = self.clock().now();
+        let count = self.timetable().force_all(now);
+        self.changed().notify_one();
+        count
+    }
+
+    /// Changes an entry that was taken for that, and gives it back to the timetable.
+    fn change(&self, name: Name, order: Order) -> Result<(), OrderError> {
+        let changed = self.carry_out(name, order);
+        let now = self.clock().now();
+        match &changed {
+            Ok(None) => self.timetable().forget(name.id),
+            Ok(Some(name)) => self.timetable().put_back(*name, Active::due_after(name.next, now), None),
+            Err(_) => self.timetable().put_back(name, Active::due_after(name.next, now), None),
+        }
+        if changed.is_ok() {
+            tracing::info!(id = %name.id, ?order, "an operator's order");
+        }
+        changed.map(drop)
+    }
+
+    /// Writes the order into the entry; gives its new name, or `None` if it is no more.
+    fn carry_out(&self, name: Name, order: Order) -> Result<Option<Name>, OrderError> {
+        let failed = |error: std::io::Error| OrderError::from(LoadError::from(error));
+        if order == Order::Drop {
+            self.spool().remove(name).map_err(failed)?;
+            return Ok(None);
+        }
+        let mut entry = self.spool().load(name)?;
+        let now = self.clock().now().wall;
+        let places = match order {
+            Order::Hold => entry.places(|r| matches!(r.progress, Progress::Open { .. })),
+            Order::Release => entry.places(|r| r.progress == Progress::Held),
+            Order::Retry if entry.is_held() => return Err(OrderError::Held),
+            Order::Retry | Order::Bounce | Order::Drop => entry.unfinished(),
+        };
+        let mut bytes = Vec::new();
+        for recipient in places {
+            let record = Record { at: now, recipient, fact: fact(order, now) };
+            record.write_to(entry.seed, &mut bytes);
+            entry.apply(&record).map_err(LoadError::from)?;
+        }
+        if !bytes.is_empty() {
+            self.spool().append(name, entry.tail, &bytes).map_err(failed)?;
+        }
+        let next = match (entry.next(), entry.is_held()) {
+            (Some(next), _) => next,
+            (None, true) => HELD,
+            (None, false) => now,
+        };
+        Ok(Some(self.reschedule(name, next)))
+    }
+}
+
+fn fact(order: Order, now: u64) -> Fact {
+    match order {
+        Order::Hold => Fact::Held,
+        Order::Release | Order::Retry => Fact::Released { next: now },
+        Order::Bounce | Order::Drop => Fact::Failed(Report::ours(DROPPED, "given up by the administrator")),
+    }
+}

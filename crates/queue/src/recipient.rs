@@ -1,0 +1,151 @@
+//! One recipient of a message: how far it is, and what its sender is to be told.
+
+use kings_mail::envelope;
+use kings_mail::path::ForwardPath;
+
+use crate::deliver::{Handover, Report};
+use crate::record::Fact;
+
+/// One recipient and how far it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recipient {
+    /// What RCPT said.
+    pub(crate) addressed: envelope::Recipient,
+    pub(crate) progress: Progress,
+    /// How often it was tried.
+    pub(crate) attempts: u32,
+    /// The last outcome and when it was, in seconds since 1970.
+    pub(crate) last: Option<(u64, Report)>,
+    /// The sender knows how it ended.
+    told: bool,
+    /// The sender knows that it takes long.
+    pub(crate) warned: bool,
+}
+
+/// Where a recipient stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// To be tried at `next`, in seconds since 1970; the time of arrival before the first attempt.
+    Open { next: u64 },
+    /// Not to be tried until an operator releases it.
+    Held,
+    /// Done.
+    Delivered(Handover),
+    /// Given up.
+    Failed,
+}
+
+/// Where a recipient stands, as lists show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecipientState {
+    /// Not tried yet.
+    New,
+    /// Tried, and to be tried again.
+    Deferred,
+    /// Waits until an operator releases it.
+    Held,
+    /// Done.
+    Delivered,
+    /// Given up.
+    Failed,
+}
+
+impl RecipientState {
+    /// Reads the word.
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [Self::New, Self::Deferred, Self::Held, Self::Delivered, Self::Failed];
+        all.into_iter().find(|state| state.as_str() == word)
+    }
+
+    /// The word for lists and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Deferred => "deferred",
+            Self::Held => "held",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Recipient {
+    /// One that nothing happened to yet.
+    pub(crate) fn new(addressed: envelope::Recipient, first_attempt: u64) -> Self {
+        let progress = Progress::Open { next: first_attempt };
+        Self { addressed, progress, attempts: 0, last: None, told: false, warned: false }
+    }
+
+    /// Who it is for.
+    pub(crate) fn path(&self) -> &ForwardPath {
+        &self.addressed.path
+    }
+
+    /// Where it stands, for lists.
+    pub(crate) fn state(&self) -> RecipientState {
+        match self.progress {
+            Progress::Open { .. } if self.attempts == 0 => RecipientState::New,
+            Progress::Open { .. } => RecipientState::Deferred,
+            Progress::Held => RecipientState::Held,
+            Progress::Delivered(_) => RecipientState::Delivered,
+            Progress::Failed => RecipientState::Failed,
+        }
+    }
+
+    /// When it is to be tried, in seconds since 1970; `None` while it is held and once it is over.
+    pub(crate) fn next(&self) -> Option<u64> {
+        match self.progress {
+            Progress::Open { next } => Some(next),
+            Progress::Held | Progress::Delivered(_) | Progress::Failed => None,
+        }
+    }
+
+    /// Takes in what happened at this time, in seconds since 1970.
+    pub(crate) fn apply(&mut self, at: u64, fact: &Fact) {
+        let report = match fact {
+            Fact::Delivered(handover, report) => {
+                self.progress = Progress::Delivered(*handover);
+                report
+            }
+            Fact::Deferred { report, next } => {
+                self.progress = Progress::Open { next: *next };
+                report
+            }
+            Fact::Failed(report) => {
+                self.progress = Progress::Failed;
+                report
+            }
+            Fact::Reported => return self.told = true,
+            Fact::Warned => return self.warned = true,
+            Fact::Held => return self.progress = Progress::Held,
+            Fact::Released { next } => return self.progress = Progress::Open { next: *next },
+        };
+        self.attempts = self.attempts.saturating_add(1);
+        self.last = Some((at, report.clone()));
+    }
+
+    /// What the sender is to be told about its end and was not yet. A message without a sender speaks of
+    /// nothing but failures, and of these to the postmaster (RFC 3461 §4.1, RFC 5321 §6.1).
+    pub(crate) fn owed(&self, has_sender: bool) -> Option<Occasion> {
+        let notify = self.addressed.notify;
+        let owed = match self.progress {
+            Progress::Open { .. } | Progress::Held | Progress::Delivered(Handover::PassedOn) => None,
+            Progress::Delivered(Handover::Mailbox | Handover::Relayed | Handover::Expanded) => {
+                (has_sender && notify.on_success()).then_some(Occasion::Success)
+            }
+            Progress::Failed => notify.on_failure().then_some(Occasion::Failure),
+        };
+        owed.filter(|_| !self.told)
+    }
+}
+
+/// What a sender is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// It will not be delivered.
+    Failure,
+    /// It takes long.
+    Delay,
+    /// It was delivered, or passed on.
+    Success,
+}
