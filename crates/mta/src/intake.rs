@@ -18,6 +18,10 @@ pub(crate) struct Intake {
 impl Intake {
     /// Makes room for a message, or says why not.
     pub(crate) async fn begin(&mut self, store: &Store) -> Reply {
+        if let Some(incoming) = store.begin_at_once() {
+            self.message = Some(Ok(incoming));
+            return Reply::START_MAIL;
+        }
         let store = store.clone();
         match blocking(move || store.begin()).await {
             Ok(incoming) => {

@@ -76,7 +76,7 @@ impl Store {
             }
         }
         for placed in folders.values() {
-            sync_folder(placed, &mut results);
+            self.sync_folder(placed, &mut results);
         }
         results
     }
@@ -88,6 +88,20 @@ impl Store {
         let folder = account.open_or_create_folder(&mailbox)?;
         Ok(Target { number, account, mailbox, folder })
     }
+
+    /// Syncs the folder that all of `placed` stand in, or takes them back.
+    fn sync_folder(&self, placed: &[Placed<'_>], results: &mut [Result<(), StoreError>]) {
+        let Some(first) = placed.first().map(|placed| placed.target) else { return };
+        if let Err(error) = self.root().syncs.sync(&first.folder.new) {
+            for Placed { target, name } in placed {
+                if let Err(error) = target.folder.new.unlink(name) {
+                    tracing::warn!(%error, "a message that was refused cannot be removed and may show up");
+                }
+                results[target.number] = Err(same(&error).into());
+            }
+        }
+        first.account.tell(&first.mailbox);
+    }
 }
 
 impl Target {
@@ -95,20 +109,6 @@ impl Target {
     fn key(&self) -> (*const AccountState, &MailboxName) {
         (Arc::as_ptr(&self.account), &self.mailbox)
     }
-}
-
-/// Syncs the folder that all of `placed` stand in, or takes them back.
-fn sync_folder(placed: &[Placed<'_>], results: &mut [Result<(), StoreError>]) {
-    let Some(first) = placed.first().map(|placed| placed.target) else { return };
-    if let Err(error) = first.folder.new.sync() {
-        for Placed { target, name } in placed {
-            if let Err(error) = target.folder.new.unlink(name) {
-                tracing::warn!(%error, "a message that was refused cannot be removed and may show up");
-            }
-            results[target.number] = Err(same(&error).into());
-        }
-    }
-    first.account.tell(&first.mailbox);
 }
 
 /// The error once more: several recipients share a failure.

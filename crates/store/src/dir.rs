@@ -124,6 +124,13 @@ impl Dir {
         Ok(rustix::fs::fstat(&self.0)?)
     }
 
+    /// Which folder of the disk this is: file system and inode.
+    #[allow(clippy::useless_conversion, reason = "the fields have other types on other architectures")]
+    pub(crate) fn place(&self) -> io::Result<(u64, u64)> {
+        let stat = self.stat()?;
+        Ok((u64::from(stat.st_dev), u64::from(stat.st_ino)))
+    }
+
     /// Whether the folder was removed from the tree while it is open here.
     pub(crate) fn is_removed(&self) -> io::Result<bool> {
         Ok(self.stat()?.st_nlink == 0)

@@ -1,7 +1,7 @@
 //! A message on its way in: small ones in memory, larger ones in a file without a name.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -70,6 +70,25 @@ impl Incoming {
     /// Reads everything from the start, as often as wanted and from several threads at once.
     pub fn reader(&self) -> impl Read + Send + '_ {
         self.head.as_slice().chain(Tail { file: self.tail.as_ref(), at: 0 })
+    }
+
+    /// Writes `trace`, then everything: a small message in one call.
+    pub(crate) fn write_behind(&self, trace: &[u8], file: &mut File) -> io::Result<()> {
+        let mut parts = [IoSlice::new(trace), IoSlice::new(&self.head)];
+        let mut rest = &mut parts[..];
+        while !rest.is_empty() {
+            match file.write_vectored(rest) {
+                Ok(0) if rest.iter().all(|part| part.is_empty()) => break,
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => IoSlice::advance_slices(&mut rest, count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.tail.is_some() {
+            io::copy(&mut Tail { file: self.tail.as_ref(), at: 0 }, file)?;
+        }
+        Ok(())
     }
 
     /// Octets of the CRLF form.

@@ -29,6 +29,7 @@ mod root;
 mod roster;
 mod scan;
 mod settings;
+mod shared_sync;
 mod space;
 mod state;
 mod store;

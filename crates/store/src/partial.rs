@@ -33,8 +33,7 @@ impl<'a> Partial<'a> {
         date: Option<i64>,
     ) -> Result<Self, StoreError> {
         let (mut partial, mut file) = Self::begin(tmp, names)?;
-        file.write_all(trace)?;
-        copy(incoming.reader(), &mut file)?;
+        incoming.write_behind(trace, &mut file)?;
         let mut ends = LineEnds::default();
         ends.feed(trace);
         partial.measured.disk = trace.len() as u64 + incoming.len();

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::dir::Dir;
 use crate::error::StoreError;
 use crate::maildir::NameMaker;
-use crate::space;
+use crate::shared_sync::SharedSyncs;
+use crate::space::Space;
 
 /// The root of the store.
 #[derive(Debug)]
@@ -15,7 +16,9 @@ pub(crate) struct Root {
     /// Only for watching: files are reached through [`Dir`]s.
     pub(crate) path: PathBuf,
     pub(crate) names: NameMaker,
-    reserve: u64,
+    /// Folder syncs that concurrent deliveries share.
+    pub(crate) syncs: SharedSyncs,
+    space: Space,
 }
 
 impl Root {
@@ -32,11 +35,22 @@ impl Root {
             Err(_) => {}
         }
         let dir = Dir::open_root(path)?;
-        Ok(Self { dir, path: path.canonicalize()?, names: NameMaker::new(), reserve })
+        Ok(Self {
+            dir,
+            path: path.canonicalize()?,
+            names: NameMaker::new(),
+            syncs: SharedSyncs::default(),
+            space: Space::new(reserve),
+        })
     }
 
     /// Refuses when new mail would eat into the reserve.
     pub(crate) fn check_space(&self) -> Result<(), StoreError> {
-        space::check(&self.dir, self.reserve)
+        self.space.check(&self.dir)
+    }
+
+    /// Whether the last look at the free space is so young that no other is needed: asks the disk nothing.
+    pub(crate) fn has_space_for_sure(&self) -> bool {
+        self.space.sufficed_just_now()
     }
 }

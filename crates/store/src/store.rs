@@ -59,6 +59,12 @@ impl Store {
         Ok(Incoming::new(Arc::clone(&self.0.root)))
     }
 
+    /// The same without asking the disk, for callers that must not wait: `None` when only the disk can tell,
+    /// which is so every tenth of a second.
+    pub fn begin_at_once(&self) -> Option<Incoming> {
+        self.0.root.has_space_for_sure().then(|| Incoming::new(Arc::clone(&self.0.root)))
+    }
+
     pub(crate) fn root(&self) -> &Root {
         &self.0.root
     }
