@@ -14,7 +14,7 @@ use kings_sasl::Secret;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::command::{Failure, print};
-use crate::config::Settings;
+use crate::config::{Settings, Threads};
 use crate::prepare::{Prepared, Server};
 use crate::serve::{self, Running};
 
@@ -45,7 +45,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let settings = Settings::load(&config)?;
     print(&format!("Kings demo in {}\n", folder.path.display()));
     let prepared = Prepared::new(settings).map_err(failed)?;
-    serve::runtime()?.block_on(async {
+    serve::runtime(Threads::default())?.block_on(async {
         let running = Running::start(prepared).map_err(failed)?;
         step(began, "server is up on loopback, with a self-signed certificate");
         let tested = self_test(&running, began).await;

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::command::{Failure, print};
-use crate::config::Settings;
+use crate::config::{Settings, Threads};
 use crate::control::{self, Answer, Request};
 use crate::prepare::{self, Prepared, Server, Socket};
 
@@ -35,15 +35,19 @@ pub(crate) fn run(config: &Path) -> Result<(), Failure> {
         warn!("{warning}");
     }
     let prepared = Prepared::new(settings).map_err(|error| Failure::config(format!("{error:#}")))?;
-    runtime()?.block_on(async {
+    runtime(prepared.settings.limits.threads)?.block_on(async {
         let running = Running::start(prepared).map_err(|error| Failure::config(format!("{error:#}")))?;
         running.announce();
         running.until_signalled(config).await.map_err(|error| Failure::cannot_tell(format!("{error:#}")))
     })
 }
 
-pub(crate) fn runtime() -> Result<Runtime, Failure> {
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+pub(crate) fn runtime(threads: Threads) -> Result<Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = threads.workers {
+        builder.worker_threads(workers);
+    }
+    let built = builder.max_blocking_threads(threads.blocking).enable_all().build();
     built.map_err(|error| Failure::cannot_tell(format!("cannot start the runtime: {error}")))
 }
 

@@ -84,6 +84,23 @@ pub(crate) struct Limits {
     pub(crate) free_space_reserve: u64,
     /// Clients without connection and rate limits.
     pub(crate) exempt: Vec<IpNet>,
+    pub(crate) threads: Threads,
+}
+
+/// How many threads the program may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Threads {
+    /// Those that serve connections; `None`: one for each processor.
+    pub(crate) workers: Option<usize>,
+    /// Those that wait for the disk.
+    pub(crate) blocking: usize,
+}
+
+impl Default for Threads {
+    /// Enough for fifty messages that wait for the disk together and all else that goes on.
+    fn default() -> Self {
+        Self { workers: None, blocking: 128 }
+    }
 }
 
 /// The config cannot be used.
@@ -344,6 +361,15 @@ fn limits(source: &mut Source<'_>, section: &mut Section<'_>) -> Limits {
         free_space_reserve: section
             .number(source, "free_space_reserve", 0)
             .unwrap_or_else(|| (2 * message_bytes).max(64 * 1024 * 1024)),
+        threads: Threads {
+            workers: section
+                .number(source, "worker_threads", 1)
+                .and_then(|count| usize::try_from(count).ok()),
+            blocking: section
+                .number(source, "blocking_threads", 1)
+                .and_then(|count| usize::try_from(count).ok())
+                .unwrap_or(Threads::default().blocking),
+        },
         exempt: section.list(source, "exempt", "a network such as \"127.0.0.0/8\"", str::parse::<IpNet>),
     }
 }
