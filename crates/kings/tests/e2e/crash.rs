@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -118,15 +119,21 @@ fn acknowledged_mail_for_elsewhere_survives_kill_9_in_the_queue() {
 }
 
 /// The subjects of all messages that stand whole in the queue's files.
-fn queued_subjects(kings: &Kings) -> Vec<String> {
-    let mut folders = vec![kings.folder().join("data/queue")];
+pub(super) fn queued_subjects(kings: &Kings) -> Vec<String> {
+    queued_subjects_below(&kings.folder().join("data/queue"))
+}
+
+/// The same for a queue in any folder.
+pub(super) fn queued_subjects_below(queue: &Path) -> Vec<String> {
+    let mut folders = vec![queue.to_owned()];
     let mut subjects = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-            if entry.file_type().unwrap().is_dir() {
+            // Entries come, go and change their names while we look.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 folders.push(entry.path());
             } else {
-                let content = fs::read(entry.path()).unwrap();
+                let content = fs::read(entry.path()).unwrap_or_default();
                 subjects.extend(whole_message(&String::from_utf8_lossy(&content)));
             }
         }

@@ -8,6 +8,7 @@ mod corpus;
 mod crash;
 mod curl;
 mod dovecot;
+mod faults;
 mod harness;
 mod mbsync;
 mod mutt;

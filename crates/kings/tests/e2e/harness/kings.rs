@@ -25,6 +25,8 @@ pub(crate) struct Setup {
     pub(crate) tables: String,
     /// Where DNS questions go; nobody listens there unless a test says so.
     pub(crate) name_server: String,
+    /// Where queue and mailboxes go; the folder of the test unless said otherwise.
+    pub(crate) disk: String,
     /// The pair made by the test, or a certificate that the server signs itself.
     pub(crate) self_signed: bool,
     /// The account to become when the tests run as root; Dovecot does not serve mail that belongs to root.
@@ -41,6 +43,7 @@ impl Default for Setup {
             listen,
             tables: String::new(),
             name_server,
+            disk: ".".to_owned(),
             self_signed: false,
             account: None,
         }
@@ -65,7 +68,7 @@ impl Setup {
     }
 
     fn text(&self) -> String {
-        let Self { listen, tables, name_server, self_signed, .. } = self;
+        let Self { listen, tables, name_server, self_signed, disk, .. } = self;
         let account = self.account.filter(|_| is_root()).map(|name| format!("user = \"{name}\"\n"));
         let top = self.top.clone() + &account.unwrap_or_default();
         let tls = if *self_signed {
@@ -73,8 +76,9 @@ impl Setup {
         } else {
             "certificate = \"tls.pem\"\nprivate_key = \"tls.key\""
         };
-        let mut text =
-            format!("hostname = \"mail.example.org\"\ndata_dir = \"data\"\nmail_dir = \"mail\"\n{top}\n");
+        let mut text = format!(
+            "hostname = \"mail.example.org\"\ndata_dir = \"{disk}/data\"\nmail_dir = \"{disk}/mail\"\n{top}\n"
+        );
         text += "[[domain]]\nname = \"example.org\"\n";
         text += "[accounts]\nfile = \"users\"\n[aliases]\nfile = \"aliases\"\n";
         write!(text, "[listen]\n{listen}[tls]\n{tls}\n").unwrap();
@@ -103,6 +107,25 @@ impl Kings {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kings"));
         command.args(arguments).arg("--config").arg(self.folder.join("kings.toml"));
         command
+    }
+
+    /// The id of the process.
+    #[track_caller]
+    pub(crate) fn process(&self) -> u32 {
+        self.daemon.as_ref().expect("it runs").id()
+    }
+
+    /// Whether it ends by itself, or by somebody else's hand, within this time.
+    pub(crate) fn ends_within(&mut self, limit: Duration) -> bool {
+        let daemon = self.daemon.as_mut().expect("it ran");
+        let start = std::time::Instant::now();
+        while !daemon.has_ended() {
+            if start.elapsed() > limit {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
     }
 
     /// Ends it without warning, as a power cut or the kernel would.

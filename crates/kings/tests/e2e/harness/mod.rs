@@ -14,7 +14,7 @@ mod stream;
 mod wait;
 
 pub(crate) use certificates::Certificates;
-pub(crate) use daemon::Daemon;
+pub(crate) use daemon::{Daemon, show};
 pub(crate) use folder::Folder;
 pub(crate) use imap::Imap;
 pub(crate) use kings::{Kings, Setup, letter, plain};
