@@ -22,6 +22,7 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
     ("kings-directory", 2, &["kings-mail", "kings-sasl"]),
     ("kings-store", 2, &["kings-mail"]),
     ("kings-queue", 2, &["kings-mail"]),
+    ("kings-records", 2, &["kings-mail"]),
     (
         "kings-mta",
         3,
@@ -30,11 +31,14 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
             "kings-sasl",
             "kings-smtp",
             "kings-dns",
+            "kings-msgauth",
             "kings-net",
             "kings-tls",
+            "kings-fetch",
             "kings-directory",
             "kings-store",
             "kings-queue",
+            "kings-records",
         ],
     ),
     (

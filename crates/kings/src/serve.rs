@@ -7,10 +7,12 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use kings_access::Imap;
+use kings_fetch::Fetch;
 use kings_mta::relay::Relay;
 use kings_mta::{Core, Receive, Submit};
 use kings_net::{Endpoint, Guard, Listener, Resolver, Service, Shutdown, Slots, TaskTracker};
 use kings_queue::{Attempt, Deliver, Finished, Notification, PostError, Queue};
+use kings_records::Records;
 use kings_store::Store;
 use kings_tls::{Certificates, ClientTls};
 use rustls::ServerConfig;
@@ -27,6 +29,8 @@ use crate::prepare::{self, Prepared, Server, Socket};
 
 /// How long sessions may take to end at shutdown.
 const GRACE: Duration = Duration::from_secs(8);
+/// How often policies of MTA-STS that would expire are fetched again.
+const REFRESH_POLICIES: Duration = Duration::from_hours(1);
 
 /// `kings serve`: everything that can be wrong before the first connection is 78.
 pub(crate) fn run(config: &Path) -> Result<(), Failure> {
@@ -57,6 +61,7 @@ pub(crate) struct Running {
     certificates: Certificates,
     store: Store,
     queue: Queue,
+    records: Records,
     endpoints: Endpoints,
     relay: Arc<CurrentRelay>,
     listening: Vec<(Server, std::net::SocketAddr)>,
@@ -88,10 +93,13 @@ impl Services {
         certificates: &Certificates,
         store: &Store,
         queue: &Queue,
+        records: &Records,
     ) -> anyhow::Result<Self> {
         let directory = prepare::open_directory(settings)?;
         let dns = Resolver::new(&settings.dns)?;
         let tls = ClientTls::with_authorities(&settings.authorities);
+        let allow_private = settings.outbound.allow_private.clone();
+        let fetch = Fetch::new(dns.clone(), &tls, kings_fetch::Settings { allow_private });
         let limits = kings_mta::Limits {
             message_bytes: settings.limits.message_bytes,
             recipients: settings.limits.recipients,
@@ -102,6 +110,7 @@ impl Services {
             directory: directory.clone(),
             store: store.clone(),
             queue: queue.clone(),
+            records: records.clone(),
             tls: certificates.server(),
         });
         let imap = kings_access::Parts {
@@ -117,7 +126,7 @@ impl Services {
             receive: Receive::new(&core),
             submit: Submit::new(&core),
             imap: Imap::new(imap),
-            relay: Relay::new(&core, dns, tls, settings.outbound.clone()),
+            relay: Relay::new(&core, dns, tls, Some(fetch), settings.outbound.clone()),
         })
     }
 }
@@ -177,7 +186,8 @@ impl Running {
         let Prepared { settings, sockets, certificates, _lock: lock } = prepared;
         let store = open_store(&settings)?;
         let queue = open_queue(&settings)?;
-        let services = Services::new(&settings, &certificates, &store, &queue)?;
+        let records = open_records(&settings);
+        let services = Services::new(&settings, &certificates, &store, &queue, &records)?;
         let endpoints = Endpoints::new(&settings, &certificates.server(), &services);
         let relay = Arc::new(CurrentRelay(ArcSwap::from_pointee(services.relay)));
         let control = control::listen(&settings.data_dir).context("cannot open the control socket")?;
@@ -187,12 +197,14 @@ impl Running {
         listen(sockets, &endpoints, &tasks, &shutdown)?;
         let (runner, stop, deliver) = (queue.clone(), shutdown.clone(), relay.clone());
         tasks.spawn(async move { runner.run(deliver, stop).await });
+        tokio::spawn(refresh_policies(relay.clone()));
 
         let running = Self {
             settings,
             certificates,
             store,
             queue,
+            records,
             endpoints,
             relay,
             listening,
@@ -245,7 +257,7 @@ impl Running {
 
     fn try_reload(&mut self, config: &Path) -> anyhow::Result<()> {
         let mut settings = Settings::load(config)?;
-        let services = Services::new(&settings, &self.certificates, &self.store, &self.queue)?;
+        let services = Services::new(&settings, &self.certificates, &self.store, &self.queue, &self.records)?;
         self.certificates.reload(&settings.certificate)?;
         self.keep_what_needs_a_restart(&mut settings);
         self.endpoints.replace(&Endpoints::new(&settings, &self.certificates.server(), &services));
@@ -281,6 +293,8 @@ impl Running {
         if timeout(GRACE, self.tasks.wait()).await.is_err() {
             warn!(sessions = self.tasks.len(), "some sessions did not end in time and are cut off");
         }
+        let records = self.records.clone();
+        let _ = tokio::task::spawn_blocking(move || records.flush()).await;
         let _ = std::fs::remove_file(control::path(&self.settings.data_dir));
         info!("stopped");
     }
@@ -379,6 +393,22 @@ fn open_store(settings: &Settings) -> anyhow::Result<Store> {
         free_space_reserve: settings.limits.free_space_reserve,
     });
     store.with_context(|| format!("cannot open the mailboxes in {}", settings.mail_dir.display()))
+}
+
+/// Records that cannot be kept cost an operator the trace, and nobody their mail.
+fn open_records(settings: &Settings) -> Records {
+    Records::open(settings.records.clone()).unwrap_or_else(|error| {
+        error!(%error, file = %settings.records.file.display(), "nothing is put on record");
+        Records::none()
+    })
+}
+
+/// Asks for policies of MTA-STS again before they expire, for ever.
+async fn refresh_policies(relay: Arc<CurrentRelay>) {
+    loop {
+        tokio::time::sleep(REFRESH_POLICIES).await;
+        relay.0.load_full().refresh_policies().await;
+    }
 }
 
 pub(crate) fn open_queue(settings: &Settings) -> anyhow::Result<Queue> {

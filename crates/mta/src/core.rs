@@ -9,6 +9,7 @@ use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
 use kings_mail::id::TraceId;
 use kings_queue::Queue;
+use kings_records::Records;
 use kings_store::Store;
 use rustls::ServerConfig;
 
@@ -34,6 +35,8 @@ pub struct Parts {
     pub store: Store,
     /// Where mail for others waits.
     pub queue: Queue,
+    /// What is remembered of all of it.
+    pub records: Records,
     /// What STARTTLS shows.
     pub tls: Arc<ServerConfig>,
 }

@@ -11,13 +11,14 @@ use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::trace;
 use kings_queue::{Handover, Queue, Submission, SubmitError};
+use kings_records::Step;
 use kings_smtp::reply::Reply;
 use kings_store::{Delivery, Incoming, MailboxName, StoreError};
 use tracing::warn;
 
 use crate::core::{Core, blocking, for_each_piece};
 use crate::intake;
-use crate::reports;
+use crate::{reports, traced};
 
 /// A message that nothing speaks against.
 pub(crate) struct Message {
@@ -140,7 +141,11 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
     let Copies { stored, failed } = store_copies(core, &message, &plan.local).await?;
     plan.queued.extend(failed);
     if !plan.queued.is_empty() {
+        let queued: Vec<ForwardPath> = plan.queued.iter().map(|recipient| recipient.path.clone()).collect();
         enqueue(&core.queue, &message, plan.queued).await?;
+        for path in &queued {
+            traced::placed(core, &message, Step::Queued, path);
+        }
     }
     let stored = stored.into_iter().map(|recipient| (recipient, Handover::Mailbox));
     let expanded = plan.expanded.into_iter().map(|recipient| (recipient, Handover::Expanded));
@@ -173,7 +178,10 @@ async fn store_copies(
     let mut copies = Copies::default();
     for ((account, recipient), result) in local.iter().zip(results) {
         match result {
-            Ok(()) => copies.stored.push(recipient.clone()),
+            Ok(()) => {
+                traced::placed(core, message, Step::Stored, account);
+                copies.stored.push(recipient.clone());
+            }
             Err(error) if !any_stored => return Err(DeliveryError::Store(error)),
             Err(error) => {
                 warn!(id = %message.id, %account, %error, "one copy could not be stored, will be tried again");

@@ -14,6 +14,7 @@ mod receive;
 pub mod relay;
 mod reports;
 mod submit;
+mod traced;
 mod transaction;
 
 pub use crate::core::{Core, Limits, Parts};

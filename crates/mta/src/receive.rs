@@ -18,6 +18,7 @@ use crate::decide::{Decide, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
 use crate::intake::Intake;
 use crate::policy::{self, RcptFacts};
+use crate::traced;
 use crate::transaction::{Transaction, check_header};
 
 /// The service of port 25: strangers may write to our users and to nobody else.
@@ -79,6 +80,7 @@ impl Decide for Session<'_> {
         let Err(reply) = policy::rcpt(&facts) else { return Reply::RECIPIENT_OK };
         let (client, reverse_path) = (self.client, &envelope.reverse_path);
         info!(%client, %reverse_path, forward_path = %recipient.path, reply = reply.to_string(), "recipient refused");
+        traced::recipient_refused(self.core, client, reverse_path, &recipient.path, &reply);
         reply
     }
 
@@ -97,7 +99,7 @@ impl Decide for Session<'_> {
     async fn end(&mut self, envelope: Envelope, peer: &Peer<'_>) -> Reply {
         let transaction = Transaction::new(self.client, &envelope, self.intake.len());
         let accepted = self.accept(&transaction, envelope, peer).await;
-        transaction.finish(None, accepted)
+        transaction.finish(self.core, None, accepted)
     }
 }
 

@@ -119,7 +119,7 @@ impl Decide for Session<'_> {
     async fn end(&mut self, envelope: Envelope, peer: &Peer<'_>) -> Reply {
         let transaction = Transaction::new(self.client, &envelope, self.intake.len());
         let accepted = self.accept(&transaction, envelope, peer).await;
-        transaction.finish(self.account.as_ref(), accepted)
+        transaction.finish(self.core, self.account.as_ref(), accepted)
     }
 }
 

@@ -12,8 +12,8 @@ use kings_smtp::reply::Reply;
 use kings_store::Incoming;
 use tracing::info;
 
-use crate::core::new_id;
-use crate::policy;
+use crate::core::{Core, new_id};
+use crate::{policy, traced};
 
 /// A message whose content is whole.
 pub(crate) struct Transaction {
@@ -32,7 +32,7 @@ impl Transaction {
     }
 
     /// The final reply, and the one line that an operator finds for this message. `account`: who submitted it.
-    pub(crate) fn finish(self, account: Option<&Address>, result: Result<(), Reply>) -> Reply {
+    pub(crate) fn finish(self, core: &Core, account: Option<&Address>, result: Result<(), Reply>) -> Reply {
         let (verdict, reply) = match result {
             Ok(()) => ("accept", Reply::accepted(self.id)),
             Err(reply) if reply.is_temporary() => ("defer", reply),
@@ -42,6 +42,7 @@ impl Transaction {
         let account = account.map(tracing::field::display);
         let (said, took_ms) = (reply.to_string(), began.elapsed().as_millis());
         info!(%id, %client, account, %reverse_path, recipients, bytes, verdict, reply = said, took_ms, "message received");
+        traced::finished(core, id, client, &reverse_path, &reply);
         reply
     }
 }

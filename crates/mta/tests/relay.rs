@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use kings_directory::{AliasSource, Directory, HostedDomain};
 use kings_dns::Zone;
@@ -14,6 +15,7 @@ use kings_mail::report::{Notify, OriginalRecipient};
 use kings_mta::relay::{Level, Relay, Settings, SmartHost};
 use kings_mta::{Core, Limits, Parts};
 use kings_queue::{Attempt, Contact, Content, Deliver, Destination, Finished, Outcome, Queue};
+use kings_records::Records;
 use kings_store::{Layout, Store};
 use kings_tls::{Certificates, ClientTls, Source};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -76,6 +78,7 @@ struct Setup {
     folder: tempfile::TempDir,
     zone: Zone,
     settings: Settings,
+    records: Records,
 }
 
 impl Setup {
@@ -85,9 +88,15 @@ impl Setup {
             port,
             allow_private: vec!["127.0.0.0/8".parse().unwrap()],
             tls: Level::May,
+            mta_sts_port: 443,
             rules: Vec::new(),
         };
-        Self { folder: tempfile::tempdir().unwrap(), zone: Zone::default(), settings }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            zone: Zone::default(),
+            settings,
+            records: Records::none(),
+        }
     }
 
     /// An MX host of far.example on this loopback address.
@@ -97,6 +106,25 @@ impl Setup {
         self.zone =
             self.zone.with_mx(far, preference, Some(host.clone())).with_address(host, IpAddr::from(ip));
         self
+    }
+
+    /// A policy of far.example on record, as if it had been fetched.
+    fn with_policy(mut self, mode: &str, mx: &str) -> Self {
+        let file = self.folder.path().join("records.sqlite");
+        let keep = Duration::from_hours(1);
+        self.records = Records::open(kings_records::Settings { file, keep }).unwrap();
+        let text = format!("version: STSv1\nmode: {mode}\nmax_age: 600\nmx: {mx}\n");
+        self.records.keep_policy(&Domain::parse("far.example").unwrap(), "1", &text, keep);
+        self
+    }
+
+    /// What the records say of sessions with far.example: policy, successes, failures.
+    fn results(&self) -> Vec<(String, u64, Vec<String>)> {
+        self.records.flush();
+        let days = kings_records::reader::tls_results(&self.folder.path().join("records.sqlite")).unwrap();
+        let failures =
+            |day: &kings_records::DayOfResults| day.failures.iter().map(|(word, ..)| word.clone()).collect();
+        days.iter().map(|day| (day.policy.clone(), day.successful, failures(day))).collect()
     }
 
     fn relay(&self) -> Relay<Zone> {
@@ -136,9 +164,10 @@ impl Setup {
             directory: directory.unwrap(),
             store: store.unwrap(),
             queue: Queue::open(kings_queue::Settings::new(folder.join("queue"), hostname)).unwrap(),
+            records: self.records.clone(),
             tls: certificates.unwrap().server(),
         });
-        Relay::new(&core, self.zone.clone(), ClientTls::new(), self.settings.clone())
+        Relay::new(&core, self.zone.clone(), ClientTls::new(), None, self.settings.clone())
     }
 
     /// One attempt for these recipients; the outcomes in short.
@@ -394,4 +423,59 @@ async fn whoever_asked_to_hear_of_success_hears_of_it_once() {
             assert!(text.contains(&fields) && text.starts_with("Return-Path: <>\r\n"), "{text}");
         }
     }
+const NO_TLS: &str = "deferred 4.7.5 454 4.7.5 Next server offers no TLS, which is required";
+
+#[tokio::test]
+async fn an_enforced_policy_never_ends_in_clear_text_unless_the_author_wants_it_so() {
+    let peer = Peer::start(FIRST, 0, "220 hi\r\n", &[]).await;
+    let setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
+    let setup = setup.with_policy("enforce", "a.far.example");
+    assert_eq!(setup.attempt(&["joe@far.example"]).await, [NO_TLS]);
+    let content = |value: &str| format!("Subject: x\r\nTLS-Required: {value}\r\n\r\nbody\r\n");
+    for (value, expected) in [("Yes", NO_TLS), ("No thanks", NO_TLS), ("no", "relayed 250 2.0.0 taken")] {
+        let content = content(value);
+        let outcomes =
+            setup.attempt_with(&["joe@far.example"], MailParameters::default(), content.as_bytes()).await;
+        assert_eq!(outcomes, [expected], "{value}");
+    }
+    // The sender's REQUIRETLS outweighs the author's wish (RFC 8689 §3).
+    let parameters = MailParameters { require_tls: true, ..MailParameters::default() };
+    let outcomes = setup.attempt_with(&["joe@far.example"], parameters, content("No").as_bytes()).await;
+    assert_eq!(outcomes, [NO_TLS]);
+    let (policy, successful, failures) = setup.results().remove(0);
+    assert_eq!((policy.as_str(), successful), ("sts", 0));
+    assert_eq!(failures, ["starttls-not-supported"]);
+}
+
+#[tokio::test]
+async fn a_host_that_the_policy_does_not_name_is_not_spoken_to_and_the_next_one_is() {
+    let first = Peer::start(FIRST, 0, "220 hi\r\n", &[]).await;
+    let port = first.address.port();
+    let second = Peer::start(SECOND, port, "220 hi\r\n", &[]).await;
+    let setup = || {
+        let setup = Setup::new(port).with_host(10, "a.far.example", FIRST);
+        setup.with_host(20, "b.far.example", SECOND)
+    };
+    let enforcing = setup().with_policy("enforce", "b.far.example");
+    assert_eq!(enforcing.attempt(&["joe@far.example"]).await, [NO_TLS]);
+    assert!(first.heard().is_empty() && !second.heard().is_empty());
+
+    // In testing nothing is held up, and the report tells (RFC 8461 §5).
+    let testing = setup().with_policy("testing", "b.far.example");
+    assert_eq!(testing.attempt(&["joe@far.example"]).await, ["relayed 250 2.0.0 taken"]);
+    assert_eq!(testing.results(), [("sts".to_owned(), 0, vec!["starttls-not-supported".to_owned()])]);
+    assert!(!first.heard().is_empty());
+}
+
+#[tokio::test]
+async fn requiretls_never_falls_back_to_clear_text() {
+    let peer = Peer::start(FIRST, 0, "220 hi\r\n", &[]).await;
+    for tls in [Level::None, Level::May, Level::Encrypt, Level::Verify] {
+        let mut setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
+        setup.settings.tls = tls;
+        let parameters = MailParameters { require_tls: true, ..MailParameters::default() };
+        let outcomes = setup.attempt_with(&["joe@far.example"], parameters, b"Subject: x\r\n\r\nx\r\n").await;
+        assert_eq!(outcomes, [NO_TLS], "{tls:?}");
+    }
+    assert!(!peer.heard().iter().any(|line| line.starts_with("MAIL")), "{:?}", peer.heard());
 }

@@ -3,6 +3,8 @@
 mod account;
 mod queue;
 mod status;
+mod tls;
+mod trace;
 
 pub(crate) use self::queue::answer as queue_answer;
 
@@ -38,6 +40,11 @@ enum Command {
     /// Mail that waits to leave.
     #[command(subcommand)]
     Queue(queue::Command),
+    /// Where is my mail? Each step of each message, with the words of the servers it met.
+    Trace(trace::Options),
+    /// The TLS of other servers.
+    #[command(subcommand)]
+    Tls(tls::Command),
     /// What runs, and where.
     Status(Output),
 }
@@ -132,6 +139,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Config(ConfigCommand::Check(common)) => check(&common),
         Command::Account(command) => account::run(command),
         Command::Queue(command) => queue::run(command),
+        Command::Trace(options) => trace::run(options),
+        Command::Tls(command) => tls::run(&command),
         Command::Status(output) => status::run(&output),
     }
 }

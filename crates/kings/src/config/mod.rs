@@ -8,6 +8,7 @@ mod recipients;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kings_directory::{AliasSource, HostedDomain, Machine, RelayDomain};
 use kings_mail::domain::Domain;
@@ -57,6 +58,8 @@ pub(crate) struct Settings {
     /// Authorities to trust beside those of the machine, as a client.
     pub(crate) authorities: Authorities,
     pub(crate) dns: ResolverSettings,
+    /// Trace, results for TLS reports, MTA-STS policies.
+    pub(crate) records: kings_records::Settings,
     pub(crate) outbound: relay::Settings,
     pub(crate) queue: QueueSettings,
     pub(crate) limits: Limits,
@@ -181,6 +184,8 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let queue = section(source, &mut top, "queue", queue::read);
     section(source, &mut top, "inbound", |source, section| inbound(source, section, &mut warnings));
     let limits = section(source, &mut top, "limits", limits);
+    let days = section(source, &mut top, "records", |source, section| section.number(source, "days", 1));
+    let records = data_dir.as_ref().map(|folder| records(folder, days.unwrap_or(30)));
     top.finish(source);
     Some(Settings {
         hostname: hostname?,
@@ -201,6 +206,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         dns,
         outbound: outbound?,
         queue,
+        records: records?,
         limits,
         warnings,
     })
@@ -340,6 +346,12 @@ fn inbound(source: &mut Source<'_>, section: &mut Section<'_>, warnings: &mut Ve
         warnings
             .push(Complaint { line: None, what: "[inbound] dnsbl: this check is not built yet".to_owned() });
     }
+}
+
+/// The records of a year are the most that a question can be answered from in good time.
+fn records(data_dir: &Path, days: u64) -> kings_records::Settings {
+    let keep = Duration::from_hours(24 * days.min(366));
+    kings_records::Settings { file: data_dir.join("records.sqlite"), keep }
 }
 
 fn limits(source: &mut Source<'_>, section: &mut Section<'_>) -> Limits {

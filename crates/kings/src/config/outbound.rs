@@ -40,6 +40,11 @@ fn outbound(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Settin
     if port.is_none() {
         source.complain("[outbound] port must be below 65536");
     }
+    let mta_sts_port =
+        section.number(source, "mta_sts_port", 1).map_or(Some(443), |port| u16::try_from(port).ok());
+    if mta_sts_port.is_none() {
+        source.complain("[outbound] mta_sts_port must be below 65536");
+    }
     let allow_private =
         section.list(source, "allow_private", "a network such as \"127.0.0.0/8\"", str::parse::<IpNet>);
     if login.is_some() && host.is_none() {
@@ -53,6 +58,7 @@ fn outbound(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Settin
         port: port?,
         allow_private,
         tls: tls.unwrap_or(Level::May),
+        mta_sts_port: mta_sts_port?,
         rules: Vec::new(),
     })
 }

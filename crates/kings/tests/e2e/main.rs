@@ -12,6 +12,7 @@ mod faults;
 mod harness;
 mod mbsync;
 mod mutt;
+mod outbound_tls;
 mod postfix;
 mod proxy;
 mod queue;

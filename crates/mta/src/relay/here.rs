@@ -12,6 +12,7 @@ use kings_store::{Incoming, StoreError};
 use super::outcome::{deferred, failed};
 use crate::core::{Core, blocking, for_each_piece, new_id};
 use crate::deliver::{self, DeliveryError, Message};
+use crate::traced;
 
 /// Delivers to recipients of hosted domains, as if the message had just arrived.
 pub(crate) async fn deliver(core: &Core, attempt: &Attempt) -> Vec<Outcome> {
@@ -81,6 +82,7 @@ pub(crate) async fn post(core: &Core, notification: Notification) -> Result<(), 
         content: Arc::new(content),
     };
     tracing::info!(id = %message.id, %about, %forward_path, "notification posted");
+    traced::notified(core, about, &forward_path);
     match deliver::deliver(core, message).await {
         Ok(()) => Ok(()),
         Err(DeliveryError::Loop) => Err(PostError::Never("the notification has been here before".to_owned())),

@@ -10,18 +10,17 @@ use kings_mail::dsn::Status;
 use kings_mail::path::ForwardPath;
 use kings_net::{Stream, receive};
 use kings_queue::{Attempt, Contact, Content, Finished, Outcome};
-use kings_smtp::client::{Event, Session, Settings, Transaction};
+use kings_smtp::client::{Event, Session, Settings, StartTls, Transaction};
 use kings_smtp::reply::Reply;
 use kings_smtp::{client, reply};
-use kings_tls::ClientTls;
-use rustls::pki_types::ServerName;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::outcome::{at_host, deferred};
-use super::route::{HostName, NextHop};
+use super::route::NextHop;
+use super::secured::HostTls;
 
 /// Longest wait for a connection: a host that is up answers within one round trip.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -37,7 +36,6 @@ const SUBMISSIONS: u16 = 465;
 /// One attempt on its way from host to host, and what has become of each recipient.
 pub(crate) struct Errand<'a> {
     hostname: &'a Domain,
-    tls: &'a ClientTls,
     attempt: &'a Attempt,
     outcomes: Vec<Option<Outcome>>,
     contact: Contact,
@@ -98,9 +96,9 @@ fn contact_of(reply: &Reply) -> Contact {
 }
 
 impl<'a> Errand<'a> {
-    pub(crate) fn new(hostname: &'a Domain, tls: &'a ClientTls, attempt: &'a Attempt) -> Self {
+    pub(crate) fn new(hostname: &'a Domain, attempt: &'a Attempt) -> Self {
         let outcomes = vec![None; attempt.recipients.len()];
-        Self { hostname, tls, attempt, outcomes, contact: Contact::Silent }
+        Self { hostname, attempt, outcomes, contact: Contact::Silent }
     }
 
     /// What has become of each recipient; one whom nobody was asked about is deferred.
@@ -119,12 +117,12 @@ impl<'a> Errand<'a> {
 
     /// Visits one address of a host. A handshake that fails where TLS is optional is followed by a second
     /// visit in clear.
-    pub(crate) async fn visit(&mut self, hop: &NextHop, address: SocketAddr) -> Visit {
+    pub(crate) async fn visit(&mut self, hop: &NextHop, tls: &HostTls, address: SocketAddr) -> Visit {
         let host = format!("{}[{}]", hop.host, address.ip());
-        let mut result = self.converse(hop, address, hop.tls).await;
-        if matches!(result, Err(Failure::Handshake(_))) && hop.tls.allows_clear_text() {
+        let mut result = self.converse(hop, tls, tls.protection.start_tls(), address).await;
+        if matches!(result, Err(Failure::Handshake(_))) && tls.protection.allows_clear_text() {
             debug!(host, ?result, "TLS does not work, trying without");
-            result = self.converse(hop, address, super::Level::None).await;
+            result = self.converse(hop, tls, StartTls::Never, address).await;
         }
         match result {
             Ok(done) => {
@@ -152,7 +150,13 @@ impl<'a> Errand<'a> {
         }
     }
 
-    async fn converse(&self, hop: &NextHop, address: SocketAddr, tls: super::Level) -> Result<Done, Failure> {
+    async fn converse(
+        &self,
+        hop: &NextHop,
+        tls: &HostTls,
+        start_tls: StartTls,
+        address: SocketAddr,
+    ) -> Result<Done, Failure> {
         let socket = timeout(CONNECT, TcpStream::connect(address)).await;
         let socket = socket
             .map_err(|_| Failure::Connect(io::ErrorKind::TimedOut.into()))?
@@ -163,12 +167,12 @@ impl<'a> Errand<'a> {
             stream: Stream::Plain(socket),
             session: Session::new(Settings {
                 hostname: self.hostname.clone(),
-                start_tls: tls.start_tls(),
+                start_tls,
                 login: hop.login.clone(),
                 tls: implicit,
             }),
-            tls: self.tls.config(tls.trust()),
-            server_name: server_name(&hop.host),
+            tls,
+            start_tls,
         };
         if implicit {
             conversation = conversation.secure().await?;
@@ -204,18 +208,6 @@ fn is_settled(outcome: Option<&Outcome>) -> bool {
     }
 }
 
-/// For SNI and, where it is asked for, for the certificate.
-fn server_name(host: &HostName) -> ServerName<'static> {
-    match host {
-        HostName::Address(address) => ServerName::IpAddress((*address).into()),
-        HostName::Name(name) => match ServerName::try_from(name.as_str().to_owned()) {
-            Ok(name) => name,
-            // A name that TLS does not allow, an underscore perhaps: no certificate can be for it.
-            Err(_) => ServerName::IpAddress(std::net::IpAddr::from([0, 0, 0, 0]).into()),
-        },
-    }
-}
-
 /// A visit that reached the recipients.
 #[derive(Debug)]
 struct Done {
@@ -234,14 +226,14 @@ impl Done {
     }
 }
 
-struct Conversation {
+struct Conversation<'a> {
     stream: Stream,
     session: Session,
-    tls: std::sync::Arc<rustls::ClientConfig>,
-    server_name: ServerName<'static>,
+    tls: &'a HostTls,
+    start_tls: StartTls,
 }
 
-impl Conversation {
+impl Conversation<'_> {
     /// One message over this connection.
     async fn run(mut self, transaction: Transaction, content: &Content) -> Result<Done, Failure> {
         loop {
@@ -258,7 +250,7 @@ impl Conversation {
                     self.session.tls_started();
                     Ok(())
                 }
-                Some(Event::Ready) => match self.session.lacks(&transaction) {
+                Some(Event::Ready) => match self.lacks(&transaction) {
                     Some(lack) => return Ok(self.leave(vec![lack; transaction.recipients.len()]).await),
                     None => {
                         self.session.send(transaction.clone());
@@ -268,6 +260,7 @@ impl Conversation {
                 Some(Event::SendContent) => self.send(content).await,
                 Some(Event::Settled(outcomes)) => return Ok(self.leave(outcomes).await),
                 Some(Event::Refused(reply)) => {
+                    self.note_clear_text(reply == client::no_tls());
                     self.leave(Vec::new()).await;
                     return Err(Failure::Refused(reply));
                 }
@@ -280,12 +273,25 @@ impl Conversation {
         }
     }
 
+    /// What the host lacks for this message.
+    fn lacks(&self, transaction: &Transaction) -> Option<client::Outcome> {
+        self.note_clear_text(matches!(self.stream, Stream::Plain(_)));
+        self.session.lacks(transaction)
+    }
+
+    /// A host that was asked for TLS and has none is a result for the report.
+    fn note_clear_text(&self, is_clear: bool) {
+        if is_clear && self.start_tls != StartTls::Never {
+            self.tls.not_offered();
+        }
+    }
+
     async fn secure(mut self) -> Result<Self, Failure> {
-        let handshake = self.stream.connect_tls(self.tls.clone(), self.server_name.clone());
-        let secured = timeout(HANDSHAKE, handshake).await;
-        self.stream = secured
-            .map_err(|_| Failure::Handshake(io::ErrorKind::TimedOut.into()))?
-            .map_err(Failure::Handshake)?;
+        let handshake = self.stream.connect_tls(self.tls.config.clone(), self.tls.server_name.clone());
+        let secured =
+            timeout(HANDSHAKE, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        self.tls.handshake_done(secured.as_ref().map(|_| ()));
+        self.stream = secured.map_err(Failure::Handshake)?;
         Ok(self)
     }
 

@@ -1,15 +1,19 @@
 //! Mail that leaves: one attempt of the queue, from its route to the outcome of each recipient.
 
+mod dane;
 pub(crate) mod here;
 mod host;
 mod outcome;
 mod route;
 mod rules;
+mod secured;
+mod sts;
 mod tls_policy;
 
 use std::time::Instant;
 
 use kings_dns::Dns;
+use kings_fetch::Fetch;
 use kings_net::IpNet;
 use kings_queue::{Attempt, Contact, Deliver, Destination, Finished, Notification, Outcome, PostError};
 use kings_sasl::Secret;
@@ -19,6 +23,10 @@ use tracing::info;
 use crate::core::Core;
 use crate::relay::host::{Errand, Visit};
 use crate::relay::route::{NextHop, NoRoute};
+use crate::relay::secured::HostTls;
+use crate::relay::sts::Sts;
+use crate::relay::tls_policy::TlsPolicies;
+use crate::traced;
 
 pub use crate::relay::rules::{Action, Match, Rule};
 pub use crate::relay::tls_policy::Level;
@@ -34,6 +42,8 @@ pub struct Settings {
     pub allow_private: Vec<IpNet>,
     /// What MX hosts must offer.
     pub tls: Level,
+    /// The port of the servers of MTA-STS policies.
+    pub mta_sts_port: u16,
     /// Routes that come before smart host and MX hosts.
     pub rules: Vec<Rule>,
 }
@@ -55,14 +65,23 @@ pub struct SmartHost {
 pub struct Relay<D> {
     core: Core,
     dns: D,
-    tls: ClientTls,
+    tls: TlsPolicies,
     settings: Settings,
 }
 
 impl<D: Dns> Relay<D> {
     /// Uses hostname, directory, store and queue of `core`.
-    pub fn new(core: &Core, dns: D, tls: ClientTls, settings: Settings) -> Self {
-        Self { core: core.clone(), dns, tls, settings }
+    ///
+    /// Policies of MTA-STS are fetched with `fetch`; without it those that are on record count.
+    pub fn new(core: &Core, dns: D, tls: ClientTls, fetch: Option<Fetch>, settings: Settings) -> Self {
+        let records = core.records.clone();
+        let sts = Sts::new(records.clone(), fetch, settings.mta_sts_port);
+        Self { core: core.clone(), dns, tls: TlsPolicies { tls, sts, records }, settings }
+    }
+
+    /// Fetches policies of MTA-STS again that would expire soon; to be called every hour or so.
+    pub async fn refresh_policies(&self) {
+        self.tls.sts.refresh(&self.dns).await;
     }
 
     /// Gather the hosts, then visit them in their order until every recipient is settled.
@@ -80,7 +99,9 @@ impl<D: Dns> Relay<D> {
                 return Finished { outcomes: vec![outcome; attempt.recipients.len()], contact };
             }
         };
-        let mut errand = Errand::new(&self.core.hostname, &self.tls, attempt);
+        let by_mx = hops.iter().all(|hop| !hop.configured);
+        let mut known = self.tls.begin(&self.dns, attempt, by_mx).await;
+        let mut errand = Errand::new(&self.core.hostname, attempt);
         for hop in hops {
             let addresses = match route::addresses(&self.dns, &self.settings, &hop).await {
                 Ok(addresses) => addresses,
@@ -89,7 +110,14 @@ impl<D: Dns> Relay<D> {
                     continue;
                 }
             };
-            if self.visit(&mut errand, &hop, &addresses).await == Visit::Over {
+            let tls = match self.tls.for_host(&self.dns, &mut known, &hop).await {
+                Ok(tls) => tls,
+                Err(refusal) => {
+                    errand.note(&refusal.outcome());
+                    continue;
+                }
+            };
+            if self.visit(&mut errand, &hop, &tls, &addresses).await == Visit::Over {
                 break;
             }
         }
@@ -116,10 +144,11 @@ impl<D: Dns> Relay<D> {
         &self,
         errand: &mut Errand<'_>,
         hop: &NextHop,
+        tls: &HostTls,
         addresses: &[std::net::SocketAddr],
     ) -> Visit {
         for address in addresses {
-            match errand.visit(hop, *address).await {
+            match errand.visit(hop, tls, *address).await {
                 Visit::Silent => {}
                 visit => return visit,
             }
@@ -144,7 +173,7 @@ impl<D: Dns + 'static> Deliver for Relay<D> {
         } else {
             self.send_away(&attempt).await
         };
-        log(&attempt, &finished.outcomes, began);
+        log(&self.core, &attempt, &finished.outcomes, began);
         finished
     }
 
@@ -154,11 +183,12 @@ impl<D: Dns + 'static> Deliver for Relay<D> {
 }
 
 /// One line for each recipient of the attempt.
-fn log(attempt: &Attempt, outcomes: &[Outcome], began: Instant) {
+fn log(core: &Core, attempt: &Attempt, outcomes: &[Outcome], began: Instant) {
     let took_ms = began.elapsed().as_millis();
     let Attempt { id, reverse_path, number, .. } = attempt;
     for (recipient, outcome) in attempt.recipients.iter().zip(outcomes) {
         let forward_path = &recipient.path;
+        traced::attempted(core, attempt, forward_path, outcome);
         let (verdict, report) = match outcome {
             Outcome::Delivered(report) => ("delivered", report),
             Outcome::Relayed(report) => ("relayed", report),

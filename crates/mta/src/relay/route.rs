@@ -26,6 +26,8 @@ pub(crate) struct NextHop {
     pub(crate) login: Option<(String, Secret)>,
     /// Named in the config: it may have any address.
     pub(crate) configured: bool,
+    /// DNSSEC vouches for the MX record that leads here, or there is none to vouch for; DANE asks for it.
+    pub(crate) authenticated: bool,
 }
 
 /// What is known of a host before its addresses.
@@ -84,12 +86,19 @@ pub(crate) async fn next_hops<D: Dns>(
     hostname: &Domain,
     destination: &Destination,
 ) -> Result<Vec<NextHop>, NoRoute> {
-    let hosts = match destination {
+    let (hosts, authenticated) = match destination {
         Destination::Domain(domain) => mail_hosts(dns, hostname, domain).await?,
-        Destination::Literal(address) => vec![HostName::Address(*address)],
+        Destination::Literal(address) => (vec![HostName::Address(*address)], false),
         Destination::Here => return Err(NoRoute::OurselvesAsMx(hostname.to_string())),
     };
-    let hop = |host| NextHop { host, port: settings.port, tls: settings.tls, login: None, configured: false };
+    let hop = |host| NextHop {
+        host,
+        port: settings.port,
+        tls: settings.tls,
+        login: None,
+        configured: false,
+        authenticated,
+    };
     Ok(hosts.into_iter().map(hop).collect())
 }
 
@@ -100,22 +109,27 @@ pub(crate) fn smart_hop(smart_host: &SmartHost) -> Result<NextHop, NoRoute> {
         Ok(address) => HostName::Address(address),
         Err(_) => HostName::Name(DnsName::parse(host).map_err(|_| NoRoute::NoDomain(host.clone()))?),
     };
-    Ok(NextHop { host, port: *port, tls: *tls, login: login.clone(), configured: true })
+    Ok(NextHop { host, port: *port, tls: *tls, login: login.clone(), configured: true, authenticated: false })
 }
 
-/// RFC 5321 §5.1: MX records, or the domain itself where there are none.
-async fn mail_hosts<D: Dns>(dns: &D, hostname: &Domain, domain: &Domain) -> Result<Vec<HostName>, NoRoute> {
+/// RFC 5321 §5.1: MX records, or the domain itself where there are none; and whether DNSSEC vouches for them. Of a
+/// host without MX records its addresses say that (RFC 7672 §2.2.2).
+async fn mail_hosts<D: Dns>(
+    dns: &D,
+    hostname: &Domain,
+    domain: &Domain,
+) -> Result<(Vec<HostName>, bool), NoRoute> {
     let name = DnsName::from(domain);
-    let records = match dns.mx(&name).await {
-        Ok(answer) => answer.records,
-        Err(DnsError::NoRecord) => return Ok(vec![HostName::Name(name)]),
+    let answer = match dns.mx(&name).await {
+        Ok(answer) => answer,
+        Err(DnsError::NoRecord) => return Ok((vec![HostName::Name(name)], true)),
         Err(DnsError::NoDomain) => return Err(NoRoute::NoDomain(domain.to_string())),
         Err(error @ DnsError::Temporary(_)) => return Err(temporary(domain.as_str(), &error)),
     };
     let mut random = [0; 8];
     // Without random bytes hosts of equal preference are visited in one order; nothing worse.
     let _ = getrandom::fill(&mut random);
-    order(domain, records, hostname, u64::from_ne_bytes(random))
+    Ok((order(domain, answer.records, hostname, u64::from_ne_bytes(random))?, answer.authenticated))
 }
 
 fn temporary(name: &str, error: &DnsError) -> NoRoute {
@@ -230,7 +244,14 @@ mod tests {
     }
 
     fn settings() -> Settings {
-        Settings { smart_host: None, port: 25, allow_private: Vec::new(), tls: Level::May, rules: Vec::new() }
+        Settings {
+            smart_host: None,
+            port: 25,
+            allow_private: Vec::new(),
+            tls: Level::May,
+            mta_sts_port: 443,
+            rules: Vec::new(),
+        }
     }
 
     async fn hops(domain: &str) -> Result<Vec<String>, NoRoute> {
@@ -271,6 +292,7 @@ mod tests {
             tls: Level::May,
             login: None,
             configured,
+            authenticated: false,
         };
         let allowing = Settings { allow_private: vec!["127.0.0.0/8".parse().unwrap()], ..settings() };
         let cases = [

@@ -4,4 +4,4 @@ mod reader;
 mod session;
 
 pub use self::reader::BadReply;
-pub use self::session::{Event, Features, Outcome, Session, Settings, StartTls, Transaction};
+pub use self::session::{Event, Features, Outcome, Session, Settings, StartTls, Transaction, no_tls};

@@ -504,7 +504,8 @@ fn in_step(phase: &Phase, reply: Reply) -> Reply {
     Reply::new(451, Status(4, 5, 0), "Next server's reply does not fit the command")
 }
 
-fn no_tls() -> Reply {
+/// What [`Event::Refused`] says when TLS is required and the server does not offer it.
+pub fn no_tls() -> Reply {
     Reply::new(454, Status(4, 7, 5), "Next server offers no TLS, which is required")
 }
 

@@ -24,15 +24,20 @@ pub(crate) struct Certificates {
 impl Certificates {
     /// Makes them in `folder`, for `hostname`, `localhost` and the loopback address.
     pub(crate) fn create(folder: &Folder, hostname: &str) -> Self {
+        Self::for_names(folder, &[hostname, "localhost", "127.0.0.1"])
+    }
+
+    /// Makes them in `folder`, for these names.
+    pub(crate) fn for_names(folder: &Folder, names: &[&str]) -> Self {
         let mut parameters = CertificateParams::default();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         parameters.distinguished_name.push(DnType::CommonName, "Authority of one test");
         let authority = CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap();
 
-        let names = [hostname, "localhost", "127.0.0.1"].map(str::to_owned);
-        let mut parameters = CertificateParams::new(names).unwrap();
-        parameters.distinguished_name.push(DnType::CommonName, hostname);
+        let all: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut parameters = CertificateParams::new(all).unwrap();
+        parameters.distinguished_name.push(DnType::CommonName, names[0]);
         let key = KeyPair::generate().unwrap();
         let certificate = parameters.signed_by(&key, &authority).unwrap();
 

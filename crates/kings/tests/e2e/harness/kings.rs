@@ -23,6 +23,8 @@ pub(crate) struct Setup {
     pub(crate) listen: String,
     /// Whole tables, after all others.
     pub(crate) tables: String,
+    /// More keys of `[tls]`.
+    pub(crate) tls: String,
     /// Where DNS questions go; nobody listens there unless a test says so.
     pub(crate) name_server: String,
     /// Where queue and mailboxes go; the folder of the test unless said otherwise.
@@ -42,6 +44,7 @@ impl Default for Setup {
             top: String::new(),
             listen,
             tables: String::new(),
+            tls: String::new(),
             name_server,
             disk: ".".to_owned(),
             self_signed: false,
@@ -81,7 +84,7 @@ impl Setup {
         );
         text += "[[domain]]\nname = \"example.org\"\n";
         text += "[accounts]\nfile = \"users\"\n[aliases]\nfile = \"aliases\"\n";
-        write!(text, "[listen]\n{listen}[tls]\n{tls}\n").unwrap();
+        write!(text, "[listen]\n{listen}[tls]\n{tls}\n{}", self.tls).unwrap();
         write!(text, "[dns]\nservers = [\"{name_server}\"]\n{tables}").unwrap();
         text
     }

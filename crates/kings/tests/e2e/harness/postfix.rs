@@ -39,7 +39,7 @@ pub(crate) struct Postfix {
 }
 
 impl Postfix {
-    /// Starts it with `settings` added to `main.cf`; it needs root, or sudo that asks for no password.
+    /// Starts it with `settings` in the place of ours in `main.cf`; it needs root, or sudo that asks for no password.
     #[track_caller]
     pub(crate) fn start(settings: &str) -> Self {
         let folder = Folder::new("postfix");
@@ -48,7 +48,7 @@ impl Postfix {
         let port = free_port();
         Certificates::create(&folder, "postfix.example.net");
         folder.create("etc");
-        folder.write("etc/main.cf", main_cf(&folder, &unpacked) + settings);
+        folder.write("etc/main.cf", without(&main_cf(&folder, &unpacked), settings) + settings);
         folder.write("etc/master.cf", format!("127.0.0.1:{port} inet n - n - - smtpd\n{SERVICES}"));
         create_folders(&folder);
         let mut command = rooted("/usr/bin/env");
@@ -120,6 +120,14 @@ virtual_gid_maps = static:{gid}
         uid = id("-u"),
         gid = id("-g"),
     )
+}
+
+/// The lines of `base` that `settings` do not set: Postfix warns of each one that is set twice, and when its log
+/// daemon has more to say before it listens than a socket holds, it waits for itself for ever.
+fn without(base: &str, settings: &str) -> String {
+    let key = |line: &str| line.split(['=', ' ']).next().unwrap_or_default().to_owned();
+    let set: Vec<String> = settings.lines().map(key).collect();
+    base.lines().filter(|line| !set.contains(&key(line))).map(|line| format!("{line}\n")).collect()
 }
 
 /// The folders that Postfix's own start script would make, with the owners it insists on.

@@ -1,0 +1,81 @@
+//! What the trace remembers of a message: one call at each place where the log has a line.
+
+use std::net::IpAddr;
+
+use kings_mail::header;
+use kings_mail::id::TraceId;
+use kings_mail::path::{ForwardPath, ReversePath};
+use kings_queue::{Attempt, Outcome};
+use kings_records::{Event, Step};
+use kings_smtp::reply::Reply;
+
+use crate::core::{Core, new_id};
+use crate::deliver::Message;
+
+/// A recipient was refused before there was a message.
+pub(crate) fn recipient_refused(
+    core: &Core,
+    client: IpAddr,
+    sender: &ReversePath,
+    recipient: &ForwardPath,
+    reply: &Reply,
+) {
+    core.records.trace(Event {
+        sender: Some(bare(sender)),
+        recipient: Some(bare(recipient)),
+        remote: Some(client.to_string()),
+        reply: Some(reply.to_string()),
+        ..Event::new(new_id(), Step::Refused)
+    });
+}
+
+/// A message got its final reply.
+pub(crate) fn finished(core: &Core, id: TraceId, client: IpAddr, sender: &ReversePath, reply: &Reply) {
+    let step = if reply.code < 300 { Step::Received } else { Step::Refused };
+    core.records.trace(Event {
+        sender: Some(bare(sender)),
+        remote: Some(client.to_string()),
+        reply: Some(reply.to_string()),
+        ..Event::new(id, step)
+    });
+}
+
+/// A message is where it belongs for this recipient: in a mailbox, or in the queue.
+pub(crate) fn placed(core: &Core, message: &Message, step: Step, recipient: &impl ToString) {
+    let own = header::first(message.prefix.as_bytes(), "Message-ID");
+    let field = own.or_else(|| header::first(message.content.head(), "Message-ID"));
+    core.records.trace(Event {
+        sender: Some(bare(&message.reverse_path)),
+        recipient: Some(bare(recipient)),
+        message_id: field.map(|field| field.text().trim().to_owned()),
+        ..Event::new(message.id, step)
+    });
+}
+
+/// An attempt has an outcome for this recipient.
+pub(crate) fn attempted(core: &Core, attempt: &Attempt, recipient: &ForwardPath, outcome: &Outcome) {
+    let (step, report) = match outcome {
+        Outcome::Delivered(report) | Outcome::Relayed(report) | Outcome::PassedOn(report) => {
+            (Step::Delivered, report)
+        }
+        Outcome::Deferred(report) => (Step::Deferred, report),
+        Outcome::Failed(report) => (Step::Failed, report),
+    };
+    core.records.trace(Event {
+        sender: Some(bare(&attempt.reverse_path)),
+        recipient: Some(bare(recipient)),
+        remote: report.remote.clone(),
+        reply: Some(report.reply.clone()),
+        ..Event::new(attempt.id, step)
+    });
+}
+
+/// Somebody is told what became of a message.
+pub(crate) fn notified(core: &Core, about: TraceId, told: &ForwardPath) {
+    core.records.trace(Event { recipient: Some(bare(told)), ..Event::new(about, Step::Reported) });
+}
+
+/// An address without its brackets, as people ask for it.
+fn bare(path: &impl ToString) -> String {
+    path.to_string().trim_matches(['<', '>']).to_owned()
+}

@@ -1,0 +1,16 @@
+//! Facts worth remembering, none worth losing mail for: trace, TLS report data, MTA-STS cache.
+//!
+//! One SQLite file in WAL mode. Everything that is noted goes through a bounded queue to one writer thread, so that
+//! no mail ever waits for it; when the thread is behind, notes are dropped and counted.
+
+mod database;
+mod records;
+mod sts;
+mod tls_result;
+mod trace;
+mod writer;
+
+pub use crate::records::{Records, RecordsError, Settings, reader};
+pub use crate::sts::StsEntry;
+pub use crate::tls_result::{DayOfResults, TlsFailure, TlsPolicy, TlsResult};
+pub use crate::trace::{Event, Query, Step};
