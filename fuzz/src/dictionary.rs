@@ -59,3 +59,10 @@ pub const TABLES: &[&str] = &[
     "(?i)", "(?=a)", "\\1", "@example.org", "root: ", "\"|cat\"", "|cat", "/var/mail/a", ":include:/etc/a", "\\ann", ", ",
     "\"a b\": ", "#", "\n ", "\n", "\0", "OK ", "NOTFOUND ", "TEMP ", "3:OK ,", "100000:", "REJECT ", "PREPEND ",
 ];
+
+/// RFC 8461.
+#[rustfmt::skip]
+pub const MTA_STS: &[&str] = &[
+    "version: STSv1\n", "mode: ", "enforce", "testing", "none", "max_age: ", "31557600", "99999999999", "mx: ", "*.", "*.*.",
+    "v=STSv1;", " id=", ";", "=", ":", "\r\n", "\n", "\0", "xn--", "\u{e4}", " ",
+];

@@ -47,6 +47,13 @@ pub const ADDRESS_LISTS: &[&str] = &[
     "J\u{e4}n <j\u{e4}n@b\u{fc}cher.example>",
 ];
 
+/// Policies of MTA-STS and the records that announce them.
+pub const MTA_STS: &[&str] = &[
+    "version: STSv1\r\nmode: enforce\r\nmx: mail.example.org\r\nmx: *.example.net\r\nmax_age: 604800\r\n",
+    "version: STSv1\nmode: none\nmax_age: 86400\n",
+    "v=STSv1; id=20160831085700Z;",
+];
+
 /// Mailbox names and other words, in the forms in which they travel.
 #[rustfmt::skip]
 pub const WORDS: &[&str] = &[

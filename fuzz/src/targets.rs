@@ -3,11 +3,13 @@
 mod directory;
 mod imap;
 mod mail;
+mod msgauth;
 mod smtp;
 
 pub use directory::{regexp_table, socketmap, system_aliases};
 pub use imap::{imap_command, imap_fetch, imap_session};
 pub use mail::{address_list, header, mime, words};
+pub use msgauth::mta_sts;
 pub use smtp::{smtp_client, smtp_command, smtp_data, smtp_session};
 
 use crate::{dictionary, seeds};
@@ -47,6 +49,7 @@ pub const TARGETS: &[Target] = &[
     target("regexp_table", regexp_table, dictionary::TABLES, seeds::REGEXP_TABLES),
     target("system_aliases", system_aliases, dictionary::TABLES, seeds::SYSTEM_ALIASES),
     target("socketmap", socketmap, dictionary::TABLES, seeds::SOCKETMAP),
+    target("mta_sts", mta_sts, dictionary::MTA_STS, seeds::MTA_STS),
     target("words", words, dictionary::MESSAGE, seeds::WORDS),
 ];
 

@@ -233,3 +233,27 @@ impl Dns for Resolver {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[tokio::test]
+    async fn the_ad_bit_is_believed_from_this_machine_or_where_the_config_says_so() {
+        let cases: [(&[&str], bool, bool); 7] = [
+            (&["127.0.0.1:53"], false, true),
+            (&["[::1]:53", "127.0.0.53:53"], false, true),
+            (&["[::ffff:127.0.0.1]:53"], false, true),
+            (&["192.0.2.1:53"], false, false),
+            (&["127.0.0.1:53", "192.0.2.1:53"], false, false),
+            (&["[fe80::1]:53"], false, false),
+            (&["192.0.2.1:53"], true, true),
+        ];
+        for (servers, trust_ad, expected) in cases {
+            let parsed = servers.iter().map(|server| server.parse().unwrap()).collect();
+            let resolver = Resolver::new(&ResolverSettings { servers: parsed, trust_ad }).unwrap();
+            assert_eq!(resolver.trusts_ad(), expected, "{servers:?} {trust_ad}");
+        }
+    }
+}

@@ -175,7 +175,8 @@ impl TlsPolicies {
         };
         let matters = known.policy.is_some() || !matches!(published, Published::Nothing);
         let tls_optional = matters && known.tls_optional().await;
-        let report = domain.map(|domain| Report {
+        // A host that the config names says nothing about the domain.
+        let report = domain.filter(|_| !hop.configured).map(|domain| Report {
             records: self.records.clone(),
             result: good_result(domain, hop, &published, known.policy.as_ref()),
         });
