@@ -11,7 +11,8 @@ pub const SMTP: &[&str] = &[
     "\"a b\"@x", "[192.0.2.1]", "[IPv6:::1]", " SIZE=1000", " SIZE=18446744073709551616", " BODY=8BITMIME",
     " SMTPUTF8", " RET=HDRS", " ENVID=a+20b", " NOTIFY=NEVER", " ORCPT=rfc822;a", " AUTH=<>", "\r\n", "\n",
     "\r", "\0", "\r\n.\r\n", "\n.\n", "\r\n.\n", "\r\n..\r\n", ".", "\u{e4}", "\u{ff20}", " ", "\t", "xn--",
-    "GET / HTTP/1.1\r\n", "PROXY TCP4 ",
+    "GET / HTTP/1.1\r\n", "PROXY TCP4 ", "BDAT ", " LAST\r\n", "BDAT 0\r\n", " REQUIRETLS", " HOLDFOR=1", " HOLDUNTIL=",
+    "2026-11-23T10:00:00Z", "XCLIENT ", "XFORWARD ", "ADDR=", "192.0.2.1", "IPV6:", "HELO=", "LOGIN=", "[UNAVAILABLE]", "+0D",
 ];
 
 /// What servers answer.

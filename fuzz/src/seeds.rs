@@ -80,12 +80,21 @@ pub const SMTP_COMMANDS: &[&str] = &[
     "AUTH PLAIN AGFubgBzZWNyZXQ=",
     "DATA",
     "VRFY ann",
+    "BDAT 100 LAST",
+    "LHLO client.example",
+    "MAIL FROM:<ann@example.org> REQUIRETLS HOLDUNTIL=2026-11-23T10:00:00Z",
+    "XCLIENT NAME=a.example ADDR=IPV6:2001:db8::1 PORT=1 PROTO=ESMTP HELO=[UNAVAILABLE] LOGIN=ann+20b",
+    "XFORWARD ADDR=192.0.2.1 IDENT=1 SOURCE=REMOTE",
 ];
 
 /// A whole SMTP session as the client sends it.
 #[rustfmt::skip]
 pub const SMTP_SESSIONS: &[&str] = &[
     "EHLO client.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<ann@example.org>\r\nDATA\r\nSubject: x\r\n\r\n..hello\r\n.\r\nQUIT\r\n",
+    "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nBDAT 5\r\none\r\nBDAT 3 LAST\r\n.\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n",
+    "LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nRCPT TO:<c@b>\r\nDATA\r\nx\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nBDAT 1 LAST\r\n\r",
+    "EHLO x\r\nXCLIENT ADDR=192.0.2.1 LOGIN=ann HELO=y\r\n",
+    "EHLO x\r\nXFORWARD ADDR=192.0.2.1 IDENT=1\r\nMAIL FROM:<> HOLDFOR=10 REQUIRETLS\r\n",
     "HELO x\r\nSTARTTLS\r\nNOOP\r\nAUTH PLAIN\r\n*\r\nRSET\r\n",
 ];
 

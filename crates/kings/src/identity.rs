@@ -4,8 +4,10 @@ use std::os::unix::fs::chown;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use nix::unistd::{Uid, User, initgroups, setgid, setuid};
+use nix::unistd::{Group, Uid, User, initgroups, setgid, setuid};
 use tracing::warn;
+
+use crate::config::SocketAccess;
 
 /// The user to become, if there is one to become.
 pub(crate) struct Identity(Option<User>);
@@ -32,6 +34,24 @@ impl Identity {
         let Some(user) = &self.0 else { return Ok(()) };
         chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
             .with_context(|| format!("cannot give {} to {}", path.display(), user.name))
+    }
+
+    /// Who may open our socket files: the user itself, and the group of the config or its own.
+    pub(crate) fn socket_access(&self, wanted: &SocketAccess) -> anyhow::Result<kings_net::Access> {
+        let group = match &wanted.group {
+            None => self.0.as_ref().map(|user| user.gid.as_raw()),
+            Some(name) => {
+                match Group::from_name(name).with_context(|| format!("cannot look up group {name}"))? {
+                    Some(group) => Some(group.gid.as_raw()),
+                    None => bail!("[listen] lmtp_group: there is no group {name}"),
+                }
+            }
+        };
+        Ok(kings_net::Access {
+            mode: wanted.mode,
+            owner: self.0.as_ref().map(|user| user.uid.as_raw()),
+            group,
+        })
     }
 
     /// Becomes the user for good. Must come before any thread exists, since it concerns the whole process.

@@ -1,12 +1,13 @@
 //! What happens before there is a runtime: folders, the lock, ports, certificate, and giving up root.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use kings_directory::{Directory, DirectoryError};
+use kings_net::{Access as SocketAccess, Bound, Place};
 use kings_tls::{Certificates, Source};
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation, accessat, flock};
 use rustix::io::Errno;
@@ -27,8 +28,9 @@ pub(crate) struct Prepared {
 /// One bound port and the key of `[listen]` it belongs to.
 pub(crate) struct Socket {
     pub(crate) server: Server,
-    pub(crate) address: SocketAddr,
-    pub(crate) listener: TcpListener,
+    /// With the port that the kernel chose.
+    pub(crate) place: Place,
+    pub(crate) bound: Bound,
 }
 
 /// The keys of `[listen]` that run.
@@ -37,6 +39,7 @@ pub(crate) enum Server {
     Smtp,
     Submission,
     Submissions,
+    Lmtp,
     Imap,
     Imaps,
 }
@@ -47,6 +50,7 @@ impl Server {
             Self::Smtp => "smtp",
             Self::Submission => "submission",
             Self::Submissions => "submissions",
+            Self::Lmtp => "lmtp",
             Self::Imap => "imap",
             Self::Imaps => "imaps",
         }
@@ -67,7 +71,7 @@ impl Prepared {
             ensure_folder(folder, &identity)?;
         }
         raise_file_limit();
-        let sockets = bind_all(&settings)?;
+        let sockets = bind_all(&settings, &identity)?;
         // Certbot's keys are for root alone; a certificate of our own is for whoever we become.
         let from_files = match &settings.certificate {
             Source::Files { .. } => Some(Certificates::open(&settings.certificate)?),
@@ -136,29 +140,38 @@ pub(crate) fn lock(data_dir: &Path) -> anyhow::Result<File> {
     }
 }
 
-fn bind_all(settings: &Settings) -> anyhow::Result<Vec<Socket>> {
+fn bind_all(settings: &Settings, identity: &Identity) -> anyhow::Result<Vec<Socket>> {
     let listen = &settings.listen;
-    let all = [
-        (Server::Smtp, &listen.smtp),
-        (Server::Submission, &listen.submission),
-        (Server::Submissions, &listen.submissions),
-        (Server::Imap, &listen.imap),
-        (Server::Imaps, &listen.imaps),
+    let tcp = |addresses: &[SocketAddr]| addresses.iter().copied().map(Place::Tcp).collect();
+    let all: [(Server, Vec<Place>); 6] = [
+        (Server::Smtp, tcp(&listen.smtp)),
+        (Server::Submission, tcp(&listen.submission)),
+        (Server::Submissions, tcp(&listen.submissions)),
+        (Server::Lmtp, listen.lmtp.clone()),
+        (Server::Imap, tcp(&listen.imap)),
+        (Server::Imaps, tcp(&listen.imaps)),
     ];
+    let access = identity.socket_access(&listen.lmtp_access)?;
     let mut sockets = Vec::new();
-    for (server, addresses) in all {
-        for address in addresses {
-            let listener = kings_net::bind(*address).with_context(|| {
-                format!(
-                    "[listen] {}: see who uses the port with  ss -ltnp 'sport = :{}'",
-                    server.name(),
-                    address.port()
-                )
-            })?;
-            sockets.push(Socket { server, address: listener.local_addr()?, listener });
+    for (server, places) in all {
+        for place in places {
+            sockets.push(bind(server, &place, access)?);
         }
     }
     Ok(sockets)
+}
+
+fn bind(server: Server, place: &Place, access: SocketAccess) -> anyhow::Result<Socket> {
+    let (bound, place) = kings_net::bind(place, access).with_context(|| {
+        let remedy = match place {
+            Place::Tcp(address) => {
+                format!("see who uses the port with  ss -ltnp 'sport = :{}'", address.port())
+            }
+            Place::Unix(path) => format!("see who uses it with  ss -lxp src {}", path.display()),
+        };
+        format!("[listen] {}: {remedy}", server.name())
+    })?;
+    Ok(Socket { server, place, bound })
 }
 
 /// Every connection is a file descriptor; the soft limit of 1,024 is a relic. Failing that, fewer fit.

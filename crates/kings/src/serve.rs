@@ -9,8 +9,8 @@ use arc_swap::ArcSwap;
 use kings_access::Imap;
 use kings_fetch::Fetch;
 use kings_mta::relay::Relay;
-use kings_mta::{Core, Receive, Submit};
-use kings_net::{Endpoint, Guard, Listener, Resolver, Service, Shutdown, Slots, TaskTracker};
+use kings_mta::{Core, Lmtp, Receive, Submit};
+use kings_net::{Bound, Endpoint, Guard, Listener, Place, Resolver, Service, Shutdown, Slots, TaskTracker};
 use kings_queue::{Attempt, Deliver, Finished, Notification, PostError, Queue};
 use kings_records::Records;
 use kings_store::Store;
@@ -64,7 +64,7 @@ pub(crate) struct Running {
     records: Records,
     endpoints: Endpoints,
     relay: Arc<CurrentRelay>,
-    listening: Vec<(Server, std::net::SocketAddr)>,
+    listening: Vec<(Server, Place)>,
     tasks: TaskTracker,
     shutdown: Shutdown,
     _prepared: std::fs::File,
@@ -75,6 +75,7 @@ struct Endpoints {
     smtp: Arc<ArcSwap<Endpoint<Receive>>>,
     submission: Arc<ArcSwap<Endpoint<Submit>>>,
     submissions: Arc<ArcSwap<Endpoint<Submit>>>,
+    lmtp: Arc<ArcSwap<Endpoint<Lmtp>>>,
     imap: Arc<ArcSwap<Endpoint<Imap>>>,
     imaps: Arc<ArcSwap<Endpoint<Imap>>>,
 }
@@ -83,6 +84,7 @@ struct Endpoints {
 struct Services {
     receive: Receive,
     submit: Submit,
+    lmtp: Lmtp,
     imap: Imap,
     relay: Relay<Resolver>,
 }
@@ -107,6 +109,8 @@ impl Services {
         let core = Core::new(kings_mta::Parts {
             hostname: settings.hostname.clone(),
             limits,
+            inbound: settings.inbound.clone(),
+            outgoing: settings.submission.clone(),
             directory: directory.clone(),
             store: store.clone(),
             queue: queue.clone(),
@@ -125,6 +129,7 @@ impl Services {
         Ok(Self {
             receive: Receive::new(&core),
             submit: Submit::new(&core),
+            lmtp: Lmtp::new(&core),
             imap: Imap::new(imap),
             relay: Relay::new(&core, dns, tls, Some(fetch), settings.outbound.clone()),
         })
@@ -133,11 +138,12 @@ impl Services {
 
 impl Endpoints {
     fn new(settings: &Settings, tls: &Arc<ServerConfig>, services: &Services) -> Self {
-        let Services { receive, submit, imap, .. } = services;
+        let Services { receive, submit, lmtp, imap, .. } = services;
         Self {
             smtp: swap(endpoint(settings, Server::Smtp, tls, receive)),
             submission: swap(endpoint(settings, Server::Submission, tls, submit)),
             submissions: swap(endpoint(settings, Server::Submissions, tls, submit)),
+            lmtp: swap(endpoint(settings, Server::Lmtp, tls, lmtp)),
             imap: swap(endpoint(settings, Server::Imap, tls, imap)),
             imaps: swap(endpoint(settings, Server::Imaps, tls, imap)),
         }
@@ -148,6 +154,7 @@ impl Endpoints {
         self.smtp.store(new.smtp.load_full());
         self.submission.store(new.submission.load_full());
         self.submissions.store(new.submissions.load_full());
+        self.lmtp.store(new.lmtp.load_full());
         self.imap.store(new.imap.load_full());
         self.imaps.store(new.imaps.load_full());
     }
@@ -165,7 +172,7 @@ fn endpoint<S: Clone>(
 ) -> Endpoint<S> {
     let limits = &settings.limits;
     let (connections, connections_per_address) = match server {
-        Server::Smtp | Server::Submission | Server::Submissions => {
+        Server::Smtp | Server::Submission | Server::Submissions | Server::Lmtp => {
             (limits.smtp_connections, limits.smtp_connections_per_address)
         }
         // Logged-in sessions are counted by account; how many an address may have is up to its users.
@@ -193,7 +200,7 @@ impl Running {
         let control = control::listen(&settings.data_dir).context("cannot open the control socket")?;
 
         let (tasks, shutdown) = (TaskTracker::new(), Shutdown::new());
-        let listening = sockets.iter().map(|socket| (socket.server, socket.address)).collect();
+        let listening = sockets.iter().map(|socket| (socket.server, socket.place.clone())).collect();
         listen(sockets, &endpoints, &tasks, &shutdown)?;
         let (runner, stop, deliver) = (queue.clone(), shutdown.clone(), relay.clone());
         tasks.spawn(async move { runner.run(deliver, stop).await });
@@ -219,8 +226,8 @@ impl Running {
 
     /// Tells systemd, the log, and whoever waits at standard output.
     pub(crate) fn announce(&self) {
-        for (server, address) in &self.listening {
-            info!(server = server.name(), %address, "listening");
+        for (server, place) in &self.listening {
+            info!(server = server.name(), address = %place, "listening");
         }
         info!("{} ready", self.settings.hostname);
         print(&format!("kings {} ready\n", env!("CARGO_PKG_VERSION")));
@@ -273,8 +280,7 @@ impl Running {
                 warn!("{name} has changed in the config and acts after a restart");
             }
         };
-        let proxy_from = new.listen.proxy_from.clone();
-        keep("[listen]", crate::config::Listen { proxy_from, ..old.listen.clone() } != new.listen);
+        keep("[listen]", old.listen.with_networks_of(&new.listen) != new.listen);
         keep("data_dir", new.data_dir != old.data_dir);
         keep("mail_dir", new.mail_dir != old.mail_dir);
         keep("[queue]", new.queue != old.queue);
@@ -296,16 +302,24 @@ impl Running {
         let records = self.records.clone();
         let _ = tokio::task::spawn_blocking(move || records.flush()).await;
         let _ = std::fs::remove_file(control::path(&self.settings.data_dir));
+        for (_, place) in &self.listening {
+            if let Place::Unix(path) = place {
+                let _ = std::fs::remove_file(path);
+            }
+        }
         info!("stopped");
     }
 
-    /// Where each server listens.
+    /// The address of a server.
     pub(crate) fn address(&self, server: Server) -> Option<std::net::SocketAddr> {
-        self.listening.iter().find(|(known, _)| *known == server).map(|(_, address)| *address)
+        self.listening.iter().find_map(|(known, place)| match place {
+            Place::Tcp(address) if *known == server => Some(*address),
+            Place::Tcp(_) | Place::Unix(_) => None,
+        })
     }
 
     fn status(&self) -> serde_json::Value {
-        let listener = |(server, address): &(Server, std::net::SocketAddr)| json!({ "name": server.name(), "address": address.to_string(), "tls": server.is_tls() });
+        let listener = |(server, address): &(Server, Place)| json!({ "name": server.name(), "address": address.to_string(), "tls": server.is_tls() });
         let listeners: Vec<_> = self.listening.iter().map(listener).collect();
         let version = env!("CARGO_PKG_VERSION");
         json!({ "schema": 1, "version": version, "state": "running", "pid": std::process::id(), "listeners": listeners })
@@ -319,13 +333,14 @@ fn listen(
     tasks: &TaskTracker,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let [smtp, submission, imap] = [(); 3].map(|()| Slots::default());
-    for Socket { server, listener, .. } in sockets {
-        let start = Start { server, socket: listener, tasks, shutdown };
+    let [smtp, submission, lmtp, imap] = [(); 4].map(|()| Slots::default());
+    for Socket { server, bound, .. } in sockets {
+        let start = Start { server, socket: bound, tasks, shutdown };
         match server {
             Server::Smtp => start.listener(&endpoints.smtp, &smtp)?,
             Server::Submission => start.listener(&endpoints.submission, &submission)?,
             Server::Submissions => start.listener(&endpoints.submissions, &submission)?,
+            Server::Lmtp => start.listener(&endpoints.lmtp, &lmtp)?,
             Server::Imap => start.listener(&endpoints.imap, &imap)?,
             Server::Imaps => start.listener(&endpoints.imaps, &imap)?,
         }
@@ -335,7 +350,7 @@ fn listen(
 
 struct Start<'a> {
     server: Server,
-    socket: std::net::TcpListener,
+    socket: Bound,
     tasks: &'a TaskTracker,
     shutdown: &'a Shutdown,
 }

@@ -48,6 +48,45 @@ impl DateTime {
         Some(Self(date.with_time(time).assume_offset(zone)))
     }
 
+    /// Parses the form of RFC 3339 §5.6: `2026-11-23T23:34:36Z`. Fractions of a second are read and dropped.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let (day, rest) = text.split_once(['T', 't'])?;
+        let [year, month, day] = numbers(day, '-', [4, 2, 2])?;
+        let date = Date::from_calendar_date(
+            year.into(),
+            Month::try_from(u8::try_from(month).ok()?).ok()?,
+            day.try_into().ok()?,
+        );
+        let zone_at = rest.find(['Z', 'z', '+', '-'])?;
+        let (clock, zone) = rest.split_at(zone_at);
+        let clock = match clock.split_once('.') {
+            Some((clock, fraction))
+                if fraction.bytes().all(|byte| byte.is_ascii_digit()) && !fraction.is_empty() =>
+            {
+                clock
+            }
+            Some(_) => return None,
+            None => clock,
+        };
+        numbers(clock, ':', [2, 2, 2])?;
+        let zone = match zone.split_at(1) {
+            ("Z" | "z", "") => UtcOffset::UTC,
+            ("Z" | "z", _) => return None,
+            (sign, shift) => {
+                let [hours, minutes] = numbers(shift, ':', [2, 2])?;
+                numeric_zone(&format!("{sign}{hours:02}{minutes:02}"))?
+            }
+        };
+        Some(Self(date.ok()?.with_time(time_of_day(clock)?).assume_offset(zone)))
+    }
+
+    /// The form of RFC 3339 §5.6, in UTC.
+    pub fn to_rfc3339(self) -> String {
+        let utc = self.0.to_offset(UtcOffset::UTC);
+        let (h, m, s) = utc.to_hms();
+        format!("{:04}-{:02}-{:02}T{h:02}:{m:02}:{s:02}Z", utc.year(), u8::from(utc.month()), utc.day())
+    }
+
     /// Parses IMAP's `date-time` without its quotes (RFC 3501 §9): `17-Jul-1996 02:44:25 -0700`.
     pub fn parse_imap(text: &str) -> Option<Self> {
         let (day, rest) = text.trim_start().split_once(' ')?;
@@ -72,6 +111,18 @@ impl DateTime {
         let (h, m, s) = self.0.to_hms();
         format!("{h:02}:{m:02}:{s:02} {sign}{:02}{:02}", hours.abs(), minutes.abs())
     }
+}
+
+/// Numbers of so many digits each, with one character between.
+fn numbers<const N: usize>(text: &str, between: char, digits: [usize; N]) -> Option<[u16; N]> {
+    let mut found = [0; N];
+    let mut words = text.split(between);
+    for (number, digits) in found.iter_mut().zip(digits) {
+        let word =
+            words.next().filter(|word| word.len() == digits && word.bytes().all(|b| b.is_ascii_digit()))?;
+        *number = word.parse().ok()?;
+    }
+    words.next().is_none().then_some(found)
 }
 
 impl fmt::Display for DateTime {
@@ -184,6 +235,33 @@ fn without_comments(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rfc_3339_is_read_as_it_is_written() {
+        let cases = [
+            ("2026-11-18T11:06:40Z", Some(1_795_000_000)),
+            ("2026-11-18t11:06:40.5z", Some(1_795_000_000)),
+            ("2026-11-18T13:06:40+02:00", Some(1_795_000_000)),
+            ("2026-11-18T09:36:40-01:30", Some(1_795_000_000)),
+            ("2026-11-18T11:06:40", None),
+            ("2026-11-18 11:06:40Z", None),
+            ("2026-11-18", None),
+            ("2026-11-18T11:06Z", None),
+            ("2026-13-18T11:06:40Z", None),
+            ("2026-02-30T11:06:40Z", None),
+            ("2026-11-18T25:06:40Z", None),
+            ("2026-11-18T11:06:40.Z", None),
+            ("2026-11-18T11:06:40Zx", None),
+            ("2026-11-18T11:06:40+0200", None),
+            ("26-11-18T11:06:40Z", None),
+            ("\u{e9}026-11-18T11:06:40Z", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(DateTime::parse_rfc3339(text).map(DateTime::unix), expected, "{text}");
+        }
+        assert_eq!(DateTime::from_unix(1_795_000_000).to_rfc3339(), "2026-11-18T11:06:40Z");
+    }
 
     #[test]
     fn header_dates_are_read_as_senders_write_them() {

@@ -13,6 +13,8 @@ use crate::path::ReversePath;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is one letter of the registered keyword")]
 pub struct With {
+    /// LMTP, not SMTP.
+    pub lmtp: bool,
     /// EHLO was used, not HELO.
     pub extended: bool,
     /// The connection was under TLS.
@@ -26,10 +28,13 @@ pub struct With {
 impl With {
     /// The registered keyword: `ESMTPSA`, `UTF8SMTPS`, ...
     pub fn keyword(self) -> String {
-        if !self.extended && !self.utf8 {
-            return "SMTP".to_owned();
-        }
-        let base = if self.utf8 { "UTF8SMTP" } else { "ESMTP" };
+        let base = match (self.lmtp, self.utf8) {
+            (true, true) => "UTF8LMTP",
+            (true, false) => "LMTP",
+            (false, true) => "UTF8SMTP",
+            (false, false) if self.extended => "ESMTP",
+            (false, false) => return "SMTP".to_owned(),
+        };
         let (tls, login) = (if self.tls { "S" } else { "" }, if self.login { "A" } else { "" });
         format!("{base}{tls}{login}")
     }
@@ -107,7 +112,7 @@ mod tests {
     fn received(helo: &str) -> String {
         let by = Domain::parse("mx.example.org").expect("a domain");
         let recipient = Address::parse("ann@example.org").expect("an address");
-        let with = With { extended: true, tls: true, login: false, utf8: false };
+        let with = With { lmtp: false, extended: true, tls: true, login: false, utf8: false };
         let field = Received {
             helo,
             client: Some(IpAddr::from([192, 0, 2, 1])),
@@ -143,16 +148,19 @@ mod tests {
     #[test]
     fn the_protocol_keyword_follows_the_registry() {
         let cases = [
-            ((false, false, false, false), "SMTP"),
-            ((true, false, false, false), "ESMTP"),
-            ((true, true, false, false), "ESMTPS"),
-            ((true, false, true, false), "ESMTPA"),
-            ((true, true, true, false), "ESMTPSA"),
-            ((true, true, true, true), "UTF8SMTPSA"),
-            ((true, false, false, true), "UTF8SMTP"),
+            ([false, false, false, false, false], "SMTP"),
+            ([false, true, false, false, false], "ESMTP"),
+            ([false, true, true, false, false], "ESMTPS"),
+            ([false, true, false, true, false], "ESMTPA"),
+            ([false, true, true, true, false], "ESMTPSA"),
+            ([false, true, true, true, true], "UTF8SMTPSA"),
+            ([false, true, false, false, true], "UTF8SMTP"),
+            ([true, true, false, false, false], "LMTP"),
+            ([true, true, true, false, false], "LMTPS"),
+            ([true, true, true, false, true], "UTF8LMTPS"),
         ];
-        for ((extended, tls, login, utf8), expected) in cases {
-            assert_eq!(With { extended, tls, login, utf8 }.keyword(), expected);
+        for ([lmtp, extended, tls, login, utf8], expected) in cases {
+            assert_eq!(With { lmtp, extended, tls, login, utf8 }.keyword(), expected);
         }
     }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use kings_net::{Connection, receive};
 use kings_smtp::reply::Reply;
-use kings_smtp::server::{Event, Session, Settings};
+use kings_smtp::server::{Event, Session};
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
-use crate::decide::{Decide, Peer};
+use crate::decide::{Decide, Final, Peer};
 
 /// Longest wait for a whole command, whatever trickles in meanwhile (RFC 5321 §4.5.3.2.7); also for a
 /// client to take our replies.
@@ -23,6 +23,9 @@ const COMMAND_PRESSED: Duration = Duration::from_secs(10);
 const DATA_GRACE: Duration = Duration::from_mins(1);
 /// Slowest content that is waited for, in octets a second.
 const DATA_RATE: u64 = 500;
+/// How long, and for how many octets, a client is read whose session has ended by our word.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_OCTETS: usize = 1024 * 1024;
 /// Longest handshake after STARTTLS.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
@@ -41,11 +44,10 @@ pub(crate) enum End {
 /// (RFC 2920 §3.2).
 pub(crate) async fn drive<D: Decide>(
     connection: Connection,
-    settings: Settings,
+    session: Session,
     tls: Arc<ServerConfig>,
     decide: &mut D,
 ) -> io::Result<End> {
-    let session = Session::new(settings, connection.stream.tls().is_some());
     Driver { connection, session, tls, decide, deadline: Instant::now(), data: None }.run().await
 }
 
@@ -99,8 +101,13 @@ impl<D: Decide> Driver<'_, D> {
             Event::End(envelope) => {
                 decide.content(session.content()).await;
                 let tls = self.connection.stream.tls().map(|facts| facts.description);
-                decide.end(envelope, &Peer { client: session.client(), tls }).await
+                match decide.end(envelope, &Peer { client: session.client(), tls }).await {
+                    Final::Same(reply) => reply,
+                    Final::Each(replies) => return session.answer_each(&replies),
+                }
             }
+            Event::Xclient(claim) => decide.become_other(&claim),
+            Event::Xforward(claim) => decide.forwarded(&claim),
             // The loop has taken care of them.
             Event::StartTls | Event::Closed => return,
         };
@@ -133,7 +140,23 @@ impl<D: Decide> Driver<'_, D> {
     async fn close(mut self) -> io::Result<End> {
         self.flush().await?;
         timeout(COMMAND_PRESSED, self.connection.stream.shutdown()).await??;
+        if !self.session.has_quit() {
+            let _ = timeout(LINGER, self.drain()).await;
+        }
         Ok(End::Closed)
+    }
+
+    /// Reads on for a moment: closing with bytes unread resets the connection, and our last reply, the reason, would
+    /// be lost on its way.
+    async fn drain(&mut self) -> io::Result<()> {
+        let mut octets = 0;
+        while octets < LINGER_OCTETS {
+            match receive(&mut self.connection.stream, |_| {}).await? {
+                0 => break,
+                count => octets += count,
+            }
+        }
+        Ok(())
     }
 
     fn patience(&self) -> Duration {

@@ -1,17 +1,22 @@
 //! What every flow of mail needs: our name, the limits, and the places where things are.
 
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kings_directory::Directory;
 use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
 use kings_mail::id::TraceId;
+use kings_net::IpNet;
 use kings_queue::Queue;
 use kings_records::Records;
+use kings_smtp::server::{FutureRelease, Trust};
 use kings_store::Store;
 use rustls::ServerConfig;
+
+use crate::policy::EarlyTalker;
 
 /// The limits of the mail flow that an operator may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +27,53 @@ pub struct Limits {
     pub recipients: usize,
 }
 
+/// What an operator may say of port 25.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inbound {
+    /// What a client hears that speaks before our greeting.
+    pub early_talker: EarlyTalker,
+    /// How long the greeting waits for such a client; zero: only bytes that are there already count.
+    pub greeting_wait: Duration,
+    /// Hosts that speak for others.
+    pub trusted: Trusted,
+}
+
+/// Who may say that mail is somebody else's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trusted {
+    /// Hosts that may use XCLIENT.
+    pub xclient_from: Vec<IpNet>,
+    /// Hosts that may use XFORWARD.
+    pub xforward_from: Vec<IpNet>,
+}
+
+impl Trusted {
+    /// What this client may say.
+    pub(crate) fn of(&self, client: IpAddr) -> Trust {
+        let holds = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&client));
+        Trust { xclient: holds(&self.xclient_from), xforward: holds(&self.xforward_from) }
+    }
+}
+
+/// What an operator may say of submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The address a user writes from stands in Received.
+    pub client_in_received: bool,
+    /// Longest time that mail may be held (RFC 4865 §3); zero: FUTURERELEASE is not offered.
+    pub longest_hold: Duration,
+}
+
+impl Outgoing {
+    /// What EHLO offers to a session that begins now.
+    pub(crate) fn future_release(&self) -> Option<FutureRelease> {
+        let longest = self.longest_hold.as_secs();
+        let latest =
+            DateTime::from_unix(now().unix().saturating_add(i64::try_from(longest).unwrap_or(i64::MAX)));
+        (longest > 0).then_some(FutureRelease { longest, latest })
+    }
+}
+
 /// What [`Core`] is made of.
 #[derive(Clone)]
 pub struct Parts {
@@ -29,6 +81,10 @@ pub struct Parts {
     pub hostname: Domain,
     /// The limits.
     pub limits: Limits,
+    /// The switches of port 25.
+    pub inbound: Inbound,
+    /// The switches of submission.
+    pub outgoing: Outgoing,
     /// Who exists.
     pub directory: Directory,
     /// Where mail for our accounts goes.

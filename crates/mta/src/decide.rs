@@ -5,6 +5,7 @@ use std::future::Future;
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::path::ReversePath;
 use kings_sasl::Credentials;
+use kings_smtp::claim::Claim;
 use kings_smtp::reply::Reply;
 use kings_smtp::server::Client;
 
@@ -16,7 +17,15 @@ pub(crate) struct Peer<'a> {
     pub(crate) tls: Option<String>,
 }
 
-/// Answers the events of one SMTP session, in their order. Port 25 and submission differ only in this.
+/// The answer to a whole message.
+pub(crate) enum Final {
+    /// One reply; in LMTP it is everybody's.
+    Same(Reply),
+    /// One for each recipient, in their order (RFC 2033 §4.2).
+    Each(Vec<Reply>),
+}
+
+/// Answers the events of one SMTP session, in their order. Port 25, submission and LMTP differ only in this.
 ///
 /// Every answer is a reply; a positive one lets the session go on.
 pub(crate) trait Decide: Send {
@@ -39,5 +48,15 @@ pub(crate) trait Decide: Send {
     fn discard(&mut self);
 
     /// It is whole: take responsibility, or do not.
-    fn end(&mut self, envelope: Envelope, peer: &Peer<'_>) -> impl Future<Output = Reply> + Send;
+    fn end(&mut self, envelope: Envelope, peer: &Peer<'_>) -> impl Future<Output = Final> + Send;
+
+    /// A trusted host says who the client is: all that is decided from here on is decided about that one.
+    fn become_other(&mut self, _: &Claim) -> Reply {
+        Reply::NOT_TRUSTED
+    }
+
+    /// A trusted host says where the next message came from.
+    fn forwarded(&mut self, _: &Claim) -> Reply {
+        Reply::NOT_TRUSTED
+    }
 }

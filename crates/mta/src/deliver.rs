@@ -1,6 +1,6 @@
 //! Act: put a message where its recipients' mail lives, and what leaves into the queue.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use kings_directory::{Directory, Resolution, Target};
@@ -118,6 +118,21 @@ impl Plan {
         }
     }
 
+    /// For whom a copy was stored, and whose copies go on from here.
+    fn reached(&self, failures: &HashMap<Address, Reply>) -> Vec<(Recipient, Handover)> {
+        let stored = self.local.iter().filter(|(account, _)| !failures.contains_key(account));
+        let stored = stored.map(|(_, recipient)| (recipient.clone(), Handover::Mailbox));
+        let expanded = self.expanded.iter().map(|recipient| (recipient.clone(), Handover::Expanded));
+        stored.chain(expanded).collect()
+    }
+
+    /// What is held waits in the queue, our own accounts' copies too (RFC 4865 §4).
+    fn wait(&mut self) {
+        let held =
+            self.local.drain(..).map(|(account, recipient)| recipient.at(ForwardPath::Address(account)));
+        self.queued.extend(held);
+    }
+
     /// Takes out accounts that this very message has been delivered to before (RFC 9228 §4); true if that
     /// leaves nothing of a message that had something.
     fn drop_loops(&mut self, head: &[u8]) -> bool {
@@ -137,6 +152,9 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
     let mut plan = Plan::make(&core.directory, &message.recipients).await;
     if plan.drop_loops(message.content.head()) {
         return Err(DeliveryError::Loop);
+    }
+    if message.parameters.hold.is_some() {
+        plan.wait();
     }
     let Copies { stored, failed } = store_copies(core, &message, &plan.local).await?;
     plan.queued.extend(failed);
@@ -170,9 +188,7 @@ async fn store_copies(
     if local.is_empty() {
         return Ok(Copies::default());
     }
-    let deliveries: Vec<Delivery> = local.iter().map(|(account, _)| delivery(message, account)).collect();
-    let (store, content) = (core.store.clone(), message.content.clone());
-    let results = blocking(move || store.deliver(&content, &deliveries)).await;
+    let results = store_all(core, message, local.iter().map(|(account, _)| account)).await;
 
     let any_stored = results.iter().any(Result::is_ok);
     let mut copies = Copies::default();
@@ -190,6 +206,93 @@ async fn store_copies(
         }
     }
     Ok(copies)
+}
+
+/// Tries all accounts at once; gives what became of each.
+async fn store_all(
+    core: &Core,
+    message: &Message,
+    accounts: impl Iterator<Item = &Address>,
+) -> Vec<Result<(), StoreError>> {
+    let deliveries: Vec<Delivery> = accounts.map(|account| delivery(message, account)).collect();
+    let (store, content) = (core.store.clone(), message.content.clone());
+    blocking(move || store.deliver(&content, &deliveries)).await
+}
+
+/// The same with an outcome for each recipient, in their order (RFC 2033 §4.2): a copy that failed is the client's
+/// to try again, unless another one of the same recipient was stored.
+pub(crate) async fn deliver_each(core: &Core, message: &Message) -> Vec<Result<(), Reply>> {
+    let mut plans: Vec<Result<Plan, Reply>> = Vec::with_capacity(message.recipients.len());
+    for recipient in &message.recipients {
+        let mut plan = Plan::make(&core.directory, std::slice::from_ref(recipient)).await;
+        let is_loop = plan.drop_loops(message.content.head());
+        plans.push(if is_loop { Err(DeliveryError::Loop.reply()) } else { Ok(plan) });
+    }
+    let accounts: HashSet<Address> = plans
+        .iter()
+        .flatten()
+        .flat_map(|plan| plan.local.iter().map(|(account, _)| account.clone()))
+        .collect();
+    let results = store_all(core, message, accounts.iter()).await;
+    let mut failures: HashMap<Address, Reply> = HashMap::new();
+    for (account, result) in accounts.into_iter().zip(results) {
+        match result {
+            Ok(()) => traced::placed(core, message, Step::Stored, &account),
+            Err(error) => drop(failures.insert(account, intake::refusal(&error))),
+        }
+    }
+
+    let mut queued: Vec<Recipient> = Vec::new();
+    let mut outcomes: Vec<(Result<(), Reply>, bool)> = Vec::with_capacity(plans.len());
+    for plan in &plans {
+        let settled = plan.as_ref().map_err(Reply::clone).and_then(|plan| settle(plan, &failures));
+        let waits = settled.as_ref().is_ok_and(|waiting| !waiting.is_empty());
+        outcomes.push((settled.map(|waiting| add_new(&mut queued, waiting)), waits));
+    }
+    if let Err(reply) = enqueue_all(core, message, queued).await {
+        let waiting = outcomes.iter_mut().filter(|(_, waits)| *waits);
+        waiting.for_each(|(outcome, _)| *outcome = Err(reply.clone()));
+    }
+    let outcomes: Vec<Result<(), Reply>> = outcomes.into_iter().map(|(outcome, _)| outcome).collect();
+    let accepted = plans.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
+    let reached =
+        accepted.filter_map(|(plan, _)| plan.as_ref().ok()).flat_map(|plan| plan.reached(&failures));
+    reports::success(core, message, reached.collect()).await;
+    outcomes
+}
+
+async fn enqueue_all(core: &Core, message: &Message, queued: Vec<Recipient>) -> Result<(), Reply> {
+    if queued.is_empty() {
+        return Ok(());
+    }
+    let paths: Vec<ForwardPath> = queued.iter().map(|recipient| recipient.path.clone()).collect();
+    enqueue(&core.queue, message, queued).await.map_err(|error| error.reply())?;
+    for path in &paths {
+        traced::placed(core, message, Step::Queued, path);
+    }
+    Ok(())
+}
+
+/// What of one recipient has to wait in the queue, or why the client keeps it.
+fn settle(plan: &Plan, failures: &HashMap<Address, Reply>) -> Result<Vec<Recipient>, Reply> {
+    let all = plan.local.len();
+    let failed: Vec<&(Address, Recipient)> =
+        plan.local.iter().filter(|(account, _)| failures.contains_key(account)).collect();
+    if let Some(reply) = failed.first().and_then(|(account, _)| failures.get(account))
+        && failed.len() == all
+    {
+        return Err(reply.clone());
+    }
+    let failed = failed.into_iter().map(|(account, to)| to.at(ForwardPath::Address(account.clone())));
+    Ok(failed.chain(plan.queued.iter().cloned()).collect())
+}
+
+fn add_new(queued: &mut Vec<Recipient>, waiting: Vec<Recipient>) {
+    for recipient in waiting {
+        if !queued.iter().any(|known| known.path == recipient.path) {
+            queued.push(recipient);
+        }
+    }
 }
 
 /// One copy with the trace fields of the final delivery (RFC 5321 §4.4).

@@ -1,7 +1,7 @@
 //! The mail flow: receive, submit, decide, deliver, relay.
 //!
 //! Inbound reads as a straight line: [`connection`] -> [`receive`] -> [`policy`] -> [`deliver`]; submission
-//! takes [`submit`] in the place of [`receive`]; what leaves goes on in [`relay`].
+//! takes [`submit`] in the place of [`receive`], LMTP [`lmtp`]; what leaves goes on in [`relay`].
 
 mod author;
 mod connection;
@@ -9,6 +9,7 @@ mod core;
 mod decide;
 mod deliver;
 mod intake;
+mod lmtp;
 mod policy;
 mod receive;
 pub mod relay;
@@ -17,7 +18,9 @@ mod submit;
 mod traced;
 mod transaction;
 
-pub use crate::core::{Core, Limits, Parts};
+pub use crate::core::{Core, Inbound, Limits, Outgoing, Parts, Trusted};
+pub use crate::lmtp::Lmtp;
+pub use crate::policy::EarlyTalker;
 pub use crate::receive::Receive;
 pub use crate::relay::Relay;
 pub use crate::submit::Submit;

@@ -8,6 +8,24 @@ use kings_smtp::reply::{Reply, Status};
 
 use crate::author::BadAuthor;
 
+/// `[inbound] early_talker`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EarlyTalker {
+    /// As if it had waited.
+    Accept,
+    /// No mail from it: real servers wait for the greeting (RFC 5321 §4.3.1).
+    #[default]
+    Reject,
+}
+
+/// Decides whether a client is greeted at all.
+pub(crate) fn connect(spoke_first: bool, early_talker: EarlyTalker) -> Result<(), Reply> {
+    match early_talker {
+        EarlyTalker::Reject if spoke_first => Err(Reply::TALKED_EARLY),
+        EarlyTalker::Accept | EarlyTalker::Reject => Ok(()),
+    }
+}
+
 /// Everything the RCPT decision may look at, gathered beforehand.
 pub(crate) struct RcptFacts<'a> {
     /// The client has logged in.
@@ -77,6 +95,13 @@ mod tests {
     use kings_directory::Target;
 
     use super::*;
+
+    #[test]
+    fn who_speaks_first_is_heard_only_where_the_switch_says_so() {
+        assert_eq!(connect(true, EarlyTalker::default()), Err(Reply::TALKED_EARLY));
+        assert_eq!(connect(false, EarlyTalker::Reject), Ok(()));
+        assert_eq!(connect(true, EarlyTalker::Accept), Ok(()));
+    }
 
     #[test]
     fn only_a_login_opens_the_way_out() {

@@ -1,6 +1,6 @@
 //! Mail from other servers: port 25.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
@@ -8,13 +8,14 @@ use kings_mail::path::ReversePath;
 use kings_mail::trace::{Received, With};
 use kings_net::{Connection, Service};
 use kings_sasl::Credentials;
+use kings_smtp::claim::{Attribute, Claim};
 use kings_smtp::reply::Reply;
-use kings_smtp::server::Settings;
+use kings_smtp::server::{self as smtp, Role, Settings};
 use tracing::{debug, info};
 
 use crate::connection::drive;
 use crate::core::{Core, now};
-use crate::decide::{Decide, Peer};
+use crate::decide::{Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
 use crate::intake::Intake;
 use crate::policy::{self, RcptFacts};
@@ -35,20 +36,38 @@ impl Receive {
 impl Service for Receive {
     async fn serve(&self, connection: Connection) {
         let core = &self.0;
+        let client = connection.peer.ip();
         let settings = Settings {
             hostname: core.hostname.clone(),
-            login_required: false,
+            role: Role::Inbound,
             start_tls: true,
             message_bytes: core.limits.message_bytes,
+            recipients: core.limits.recipients,
+            future_release: None,
+            trust: core.inbound.trusted.of(client),
         };
-        let client = connection.peer.ip();
-        let mut session = Session { core, client, intake: Intake::default() };
-        let ended = drive(connection, settings, core.tls.clone(), &mut session).await;
+        let mut smtp = smtp::Session::new(settings, connection.stream.tls().is_some());
+        let spoke_first = connection.stream.has_spoken(core.inbound.greeting_wait).await;
+        if let Err(reply) = policy::connect(spoke_first, core.inbound.early_talker) {
+            info!(%client, reply = reply.to_string(), "client refused");
+            smtp.turn_away(&reply);
+        }
+        let mut session = Session { core, client, forwarded_for: None, intake: Intake::default() };
+        let ended = drive(connection, smtp, core.tls.clone(), &mut session).await;
         debug!(%client, ?ended, "session ended");
     }
 
     fn busy(&self) -> &'static [u8] {
         BUSY
+    }
+}
+
+/// The address that a claim gives; one that the other side does not know is nobody's.
+pub(crate) fn claimed_address(claim: &Claim) -> Option<IpAddr> {
+    match claim.address {
+        Attribute::Unsaid => None,
+        Attribute::Unavailable => Some(Ipv4Addr::UNSPECIFIED.into()),
+        Attribute::Is(address) => Some(address),
     }
 }
 
@@ -58,6 +77,8 @@ pub(crate) const BUSY: &[u8] = b"421 4.7.0 Too many connections, try again later
 struct Session<'a> {
     core: &'a Core,
     client: IpAddr,
+    /// Where a trusted host says that the next message came from.
+    forwarded_for: Option<IpAddr>,
     intake: Intake,
 }
 
@@ -96,10 +117,22 @@ impl Decide for Session<'_> {
         self.intake.discard();
     }
 
-    async fn end(&mut self, envelope: Envelope, peer: &Peer<'_>) -> Reply {
+    async fn end(&mut self, envelope: Envelope, peer: &Peer<'_>) -> Final {
         let transaction = Transaction::new(self.client, &envelope, self.intake.len());
         let accepted = self.accept(&transaction, envelope, peer).await;
-        transaction.finish(self.core, None, accepted)
+        Final::Same(transaction.forwarded_for(self.forwarded_for.take()).finish(self.core, None, accepted))
+    }
+
+    /// A login at the other side opens nothing here: port 25 knows no logins.
+    fn become_other(&mut self, claim: &Claim) -> Reply {
+        info!(client = %self.client, ?claim, "speaks for another client");
+        self.client = claimed_address(claim).unwrap_or(self.client);
+        Reply::OK
+    }
+
+    fn forwarded(&mut self, claim: &Claim) -> Reply {
+        self.forwarded_for = claimed_address(claim).or(self.forwarded_for);
+        Reply::OK
     }
 }
 
@@ -113,6 +146,7 @@ impl Session<'_> {
         let content = self.intake.take()?;
         check_header(&content)?;
         let with = With {
+            lmtp: false,
             extended: peer.client.extended,
             tls: peer.client.tls,
             login: false,

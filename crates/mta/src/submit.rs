@@ -11,19 +11,20 @@ use kings_mail::path::ReversePath;
 use kings_mail::trace::{Received, With};
 use kings_net::{Connection, Service};
 use kings_sasl::Credentials;
+use kings_smtp::claim::{Attribute, Claim};
 use kings_smtp::reply::Reply;
-use kings_smtp::server::Settings;
+use kings_smtp::server::{self as smtp, Role, Settings};
 use kings_store::{Incoming, StoreError};
 use tracing::{debug, info};
 
 use crate::author::{self, Completion};
 use crate::connection::drive;
 use crate::core::{Core, blocking, for_each_piece, now};
-use crate::decide::{Decide, Peer};
+use crate::decide::{Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
 use crate::intake::{self, Intake};
 use crate::policy::{self, RcptFacts};
-use crate::receive::BUSY;
+use crate::receive::{BUSY, claimed_address};
 use crate::transaction::{Transaction, check_header};
 
 /// The service of submission: a login first, then mail to anybody, as oneself.
@@ -40,15 +41,19 @@ impl Submit {
 impl Service for Submit {
     async fn serve(&self, connection: Connection) {
         let core = &self.0;
+        let (client, exempt) = (connection.peer.ip(), connection.exempt);
         let settings = Settings {
             hostname: core.hostname.clone(),
-            login_required: true,
+            role: Role::Submission,
             start_tls: true,
             message_bytes: core.limits.message_bytes,
+            recipients: core.limits.recipients,
+            future_release: core.outgoing.future_release(),
+            trust: core.inbound.trusted.of(client),
         };
-        let (client, exempt) = (connection.peer.ip(), connection.exempt);
+        let smtp = smtp::Session::new(settings, connection.stream.tls().is_some());
         let mut session = Session { core, client, exempt, account: None, intake: Intake::default() };
-        let ended = drive(connection, settings, core.tls.clone(), &mut session).await;
+        let ended = drive(connection, smtp, core.tls.clone(), &mut session).await;
         debug!(%client, ?ended, "session ended");
     }
 
@@ -116,10 +121,32 @@ impl Decide for Session<'_> {
         self.intake.discard();
     }
 
-    async fn end(&mut self, envelope: Envelope, peer: &Peer<'_>) -> Reply {
+    async fn end(&mut self, envelope: Envelope, peer: &Peer<'_>) -> Final {
         let transaction = Transaction::new(self.client, &envelope, self.intake.len());
         let accepted = self.accept(&transaction, envelope, peer).await;
-        transaction.finish(self.core, self.account.as_ref(), accepted)
+        Final::Same(transaction.finish(self.core, self.account.as_ref(), accepted))
+    }
+
+    /// The other side has checked the login; the account must be one of ours all the same.
+    fn become_other(&mut self, claim: &Claim) -> Reply {
+        let account = match &claim.login {
+            Attribute::Unsaid => self.account.clone(),
+            Attribute::Unavailable => None,
+            Attribute::Is(login) => match Address::parse(login) {
+                Ok(address) if self.core.directory.has_account(&address) => Some(address),
+                Ok(_) | Err(_) => return Reply::LOGIN_REFUSED,
+            },
+        };
+        info!(client = %self.client, ?claim, "speaks for another client");
+        self.account = account;
+        self.client = claimed_address(claim).unwrap_or(self.client);
+        Reply::OK
+    }
+
+    /// For the log alone, where a submission has its login.
+    fn forwarded(&mut self, claim: &Claim) -> Reply {
+        info!(client = %self.client, ?claim, "forwards for another client");
+        Reply::OK
     }
 }
 
@@ -143,10 +170,16 @@ impl Session<'_> {
         let utf8 = envelope.parameters.smtputf8;
         let received = Received {
             helo: &peer.client.name,
-            // Where a user writes from is nobody else's business.
-            client: None,
+            // Where a user writes from is nobody else's business, unless the operator says so.
+            client: self.core.outgoing.client_in_received.then_some(self.client),
             by: hostname,
-            with: With { extended: peer.client.extended, tls: peer.client.tls, login: true, utf8 },
+            with: With {
+                lmtp: false,
+                extended: peer.client.extended,
+                tls: peer.client.tls,
+                login: true,
+                utf8,
+            },
             tls: peer.tls.as_deref(),
             id,
             recipient: sole_recipient(&envelope),

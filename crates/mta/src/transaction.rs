@@ -13,12 +13,15 @@ use kings_store::Incoming;
 use tracing::info;
 
 use crate::core::{Core, new_id};
+use crate::decide::Final;
 use crate::{policy, traced};
 
 /// A message whose content is whole.
 pub(crate) struct Transaction {
     pub(crate) id: TraceId,
     client: IpAddr,
+    /// Where a trusted host says that the message came from.
+    forwarded_for: Option<IpAddr>,
     reverse_path: ReversePath,
     recipients: usize,
     bytes: u64,
@@ -28,22 +31,58 @@ pub(crate) struct Transaction {
 impl Transaction {
     pub(crate) fn new(client: IpAddr, envelope: &Envelope, bytes: u64) -> Self {
         let (reverse_path, recipients) = (envelope.reverse_path.clone(), envelope.recipients.len());
-        Self { id: new_id(), client, reverse_path, recipients, bytes, began: Instant::now() }
+        Self {
+            id: new_id(),
+            client,
+            forwarded_for: None,
+            reverse_path,
+            recipients,
+            bytes,
+            began: Instant::now(),
+        }
+    }
+
+    pub(crate) fn forwarded_for(self, forwarded_for: Option<IpAddr>) -> Self {
+        Self { forwarded_for, ..self }
     }
 
     /// The final reply, and the one line that an operator finds for this message. `account`: who submitted it.
     pub(crate) fn finish(self, core: &Core, account: Option<&Address>, result: Result<(), Reply>) -> Reply {
-        let (verdict, reply) = match result {
+        let (verdict, reply) = self.verdict(result);
+        self.log(verdict, account, &reply);
+        traced::finished(core, self.id, self.client, &self.reverse_path, &reply);
+        reply
+    }
+
+    /// The same with an outcome for each recipient (RFC 2033 §4.2). The log line shows the worst of them.
+    pub(crate) fn finish_each(self, core: &Core, outcomes: Vec<Result<(), Reply>>) -> Final {
+        let replies: Vec<(&str, Reply)> = outcomes.into_iter().map(|outcome| self.verdict(outcome)).collect();
+        let worst = replies.iter().max_by_key(|(_, reply)| reply.code);
+        let is_mixed =
+            replies.iter().any(|(verdict, _)| Some(verdict) != replies.first().map(|(first, _)| first));
+        if let Some((verdict, reply)) = worst {
+            self.log(if is_mixed { "mixed" } else { verdict }, None, reply);
+        }
+        if let Some((_, reply)) = replies.iter().min_by_key(|(_, reply)| reply.code) {
+            traced::finished(core, self.id, self.client, &self.reverse_path, reply);
+        }
+        Final::Each(replies.into_iter().map(|(_, reply)| reply).collect())
+    }
+
+    fn verdict(&self, result: Result<(), Reply>) -> (&'static str, Reply) {
+        match result {
             Ok(()) => ("accept", Reply::accepted(self.id)),
             Err(reply) if reply.is_temporary() => ("defer", reply),
             Err(reply) => ("reject", reply),
-        };
-        let Self { id, client, reverse_path, recipients, bytes, began } = self;
+        }
+    }
+
+    fn log(&self, verdict: &str, account: Option<&Address>, reply: &Reply) {
+        let Self { id, client, forwarded_for, reverse_path, recipients, bytes, began } = self;
+        let forwarded_for = forwarded_for.map(tracing::field::display);
         let account = account.map(tracing::field::display);
         let (said, took_ms) = (reply.to_string(), began.elapsed().as_millis());
-        info!(%id, %client, account, %reverse_path, recipients, bytes, verdict, reply = said, took_ms, "message received");
-        traced::finished(core, id, client, &reverse_path, &reply);
-        reply
+        info!(%id, %client, forwarded_for, account, %reverse_path, recipients, bytes, verdict, reply = said, took_ms, "message received");
     }
 }
 

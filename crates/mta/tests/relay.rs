@@ -13,7 +13,7 @@ use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::{Notify, OriginalRecipient};
 use kings_mta::relay::{Level, Relay, Settings, SmartHost};
-use kings_mta::{Core, Limits, Parts};
+use kings_mta::{Core, Inbound, Limits, Outgoing, Parts};
 use kings_queue::{Attempt, Contact, Content, Deliver, Destination, Finished, Outcome, Queue};
 use kings_records::Records;
 use kings_store::{Layout, Store};
@@ -161,6 +161,8 @@ impl Setup {
         let core = Core::new(Parts {
             hostname: hostname.clone(),
             limits: Limits { message_bytes: 100_000, recipients: 10 },
+            inbound: Inbound::default(),
+            outgoing: Outgoing { client_in_received: false, longest_hold: Duration::ZERO },
             directory: directory.unwrap(),
             store: store.unwrap(),
             queue: Queue::open(kings_queue::Settings::new(folder.join("queue"), hostname)).unwrap(),

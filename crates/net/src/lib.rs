@@ -1,13 +1,15 @@
 //! Sockets: accept loop, limits per peer, PROXY header, TLS handshakes, the real resolver, shutdown.
 
 mod listener;
+mod place;
 mod proxy;
 mod reach;
 mod resolver;
 mod slots;
 mod stream;
 
-pub use crate::listener::{BindError, Connection, Endpoint, Guard, Listener, Service, bind};
+pub use crate::listener::{Connection, Endpoint, Guard, Listener, Service};
+pub use crate::place::{Access, BadPlace, BindError, Bound, Place, bind};
 pub use crate::reach::is_public;
 pub use crate::resolver::{Resolver, ResolverError, ResolverSettings};
 pub use crate::slots::Slots;

@@ -2,27 +2,25 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use rustls::ServerConfig;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::Shutdown;
+use crate::place::Bound;
 use crate::proxy::{self, Header};
 use crate::slots::{Full, Slot, Slots};
 use crate::stream::Stream;
 
-/// Connections the kernel holds ready for us.
-const BACKLOG: i32 = 1024;
 /// Time for PROXY header and TLS handshake together; both are the client's first words.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 /// The same when slots are short.
@@ -37,7 +35,8 @@ const REFUSAL: Duration = Duration::from_secs(2);
 pub struct Connection {
     /// The socket, under TLS already where the listener says so.
     pub stream: Stream,
-    /// The client, as the PROXY header says where there is one. Never an IPv4-mapped address.
+    /// The client, as the PROXY header says where there is one. Never an IPv4-mapped address; loopback with port 0
+    /// behind a socket file.
     pub peer: SocketAddr,
     /// Our side of the connection.
     pub local: SocketAddr,
@@ -96,52 +95,47 @@ pub struct Endpoint<S> {
     pub guard: Guard,
 }
 
-/// The address cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {cause}")]
-pub struct BindError {
-    /// The address of the config.
-    pub address: SocketAddr,
-    /// What the kernel said.
-    pub cause: io::Error,
-}
-
-/// Binds without a runtime, so that it can happen before the process gives up its rights.
-///
-/// `[::]` takes IPv4 as well, whatever the system's default is.
-pub fn bind(address: SocketAddr) -> Result<StdListener, BindError> {
-    let bind = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(false)?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(socket.into())
-    };
-    bind().map_err(|cause| BindError { address, cause })
-}
-
 /// One bound address and the service behind it.
 pub struct Listener<S> {
     name: &'static str,
-    socket: TcpListener,
+    socket: Socket,
     endpoint: Arc<ArcSwap<Endpoint<S>>>,
     slots: Slots,
 }
 
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(socket) => socket.accept().await.map(|(stream, peer)| Accepted::Tcp(stream, peer)),
+            Self::Unix(socket) => socket.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+        }
+    }
+}
+
 impl<S: Service> Listener<S> {
-    /// Takes over a socket of [`bind`]; must be called inside the runtime. `slots` is shared by all
+    /// Takes over a socket of [`crate::bind`]; must be called inside the runtime. `slots` is shared by all
     /// listeners of one kind, so that two addresses do not double the limits.
     pub fn new(
         name: &'static str,
-        socket: StdListener,
+        socket: Bound,
         endpoint: Arc<ArcSwap<Endpoint<S>>>,
         slots: Slots,
     ) -> io::Result<Self> {
-        Ok(Self { name, socket: TcpListener::from_std(socket)?, endpoint, slots })
+        let socket = match socket {
+            Bound::Tcp(socket) => Socket::Tcp(TcpListener::from_std(socket)?),
+            Bound::Unix(socket) => Socket::Unix(UnixListener::from_std(socket)?),
+        };
+        Ok(Self { name, socket, endpoint, slots })
     }
 
     /// Accepts until `shutdown`; every connection becomes a task of `tasks`.
@@ -152,7 +146,8 @@ impl<S: Service> Listener<S> {
                 accepted = self.socket.accept() => accepted,
             };
             match accepted {
-                Ok((socket, peer)) => self.admit(socket, peer, &tasks, &shutdown),
+                Ok(Accepted::Tcp(socket, peer)) => self.admit(socket, peer, &tasks, &shutdown),
+                Ok(Accepted::Unix(socket)) => self.admit_local(socket, &tasks, &shutdown),
                 Err(error) => {
                     warn!(listener = self.name, %error, "cannot accept connections, will try again");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -173,6 +168,23 @@ impl<S: Service> Listener<S> {
             if let Some(connection) = arrival.prepare(name, &endpoint).await {
                 endpoint.service.serve(connection).await;
             }
+        });
+    }
+}
+
+impl<S: Service> Listener<S> {
+    /// Who may open a socket file is up to its permissions: no PROXY header, no limit per address, no TLS.
+    fn admit_local(&self, socket: UnixStream, tasks: &TaskTracker, shutdown: &Shutdown) {
+        let (shutdown, endpoint) = (shutdown.clone(), self.endpoint.load_full());
+        let load = Load { slots: self.slots.clone(), most: endpoint.guard.connections };
+        let slot = self.slots.take(load.most);
+        tasks.spawn(async move {
+            let Ok(slot) = slot else { return refuse(socket, &endpoint, Full::Listener).await };
+            let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let stream = Stream::Unix(socket);
+            let connection =
+                Connection { stream, peer: here, local: here, exempt: true, shutdown, load, _slot: slot };
+            endpoint.service.serve(connection).await;
         });
     }
 }
@@ -242,7 +254,7 @@ async fn secure(socket: TcpStream, config: Arc<ServerConfig>, deadline: Instant)
 }
 
 /// Tells a client in clear that there is no room; under TLS the close must do.
-async fn refuse<S: Service>(mut socket: TcpStream, endpoint: &Endpoint<S>, full: Full) {
+async fn refuse<S: Service>(mut socket: impl AsyncWrite + Unpin, endpoint: &Endpoint<S>, full: Full) {
     debug!(?full, "no slot for a connection");
     if endpoint.tls.is_none() {
         let _ = timeout(REFUSAL, socket.write_all(endpoint.service.busy())).await;

@@ -3,14 +3,18 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 /// One socket. All protocols here speak to this type and to none below it.
@@ -18,6 +22,8 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 pub enum Stream {
     /// In clear.
     Plain(TcpStream),
+    /// A unix socket: always in clear, for it does not leave the machine.
+    Unix(UnixStream),
     /// Under TLS; boxed, since its state is large and most of it lies idle.
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -76,8 +82,27 @@ impl Stream {
     fn into_plain(self) -> io::Result<TcpStream> {
         match self {
             Self::Plain(socket) => Ok(socket),
+            Self::Unix(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "no TLS on a unix socket")),
             Self::Tls(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "TLS is already on")),
         }
+    }
+
+    /// Whether the peer is on this machine, behind a socket file.
+    pub fn is_unix(&self) -> bool {
+        matches!(self, Self::Unix(_))
+    }
+
+    /// Whether the peer has sent something that nobody has read yet; waits up to `patience` for it. Asked of TCP in
+    /// clear alone: under TLS the client must speak first.
+    pub async fn has_spoken(&self, patience: Duration) -> bool {
+        let Self::Plain(socket) = self else { return false };
+        let mut octet = [MaybeUninit::uninit()];
+        if SockRef::from(socket).peek(&mut octet).is_ok_and(|count| count > 0) {
+            return true;
+        }
+        let mut octet = [0];
+        let peek = poll_fn(|cx| socket.poll_peek(cx, &mut ReadBuf::new(&mut octet)));
+        !patience.is_zero() && matches!(timeout(patience, peek).await, Ok(Ok(1)))
     }
 
     /// What the handshake agreed on; `None` in clear.
@@ -98,6 +123,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_read(cx, buffer),
+            Self::Unix(socket) => Pin::new(socket).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
@@ -107,6 +133,7 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Self::Unix(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
@@ -114,6 +141,7 @@ impl AsyncWrite for Stream {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Self::Unix(socket) => Pin::new(socket).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -121,6 +149,7 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

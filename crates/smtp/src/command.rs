@@ -1,10 +1,12 @@
 //! The grammar of commands: from one line to one value.
 
 use kings_mail::address::{Address, MAX_PATH};
-use kings_mail::envelope::{Body, MailParameters, Recipient};
+use kings_mail::date::DateTime;
+use kings_mail::envelope::{Body, Hold, MailParameters, Recipient};
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::{EnvelopeId, Notify, OriginalRecipient, Return};
 
+use crate::claim::{self, Claim};
 use crate::quirks;
 use crate::reply::Reply;
 
@@ -15,12 +17,16 @@ pub enum Command {
     Ehlo(String),
     /// `HELO name`
     Helo(String),
+    /// `LHLO name`: EHLO of LMTP (RFC 2033 §4.1).
+    Lhlo(String),
     /// `MAIL FROM:<path> parameters`
     Mail(ReversePath, MailParameters),
     /// `RCPT TO:<path> parameters`
     Rcpt(Recipient),
     /// `DATA`
     Data,
+    /// `BDAT size [LAST]` (RFC 3030 §2); the chunk follows at once.
+    Bdat(Chunk),
     /// `RSET`
     Rset,
     /// `NOOP [anything]`
@@ -40,6 +46,41 @@ pub enum Command {
         /// `=` is an empty one.
         initial_response: Option<String>,
     },
+    /// `XCLIENT attributes`: the client is another one.
+    Xclient(Box<Claim>),
+    /// `XFORWARD attributes`: where the next message came from.
+    Xforward(Box<Claim>),
+}
+
+/// What BDAT announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Octets to come.
+    pub left: u64,
+    /// The message ends with them.
+    pub last: bool,
+}
+
+/// What this session has offered, as far as the grammar depends on it (RFC 5321 §4.1.1.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is one extension")]
+pub struct Offered {
+    /// AUTH, and with it a parameter of MAIL (RFC 4954 §5).
+    pub auth: bool,
+    /// REQUIRETLS (RFC 8689 §2).
+    pub require_tls: bool,
+    /// FUTURERELEASE (RFC 4865 §3).
+    pub future_release: bool,
+    /// XCLIENT: the host is trusted.
+    pub xclient: bool,
+    /// XFORWARD: the host is trusted.
+    pub xforward: bool,
+}
+
+impl Offered {
+    /// Everything there is.
+    pub const ALL: Self =
+        Self { auth: true, require_tls: true, future_release: true, xclient: true, xforward: true };
 }
 
 /// Why a line is not a command we do.
@@ -59,6 +100,12 @@ pub enum SyntaxError {
     BadForwardPath,
     /// A parameter that was not offered.
     UnknownParameter,
+    /// XCLIENT or XFORWARD from a host that is not trusted with it.
+    NotTrusted,
+    /// Not text, or not ended by CR LF alone.
+    BrokenLine,
+    /// Over the limit.
+    TooLong,
 }
 
 impl SyntaxError {
@@ -72,20 +119,25 @@ impl SyntaxError {
             Self::BadReversePath => Reply::BAD_REVERSE_PATH,
             Self::BadForwardPath => Reply::BAD_FORWARD_PATH,
             Self::UnknownParameter => Reply::UNKNOWN_PARAMETER,
+            Self::NotTrusted => Reply::NOT_TRUSTED,
+            Self::BrokenLine => Reply::BAD_LINE,
+            Self::TooLong => Reply::LINE_TOO_LONG,
         }
     }
 }
 
 /// Parses one command line, without its CRLF (RFC 5321 §4.1.1).
-pub fn parse(line: &str) -> Result<Command, SyntaxError> {
+pub fn parse(line: &str, offered: Offered) -> Result<Command, SyntaxError> {
     let line = quirks::trim_line(line);
     let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
-    match verb.to_ascii_uppercase().as_str() {
+    match Upper::new(verb).as_str() {
         "EHLO" => name(rest).map(Command::Ehlo),
         "HELO" => name(rest).map(Command::Helo),
-        "MAIL" => mail(rest),
+        "LHLO" => name(rest).map(Command::Lhlo),
+        "MAIL" => mail(rest, offered),
         "RCPT" => rcpt(rest),
         "DATA" => bare(rest, Command::Data),
+        "BDAT" => bdat(rest),
         "RSET" => bare(rest, Command::Rset),
         "QUIT" => bare(rest, Command::Quit),
         "STARTTLS" => bare(rest, Command::StartTls),
@@ -94,6 +146,10 @@ pub fn parse(line: &str) -> Result<Command, SyntaxError> {
         "VRFY" if !rest.is_empty() => Ok(Command::Vrfy),
         "VRFY" => Err(SyntaxError::BadArgument),
         "AUTH" => auth(rest),
+        "XCLIENT" if !offered.xclient => Err(SyntaxError::NotTrusted),
+        "XFORWARD" if !offered.xforward => Err(SyntaxError::NotTrusted),
+        "XCLIENT" => claim(rest, claim::XCLIENT).map(Command::Xclient),
+        "XFORWARD" => claim(rest, claim::XFORWARD).map(Command::Xforward),
         "EXPN" | "ETRN" | "TURN" | "ATRN" | "SEND" | "SOML" | "SAML" => Err(SyntaxError::NotImplemented),
         "GET" | "POST" | "PUT" | "HEAD" | "OPTIONS" | "CONNECT" => Err(SyntaxError::NotSmtp),
         _ if !verb.starts_with(|c: char| c.is_ascii_alphabetic()) && !verb.is_empty() => {
@@ -101,6 +157,50 @@ pub fn parse(line: &str) -> Result<Command, SyntaxError> {
         }
         _ => Err(SyntaxError::UnknownVerb),
     }
+}
+
+/// A short word in capitals, made without a place on the heap; a longer one is no word of ours.
+struct Upper {
+    letters: [u8; 16],
+    length: usize,
+}
+
+impl Upper {
+    fn new(word: &str) -> Self {
+        let mut letters = [0; 16];
+        let Some(place) = letters.get_mut(..word.len()) else { return Self { letters, length: 0 } };
+        place.copy_from_slice(word.as_bytes());
+        place.make_ascii_uppercase();
+        Self { letters, length: word.len() }
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.letters[..self.length]).unwrap_or_default()
+    }
+}
+
+fn claim(rest: &str, offered: &str) -> Result<Box<Claim>, SyntaxError> {
+    Claim::parse(rest, offered).map(Box::new).map_err(|_| SyntaxError::BadArgument)
+}
+
+/// `size [LAST]`. A size beyond 64 bits is no size: what follows such a line cannot be told from commands.
+fn bdat(rest: &str) -> Result<Command, SyntaxError> {
+    let mut words = rest.split(' ').filter(|word| !word.is_empty());
+    let left = words.next().and_then(digits).ok_or(SyntaxError::BadArgument)?;
+    let last = match words.next() {
+        None => false,
+        Some(word) if word.eq_ignore_ascii_case("LAST") => true,
+        Some(_) => return Err(SyntaxError::BadArgument),
+    };
+    match words.next() {
+        None => Ok(Command::Bdat(Chunk { left, last })),
+        Some(_) => Err(SyntaxError::BadArgument),
+    }
+}
+
+/// Nothing but digits, and a number that 64 bits can hold.
+fn digits(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 fn bare(rest: &str, command: Command) -> Result<Command, SyntaxError> {
@@ -115,10 +215,10 @@ fn name(rest: &str) -> Result<String, SyntaxError> {
 }
 
 /// `FROM:<path> [parameters]` (RFC 5321 §4.1.1.2).
-fn mail(rest: &str) -> Result<Command, SyntaxError> {
+fn mail(rest: &str, offered: Offered) -> Result<Command, SyntaxError> {
     let (path, parameters) = path_argument(rest, "FROM:").ok_or(SyntaxError::BadArgument)?;
     let reverse_path = ReversePath::parse(without_route(path)).map_err(|_| SyntaxError::BadReversePath)?;
-    Ok(Command::Mail(reverse_path, mail_parameters(parameters)?))
+    Ok(Command::Mail(reverse_path, mail_parameters(parameters, offered)?))
 }
 
 /// `TO:<path> [parameters]` (RFC 5321 §4.1.1.3).
@@ -165,14 +265,13 @@ fn without_route(path: &str) -> &str {
     if route.split(',').all(is_hop) { address } else { path }
 }
 
-/// `KEYWORD[=value]` with spaces between, keywords in capitals; none may come twice (RFC 5321 §4.1.1.11).
-fn keywords(text: &str) -> Result<Vec<(String, Option<&str>)>, SyntaxError> {
-    let mut found: Vec<(String, Option<&str>)> = Vec::new();
+/// `KEYWORD[=value]` with spaces between; none may come twice (RFC 5321 §4.1.1.11).
+fn keywords(text: &str) -> Result<Vec<(&str, Option<&str>)>, SyntaxError> {
+    let mut found: Vec<(&str, Option<&str>)> = Vec::new();
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         let (keyword, value) =
             word.split_once('=').map_or((word, None), |(keyword, value)| (keyword, Some(value)));
-        let keyword = keyword.to_ascii_uppercase();
-        if found.iter().any(|(known, _)| *known == keyword) {
+        if found.iter().any(|(known, _)| known.eq_ignore_ascii_case(keyword)) {
             return Err(SyntaxError::BadArgument);
         }
         found.push((keyword, value));
@@ -180,10 +279,10 @@ fn keywords(text: &str) -> Result<Vec<(String, Option<&str>)>, SyntaxError> {
     Ok(found)
 }
 
-fn mail_parameters(text: &str) -> Result<MailParameters, SyntaxError> {
+fn mail_parameters(text: &str, offered: Offered) -> Result<MailParameters, SyntaxError> {
     let mut parameters = MailParameters::default();
     for (keyword, value) in keywords(text)? {
-        match (keyword.as_str(), value) {
+        match (Upper::new(keyword).as_str(), value) {
             ("SIZE", Some(value)) => parameters.size = Some(size(value)?),
             ("BODY", Some(value)) => parameters.body = body(value)?,
             ("SMTPUTF8", None) => parameters.smtputf8 = true,
@@ -194,21 +293,44 @@ fn mail_parameters(text: &str) -> Result<MailParameters, SyntaxError> {
                 parameters.envelope_id = Some(EnvelopeId::parse(value).ok_or(SyntaxError::BadArgument)?);
             }
             // Who first submitted the message is not ours to repeat (RFC 4954 §5): read and forgotten.
-            ("AUTH", Some(_)) => {}
-            ("SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID" | "AUTH", _) => {
+            ("AUTH", Some(_)) if offered.auth => {}
+            ("REQUIRETLS", None) if offered.require_tls => parameters.require_tls = true,
+            ("HOLDFOR" | "HOLDUNTIL", Some(_)) if offered.future_release && parameters.hold.is_some() => {
                 return Err(SyntaxError::BadArgument);
             }
+            ("HOLDFOR", Some(value)) if offered.future_release => parameters.hold = Some(hold_for(value)?),
+            ("HOLDUNTIL", Some(value)) if offered.future_release => {
+                parameters.hold = Some(hold_until(value)?);
+            }
+            ("AUTH", None) if offered.auth => return Err(SyntaxError::BadArgument),
+            ("REQUIRETLS", Some(_)) if offered.require_tls => return Err(SyntaxError::BadArgument),
+            ("HOLDFOR" | "HOLDUNTIL", None) if offered.future_release => {
+                return Err(SyntaxError::BadArgument);
+            }
+            ("SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID", _) => return Err(SyntaxError::BadArgument),
             _ => return Err(SyntaxError::UnknownParameter),
         }
     }
     Ok(parameters)
 }
 
+/// Seconds, of at most nine digits (RFC 4865 §3).
+fn hold_for(value: &str) -> Result<Hold, SyntaxError> {
+    let seconds = (1..=9).contains(&value.len()).then(|| digits(value)).flatten();
+    seconds.map(Hold::For).ok_or(SyntaxError::BadArgument)
+}
+
+/// A moment in the form of RFC 3339 §5.6 (RFC 4865 §3).
+fn hold_until(value: &str) -> Result<Hold, SyntaxError> {
+    let moment = DateTime::parse_rfc3339(value).and_then(|moment| u64::try_from(moment.unix()).ok());
+    moment.map(Hold::Until).ok_or(SyntaxError::BadArgument)
+}
+
 /// `NOTIFY=` and `ORCPT=` (RFC 3461 §4.1, §4.2).
 fn rcpt_parameters(text: &str, path: ForwardPath) -> Result<Recipient, SyntaxError> {
     let mut recipient = Recipient::from(path);
     for (keyword, value) in keywords(text)? {
-        match (keyword.as_str(), value) {
+        match (Upper::new(keyword).as_str(), value) {
             ("NOTIFY", Some(value)) => {
                 recipient.notify = Notify::parse(value).ok_or(SyntaxError::BadArgument)?;
             }
@@ -230,7 +352,7 @@ fn size(value: &str) -> Result<u64, SyntaxError> {
 
 /// BINARYMIME is not offered (RFC 3030 §3), so it is a parameter value we do not know.
 fn body(value: &str) -> Result<Body, SyntaxError> {
-    match value.to_ascii_uppercase().as_str() {
+    match Upper::new(value).as_str() {
         "7BIT" => Ok(Body::SevenBit),
         "8BITMIME" => Ok(Body::EightBitMime),
         _ => Err(SyntaxError::UnknownParameter),
@@ -251,7 +373,8 @@ fn auth(rest: &str) -> Result<Command, SyntaxError> {
 #[cfg(test)]
 mod tests {
     use SyntaxError::{
-        BadArgument, BadForwardPath, BadReversePath, NotImplemented, NotSmtp, UnknownParameter, UnknownVerb,
+        BadArgument, BadForwardPath, BadReversePath, NotImplemented, NotSmtp, NotTrusted, UnknownParameter,
+        UnknownVerb,
     };
 
     use super::*;
@@ -360,7 +483,80 @@ mod tests {
             ("PROXY TCP4 192.0.2.1 192.0.2.2 1 2", Err(UnknownVerb)),
         ];
         for (line, expected) in cases {
-            assert_eq!(parse(line), expected, "{line}");
+            assert_eq!(parse(line, Offered::ALL), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn mail_may_ask_for_tls_and_for_a_wait() {
+        let none = MailParameters::default;
+        let secured = MailParameters { require_tls: true, ..none() };
+        let held = |hold| Ok(mail("ann@example.org", MailParameters { hold: Some(hold), ..none() }));
+        let cases = [
+            ("MAIL FROM:<ann@example.org> requiretls", Ok(mail("ann@example.org", secured))),
+            ("MAIL FROM:<ann@example.org> REQUIRETLS=YES", Err(BadArgument)),
+            ("MAIL FROM:<ann@example.org> HOLDFOR=86400", held(Hold::For(86_400))),
+            ("MAIL FROM:<ann@example.org> HOLDFOR=0", held(Hold::For(0))),
+            ("MAIL FROM:<ann@example.org> HOLDFOR=1234567890", Err(BadArgument)),
+            ("MAIL FROM:<ann@example.org> HOLDFOR=-1", Err(BadArgument)),
+            ("MAIL FROM:<ann@example.org> HOLDFOR=", Err(BadArgument)),
+            ("MAIL FROM:<ann@example.org> HOLDFOR", Err(BadArgument)),
+            ("MAIL FROM:<ann@example.org> HOLDUNTIL=1970-01-02T01:00:00+01:00", held(Hold::Until(86_400))),
+            ("MAIL FROM:<ann@example.org> HOLDUNTIL=tomorrow", Err(BadArgument)),
+            ("MAIL FROM:<ann@example.org> HOLDFOR=1 HOLDUNTIL=1970-01-02T00:00:00Z", Err(BadArgument)),
+            ("MAIL FROM:<ann@example.org> MT-PRIORITY=3", Err(UnknownParameter)),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(parse(line, Offered::ALL), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_has_a_size_that_fits() {
+        let chunk = |left, last| Ok(Command::Bdat(Chunk { left, last }));
+        let cases = [
+            ("BDAT 5", chunk(5, false)),
+            ("bdat 0 last", chunk(0, true)),
+            ("BDAT 18446744073709551615 LAST", chunk(u64::MAX, true)),
+            ("BDAT 18446744073709551616", Err(BadArgument)),
+            ("BDAT -1", Err(BadArgument)),
+            ("BDAT +1", Err(BadArgument)),
+            ("BDAT 0x10", Err(BadArgument)),
+            ("BDAT 1e3", Err(BadArgument)),
+            ("BDAT", Err(BadArgument)),
+            ("BDAT LAST", Err(BadArgument)),
+            ("BDAT 5 FIRST", Err(BadArgument)),
+            ("BDAT 5 LAST LAST", Err(BadArgument)),
+            ("LHLO client.example", Ok(Command::Lhlo("client.example".into()))),
+            ("LHLO", Err(BadArgument)),
+            ("XCLIENT ADDR=192.0.2", Err(BadArgument)),
+            ("CLIENTID UUID 1", Err(UnknownVerb)),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(parse(line, Offered::ALL), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_offered_is_not_known() {
+        let nothing = Offered {
+            auth: false,
+            require_tls: false,
+            future_release: false,
+            xclient: false,
+            xforward: false,
+        };
+        let cases = [
+            ("MAIL FROM:<> AUTH=<>", UnknownParameter),
+            ("MAIL FROM:<> REQUIRETLS", UnknownParameter),
+            ("MAIL FROM:<> HOLDFOR=1", UnknownParameter),
+            ("MAIL FROM:<> HOLDUNTIL=1970-01-02T00:00:00Z", UnknownParameter),
+            ("XCLIENT ADDR=192.0.2.1", NotTrusted),
+            ("XCLIENT nonsense", NotTrusted),
+            ("XFORWARD ADDR=192.0.2.1", NotTrusted),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(parse(line, nothing), Err(expected), "{line}");
         }
     }
 }

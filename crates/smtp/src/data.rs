@@ -10,6 +10,21 @@ use memchr::{memchr_iter, memchr3};
 #[derive(Debug, Default)]
 pub struct Decoder {
     state: State,
+    tally: Tally,
+}
+
+/// Takes the content of BDAT as it comes (RFC 3030 §2): dots mean nothing, line ends are as strict as in DATA,
+/// since the next server may get the message by DATA.
+#[derive(Debug, Default)]
+pub struct Chunks {
+    /// The content so far ends with a CR: its LF may stand in the next chunk.
+    after_cr: bool,
+    tally: Tally,
+}
+
+/// How much content has come, and what is wrong with it.
+#[derive(Debug, Default)]
+struct Tally {
     fault: Option<Fault>,
     /// Octets of content so far.
     size: u64,
@@ -52,17 +67,17 @@ pub enum Progress {
 impl Decoder {
     /// Takes at most `limit` octets of content.
     pub fn new(limit: u64) -> Self {
-        Self { limit, ..Self::default() }
+        Self { state: State::default(), tally: Tally::new(limit) }
     }
 
     /// What is wrong with the message so far.
     pub fn fault(&self) -> Option<Fault> {
-        self.fault
+        self.tally.fault
     }
 
     /// Octets of content so far, dots removed.
     pub fn size(&self) -> u64 {
-        self.size
+        self.tally.size
     }
 
     /// Reads input and appends content to `out`; nothing is appended once there is a fault.
@@ -75,12 +90,12 @@ impl Decoder {
                 (State::Dot, b'\r') => (self.state, at) = (State::DotCr, at + 1),
                 (State::DotCr, b'\n') => return Progress::End(at + 1),
                 (State::Cr, b'\n') => {
-                    self.emit(b"\r\n", out);
+                    self.tally.emit(b"\r\n", out);
                     (self.state, at) = (State::LineStart, at + 1);
                 }
                 // A CR that no LF follows; this byte is looked at again as text.
                 (State::Cr | State::DotCr, _) => {
-                    self.fail(Fault::LineEnds, out);
+                    self.tally.fail(Fault::LineEnds, out);
                     self.state = State::Text;
                 }
                 (State::LineStart | State::Text | State::Dot, _) => at = self.text(input, at, out),
@@ -93,14 +108,68 @@ impl Decoder {
     fn text(&mut self, input: &[u8], at: usize, out: &mut Vec<u8>) -> usize {
         let rest = &input[at..];
         let end = memchr3(b'\r', b'\n', 0, rest).unwrap_or(rest.len());
-        self.emit(&rest[..end], out);
+        self.tally.emit(&rest[..end], out);
         self.state = State::Text;
         match rest.get(end) {
             None => return input.len(),
             Some(b'\r') => self.state = State::Cr,
-            Some(_) => self.fail(Fault::LineEnds, out),
+            Some(_) => self.tally.fail(Fault::LineEnds, out),
         }
         at + end + 1
+    }
+}
+
+impl Chunks {
+    /// Takes at most `limit` octets of content.
+    pub fn new(limit: u64) -> Self {
+        Self { after_cr: false, tally: Tally::new(limit) }
+    }
+
+    /// What is wrong with the message so far.
+    pub fn fault(&self) -> Option<Fault> {
+        self.tally.fault
+    }
+
+    /// Octets of content so far.
+    pub fn size(&self) -> u64 {
+        self.tally.size
+    }
+
+    /// Reads a piece of a chunk and appends it to `out`; nothing is appended once there is a fault.
+    pub fn read(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        let mut rest = input;
+        loop {
+            if self.after_cr {
+                let Some((first, behind)) = rest.split_first() else { break };
+                self.after_cr = false;
+                if *first == b'\n' {
+                    rest = behind;
+                } else {
+                    self.tally.fail(Fault::LineEnds, out);
+                }
+            }
+            let Some(at) = memchr3(b'\r', b'\n', 0, rest) else { break };
+            if rest[at] == b'\r' {
+                self.after_cr = true;
+            } else {
+                self.tally.fail(Fault::LineEnds, out);
+            }
+            rest = &rest[at + 1..];
+        }
+        self.tally.emit(input, out);
+    }
+
+    /// The last chunk is whole: a CR at its end has no LF any more.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if self.after_cr {
+            self.tally.fail(Fault::LineEnds, out);
+        }
+    }
+}
+
+impl Tally {
+    fn new(limit: u64) -> Self {
+        Self { limit, ..Self::default() }
     }
 
     fn emit(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
@@ -239,6 +308,37 @@ mod tests {
                     assert_eq!(fault.is_some(), content.is_empty(), "{before:?} . {after:?}");
                 }
             }
+        }
+    }
+
+    /// Content and fault.
+    fn chunked(content: &[u8], chunk: usize, limit: u64) -> (Vec<u8>, Option<Fault>) {
+        let mut chunks = Chunks::new(limit);
+        let mut out = Vec::new();
+        for piece in content.chunks(chunk.clamp(1, content.len().max(1))) {
+            chunks.read(piece, &mut out);
+        }
+        chunks.finish(&mut out);
+        (out, chunks.fault())
+    }
+
+    #[test]
+    fn chunks_are_taken_as_they_are_or_not_at_all() {
+        let clean: [&[u8]; 6] =
+            [b"", b"a", b"a\r\n", b".\r\n.\r\n", b"\r\n\r\n", b"a\r\n.\r\nMAIL FROM:<>\r\n"];
+        let broken: [&[u8]; 8] =
+            [b"\r", b"\n", b"\0", b"a\r\r\n", b"a\n\r\n", b"a\r\n\r", b"\rb\r\n", b"\r\n\n"];
+        for chunk in [usize::MAX, 1, 2, 3] {
+            for content in clean {
+                assert_eq!(chunked(content, chunk, 100), (content.to_vec(), None), "{content:?} by {chunk}");
+            }
+            for content in broken {
+                let refused = (vec![], Some(Fault::LineEnds));
+                assert_eq!(chunked(content, chunk, 100), refused, "{content:?} by {chunk}");
+            }
+            assert_eq!(chunked(b"a\r\n", chunk, 3).1, None);
+            assert_eq!(chunked(b"a\r\nb", chunk, 3), (vec![], Some(Fault::TooLarge)));
+            assert_eq!(chunked(b"abcd\n", chunk, 3), (vec![], Some(Fault::LineEnds)));
         }
     }
 

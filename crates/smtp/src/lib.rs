@@ -1,5 +1,6 @@
 //! SMTP: grammar, replies, server session, client session. No IO.
 
+pub mod claim;
 pub mod client;
 pub mod command;
 pub mod data;

@@ -1,10 +1,12 @@
 //! Cuts a byte stream into command lines with a limit, strictly at CRLF.
 
+use memchr::{memchr, memchr2};
+
 /// What stands at the front of the input.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Line {
+pub(crate) enum Line<'a> {
     /// A whole line, without its CRLF: text with no CR, LF or NUL in it.
-    Text(String),
+    Text(&'a str),
     /// A line that cannot be text; what belongs to it is gone or will be skipped.
     Broken,
     /// A line over the limit; the rest of it will be skipped.
@@ -43,10 +45,18 @@ impl Lines {
     }
 
     pub(crate) fn consume(&mut self, count: usize) {
+        self.advance(count);
+        self.tidy();
+    }
+
+    fn advance(&mut self, count: usize) {
         self.start += count;
         self.searched = 0;
+    }
+
+    /// An idle session keeps no buffer: ten thousand of them would keep ten thousand.
+    fn tidy(&mut self) {
         if self.is_empty() {
-            // An idle session keeps no buffer: ten thousand of them would keep ten thousand.
             self.input = Vec::new();
             self.start = 0;
         }
@@ -56,33 +66,38 @@ impl Lines {
     ///
     /// A bare LF refuses the line at once, so that a person at a terminal gets an answer; what follows it
     /// up to the next CRLF belongs to the refused line and is never a command of its own.
-    pub(crate) fn next(&mut self, limit: usize) -> Option<Line> {
+    pub(crate) fn next(&mut self, limit: usize) -> Option<Line<'_>> {
+        self.tidy();
         if self.skipping && !self.skip() {
             return None;
         }
         let unread = self.unread();
         let from = self.searched.saturating_sub(1);
-        match unread[from..].iter().position(|byte| *byte == b'\n') {
-            Some(at) => {
-                let at = from + at;
-                let whole = at > 0 && unread[at - 1] == b'\r';
-                let line =
-                    if at >= limit { Line::TooLong } else { text(&unread[..at.saturating_sub(1)], whole) };
-                self.consume(at + 1);
-                self.skipping = !whole;
-                Some(line)
-            }
-            None if unread.len() >= limit => {
-                // The last octet stays: it may be the CR of the CRLF that ends the skipping.
-                self.consume(unread.len() - 1);
-                self.skipping = true;
-                Some(Line::TooLong)
-            }
-            None => {
-                self.searched = unread.len();
-                None
-            }
+        let Some(at) = memchr(b'\n', &unread[from..]).map(|at| from + at) else {
+            return self.unfinished(limit);
+        };
+        let whole = at > 0 && unread[at - 1] == b'\r';
+        let start = self.start;
+        self.advance(at + 1);
+        self.skipping = !whole;
+        if at >= limit {
+            return Some(Line::TooLong);
         }
+        // The buffer stays until the next call, since the line lies in it.
+        Some(text(&self.input[start..start + at.saturating_sub(1)], whole))
+    }
+
+    /// No LF yet: a line that is too long already is refused now.
+    fn unfinished(&mut self, limit: usize) -> Option<Line<'_>> {
+        let unread = self.unread().len();
+        if unread < limit {
+            self.searched = unread;
+            return None;
+        }
+        // The last octet stays: it may be the CR of the CRLF that ends the skipping.
+        self.consume(unread - 1);
+        self.skipping = true;
+        Some(Line::TooLong)
     }
 
     /// Drops input up to and with the next CRLF; false when it has not come yet.
@@ -99,10 +114,10 @@ impl Lines {
     }
 }
 
-fn text(line: &[u8], whole: bool) -> Line {
-    let clean = whole && !line.iter().any(|byte| matches!(byte, 0 | b'\r'));
+fn text(line: &[u8], whole: bool) -> Line<'_> {
+    let clean = whole && memchr2(0, b'\r', line).is_none();
     match std::str::from_utf8(line) {
-        Ok(text) if clean => Line::Text(text.to_owned()),
+        Ok(text) if clean => Line::Text(text),
         Ok(_) | Err(_) => Line::Broken,
     }
 }
@@ -113,32 +128,37 @@ mod tests {
 
     const LIMIT: usize = 16;
 
-    fn all(input: &[u8], chunk: usize) -> Vec<Line> {
+    /// The lines; what is none is in angle brackets.
+    fn all(input: &[u8], chunk: usize) -> Vec<String> {
         let mut lines = Lines::default();
         let mut found = Vec::new();
         for bytes in input.chunks(chunk) {
             lines.receive(bytes);
             while let Some(line) = lines.next(LIMIT) {
-                found.push(line);
+                found.push(match line {
+                    Line::Text(text) => text.to_owned(),
+                    Line::Broken => "<broken>".to_owned(),
+                    Line::TooLong => "<too long>".to_owned(),
+                });
             }
+            assert!(!lines.is_empty() || lines.input.capacity() == 0, "an idle session keeps no buffer");
         }
         found
     }
 
     #[test]
     fn only_crlf_ends_a_line_however_the_bytes_arrive() {
-        let text = |line: &str| Line::Text(line.to_owned());
-        let cases: [(&[u8], Vec<Line>); 10] = [
-            (b"NOOP\r\nQUIT\r\n", vec![text("NOOP"), text("QUIT")]),
-            (b"NOOP\nRSET\r\nQUIT\r\n", vec![Line::Broken, text("QUIT")]),
-            (b"NOOP\rRSET\r\nQUIT\r\n", vec![Line::Broken, text("QUIT")]),
-            (b"NOOP\r\r\nQUIT\r\n", vec![Line::Broken, text("QUIT")]),
-            (b"NO\0OP\r\nQUIT\r\n", vec![Line::Broken, text("QUIT")]),
-            (b"NO\xffOP\r\nQUIT\r\n", vec![Line::Broken, text("QUIT")]),
-            (b"\n\r\nQUIT\r\n", vec![Line::Broken, text("QUIT")]),
-            (b"\r\nQUIT\r\n", vec![text(""), text("QUIT")]),
-            (b"0123456789abcd\r\nQUIT\r\n", vec![text("0123456789abcd"), text("QUIT")]),
-            (b"0123456789abcdefghijklmnopqr\r\nQUIT\r\n", vec![Line::TooLong, text("QUIT")]),
+        let cases: [(&[u8], &[&str]); 10] = [
+            (b"NOOP\r\nQUIT\r\n", &["NOOP", "QUIT"]),
+            (b"NOOP\nRSET\r\nQUIT\r\n", &["<broken>", "QUIT"]),
+            (b"NOOP\rRSET\r\nQUIT\r\n", &["<broken>", "QUIT"]),
+            (b"NOOP\r\r\nQUIT\r\n", &["<broken>", "QUIT"]),
+            (b"NO\0OP\r\nQUIT\r\n", &["<broken>", "QUIT"]),
+            (b"NO\xffOP\r\nQUIT\r\n", &["<broken>", "QUIT"]),
+            (b"\n\r\nQUIT\r\n", &["<broken>", "QUIT"]),
+            (b"\r\nQUIT\r\n", &["", "QUIT"]),
+            (b"0123456789abcd\r\nQUIT\r\n", &["0123456789abcd", "QUIT"]),
+            (b"0123456789abcdefghijklmnopqr\r\nQUIT\r\n", &["<too long>", "QUIT"]),
         ];
         for (input, expected) in cases {
             for chunk in [usize::MAX, 1, 3] {

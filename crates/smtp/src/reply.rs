@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Write as _;
 
 use kings_mail::domain::Domain;
 pub use kings_mail::dsn::Status;
@@ -44,6 +45,8 @@ impl Reply {
     pub const BAD_SEQUENCE: Self = Self::new(503, Status(5, 5, 1), "Bad sequence of commands");
     /// No EHLO or HELO yet.
     pub const HELLO_FIRST: Self = Self::new(503, Status(5, 5, 1), "Say EHLO first");
+    /// EHLO or HELO to an LMTP server (RFC 2033 §4.1).
+    pub const LHLO_ONLY: Self = Self::new(500, Status(5, 5, 1), "This is an LMTP server, say LHLO");
     /// DATA with no accepted recipient.
     pub const NO_RECIPIENTS: Self = Self::new(503, Status(5, 5, 1), "No valid recipients");
     /// More was sent before the answer was read, where that is not allowed (RFC 2920 §3.1).
@@ -65,8 +68,14 @@ impl Reply {
         Self::new(501, Status(5, 1, 3), "Syntax error in the recipient address");
     /// A parameter of MAIL or RCPT that was not offered (RFC 5321 §4.1.1.11).
     pub const UNKNOWN_PARAMETER: Self = Self::new(555, Status(5, 5, 4), "Parameter not supported");
+    /// HOLDFOR or HOLDUNTIL beyond what EHLO has told (RFC 4865 §3).
+    pub const HOLD_TOO_LONG: Self = Self::new(501, Status(5, 5, 4), "Mail cannot wait that long here");
+    /// XCLIENT or XFORWARD from somebody we do not know.
+    pub const NOT_TRUSTED: Self = Self::new(550, Status(5, 7, 0), "You cannot speak for others here");
     /// An address beyond ASCII without SMTPUTF8 (RFC 6531 §3.5).
     pub const NEEDS_SMTPUTF8: Self = Self::new(553, Status(5, 6, 7), "Address needs SMTPUTF8");
+    /// Something came before our greeting (RFC 5321 §4.3.1).
+    pub const TALKED_EARLY: Self = Self::new(554, Status(5, 5, 0), "Wait for the greeting before you speak");
     /// No client talks like this by mistake: HTTP and the like.
     pub const NOT_SMTP: Self = Self::new(554, Status(5, 5, 0), "This is an SMTP server");
 
@@ -143,8 +152,8 @@ impl Reply {
     }
 
     /// The first line of a session (RFC 5321 §4.3.1).
-    pub fn greeting(hostname: &Domain) -> Self {
-        Self { code: 220, status: None, text: format!("{hostname} ESMTP Kings").into() }
+    pub fn greeting(hostname: &Domain, protocol: &str) -> Self {
+        Self { code: 220, status: None, text: format!("{hostname} {protocol} Kings").into() }
     }
 
     /// The final reply to a message: we are responsible from here (RFC 5321 §6.1).
@@ -172,10 +181,25 @@ impl Reply {
         let mut lines = self.text.split('\n').peekable();
         while let Some(line) = lines.next() {
             let mark = if lines.peek().is_some() { '-' } else { ' ' };
-            let status = self.status.map(|status| format!("{status} ")).unwrap_or_default();
-            let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-            out.extend_from_slice(format!("{}{mark}{status}{line}\r\n", self.code).as_bytes());
+            // Writing to a Vec cannot fail.
+            let _ = match self.status {
+                Some(status) => write!(out, "{}{mark}{status} ", self.code),
+                None => write!(out, "{}{mark}", self.code),
+            };
+            push_visible(line, out);
+            out.extend_from_slice(b"\r\n");
         }
+    }
+}
+
+/// Control characters leave as spaces.
+fn push_visible(line: &str, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(line.as_bytes());
+    if line.chars().any(char::is_control) {
+        out.truncate(start);
+        let visible = line.chars().map(|c| if c.is_control() { ' ' } else { c });
+        out.extend(visible.collect::<String>().into_bytes());
     }
 }
 

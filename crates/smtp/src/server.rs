@@ -1,19 +1,22 @@
 //! The server side of one SMTP session (RFC 5321 §4): bytes in, events and bytes out.
 
+mod claims;
 mod content;
 mod hello;
 mod login;
 mod settings;
 
-use kings_mail::envelope::{Envelope, MailParameters, Recipient};
+use kings_mail::envelope::{Envelope, Hold, MailParameters, Recipient};
 use kings_mail::path::ReversePath;
 use kings_sasl::{self as sasl, Credentials};
 
-use crate::command::{self, Command, SyntaxError};
-use crate::data::Decoder;
+use self::content::Skipped;
+use crate::claim::Claim;
+use crate::command::{self, Chunk, Command, SyntaxError};
+use crate::data::{Chunks, Decoder};
 use crate::lines::{Line, Lines};
 use crate::reply::Reply;
-pub use settings::{Client, Settings};
+pub use settings::{Client, FutureRelease, Role, Settings, Trust};
 
 /// Longest command line with its CRLF (RFC 5321 §4.5.3.1.4 asks for 512; extensions and UTF-8 need more).
 pub const MAX_COMMAND_LINE: usize = 2_048;
@@ -36,15 +39,20 @@ pub enum Event {
     Mail(ReversePath, MailParameters),
     /// One more recipient, for the transaction of [`Session::envelope`].
     Rcpt(Recipient),
-    /// DATA: may the message come? A positive answer must be [`Reply::START_MAIL`].
+    /// DATA, or the first BDAT: may the message come? A positive answer must be [`Reply::START_MAIL`].
     Begin,
     /// A piece of the message lies in [`Session::content`]: no answer.
     Content,
     /// The message cannot be accepted any more, drop its pieces; the session refuses it at its end by itself.
     /// May come twice: no answer.
     Discard,
-    /// The message is whole, its last piece lies in [`Session::content`]: answer with the final reply.
+    /// The message is whole, its last piece lies in [`Session::content`]: answer with the final reply, or in LMTP
+    /// with [`Session::answer_each`].
     End(Envelope),
+    /// A trusted host says who the client is. After a positive answer it is greeted anew as that client.
+    Xclient(Box<Claim>),
+    /// A trusted host says where the next message came from.
+    Xforward(Box<Claim>),
     /// Send what [`Session::transmit`] gives and close: no answer.
     Closed,
 }
@@ -61,6 +69,7 @@ pub struct Session {
     client: Client,
     errors: usize,
     idle_commands: usize,
+    quit: bool,
 }
 
 /// Order of commands (RFC 5321 §4.1.4). Each state carries what exists only in it.
@@ -76,6 +85,12 @@ enum State {
     Transaction(Envelope),
     /// DATA was accepted: input is content.
     Data(Envelope, Decoder),
+    /// Inside a chunk of BDAT: input is content.
+    Chunk(Envelope, Chunks, Chunk),
+    /// Between two chunks.
+    Chunks(Envelope, Chunks),
+    /// Inside a chunk that is refused.
+    Skipped(Box<Skipped>),
     /// The handshake of STARTTLS goes on.
     Handshake,
     /// The last reply has been written.
@@ -89,7 +104,12 @@ enum Pending {
     Mail(Envelope),
     Rcpt(Envelope, Recipient),
     Begin(Envelope),
-    End,
+    BeginChunk(Envelope, Chunk),
+    /// With the number of replies.
+    End(usize),
+    Xclient(Box<Claim>),
+    /// With the state that goes on.
+    Xforward(Box<State>),
 }
 
 impl Session {
@@ -105,8 +125,9 @@ impl Session {
             client: Client { tls, ..Client::default() },
             errors: 0,
             idle_commands: 0,
+            quit: false,
         };
-        Reply::greeting(&session.settings.hostname).write_to(&mut session.output);
+        session.greeting().write_to(&mut session.output);
         session
     }
 
@@ -128,8 +149,19 @@ impl Session {
     /// The transaction so far; while [`Event::Rcpt`] or [`Event::Begin`] is open it is the one they belong to.
     pub fn envelope(&self) -> Option<&Envelope> {
         match (&self.state, &self.pending) {
-            (State::Transaction(envelope) | State::Data(envelope, _), _)
-            | (_, Some(Pending::Rcpt(envelope, _) | Pending::Begin(envelope))) => Some(envelope),
+            (
+                State::Transaction(envelope)
+                | State::Data(envelope, _)
+                | State::Chunk(envelope, ..)
+                | State::Chunks(envelope, _),
+                _,
+            )
+            | (
+                _,
+                Some(
+                    Pending::Rcpt(envelope, _) | Pending::Begin(envelope) | Pending::BeginChunk(envelope, _),
+                ),
+            ) => Some(envelope),
             _ => None,
         }
     }
@@ -139,32 +171,47 @@ impl Session {
         &self.content
     }
 
-    /// Whether the message is on its way in, so that a rate rule applies to the peer.
+    /// Whether the message is on its way in, so that a rate rule applies to the peer. Chunks are one message.
     pub fn in_data(&self) -> bool {
-        matches!(self.state, State::Data(..))
+        matches!(self.state, State::Data(..) | State::Chunk(..) | State::Chunks(..) | State::Skipped(_))
     }
 
     /// The next thing to decide or do; `None` when more input is needed.
     pub fn next_event(&mut self) -> Option<Event> {
         debug_assert!(self.pending.is_none(), "an event waits for its answer");
         self.content.clear();
+        if !self.in_data() {
+            // An idle session keeps no buffer.
+            self.content = Vec::new();
+        }
         loop {
             match &self.state {
                 State::Closed => return Some(Event::Closed),
                 State::Handshake => return None,
                 State::Data(..) => return self.read_content(),
-                State::Login(_) => {
-                    let line = self.lines.next(MAX_AUTH_LINE)?;
-                    if let Some(event) = self.read_response(line) {
+                State::Chunk(..) | State::Skipped(_) if self.lacks_octets() => return None,
+                State::Skipped(_) => self.read_skipped(),
+                State::Chunk(..) => {
+                    if let Some(event) = self.read_chunk() {
                         return Some(event);
                     }
                 }
-                State::Greeted | State::Ready | State::Transaction(_) => {
-                    // AUTH may carry its first response, so its line may be as long as a response's.
-                    let limit = if self.settings.login_required { MAX_AUTH_LINE } else { MAX_COMMAND_LINE };
-                    let line = self.lines.next(limit)?;
-                    if let Some(event) = self.read_command(line) {
-                        return Some(event);
+                State::Login(_) => {
+                    let event = match self.next_response()? {
+                        Ok(response) => self.respond(response.as_bytes()),
+                        Err(reply) => self.end_login(&reply),
+                    };
+                    if event.is_some() {
+                        return event;
+                    }
+                }
+                State::Greeted | State::Ready | State::Transaction(_) | State::Chunks(..) => {
+                    let event = match self.next_command()? {
+                        Ok(command) => self.run(command),
+                        Err(error) => self.refuse_line(error),
+                    };
+                    if event.is_some() {
+                        return event;
                     }
                 }
             }
@@ -174,6 +221,7 @@ impl Session {
     /// Answers the open event. A reply of 421 also ends the session.
     pub fn answer(&mut self, reply: &Reply) {
         let accepted = reply.is_positive();
+        let message_bytes = self.settings.message_bytes;
         self.state = match self.pending.take() {
             Some(Pending::Login) => {
                 self.client.logged_in = accepted;
@@ -187,17 +235,37 @@ impl Session {
                 }
                 State::Transaction(envelope)
             }
-            Some(Pending::Begin(envelope)) if accepted => {
-                State::Data(envelope, Decoder::new(self.settings.message_bytes))
-            }
+            Some(Pending::Begin(envelope)) if accepted => State::Data(envelope, Decoder::new(message_bytes)),
             Some(Pending::Begin(envelope)) => State::Transaction(envelope),
-            Some(Pending::End) => {
-                self.idle_commands = 0;
-                State::Ready
+            Some(Pending::BeginChunk(envelope, chunk)) if accepted => {
+                self.state = State::Chunk(envelope, Chunks::new(message_bytes), chunk);
+                return;
             }
+            Some(Pending::BeginChunk(..)) if reply.code == 421 => State::Closed,
+            Some(Pending::BeginChunk(envelope, chunk)) => {
+                let times = if chunk.last { self.final_replies(envelope.recipients.len()) } else { 1 };
+                return self.skip(chunk, reply.clone(), times, State::Transaction(envelope));
+            }
+            Some(Pending::End(times)) => {
+                self.idle_commands = 0;
+                self.state = State::Ready;
+                return self.reply_times(reply, times);
+            }
+            Some(Pending::Xclient(claim)) => return self.become_other(*claim, reply),
+            Some(Pending::Xforward(state)) => *state,
             None => return,
         };
         self.reply(reply);
+    }
+
+    /// Answers [`Event::End`] with a reply for each recipient, in their order. A missing one is a "try later".
+    pub fn answer_each(&mut self, replies: &[Reply]) {
+        let Some(Pending::End(times)) = self.pending.take() else { return };
+        self.idle_commands = 0;
+        self.state = State::Ready;
+        for at in 0..times {
+            replies.get(at).unwrap_or(&Reply::TRY_LATER).write_to(&mut self.output);
+        }
     }
 
     /// The handshake of [`Event::StartTls`] succeeded: everything said before is forgotten (RFC 3207 §4.2).
@@ -216,29 +284,53 @@ impl Session {
         self.state = State::Closed;
     }
 
-    /// Whether nothing is lost when the session ends here: no message is on its way.
-    pub fn is_idle(&self) -> bool {
-        !matches!(self.state, State::Data(..)) && self.pending.is_none()
+    /// Refuses the client in the place of a greeting (RFC 5321 §3.1). [`Event::Closed`] comes next.
+    pub fn turn_away(&mut self, reply: &Reply) {
+        self.output.clear();
+        self.close(reply);
     }
 
-    fn read_command(&mut self, line: Line) -> Option<Event> {
-        let line = match line {
+    /// Whether nothing is lost when the session ends here: no message is on its way.
+    pub fn is_idle(&self) -> bool {
+        !matches!(self.state, State::Data(..) | State::Chunk(..) | State::Chunks(..))
+            && self.pending.is_none()
+    }
+
+    /// Whether the session ends since the client wanted it so.
+    pub fn has_quit(&self) -> bool {
+        self.quit
+    }
+
+    fn greeting(&self) -> Reply {
+        Reply::greeting(
+            &self.settings.hostname,
+            if self.settings.role == Role::Lmtp { "LMTP" } else { "ESMTP" },
+        )
+    }
+
+    /// The next command, or why a line is none; `None` when it is not there yet.
+    fn next_command(&mut self) -> Option<Result<Command, SyntaxError>> {
+        let offered = self.offered();
+        // AUTH may carry its first response, so its line may be as long as a response's.
+        let takes_auth = self.settings.role == Role::Submission;
+        let line = match self.lines.next(if takes_auth { MAX_AUTH_LINE } else { MAX_COMMAND_LINE })? {
             Line::Text(line) => line,
-            Line::Broken => return self.refuse(&Reply::BAD_LINE),
-            Line::TooLong => return self.refuse(&Reply::LINE_TOO_LONG),
+            Line::Broken => return Some(Err(SyntaxError::BrokenLine)),
+            Line::TooLong => return Some(Err(SyntaxError::TooLong)),
         };
         let is_auth = line.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case("AUTH "));
         if line.len() + 2 > MAX_COMMAND_LINE && !is_auth {
-            return self.refuse(&Reply::LINE_TOO_LONG);
+            return Some(Err(SyntaxError::TooLong));
         }
-        match command::parse(&line) {
-            Ok(command) => self.run(command),
-            Err(SyntaxError::NotSmtp) => {
-                self.close(&Reply::NOT_SMTP);
-                None
-            }
-            Err(error) => self.refuse(&error.reply()),
+        Some(command::parse(line, offered))
+    }
+
+    fn refuse_line(&mut self, error: SyntaxError) -> Option<Event> {
+        if error == SyntaxError::NotSmtp {
+            self.close(&Reply::NOT_SMTP);
+            return None;
         }
+        self.refuse(&error.reply())
     }
 
     /// The heart: command and state side by side, one arm per legal pair.
@@ -247,23 +339,42 @@ impl Session {
             self.close(&Reply::PIPELINED);
             return None;
         }
+        let role = self.settings.role;
         match (command, std::mem::replace(&mut self.state, State::Ready)) {
-            (Command::Ehlo(name), _) => self.hello(name, true),
-            (Command::Helo(name), _) => self.hello(name, false),
+            (Command::Ehlo(_) | Command::Helo(_), state) if role == Role::Lmtp => {
+                self.keep(state).refuse(&Reply::LHLO_ONLY)
+            }
+            (Command::Lhlo(_), state) if role != Role::Lmtp => {
+                self.keep(state).refuse(&Reply::UNKNOWN_COMMAND)
+            }
+            (Command::Ehlo(name) | Command::Lhlo(name), state) => {
+                self.hello(name, true);
+                given_up(&state)
+            }
+            (Command::Helo(name), state) => {
+                self.hello(name, false);
+                given_up(&state)
+            }
             (Command::Quit, _) => {
+                self.quit = true;
                 self.close(&Reply::GOODBYE);
                 None
             }
-            (Command::Rset, State::Transaction(_)) => self.idle(&Reply::OK),
-            (Command::Rset, state) => self.keep(state).idle(&Reply::OK),
-            (Command::Noop, state) => self.keep(state).idle(&Reply::OK),
+            (Command::Rset, state @ (State::Transaction(_) | State::Chunks(..))) => {
+                self.idle(&Reply::OK);
+                given_up(&state)
+            }
+            (Command::Rset | Command::Noop, state) => self.keep(state).idle(&Reply::OK),
             (Command::Help, state) => self.keep(state).idle(&Reply::HELP),
             (Command::Vrfy, state) => self.keep(state).idle(&Reply::CANNOT_VERIFY),
             (Command::StartTls, state @ (State::Greeted | State::Ready)) => self.keep(state).start_tls(),
-            (Command::Auth { mechanism, initial_response }, State::Ready) if self.settings.login_required => {
+            (Command::Bdat(chunk), state) => self.bdat(chunk, state),
+            (Command::Xclient(claim), state) => self.claim(claim, state, true),
+            (Command::Xforward(claim), state) => self.claim(claim, state, false),
+            (Command::Auth { mechanism, initial_response }, State::Ready) if role == Role::Submission => {
                 self.auth(&mechanism, initial_response)
             }
-            (Command::Auth { .. }, state) if !self.settings.login_required => {
+            (Command::Auth { .. }, state) if role != Role::Submission => {
                 self.keep(state).refuse(&Reply::NOT_IMPLEMENTED)
             }
             (Command::Mail(..) | Command::Rcpt(_) | Command::Data, state) if self.lacks_login() => {
@@ -302,8 +413,10 @@ impl Session {
     /// them is no command; STARTTLS is not among them: what follows it is thrown away.
     fn must_be_last(&self, command: &Command) -> bool {
         match command {
-            Command::Ehlo(_) | Command::Helo(_) | Command::Data => true,
-            Command::Auth { .. } => self.settings.login_required,
+            Command::Ehlo(_) | Command::Helo(_) | Command::Lhlo(_) | Command::Data | Command::Xclient(_) => {
+                true
+            }
+            Command::Auth { .. } => self.settings.role == Role::Submission,
             _ => false,
         }
     }
@@ -315,8 +428,20 @@ impl Session {
         if parameters.size.is_some_and(|size| size > self.settings.message_bytes) {
             return self.refuse(&Reply::MESSAGE_TOO_LARGE);
         }
+        if parameters.hold.is_some_and(|hold| self.is_too_far(hold)) {
+            return self.refuse(&Reply::HOLD_TOO_LONG);
+        }
         self.pending = Some(Pending::Mail(Envelope::new(path.clone(), parameters.clone())));
         Some(Event::Mail(path, parameters))
+    }
+
+    /// Beyond what EHLO has offered (RFC 4865 §3).
+    fn is_too_far(&self, hold: Hold) -> bool {
+        let Some(future) = self.settings.future_release else { return true };
+        match hold {
+            Hold::For(seconds) => seconds > future.longest,
+            Hold::Until(moment) => i64::try_from(moment).map_or(true, |moment| moment > future.latest.unix()),
+        }
     }
 
     fn rcpt(&mut self, envelope: Envelope, recipient: Recipient) -> Option<Event> {
@@ -345,7 +470,14 @@ impl Session {
 
     /// Writes a reply and counts it when it is a refusal.
     fn reply(&mut self, reply: &Reply) {
-        reply.write_to(&mut self.output);
+        self.reply_times(reply, 1);
+    }
+
+    /// The same several times, which is still one refusal.
+    fn reply_times(&mut self, reply: &Reply, times: usize) {
+        for _ in 0..times {
+            reply.write_to(&mut self.output);
+        }
         if !reply.is_positive() {
             self.errors += 1;
         }
@@ -355,4 +487,9 @@ impl Session {
             self.close(&Reply::TOO_MANY_ERRORS);
         }
     }
+}
+
+/// Between chunks pieces of a message lie about that nobody wants any more.
+fn given_up(state: &State) -> Option<Event> {
+    matches!(state, State::Chunks(..)).then_some(Event::Discard)
 }

@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use kings_mail::address::{Address, Host, LocalPart};
-use kings_mail::envelope::{Body, MailParameters, Recipient};
+use kings_mail::date::DateTime;
+use kings_mail::envelope::{Body, Hold, MailParameters, Recipient};
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::{self, EnvelopeId, Notify, OriginalRecipient, Return};
-use kings_smtp::command::{self, Command};
+use kings_smtp::command::{self, Chunk, Command, Offered};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -15,17 +16,17 @@ proptest! {
     #[test]
     fn a_rendered_command_reads_back_as_itself(command in any_command()) {
         let line = render(&command);
-        prop_assert_eq!(command::parse(&line), Ok(command.clone()), "{}", line);
-        prop_assert_eq!(command::parse(&format!("{line} \t")), Ok(command));
+        prop_assert_eq!(command::parse(&line, Offered::ALL), Ok(command.clone()), "{}", line);
+        prop_assert_eq!(command::parse(&format!("{line} \t"), Offered::ALL), Ok(command));
     }
 
     #[test]
     fn any_line_is_an_error_or_a_command_with_one_reading(line in "\\PC{0,80}", verb in 0..VERBS.len()) {
         let line = format!("{}{line}", VERBS[verb]);
-        match command::parse(&line) {
+        match command::parse(&line, Offered::ALL) {
             // What an address means here it must mean to the next server as well.
             Ok(command @ (Command::Mail(..) | Command::Rcpt(_))) => {
-                prop_assert_eq!(command::parse(&render(&command)), Ok(command));
+                prop_assert_eq!(command::parse(&render(&command), Offered::ALL), Ok(command));
             }
             Ok(_) => {}
             Err(error) => prop_assert!(!error.reply().is_positive()),
@@ -59,13 +60,22 @@ fn any_command() -> impl Strategy<Value = Command> {
 
 fn parameters() -> impl Strategy<Value = MailParameters> {
     let ret = proptest::option::of(proptest::sample::select(vec![Return::Full, Return::Headers]));
-    (any::<bool>(), any::<bool>(), any::<Option<u64>>(), ret, xtext(1..30)).prop_map(
-        |(eight_bit, smtputf8, size, ret, envelope_id)| {
+    let flags = any::<[bool; 3]>();
+    (flags, any::<Option<u64>>(), ret, xtext(1..30), hold()).prop_map(
+        |([eight_bit, smtputf8, require_tls], size, ret, envelope_id, hold)| {
             let body = if eight_bit { Body::EightBitMime } else { Body::SevenBit };
             let envelope_id = EnvelopeId::parse(&envelope_id);
-            MailParameters { body, smtputf8, size, ret, envelope_id, ..MailParameters::default() }
+            MailParameters { body, smtputf8, size, ret, envelope_id, require_tls, hold }
         },
     )
+}
+
+fn hold() -> impl Strategy<Value = Option<Hold>> {
+    proptest::option::of(prop_oneof![
+        (0..=999_999_999_u64).prop_map(Hold::For),
+        // To the end of the year 9999.
+        (0..=253_402_300_799_u64).prop_map(Hold::Until),
+    ])
 }
 
 fn notify() -> impl Strategy<Value = Notify> {
@@ -126,13 +136,28 @@ fn render(command: &Command) -> String {
     match command {
         Command::Ehlo(name) => format!("EHLO {name}"),
         Command::Helo(name) => format!("HELO {name}"),
+        Command::Lhlo(name) => format!("LHLO {name}"),
+        Command::Bdat(Chunk { left, last }) => format!("BDAT {left}{}", if *last { " LAST" } else { "" }),
+        Command::Xclient(_) | Command::Xforward(_) => unreachable!("made by no strategy"),
         Command::Mail(path, parameters) => {
             let size = parameters.size.map(|size| format!(" SIZE={size}")).unwrap_or_default();
             let body = if parameters.body == Body::EightBitMime { " BODY=8BITMIME" } else { "" };
             let smtputf8 = if parameters.smtputf8 { " SMTPUTF8" } else { "" };
             let ret = parameters.ret.map(|ret| format!(" RET={ret}")).unwrap_or_default();
+            let require_tls = if parameters.require_tls { " REQUIRETLS" } else { "" };
+            let hold = match parameters.hold {
+                None => String::new(),
+                Some(Hold::For(seconds)) => format!(" HOLDFOR={seconds}"),
+                Some(Hold::Until(moment)) => {
+                    let moment = DateTime::from_unix(i64::try_from(moment).unwrap());
+                    format!(" HOLDUNTIL={}", moment.to_rfc3339())
+                }
+            };
             let envelope_id = parameters.envelope_id.as_ref().map(|id| format!(" ENVID={id}"));
-            format!("MAIL FROM:{path}{size}{body}{smtputf8}{ret}{}", envelope_id.unwrap_or_default())
+            format!(
+                "MAIL FROM:{path}{size}{body}{smtputf8}{ret}{require_tls}{hold}{}",
+                envelope_id.unwrap_or_default()
+            )
         }
         Command::Rcpt(Recipient { path, notify, original }) => {
             let notify = if *notify == Notify::Unsaid { String::new() } else { format!(" NOTIFY={notify}") };

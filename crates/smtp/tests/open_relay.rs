@@ -4,7 +4,7 @@
 mod backend;
 
 use backend::Backend;
-use kings_smtp::server::{Event, Session};
+use kings_smtp::server::{Event, Session, Trust};
 
 const OUTSIDE: &str = "550 5.7.1";
 const UNKNOWN: &str = "550 5.1.1";
@@ -113,6 +113,17 @@ fn no_form_of_an_outside_recipient_is_accepted_from_a_stranger() {
     }
 }
 
+/// A mail server in front of us may bring mail for our users, no more.
+#[test]
+fn no_form_of_an_outside_recipient_is_accepted_by_lmtp() {
+    for (form, expected) in FORMS {
+        let mut client = Client::new(24);
+        assert_eq!(client.say("MAIL FROM:<ann@here.example>"), "250 2.1.0 OK");
+        let reply = client.say(&format!("RCPT {form}"));
+        assert!(reply.starts_with(expected), "{form:?}: {reply}");
+    }
+}
+
 #[test]
 fn without_a_login_submission_takes_no_recipient_at_all() {
     for port in [587, 465] {
@@ -138,11 +149,10 @@ fn a_failed_login_opens_nothing() {
 #[test]
 fn xclient_and_proxy_change_nothing_behind_the_greeting() {
     let mut client = Client::new(25);
-    for claim in
-        ["XCLIENT ADDR=127.0.0.1 LOGIN=ann", "XFORWARD ADDR=127.0.0.1", "PROXY TCP4 127.0.0.1 127.0.0.1 1 25"]
-    {
-        assert!(client.say(claim).starts_with("500 5.5.2"), "{claim}");
+    for claim in ["XCLIENT ADDR=127.0.0.1 LOGIN=ann@here.example", "XCLIENT", "XFORWARD ADDR=127.0.0.1"] {
+        assert!(client.say(claim).starts_with("550 5.7.0"), "{claim}");
     }
+    assert!(client.say("PROXY TCP4 127.0.0.1 127.0.0.1 1 25").starts_with("500 5.5.2"));
     client.say("MAIL FROM:<ann@here.example>");
     assert!(client.say("RCPT TO:<joe@other.example>").starts_with(OUTSIDE));
 }
@@ -155,8 +165,10 @@ struct Client {
 impl Client {
     /// Greeted, and past EHLO.
     fn new(port: u16) -> Self {
-        let mut client = Self { session: backend::session(port, 1_000), backend: Backend::default() };
-        assert!(client.say("EHLO client.example").starts_with("220 "));
+        let mut client =
+            Self { session: backend::session(port, 1_000, Trust::default()), backend: Backend::default() };
+        let hello = if port == 24 { "LHLO" } else { "EHLO" };
+        assert!(client.say(&format!("{hello} client.example")).starts_with("220 "));
         client
     }
 

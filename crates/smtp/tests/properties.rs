@@ -11,7 +11,7 @@ use kings_mail::path::{ForwardPath, ReversePath};
 use kings_sasl::Secret;
 use kings_smtp::client;
 use kings_smtp::data::{Decoder, Encoder, Fault, Progress};
-use kings_smtp::server::{Event, MAX_ERRORS, Session};
+use kings_smtp::server::{Event, MAX_ERRORS, Session, Trust};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -55,6 +55,26 @@ proptest! {
         prop_assert_eq!(fault, content.contains(&0).then_some(Fault::LineEnds));
     }
 
+    /// However a message is cut into chunks, it is the message that DATA would have brought; what DATA refuses BDAT
+    /// refuses too.
+    #[test]
+    fn content_is_the_same_by_data_and_by_bdat(
+        content in vec(prop_oneof![9 => content_line(), 1 => vec(octet(), 0..10)], 0..10),
+        sizes in vec(0_usize..40, 1..6),
+        cuts in cuts(),
+    ) {
+        let content: Vec<u8> = content.iter().flat_map(|line| [&line[..], b"\r\n"]).flatten().copied().collect();
+        let by_data = [HELLO, ENVELOPE, b"DATA\r\n", &stuffed(&content), b".\r\n"];
+        let by_bdat = [HELLO, ENVELOPE, &chunked(&content, &sizes)];
+        // What may not be pipelined must come in pieces of its own.
+        let by_data = play(25, by_data.iter().flat_map(|part| pieces(part, &cuts)));
+        let by_bdat = play(25, by_bdat.iter().flat_map(|part| pieces(part, &cuts)));
+        prop_assert_eq!(&by_data.messages, &by_bdat.messages);
+        if let Some(message) = by_data.messages.first() {
+            prop_assert_eq!(&message.content, &content);
+        }
+    }
+
     /// Our client and our server, joined: what one hands over the other stores, octet for octet.
     #[test]
     fn the_client_hands_over_what_the_server_stores(
@@ -78,8 +98,37 @@ proptest! {
     }
 }
 
+const HELLO: &[u8] = b"HELO a\r\n";
+const ENVELOPE: &[u8] = b"MAIL FROM:<joe@elsewhere.example>\r\nRCPT TO:<ann@here.example>\r\n";
+
+/// Dots doubled behind each CR LF, all else as it is.
+fn stuffed(content: &[u8]) -> Vec<u8> {
+    let mut wire = Vec::new();
+    for (at, octet) in content.iter().enumerate() {
+        if *octet == b'.' && (at == 0 || content[..at].ends_with(b"\r\n")) {
+            wire.push(b'.');
+        }
+        wire.push(*octet);
+    }
+    wire
+}
+
+/// BDAT and its chunk, in these sizes over and over, and an empty one at the end.
+fn chunked(content: &[u8], sizes: &[usize]) -> Vec<u8> {
+    let mut wire = Vec::new();
+    let (mut rest, mut sizes) = (content, sizes.iter().map(|size| size + 1).cycle());
+    while !rest.is_empty() {
+        let (chunk, left) = rest.split_at(rest.len().min(sizes.next().unwrap()));
+        wire.extend_from_slice(format!("BDAT {}\r\n", chunk.len()).as_bytes());
+        wire.extend_from_slice(chunk);
+        rest = left;
+    }
+    wire.extend_from_slice(b"BDAT 0 LAST\r\n");
+    wire
+}
+
 fn port() -> impl Strategy<Value = u16> {
-    proptest::sample::select(vec![25, 587, 465])
+    proptest::sample::select(vec![24, 25, 587, 465])
 }
 
 /// Sizes of pieces, used over and over.
@@ -133,13 +182,24 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
         b"RCPT TO:<trouble@here.example>\r\n",
         b"MAIL FROM:<",
         b"\xff",
+        b"LHLO client.example\r\n",
+        b"BDAT 12\r\nSubject: x\r\n",
+        b"BDAT 0\r\n",
+        b"BDAT 3 LAST\r\n.\r\n",
+        b"BDAT 30 LAST\r\n",
+        b"BDAT 99999999999\r\n",
+        b"XCLIENT ADDR=192.0.2.1 LOGIN=ann@here.example\r\n",
+        b"XFORWARD ADDR=192.0.2.1\r\n",
     ];
     let word = move || proptest::sample::select(words.clone()).prop_map(<[u8]>::to_vec);
     let transaction: &[u8] =
         b"EHLO a\r\nMAIL FROM:<joe@elsewhere.example>\r\nRCPT TO:<ann@here.example>\r\nDATA\r\nSubject: x\r\n";
+    let chunked: &[u8] =
+        b"LHLO a\r\nMAIL FROM:<joe@elsewhere.example>\r\nRCPT TO:<ann@here.example>\r\nBDAT 3\r\na\r\n";
     let fragment = prop_oneof![
         12 => word(),
         3 => Just(transaction.to_vec()),
+        3 => Just(chunked.to_vec()),
         1 => vec(any::<u8>(), 0..40),
         1 => (1_usize..3_000).prop_map(|count| b"x".repeat(count)),
     ];
@@ -152,7 +212,9 @@ struct Played {
 }
 
 fn play<'a>(port: u16, pieces: impl Iterator<Item = &'a [u8]>) -> Played {
-    let (mut session, mut backend) = (backend::session(port, MESSAGE_BYTES), Backend::default());
+    let (mut session, mut backend) =
+        (backend::session(port, MESSAGE_BYTES, Trust { xclient: true, xforward: true }), Backend::default());
+    backend.lmtp = port == 24;
     let mut output = session.transmit();
     for piece in pieces {
         session.receive(piece);
@@ -255,7 +317,7 @@ fn join(
     content: &[u8],
     cuts: &[usize],
 ) -> (Vec<client::Outcome>, Vec<Message>) {
-    let mut server = backend::session(if is_submission { 587 } else { 25 }, MESSAGE_BYTES);
+    let mut server = backend::session(if is_submission { 587 } else { 25 }, MESSAGE_BYTES, Trust::default());
     let mut backend = Backend::default();
     let mut client = client_session(is_submission);
     let transaction = client::Transaction {

@@ -4,11 +4,11 @@
 mod backend;
 
 use backend::{Backend, Message};
-use kings_smtp::server::{Event, Session};
+use kings_smtp::server::{Event, Session, Trust};
 
 /// What a broken peer may take for the end of a line.
 const LINE_ENDS: [&[u8]; 7] = [b"\r", b"\n", b"\r\n", b"\n\r", b"\r\r\n", b"\0", b""];
-const ENVELOPE: &[u8] = b"MAIL FROM:<joe@elsewhere.example>\r\nRCPT TO:<ann@here.example>\r\nDATA\r\n";
+const ENVELOPE: &[u8] = b"MAIL FROM:<joe@elsewhere.example>\r\nRCPT TO:<ann@here.example>\r\n";
 const SMUGGLED: &[u8] = b"MAIL FROM:<evil@elsewhere.example>\r\nRCPT TO:<bob@here.example>\r\nDATA\r\n";
 
 /// All line ends before and after the dot, each pair whole, one octet at a time, and in odd pieces: 147 runs.
@@ -20,11 +20,50 @@ fn a_smuggled_message_is_never_stored() {
                 [b"Subject: x\r\n\r\ntext", before, b".", after, SMUGGLED, b"evil\r\n.\r\n"].concat();
             for sizes in [&[usize::MAX][..], &[1], &[3, 1, 7, 2, 64, 5]] {
                 let what = format!("{} . {} in {sizes:?}", before.escape_ascii(), after.escape_ascii());
-                let (output, messages) = converse(&content, sizes);
+                let (output, messages) = converse(b"DATA\r\n", &content, sizes);
                 judge(before, after, &output, &messages, &what);
             }
         }
     }
+}
+
+/// The same content in counted chunks, where no line ends the message: stored octet for octet, or not at all.
+#[test]
+fn a_smuggled_message_is_never_stored_by_bdat() {
+    for before in LINE_ENDS {
+        for after in LINE_ENDS {
+            let content =
+                [b"Subject: x\r\n\r\ntext", before, b".", after, SMUGGLED, b"evil\r\n.\r\n"].concat();
+            for (chunk, sizes) in
+                [usize::MAX, 7, 1, 64].iter().zip([&[usize::MAX][..], &[1], &[3, 1, 7], &[64]])
+            {
+                let what = format!("{} . {} by {chunk}", before.escape_ascii(), after.escape_ascii());
+                let (output, messages) = converse(b"", &chunked(&content, *chunk), sizes);
+                let is_clean = |end: &[u8]| end.is_empty() || end == b"\r\n";
+                if is_clean(before) && is_clean(after) {
+                    assert_eq!(messages.len(), 1, "{what}: {output}");
+                    assert_eq!(messages[0].content, content, "{what}");
+                } else {
+                    assert!(messages.is_empty(), "{what}: {output}");
+                    assert!(output.contains("\n550 5.5.2 "), "{what}: {output}");
+                }
+            }
+        }
+    }
+}
+
+/// BDAT and its chunk, over and over.
+fn chunked(content: &[u8], size: usize) -> Vec<u8> {
+    let mut wire = Vec::new();
+    let mut rest = content;
+    while !rest.is_empty() {
+        let (chunk, left) = rest.split_at(rest.len().min(size));
+        let last = if left.is_empty() { " LAST" } else { "" };
+        wire.extend_from_slice(format!("BDAT {}{last}\r\n", chunk.len()).as_bytes());
+        wire.extend_from_slice(chunk);
+        rest = left;
+    }
+    wire
 }
 
 /// One result for one message: stored whole where all line ends are clean, else refused at the true end, and
@@ -47,8 +86,8 @@ fn judge(before: &[u8], after: &[u8], output: &str, messages: &[Message], what: 
 }
 
 /// Sends the content in pieces of the given sizes, over and over; stops where the server closes.
-fn converse(content: &[u8], sizes: &[usize]) -> (String, Vec<Message>) {
-    let (mut session, mut backend) = (backend::session(25, 10_000), Backend::default());
+fn converse(start: &[u8], content: &[u8], sizes: &[usize]) -> (String, Vec<Message>) {
+    let (mut session, mut backend) = (backend::session(25, 10_000, Trust::default()), Backend::default());
     let mut output = Vec::new();
     let mut is_open = true;
     let mut feed = |bytes: &[u8]| {
@@ -60,6 +99,7 @@ fn converse(content: &[u8], sizes: &[usize]) -> (String, Vec<Message>) {
     };
     feed(b"EHLO client.example\r\n");
     feed(ENVELOPE);
+    feed(start);
     let (mut rest, mut sizes) = (content, sizes.iter().cycle());
     while !rest.is_empty() {
         let (piece, left) = rest.split_at(rest.len().min(*sizes.next().unwrap()));
@@ -88,7 +128,7 @@ fn the_end_is_found_at_the_edge_of_every_buffer() {
             // The five octets CR LF . CR LF, of which `past` stand in the next buffer.
             let text = size + past - 5;
             let content = [&b"x".repeat(text)[..], b"\r\n.\r\n"].concat();
-            let (output, messages) = converse(&content, &[size]);
+            let (output, messages) = converse(b"DATA\r\n", &content, &[size]);
             assert_eq!(messages.len(), 1, "{past} past {size}: {output}");
             assert_eq!(messages[0].content.len(), text + 2);
         }

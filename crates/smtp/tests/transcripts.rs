@@ -1,6 +1,6 @@
 //! Plays every dialogue of `tests/transcripts` with the server session; the form is described in `dialogue`.
 //!
-//! Settings: `@ port 25` (as by default), `587` or `465`, `@ limit OCTETS` of a message, `@ recipients N`, `@ full`
+//! Settings: `@ port 25` (as by default), `587`, `465` or `24` for LMTP, `@ trusted` for a host that may speak for others, `@ limit OCTETS` of a message, `@ recipients N`, `@ full`
 //! for a full disk, `@ chunk whole` for what only counts when it comes in one piece. `= tls` is the handshake: it
 //! happens once all bytes of the line above have arrived. `= message` shows what was accepted, `C! silent` is a client that lets its time run out.
 #![allow(clippy::disallowed_methods, reason = "tests read their transcripts")]
@@ -15,8 +15,9 @@ use backend::{Backend, Message};
 use dialogue::Chunk;
 use kings_mail::envelope::Recipient;
 use kings_mail::report::Notify;
+use kings_smtp::claim::{Attribute, Claim};
 use kings_smtp::reply::Reply;
-use kings_smtp::server::{Client, Event, Session};
+use kings_smtp::server::{Client, Event, Session, Trust};
 
 /// Contents up to this size are shown.
 const SHOWN: usize = 160;
@@ -57,6 +58,7 @@ fn play(text: &str, chunk: Chunk) -> String {
 impl Player {
     fn new(head: &[&str]) -> Self {
         let (mut port, mut limit, mut backend) = (25, 1_000, Backend::default());
+        let mut trust = Trust::default();
         let mut log = String::new();
         for line in head {
             writeln!(log, "{line}").unwrap();
@@ -65,10 +67,12 @@ impl Player {
                 ["@", "limit", octets] => limit = octets.parse().unwrap(),
                 ["@", "recipients", most] => backend.most_recipients = most.parse().unwrap(),
                 ["@", "full"] => backend.full = true,
+                ["@", "trusted"] => trust = Trust { xclient: true, xforward: true },
                 _ => assert!(line.starts_with('#') || *line == "@ chunk whole", "{line}"),
             }
         }
-        let session = backend::session(port, limit);
+        backend.lmtp = port == 24;
+        let session = backend::session(port, limit, trust);
         Self { session, backend, log, in_handshake: false, closed: false }
     }
 
@@ -103,6 +107,9 @@ impl Player {
                 self.log.push_str("S! closed\n");
             }
             event => {
+                if let Event::Xclient(claim) | Event::Xforward(claim) = &event {
+                    writeln!(self.log, "= claim {}", described_claim(claim)).unwrap();
+                }
                 let before = self.backend.messages.len();
                 self.backend.answer(event, &mut self.session);
                 for message in &self.backend.messages[before..] {
@@ -127,6 +134,26 @@ fn log_message(log: &mut String, Message { envelope, content }: &Message, client
         1..=SHOWN => writeln!(log, ": {}", content.escape_ascii()).unwrap(),
         _ => log.push('\n'),
     }
+}
+
+/// What a trusted host said of its client.
+fn described_claim(claim: &Claim) -> String {
+    fn add<T: std::fmt::Debug>(words: &mut Vec<String>, name: &str, attribute: &Attribute<T>) {
+        match attribute {
+            Attribute::Unsaid => {}
+            Attribute::Unavailable => words.push(format!("{name} unknown")),
+            Attribute::Is(value) => words.push(format!("{name} {value:?}")),
+        }
+    }
+    let mut words = Vec::new();
+    add(&mut words, "name", &claim.name);
+    add(&mut words, "address", &claim.address);
+    add(&mut words, "port", &claim.port);
+    add(&mut words, "extended", &claim.extended);
+    add(&mut words, "helo", &claim.helo);
+    add(&mut words, "login", &claim.login);
+    add(&mut words, "ident", &claim.ident);
+    words.join(", ")
 }
 
 /// The path, and what RCPT asked for beside it.

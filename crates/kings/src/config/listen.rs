@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use kings_net::IpNet;
+use kings_net::{IpNet, Place};
 
 use super::reader::{Section, Source};
 
@@ -17,14 +17,36 @@ pub(crate) struct Listen {
     pub(crate) submission: Vec<SocketAddr>,
     /// Submission under TLS from the first byte.
     pub(crate) submissions: Vec<SocketAddr>,
+    /// Mail from a mail server in front of us.
+    pub(crate) lmtp: Vec<Place>,
+    /// Who may open the socket files of LMTP.
+    pub(crate) lmtp_access: SocketAccess,
+    /// Hosts that may use XCLIENT.
+    pub(crate) xclient_from: Vec<IpNet>,
+    /// Hosts that may use XFORWARD.
+    pub(crate) xforward_from: Vec<IpNet>,
     /// IMAP with STARTTLS.
     pub(crate) imap: Vec<SocketAddr>,
     /// IMAP under TLS from the first byte.
     pub(crate) imaps: Vec<SocketAddr>,
 }
 
+/// `lmtp_mode` and `lmtp_group`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SocketAccess {
+    pub(crate) mode: u32,
+    /// By name; the group of the user that the server becomes where it is not said.
+    pub(crate) group: Option<String>,
+}
+
+impl Default for SocketAccess {
+    fn default() -> Self {
+        Self { mode: 0o660, group: None }
+    }
+}
+
 /// Servers of the design that are not built yet.
-const NOT_BUILT: [&str; 6] = ["pop3", "pop3s", "lmtp", "managesieve", "http", "https"];
+const NOT_BUILT: [&str; 5] = ["pop3", "pop3s", "managesieve", "http", "https"];
 
 impl Listen {
     pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> Self {
@@ -42,7 +64,7 @@ impl Listen {
             submissions: addresses("submissions"),
             imap: addresses("imap"),
             imaps: addresses("imaps"),
-            proxy_from: Vec::new(),
+            ..Self::default()
         };
         for key in NOT_BUILT {
             let Some(value) = section.value(key) else { continue };
@@ -54,9 +76,16 @@ impl Listen {
                 );
             }
         }
-        let proxy_from =
-            section.list(source, "proxy_from", "a network such as \"127.0.0.0/8\"", str::parse::<IpNet>);
-        let listen = Self { proxy_from, ..listen };
+        let mut networks =
+            |key| section.list(source, key, "a network such as \"127.0.0.0/8\"", str::parse::<IpNet>);
+        let listen = Self {
+            proxy_from: networks("proxy_from"),
+            xclient_from: networks("xclient_from"),
+            xforward_from: networks("xforward_from"),
+            ..listen
+        };
+        let listen =
+            Self { lmtp: read_lmtp(source, section), lmtp_access: access(source, section), ..listen };
         if listen.is_empty() {
             source
                 .complain("nothing listens: add [listen] with smtp = [\"[::]:25\"] and the others you want");
@@ -65,7 +94,36 @@ impl Listen {
     }
 
     fn is_empty(&self) -> bool {
-        let Self { proxy_from: _, smtp, submission, submissions, imap, imaps } = self;
-        [smtp, submission, submissions, imap, imaps].iter().all(|addresses| addresses.is_empty())
+        let Self { smtp, submission, submissions, lmtp, imap, imaps, .. } = self;
+        lmtp.is_empty() && [smtp, submission, submissions, imap, imaps].iter().all(|all| all.is_empty())
+    }
+
+    /// With the lists of `other` that act at once after a reload.
+    pub(crate) fn with_networks_of(&self, other: &Self) -> Self {
+        Self {
+            proxy_from: other.proxy_from.clone(),
+            xclient_from: other.xclient_from.clone(),
+            xforward_from: other.xforward_from.clone(),
+            ..self.clone()
+        }
+    }
+}
+
+fn read_lmtp(source: &mut Source<'_>, section: &mut Section<'_>) -> Vec<Place> {
+    let example = "\"unix:/run/kings-smtp/lmtp.sock\" or \"127.0.0.1:24\"";
+    section.list(source, "lmtp", example, str::parse::<Place>)
+}
+
+fn access(source: &mut Source<'_>, section: &mut Section<'_>) -> SocketAccess {
+    let usual = SocketAccess::default();
+    let octal = |text: &str| match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        Ok(_) | Err(_) => Err("another text"),
+    };
+    SocketAccess {
+        mode: section
+            .parsed(source, "lmtp_mode", "permissions such as \"0660\"", octal)
+            .unwrap_or(usual.mode),
+        group: section.text(source, "lmtp_group"),
     }
 }

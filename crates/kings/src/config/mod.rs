@@ -5,6 +5,7 @@ mod outbound;
 mod queue;
 mod reader;
 mod recipients;
+mod submission;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,13 +13,13 @@ use std::time::Duration;
 
 use kings_directory::{AliasSource, HostedDomain, Machine, RelayDomain};
 use kings_mail::domain::Domain;
-use kings_mta::relay;
+use kings_mta::{EarlyTalker, Inbound, Outgoing, Trusted, relay};
 use kings_net::{IpNet, ResolverSettings};
 use kings_store::Layout;
 use kings_tls::{Authorities, Source as Certificate};
 use toml::de::DeTable;
 
-pub(crate) use self::listen::Listen;
+pub(crate) use self::listen::{Listen, SocketAccess};
 pub(crate) use self::queue::{QueueSettings, duration};
 pub(crate) use self::reader::Complaint;
 use self::reader::{Section, Source};
@@ -62,6 +63,10 @@ pub(crate) struct Settings {
     pub(crate) records: kings_records::Settings,
     pub(crate) outbound: relay::Settings,
     pub(crate) queue: QueueSettings,
+    /// Switches of port 25.
+    pub(crate) inbound: Inbound,
+    /// Switches of submission.
+    pub(crate) submission: Outgoing,
     pub(crate) limits: Limits,
     /// Odd but possible: printed, and the server starts.
     pub(crate) warnings: Vec<Complaint>,
@@ -182,7 +187,12 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     });
     let outbound = outbound::read(source, &mut top, domains.routes);
     let queue = section(source, &mut top, "queue", queue::read);
-    section(source, &mut top, "inbound", |source, section| inbound(source, section, &mut warnings));
+    let inbound =
+        section(source, &mut top, "inbound", |source, section| inbound(source, section, &mut warnings));
+    let trusted =
+        Trusted { xclient_from: listen.xclient_from.clone(), xforward_from: listen.xforward_from.clone() };
+    let inbound = Inbound { trusted, ..inbound };
+    let submission = section(source, &mut top, "submission", submission::read);
     let limits = section(source, &mut top, "limits", limits);
     let days = section(source, &mut top, "records", |source, section| section.number(source, "days", 1));
     let records = data_dir.as_ref().map(|folder| records(folder, days.unwrap_or(30)));
@@ -207,6 +217,8 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         outbound: outbound?,
         queue,
         records: records?,
+        inbound,
+        submission,
         limits,
         warnings,
     })
@@ -327,7 +339,7 @@ enum Check {
 
 /// `[inbound]` is read from the first day, so that a config does not change when the checks arrive. Asking
 /// for a check that is not there yet is worth a warning.
-fn inbound(source: &mut Source<'_>, section: &mut Section<'_>, warnings: &mut Vec<Complaint>) {
+fn inbound(source: &mut Source<'_>, section: &mut Section<'_>, warnings: &mut Vec<Complaint>) -> Inbound {
     const CHECKS: [&str; 5] = ["spf", "dkim", "dmarc", "arc", "iprev"];
     const VERDICTS: [(&str, ()); 4] = [("accept", ()), ("junk", ()), ("defer", ()), ("reject", ())];
     let choices = [("off", Check::Off), ("tag", Check::Tag), ("enforce", Check::Enforce)];
@@ -345,6 +357,12 @@ fn inbound(source: &mut Source<'_>, section: &mut Section<'_>, warnings: &mut Ve
     if !zones.is_empty() {
         warnings
             .push(Complaint { line: None, what: "[inbound] dnsbl: this check is not built yet".to_owned() });
+    }
+    let early_talker = [("accept", EarlyTalker::Accept), ("reject", EarlyTalker::Reject)];
+    Inbound {
+        early_talker: section.choice(source, "early_talker", &early_talker).unwrap_or_default(),
+        greeting_wait: Duration::from_millis(section.number(source, "greeting_wait_ms", 0).unwrap_or(0)),
+        trusted: Trusted::default(),
     }
 }
 

@@ -4,12 +4,14 @@
 //! that installs it. Everything listens on the loopback address, on ports chosen for the test.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod chunking;
 mod corpus;
 mod crash;
 mod curl;
 mod dovecot;
 mod faults;
 mod harness;
+mod lmtp;
 mod mbsync;
 mod mutt;
 mod outbound_tls;
@@ -18,3 +20,4 @@ mod proxy;
 mod queue;
 mod swaks;
 mod thunderbird;
+mod trust;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kings_directory::Resolution;
 use kings_mail::dsn::Status;
-use kings_mail::envelope::Recipient;
+use kings_mail::envelope::{MailParameters, Recipient};
 use kings_queue::{Attempt, Content, Notification, Outcome, PostError, Report};
 use kings_smtp::reply::Reply;
 use kings_store::{Incoming, StoreError};
@@ -49,7 +49,8 @@ async fn deliver_one(
         // Copies that go on from here are messages of their own to the queue.
         id: new_id(),
         reverse_path: attempt.reverse_path.clone(),
-        parameters: attempt.parameters.clone(),
+        // Its time has come, or the queue would not have tried.
+        parameters: MailParameters { hold: None, ..attempt.parameters.clone() },
         recipients: vec![recipient.clone()],
         prefix: String::new(),
         content: content.clone(),

@@ -4,32 +4,66 @@ use std::fmt::Write as _;
 
 use kings_sasl::Mechanism;
 
-use super::{Event, Session, State};
+use super::{Event, Role, Session, State};
+use crate::claim;
+use crate::command::Offered;
 use crate::reply::Reply;
 
 impl Session {
-    /// EHLO and HELO also end a transaction (RFC 5321 §4.1.4).
-    pub(super) fn hello(&mut self, name: String, extended: bool) -> Option<Event> {
+    /// EHLO, HELO and LHLO also end a transaction (RFC 5321 §4.1.4).
+    pub(super) fn hello(&mut self, name: String, extended: bool) {
         self.client.name = name;
         self.client.extended = extended;
-        let hostname = &self.settings.hostname;
-        let mut text = hostname.to_string();
+        let mut text = self.settings.hostname.to_string();
         if extended {
-            let size = self.settings.message_bytes;
-            // Writing to a String cannot fail.
-            let _ = write!(text, "\nPIPELINING\nSIZE {size}\n8BITMIME\nENHANCEDSTATUSCODES\nDSN\nSMTPUTF8");
-            if self.offers_start_tls() {
-                text.push_str("\nSTARTTLS");
-            }
-            if self.settings.login_required && self.client.tls {
-                let names = Mechanism::ALL.map(Mechanism::name).join(" ");
-                let _ = write!(text, "\nAUTH {names}");
-            }
+            self.write_extensions(&mut text);
         }
-        self.idle(&Reply::plain(250, "").with_text(text))
+        self.idle(&Reply::plain(250, "").with_text(text));
     }
 
-    pub(super) fn offers_start_tls(&self) -> bool {
+    /// Writing to a String cannot fail.
+    fn write_extensions(&self, text: &mut String) {
+        let size = self.settings.message_bytes;
+        let _ = write!(
+            text,
+            "\nPIPELINING\nSIZE {size}\n8BITMIME\nENHANCEDSTATUSCODES\nDSN\nSMTPUTF8\nCHUNKING\nLIMITS RCPTMAX={}",
+            self.settings.recipients
+        );
+        if self.offers_start_tls() {
+            text.push_str("\nSTARTTLS");
+        }
+        let offered = self.offered();
+        if offered.require_tls {
+            text.push_str("\nREQUIRETLS");
+        }
+        if offered.auth {
+            let names = Mechanism::ALL.map(Mechanism::name).join(" ");
+            let _ = write!(text, "\nAUTH {names}");
+        }
+        if let Some(future) = self.settings.future_release {
+            let _ = write!(text, "\nFUTURERELEASE {} {}", future.longest, future.latest.to_rfc3339());
+        }
+        if offered.xclient {
+            let _ = write!(text, "\nXCLIENT {}", claim::XCLIENT);
+        }
+        if offered.xforward {
+            let _ = write!(text, "\nXFORWARD {}", claim::XFORWARD);
+        }
+    }
+
+    /// What depends on the listener and on what has happened so far.
+    pub(super) fn offered(&self) -> Offered {
+        let settings = &self.settings;
+        Offered {
+            auth: settings.role == Role::Submission && self.client.tls,
+            require_tls: self.client.tls,
+            future_release: settings.future_release.is_some(),
+            xclient: settings.trust.xclient,
+            xforward: settings.trust.xforward,
+        }
+    }
+
+    fn offers_start_tls(&self) -> bool {
         self.settings.start_tls && !self.client.tls
     }
 

@@ -2,13 +2,13 @@
 
 use kings_sasl::{self as sasl, BadExchange, Mechanism};
 
-use super::{Event, Pending, Session, State};
+use super::{Event, MAX_AUTH_LINE, Pending, Role, Session, State};
 use crate::lines::Line;
 use crate::reply::Reply;
 
 impl Session {
     pub(super) fn lacks_login(&self) -> bool {
-        self.settings.login_required && !self.client.logged_in
+        self.settings.role == Role::Submission && !self.client.logged_in
     }
 
     pub(super) fn auth(&mut self, mechanism: &str, initial_response: Option<String>) -> Option<Event> {
@@ -39,14 +39,14 @@ impl Session {
         self.reply(&Reply::plain(334, "").with_text(sasl::encode(challenge)));
     }
 
-    /// A line of the login exchange: `*` gives up (RFC 4954 §4).
-    pub(super) fn read_response(&mut self, line: Line) -> Option<Event> {
-        match line {
-            Line::Text(line) if line == "*" => self.end_login(&Reply::LOGIN_CANCELLED),
-            Line::Text(line) => self.respond(line.as_bytes()),
-            Line::Broken => self.end_login(&Reply::BAD_LOGIN_DATA),
-            Line::TooLong => self.end_login(&Reply::LINE_TOO_LONG),
-        }
+    /// A line of the login exchange: `*` gives up (RFC 4954 §4). `None` when it is not there yet.
+    pub(super) fn next_response(&mut self) -> Option<Result<String, Reply>> {
+        Some(match self.lines.next(MAX_AUTH_LINE)? {
+            Line::Text("*") => Err(Reply::LOGIN_CANCELLED),
+            Line::Text(line) => Ok(line.to_owned()),
+            Line::Broken => Err(Reply::BAD_LOGIN_DATA),
+            Line::TooLong => Err(Reply::LINE_TOO_LONG),
+        })
     }
 
     pub(super) fn respond(&mut self, response: &[u8]) -> Option<Event> {

@@ -2,13 +2,15 @@
 //! there, and `ann@here.example` may log in with `secret`.
 
 use kings_mail::address::Address;
+use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
-use kings_mail::envelope::Envelope;
+use kings_mail::envelope::{Envelope, Recipient};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_sasl::Credentials;
+use kings_smtp::claim::{Attribute, Claim};
 use kings_smtp::reply::Reply;
-use kings_smtp::server::{Event, Session, Settings};
+use kings_smtp::server::{Event, FutureRelease, Role, Session, Settings, Trust};
 
 const LOGIN: &str = "ann@here.example";
 const PASSWORD: &str = "secret";
@@ -25,21 +27,36 @@ pub(crate) struct Backend {
     pub(crate) most_recipients: usize,
     /// No space for any message.
     pub(crate) full: bool,
+    /// Each recipient has an answer of its own.
+    pub(crate) lmtp: bool,
     /// Everything accepted, in order.
     pub(crate) messages: Vec<Message>,
     content: Vec<u8>,
 }
 
-/// The roles a server plays, by their port.
-pub(crate) fn session(port: u16, message_bytes: u64) -> Session {
-    let hostname = Domain::parse("mx.here.example").expect("a domain");
-    let settings = Settings { hostname, login_required: port != 25, start_tls: port != 465, message_bytes };
+/// The roles a server plays, by their port; 24 is LMTP.
+pub(crate) fn session(port: u16, message_bytes: u64, trust: Trust) -> Session {
+    let role = match port {
+        24 => Role::Lmtp,
+        25 => Role::Inbound,
+        _ => Role::Submission,
+    };
+    let future = FutureRelease { longest: 864_000, latest: DateTime::from_unix(1_795_000_000) };
+    let settings = Settings {
+        hostname: Domain::parse("mx.here.example").expect("a domain"),
+        role,
+        start_tls: port != 465,
+        message_bytes,
+        recipients: 100,
+        future_release: (role == Role::Submission).then_some(future),
+        trust,
+    };
     Session::new(settings, port == 465)
 }
 
 impl Default for Backend {
     fn default() -> Self {
-        Self { most_recipients: 3, full: false, messages: Vec::new(), content: Vec::new() }
+        Self { most_recipients: 3, full: false, lmtp: false, messages: Vec::new(), content: Vec::new() }
     }
 }
 
@@ -57,10 +74,16 @@ impl Backend {
             Event::Begin => Reply::START_MAIL,
             Event::Content => return self.content.extend_from_slice(session.content()),
             Event::Discard => return self.content.clear(),
+            Event::End(envelope) if self.lmtp => {
+                self.content.extend_from_slice(session.content());
+                return session.answer_each(&self.end_each(envelope));
+            }
             Event::End(envelope) => {
                 self.content.extend_from_slice(session.content());
                 self.end(envelope)
             }
+            Event::Xclient(claim) => become_other(&claim),
+            Event::Xforward(_) => Reply::OK,
             Event::StartTls | Event::Closed => return,
         };
         session.answer(&reply);
@@ -90,11 +113,34 @@ impl Backend {
     /// Mail for `trouble@` cannot be stored now.
     fn end(&mut self, envelope: Envelope) -> Reply {
         let content = std::mem::take(&mut self.content);
-        if envelope.recipients.iter().any(|recipient| recipient.path.to_string().starts_with("<trouble@")) {
+        if envelope.recipients.iter().any(is_in_trouble) {
             return Reply::TRY_LATER;
         }
         self.messages.push(Message { envelope, content });
         Reply::accepted(TraceId::new(0, u32::try_from(self.messages.len()).expect("few messages")))
+    }
+
+    /// The same for each recipient: who is in trouble hears so, the others have their mail.
+    fn end_each(&mut self, mut envelope: Envelope) -> Vec<Reply> {
+        let all = std::mem::take(&mut envelope.recipients);
+        let (_, happy): (Vec<_>, Vec<_>) = all.iter().cloned().partition(is_in_trouble);
+        envelope.recipients = happy;
+        let accepted = if envelope.recipients.is_empty() { Reply::TRY_LATER } else { self.end(envelope) };
+        self.content.clear();
+        let outcome = |to| if is_in_trouble(to) { Reply::TRY_LATER } else { accepted.clone() };
+        all.iter().map(outcome).collect()
+    }
+}
+
+fn is_in_trouble(recipient: &Recipient) -> bool {
+    recipient.path.to_string().starts_with("<trouble@")
+}
+
+/// Only `ann` can be logged in by somebody else.
+fn become_other(claim: &Claim) -> Reply {
+    match &claim.login {
+        Attribute::Is(login) if login != LOGIN => Reply::LOGIN_REFUSED,
+        _ => Reply::OK,
     }
 }
 

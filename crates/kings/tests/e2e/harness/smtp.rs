@@ -53,6 +53,11 @@ impl Smtp {
         self.0.send(bytes)
     }
 
+    /// Says goodbye to TLS, then sends in clear; gives what the server answers to that, `None` when it closes.
+    pub(crate) fn end_tls_and_send(self, bytes: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        self.0.end_tls_and_send(bytes)
+    }
+
     pub(crate) fn reply(&mut self) -> io::Result<Reply> {
         let mut text = String::new();
         loop {

@@ -48,6 +48,29 @@ impl Stream {
         }
     }
 
+    /// Says goodbye to TLS, then sends in clear; gives what the server says in TLS or in clear after its own goodbye,
+    /// `None` when it closes without a word.
+    pub(crate) fn end_tls_and_send(self, bytes: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let Socket::Tls(stream) = self.socket else { panic!("no TLS to end") };
+        let (mut connection, mut socket) = stream.into_parts();
+        connection.send_close_notify();
+        connection.complete_io(&mut socket)?;
+        // A server that has closed already resets the connection, which is as good.
+        let _ = socket.write_all(bytes);
+        let mut said = Vec::new();
+        loop {
+            match connection.read_tls(&mut socket) {
+                Ok(count) if count > 0 => {}
+                _ => break,
+            }
+            if connection.process_new_packets().is_err() {
+                break;
+            }
+        }
+        let _ = connection.reader().read_to_end(&mut said);
+        Ok((!said.is_empty()).then_some(said))
+    }
+
     /// One line without its CRLF, or the error `UnexpectedEof` when the server closed.
     pub(crate) fn line(&mut self) -> io::Result<Vec<u8>> {
         loop {

@@ -1,0 +1,99 @@
+//! Who a client is taken for: hosts that speak for others, clients that speak too early, and what of a submission's
+//! client is told.
+
+use std::process::Command;
+
+use crate::harness::{Kings, Setup, Smtp, letter, messages, program, run};
+
+const ANN: &str = "ann@example.org";
+const BOB: &str = "bob@example.org";
+const CAROL: &str = "carol@example.net";
+const CLIENT: &str = "203.0.113.7";
+
+fn trusting(listen: &str) -> Kings {
+    let mut setup = Setup::default();
+    setup.listen += listen;
+    setup.start()
+}
+
+fn swaks(kings: &Kings, arguments: &[&str]) -> crate::harness::Output {
+    let mut command: Command = program("swaks");
+    command.args(["--server", &kings.at("smtp"), "--timeout", "20", "--ehlo", "proxy.example.net"]);
+    run(command.args(["--from", CAROL, "--to", ANN]).args(arguments))
+}
+
+#[test]
+fn a_trusted_host_becomes_the_client_it_speaks_for() {
+    let kings = trusting("xclient_from = [\"127.0.0.0/8\"]\nxforward_from = [\"127.0.0.0/8\"]\n");
+    let claim = ["--xclient-addr", CLIENT, "--xclient-helo", "real.example.net", "--xclient-proto", "ESMTP"];
+    swaks(&kings, &claim).succeeded();
+    let message = messages(&kings.maildir(ANN)).remove(0).text();
+    assert!(message.contains(&format!("([{CLIENT}])")) && !message.contains("[127.0.0.1]"), "{message}");
+}
+
+#[test]
+fn nobody_else_speaks_for_others() {
+    for listen in ["", "xclient_from = [\"192.0.2.0/24\"]\nxforward_from = [\"192.0.2.0/24\"]\n"] {
+        let kings = trusting(listen);
+        let mut client = Smtp::connect(kings.address("smtp")).unwrap();
+        let offer = client.command("EHLO client.example.net").unwrap().text;
+        assert!(!offer.contains("XCLIENT") && !offer.contains("XFORWARD"), "{offer}");
+        client.command(&format!("XCLIENT ADDR={CLIENT}")).unwrap().is("550 5.7.0");
+        client.command(&format!("XFORWARD ADDR={CLIENT}")).unwrap().is("550 5.7.0");
+        client.message(CAROL, &[ANN], &letter(CAROL, ANN, "itself")).unwrap().is("250 2.0.0");
+        assert!(messages(&kings.maildir(ANN)).remove(0).text().contains("([127.0.0.1])"));
+    }
+}
+
+/// The greeting is held back, so that what is early does not depend on luck.
+fn with_patience(early_talker: &str) -> Kings {
+    let tables = format!("[inbound]\ngreeting_wait_ms = 500\n{early_talker}");
+    Setup { tables, ..Setup::default() }.start()
+}
+
+#[test]
+fn a_client_that_does_not_wait_for_the_greeting_is_turned_away() {
+    let kings = with_patience("");
+    let mut client = Smtp::connect_silently(kings.address("smtp")).unwrap();
+    client.send(b"EHLO client.example.net\r\nMAIL FROM:<carol@example.net>\r\n").unwrap();
+    client.reply().unwrap().is("554 5.5.0");
+    assert!(client.reply().is_err());
+    // Who waits is greeted.
+    kings.deliver(ANN, "patient");
+}
+
+#[test]
+fn an_early_talker_is_heard_where_the_switch_says_so() {
+    let kings = with_patience("early_talker = \"accept\"\n");
+    let mut client = Smtp::connect_silently(kings.address("smtp")).unwrap();
+    client.send(b"EHLO client.example.net\r\n").unwrap();
+    client.reply().unwrap().is("220");
+    client.reply().unwrap().is("250");
+}
+
+#[test]
+fn the_address_of_a_submission_is_told_only_where_it_is_asked_for() {
+    for (tables, told) in [("", false), ("[submission]\nclient_in_received = true\n", true)] {
+        let kings = Setup { tables: tables.to_owned(), ..Setup::default() }.start();
+        kings.submit(ANN, BOB, "from somewhere");
+        let received = messages(&kings.maildir(BOB)).remove(0).field("Received").unwrap();
+        assert_eq!(received.contains("127.0.0.1"), told, "{received}");
+    }
+}
+
+/// What is to wait is not delivered before its time, not even here; what waits too long is refused.
+#[test]
+fn a_submission_waits_as_long_as_it_was_told() {
+    let kings = Kings::start();
+    let mut client = kings.submissions(ANN);
+    client.command(&format!("MAIL FROM:<{ANN}> HOLDFOR=3600")).unwrap().is("250 2.1.0");
+    client.command(&format!("RCPT TO:<{BOB}>")).unwrap().is("250 2.1.5");
+    let content = letter(ANN, BOB, "later");
+    client.send(&[format!("BDAT {} LAST\r\n", content.len()).as_bytes(), &content].concat()).unwrap();
+    client.reply().unwrap().is("250 2.0.0");
+    kings.deliver(BOB, "now");
+    let subjects: Vec<_> =
+        messages(&kings.maildir(BOB)).iter().filter_map(|message| message.field("Subject")).collect();
+    assert_eq!(subjects, ["now"]);
+    client.command(&format!("MAIL FROM:<{ANN}> HOLDFOR=99999999")).unwrap().is("501 5.5.4");
+}

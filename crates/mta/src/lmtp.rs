@@ -1,0 +1,139 @@
+//! Mail from a mail server in front of us: LMTP (RFC 2033), with a reply for each recipient.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use kings_mail::envelope::{Envelope, MailParameters, Recipient};
+use kings_mail::path::ReversePath;
+use kings_mail::trace::{Received, With};
+use kings_net::{Connection, Service};
+use kings_sasl::Credentials;
+use kings_smtp::reply::Reply;
+use kings_smtp::server::{self as smtp, Role, Settings, Trust};
+use tracing::debug;
+
+use crate::connection::drive;
+use crate::core::{Core, now};
+use crate::decide::{Decide, Final, Peer};
+use crate::deliver::{Message, deliver_each, sole_recipient};
+use crate::intake::Intake;
+use crate::policy::{self, RcptFacts};
+use crate::receive::BUSY;
+use crate::transaction::{Transaction, check_header};
+
+/// The service of LMTP. Whoever may connect may write to our users, and to nobody else.
+#[derive(Clone)]
+pub struct Lmtp(Core);
+
+impl Lmtp {
+    /// Uses directory, store and queue of `core`.
+    pub fn new(core: &Core) -> Self {
+        Self(core.clone())
+    }
+}
+
+impl Service for Lmtp {
+    async fn serve(&self, connection: Connection) {
+        let core = &self.0;
+        let settings = Settings {
+            hostname: core.hostname.clone(),
+            role: Role::Lmtp,
+            start_tls: !connection.stream.is_unix(),
+            message_bytes: core.limits.message_bytes,
+            recipients: core.limits.recipients,
+            future_release: None,
+            trust: Trust::default(),
+        };
+        let client = connection.peer.ip();
+        let smtp = smtp::Session::new(settings, connection.stream.tls().is_some());
+        let mut session = Session { core, client, intake: Intake::default() };
+        let ended = drive(connection, smtp, core.tls.clone(), &mut session).await;
+        debug!(%client, ?ended, "session ended");
+    }
+
+    fn busy(&self) -> &'static [u8] {
+        BUSY
+    }
+}
+
+struct Session<'a> {
+    core: &'a Core,
+    client: IpAddr,
+    intake: Intake,
+}
+
+impl Decide for Session<'_> {
+    async fn log_in(&mut self, _: Credentials) -> Reply {
+        Reply::NOT_IMPLEMENTED
+    }
+
+    async fn mail(&mut self, _: &ReversePath, _: MailParameters) -> Reply {
+        Reply::SENDER_OK
+    }
+
+    async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
+        let facts = RcptFacts {
+            logged_in: false,
+            resolution: &self.core.directory.resolve(&recipient.path).await,
+            recipients_so_far: envelope.recipients.len(),
+            most_recipients: self.core.limits.recipients,
+        };
+        policy::rcpt(&facts).err().unwrap_or(Reply::RECIPIENT_OK)
+    }
+
+    async fn begin(&mut self) -> Reply {
+        self.intake.begin(&self.core.store).await
+    }
+
+    async fn content(&mut self, piece: &[u8]) {
+        self.intake.content(piece).await;
+    }
+
+    fn discard(&mut self) {
+        self.intake.discard();
+    }
+
+    async fn end(&mut self, envelope: Envelope, peer: &Peer<'_>) -> Final {
+        let transaction = Transaction::new(self.client, &envelope, self.intake.len());
+        match self.accept(&transaction, envelope, peer).await {
+            Ok(outcomes) => transaction.finish_each(self.core, outcomes),
+            Err(reply) => Final::Same(transaction.finish(self.core, None, Err(reply))),
+        }
+    }
+}
+
+impl Session<'_> {
+    /// What became of each recipient, or the reply that refuses the message for all of them.
+    async fn accept(
+        &mut self,
+        transaction: &Transaction,
+        envelope: Envelope,
+        peer: &Peer<'_>,
+    ) -> Result<Vec<Result<(), Reply>>, Reply> {
+        let content = self.intake.take()?;
+        check_header(&content)?;
+        let with = With {
+            lmtp: true,
+            extended: true,
+            tls: peer.client.tls,
+            login: false,
+            utf8: envelope.parameters.smtputf8,
+        };
+        let received = Received {
+            helo: &peer.client.name,
+            client: Some(self.client),
+            by: &self.core.hostname,
+            with,
+            tls: peer.tls.as_deref(),
+            id: transaction.id,
+            recipient: sole_recipient(&envelope),
+            date: now(),
+        };
+        let prefix = received.field();
+        let Envelope { reverse_path, recipients, parameters } = envelope;
+        let id = transaction.id;
+        let content = Arc::new(content);
+        let message = Message { id, reverse_path, parameters, recipients, prefix, content };
+        Ok(deliver_each(self.core, &message).await)
+    }
+}
