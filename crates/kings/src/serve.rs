@@ -99,6 +99,9 @@ impl Services {
     ) -> anyhow::Result<Self> {
         let directory = prepare::open_directory(settings)?;
         let dns = Resolver::new(&settings.dns)?;
+        if !dns.trusts_ad() {
+            info!("DANE is off: it needs a validating resolver on this machine, or [dns] trust_ad = true");
+        }
         let tls = ClientTls::with_authorities(&settings.authorities);
         let allow_private = settings.outbound.allow_private.clone();
         let fetch = Fetch::new(dns.clone(), &tls, kings_fetch::Settings { allow_private });

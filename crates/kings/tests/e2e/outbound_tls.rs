@@ -207,6 +207,8 @@ fn mta_sts_enforces_watches_and_remembers() {
         ("bad", "127.0.0.82", "enforce", "mx-bad", "*.unsigned.test"),
         ("other", "127.0.0.83", "enforce", "mx", "mx.elsewhere.test"),
         ("testing", "127.0.0.84", "testing", "mx-bad", "mx-bad.unsigned.test"),
+        // The certificate of the policy's host is for another name: there is no policy (RFC 8461 §3.3).
+        ("impostor", "127.0.0.85", "enforce", "mx", "mx.elsewhere.test"),
     ];
     let port = free_port();
     let mut servers = Vec::new();
@@ -220,7 +222,7 @@ fn mta_sts_enforces_watches_and_remembers() {
     for (name, ..) in domains {
         kings.submit(ANN, &format!("dave@{name}.unsigned.test"), name);
     }
-    for name in ["good", "testing"] {
+    for name in ["good", "testing", "impostor"] {
         assert!(world.delivered(name).text().contains("using TLSv1.3"), "{name}");
     }
     let reply = deferred(&kings, "dave@bad.unsigned.test");
@@ -231,6 +233,8 @@ fn mta_sts_enforces_watches_and_remembers() {
     reported(&kings, "bad.unsigned.test", "sts", "certificate-host-mismatch");
     reported(&kings, "other.unsigned.test", "sts", "validation-failure");
     reported(&kings, "testing.unsigned.test", "sts", "certificate-host-mismatch");
+    reported(&kings, "impostor.unsigned.test", "sts", "sts-webpki-invalid");
+    reported(&kings, "impostor.unsigned.test", "no-policy-found", "");
 
     // The policy outlives its server and a kill: it is kept, and still enforced.
     servers.clear();
@@ -243,7 +247,7 @@ fn mta_sts_enforces_watches_and_remembers() {
         let list = json(&kings, &["queue", "list", "--json"]).to_string();
         (list.matches("dave@bad.unsigned.test").count() == 2).then_some(())
     });
-    assert_eq!(world.postfix.delivered().len(), 3, "nothing else has left");
+    assert_eq!(world.postfix.delivered().len(), 4, "nothing else has left");
 }
 
 #[test]
