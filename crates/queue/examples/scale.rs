@@ -2,7 +2,10 @@
 //! costs beside it.
 //!
 //! `cargo run -p kings-queue --example scale -- FOLDER 1000000` writes that many entries that are due tomorrow into an
-//! empty folder, and prints figures. On 2 virtual cores and ext4, unoptimised, a million took 3 s to look at.
+//! empty folder, and prints figures. On 2 virtual cores and ext4, unoptimised and beside other work, a million were
+//! looked at in 10 s, at 114 bytes of memory each; the queue was open after 0.1 s. Counted with
+//! `strace -f -e trace=fsync,fdatasync`, a message in and out alone costs 2.2 syncs, and one of many that come
+//! together 1.2, removal included.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program that only measures")]
 
 use std::fs;
@@ -63,7 +66,7 @@ async fn measure(root: &Path, count: u64) {
     let began = Instant::now();
     let messages = 200;
     for number in 0..messages {
-        submit(&queue, u64::MAX / 2 + number).await;
+        submit(&queue, (1 << 54) + number).await;
         while sink.0.load(Ordering::SeqCst) <= usize::try_from(number).unwrap() {
             tokio::time::sleep(Duration::from_micros(200)).await;
         }
@@ -73,7 +76,7 @@ async fn measure(root: &Path, count: u64) {
     let tasks: Vec<_> = (0..burst)
         .map(|number| {
             let queue = queue.clone();
-            tokio::spawn(async move { submit(&queue, u64::MAX / 4 + number).await })
+            tokio::spawn(async move { submit(&queue, (1 << 53) + number).await })
         })
         .collect();
     for task in tasks {

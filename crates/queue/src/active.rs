@@ -37,7 +37,7 @@ pub(crate) struct Active {
     pub(crate) entry: Entry,
     asked: Option<NonZeroU64>,
     /// Recipients to be tried at this time or before are tried now; in seconds since 1970.
-    /// `None` while the sender wants it to wait and nobody asked for an attempt.
+    /// `None` while the sender wants it to wait.
     until: Option<u64>,
     terms: Terms,
     /// Places of those that were tried since it was read, or are being tried.
@@ -112,7 +112,7 @@ impl Active {
         // The timetable said "now" by a clock that does not jump; so whatever the wall clock says, those
         // whose time stands in the name are due. Only what its sender wants to wait has an age to say so.
         let until = now.wall.max(name.next.saturating_add(TOGETHER.as_secs()));
-        let until = Some(until).filter(|_| asked.is_some() || entry.is_released(now));
+        let until = Some(until).filter(|_| entry.is_released(now));
         Self {
             name,
             entry,

@@ -32,7 +32,7 @@ use kings_mail::report::{EnvelopeId, Notify, OriginalRecipient, Return};
 
 use crate::clock::Moment;
 use crate::recipient::{Occasion, Progress, Recipient};
-use crate::record::{Record, checksum, parse_hex};
+use crate::record::{Fact, Record, checksum, parse_hex};
 use crate::schedule;
 
 /// Begins the first line of every entry; the version of the format follows.
@@ -271,7 +271,8 @@ pub(crate) struct Entry {
     pub(crate) tail: u64,
     /// When anything was recorded, oldest first, each time once.
     times: Vec<u64>,
-    /// How long after its arrival the sender wants it to be tried first (RFC 4865 §5).
+    /// How long after its arrival it is to be tried first: what the sender wants (RFC 4865 §5), or less if an
+    /// operator released it.
     wait: Duration,
 }
 
@@ -304,6 +305,11 @@ impl Entry {
     pub(crate) fn apply(&mut self, record: &Record) -> Result<(), Damage> {
         let recipient = self.recipients.get_mut(record.recipient).ok_or(Damage::Record)?;
         recipient.apply(record.at, &record.fact);
+        if matches!(record.fact, Fact::Released { .. }) {
+            // An operator may release what its sender wanted to wait, too.
+            let waited = Duration::from_secs(record.at.saturating_sub(self.arrived));
+            self.wait = self.wait.min(waited);
+        }
         if self.times.last() != Some(&record.at) {
             self.times.push(record.at);
         }

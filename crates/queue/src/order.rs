@@ -17,11 +17,11 @@ const DROPPED: Status = Status(5, 7, 0);
 /// What to do with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Try all its recipients now.
+    /// Try all its recipients now, unless somebody wants it to wait.
     Retry,
     /// Try nobody any more, until it is released.
     Hold,
-    /// Go on with what was held, now.
+    /// Go on, now, with what was held by an operator or is held by its sender (RFC 4865).
     Release,
     /// Delete it, and tell nobody.
     Drop,
@@ -38,7 +38,7 @@ pub enum OrderError {
     /// It is in the hands of the runner.
     #[error("it is being tried just now: ask again in a moment")]
     Busy,
-    /// It is held.
+    /// It is held, by an operator or by its sender.
     #[error("it is held: release it first")]
     Held,
     /// It cannot be read, or not be changed.
@@ -111,11 +111,13 @@ impl Queue {
             return Ok(None);
         }
         let mut entry = self.spool().load(name)?;
-        let now = self.clock().now().wall;
+        let moment = self.clock().now();
+        let (now, waits) = (moment.wall, !entry.is_released(moment));
         let places = match order {
             Order::Hold => entry.places(|r| matches!(r.progress, Progress::Open { .. })),
+            Order::Release if waits => entry.unfinished(),
             Order::Release => entry.places(|r| r.progress == Progress::Held),
-            Order::Retry if entry.is_held() => return Err(OrderError::Held),
+            Order::Retry if waits || entry.is_held() => return Err(OrderError::Held),
             Order::Retry | Order::Bounce | Order::Drop => entry.unfinished(),
         };
         let mut bytes = Vec::new();

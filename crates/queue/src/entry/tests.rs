@@ -7,7 +7,6 @@ use kings_mail::report::{EnvelopeId, Notify, OriginalRecipient, Return};
 
 use super::*;
 use crate::deliver::{Handover, Report};
-use crate::record::Fact;
 use crate::record::{self, parse_all};
 use crate::testing::envelope;
 

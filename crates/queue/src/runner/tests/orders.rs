@@ -200,12 +200,19 @@ async fn what_its_sender_holds_waits_until_then_over_restarts_and_lives_as_long_
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operator_may_send_what_its_sender_holds() {
+async fn what_its_sender_holds_is_sent_early_by_a_release_and_by_nothing_else() {
     let rig = Rig::new();
     let parameters = MailParameters { hold: Some(Hold::For(86_400)), ..MailParameters::default() };
-    rig.submit_asking(1, "ok@a.example", "", parameters).await;
+    rig.submit_asking(1, "later@a.example", "", parameters).await;
     rig.wait(MINUTE).await;
+    rig.queue.retry_all();
     rig.queue.order(id(1), Order::Retry).await.unwrap();
+    rig.wait(HOUR).await;
+    assert_eq!(rig.recipients(), [""; 0]);
+    rig.queue.order(id(1), Order::Release).await.unwrap();
     rig.wait(MINUTE).await;
-    assert_eq!(rig.recipients(), ["<ok@a.example>"]);
+    assert_eq!(rig.recipients(), ["<later@a.example>"]);
+    rig.settled().await;
+    let last = *rig.minutes().last().unwrap();
+    assert!((7_261..7_263).contains(&last), "five days from then: {last}");
 }
