@@ -20,7 +20,7 @@ pub const SMTP: &[&str] = &[
 pub const SMTP_REPLIES: &[&str] = &[
     "220 ", "250 ", "250-", "354 ", "235 ", "334 ", "334 VXNlcm5hbWU6", "421 ", "450 ", "452 ", "550 ", "552 ", "554-",
     "999 ", "2.0.0 ", "5.1.1 ", "4.7.0", "SIZE 1000", "SIZE", "STARTTLS", "8BITMIME", "SMTPUTF8", "AUTH PLAIN LOGIN",
-    "AUTH=LOGIN", "PIPELINING", "\r\n", "\n", "\r", "\0", "\u{e4}", "\u{1b}[31m", " ", "-",
+    "AUTH=LOGIN", "PIPELINING", "CHUNKING", "DSN", "\r\n", "\n", "\r", "\0", "\u{e4}", "\u{1b}[31m", " ", "-",
 ];
 
 /// RFC 3501, RFC 9051 and the extensions that are spoken.

@@ -1,6 +1,9 @@
 //! Relaying to servers that behave, misbehave and vanish: scripted peers on loopback, MX records in memory.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod misbehaviour;
+mod next_hops;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,17 +11,17 @@ use std::time::Duration;
 use kings_directory::{AliasSource, Directory, HostedDomain};
 use kings_dns::Zone;
 use kings_mail::domain::{DnsName, Domain};
-use kings_mail::envelope::{Body, MailParameters, Recipient};
+use kings_mail::envelope::{MailParameters, Recipient};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::{Notify, OriginalRecipient};
-use kings_mta::relay::{Level, Relay, Settings, SmartHost};
+use kings_mta::relay::{Family, Level, Relay, Settings, SmartHost, Sources};
 use kings_mta::{Core, Inbound, Limits, Outgoing, Parts};
 use kings_queue::{Attempt, Contact, Content, Deliver, Destination, Finished, Outcome, Queue};
 use kings_records::Records;
 use kings_store::{Layout, Store};
 use kings_tls::{Certificates, ClientTls, Source};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
 /// What a scripted server does when it hears a line that starts with the first word.
@@ -27,15 +30,20 @@ type Script = &'static [(&'static str, &'static str)];
 /// The usual answers; a script before them wins.
 const POLITE: Script = &[
     ("EHLO", "250-peer.example\r\n250 SIZE 1000\r\n"),
+    ("HELO", "250 peer.example\r\n"),
     ("MAIL", "250 ok\r\n"),
     ("RCPT", "250 ok\r\n"),
     ("DATA", "354 go\r\n"),
     (".", "250 2.0.0 taken\r\n"),
+    ("BDAT", "250 2.0.0 taken\r\n"),
     ("RSET", "250 ok\r\n"),
     ("QUIT", "221 bye\r\n"),
 ];
 
 /// A server on loopback; the lines it has heard, of all its connections.
+///
+/// A word like `2:MAIL` is for the second line of its kind in a connection. An answer that ends in `CUT` is said up to
+/// there, and then the connection is closed; `HANG` is never followed by anything.
 struct Peer {
     address: SocketAddr,
     heard: Arc<Mutex<Vec<String>>>,
@@ -49,20 +57,8 @@ impl Peer {
         let lines = heard.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let mut stream = BufReader::new(stream);
-                let _ = stream.write_all(greeting.as_bytes()).await;
-                let (mut line, mut in_data) = (String::new(), false);
-                while stream.read_line(&mut line).await.is_ok_and(|count| count > 0) {
-                    let text = std::mem::take(&mut line).trim_end().to_owned();
-                    lines.lock().unwrap().push(text.clone());
-                    if in_data && text != "." {
-                        continue;
-                    }
-                    let known = script.iter().chain(POLITE).find(|(word, _)| text.starts_with(word));
-                    let Some((word, answer)) = known.filter(|(_, answer)| *answer != "CUT") else { break };
-                    in_data = *word == "DATA" && answer.starts_with("354");
-                    let _ = stream.write_all(answer.as_bytes()).await;
-                }
+                let _ = stream.set_nodelay(true);
+                tokio::spawn(answer(BufReader::new(stream), greeting, script, lines.clone()));
             }
         });
         Self { address, heard }
@@ -71,6 +67,61 @@ impl Peer {
     fn heard(&self) -> Vec<String> {
         self.heard.lock().unwrap().clone()
     }
+
+    /// How many lines it heard that begin like this.
+    fn count(&self, word: &str) -> usize {
+        self.heard().iter().filter(|line| line.starts_with(word)).count()
+    }
+}
+
+/// One connection of a peer.
+async fn answer<S: AsyncBufRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    greeting: &'static str,
+    script: Script,
+    lines: Arc<Mutex<Vec<String>>>,
+) {
+    let (mut here, mut in_data): (Vec<String>, bool) = (Vec::new(), false);
+    if !say(&mut stream, greeting).await {
+        return;
+    }
+    let mut line = Vec::new();
+    while stream.read_until(b'\n', &mut line).await.is_ok_and(|count| count > 0) {
+        let text = String::from_utf8_lossy(&std::mem::take(&mut line)).trim_end().to_owned();
+        lines.lock().unwrap().push(text.clone());
+        if in_data && text != "." {
+            continue;
+        }
+        here.push(text.clone());
+        if let Some(octets) = text.strip_prefix("BDAT ").and_then(|rest| rest.split(' ').next()) {
+            let mut chunk = vec![0; octets.parse().unwrap()];
+            let _ = stream.read_exact(&mut chunk).await;
+            lines.lock().unwrap().push(String::from_utf8_lossy(&chunk).into_owned());
+        }
+        let is_meant = |word: &str| match word.split_once(':').map(|(n, word)| (n.parse::<usize>(), word)) {
+            Some((Ok(n), word)) => {
+                text.starts_with(word) && here.iter().filter(|line| line.starts_with(word)).count() == n
+            }
+            _ => text.starts_with(word),
+        };
+        let Some((word, answer)) = script.iter().chain(POLITE).find(|(word, _)| is_meant(word)) else {
+            return;
+        };
+        in_data = word.ends_with("DATA") && answer.starts_with("354");
+        if !say(&mut stream, answer).await {
+            return;
+        }
+    }
+}
+
+/// False when the connection is to be closed.
+async fn say<S: AsyncWrite + Unpin>(stream: &mut S, answer: &str) -> bool {
+    if answer == "HANG" {
+        std::future::pending::<()>().await;
+    }
+    let text = answer.strip_suffix("CUT");
+    let _ = stream.write_all(text.unwrap_or(answer).as_bytes()).await;
+    text.is_none()
 }
 
 /// A Kings without listeners.
@@ -90,6 +141,8 @@ impl Setup {
             tls: Level::May,
             mta_sts_port: 443,
             rules: Vec::new(),
+            families: vec![Family::Ipv4, Family::Ipv6],
+            sources: Sources::default(),
         };
         Self {
             folder: tempfile::tempdir().unwrap(),
@@ -315,16 +368,16 @@ async fn tls_that_does_not_work_falls_back_only_where_it_may() {
 async fn a_message_no_host_can_carry_fails_with_the_reason() {
     let peer = Peer::start(FIRST, 0, "220 hi\r\n", &[]).await;
     let setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
-    let eight_bit = MailParameters { body: Body::EightBitMime, ..MailParameters::default() };
-    let utf8 = MailParameters { smtputf8: true, ..MailParameters::default() };
-    let cases = [
-        (eight_bit, 10, "failed 5.6.3"),
-        (utf8, 10, "failed 5.6.7"),
-        (MailParameters::default(), 1_001, "failed 5.3.4"),
+    let usual = MailParameters::default;
+    let cases: [(MailParameters, &[u8], &str); 5] = [
+        (usual(), b"Subject: x\r\n\r\n\xe9\r\n", "failed 5.6.3"),
+        (usual(), b"Subject: \xe9\r\n\r\nx\r\n", "failed 5.6.7"),
+        (MailParameters { smtputf8: true, ..usual() }, b"A: b\r\n\r\n\xc3\xa9\r\n", "failed 5.6.7"),
+        (MailParameters { require_tls: true, ..usual() }, b"A: b\r\n", "failed 5.7.30"),
+        (usual(), &[b'x'; 1_001], "failed 5.3.4"),
     ];
-    for (parameters, octets, expected) in cases {
-        let content = vec![b'x'; octets];
-        let outcomes = setup.attempt_with(&["joe@far.example"], parameters, &content).await;
+    for (parameters, content, expected) in cases {
+        let outcomes = setup.attempt_with(&["joe@far.example"], parameters, content).await;
         assert!(outcomes[0].starts_with(expected), "{outcomes:?}");
     }
     assert!(!peer.heard().iter().any(|line| line.starts_with("MAIL")));

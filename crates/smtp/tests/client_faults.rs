@@ -1,12 +1,11 @@
 //! What may go wrong at each step of handing over a message, and what becomes of each recipient.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mail::envelope::MailParameters;
-use kings_mail::path::ReversePath;
+use kings_mail::path::{ForwardPath, ReversePath};
 use kings_sasl::Secret;
-use kings_smtp::client::{Event, Outcome, Session, Settings, StartTls, Transaction};
+use kings_smtp::client::{Event, Outcome, Protocol, Session, Settings, StartTls, Survey, Transaction};
 use kings_smtp::reply::{Reply, Status};
 
 /// The replies of a session where all goes well, with its three recipients from `RCPTS` on.
@@ -28,6 +27,7 @@ const RCPTS: usize = 6;
 const DATA: usize = 9;
 const FINAL_DOT: usize = 10;
 
+const CONTENT: &[u8] = b"Subject: x\r\n";
 const BROKEN: Reply = Reply::new(451, Status(4, 4, 2), "Connection lost");
 
 #[derive(Debug, PartialEq, Eq)]
@@ -125,7 +125,13 @@ fn hand_over(step: usize, instead: Option<&str>) -> End {
 fn session() -> Session {
     let login = Some(("ann@here.example".to_owned(), Secret::new("secret")));
     let hostname = Domain::parse("mx.here.example").unwrap();
-    Session::new(Settings { hostname, start_tls: StartTls::Required, login, tls: false })
+    Session::new(Settings {
+        hostname,
+        protocol: Protocol::Smtp,
+        start_tls: StartTls::Required,
+        login,
+        tls: false,
+    })
 }
 
 fn draw_events(session: &mut Session) -> Result<Option<End>, kings_smtp::client::BadReply> {
@@ -133,8 +139,8 @@ fn draw_events(session: &mut Session) -> Result<Option<End>, kings_smtp::client:
         match event {
             Event::StartTls => session.tls_started(),
             Event::Ready => session.send(transaction()),
-            Event::SendContent => {
-                session.content(b"Subject: x\r\n");
+            Event::SendContent(_) => {
+                session.content(CONTENT);
                 session.end_content();
             }
             Event::Settled(outcomes) => return Ok(Some(End::Settled(fates(&outcomes)))),
@@ -146,11 +152,12 @@ fn draw_events(session: &mut Session) -> Result<Option<End>, kings_smtp::client:
 }
 
 fn transaction() -> Transaction {
-    let address = |text| Address::parse(text).unwrap();
+    let recipient = |text| ForwardPath::parse(text).unwrap().into();
     Transaction {
         reverse_path: ReversePath::Null,
-        recipients: ["joe@a.example", "jim@b.example", "jon@c.example"].map(address).to_vec(),
+        recipients: ["joe@a.example", "jim@b.example", "jon@c.example"].map(recipient).to_vec(),
         parameters: MailParameters::default(),
+        content: Survey::of(CONTENT),
     }
 }
 

@@ -2,8 +2,11 @@
 //! are what it must send; the form is described in `dialogue`.
 //!
 //! Settings: `@ starttls never`, `if offered` (as by default) or `required`; `@ tls` for TLS from the first byte;
-//! `@ login NAME PASSWORD`; `@ message <REVERSE-PATH> RECIPIENT...` for each message to hand over, where words like
-//! `size=20`, `8bitmime` and `smtputf8` are its parameters; `@ content TEXT`. Each recipient's fate is an `= outcome`.
+//! `@ lmtp`; `@ login NAME PASSWORD`; `@ message <REVERSE-PATH> RECIPIENT...` for each message to hand over, where
+//! `8bitmime`, `smtputf8`, `requiretls`, `ret=` and `envid=` are its parameters, `8bit` and `8bit-header` say what its
+//! content holds, and a recipient may have parameters: `joe@a.example|NOTIFY=NEVER|ORCPT=rfc822;x`. `@ content TEXT`
+//! is the content of all others. Each recipient's fate is an `= outcome`, `= spent` says that the session cannot take
+//! another message, and `S! silent` is a server that lets its time run out.
 #![allow(clippy::disallowed_methods, reason = "tests read their transcripts")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -12,12 +15,12 @@ mod dialogue;
 use std::fmt::Write as _;
 
 use dialogue::Chunk;
-use kings_mail::address::Address;
 use kings_mail::domain::Domain;
-use kings_mail::envelope::{Body, MailParameters};
-use kings_mail::path::ReversePath;
+use kings_mail::envelope::{Body, MailParameters, Recipient};
+use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mail::report::{EnvelopeId, Notify, OriginalRecipient, Return};
 use kings_sasl::Secret;
-use kings_smtp::client::{Event, Outcome, Session, Settings, StartTls, Transaction};
+use kings_smtp::client::{Event, Outcome, Protocol, Session, Settings, StartTls, Survey, Transaction};
 use kings_smtp::reply::{Reply, Status};
 
 const BROKEN: Reply = Reply::new(451, Status(4, 4, 2), "Connection lost");
@@ -30,8 +33,9 @@ fn every_dialogue_settles_each_recipient_once_however_its_bytes_arrive() {
 
 struct Player {
     session: Session,
-    /// Messages to hand over, the next one last.
-    messages: Vec<Transaction>,
+    /// Messages to hand over with their contents, the next one last.
+    messages: Vec<(Transaction, Vec<u8>)>,
+    /// Of the message being handed over.
     content: Vec<u8>,
     log: String,
     in_handshake: bool,
@@ -44,7 +48,10 @@ fn play(text: &str, chunk: Chunk) -> String {
     for line in body.into_iter().filter(|line| !line.starts_with(['C', '='])) {
         assert!(!player.closed, "the client has closed before {line}");
         writeln!(player.log, "{line}").unwrap();
-        if line == "S! closed" {
+        if line == "S! silent" {
+            player.session.timed_out();
+            player.abandon();
+        } else if line == "S! closed" {
             player.abandon();
         } else if let Some(bytes) = dialogue::wire(line, 'S') {
             player.receive(&bytes, chunk);
@@ -58,7 +65,13 @@ fn play(text: &str, chunk: Chunk) -> String {
 impl Player {
     fn new(head: &[&str]) -> Self {
         let hostname = Domain::parse("mx.here.example").unwrap();
-        let mut settings = Settings { hostname, start_tls: StartTls::IfOffered, login: None, tls: false };
+        let mut settings = Settings {
+            hostname,
+            protocol: Protocol::Smtp,
+            start_tls: StartTls::IfOffered,
+            login: None,
+            tls: false,
+        };
         let (mut messages, mut content) = (Vec::new(), b"Subject: x\r\n\r\n.dot\r\n".to_vec());
         for line in head.iter().filter(|line| line.starts_with('@')) {
             match line.split(' ').skip(1).collect::<Vec<_>>()[..] {
@@ -66,14 +79,26 @@ impl Player {
                 ["starttls", "if", "offered"] => settings.start_tls = StartTls::IfOffered,
                 ["starttls", "required"] => settings.start_tls = StartTls::Required,
                 ["tls"] => settings.tls = true,
+                ["chunk", "whole"] => {}
+                ["lmtp"] => settings.protocol = Protocol::Lmtp,
                 ["login", name, password] => settings.login = Some((name.into(), Secret::new(password))),
                 ["message", reverse_path, ref words @ ..] => {
-                    messages.insert(0, transaction(reverse_path, words));
+                    messages.insert(0, (reverse_path.to_owned(), words.to_vec()));
                 }
                 ["content", ref words @ ..] => content = dialogue::unescape(&words.join(" ")),
                 _ => panic!("{line}"),
             }
         }
+        let with_content = |(reverse_path, words): (String, Vec<&str>)| {
+            let content = match words[..] {
+                _ if words.contains(&"8bit") => "Subject: x\r\n\r\né\r\n".into(),
+                _ if words.contains(&"8bit-header") => "Subject: é\r\n\r\nx\r\n".into(),
+                _ => content.clone(),
+            };
+            (transaction(&reverse_path, &words, &content), content)
+        };
+        let messages = messages.into_iter().map(with_content).collect();
+        let content = Vec::new();
         let log = head.iter().flat_map(|line| [line, "\n"]).collect();
         Self { session: Session::new(settings), messages, content, log, in_handshake: false, closed: false }
     }
@@ -113,13 +138,18 @@ impl Player {
                 self.log.push_str("= tls\n");
             }
             Event::Ready => self.next_message(),
-            Event::SendContent => {
-                self.session.content(&self.content);
+            Event::SendContent(range) => {
+                let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
+                self.session.content(&self.content[range]);
                 self.session.end_content();
             }
             Event::Settled(outcomes) => {
                 log_outcomes(&mut self.log, &outcomes);
-                self.next_message();
+                if self.session.is_reusable() {
+                    return self.next_message();
+                }
+                self.log.push_str("= spent\n");
+                self.session.quit();
             }
             Event::Refused(reply) => {
                 writeln!(self.log, "= refused {reply}").unwrap();
@@ -134,9 +164,12 @@ impl Player {
 
     /// Hands over the next message that this server can take, or says goodbye.
     fn next_message(&mut self) {
-        while let Some(message) = self.messages.pop() {
+        while let Some((message, content)) = self.messages.pop() {
             match self.session.lacks(&message) {
-                None => return self.session.send(message),
+                None => {
+                    self.content = content;
+                    return self.session.send(message);
+                }
                 Some(lack) => log_outcomes(&mut self.log, &vec![lack; message.recipients.len()]),
             }
         }
@@ -158,19 +191,39 @@ impl Player {
     }
 }
 
-fn transaction(reverse_path: &str, words: &[&str]) -> Transaction {
+fn transaction(reverse_path: &str, words: &[&str], content: &[u8]) -> Transaction {
     let inside = reverse_path.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap();
     let mut parameters = MailParameters::default();
     let mut recipients = Vec::new();
     for word in words {
-        match word.split_once('=') {
-            Some(("size", size)) => parameters.size = Some(size.parse().unwrap()),
-            _ if *word == "8bitmime" => parameters.body = Body::EightBitMime,
-            _ if *word == "smtputf8" => parameters.smtputf8 = true,
-            _ => recipients.push(Address::parse(word).unwrap()),
+        match word.split_once('=').filter(|_| !word.contains('@')) {
+            Some(("ret", ret)) => parameters.ret = Return::parse(ret),
+            Some(("envid", id)) => parameters.envelope_id = EnvelopeId::parse(id),
+            Some(_) => panic!("{word}"),
+            None => match *word {
+                "8bit" | "8bit-header" => {}
+                "8bitmime" => parameters.body = Body::EightBitMime,
+                "smtputf8" => parameters.smtputf8 = true,
+                "requiretls" => parameters.require_tls = true,
+                _ => recipients.push(recipient(word)),
+            },
         }
     }
-    Transaction { reverse_path: ReversePath::parse(inside).unwrap(), recipients, parameters }
+    let reverse_path = ReversePath::parse(inside).unwrap();
+    Transaction { reverse_path, recipients, parameters, content: Survey::of(content) }
+}
+
+fn recipient(word: &str) -> Recipient {
+    let mut parts = word.split('|');
+    let mut recipient = Recipient::from(ForwardPath::parse(parts.next().unwrap()).unwrap());
+    for part in parts {
+        match part.split_once('=').unwrap() {
+            ("NOTIFY", notify) => recipient.notify = Notify::parse(notify).unwrap(),
+            ("ORCPT", original) => recipient.original = OriginalRecipient::parse(original),
+            _ => panic!("{part}"),
+        }
+    }
+    recipient
 }
 
 fn log_outcomes(log: &mut String, outcomes: &[Outcome]) {

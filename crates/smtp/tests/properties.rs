@@ -96,6 +96,25 @@ proptest! {
             prop_assert_eq!(&message.envelope.recipients, &accepted);
         }
     }
+
+    /// Whatever a content holds, it leaves with CRLF alone and ends where we say, over DATA and over BDAT: BDAT, which
+    /// changes nothing, carries only what need not be changed.
+    #[test]
+    fn no_content_smuggles_a_command(content in vec(octet(), 0..200), cuts in cuts()) {
+        let clean = client::Survey::of(&content).clean;
+        for chunking in [false, true] {
+            let wire = wire_of(&content, chunking, &cuts);
+            if chunking && clean {
+                let expected = [format!("BDAT {} LAST\r\n", content.len()).as_bytes(), &content].concat();
+                prop_assert_eq!(wire, expected);
+            } else {
+                let (decoded, end, fault) = decode(pieces(&wire, &cuts));
+                prop_assert_eq!(end, Some(wire.len()));
+                prop_assert_eq!(fault, content.contains(&0).then_some(Fault::LineEnds));
+                prop_assert!(fault.is_some() || !clean || decoded == content);
+            }
+        }
+    }
 }
 
 const HELLO: &[u8] = b"HELO a\r\n";
@@ -320,15 +339,12 @@ fn join(
     let mut server = backend::session(if is_submission { 587 } else { 25 }, MESSAGE_BYTES, Trust::default());
     let mut backend = Backend::default();
     let mut client = client_session(is_submission);
+    let recipient = |address: &Address| ForwardPath::Address(address.clone()).into();
     let transaction = client::Transaction {
         reverse_path: ReversePath::parse("ann@here.example").unwrap(),
-        recipients: recipients.to_vec(),
-        parameters: MailParameters {
-            body: Body::EightBitMime,
-            smtputf8: true,
-            size: Some(content.len() as u64),
-            ..MailParameters::default()
-        },
+        recipients: recipients.iter().map(recipient).collect(),
+        parameters: MailParameters { body: Body::EightBitMime, smtputf8: true, ..MailParameters::default() },
+        content: client::Survey::of(content),
     };
     loop {
         let replies = server.transmit();
@@ -339,8 +355,10 @@ fn join(
                 match event {
                     client::Event::StartTls => client.tls_started(),
                     client::Event::Ready => client.send(transaction.clone()),
-                    client::Event::SendContent => {
-                        pieces(content, cuts).for_each(|piece| client.content(piece));
+                    client::Event::SendContent(range) => {
+                        let range =
+                            usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
+                        pieces(&content[range], cuts).for_each(|piece| client.content(piece));
                         client.end_content();
                     }
                     client::Event::Settled(outcomes) => return (outcomes, backend.messages),
@@ -356,11 +374,53 @@ fn join(
     }
 }
 
+/// What leaves for this content once its recipient is accepted.
+fn wire_of(content: &[u8], chunking: bool, cuts: &[usize]) -> Vec<u8> {
+    let hostname = Domain::parse("client.here.example").unwrap();
+    let mut session = client::Session::new(client::Settings {
+        hostname,
+        protocol: client::Protocol::Smtp,
+        start_tls: client::StartTls::Never,
+        login: None,
+        tls: false,
+    });
+    let offer =
+        if chunking { "250-x\r\n250-8BITMIME\r\n250 CHUNKING\r\n" } else { "250-x\r\n250 8BITMIME\r\n" };
+    let mut wire = Vec::new();
+    for reply in ["220 x\r\n", offer, "250 ok\r\n", "250 ok\r\n", "354 go\r\n"] {
+        session.receive(reply.as_bytes());
+        match session.next_event().unwrap() {
+            Some(client::Event::Ready) => session.send(client::Transaction {
+                reverse_path: ReversePath::Null,
+                recipients: vec![ForwardPath::parse("joe@a.example").unwrap().into()],
+                parameters: MailParameters::default(),
+                content: client::Survey::of(content),
+            }),
+            Some(client::Event::SendContent(range)) => {
+                assert_eq!(range, 0..content.len() as u64);
+                pieces(content, cuts).for_each(|piece| session.content(piece));
+                session.end_content();
+                wire.extend(session.transmit());
+                break;
+            }
+            _ => wire = session.transmit(),
+        }
+        // Only what leaves behind the answer to RCPT is content.
+        if !chunking || !client::Survey::of(content).clean {
+            session.transmit();
+            wire.clear();
+        }
+    }
+    assert!(session.awaits_final_reply());
+    wire
+}
+
 fn client_session(is_submission: bool) -> client::Session {
     let login = is_submission.then(|| ("ann@here.example".to_owned(), Secret::new("secret")));
     let hostname = Domain::parse("client.here.example").unwrap();
     client::Session::new(client::Settings {
         hostname,
+        protocol: client::Protocol::Smtp,
         start_tls: client::StartTls::Required,
         login,
         tls: false,

@@ -258,14 +258,21 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-/// A hostile server: each recipient gets exactly one outcome, and what we send keeps its lines.
+/// A hostile server: each recipient gets exactly one outcome, and what we send keeps its lines. By SMTP and by LMTP;
+/// PIPELINING, CHUNKING and the rest are there when the server's EHLO lines say so.
 pub fn smtp_client(data: &[u8]) {
-    for start_tls in [client::StartTls::Never, client::StartTls::IfOffered, client::StartTls::Required] {
-        let lines = Client::play(data, Cut::Lines, start_tls);
-        let octets = Client::play(data, Cut::Octets, start_tls);
+    let cases = [
+        (client::Protocol::Smtp, client::StartTls::Never),
+        (client::Protocol::Smtp, client::StartTls::IfOffered),
+        (client::Protocol::Smtp, client::StartTls::Required),
+        (client::Protocol::Lmtp, client::StartTls::Never),
+    ];
+    for (protocol, start_tls) in cases {
+        let lines = Client::play(data, Cut::Lines, protocol, start_tls);
+        let octets = Client::play(data, Cut::Octets, protocol, start_tls);
         assert_eq!(lines.output.escape_ascii().to_string(), octets.output.escape_ascii().to_string());
         assert_eq!(lines.settled, octets.settled);
-        Client::play(data, Cut::Whole, start_tls);
+        Client::play(data, Cut::Whole, protocol, start_tls);
     }
 }
 
@@ -276,10 +283,13 @@ struct Client {
     settled: Vec<client::Outcome>,
 }
 
+const CONTENT: &[u8] = b"Subject: x\r\n\r\n.dot\r\n";
+
 impl Client {
-    fn play(data: &[u8], cut: Cut, start_tls: client::StartTls) -> Self {
+    fn play(data: &[u8], cut: Cut, protocol: client::Protocol, start_tls: client::StartTls) -> Self {
         let settings = client::Settings {
             hostname: Domain::parse("mx.example").expect("a domain"),
+            protocol,
             start_tls,
             login: (start_tls == client::StartTls::Required).then(|| ("ann".into(), Secret::new("secret"))),
             tls: false,
@@ -294,6 +304,7 @@ impl Client {
                 break;
             }
         }
+        client.session.timed_out();
         let left = client.session.abandon(&Reply::TRY_LATER);
         if client.sent && client.settled.is_empty() {
             client.settled = left;
@@ -313,9 +324,11 @@ impl Client {
                     self.sent = true;
                     self.session.send(transaction());
                 }
-                Ok(Some(client::Event::SendContent)) => {
-                    self.session.content(b"Subject: x\r\n\r\n.dot\r\n");
+                Ok(Some(client::Event::SendContent(range))) => {
+                    assert_eq!(range, 0..CONTENT.len() as u64);
+                    self.session.content(CONTENT);
                     self.session.end_content();
+                    assert!(self.session.awaits_final_reply());
                 }
                 Ok(Some(client::Event::Settled(outcomes))) => {
                     self.settled = outcomes;
@@ -333,10 +346,11 @@ impl Client {
 }
 
 fn transaction() -> client::Transaction {
-    let address = |text| Address::parse(text).expect("an address");
+    let recipient = |text| Recipient::from(ForwardPath::parse(text).expect("an address"));
     client::Transaction {
         reverse_path: ReversePath::Null,
-        recipients: ["ann@a.example", "\"b b\"@b.example", "c@[192.0.2.1]"].map(address).to_vec(),
-        parameters: MailParameters { body: Body::EightBitMime, size: Some(20), ..MailParameters::default() },
+        recipients: ["ann@a.example", "\"b b\"@b.example", "c@[192.0.2.1]"].map(recipient).to_vec(),
+        parameters: MailParameters { body: Body::EightBitMime, ..MailParameters::default() },
+        content: client::Survey::of(CONTENT),
     }
 }

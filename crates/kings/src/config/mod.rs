@@ -185,7 +185,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         ),
         trust_ad: section.flag(source, "trust_ad").unwrap_or(false),
     });
-    let outbound = outbound::read(source, &mut top, domains.routes);
+    let outbound = outbound::read(source, &mut top, domains.routes, domains.sources);
     let queue = section(source, &mut top, "queue", queue::read);
     let inbound =
         section(source, &mut top, "inbound", |source, section| inbound(source, section, &mut warnings));

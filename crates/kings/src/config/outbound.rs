@@ -1,8 +1,11 @@
 //! `[outbound]` and `[[route]]`: where mail goes that leaves.
 
+use std::net::IpAddr;
+use std::path::PathBuf;
+
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
-use kings_mta::relay::{Action, Level, Match, Rule, Settings, SmartHost};
+use kings_mta::relay::{self, Action, Family, Level, Match, Rule, Settings, SmartHost, Sources};
 use kings_net::IpNet;
 use kings_sasl::Secret;
 
@@ -12,8 +15,14 @@ use super::section;
 const LEVELS: [(&str, Level); 4] =
     [("none", Level::None), ("may", Level::May), ("encrypt", Level::Encrypt), ("verify", Level::Verify)];
 
-/// `own`: routes that other sections ask for, behind those of `[[route]]`.
-pub(super) fn read(source: &mut Source<'_>, top: &mut Section<'_>, own: Vec<Rule>) -> Option<Settings> {
+/// `own`: routes that other sections ask for, behind those of `[[route]]`; `by_domain`: the source addresses that
+/// `[[domain]]` blocks name.
+pub(super) fn read(
+    source: &mut Source<'_>,
+    top: &mut Section<'_>,
+    own: Vec<Rule>,
+    by_domain: Vec<(Domain, relay::Source)>,
+) -> Option<Settings> {
     let mut settings = section(source, top, "outbound", outbound);
     let mut rules = Vec::new();
     for mut route in top.sections(source, "route") {
@@ -23,6 +32,7 @@ pub(super) fn read(source: &mut Source<'_>, top: &mut Section<'_>, own: Vec<Rule
     rules.extend(own);
     if let Some(settings) = &mut settings {
         settings.rules = rules;
+        settings.sources.by_domain = by_domain;
     }
     settings
 }
@@ -50,8 +60,7 @@ fn outbound(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Settin
     if login.is_some() && host.is_none() {
         source.complain("[outbound] has a user but no smart_host to log in at");
     }
-    // A password must not go to whoever answers under the host's name.
-    let usual = if login.is_some() { Level::Verify } else { Level::May };
+    let usual = usual_level(login.is_some());
     let smart_host = host.map(|(host, port)| SmartHost { host, port, login, tls: tls.unwrap_or(usual) });
     Some(Settings {
         smart_host,
@@ -60,7 +69,42 @@ fn outbound(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Settin
         tls: tls.unwrap_or(Level::May),
         mta_sts_port: mta_sts_port?,
         rules: Vec::new(),
+        families: families(source, section),
+        sources: Sources { by_domain: Vec::new(), usual: source_addresses(source, section) },
     })
+}
+
+/// A password must not go to whoever answers under the host's name.
+fn usual_level(has_login: bool) -> Level {
+    if has_login { Level::Verify } else { Level::May }
+}
+
+/// `ip`: the kinds of addresses that are used, in their order.
+fn families(source: &mut Source<'_>, section: &mut Section<'_>) -> Vec<Family> {
+    let family = |text: &str| match text {
+        "ipv4" => Ok(Family::Ipv4),
+        "ipv6" => Ok(Family::Ipv6),
+        other => Err(other.to_owned()),
+    };
+    let is_there = section.value("ip").is_some();
+    let families = section.list(source, "ip", "\"ipv4\" or \"ipv6\"", family);
+    if !families.is_empty() {
+        return families;
+    }
+    if is_there {
+        source.complain("[outbound] ip needs \"ipv4\", \"ipv6\" or both");
+    }
+    vec![Family::Ipv4, Family::Ipv6]
+}
+
+/// `source`: one of our addresses to leave from, or a list of one for each kind.
+pub(super) fn source_addresses(source: &mut Source<'_>, section: &mut Section<'_>) -> relay::Source {
+    let what = "an address of this machine such as \"203.0.113.7\"";
+    let is_list = section.value("source").is_some_and(|value| value.get_ref().as_array().is_some());
+    if is_list {
+        return section.list(source, "source", what, str::parse::<IpAddr>).into_iter().collect();
+    }
+    section.parsed(source, "source", what, str::parse::<IpAddr>).into_iter().collect()
 }
 
 /// `user` and `password_file` go together; the password never stands in the config itself.
@@ -77,7 +121,7 @@ fn login(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<(String, 
             }
         },
         _ => {
-            source.complain("[outbound] needs user and password_file together");
+            source.complain(format!("{} needs user and password_file together", section.title()));
             None
         }
     }
@@ -95,10 +139,16 @@ fn host_and_port(text: &str) -> Result<(String, u16), &'static str> {
 fn rule(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Rule> {
     let domain = section.parsed(source, "domain", "a domain such as \"example.net\"", Domain::parse);
     let sender = section.parsed(source, "sender", "\"@example.org\" or an address", sender);
-    let tls = section.choice(source, "tls", &LEVELS).unwrap_or(Level::May);
+    let login = login(source, section);
+    let has_login = login.is_some();
+    let tls = section.choice(source, "tls", &LEVELS).unwrap_or(usual_level(has_login));
+    let from = source_addresses(source, section);
     let is_there = section.value("to").is_some();
-    let what = "\"smtp:HOST:PORT\", \"discard\" or \"error:TEXT\" (LMTP is not built yet)";
-    let action = section.parsed(source, "to", what, |text| action(text, tls));
+    let what = "\"smtp:HOST:PORT\", \"lmtp:HOST:PORT\", \"lmtp:unix:/PATH\", \"discard\" or \"error:TEXT\"";
+    let action = section.parsed(source, "to", what, |text| action(text, login, tls));
+    if has_login && matches!(action, Some(Action::LmtpSocket(_) | Action::Discard | Action::Error(_))) {
+        source.complain("[[route]] has a user but no host to log in at");
+    }
     if !is_there {
         source.complain("[[route]] says not where to: add to = \"smtp:HOST:PORT\"");
     }
@@ -110,7 +160,7 @@ fn rule(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Rule> {
             return None;
         }
     };
-    Some(Rule { matches, action: action? })
+    Some(Rule { matches, action: action?, source: from })
 }
 
 fn sender(text: &str) -> Result<Match, &'static str> {
@@ -120,16 +170,24 @@ fn sender(text: &str) -> Result<Match, &'static str> {
     }
 }
 
-pub(super) fn action(text: &str, tls: Level) -> Result<Action, &'static str> {
+pub(super) fn action(
+    text: &str,
+    login: Option<(String, Secret)>,
+    tls: Level,
+) -> Result<Action, &'static str> {
     if text == "discard" {
         return Ok(Action::Discard);
     }
-    match text.split_once(':') {
-        Some(("error", text)) if !text.is_empty() => Ok(Action::Error(text.to_owned())),
-        Some(("smtp", place)) => {
-            let (host, port) = host_and_port(place)?;
-            Ok(Action::Host(SmartHost { host, port, login: None, tls }))
-        }
+    let (kind, place) = text.split_once(':').ok_or("not a route")?;
+    let host = || host_and_port(place).map(|(host, port)| SmartHost { host, port, login, tls });
+    match kind {
+        "error" if !place.is_empty() => Ok(Action::Error(place.to_owned())),
+        "smtp" => host().map(Action::Host),
+        "lmtp" => match place.strip_prefix("unix:") {
+            Some(path) if path.starts_with('/') => Ok(Action::LmtpSocket(PathBuf::from(path))),
+            Some(_) => Err("not a whole path"),
+            None => host().map(Action::Lmtp),
+        },
         _ => Err("not a route"),
     }
 }

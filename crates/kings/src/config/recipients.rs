@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use kings_directory::{AliasSource, HostedDomain, Machine, RelayDomain, Socketmap};
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
-use kings_mta::relay::{Action, Level, Match, Rule};
+use kings_mta::relay::{self, Action, Level, Match, Rule};
 
-use super::outbound::action;
+use super::outbound::{action, source_addresses};
 use super::reader::{Complaint, Section, Source};
 use super::required;
 
@@ -20,6 +20,8 @@ pub(super) struct Domains {
     pub(super) relays: Vec<RelayDomain>,
     /// Where to.
     pub(super) routes: Vec<Rule>,
+    /// Which of our addresses the mail of their senders leaves from.
+    pub(super) sources: Vec<(Domain, relay::Source)>,
 }
 
 pub(super) fn domains(source: &mut Source<'_>, top: &mut Section<'_>) -> Domains {
@@ -43,7 +45,9 @@ impl Domains {
         let catch_all = section.parsed(source, "catch_all", "an address", Address::parse);
         let relay_to = section.parsed(source, "relay_to", "\"smtp:HOST:PORT\" or \"mx\"", relay_to);
         let recipients = section.path(source, "recipients");
+        let leaves_from = source_addresses(source, section);
         let Some(name) = name else { return };
+        self.sources.push((name.clone(), leaves_from));
         if self.hosted.iter().any(|known| known.name == name)
             || self.relays.iter().any(|known| known.name == name)
         {
@@ -60,7 +64,11 @@ impl Domains {
         if catch_all.is_some() {
             source.complain(format!("domain {name} is passed on, so it has no catch_all here"));
         }
-        self.routes.extend(relay_to.map(|action| Rule { matches: Match::Recipients(name.clone()), action }));
+        self.routes.extend(relay_to.map(|action| Rule {
+            matches: Match::Recipients(name.clone()),
+            action,
+            source: relay::Source::default(),
+        }));
         self.relays.push(RelayDomain { name, recipients });
     }
 }
@@ -69,7 +77,9 @@ impl Domains {
 fn relay_to(text: &str) -> Result<Option<Action>, &'static str> {
     match text {
         "mx" => Ok(None),
-        _ if text.starts_with("smtp:") || text.starts_with("lmtp:") => action(text, Level::May).map(Some),
+        _ if text.starts_with("smtp:") || text.starts_with("lmtp:") => {
+            action(text, None, Level::May).map(Some)
+        }
         _ => Err("no host"),
     }
 }

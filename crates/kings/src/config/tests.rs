@@ -116,7 +116,12 @@ fn routes_and_smart_hosts_are_read() {
     let wrong = [
         "[[route]]\nto = \"discard\"\n",
         "[[route]]\ndomain = \"a.example\"\n",
-        "[[route]]\ndomain = \"a.example\"\nto = \"lmtp:unix:/x\"\n",
+        "[[route]]\ndomain = \"a.example\"\nto = \"lmtp:unix:x\"\n",
+        "[[route]]\ndomain = \"a.example\"\nto = \"lmtp:nowhere\"\n",
+        "[[route]]\ndomain = \"a.example\"\nto = \"discard\"\nuser = \"ann\"\n",
+        "[outbound]\nip = [\"ipv5\"]\n",
+        "[outbound]\nip = []\n",
+        "[outbound]\nsource = \"everywhere\"\n",
         "[outbound]\nuser = \"ann\"\n",
         "[outbound]\nsmart_host = \"no port\"\n",
     ];
@@ -167,6 +172,23 @@ fn a_relay_domain_without_a_list_is_warned_about() {
     ] {
         assert!(!complaints(&format!("{SMALLEST}{wrong}")).is_empty(), "{wrong}");
     }
+}
+
+#[test]
+fn lmtp_routes_and_source_addresses_are_read() {
+    let text = SMALLEST.replace("name = \"example.org\"", "name = \"example.org\"\nsource = \"192.0.2.2\"")
+        + "[outbound]\nip = [\"ipv6\", \"ipv4\"]\nsource = [\"192.0.2.1\", \"2001:db8::1\"]\n\
+           [[route]]\ndomain = \"a.example\"\nto = \"lmtp:unix:/run/dovecot/lmtp\"\n\
+           [[route]]\ndomain = \"b.example\"\nto = \"lmtp:127.0.0.1:24\"\nsource = \"192.0.2.3\"\n";
+    let outbound = Settings::parse(&text, Path::new("/")).unwrap().outbound;
+    assert_eq!(outbound.families, [relay::Family::Ipv6, relay::Family::Ipv4]);
+    assert_eq!(outbound.sources.usual.ipv6, Some("2001:db8::1".parse().unwrap()));
+    assert_eq!(outbound.sources.by_domain[0].1.ipv4, Some("192.0.2.2".parse().unwrap()));
+    assert!(
+        matches!(&outbound.rules[0].action, relay::Action::LmtpSocket(path) if path == Path::new("/run/dovecot/lmtp"))
+    );
+    assert!(matches!(&outbound.rules[1].action, relay::Action::Lmtp(host) if host.port == 24));
+    assert_eq!(outbound.rules[1].source.ipv4, Some("192.0.2.3".parse().unwrap()));
 }
 
 #[test]

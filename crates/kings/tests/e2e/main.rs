@@ -9,6 +9,7 @@ mod corpus;
 mod crash;
 mod curl;
 mod dovecot;
+mod exchange;
 mod faults;
 mod harness;
 mod lmtp;

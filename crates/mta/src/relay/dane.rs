@@ -159,6 +159,8 @@ mod tests {
             login: None,
             configured: false,
             authenticated,
+            protocol: kings_smtp::client::Protocol::Smtp,
+            source: super::super::Source::default(),
         };
         match look_up(&zone(), &Domain::parse("example").unwrap(), &hop).await {
             Published::Nothing => "nothing".to_owned(),

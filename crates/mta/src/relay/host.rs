@@ -1,42 +1,35 @@
-//! One visit to one host: connect, drive the client session, settle recipients.
+//! One errand from host to host: which recipients are still open, and whether another host may be asked.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mail::dsn::Status;
-use kings_mail::path::ForwardPath;
-use kings_net::{Stream, receive};
-use kings_queue::{Attempt, Contact, Content, Finished, Outcome};
-use kings_smtp::client::{Event, Session, Settings, StartTls, Transaction};
+use kings_queue::{Attempt, Contact, Finished, Outcome, Report};
+use kings_smtp::client::{self, StartTls, Transaction};
 use kings_smtp::reply::Reply;
-use kings_smtp::{client, reply};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 use tracing::debug;
 
+use super::Level;
+use super::cargo::Cargo;
+use super::conversation::{Conversation, Done, Way};
 use super::outcome::{at_host, deferred};
-use super::route::NextHop;
+use super::pool::{Key, Pool};
+use super::route::{Address, NextHop};
 use super::secured::HostTls;
 
-/// Longest wait for a connection: a host that is up answers within one round trip.
-const CONNECT: Duration = Duration::from_secs(30);
-/// Longest wait for a TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(30);
-/// Longest wait for a piece of content to be taken (RFC 5321 §4.5.3.2.5).
-const DATA_BLOCK: Duration = Duration::from_mins(3);
-/// Octets of content read and sent at once.
-const PIECE: usize = 64 * 1024;
-/// Where TLS begins with the first byte (RFC 8314 §3.3).
-const SUBMISSIONS: u16 = 465;
+/// What every errand of this server uses.
+#[derive(Clone, Copy)]
+pub(crate) struct Outfit<'a> {
+    pub(crate) hostname: &'a Domain,
+    pub(crate) pool: &'a Pool,
+}
 
 /// One attempt on its way from host to host, and what has become of each recipient.
 pub(crate) struct Errand<'a> {
-    hostname: &'a Domain,
+    outfit: Outfit<'a>,
     attempt: &'a Attempt,
+    cargo: Cargo,
     outcomes: Vec<Option<Outcome>>,
     contact: Contact,
 }
@@ -54,7 +47,7 @@ pub(crate) enum Visit {
 
 /// Why a visit came to nothing before any recipient was asked for.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     Connect(io::Error),
     Handshake(io::Error),
     /// The session broke or made no sense.
@@ -84,21 +77,22 @@ impl Failure {
             }
             Self::Session(text) => deferred(Status(4, 4, 2), format!("session with {host} broke: {text}")),
             Self::Refused(reply) => {
-                at_host(client::Outcome::Refused { reply: reply.clone(), permanent: false }, host)
+                let refused = client::Outcome::Refused { reply: reply.clone(), permanent: false };
+                at_host(refused, host, Outcome::Relayed)
             }
         }
     }
 }
 
 /// A server that says 421 is going away, or has too many of us (RFC 5321 §3.8, Postfix's concurrency feedback).
-fn contact_of(reply: &Reply) -> Contact {
+pub(super) fn contact_of(reply: &Reply) -> Contact {
     if reply.code == 421 { Contact::Crowded } else { Contact::Answered }
 }
 
 impl<'a> Errand<'a> {
-    pub(crate) fn new(hostname: &'a Domain, attempt: &'a Attempt) -> Self {
+    pub(crate) fn new(outfit: Outfit<'a>, attempt: &'a Attempt, cargo: Cargo) -> Self {
         let outcomes = vec![None; attempt.recipients.len()];
-        Self { hostname, attempt, outcomes, contact: Contact::Silent }
+        Self { outfit, attempt, cargo, outcomes, contact: Contact::Silent }
     }
 
     /// What has become of each recipient; one whom nobody was asked about is deferred.
@@ -110,24 +104,40 @@ impl<'a> Errand<'a> {
 
     /// Remembers an outcome for all recipients that are not settled.
     pub(crate) fn note(&mut self, outcome: &Outcome) {
-        for open in self.outcomes.iter_mut().filter(|known| !is_settled(known.as_ref())) {
-            *open = Some(outcome.clone());
+        for place in self.open() {
+            self.learn(place, outcome.clone());
         }
     }
 
-    /// Visits one address of a host. A handshake that fails where TLS is optional is followed by a second
-    /// visit in clear.
-    pub(crate) async fn visit(&mut self, hop: &NextHop, tls: &HostTls, address: SocketAddr) -> Visit {
-        let host = format!("{}[{}]", hop.host, address.ip());
-        let mut result = self.converse(hop, tls, tls.protection.start_tls(), address).await;
+    /// A host that may do better later outweighs one that never will: the next attempt asks it again.
+    fn learn(&mut self, place: usize, outcome: Outcome) {
+        let known = &mut self.outcomes[place];
+        let is_hope = matches!(known, Some(Outcome::Deferred(_)));
+        if !is_hope || is_settled(Some(&outcome)) || matches!(outcome, Outcome::Deferred(_)) {
+            *known = Some(outcome);
+        }
+    }
+
+    /// Visits one address of a host, waiting up to `patience` for the connection. A handshake that fails where TLS
+    /// is optional is followed by a second visit in clear.
+    pub(crate) async fn visit(
+        &mut self,
+        hop: &NextHop,
+        tls: &HostTls,
+        address: &Address,
+        patience: Duration,
+    ) -> Visit {
+        let host = hop.described(address);
+        let way = |start_tls| Way { hop, tls, start_tls, address, patience };
+        let mut result = self.converse(way(self.start_tls(hop, tls))).await;
         if matches!(result, Err(Failure::Handshake(_))) && tls.protection.allows_clear_text() {
-            debug!(host, ?result, "TLS does not work, trying without");
-            result = self.converse(hop, tls, StartTls::Never, address).await;
+            debug!(host, "TLS does not work, trying without");
+            result = self.converse(way(StartTls::Never)).await;
         }
         match result {
             Ok(done) => {
                 self.contact = self.contact.max(done.contact());
-                self.settle(done.outcomes, &host);
+                self.settle(done.outcomes, &host, done.taken);
                 if done.doubtful || self.open().is_empty() { Visit::Over } else { Visit::GoOn }
             }
             Err(failure) => {
@@ -144,212 +154,63 @@ impl<'a> Errand<'a> {
         places.filter(|(_, outcome)| !is_settled(outcome.as_ref())).map(|(place, _)| place).collect()
     }
 
-    fn settle(&mut self, outcomes: Vec<client::Outcome>, host: &str) {
+    fn settle(&mut self, outcomes: Vec<client::Outcome>, host: &str, taken: fn(Report) -> Outcome) {
         for (place, outcome) in self.open().into_iter().zip(outcomes) {
-            self.outcomes[place] = Some(at_host(outcome, host));
+            self.learn(place, at_host(outcome, host, taken));
         }
     }
 
-    async fn converse(
-        &self,
-        hop: &NextHop,
-        tls: &HostTls,
-        start_tls: StartTls,
-        address: SocketAddr,
-    ) -> Result<Done, Failure> {
-        let socket = timeout(CONNECT, TcpStream::connect(address)).await;
-        let socket = socket
-            .map_err(|_| Failure::Connect(io::ErrorKind::TimedOut.into()))?
-            .map_err(Failure::Connect)?;
-        let _ = socket.set_nodelay(true);
-        let implicit = hop.port == SUBMISSIONS;
-        let mut conversation = Conversation {
-            stream: Stream::Plain(socket),
-            session: Session::new(Settings {
-                hostname: self.hostname.clone(),
-                start_tls,
-                login: hop.login.clone(),
-                tls: implicit,
-            }),
-            tls,
-            start_tls,
-        };
-        if implicit {
-            conversation = conversation.secure().await?;
+    /// Over a connection that was kept, if one is there and still works, else over a fresh one.
+    async fn converse(&self, way: Way<'_>) -> Result<Done, Failure> {
+        let key = Key::of(way);
+        if let Some(kept) = self.outfit.pool.take(&key) {
+            let done = kept.hand_over(self.transaction(), &self.cargo).await;
+            if !done.unheard {
+                return Ok(self.keep(key, done));
+            }
+            debug!(host = way.hop.described(way.address), "a kept connection was closed, opening another");
         }
-        conversation.run(self.transaction(), &self.attempt.content).await
+        let fresh = Conversation::open(way, self.outfit.hostname).await?;
+        let done = fresh.hand_over(self.transaction(), &self.cargo).await;
+        Ok(self.keep(key, done))
+    }
+
+    fn keep(&self, key: Key, mut done: Done) -> Done {
+        if let Some(conversation) = done.conversation.take() {
+            self.outfit.pool.keep(key, conversation);
+        }
+        done
+    }
+
+    /// A host without TLS lacks what REQUIRETLS asks for, and the sender is told so, by the session, which gives such
+    /// a message to nobody in clear (RFC 8689 §4.2.1).
+    fn start_tls(&self, hop: &NextHop, tls: &HostTls) -> StartTls {
+        if self.attempt.parameters.require_tls && hop.tls <= Level::May {
+            return StartTls::IfOffered;
+        }
+        tls.protection.start_tls()
     }
 
     fn transaction(&self) -> Transaction {
-        let recipients =
-            self.open().into_iter().filter_map(|place| address(&self.attempt.recipients[place].path));
+        let recipients = self.open().into_iter().map(|place| self.attempt.recipients[place].clone());
         Transaction {
             reverse_path: self.attempt.reverse_path.clone(),
-            recipients: recipients.cloned().collect(),
+            recipients: recipients.collect(),
             parameters: self.attempt.parameters.clone(),
+            content: self.cargo.facts(),
         }
     }
 }
 
-/// `<Postmaster>` without a domain never leaves this server.
-fn address(path: &ForwardPath) -> Option<&Address> {
-    match path {
-        ForwardPath::Address(address) => Some(address),
-        ForwardPath::Postmaster => None,
-    }
-}
-
-/// Taken over, or refused by the last word of a server. That a server lacks an extension is not a last word.
+/// Taken over, or refused by the last word of a server. That a server lacks an extension is not a last word, nor is
+/// what we ourselves find wrong with one host of several: it has no address, or a private one.
 fn is_settled(outcome: Option<&Outcome>) -> bool {
     match outcome {
         Some(Outcome::Delivered(_) | Outcome::Relayed(_) | Outcome::PassedOn(_)) => true,
-        Some(Outcome::Failed(report)) => !matches!(report.status, reply::Status(5, 6, 3 | 7)),
+        Some(Outcome::Failed(report)) => {
+            let lacks_something = matches!(report.status, Status(5, 6, 3 | 7) | Status(5, 7, 30));
+            report.remote.is_some() && !lacks_something
+        }
         Some(Outcome::Deferred(_)) | None => false,
-    }
-}
-
-/// A visit that reached the recipients.
-#[derive(Debug)]
-struct Done {
-    outcomes: Vec<client::Outcome>,
-    /// The message was sent and the final reply did not come: going to another host might deliver it twice.
-    doubtful: bool,
-}
-
-impl Done {
-    fn contact(&self) -> Contact {
-        let said = |outcome: &client::Outcome| match outcome {
-            client::Outcome::Refused { reply, .. } => contact_of(reply),
-            client::Outcome::Accepted(_) | client::Outcome::Incapable(_) => Contact::Answered,
-        };
-        self.outcomes.iter().map(said).min().unwrap_or(Contact::Answered)
-    }
-}
-
-struct Conversation<'a> {
-    stream: Stream,
-    session: Session,
-    tls: &'a HostTls,
-    start_tls: StartTls,
-}
-
-impl Conversation<'_> {
-    /// One message over this connection.
-    async fn run(mut self, transaction: Transaction, content: &Content) -> Result<Done, Failure> {
-        loop {
-            let event = match self.session.next_event() {
-                Ok(event) => event,
-                Err(bad) => return self.broken(&bad.to_string()),
-            };
-            let step = match event {
-                Some(Event::StartTls) => {
-                    if let Err(error) = self.flush().await {
-                        return self.broken(&error.to_string());
-                    }
-                    self = self.secure().await?;
-                    self.session.tls_started();
-                    Ok(())
-                }
-                Some(Event::Ready) => match self.lacks(&transaction) {
-                    Some(lack) => return Ok(self.leave(vec![lack; transaction.recipients.len()]).await),
-                    None => {
-                        self.session.send(transaction.clone());
-                        Ok(())
-                    }
-                },
-                Some(Event::SendContent) => self.send(content).await,
-                Some(Event::Settled(outcomes)) => return Ok(self.leave(outcomes).await),
-                Some(Event::Refused(reply)) => {
-                    self.note_clear_text(reply == client::no_tls());
-                    self.leave(Vec::new()).await;
-                    return Err(Failure::Refused(reply));
-                }
-                Some(Event::Closed) => return self.broken("the server closed it"),
-                None => self.listen().await,
-            };
-            if let Err(error) = step {
-                return self.broken(&error.to_string());
-            }
-        }
-    }
-
-    /// What the host lacks for this message.
-    fn lacks(&self, transaction: &Transaction) -> Option<client::Outcome> {
-        self.note_clear_text(matches!(self.stream, Stream::Plain(_)));
-        self.session.lacks(transaction)
-    }
-
-    /// A host that was asked for TLS and has none is a result for the report.
-    fn note_clear_text(&self, is_clear: bool) {
-        if is_clear && self.start_tls != StartTls::Never {
-            self.tls.not_offered();
-        }
-    }
-
-    async fn secure(mut self) -> Result<Self, Failure> {
-        let handshake = self.stream.connect_tls(self.tls.config.clone(), self.tls.server_name.clone());
-        let secured =
-            timeout(HANDSHAKE, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        self.tls.handshake_done(secured.as_ref().map(|_| ()));
-        self.stream = secured.map_err(Failure::Handshake)?;
-        Ok(self)
-    }
-
-    /// Sends what waits, then hears what the server says.
-    async fn listen(&mut self) -> io::Result<()> {
-        self.flush().await?;
-        let session = &mut self.session;
-        let patience = session.patience();
-        match timeout(patience, receive(&mut self.stream, |bytes| session.receive(bytes))).await?? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
-        }
-    }
-
-    async fn flush(&mut self) -> io::Result<()> {
-        let output = self.session.transmit();
-        if output.is_empty() {
-            return Ok(());
-        }
-        let write = async {
-            self.stream.write_all(&output).await?;
-            self.stream.flush().await
-        };
-        timeout(DATA_BLOCK, write).await?
-    }
-
-    async fn send(&mut self, content: &Content) -> io::Result<()> {
-        let mut offset = 0;
-        loop {
-            let piece = content.read_at(offset, PIECE).await?;
-            if piece.is_empty() {
-                break;
-            }
-            offset += piece.len() as u64;
-            self.session.content(&piece);
-            self.flush().await?;
-        }
-        self.session.end_content();
-        Ok(())
-    }
-
-    /// The connection is of no use any more. With a transaction under way its recipients have outcomes.
-    fn broken(mut self, why: &str) -> Result<Done, Failure> {
-        let doubtful = self.session.awaits_final_reply();
-        let reason = Reply::new(451, reply::Status(4, 4, 2), "").with_text(format!("session broke: {why}"));
-        let outcomes = self.session.abandon(&reason);
-        if outcomes.is_empty() {
-            Err(Failure::Session(why.to_owned()))
-        } else {
-            Ok(Done { outcomes, doubtful })
-        }
-    }
-
-    /// Says goodbye and does not wait for the answer.
-    async fn leave(mut self, outcomes: Vec<client::Outcome>) -> Done {
-        self.session.quit();
-        let _ = self.flush().await;
-        let _ = timeout(self.session.patience(), self.stream.shutdown()).await;
-        Done { outcomes, doubtful: false }
     }
 }

@@ -1,35 +1,49 @@
 //! Mail that leaves: one attempt of the queue, from its route to the outcome of each recipient.
 
+mod cargo;
+mod conversation;
 mod dane;
 pub(crate) mod here;
 mod host;
 mod outcome;
+mod pool;
 mod route;
 mod rules;
 mod secured;
+mod source;
 mod sts;
 mod tls_policy;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kings_dns::Dns;
 use kings_fetch::Fetch;
+use kings_mail::dsn::Status;
 use kings_net::IpNet;
 use kings_queue::{Attempt, Contact, Deliver, Destination, Finished, Notification, Outcome, PostError};
 use kings_sasl::Secret;
+use kings_smtp::client::Protocol;
 use kings_tls::ClientTls;
 use tracing::info;
 
 use crate::core::Core;
-use crate::relay::host::{Errand, Visit};
-use crate::relay::route::{NextHop, NoRoute};
+use crate::relay::cargo::Cargo;
+use crate::relay::host::{Errand, Outfit, Visit};
+use crate::relay::outcome::deferred;
+use crate::relay::pool::Pool;
+use crate::relay::route::{Address, NextHop, NoRoute};
 use crate::relay::secured::HostTls;
 use crate::relay::sts::Sts;
 use crate::relay::tls_policy::TlsPolicies;
 use crate::traced;
 
 pub use crate::relay::rules::{Action, Match, Rule};
+pub use crate::relay::source::{Source, Sources};
 pub use crate::relay::tls_policy::Level;
+
+/// Longest wait for the connections of one host, all its addresses together: one that is up answers within a round
+/// trip, and a broken IPv6 must not hide a working IPv4 for longer.
+const CONNECT: Duration = Duration::from_secs(30);
 
 /// What the way out depends on.
 #[derive(Clone, Debug)]
@@ -46,6 +60,19 @@ pub struct Settings {
     pub mta_sts_port: u16,
     /// Routes that come before smart host and MX hosts.
     pub rules: Vec<Rule>,
+    /// Which addresses of hosts are used, in this order; at least one.
+    pub families: Vec<Family>,
+    /// Which of our own addresses are used.
+    pub sources: Sources,
+}
+
+/// A kind of address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// A records.
+    Ipv4,
+    /// AAAA records.
+    Ipv6,
 }
 
 /// A server that takes all our outgoing mail.
@@ -67,6 +94,7 @@ pub struct Relay<D> {
     dns: D,
     tls: TlsPolicies,
     settings: Settings,
+    pool: Pool,
 }
 
 impl<D: Dns> Relay<D> {
@@ -76,7 +104,8 @@ impl<D: Dns> Relay<D> {
     pub fn new(core: &Core, dns: D, tls: ClientTls, fetch: Option<Fetch>, settings: Settings) -> Self {
         let records = core.records.clone();
         let sts = Sts::new(records.clone(), fetch, settings.mta_sts_port);
-        Self { core: core.clone(), dns, tls: TlsPolicies { tls, sts, records }, settings }
+        let tls = TlsPolicies { tls, sts, records };
+        Self { core: core.clone(), dns, tls, settings, pool: Pool::default() }
     }
 
     /// Fetches policies of MTA-STS again that would expire soon; to be called every hour or so.
@@ -86,11 +115,11 @@ impl<D: Dns> Relay<D> {
 
     /// Gather the hosts, then visit them in their order until every recipient is settled.
     async fn send_away(&self, attempt: &Attempt) -> Finished {
-        let action = rules::find(&self.settings.rules, attempt);
-        if let Some(outcome) = action.and_then(rules::settled) {
+        let rule = rules::find(&self.settings.rules, attempt);
+        if let Some(outcome) = rule.and_then(|rule| rules::settled(&rule.action)) {
             return vec![outcome; attempt.recipients.len()].into();
         }
-        let hops = match self.next_hops(action, &attempt.destination).await {
+        let hops = match self.next_hops(rule.map(|rule| &rule.action), &attempt.destination).await {
             Ok(hops) => hops,
             Err(no_route) => {
                 let outcome = no_route.outcome();
@@ -99,10 +128,21 @@ impl<D: Dns> Relay<D> {
                 return Finished { outcomes: vec![outcome; attempt.recipients.len()], contact };
             }
         };
+        let cargo = match Cargo::gather(attempt.content.clone()).await {
+            Ok(cargo) => cargo,
+            Err(error) => {
+                let outcome = deferred(Status::LOCAL_TROUBLE, error.to_string());
+                return vec![outcome; attempt.recipients.len()].into();
+            }
+        };
+        let source = rule.map(|rule| rule.source).unwrap_or_default();
+        let source = source.or(self.settings.sources.of(&attempt.reverse_path));
         let by_mx = hops.iter().all(|hop| !hop.configured);
         let mut known = self.tls.begin(&self.dns, attempt, by_mx).await;
-        let mut errand = Errand::new(&self.core.hostname, attempt);
+        let outfit = Outfit { hostname: &self.core.hostname, pool: &self.pool };
+        let mut errand = Errand::new(outfit, attempt, cargo);
         for hop in hops {
+            let hop = NextHop { source, ..hop };
             let addresses = match route::addresses(&self.dns, &self.settings, &hop).await {
                 Ok(addresses) => addresses,
                 Err(no_route) => {
@@ -130,6 +170,11 @@ impl<D: Dns> Relay<D> {
         destination: &Destination,
     ) -> Result<Vec<NextHop>, NoRoute> {
         let routed = match action {
+            Some(Action::LmtpSocket(path)) => return Ok(vec![route::socket_hop(path.clone())]),
+            Some(Action::Lmtp(host)) => {
+                let hop = route::smart_hop(host)?;
+                return Ok(vec![NextHop { protocol: Protocol::Lmtp, ..hop }]);
+            }
             Some(Action::Host(host)) => Some(host),
             Some(Action::Discard | Action::Error(_)) | None => self.settings.smart_host.as_ref(),
         };
@@ -145,10 +190,11 @@ impl<D: Dns> Relay<D> {
         errand: &mut Errand<'_>,
         hop: &NextHop,
         tls: &HostTls,
-        addresses: &[std::net::SocketAddr],
+        addresses: &[Address],
     ) -> Visit {
+        let patience = CONNECT / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         for address in addresses {
-            match errand.visit(hop, tls, *address).await {
+            match errand.visit(hop, tls, address, patience).await {
                 Visit::Silent => {}
                 visit => return visit,
             }

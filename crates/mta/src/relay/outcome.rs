@@ -5,10 +5,10 @@ use kings_queue::{Outcome, Report};
 use kings_smtp::client;
 use kings_smtp::reply::Reply;
 
-/// The outcome of one recipient at one host.
-pub(crate) fn at_host(outcome: client::Outcome, host: &str) -> Outcome {
+/// The outcome of one recipient at one host; `taken` is what it means there that the message was taken.
+pub(crate) fn at_host(outcome: client::Outcome, host: &str, taken: fn(Report) -> Outcome) -> Outcome {
     match outcome {
-        client::Outcome::Accepted(reply) => Outcome::Relayed(report(&reply, host)),
+        client::Outcome::Accepted(reply) => taken(report(&reply, host)),
         client::Outcome::Refused { reply, permanent: true } => Outcome::Failed(report(&reply, host)),
         client::Outcome::Refused { reply, permanent: false } => Outcome::Deferred(report(&reply, host)),
         client::Outcome::Incapable(reply) => Outcome::Failed(report(&reply, host)),

@@ -1,6 +1,7 @@
 //! Where a message goes next: a host the config names, or the MX hosts of its domain in their order.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use kings_dns::{Answer, Dns, DnsError, Mx};
 use kings_mail::domain::{DnsName, Domain};
@@ -8,9 +9,11 @@ use kings_mail::dsn::Status;
 use kings_net::is_public;
 use kings_queue::{Destination, Outcome};
 use kings_sasl::Secret;
+use kings_smtp::client::Protocol;
 
 use super::outcome::{deferred, failed};
-use super::{Level, Settings, SmartHost};
+use super::source::Source;
+use super::{Family, Level, Settings, SmartHost};
 
 /// Most MX hosts that one attempt visits (Postfix's `smtp_mx_session_limit` is of the same kind).
 const MAX_HOSTS: usize = 10;
@@ -22,12 +25,32 @@ const MAX_ADDRESSES: usize = 5;
 pub(crate) struct NextHop {
     pub(crate) host: HostName,
     pub(crate) port: u16,
+    pub(crate) protocol: Protocol,
     pub(crate) tls: Level,
     pub(crate) login: Option<(String, Secret)>,
     /// Named in the config: it may have any address.
     pub(crate) configured: bool,
     /// DNSSEC vouches for the MX record that leads here, or there is none to vouch for; DANE asks for it.
     pub(crate) authenticated: bool,
+    /// What to leave from.
+    pub(crate) source: Source,
+}
+
+impl NextHop {
+    /// How it is called in logs and reports.
+    pub(crate) fn described(&self, address: &Address) -> String {
+        match address {
+            Address::Inet(address) => format!("{}[{}]", self.host, address.ip()),
+            Address::Socket(path) => path.display().to_string(),
+        }
+    }
+}
+
+/// Where to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    Inet(SocketAddr),
+    Socket(PathBuf),
 }
 
 /// What is known of a host before its addresses.
@@ -35,6 +58,8 @@ pub(crate) struct NextHop {
 pub(crate) enum HostName {
     Name(DnsName),
     Address(IpAddr),
+    /// Not a host at all: a socket file of this one.
+    Socket(PathBuf),
 }
 
 impl std::fmt::Display for HostName {
@@ -42,6 +67,7 @@ impl std::fmt::Display for HostName {
         match self {
             Self::Name(name) => name.fmt(f),
             Self::Address(address) => address.fmt(f),
+            Self::Socket(path) => path.display().fmt(f),
         }
     }
 }
@@ -94,10 +120,12 @@ pub(crate) async fn next_hops<D: Dns>(
     let hop = |host| NextHop {
         host,
         port: settings.port,
+        protocol: Protocol::Smtp,
         tls: settings.tls,
         login: None,
         configured: false,
         authenticated,
+        source: Source::default(),
     };
     Ok(hosts.into_iter().map(hop).collect())
 }
@@ -109,7 +137,30 @@ pub(crate) fn smart_hop(smart_host: &SmartHost) -> Result<NextHop, NoRoute> {
         Ok(address) => HostName::Address(address),
         Err(_) => HostName::Name(DnsName::parse(host).map_err(|_| NoRoute::NoDomain(host.clone()))?),
     };
-    Ok(NextHop { host, port: *port, tls: *tls, login: login.clone(), configured: true, authenticated: false })
+    Ok(NextHop {
+        host,
+        port: *port,
+        protocol: Protocol::Smtp,
+        tls: *tls,
+        login: login.clone(),
+        configured: true,
+        authenticated: false,
+        source: Source::default(),
+    })
+}
+
+/// The LMTP server behind a socket file; nobody can listen in on the way there.
+pub(crate) fn socket_hop(path: PathBuf) -> NextHop {
+    NextHop {
+        host: HostName::Socket(path),
+        port: 0,
+        protocol: Protocol::Lmtp,
+        tls: Level::None,
+        login: None,
+        configured: true,
+        authenticated: false,
+        source: Source::default(),
+    }
 }
 
 /// RFC 5321 §5.1: MX records, or the domain itself where there are none; and whether DNSSEC vouches for them. Of a
@@ -165,42 +216,68 @@ fn shuffled(mx: &Mx, chance: u64) -> u64 {
     })
 }
 
-/// The addresses of a host, IPv4 first: a server whose IPv6 address has no reverse name is refused by many,
-/// while its IPv4 address was set up with care. An MX host may not be private unless the config says so.
+/// The addresses of a host, in the order of `[outbound] ip`. IPv4 comes first unless the config says otherwise: a
+/// server whose IPv6 address has no reverse name is refused by many, while its IPv4 address was set up with care. An
+/// MX host may not be private unless the config says so.
 pub(crate) async fn addresses<D: Dns>(
     dns: &D,
     settings: &Settings,
     hop: &NextHop,
-) -> Result<Vec<SocketAddr>, NoRoute> {
-    let found: Vec<IpAddr> = match &hop.host {
+) -> Result<Vec<Address>, NoRoute> {
+    let found = match &hop.host {
+        HostName::Socket(path) => return Ok(vec![Address::Socket(path.clone())]),
         HostName::Address(address) => vec![*address],
-        HostName::Name(name) => {
-            let v4 = records(dns.ipv4(name).await);
-            let v6 = records(dns.ipv6(name).await);
-            let broken = [v4.as_ref().err(), v6.as_ref().err()].into_iter().flatten().next().cloned();
-            let all: Vec<IpAddr> = v4
-                .unwrap_or_default()
-                .into_iter()
-                .map(IpAddr::V4)
-                .chain(v6.unwrap_or_default().into_iter().map(IpAddr::V6))
-                .collect();
-            match broken {
-                Some(error) if all.is_empty() => return Err(temporary(name.as_str(), &error)),
-                _ if all.is_empty() => return Err(NoRoute::NoDomain(name.to_string())),
-                _ => all,
-            }
-        }
+        HostName::Name(name) => look_up(dns, &settings.families, name).await?,
     };
     let allowed = |ip: &IpAddr| {
         hop.configured || is_public(*ip) || settings.allow_private.iter().any(|network| network.contains(ip))
     };
-    let usable: Vec<SocketAddr> = found
+    let usable: Vec<Address> = found
         .into_iter()
         .filter(allowed)
         .take(MAX_ADDRESSES)
-        .map(|ip| SocketAddr::new(ip, hop.port))
+        .map(|ip| Address::Inet(SocketAddr::new(ip, hop.port)))
         .collect();
     if usable.is_empty() { Err(NoRoute::Private(hop.host.to_string())) } else { Ok(usable) }
+}
+
+/// All addresses of the families we use. One family that cannot be looked up does not matter while the other has
+/// an address.
+async fn look_up<D: Dns>(dns: &D, families: &[Family], name: &DnsName) -> Result<Vec<IpAddr>, NoRoute> {
+    let (mut all, mut broken) = (Vec::new(), None);
+    for family in families {
+        let found: Result<Vec<IpAddr>, DnsError> = match family {
+            Family::Ipv4 => {
+                records(dns.ipv4(name).await).map(|ips| ips.into_iter().map(Into::into).collect())
+            }
+            Family::Ipv6 => {
+                records(dns.ipv6(name).await).map(|ips| ips.into_iter().map(Into::into).collect())
+            }
+        };
+        match found {
+            Ok(found) => all.push(found),
+            Err(error) => broken = Some(error),
+        }
+    }
+    let all = interleaved(all);
+    match broken {
+        Some(error) if all.is_empty() => Err(temporary(name.as_str(), &error)),
+        _ if all.is_empty() => Err(NoRoute::NoDomain(name.to_string())),
+        _ => Ok(all),
+    }
+}
+
+/// One of each family in turn, so that many addresses of one do not hide all of the other.
+fn interleaved(families: Vec<Vec<IpAddr>>) -> Vec<IpAddr> {
+    let mut families: Vec<_> = families.into_iter().map(Vec::into_iter).collect();
+    let mut all = Vec::new();
+    loop {
+        let round: Vec<IpAddr> = families.iter_mut().filter_map(Iterator::next).collect();
+        if round.is_empty() {
+            return all;
+        }
+        all.extend(round);
+    }
 }
 
 /// No records is an answer; only trouble is an error.
@@ -251,6 +328,8 @@ mod tests {
             tls: Level::May,
             mta_sts_port: 443,
             rules: Vec::new(),
+            families: vec![Family::Ipv4, Family::Ipv6],
+            sources: super::super::Sources::default(),
         }
     }
 
@@ -289,13 +368,19 @@ mod tests {
         let hop = |host: &str, configured| NextHop {
             host: host.parse().map_or_else(|_| HostName::Name(name(host)), HostName::Address),
             port: 25,
+            protocol: Protocol::Smtp,
             tls: Level::May,
             login: None,
             configured,
             authenticated: false,
+            source: Source::default(),
         };
         let allowing = Settings { allow_private: vec!["127.0.0.0/8".parse().unwrap()], ..settings() };
+        let six_first = Settings { families: vec![Family::Ipv6, Family::Ipv4], ..settings() };
+        let four_only = Settings { families: vec![Family::Ipv4], ..settings() };
         let cases = [
+            (six_first, hop("a.example", false), Ok("[2001:db8::1]:25 192.0.2.1:25")),
+            (four_only, hop("a.example", false), Ok("192.0.2.1:25")),
             (settings(), hop("a.example", false), Ok("192.0.2.1:25 [2001:db8::1]:25")),
             (settings(), hop("mixed.example", false), Ok("192.0.2.2:25")),
             (settings(), hop("inside.example", false), Err(NoRoute::Private("inside.example".into()))),
@@ -306,13 +391,28 @@ mod tests {
         ];
         for (settings, hop, expected) in cases {
             let found = addresses(&zone(), &settings, &hop).await;
-            let found =
-                found.map(|list| list.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" "));
+            let found = found.map(|list| list.iter().map(shown).collect::<Vec<_>>().join(" "));
             assert_eq!(found, expected.map(str::to_owned), "{hop:?}");
         }
         assert!(matches!(
             addresses(&zone(), &settings(), &hop("broken.example", false)).await,
             Err(NoRoute::Temporary(_))
         ));
+    }
+
+    fn shown(address: &Address) -> String {
+        match address {
+            Address::Inet(address) => address.to_string(),
+            Address::Socket(path) => path.display().to_string(),
+        }
+    }
+
+    /// Five addresses are tried, however many there are: both kinds must be among them.
+    #[test]
+    fn no_family_hides_the_other() {
+        let ips = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
+        let found =
+            interleaved(vec![ips(&["2001:db8::1", "2001:db8::2", "2001:db8::3"]), ips(&["192.0.2.1"])]);
+        assert_eq!(found, ips(&["2001:db8::1", "192.0.2.1", "2001:db8::2", "2001:db8::3"]));
     }
 }

@@ -1,5 +1,7 @@
 //! Routes by recipient domain or sender: `[[route]]` of the config.
 
+use std::path::PathBuf;
+
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mail::dsn::Status;
@@ -8,6 +10,7 @@ use kings_queue::{Attempt, Destination, Outcome, Report};
 
 use super::SmartHost;
 use super::outcome::failed;
+use super::source::Source;
 
 /// One route; the first that matches an attempt wins.
 #[derive(Clone, Debug)]
@@ -16,6 +19,8 @@ pub struct Rule {
     pub matches: Match,
     /// What happens to it.
     pub action: Action,
+    /// The address it leaves from, before all others that the config names.
+    pub source: Source,
 }
 
 /// Which mail a route is for.
@@ -34,6 +39,10 @@ pub enum Match {
 pub enum Action {
     /// To this host.
     Host(SmartHost),
+    /// To the LMTP server at this host, which has mailboxes (RFC 2033 §3).
+    Lmtp(SmartHost),
+    /// To the LMTP server behind this socket file.
+    LmtpSocket(PathBuf),
     /// Nowhere, without a word.
     Discard,
     /// Back to the sender with this text.
@@ -54,15 +63,15 @@ impl Match {
     }
 }
 
-/// The action for this attempt, if a route has one.
-pub(crate) fn find<'r>(rules: &'r [Rule], attempt: &Attempt) -> Option<&'r Action> {
-    rules.iter().find(|rule| rule.matches.covers(attempt)).map(|rule| &rule.action)
+/// The route of this attempt, if there is one for it.
+pub(crate) fn find<'r>(rules: &'r [Rule], attempt: &Attempt) -> Option<&'r Rule> {
+    rules.iter().find(|rule| rule.matches.covers(attempt))
 }
 
 /// The outcome of an action that asks no host.
 pub(crate) fn settled(action: &Action) -> Option<Outcome> {
     match action {
-        Action::Host(_) => None,
+        Action::Host(_) | Action::Lmtp(_) | Action::LmtpSocket(_) => None,
         Action::Discard => {
             // No success to speak of: nobody is told.
             Some(Outcome::PassedOn(Report::ours(Status::DONE, "discarded by a route")))
@@ -94,7 +103,11 @@ mod tests {
 
     #[test]
     fn the_first_route_that_matches_wins() {
-        let rule = |matches, text: &str| Rule { matches, action: Action::Error(text.to_owned()) };
+        let rule = |matches, text: &str| Rule {
+            matches,
+            action: Action::Error(text.to_owned()),
+            source: Source::default(),
+        };
         let rules = [
             rule(Match::Recipients(Domain::parse("a.example").unwrap()), "one"),
             rule(Match::Sender(Address::parse("ann@example.org").unwrap()), "two"),
@@ -108,7 +121,7 @@ mod tests {
             ("", "b.example", None),
         ];
         for (sender, domain, expected) in cases {
-            let found = find(&rules, &attempt(sender, domain)).and_then(settled);
+            let found = find(&rules, &attempt(sender, domain)).and_then(|rule| settled(&rule.action));
             let text = found.map(|outcome| match outcome {
                 Outcome::Failed(report) => report.reply,
                 other => panic!("{other:?}"),

@@ -54,6 +54,8 @@ impl HostTls {
             Protection::Level(_) | Protection::Watched(_) => match host {
                 HostName::Name(name) => name_for_tls(name.as_str()),
                 HostName::Address(address) => ServerName::IpAddress((*address).into()),
+                // No handshake is ever done there.
+                HostName::Socket(_) => name_for_tls("localhost"),
             },
         };
         Self { protection, config, server_name, observed, report }

@@ -23,6 +23,9 @@ pub enum BadReply {
     /// A line or a reply without end.
     #[error("the server's reply is too long")]
     TooLong,
+    /// A reply that cannot belong to the command whose turn it is, among commands that were sent together.
+    #[error("the server's replies are out of step")]
+    OutOfStep,
 }
 
 /// Collects bytes into replies.
@@ -43,6 +46,11 @@ impl Reader {
     /// Throws away all that has been received.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// Whether nothing waits that was not part of a reply given out.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.input.is_empty() && self.code.is_none()
     }
 
     /// The next whole reply. Lines may end with a bare LF: nothing follows from where a reply line ends.

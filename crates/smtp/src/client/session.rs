@@ -1,15 +1,19 @@
 //! The order of a client session: greeting, EHLO, STARTTLS, AUTH, then transactions.
 
-use std::fmt::Write as _;
+mod handover;
+mod login;
+
+use std::ops::Range;
 use std::time::Duration;
 
-use kings_mail::address::Address;
 use kings_mail::domain::Domain;
-use kings_mail::envelope::{Body, MailParameters};
-use kings_mail::path::ReversePath;
 use kings_sasl::{self as sasl, Secret};
 
+use self::login::no_login;
+use super::commands;
+use super::features::Features;
 use super::reader::{BadReply, Reader};
+use super::transaction::{Outcome, Running, Transaction};
 use crate::data::Encoder;
 use crate::reply::{Reply, Status};
 
@@ -36,44 +40,28 @@ pub enum StartTls {
     Required,
 }
 
+/// Which dialect the server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// EHLO, and one reply to the whole message.
+    Smtp,
+    /// LHLO, and one reply for each accepted recipient after the message (RFC 2033 §4.2).
+    Lmtp,
+}
+
 /// What a session is told at its start.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Our name in EHLO.
     pub hostname: Domain,
+    /// SMTP or LMTP.
+    pub protocol: Protocol,
     /// Whether to use STARTTLS.
     pub start_tls: StartTls,
     /// Login name and password; sent only under TLS.
     pub login: Option<(String, Secret)>,
     /// The connection is under TLS from its first byte.
     pub tls: bool,
-}
-
-/// The envelope of one message to hand over.
-#[derive(Clone, Debug)]
-pub struct Transaction {
-    /// Argument of MAIL.
-    pub reverse_path: ReversePath,
-    /// Arguments of RCPT, in order; at least one.
-    pub recipients: Vec<Address>,
-    /// What the content needs of the server; `size` is announced where SIZE is offered.
-    pub parameters: MailParameters,
-}
-
-/// What became of one recipient at this server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The server has taken responsibility.
-    Accepted(Reply),
-    /// The server said no; `permanent` tells whether it will say so again.
-    Refused {
-        /// In the server's words.
-        reply: Reply,
-        /// From the code, with the exceptions that RFC 5321 makes.
-        permanent: bool,
-    },
-    /// The server lacks an extension that this message needs: another MX host may have it.
-    Incapable(Reply),
 }
 
 /// What the session cannot do alone.
@@ -83,8 +71,9 @@ pub enum Event {
     StartTls,
     /// The session is ready for [`Session::send`] or [`Session::quit`].
     Ready,
-    /// Give the content to [`Session::content`], piece by piece, then call [`Session::end_content`].
-    SendContent,
+    /// Give these octets of the content to [`Session::content`], in pieces of any size, then call
+    /// [`Session::end_content`].
+    SendContent(Range<u64>),
     /// Every recipient of the transaction has an outcome, in their order.
     Settled(Vec<Outcome>),
     /// The server does not let us come to a transaction: it refused greeting, EHLO, TLS or login.
@@ -93,7 +82,7 @@ pub enum Event {
     Closed,
 }
 
-/// The client side of one SMTP session. It owns no socket, clock or task.
+/// The client side of one session. It owns no socket, clock or task.
 #[derive(Debug)]
 pub struct Session {
     settings: Settings,
@@ -103,7 +92,10 @@ pub struct Session {
     features: Features,
     tls: bool,
     transaction: Option<Running>,
-    encoder: Encoder,
+    /// The server has said something about the transaction, other than that it is going away.
+    heard: bool,
+    /// The server is going away or cannot be followed any more: no further transaction here.
+    spent: bool,
 }
 
 /// Which answer we wait for.
@@ -124,53 +116,34 @@ enum Phase {
     /// The recipient at this place.
     Rcpt(usize),
     Data,
-    /// The content is being sent.
-    Content,
-    FinalDot,
+    /// The content, or a chunk of it, is being sent.
+    Content(Sending),
+    /// A chunk that is not the last; the next one begins here.
+    Chunk(u64),
+    /// The whole message.
+    FinalReply,
+    /// Only the dot, after 354 to a DATA without any recipient (RFC 2920 §3.1).
+    LoneDot,
     /// After a transaction that no recipient was accepted in.
     Rset,
     Quit,
     Closed,
 }
 
+/// Content on its way.
 #[derive(Debug)]
-struct Running {
-    transaction: Transaction,
-    outcomes: Vec<Option<Outcome>>,
+struct Sending {
+    /// Octets still to come from our caller.
+    left: u64,
+    form: Form,
 }
 
-/// What the server offered in EHLO.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Features {
-    /// STARTTLS (RFC 3207 §2).
-    pub start_tls: bool,
-    /// 8BITMIME (RFC 6152 §2).
-    pub eight_bit_mime: bool,
-    /// SMTPUTF8 (RFC 6531 §3.1).
-    pub smtputf8: bool,
-    /// SIZE (RFC 1870 §3); `Some(0)` names no limit.
-    pub size: Option<u64>,
-    /// Mechanisms of AUTH (RFC 4954 §3).
-    pub mechanisms: Vec<String>,
-}
-
-impl Features {
-    /// Reads the lines of an EHLO reply after the first.
-    fn parse(text: &str) -> Self {
-        let mut features = Self::default();
-        for line in text.lines().skip(1) {
-            let mut words = line.split([' ', '=']).filter(|word| !word.is_empty());
-            match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
-                "STARTTLS" => features.start_tls = true,
-                "8BITMIME" => features.eight_bit_mime = true,
-                "SMTPUTF8" => features.smtputf8 = true,
-                "SIZE" => features.size = Some(words.next().and_then(|size| size.parse().ok()).unwrap_or(0)),
-                "AUTH" => features.mechanisms = words.map(str::to_owned).collect(),
-                _ => {}
-            }
-        }
-        features
-    }
+#[derive(Debug)]
+enum Form {
+    /// With dots doubled, up to the final dot.
+    Dots(Encoder),
+    /// As it is, counted; this is what answers it.
+    Chunk(Box<Phase>),
 }
 
 impl Session {
@@ -185,7 +158,8 @@ impl Session {
             features: Features::default(),
             tls,
             transaction: None,
-            encoder: Encoder::default(),
+            heard: false,
+            spent: false,
         }
     }
 
@@ -208,7 +182,7 @@ impl Session {
     pub fn patience(&self) -> Duration {
         match self.phase {
             Phase::Data => patience::DATA,
-            Phase::FinalDot => patience::FINAL_DOT,
+            Phase::FinalReply => patience::FINAL_DOT,
             Phase::Quit => patience::QUIT,
             _ => patience::COMMAND,
         }
@@ -217,7 +191,18 @@ impl Session {
     /// Whether the whole message has been sent and its fate is unknown: a connection that breaks now may
     /// have delivered.
     pub fn awaits_final_reply(&self) -> bool {
-        matches!(self.phase, Phase::FinalDot)
+        matches!(self.phase, Phase::FinalReply)
+    }
+
+    /// Whether another transaction may follow on this connection.
+    pub fn is_reusable(&self) -> bool {
+        matches!(self.phase, Phase::Idle) && !self.spent && self.reader.is_empty()
+    }
+
+    /// Whether the server has said anything about the last transaction, other than that it is going away. If not, a
+    /// connection that was kept has only been found closed, and the message may be given to a fresh one.
+    pub fn has_been_heard(&self) -> bool {
+        self.heard
     }
 
     /// The next thing to do; `None` when the server must speak first. An error ends the session.
@@ -226,36 +211,52 @@ impl Session {
             if matches!(self.phase, Phase::Closed) {
                 return Ok(Some(Event::Closed));
             }
-            if matches!(self.phase, Phase::Idle | Phase::Handshake | Phase::Content) {
+            if matches!(self.phase, Phase::Idle | Phase::Handshake | Phase::Content(_)) {
                 return Ok(None);
             }
             let Some(reply) = self.reader.next()? else { return Ok(None) };
-            if let Some(event) = self.take(reply) {
+            if let Some(event) = self.take(reply)? {
                 return Ok(Some(event));
             }
         }
     }
 
-    /// Begins a transaction; [`Event::Ready`] or [`Event::Settled`] must have come before.
+    /// Begins a transaction; [`Event::Ready`] or [`Event::Settled`] must have come before. Where the server offers
+    /// PIPELINING, MAIL, every RCPT and DATA leave together (RFC 2920 §3.1).
     pub fn send(&mut self, transaction: Transaction) {
-        let line = self.mail_command(&transaction);
-        let outcomes = vec![None; transaction.recipients.len()];
-        self.transaction = Some(Running { transaction, outcomes });
-        self.encoder = Encoder::default();
-        self.command(&line, Phase::Mail);
+        let mail = commands::mail(&transaction, &self.features);
+        let chunked = self.features.chunking && transaction.content.clean;
+        let running = Running::new(transaction, self.features.pipelining, chunked);
+        self.heard = false;
+        self.command(&mail, Phase::Mail);
+        if running.batched {
+            for recipient in &running.transaction.recipients {
+                self.line(&commands::rcpt(recipient, &self.features));
+            }
+            if !chunked {
+                self.line("DATA");
+            }
+        }
+        self.transaction = Some(running);
     }
 
     /// What this server lacks for a message, if anything: ask before [`Session::send`].
     pub fn lacks(&self, transaction: &Transaction) -> Option<Outcome> {
-        let parameters = &transaction.parameters;
+        let Transaction { parameters, content, .. } = transaction;
         let incapable = |status, text| Some(Outcome::Incapable(Reply::new(554, status, text)));
-        if parameters.smtputf8 && !self.features.smtputf8 {
+        if parameters.require_tls && !(self.tls && self.features.require_tls) {
+            return incapable(
+                Status(5, 7, 30),
+                "Next server does not support REQUIRETLS, which the sender asks for",
+            );
+        }
+        if transaction.needs_smtputf8() && !self.features.smtputf8 {
             return incapable(
                 Status(5, 6, 7),
                 "Next server does not support SMTPUTF8, which this message needs",
             );
         }
-        if parameters.body == Body::EightBitMime && !self.features.eight_bit_mime {
+        if content.eight_bit && !self.features.eight_bit_mime {
             return incapable(
                 Status(5, 6, 3),
                 "Next server does not support 8BITMIME, which this message needs",
@@ -263,18 +264,38 @@ impl Session {
         }
         let limit = self.features.size.filter(|limit| *limit > 0)?;
         let reply = Reply::new(552, Status(5, 3, 4), "Message is larger than the next server takes");
-        (parameters.size? > limit).then_some(Outcome::Refused { reply, permanent: true })
+        (content.octets > limit).then_some(Outcome::Refused { reply, permanent: true })
     }
 
-    /// Takes a piece of content after [`Event::SendContent`]; its wire form waits in [`Session::transmit`].
+    /// Takes a piece of content after [`Event::SendContent`]; its wire form waits in [`Session::transmit`]. What is
+    /// over the octets asked for is not sent.
     pub fn content(&mut self, bytes: &[u8]) {
-        self.encoder.encode(bytes, &mut self.output);
+        let Phase::Content(Sending { left, form }) = &mut self.phase else { return };
+        let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+        let bytes = &bytes[..used];
+        *left -= used as u64;
+        match form {
+            Form::Dots(encoder) => encoder.encode(bytes, &mut self.output),
+            Form::Chunk(next) => {
+                self.output.extend_from_slice(bytes);
+                // From here on the server has all it needs: there is no dot to hold back.
+                if *left == 0 {
+                    self.phase = std::mem::replace(&mut **next, Phase::Closed);
+                }
+            }
+        }
     }
 
-    /// The content is whole.
+    /// All octets asked for have been given. With fewer the session is over: half a message must not look whole.
     pub fn end_content(&mut self) {
-        std::mem::take(&mut self.encoder).finish(&mut self.output);
-        self.phase = Phase::FinalDot;
+        match std::mem::replace(&mut self.phase, Phase::Closed) {
+            Phase::Content(Sending { left: 0, form: Form::Dots(encoder) }) => {
+                encoder.finish(&mut self.output);
+                self.phase = Phase::FinalReply;
+            }
+            Phase::Content(_) => {}
+            sent => self.phase = sent,
+        }
     }
 
     /// The handshake of [`Event::StartTls`] succeeded: everything said before is forgotten (RFC 3207 §4.2).
@@ -285,13 +306,22 @@ impl Session {
         self.hello();
     }
 
+    /// The server did not answer in time. Where it owes replies to commands that were sent together, it cannot be
+    /// told which of them it left out: what it said to the others does not count.
+    pub fn timed_out(&mut self) {
+        let in_batch = matches!(self.phase, Phase::Mail | Phase::Rcpt(_) | Phase::Data);
+        if let Some(running) = self.transaction.as_mut().filter(|running| running.batched && in_batch) {
+            running.reopen();
+        }
+    }
+
     /// The connection broke, took too long or made no sense: what the transaction has come to. Recipients
     /// without an outcome get `reason`, which must be temporary.
     pub fn abandon(&mut self, reason: &Reply) -> Vec<Outcome> {
         self.phase = Phase::Closed;
         let Some(mut running) = self.transaction.take() else { return Vec::new() };
-        fill(&mut running.outcomes, reason, false);
-        running.outcomes.into_iter().flatten().collect()
+        running.settle_open(reason);
+        running.into_outcomes()
     }
 
     /// Says goodbye.
@@ -300,40 +330,34 @@ impl Session {
     }
 
     fn hello(&mut self) {
-        let line = format!("EHLO {}", self.settings.hostname);
+        let verb = match self.settings.protocol {
+            Protocol::Smtp => "EHLO",
+            Protocol::Lmtp => "LHLO",
+        };
+        let line = format!("{verb} {}", self.settings.hostname);
         self.command(&line, Phase::Ehlo);
     }
 
     fn command(&mut self, line: &str, phase: Phase) {
-        self.output.extend_from_slice(line.as_bytes());
-        self.output.extend_from_slice(b"\r\n");
+        self.line(line);
         self.phase = phase;
     }
 
-    fn mail_command(&self, transaction: &Transaction) -> String {
-        let mut line = format!("MAIL FROM:{}", transaction.reverse_path);
-        let parameters = &transaction.parameters;
-        if let (Some(size), Some(_)) = (parameters.size, self.features.size) {
-            // Writing to a String cannot fail.
-            let _ = write!(line, " SIZE={size}");
-        }
-        if parameters.body == Body::EightBitMime && self.features.eight_bit_mime {
-            line.push_str(" BODY=8BITMIME");
-        }
-        if parameters.smtputf8 && self.features.smtputf8 {
-            line.push_str(" SMTPUTF8");
-        }
-        line
+    fn line(&mut self, line: &str) {
+        self.output.extend_from_slice(line.as_bytes());
+        self.output.extend_from_slice(b"\r\n");
     }
 
     /// One reply, taken by the phase that waited for it.
-    fn take(&mut self, reply: Reply) -> Option<Event> {
-        let phase = std::mem::replace(&mut self.phase, Phase::Idle);
-        let reply = in_step(&phase, reply);
-        match phase {
+    fn take(&mut self, reply: Reply) -> Result<Option<Event>, BadReply> {
+        if self.transaction.is_some() {
+            return self.take_in_transaction(reply);
+        }
+        let may_helo = !self.tls && self.settings.protocol == Protocol::Smtp;
+        let event = match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Greeting if reply.code == 220 => self.go_on(Self::hello),
             Phase::Ehlo if reply.code == 250 => self.after_ehlo(&reply),
-            Phase::Ehlo if reply.is_permanent() && !self.tls => self.go_on(Self::helo),
+            Phase::Ehlo if reply.is_permanent() && may_helo => self.go_on(Self::helo),
             Phase::Helo if reply.code == 250 && self.settings.start_tls != StartTls::Required => {
                 Some(self.after_helo())
             }
@@ -354,29 +378,14 @@ impl Session {
             Phase::Greeting | Phase::Ehlo | Phase::Helo | Phase::StartTls | Phase::Login(_) => {
                 Some(Event::Refused(reply))
             }
-            Phase::Mail if reply.is_positive() => self.next_recipient(0),
-            Phase::Mail => self.settle_all(&reply, false),
-            Phase::Rcpt(place) => {
-                self.settle(place, &reply);
-                self.next_recipient(place + 1)
-            }
-            Phase::Data if reply.code == 354 => {
-                self.phase = Phase::Content;
-                Some(Event::SendContent)
-            }
-            Phase::Data => self.settle_all(&reply, false),
-            Phase::FinalDot => self.settle_all(&reply, true),
-            Phase::Rset => self.report(),
-            Phase::Quit => {
-                self.phase = Phase::Closed;
-                None
-            }
-            // Nothing was asked: whatever it is, most often 421 before a time-out, the next write will tell.
-            phase @ (Phase::Idle | Phase::Handshake | Phase::Content | Phase::Closed) => {
+            Phase::Quit => self.go_on(|session| session.phase = Phase::Closed),
+            // Nothing was asked, or what was asked has no transaction any more.
+            phase => {
                 self.phase = phase;
                 None
             }
-        }
+        };
+        Ok(event)
     }
 
     fn go_on(&mut self, step: fn(&mut Self)) -> Option<Event> {
@@ -408,107 +417,9 @@ impl Session {
             None => Event::Ready,
         }
     }
-
-    fn log_in(&mut self) -> Option<Event> {
-        let Some((login, password)) = &self.settings.login else { return Some(Event::Ready) };
-        if !self.tls {
-            return Some(Event::Refused(no_login("Next server offers no TLS, so no password is sent")));
-        }
-        let offered = self.features.mechanisms.iter().map(String::as_str);
-        let Some(mut client) = sasl::Client::choose(offered, login, password) else {
-            return Some(Event::Refused(no_login("Next server offers no login that we know")));
-        };
-        let mechanism = client.mechanism();
-        // Only PLAIN has an initial response; LOGIN waits for its prompts.
-        let first = (mechanism == sasl::Mechanism::Plain).then(|| client.next_response()).flatten();
-        let line = match first {
-            Some(response) => format!("AUTH {} {}", mechanism.name(), sasl::encode(&response)),
-            None => format!("AUTH {}", mechanism.name()),
-        };
-        self.command(&line, Phase::Login(client));
-        None
-    }
-
-    fn next_response(&mut self, mut client: sasl::Client) -> Option<Event> {
-        match client.next_response() {
-            Some(response) => self.command(&sasl::encode(&response), Phase::Login(client)),
-            None => self.command("*", Phase::LoginCancelled),
-        }
-        None
-    }
-
-    /// Asks for the recipient at `place`, or goes on to DATA when all have been asked for. Nothing is asked
-    /// once all are settled, by refusals or by one 421.
-    fn next_recipient(&mut self, place: usize) -> Option<Event> {
-        let running = self.transaction.as_ref()?;
-        if running.outcomes.iter().all(Option::is_some) {
-            self.command("RSET", Phase::Rset);
-        } else if let Some(recipient) = running.transaction.recipients.get(place) {
-            let line = format!("RCPT TO:<{recipient}>");
-            self.command(&line, Phase::Rcpt(place));
-        } else {
-            self.command("DATA", Phase::Data);
-        }
-        None
-    }
-
-    /// A positive answer to RCPT leaves the outcome open until the message is through.
-    fn settle(&mut self, place: usize, reply: &Reply) {
-        let Some(running) = &mut self.transaction else { return };
-        if reply.code == 421 {
-            return fill(&mut running.outcomes, reply, false);
-        }
-        if !reply.is_positive() {
-            // Some servers say 552 when they mean "not so many at once" (RFC 5321 §4.5.3.1.10).
-            let permanent = reply.is_permanent() && reply.code != 552;
-            running.outcomes[place] = Some(Outcome::Refused { reply: reply.clone(), permanent });
-        }
-    }
-
-    /// The same fate for all recipients that are still open. Before the final dot a positive reply is none.
-    fn settle_all(&mut self, reply: &Reply, after_dot: bool) -> Option<Event> {
-        let running = self.transaction.as_mut()?;
-        fill(&mut running.outcomes, reply, after_dot && reply.is_positive());
-        if after_dot {
-            return self.report();
-        }
-        self.command("RSET", Phase::Rset);
-        None
-    }
-
-    fn report(&mut self) -> Option<Event> {
-        let running = self.transaction.take()?;
-        self.phase = Phase::Idle;
-        Some(Event::Settled(running.outcomes.into_iter().flatten().collect()))
-    }
-}
-
-fn fill(outcomes: &mut [Option<Outcome>], reply: &Reply, accepted: bool) {
-    for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
-        let refused = || Outcome::Refused { reply: reply.clone(), permanent: reply.is_permanent() };
-        *outcome = Some(if accepted { Outcome::Accepted(reply.clone()) } else { refused() });
-    }
-}
-
-/// A server that says yes in the wrong way has not understood us: only 354 asks for content, and only 2xx takes
-/// what was given (RFC 5321 §4.2.1). Believing a 354 behind the final dot would lose the message.
-fn in_step(phase: &Phase, reply: Reply) -> Reply {
-    let fits = match phase {
-        Phase::Mail | Phase::Rcpt(_) | Phase::FinalDot => reply.code < 300,
-        Phase::Data => reply.code == 354,
-        _ => true,
-    };
-    if fits || !reply.is_positive() {
-        return reply;
-    }
-    Reply::new(451, Status(4, 5, 0), "Next server's reply does not fit the command")
 }
 
 /// What [`Event::Refused`] says when TLS is required and the server does not offer it.
 pub fn no_tls() -> Reply {
     Reply::new(454, Status(4, 7, 5), "Next server offers no TLS, which is required")
-}
-
-fn no_login(text: &'static str) -> Reply {
-    Reply::new(454, Status(4, 7, 0), text)
 }

@@ -2,11 +2,15 @@
 
 mod certificates;
 mod daemon;
+mod exim;
 mod folder;
 mod imap;
 mod kings;
+mod lmtp;
 mod maildir;
 mod mx;
+mod namespace;
+mod opensmtpd;
 mod postfix;
 mod program;
 mod signed_tree;
@@ -16,11 +20,14 @@ mod wait;
 
 pub(crate) use certificates::Certificates;
 pub(crate) use daemon::{Daemon, show};
+pub(crate) use exim::Exim;
 pub(crate) use folder::Folder;
 pub(crate) use imap::Imap;
 pub(crate) use kings::{Kings, Setup, letter, plain};
+pub(crate) use lmtp::DovecotLmtp;
 pub(crate) use maildir::{Message, messages};
 pub(crate) use mx::NameServer;
+pub(crate) use opensmtpd::OpenSmtpd;
 pub(crate) use postfix::Postfix;
 pub(crate) use program::{Output, artefacts, part, program, rooted, run};
 pub(crate) use signed_tree::SignedTree;

@@ -1,0 +1,281 @@
+//! One connection to one host: it is opened, greeted, and then takes message after message.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use kings_mail::domain::Domain;
+use kings_net::{Stream, receive};
+use kings_queue::{Contact, Outcome, Report};
+use kings_smtp::client::{Event, Protocol, Session, Settings, StartTls, Transaction};
+use kings_smtp::reply::Reply;
+use kings_smtp::{client, reply};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::cargo::Cargo;
+use super::host::{Failure, contact_of};
+use super::route::{Address, NextHop};
+use super::secured::HostTls;
+
+/// Longest wait for a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+/// Longest wait for a piece of content to be taken (RFC 5321 §4.5.3.2.5).
+const DATA_BLOCK: Duration = Duration::from_mins(3);
+/// Longest wait for the goodbye to be taken; nothing depends on it.
+const GOODBYE: Duration = Duration::from_secs(5);
+/// Where TLS begins with the first byte (RFC 8314 §3.3).
+const SUBMISSIONS: u16 = 465;
+
+/// A connection whose server is ready for a message.
+pub(super) struct Conversation {
+    pub(super) stream: Stream,
+    session: Session,
+    tls: HostTls,
+    start_tls: StartTls,
+    protocol: Protocol,
+    pub(super) opened: Instant,
+    /// Messages it has been given.
+    pub(super) messages: u32,
+}
+
+/// What one message has come to at a host.
+pub(super) struct Done {
+    pub(super) outcomes: Vec<client::Outcome>,
+    /// The message was sent and the final reply did not come: going to another host might deliver it twice.
+    pub(super) doubtful: bool,
+    /// The server had nothing to say but goodbye.
+    pub(super) unheard: bool,
+    /// What it means that this server has taken over.
+    pub(super) taken: fn(Report) -> Outcome,
+    /// The connection, when it may be used again.
+    pub(super) conversation: Option<Conversation>,
+}
+
+impl Done {
+    pub(super) fn contact(&self) -> Contact {
+        let said = |outcome: &client::Outcome| match outcome {
+            client::Outcome::Refused { reply, .. } => contact_of(reply),
+            client::Outcome::Accepted(_) | client::Outcome::Incapable(_) => Contact::Answered,
+        };
+        self.outcomes.iter().map(said).min().unwrap_or(Contact::Answered)
+    }
+}
+
+/// Where to connect to, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    pub(super) hop: &'a NextHop,
+    pub(super) tls: &'a HostTls,
+    pub(super) start_tls: StartTls,
+    pub(super) address: &'a Address,
+    /// Longest wait for the connection itself.
+    pub(super) patience: Duration,
+}
+
+impl Conversation {
+    /// Connects, and comes to the point where a message can be given.
+    pub(super) async fn open(way: Way<'_>, hostname: &Domain) -> Result<Self, Failure> {
+        let Way { hop, tls, start_tls, address, patience } = way;
+        let stream = timeout(patience, connect(hop, address)).await;
+        let stream = stream
+            .map_err(|_| Failure::Connect(io::ErrorKind::TimedOut.into()))?
+            .map_err(Failure::Connect)?;
+        let implicit = hop.port == SUBMISSIONS && hop.protocol == Protocol::Smtp;
+        let session = Session::new(Settings {
+            hostname: hostname.clone(),
+            protocol: hop.protocol,
+            start_tls,
+            login: hop.login.clone(),
+            tls: implicit,
+        });
+        let conversation = Self {
+            stream,
+            session,
+            tls: tls.clone(),
+            start_tls,
+            protocol: hop.protocol,
+            opened: Instant::now(),
+            messages: 0,
+        };
+        if implicit { conversation.secure().await?.greet().await } else { conversation.greet().await }
+    }
+
+    async fn greet(mut self) -> Result<Self, Failure> {
+        loop {
+            let event = self.session.next_event().map_err(|bad| Failure::Session(bad.to_string()))?;
+            let step = match event {
+                Some(Event::Ready) => {
+                    self.note_clear_text(matches!(self.stream, Stream::Plain(_)));
+                    return Ok(self);
+                }
+                Some(Event::StartTls) => {
+                    self.flush().await.map_err(|error| Failure::Session(error.to_string()))?;
+                    self = self.secure().await?;
+                    self.session.tls_started();
+                    Ok(())
+                }
+                Some(Event::Refused(reply)) => {
+                    self.note_clear_text(reply == client::no_tls());
+                    self.leave().await;
+                    return Err(Failure::Refused(reply));
+                }
+                // Before a transaction there is nothing to send or to settle.
+                Some(Event::Closed | Event::SendContent(_) | Event::Settled(_)) => {
+                    return Err(Failure::Session("the server closed it".to_owned()));
+                }
+                None => self.listen().await,
+            };
+            step.map_err(|error| Failure::Session(error.to_string()))?;
+        }
+    }
+
+    /// A host that was asked for TLS and has none is a result for the report.
+    fn note_clear_text(&self, is_clear: bool) {
+        if is_clear && self.start_tls != StartTls::Never {
+            self.tls.not_offered();
+        }
+    }
+
+    async fn secure(mut self) -> Result<Self, Failure> {
+        let handshake = self.stream.connect_tls(self.tls.config.clone(), self.tls.server_name.clone());
+        let secured =
+            timeout(HANDSHAKE, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        self.tls.handshake_done(secured.as_ref().map(|_| ()));
+        self.stream = secured.map_err(Failure::Handshake)?;
+        Ok(self)
+    }
+
+    /// One message; whatever happens, each of its recipients has an outcome.
+    pub(super) async fn hand_over(mut self, transaction: Transaction, cargo: &Cargo) -> Done {
+        if let Some(lack) = self.session.lacks(&transaction) {
+            return self.done(vec![lack; transaction.recipients.len()]).await;
+        }
+        self.messages += 1;
+        self.session.send(transaction);
+        loop {
+            let event = match self.session.next_event() {
+                Ok(event) => event,
+                Err(bad) => return self.broken(&bad.to_string()),
+            };
+            let step = match event {
+                Some(Event::Settled(outcomes)) => return self.done(outcomes).await,
+                Some(Event::SendContent(range)) => self.send(cargo, range).await,
+                None => self.listen().await,
+                // The others belong to the greeting.
+                Some(Event::Closed | Event::Ready | Event::StartTls | Event::Refused(_)) => {
+                    return self.broken("the server closed it");
+                }
+            };
+            if let Err(error) = step {
+                return self.broken(&error.to_string());
+            }
+        }
+    }
+
+    /// Sends what waits, then hears what the server says.
+    async fn listen(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        let session = &mut self.session;
+        let patience = session.patience();
+        match timeout(patience, receive(&mut self.stream, |bytes| session.receive(bytes))).await {
+            Ok(Ok(0)) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(heard) => heard.map(|_| ()),
+            Err(_) => {
+                self.session.timed_out();
+                Err(io::ErrorKind::TimedOut.into())
+            }
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        let output = self.session.transmit();
+        if output.is_empty() {
+            return Ok(());
+        }
+        let write = async {
+            self.stream.write_all(&output).await?;
+            self.stream.flush().await
+        };
+        timeout(DATA_BLOCK, write).await?
+    }
+
+    async fn send(&mut self, cargo: &Cargo, range: Range<u64>) -> io::Result<()> {
+        let mut from = range.start;
+        while from < range.end {
+            let piece = cargo.piece(from, range.end).await?;
+            from += piece.len() as u64;
+            self.session.content(&piece);
+            if from < range.end {
+                self.flush().await?;
+            }
+        }
+        // The end leaves with the last piece.
+        self.session.end_content();
+        Ok(())
+    }
+
+    /// The message is settled; the connection may go on.
+    async fn done(self, outcomes: Vec<client::Outcome>) -> Done {
+        let unheard = self.messages > 0 && !self.session.has_been_heard();
+        let taken = self.taken();
+        let conversation = if self.session.is_reusable() {
+            Some(self)
+        } else {
+            self.leave().await;
+            None
+        };
+        Done { outcomes, doubtful: false, unheard, taken, conversation }
+    }
+
+    /// The connection is of no use any more.
+    fn broken(mut self, why: &str) -> Done {
+        let doubtful = self.session.awaits_final_reply();
+        let unheard = !self.session.has_been_heard();
+        let reason = Reply::new(451, reply::Status(4, 4, 2), "").with_text(format!("session broke: {why}"));
+        let outcomes = self.session.abandon(&reason);
+        Done { outcomes, doubtful, unheard, taken: self.taken(), conversation: None }
+    }
+
+    /// LMTP has the last word about a mailbox (RFC 2033 §1); a server that offers DSN reports by itself, and of any
+    /// other nothing more will be heard (RFC 3461 §5.2).
+    fn taken(&self) -> fn(Report) -> Outcome {
+        match self.protocol {
+            Protocol::Lmtp => Outcome::Delivered,
+            Protocol::Smtp if self.session.features().dsn => Outcome::PassedOn,
+            Protocol::Smtp => Outcome::Relayed,
+        }
+    }
+
+    /// Says goodbye and does not wait for the answer.
+    pub(super) async fn leave(mut self) {
+        self.session.quit();
+        let _ = timeout(GOODBYE, self.flush()).await;
+        let _ = timeout(GOODBYE, self.stream.shutdown()).await;
+    }
+}
+
+async fn connect(hop: &NextHop, address: &Address) -> io::Result<Stream> {
+    match address {
+        Address::Inet(address) => {
+            let socket = connect_from(hop.source.of(address.ip()), *address).await?;
+            let _ = socket.set_nodelay(true);
+            Ok(Stream::Plain(socket))
+        }
+        Address::Socket(path) => connect_to_file(path).await,
+    }
+}
+
+async fn connect_to_file(path: &Path) -> io::Result<Stream> {
+    Ok(Stream::Unix(UnixStream::connect(path).await?))
+}
+
+async fn connect_from(source: Option<IpAddr>, address: SocketAddr) -> io::Result<TcpStream> {
+    let Some(source) = source else { return TcpStream::connect(address).await };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.bind(SocketAddr::new(source, 0))?;
+    socket.connect(address).await
+}

@@ -1,0 +1,118 @@
+//! One message to hand over, and what becomes of each of its recipients.
+
+use kings_mail::envelope::{MailParameters, Recipient};
+use kings_mail::path::ReversePath;
+
+use super::survey::ContentFacts;
+use crate::reply::Reply;
+
+/// The envelope of one message to hand over.
+#[derive(Clone, Debug)]
+pub struct Transaction {
+    /// Argument of MAIL.
+    pub reverse_path: ReversePath,
+    /// Arguments of RCPT, in order; at least one.
+    pub recipients: Vec<Recipient>,
+    /// What the sender asked for. What the content needs is told by its octets, not by BODY and SIZE here.
+    pub parameters: MailParameters,
+    /// What is known of the content.
+    pub content: ContentFacts,
+}
+
+impl Transaction {
+    /// Whether a server without SMTPUTF8 must not have it (RFC 6531 §3.2). A sender that announced SMTPUTF8 may
+    /// have meant the header of a part, so there any 8-bit octet counts.
+    pub(super) fn needs_smtputf8(&self) -> bool {
+        let Self { content, parameters, .. } = self;
+        let in_content = content.eight_bit_header || parameters.smtputf8 && content.eight_bit;
+        in_content || !self.reverse_path.to_string().is_ascii() || !self.recipients.iter().all(is_ascii)
+    }
+}
+
+fn is_ascii(recipient: &Recipient) -> bool {
+    recipient.path.to_string().is_ascii()
+}
+
+/// What became of one recipient at this server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The server has taken responsibility.
+    Accepted(Reply),
+    /// The server said no; `permanent` tells whether it will say so again.
+    Refused {
+        /// In the server's words.
+        reply: Reply,
+        /// From the code, with the exceptions that RFC 5321 makes.
+        permanent: bool,
+    },
+    /// The server lacks an extension that this message needs: another MX host may have it.
+    Incapable(Reply),
+}
+
+impl Outcome {
+    fn of(reply: &Reply) -> Self {
+        if reply.is_positive() {
+            return Self::Accepted(reply.clone());
+        }
+        Self::Refused { reply: reply.clone(), permanent: reply.is_permanent() }
+    }
+}
+
+/// A transaction under way.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) transaction: Transaction,
+    outcomes: Vec<Option<Outcome>>,
+    /// MAIL, every RCPT and, unless the content goes in chunks, DATA left in one write: each is answered, in this
+    /// order, whatever the answers before it were (RFC 2920 §3.1).
+    pub(super) batched: bool,
+    /// The content goes by BDAT.
+    pub(super) chunked: bool,
+}
+
+impl Running {
+    pub(super) fn new(transaction: Transaction, batched: bool, chunked: bool) -> Self {
+        let outcomes = vec![None; transaction.recipients.len()];
+        Self { transaction, outcomes, batched, chunked }
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.outcomes.iter().all(Option::is_some)
+    }
+
+    /// The first recipient that is not settled.
+    pub(super) fn first_open(&self) -> Option<usize> {
+        self.outcomes.iter().position(Option::is_none)
+    }
+
+    /// The answer to RCPT; a positive one leaves the recipient open until the message is through.
+    pub(super) fn asked(&mut self, place: usize, reply: &Reply) {
+        if self.outcomes[place].is_none() && !reply.is_positive() {
+            // Some servers say 552 when they mean "not so many at once" (RFC 5321 §4.5.3.1.10).
+            let permanent = reply.is_permanent() && reply.code != 552;
+            self.outcomes[place] = Some(Outcome::Refused { reply: reply.clone(), permanent });
+        }
+    }
+
+    /// LMTP's answer about one recipient (RFC 2033 §4.2).
+    pub(super) fn settle(&mut self, place: usize, reply: &Reply) {
+        self.outcomes[place] = Some(Outcome::of(reply));
+    }
+
+    /// The same end for all that are still open.
+    pub(super) fn settle_open(&mut self, reply: &Reply) {
+        for outcome in self.outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
+            *outcome = Some(Outcome::of(reply));
+        }
+    }
+
+    /// Forgets all answers: it is not known which commands they belong to.
+    pub(super) fn reopen(&mut self) {
+        self.outcomes.fill(None);
+    }
+
+    /// One outcome for each recipient, once all are settled.
+    pub(super) fn into_outcomes(self) -> Vec<Outcome> {
+        self.outcomes.into_iter().flatten().collect()
+    }
+}
