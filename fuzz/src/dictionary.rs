@@ -15,6 +15,14 @@ pub const SMTP: &[&str] = &[
     "2026-11-23T10:00:00Z", "XCLIENT ", "XFORWARD ", "ADDR=", "192.0.2.1", "IPV6:", "HELO=", "LOGIN=", "[UNAVAILABLE]", "+0D",
 ];
 
+/// Postfix's access(5) and its policy delegation.
+#[rustfmt::skip]
+pub const POLICY: &[&str] = &[
+    "action=", "DUNNO", "OK", "REJECT ", "DEFER ", "DEFER_IF_PERMIT ", "DEFER_IF_REJECT", "PREPEND ", "X-A: b",
+    "DISCARD", "HOLD", "FILTER ", "REDIRECT ", "ann@example.org", "WARN ", "INFO ", "421 ", "450 ", "550 ",
+    "999 ", "4.7.1 ", "5.1.1 ", "\n\n", "\n", "\r\n", "\0", "\u{85}", "\u{e4}", " ", ":",
+];
+
 /// What servers answer.
 #[rustfmt::skip]
 pub const SMTP_REPLIES: &[&str] = &[

@@ -36,6 +36,18 @@ pub const MESSAGES: &[&str] = &[
     "From ann Fri Nov  6 10:00:00 2026\nFrom: ann@example.org\nSubject: bare line ends\n\nbody\n",
 ];
 
+/// Answers of a policy service.
+#[rustfmt::skip]
+pub const POLICY_ANSWERS: &[&str] = &[
+    "action=DUNNO\n\n",
+    "action=REJECT 5.7.1 no thanks\n\n",
+    "x=1\naction=DEFER_IF_PERMIT Greylisted\n\n",
+    "action=PREPEND X-Greylist: delayed 300 seconds\n\n",
+    "action=451 4.3.5 broken\n\n",
+    "action=REDIRECT \"a b\"@example.org\n\n",
+    "action=DISCARD\n\n",
+];
+
 /// Values of From and To fields.
 #[rustfmt::skip]
 pub const ADDRESS_LISTS: &[&str] = &[

@@ -1,11 +1,13 @@
 //! The table of fuzz targets.
 
+mod delegation;
 mod directory;
 mod imap;
 mod mail;
 mod msgauth;
 mod smtp;
 
+pub use delegation::policy_answer;
 pub use directory::{regexp_table, socketmap, system_aliases};
 pub use imap::{imap_command, imap_fetch, imap_session};
 pub use mail::{address_list, header, mime, words};
@@ -51,6 +53,7 @@ pub const TARGETS: &[Target] = &[
     target("socketmap", socketmap, dictionary::TABLES, seeds::SOCKETMAP),
     target("mta_sts", mta_sts, dictionary::MTA_STS, seeds::MTA_STS),
     target("words", words, dictionary::MESSAGE, seeds::WORDS),
+    target("policy_answer", policy_answer, dictionary::POLICY, seeds::POLICY_ANSWERS),
 ];
 
 const fn target(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use kings_net::{Endpoint, Guard, Listener, Place, Slots, Stream, TaskTracker};
+use kings_net::{Endpoint, Guard, Listener, Place, Rate, Slots, Stream, TaskTracker};
 use kings_tls::{ClientTls, Trust};
 use support::{LETTER, Server, domain};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -147,7 +147,13 @@ fn listen(server: &Server) -> (std::net::SocketAddr, TaskTracker) {
     let access = kings_net::Access { mode: 0o600, owner: None, group: None };
     let (socket, place) = kings_net::bind(&"127.0.0.1:0".parse().unwrap(), access).unwrap();
     let Place::Tcp(address) = place else { panic!("{place}") };
-    let guard = Guard { proxy_from: vec![], exempt: vec![], connections: 100, connections_per_address: 100 };
+    let guard = Guard {
+        proxy_from: vec![],
+        exempt: vec![],
+        connections: 100,
+        connections_per_address: 100,
+        arrivals_per_address: Rate::minute(0),
+    };
     let endpoint = Endpoint { service: server.imap.clone(), tls: None, guard };
     let endpoint = Arc::new(ArcSwap::from_pointee(endpoint));
     let listener = Listener::new("imap", socket, endpoint, Slots::default()).unwrap();

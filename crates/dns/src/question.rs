@@ -1,7 +1,7 @@
 //! `trait Dns`: what mail asks, and the three ways an answer can be missing.
 
 use std::future::Future;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use kings_mail::domain::DnsName;
@@ -26,6 +26,9 @@ pub trait Dns: Send + Sync {
 
     /// TLSA records (RFC 6698 §2).
     fn tlsa(&self, name: &DnsName) -> impl Future<Output = Result<Answer<Tlsa>, DnsError>> + Send;
+
+    /// PTR records of an address. Its owner may claim any name: believe one only when it leads back.
+    fn reverse(&self, address: IpAddr) -> impl Future<Output = Result<Answer<DnsName>, DnsError>> + Send;
 }
 
 /// Records of one kind under one name; never empty.

@@ -27,6 +27,8 @@ pub struct Zone {
     names: HashSet<DnsName>,
     signed: HashSet<DnsName>,
     failing: HashSet<DnsName>,
+    silent: HashSet<DnsName>,
+    reverse: HashMap<IpAddr, Vec<DnsName>>,
 }
 
 impl Zone {
@@ -94,6 +96,27 @@ impl Zone {
         self
     }
 
+    /// Makes every question about a name wait for ever.
+    #[must_use]
+    pub fn with_silence(mut self, name: DnsName) -> Self {
+        self.silent.insert(name);
+        self
+    }
+
+    /// Gives an address a reverse name.
+    #[must_use]
+    pub fn with_reverse(mut self, address: IpAddr, name: DnsName) -> Self {
+        self.reverse.entry(address).or_default().push(name);
+        self
+    }
+
+    /// Waits for ever where nobody answers.
+    async fn ask(&self, name: &DnsName) {
+        if self.silent.contains(name) {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Follows aliases, then answers from `table`.
     fn answer<T: Clone>(
         &self,
@@ -131,26 +154,37 @@ impl Zone {
 
 impl Dns for Zone {
     async fn mx(&self, name: &DnsName) -> Result<Answer<Mx>, DnsError> {
+        self.ask(name).await;
         self.answer(name, &self.mx)
     }
 
     async fn ipv4(&self, name: &DnsName) -> Result<Answer<Ipv4Addr>, DnsError> {
+        self.ask(name).await;
         self.answer(name, &self.ipv4)
     }
 
     async fn ipv6(&self, name: &DnsName) -> Result<Answer<Ipv6Addr>, DnsError> {
+        self.ask(name).await;
         self.answer(name, &self.ipv6)
     }
 
+    async fn reverse(&self, address: IpAddr) -> Result<Answer<DnsName>, DnsError> {
+        let records = self.reverse.get(&address).cloned().ok_or(DnsError::NoDomain)?;
+        Ok(Answer { records, ttl: TTL, authenticated: false })
+    }
+
     async fn txt(&self, name: &DnsName) -> Result<Answer<Vec<u8>>, DnsError> {
+        self.ask(name).await;
         self.answer(name, &self.txt)
     }
 
     async fn cname(&self, name: &DnsName) -> Result<Answer<DnsName>, DnsError> {
+        self.ask(name).await;
         self.direct(name, &self.cname)
     }
 
     async fn tlsa(&self, name: &DnsName) -> Result<Answer<Tlsa>, DnsError> {
+        self.ask(name).await;
         self.answer(name, &self.tlsa)
     }
 }

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use kings_access::Imap;
 use kings_fetch::Fetch;
 use kings_mta::relay::Relay;
-use kings_mta::{Core, Lmtp, Receive, Submit};
+use kings_mta::{Core, Lmtp, Receive, Submit, Traffic};
 use kings_net::{Bound, Endpoint, Guard, Listener, Place, Resolver, Service, Shutdown, Slots, TaskTracker};
 use kings_queue::{Attempt, Deliver, Finished, Notification, PostError, Queue};
 use kings_records::Records;
@@ -59,9 +59,7 @@ pub(crate) fn runtime(threads: Threads) -> Result<Runtime, Failure> {
 pub(crate) struct Running {
     settings: Settings,
     certificates: Certificates,
-    store: Store,
-    queue: Queue,
-    records: Records,
+    kept: Kept,
     endpoints: Endpoints,
     relay: Arc<CurrentRelay>,
     listening: Vec<(Server, Place)>,
@@ -72,7 +70,7 @@ pub(crate) struct Running {
 
 /// What each listener serves; a reload swaps it.
 struct Endpoints {
-    smtp: Arc<ArcSwap<Endpoint<Receive>>>,
+    smtp: Arc<ArcSwap<Endpoint<Receive<Resolver>>>>,
     submission: Arc<ArcSwap<Endpoint<Submit>>>,
     submissions: Arc<ArcSwap<Endpoint<Submit>>>,
     lmtp: Arc<ArcSwap<Endpoint<Lmtp>>>,
@@ -82,21 +80,24 @@ struct Endpoints {
 
 /// The parts that a config alone decides, made anew at every reload.
 struct Services {
-    receive: Receive,
+    receive: Receive<Resolver>,
     submit: Submit,
     lmtp: Lmtp,
     imap: Imap,
     relay: Relay<Resolver>,
 }
 
+/// The parts that outlive a reload.
+struct Kept {
+    store: Store,
+    queue: Queue,
+    records: Records,
+    traffic: Traffic,
+}
+
 impl Services {
-    fn new(
-        settings: &Settings,
-        certificates: &Certificates,
-        store: &Store,
-        queue: &Queue,
-        records: &Records,
-    ) -> anyhow::Result<Self> {
+    fn new(settings: &Settings, certificates: &Certificates, kept: &Kept) -> anyhow::Result<Self> {
+        let Kept { store, queue, records, traffic } = kept;
         let directory = prepare::open_directory(settings)?;
         let dns = Resolver::new(&settings.dns)?;
         if !dns.trusts_ad() {
@@ -108,11 +109,13 @@ impl Services {
         let limits = kings_mta::Limits {
             message_bytes: settings.limits.message_bytes,
             recipients: settings.limits.recipients,
+            rates: settings.limits.rates,
         };
         let core = Core::new(kings_mta::Parts {
             hostname: settings.hostname.clone(),
             limits,
-            inbound: settings.inbound.clone(),
+            traffic: traffic.clone(),
+            clients: settings.clients.clone(),
             outgoing: settings.submission.clone(),
             directory: directory.clone(),
             store: store.clone(),
@@ -130,7 +133,7 @@ impl Services {
             separator: settings.separator,
         };
         Ok(Self {
-            receive: Receive::new(&core),
+            receive: Receive::new(&core, dns.clone(), settings.inbound.clone()),
             submit: Submit::new(&core),
             lmtp: Lmtp::new(&core),
             imap: Imap::new(imap),
@@ -174,18 +177,21 @@ fn endpoint<S: Clone>(
     service: &S,
 ) -> Endpoint<S> {
     let limits = &settings.limits;
-    let (connections, connections_per_address) = match server {
+    let (connections, connections_per_address, arrivals_per_address) = match server {
         Server::Smtp | Server::Submission | Server::Submissions | Server::Lmtp => {
-            (limits.smtp_connections, limits.smtp_connections_per_address)
+            (limits.smtp_connections, limits.smtp_connections_per_address, limits.smtp_arrivals)
         }
         // Logged-in sessions are counted by account; how many an address may have is up to its users.
-        Server::Imap | Server::Imaps => (limits.imap_connections, limits.imap_connections),
+        Server::Imap | Server::Imaps => {
+            (limits.imap_connections, limits.imap_connections, limits.imap_arrivals)
+        }
     };
     let guard = Guard {
         proxy_from: settings.listen.proxy_from.clone(),
         exempt: limits.exempt.clone(),
         connections,
         connections_per_address,
+        arrivals_per_address,
     };
     Endpoint { service: service.clone(), tls: server.is_tls().then(|| tls.clone()), guard }
 }
@@ -196,8 +202,8 @@ impl Running {
         let Prepared { settings, sockets, certificates, _lock: lock } = prepared;
         let store = open_store(&settings)?;
         let queue = open_queue(&settings)?;
-        let records = open_records(&settings);
-        let services = Services::new(&settings, &certificates, &store, &queue, &records)?;
+        let kept = Kept { store, queue, records: open_records(&settings), traffic: Traffic::default() };
+        let services = Services::new(&settings, &certificates, &kept)?;
         let endpoints = Endpoints::new(&settings, &certificates.server(), &services);
         let relay = Arc::new(CurrentRelay(ArcSwap::from_pointee(services.relay)));
         let control = control::listen(&settings.data_dir).context("cannot open the control socket")?;
@@ -205,16 +211,14 @@ impl Running {
         let (tasks, shutdown) = (TaskTracker::new(), Shutdown::new());
         let listening = sockets.iter().map(|socket| (socket.server, socket.place.clone())).collect();
         listen(sockets, &endpoints, &tasks, &shutdown)?;
-        let (runner, stop, deliver) = (queue.clone(), shutdown.clone(), relay.clone());
+        let (runner, stop, deliver) = (kept.queue.clone(), shutdown.clone(), relay.clone());
         tasks.spawn(async move { runner.run(deliver, stop).await });
         tokio::spawn(refresh_policies(relay.clone()));
 
         let running = Self {
             settings,
             certificates,
-            store,
-            queue,
-            records,
+            kept,
             endpoints,
             relay,
             listening,
@@ -222,7 +226,7 @@ impl Running {
             shutdown,
             _prepared: lock,
         };
-        let answers = Answers { queue: running.queue.clone(), status: running.status() };
+        let answers = Answers { queue: running.kept.queue.clone(), status: running.status() };
         tokio::spawn(control::serve(control, move |request| answers.clone().answer(request)));
         Ok(running)
     }
@@ -267,7 +271,7 @@ impl Running {
 
     fn try_reload(&mut self, config: &Path) -> anyhow::Result<()> {
         let mut settings = Settings::load(config)?;
-        let services = Services::new(&settings, &self.certificates, &self.store, &self.queue, &self.records)?;
+        let services = Services::new(&settings, &self.certificates, &self.kept)?;
         self.certificates.reload(&settings.certificate)?;
         self.keep_what_needs_a_restart(&mut settings);
         self.endpoints.replace(&Endpoints::new(&settings, &self.certificates.server(), &services));
@@ -302,7 +306,7 @@ impl Running {
         if timeout(GRACE, self.tasks.wait()).await.is_err() {
             warn!(sessions = self.tasks.len(), "some sessions did not end in time and are cut off");
         }
-        let records = self.records.clone();
+        let records = self.kept.records.clone();
         let _ = tokio::task::spawn_blocking(move || records.flush()).await;
         let _ = std::fs::remove_file(control::path(&self.settings.data_dir));
         for (_, place) in &self.listening {

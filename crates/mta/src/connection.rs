@@ -48,7 +48,7 @@ pub(crate) async fn drive<D: Decide>(
     tls: Arc<ServerConfig>,
     decide: &mut D,
 ) -> io::Result<End> {
-    Driver { connection, session, tls, decide, deadline: Instant::now(), data: None }.run().await
+    Driver { connection, session, tls, decide, since: Instant::now(), data: None }.run().await
 }
 
 struct Driver<'a, D> {
@@ -56,8 +56,8 @@ struct Driver<'a, D> {
     session: Session,
     tls: Arc<ServerConfig>,
     decide: &'a mut D,
-    /// When the command that is coming must be whole.
-    deadline: Instant,
+    /// Since when a whole command is waited for.
+    since: Instant,
     /// Since when content comes, and how many octets have.
     data: Option<(Instant, u64)>,
 }
@@ -77,7 +77,7 @@ impl<D: Decide> Driver<'_, D> {
             progress |= self.flush().await?;
             // Only a whole command, or its refusal, moves the deadline: one that trickles in does not.
             if progress {
-                self.deadline = Instant::now() + self.patience();
+                self.since = Instant::now();
             }
             if self.wait().await? == Heard::Nothing {
                 return Ok(End::Left);
@@ -90,7 +90,11 @@ impl<D: Decide> Driver<'_, D> {
         let (session, decide) = (&mut self.session, &mut *self.decide);
         let reply = match event {
             Event::Login(credentials) => decide.log_in(credentials).await,
-            Event::Mail(path, parameters) => decide.mail(&path, parameters).await,
+            Event::Mail(path, parameters) => {
+                let tls = self.connection.stream.tls().map(|facts| facts.description);
+                let peer = Peer { client: session.client(), tls };
+                decide.mail(&path, parameters, &peer).await
+            }
             Event::Rcpt(recipient) => match session.envelope() {
                 Some(envelope) => decide.rcpt(&recipient, envelope).await,
                 None => Reply::BAD_SEQUENCE,
@@ -124,16 +128,18 @@ impl<D: Decide> Driver<'_, D> {
 
     /// Sends what waits to be sent; false when there was nothing.
     async fn flush(&mut self) -> io::Result<bool> {
+        self.decide.faults(self.session.faults());
         let output = self.session.transmit();
         if output.is_empty() {
             return Ok(false);
         }
+        let patience = self.patience();
         let stream = &mut self.connection.stream;
         let write = async {
             stream.write_all(&output).await?;
             stream.flush().await
         };
-        timeout(COMMAND, write).await??;
+        timeout(patience, write).await??;
         Ok(true)
     }
 
@@ -165,14 +171,16 @@ impl<D: Decide> Driver<'_, D> {
 
     /// Waits for bytes. A deadline or a shutdown is heard too: the session then has its last reply ready.
     async fn wait(&mut self) -> io::Result<Heard> {
-        let deadline = self.data_deadline().unwrap_or(self.deadline);
+        let deadline = self.deadline();
+        // Slots may become short while we wait, so even a long deadline is looked at again before long.
+        let look_up = deadline.min(Instant::now() + COMMAND_PRESSED);
         let Connection { stream, shutdown, peer, .. } = &mut self.connection;
         let session = &mut self.session;
         let idle = session.is_idle();
         tokio::select! {
             // A message on its way may still arrive whole; only then is the client told.
             () = shutdown.cancelled(), if idle => self.session.close(&Reply::SHUTDOWN),
-            received = timeout_at(deadline, receive(stream, |bytes| session.receive(bytes))) => match received {
+            received = timeout_at(look_up, receive(stream, |bytes| session.receive(bytes))) => match received {
                 Ok(received) => {
                     let count = received?;
                     if let Some((_, octets)) = &mut self.data {
@@ -180,6 +188,7 @@ impl<D: Decide> Driver<'_, D> {
                     }
                     return Ok(if count == 0 { Heard::Nothing } else { Heard::Something });
                 }
+                Err(_) if Instant::now() < deadline => {}
                 Err(_) => {
                     debug!(client = %peer, "too slow");
                     session.close(&Reply::TIMEOUT);
@@ -187,6 +196,10 @@ impl<D: Decide> Driver<'_, D> {
             },
         }
         Ok(Heard::Something)
+    }
+
+    fn deadline(&mut self) -> Instant {
+        self.data_deadline().unwrap_or_else(|| self.since + self.patience())
     }
 
     /// While content comes it must keep up its rate; the deadline moves with every octet.

@@ -16,6 +16,7 @@ use kings_smtp::server::{FutureRelease, Trust};
 use kings_store::Store;
 use rustls::ServerConfig;
 
+use crate::limits::{Rates, Traffic};
 use crate::policy::EarlyTalker;
 
 /// The limits of the mail flow that an operator may set.
@@ -25,11 +26,13 @@ pub struct Limits {
     pub message_bytes: u64,
     /// Most recipients of one message.
     pub recipients: usize,
+    /// How much in which time.
+    pub rates: Rates,
 }
 
-/// What an operator may say of port 25.
+/// What an operator may say of clients, before any of them has said a word.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inbound {
+pub struct Clients {
     /// What a client hears that speaks before our greeting.
     pub early_talker: EarlyTalker,
     /// How long the greeting waits for such a client; zero: only bytes that are there already count.
@@ -81,8 +84,10 @@ pub struct Parts {
     pub hostname: Domain,
     /// The limits.
     pub limits: Limits,
-    /// The switches of port 25.
-    pub inbound: Inbound,
+    /// What clients have brought of late.
+    pub traffic: Traffic,
+    /// What is made of clients.
+    pub clients: Clients,
     /// The switches of submission.
     pub outgoing: Outgoing,
     /// Who exists.

@@ -9,7 +9,7 @@ use kings_smtp::claim::Claim;
 use kings_smtp::reply::Reply;
 use kings_smtp::server::Client;
 
-/// What is known of the other side when a message is whole.
+/// What is known of the other side.
 pub(crate) struct Peer<'a> {
     /// What it said of itself.
     pub(crate) client: &'a Client,
@@ -33,7 +33,12 @@ pub(crate) trait Decide: Send {
     fn log_in(&mut self, credentials: Credentials) -> impl Future<Output = Reply> + Send;
 
     /// A transaction begins.
-    fn mail(&mut self, path: &ReversePath, parameters: MailParameters) -> impl Future<Output = Reply> + Send;
+    fn mail(
+        &mut self,
+        path: &ReversePath,
+        parameters: MailParameters,
+        peer: &Peer<'_>,
+    ) -> impl Future<Output = Reply> + Send;
 
     /// One more recipient of the transaction so far.
     fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> impl Future<Output = Reply> + Send;
@@ -49,6 +54,9 @@ pub(crate) trait Decide: Send {
 
     /// It is whole: take responsibility, or do not.
     fn end(&mut self, envelope: Envelope, peer: &Peer<'_>) -> impl Future<Output = Final> + Send;
+
+    /// How many commands of this session were refused for good so far.
+    fn faults(&mut self, _so_far: usize) {}
 
     /// A trusted host says who the client is: all that is decided from here on is decided about that one.
     fn become_other(&mut self, _: &Claim) -> Reply {

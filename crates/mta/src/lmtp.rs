@@ -67,7 +67,7 @@ impl Decide for Session<'_> {
         Reply::NOT_IMPLEMENTED
     }
 
-    async fn mail(&mut self, _: &ReversePath, _: MailParameters) -> Reply {
+    async fn mail(&mut self, _: &ReversePath, _: MailParameters, _: &Peer<'_>) -> Reply {
         Reply::SENDER_OK
     }
 

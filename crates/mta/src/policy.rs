@@ -7,6 +7,7 @@ use kings_mail::header::{BadHeader, HeaderSummary};
 use kings_smtp::reply::{Reply, Status};
 
 use crate::author::BadAuthor;
+use crate::facts::{Facts, Rules, Standing, Verdict};
 
 /// `[inbound] early_talker`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +79,82 @@ pub(crate) fn author(
         Ok(_) => Err(Reply::AUTHOR_NOT_YOURS),
         Err(BadAuthor::From) => malformed("From field does not name its author beyond doubt"),
         Err(BadAuthor::Sender) => malformed("Sender field is not one plain address"),
+    }
+}
+
+/// Decides about a sender by what is known of it. Doubt never refuses for good: what DNS did not answer is
+/// 451, and only where its "no" would have been heard.
+pub(crate) fn sender(facts: Facts, rules: Rules) -> Result<(), Reply> {
+    let findings = [
+        (facts.bad_helo, rules.bad_helo, Reply::BAD_HELO),
+        (facts.helo == Some(Standing::Unknown), rules.unknown_helo, Reply::UNKNOWN_HELO),
+        (
+            facts.sender_domain == Some(Standing::Unknown),
+            rules.unknown_sender_domain,
+            Reply::UNKNOWN_SENDER_DOMAIN,
+        ),
+        (
+            facts.sender_domain == Some(Standing::NullMx),
+            rules.unknown_sender_domain,
+            Reply::SENDER_TAKES_NO_MAIL,
+        ),
+    ];
+    let found = |wanted| findings.iter().find(|(found, verdict, _)| *found && *verdict == wanted);
+    if let Some((_, _, reply)) = found(Verdict::Reject) {
+        return Err(reply.clone());
+    }
+    let unsure = |standing, verdict: Verdict| standing == Some(Standing::Unsure) && verdict.refuses();
+    if unsure(facts.helo, rules.unknown_helo) || unsure(facts.sender_domain, rules.unknown_sender_domain) {
+        return Err(Reply::SENDER_UNSURE);
+    }
+    found(Verdict::Defer).map_or(Ok(()), |(_, _, reply)| Err(for_now(reply.clone())))
+}
+
+/// The same refusal, worth another try.
+fn for_now(reply: Reply) -> Reply {
+    let status = reply.status.map(|Status(_, subject, detail)| Status(4, subject, detail));
+    Reply { code: 450, status, ..reply }
+}
+
+/// Delayed answers before a session gets its answers at once again: a mailing list with many dead names is
+/// slowed, not stopped.
+const MAX_DELAYS: u32 = 30;
+/// Sessions that may wait for a delayed answer at once: guessers must not hold all slots.
+const MAX_WAITING: usize = 100;
+
+/// What is known of a client that may be guessing at names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Guesses {
+    /// Unknown recipients it named in this session.
+    pub(crate) of_session: u32,
+    /// Unknown recipients its address named of late.
+    pub(crate) of_address: u32,
+    /// How many an address may name; 0 for any number.
+    pub(crate) allowed: u32,
+    /// Answers of this session that were delayed.
+    pub(crate) delays: u32,
+    /// Sessions of all clients that wait now.
+    pub(crate) waiting: usize,
+}
+
+/// How a recipient of such a client is treated, before anybody looks whether it exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    Answer,
+    Wait,
+    HangUp,
+}
+
+/// Decides how long a client waits for an answer to RCPT.
+pub(crate) fn guessing(guesses: &Guesses) -> Patience {
+    let Guesses { of_session, of_address, allowed, delays, waiting } = *guesses;
+    let suspicious = of_address >= allowed || of_session >= allowed.div_ceil(2);
+    match allowed {
+        0 => Patience::Answer,
+        _ if of_address >= allowed.saturating_mul(2) => Patience::HangUp,
+        _ if !suspicious || delays >= MAX_DELAYS => Patience::Answer,
+        _ if waiting >= MAX_WAITING => Patience::HangUp,
+        _ => Patience::Wait,
     }
 }
 
@@ -162,5 +239,65 @@ mod tests {
         assert_eq!(author(&Ok(vec![ann.clone()]), is_ann), Ok(()));
         assert_eq!(author(&Ok(vec![ann.clone(), joe]), is_ann), Err(Reply::AUTHOR_NOT_YOURS));
         assert!(author(&Err(BadAuthor::From), is_ann).is_err());
+    }
+
+    #[test]
+    fn guessers_wait_and_then_are_left() {
+        let none = Guesses { of_session: 0, of_address: 0, allowed: 20, delays: 0, waiting: 0 };
+        let cases = [
+            (none, Patience::Answer),
+            (Guesses { of_session: 9, of_address: 9, ..none }, Patience::Answer),
+            (Guesses { of_session: 10, of_address: 10, ..none }, Patience::Wait),
+            (Guesses { of_address: 19, ..none }, Patience::Answer),
+            (Guesses { of_address: 20, ..none }, Patience::Wait),
+            (Guesses { of_address: 39, delays: 29, ..none }, Patience::Wait),
+            (Guesses { of_address: 39, delays: 30, ..none }, Patience::Answer),
+            (Guesses { of_address: 40, delays: 30, ..none }, Patience::HangUp),
+            (Guesses { of_address: 20, waiting: 99, ..none }, Patience::Wait),
+            (Guesses { of_address: 20, waiting: 100, ..none }, Patience::HangUp),
+            (
+                Guesses { of_session: 99, of_address: 99, allowed: 0, delays: 0, waiting: 200 },
+                Patience::Answer,
+            ),
+        ];
+        for (guesses, expected) in cases {
+            assert_eq!(guessing(&guesses), expected, "{guesses:?}");
+        }
+    }
+
+    #[test]
+    fn a_sender_is_refused_only_where_the_rules_say_so_and_dns_is_sure() {
+        let all =
+            |verdict| Rules { bad_helo: verdict, unknown_helo: verdict, unknown_sender_domain: verdict };
+        let bad_helo = Facts { bad_helo: true, ..Facts::default() };
+        let helo = |standing| Facts { helo: Some(standing), ..Facts::default() };
+        let domain = |standing| Facts { sender_domain: Some(standing), ..Facts::default() };
+        let (reject, defer) = (all(Verdict::Reject), all(Verdict::Defer));
+        let deferred = |reply| Err(for_now(reply));
+        let cases = [
+            (Facts::default(), reject, Ok(())),
+            (bad_helo, reject, Err(Reply::BAD_HELO)),
+            (bad_helo, defer, deferred(Reply::BAD_HELO)),
+            (bad_helo, all(Verdict::Junk), Ok(())),
+            (helo(Standing::Known), reject, Ok(())),
+            (helo(Standing::NullMx), reject, Ok(())),
+            (helo(Standing::Unknown), reject, Err(Reply::UNKNOWN_HELO)),
+            (helo(Standing::Unsure), reject, Err(Reply::SENDER_UNSURE)),
+            (domain(Standing::Known), reject, Ok(())),
+            (domain(Standing::Unknown), reject, Err(Reply::UNKNOWN_SENDER_DOMAIN)),
+            (domain(Standing::Unknown), defer, deferred(Reply::UNKNOWN_SENDER_DOMAIN)),
+            (domain(Standing::Unknown), all(Verdict::Accept), Ok(())),
+            (domain(Standing::NullMx), reject, Err(Reply::SENDER_TAKES_NO_MAIL)),
+            (domain(Standing::Unsure), reject, Err(Reply::SENDER_UNSURE)),
+            (domain(Standing::Unsure), defer, Err(Reply::SENDER_UNSURE)),
+            (domain(Standing::Unsure), all(Verdict::Junk), Ok(())),
+            (Facts { bad_helo: true, ..domain(Standing::Unsure) }, reject, Err(Reply::BAD_HELO)),
+            (Facts { bad_helo: true, ..domain(Standing::Unsure) }, defer, Err(Reply::SENDER_UNSURE)),
+        ];
+        for (facts, rules, expected) in cases {
+            assert_eq!(sender(facts, rules), expected, "{facts:?} {rules:?}");
+        }
+        let deferred = for_now(Reply::UNKNOWN_SENDER_DOMAIN);
+        assert_eq!((deferred.code, deferred.status), (450, Some(Status(4, 1, 8))));
     }
 }

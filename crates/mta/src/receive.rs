@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Instant;
 
+use kings_directory::Resolution;
+use kings_dns::Dns;
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::path::ReversePath;
 use kings_mail::trace::{Received, With};
@@ -17,25 +20,36 @@ use crate::connection::drive;
 use crate::core::{Core, now};
 use crate::decide::{Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
+use crate::inbound::{Case, Checks, Ends, Inbound};
 use crate::intake::Intake;
+use crate::limits::Meter;
 use crate::policy::{self, RcptFacts};
 use crate::traced;
 use crate::transaction::{Transaction, check_header};
 
 /// The service of port 25: strangers may write to our users and to nobody else.
-#[derive(Clone)]
-pub struct Receive(Core);
+pub struct Receive<D> {
+    core: Core,
+    checks: Arc<Checks<D>>,
+}
 
-impl Receive {
-    /// Uses directory, store and queue of `core`.
-    pub fn new(core: &Core) -> Self {
-        Self(core.clone())
+impl<D> Clone for Receive<D> {
+    fn clone(&self) -> Self {
+        Self { core: self.core.clone(), checks: self.checks.clone() }
     }
 }
 
-impl Service for Receive {
+impl<D: Dns + 'static> Receive<D> {
+    /// Uses directory, store and queue of `core`, and asks `dns` about senders.
+    pub fn new(core: &Core, dns: D, inbound: Inbound) -> Self {
+        let checks = Arc::new(Checks::new(dns, core.hostname.clone(), inbound));
+        Self { core: core.clone(), checks }
+    }
+}
+
+impl<D: Dns + 'static> Service for Receive<D> {
     async fn serve(&self, connection: Connection) {
-        let core = &self.0;
+        let core = &self.core;
         let client = connection.peer.ip();
         let settings = Settings {
             hostname: core.hostname.clone(),
@@ -44,15 +58,26 @@ impl Service for Receive {
             message_bytes: core.limits.message_bytes,
             recipients: core.limits.recipients,
             future_release: None,
-            trust: core.inbound.trusted.of(client),
+            trust: core.clients.trusted.of(client),
         };
         let mut smtp = smtp::Session::new(settings, connection.stream.tls().is_some());
-        let spoke_first = connection.stream.has_spoken(core.inbound.greeting_wait).await;
-        if let Err(reply) = policy::connect(spoke_first, core.inbound.early_talker) {
+        let spoke_first = connection.stream.has_spoken(core.clients.greeting_wait).await;
+        if let Err(reply) = policy::connect(spoke_first, core.clients.early_talker) {
             info!(%client, reply = reply.to_string(), "client refused");
             smtp.turn_away(&reply);
         }
-        let mut session = Session { core, client, forwarded_for: None, intake: Intake::default() };
+        let meter = Meter::new(&core.traffic, core.limits.rates, client, connection.exempt);
+        let ends = Ends { peer: connection.peer, local: connection.local };
+        let mut session = Session {
+            core,
+            checks: &self.checks,
+            client,
+            ends,
+            meter,
+            case: None,
+            forwarded_for: None,
+            intake: Intake::default(),
+        };
         let ended = drive(connection, smtp, core.tls.clone(), &mut session).await;
         debug!(%client, ?ended, "session ended");
     }
@@ -60,6 +85,16 @@ impl Service for Receive {
     fn busy(&self) -> &'static [u8] {
         BUSY
     }
+
+    fn turn_away(&self, client: IpAddr) -> Option<&'static [u8]> {
+        turn_away(&self.core, client)
+    }
+}
+
+/// The line for a client that has made too many errors of late.
+pub(crate) fn turn_away(core: &Core, client: IpAddr) -> Option<&'static [u8]> {
+    let shut_out = core.traffic.is_shut_out(client, &core.limits.rates, Instant::now());
+    shut_out.then_some(b"421 4.7.0 Too many errors from your address, try again later\r\n")
 }
 
 /// The address that a claim gives; one that the other side does not know is nobody's.
@@ -74,31 +109,34 @@ pub(crate) fn claimed_address(claim: &Claim) -> Option<IpAddr> {
 /// [`Reply::BUSY`] in wire form.
 pub(crate) const BUSY: &[u8] = b"421 4.7.0 Too many connections, try again later\r\n";
 
-struct Session<'a> {
+struct Session<'a, D> {
     core: &'a Core,
+    checks: &'a Checks<D>,
     client: IpAddr,
+    ends: Ends,
+    meter: Meter,
+    /// The transaction that goes on.
+    case: Option<Case>,
     /// Where a trusted host says that the next message came from.
     forwarded_for: Option<IpAddr>,
     intake: Intake,
 }
 
-impl Decide for Session<'_> {
+impl<D: Dns + 'static> Decide for Session<'_, D> {
     async fn log_in(&mut self, _: Credentials) -> Reply {
         Reply::NOT_IMPLEMENTED
     }
 
-    async fn mail(&mut self, _: &ReversePath, _: MailParameters) -> Reply {
+    async fn mail(&mut self, path: &ReversePath, parameters: MailParameters, peer: &Peer<'_>) -> Reply {
+        if let Err(reply) = self.meter.message(None, Instant::now()) {
+            return reply;
+        }
+        self.case = Some(self.checks.begin(path, parameters.size, peer, self.ends));
         Reply::SENDER_OK
     }
 
     async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
-        let facts = RcptFacts {
-            logged_in: false,
-            resolution: &self.core.directory.resolve(&recipient.path).await,
-            recipients_so_far: envelope.recipients.len(),
-            most_recipients: self.core.limits.recipients,
-        };
-        let Err(reply) = policy::rcpt(&facts) else { return Reply::RECIPIENT_OK };
+        let Err(reply) = self.judge_recipient(recipient, envelope).await else { return Reply::RECIPIENT_OK };
         let (client, reverse_path) = (self.client, &envelope.reverse_path);
         info!(%client, %reverse_path, forward_path = %recipient.path, reply = reply.to_string(), "recipient refused");
         traced::recipient_refused(self.core, client, reverse_path, &recipient.path, &reply);
@@ -117,8 +155,15 @@ impl Decide for Session<'_> {
         self.intake.discard();
     }
 
+    fn faults(&mut self, so_far: usize) {
+        self.meter.errors(so_far, Instant::now());
+    }
+
     async fn end(&mut self, envelope: Envelope, peer: &Peer<'_>) -> Final {
-        let transaction = Transaction::new(self.client, &envelope, self.intake.len());
+        let mut transaction = Transaction::new(self.client, &envelope, self.intake.len());
+        if let Some(case) = &mut self.case {
+            transaction.note(case.facts().await);
+        }
         let accepted = self.accept(&transaction, envelope, peer).await;
         Final::Same(transaction.forwarded_for(self.forwarded_for.take()).finish(self.core, None, accepted))
     }
@@ -126,7 +171,11 @@ impl Decide for Session<'_> {
     /// A login at the other side opens nothing here: port 25 knows no logins.
     fn become_other(&mut self, claim: &Claim) -> Reply {
         info!(client = %self.client, ?claim, "speaks for another client");
-        self.client = claimed_address(claim).unwrap_or(self.client);
+        if let Some(client) = claimed_address(claim) {
+            self.client = client;
+            self.ends.peer.set_ip(client);
+            self.meter = Meter::new(&self.core.traffic, self.core.limits.rates, client, false);
+        }
         Reply::OK
     }
 
@@ -136,7 +185,24 @@ impl Decide for Session<'_> {
     }
 }
 
-impl Session<'_> {
+impl<D: Dns + 'static> Session<'_, D> {
+    async fn judge_recipient(&mut self, recipient: &Recipient, envelope: &Envelope) -> Result<(), Reply> {
+        self.meter.hold_back().await?;
+        self.meter.recipient(None, Instant::now())?;
+        let resolution = self.core.directory.resolve(&recipient.path).await;
+        if matches!(resolution, Resolution::Unknown) {
+            self.meter.unknown_recipient(Instant::now());
+        }
+        policy::rcpt(&RcptFacts {
+            logged_in: false,
+            resolution: &resolution,
+            recipients_so_far: envelope.recipients.len(),
+            most_recipients: self.core.limits.recipients,
+        })?;
+        let case = self.case.as_mut().ok_or(Reply::BAD_SEQUENCE)?;
+        case.judge_recipient(recipient, envelope).await
+    }
+
     async fn accept(
         &mut self,
         transaction: &Transaction,
@@ -145,6 +211,9 @@ impl Session<'_> {
     ) -> Result<(), Reply> {
         let content = self.intake.take()?;
         check_header(&content)?;
+        let mut case = self.case.take().ok_or(Reply::BAD_SEQUENCE)?;
+        case.judge_message(&envelope, content.len(), transaction.id.as_str()).await?;
+        let wishes = case.into_wishes();
         let with = With {
             lmtp: false,
             extended: peer.client.extended,
@@ -162,9 +231,14 @@ impl Session<'_> {
             recipient: sole_recipient(&envelope),
             date: now(),
         };
-        let prefix = received.field();
-        let Envelope { reverse_path, recipients, parameters } = envelope;
+        let prefix = wishes.fields() + &received.field();
         let id = transaction.id;
+        if wishes.discard {
+            info!(%id, "dropped, since the policy service wants it so");
+            return Ok(());
+        }
+        let Envelope { reverse_path, recipients, parameters } = envelope;
+        let recipients = wishes.recipients(recipients);
         let content = Arc::new(content);
         let message = Message { id, reverse_path, parameters, recipients, prefix, content };
         deliver(self.core, message).await.map_err(|error| error.reply())

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use kings_directory::Unavailable;
 use kings_mail::address::Address;
@@ -23,8 +24,9 @@ use crate::core::{Core, blocking, for_each_piece, now};
 use crate::decide::{Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
 use crate::intake::{self, Intake};
+use crate::limits::Meter;
 use crate::policy::{self, RcptFacts};
-use crate::receive::{BUSY, claimed_address};
+use crate::receive::{BUSY, claimed_address, turn_away};
 use crate::transaction::{Transaction, check_header};
 
 /// The service of submission: a login first, then mail to anybody, as oneself.
@@ -49,10 +51,11 @@ impl Service for Submit {
             message_bytes: core.limits.message_bytes,
             recipients: core.limits.recipients,
             future_release: core.outgoing.future_release(),
-            trust: core.inbound.trusted.of(client),
+            trust: core.clients.trusted.of(client),
         };
+        let meter = Meter::new(&core.traffic, core.limits.rates, client, exempt);
         let smtp = smtp::Session::new(settings, connection.stream.tls().is_some());
-        let mut session = Session { core, client, exempt, account: None, intake: Intake::default() };
+        let mut session = Session { core, client, exempt, meter, account: None, intake: Intake::default() };
         let ended = drive(connection, smtp, core.tls.clone(), &mut session).await;
         debug!(%client, ?ended, "session ended");
     }
@@ -60,12 +63,17 @@ impl Service for Submit {
     fn busy(&self) -> &'static [u8] {
         BUSY
     }
+
+    fn turn_away(&self, client: IpAddr) -> Option<&'static [u8]> {
+        turn_away(&self.0, client)
+    }
 }
 
 struct Session<'a> {
     core: &'a Core,
     client: IpAddr,
     exempt: bool,
+    meter: Meter,
     account: Option<Address>,
     intake: Intake,
 }
@@ -87,11 +95,17 @@ impl Decide for Session<'_> {
         }
     }
 
-    async fn mail(&mut self, path: &ReversePath, _: MailParameters) -> Reply {
+    async fn mail(&mut self, path: &ReversePath, _: MailParameters, _: &Peer<'_>) -> Reply {
         let Some(account) = &self.account else { return Reply::LOGIN_FIRST };
-        let Some(address) = path.address() else { return Reply::SENDER_OK };
-        match self.core.directory.may_send_as(account, address).await {
-            Ok(true) => return Reply::SENDER_OK,
+        let is_own = match path.address() {
+            Some(address) => self.core.directory.may_send_as(account, address).await,
+            None => Ok(true),
+        };
+        match is_own {
+            Ok(true) => {
+                let counted = self.meter.message(Some(account), Instant::now());
+                return counted.err().unwrap_or(Reply::SENDER_OK);
+            }
             Ok(false) => {}
             Err(Unavailable) => return Reply::TRY_LATER,
         }
@@ -100,6 +114,9 @@ impl Decide for Session<'_> {
     }
 
     async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
+        if let Err(reply) = self.meter.recipient(self.account.as_ref(), Instant::now()) {
+            return reply;
+        }
         let facts = RcptFacts {
             logged_in: self.account.is_some(),
             resolution: &self.core.directory.resolve(&recipient.path).await,
@@ -121,6 +138,10 @@ impl Decide for Session<'_> {
         self.intake.discard();
     }
 
+    fn faults(&mut self, so_far: usize) {
+        self.meter.errors(so_far, Instant::now());
+    }
+
     async fn end(&mut self, envelope: Envelope, peer: &Peer<'_>) -> Final {
         let transaction = Transaction::new(self.client, &envelope, self.intake.len());
         let accepted = self.accept(&transaction, envelope, peer).await;
@@ -139,7 +160,11 @@ impl Decide for Session<'_> {
         };
         info!(client = %self.client, ?claim, "speaks for another client");
         self.account = account;
-        self.client = claimed_address(claim).unwrap_or(self.client);
+        if let Some(client) = claimed_address(claim) {
+            self.client = client;
+            self.exempt = false;
+            self.meter = Meter::new(&self.core.traffic, self.core.limits.rates, client, false);
+        }
         Reply::OK
     }
 

@@ -14,6 +14,7 @@ use tracing::info;
 
 use crate::core::{Core, new_id};
 use crate::decide::Final;
+use crate::facts::Facts;
 use crate::{policy, traced};
 
 /// A message whose content is whole.
@@ -25,6 +26,7 @@ pub(crate) struct Transaction {
     reverse_path: ReversePath,
     recipients: usize,
     bytes: u64,
+    facts: Facts,
     began: Instant,
 }
 
@@ -38,12 +40,18 @@ impl Transaction {
             reverse_path,
             recipients,
             bytes,
+            facts: Facts::default(),
             began: Instant::now(),
         }
     }
 
     pub(crate) fn forwarded_for(self, forwarded_for: Option<IpAddr>) -> Self {
         Self { forwarded_for, ..self }
+    }
+
+    /// What speaks against the sender, for the log.
+    pub(crate) fn note(&mut self, facts: Facts) {
+        self.facts = facts;
     }
 
     /// The final reply, and the one line that an operator finds for this message. `account`: who submitted it.
@@ -78,11 +86,12 @@ impl Transaction {
     }
 
     fn log(&self, verdict: &str, account: Option<&Address>, reply: &Reply) {
-        let Self { id, client, forwarded_for, reverse_path, recipients, bytes, began } = self;
+        let Self { id, client, forwarded_for, reverse_path, recipients, bytes, facts, began } = self;
+        let facts = Some(facts.to_string()).filter(|facts| !facts.is_empty());
         let forwarded_for = forwarded_for.map(tracing::field::display);
         let account = account.map(tracing::field::display);
         let (said, took_ms) = (reply.to_string(), began.elapsed().as_millis());
-        info!(%id, %client, forwarded_for, account, %reverse_path, recipients, bytes, verdict, reply = said, took_ms, "message received");
+        info!(%id, %client, forwarded_for, account, %reverse_path, recipients, bytes, facts, verdict, reply = said, took_ms, "message received");
     }
 }
 

@@ -16,7 +16,7 @@ use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::{Notify, OriginalRecipient};
 use kings_mta::relay::{Family, Level, Relay, Settings, SmartHost, Sources};
-use kings_mta::{Core, Inbound, Limits, Outgoing, Parts};
+use kings_mta::{Clients, Core, Limits, Outgoing, Parts, Rates, Traffic};
 use kings_queue::{Attempt, Contact, Content, Deliver, Destination, Finished, Outcome, Queue};
 use kings_records::Records;
 use kings_store::{Layout, Store};
@@ -213,8 +213,9 @@ impl Setup {
         });
         let core = Core::new(Parts {
             hostname: hostname.clone(),
-            limits: Limits { message_bytes: 100_000, recipients: 10 },
-            inbound: Inbound::default(),
+            limits: Limits { message_bytes: 100_000, recipients: 10, rates: Rates::UNLIMITED },
+            traffic: Traffic::default(),
+            clients: Clients::default(),
             outgoing: Outgoing { client_in_received: false, longest_hold: Duration::ZERO },
             directory: directory.unwrap(),
             store: store.unwrap(),

@@ -3,6 +3,7 @@
 mod listener;
 mod place;
 mod proxy;
+mod rate;
 mod reach;
 mod resolver;
 mod slots;
@@ -10,6 +11,7 @@ mod stream;
 
 pub use crate::listener::{Connection, Endpoint, Guard, Listener, Service};
 pub use crate::place::{Access, BadPlace, BindError, Bound, Place, bind};
+pub use crate::rate::{Buckets, Rate};
 pub use crate::reach::is_public;
 pub use crate::resolver::{Resolver, ResolverError, ResolverSettings};
 pub use crate::slots::Slots;

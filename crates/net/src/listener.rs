@@ -18,7 +18,8 @@ use tracing::{debug, warn};
 use crate::Shutdown;
 use crate::place::Bound;
 use crate::proxy::{self, Header};
-use crate::slots::{Full, Slot, Slots};
+use crate::rate::Rate;
+use crate::slots::{Share, Slot, Slots};
 use crate::stream::Stream;
 
 /// Time for PROXY header and TLS handshake together; both are the client's first words.
@@ -67,8 +68,14 @@ pub trait Service: Send + Sync + 'static {
     /// Serves one connection to its end.
     fn serve(&self, connection: Connection) -> impl Future<Output = ()> + Send;
 
-    /// What a client hears in clear that comes while all slots are taken.
+    /// What a client hears in clear that comes while all slots are taken, or too often.
     fn busy(&self) -> &'static [u8];
+
+    /// Why a client is not heard at all because of what it did before: the line it is told in clear. Not
+    /// asked for a client that is exempt.
+    fn turn_away(&self, _client: IpAddr) -> Option<&'static [u8]> {
+        None
+    }
 }
 
 /// Who may connect, and how many at once.
@@ -82,6 +89,8 @@ pub struct Guard {
     pub connections: usize,
     /// Most connections from one address (IPv4) or /64 (IPv6).
     pub connections_per_address: usize,
+    /// New connections from one address or /64.
+    pub arrivals_per_address: Rate,
 }
 
 /// A service with everything a listener needs to know of it. A reload swaps the whole value.
@@ -161,7 +170,10 @@ impl<S: Service> Listener<S> {
         let load = Load { slots: self.slots.clone(), most: endpoint.guard.connections };
         let slot = self.slots.take(load.most);
         tasks.spawn(async move {
-            let Ok(slot) = slot else { return refuse(socket, &endpoint, Full::Listener).await };
+            let Ok(slot) = slot else {
+                debug!(listener = name, %peer, "refused: all slots are taken");
+                return refuse(socket, &endpoint, endpoint.service.busy()).await;
+            };
             let Ok(local) = socket.local_addr() else { return };
             let arrival =
                 Arrival { socket, peer: canonical(peer), local: canonical(local), slot, load, shutdown };
@@ -179,7 +191,7 @@ impl<S: Service> Listener<S> {
         let load = Load { slots: self.slots.clone(), most: endpoint.guard.connections };
         let slot = self.slots.take(load.most);
         tasks.spawn(async move {
-            let Ok(slot) = slot else { return refuse(socket, &endpoint, Full::Listener).await };
+            let Ok(slot) = slot else { return refuse(socket, &endpoint, endpoint.service.busy()).await };
             let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
             let stream = Stream::Unix(socket);
             let connection =
@@ -216,10 +228,8 @@ impl Arrival {
             return None;
         }
         let exempt = covers(&endpoint.guard.exempt, self.peer.ip());
-        let most = if exempt { usize::MAX } else { endpoint.guard.connections_per_address };
-        if let Err(full) = self.slot.book(self.peer.ip(), most) {
-            debug!(listener = name, peer = %self.peer, "refused: too many connections from this address");
-            refuse(self.socket, endpoint, full).await;
+        if let Some(line) = self.unwelcome(name, endpoint, exempt) {
+            refuse(self.socket, endpoint, line).await;
             return None;
         }
         let Self { socket, peer, local, slot, load, shutdown } = self;
@@ -234,6 +244,27 @@ impl Arrival {
             },
         };
         Some(Connection { stream, peer, local, exempt, shutdown, load, _slot: slot })
+    }
+
+    /// Counts the connection on its client; the line for one that has had its share.
+    fn unwelcome<S: Service>(
+        &mut self,
+        name: &'static str,
+        endpoint: &Endpoint<S>,
+        exempt: bool,
+    ) -> Option<&'static [u8]> {
+        let (peer, guard) = (self.peer.ip(), &endpoint.guard);
+        let share = Share { open: guard.connections_per_address, arrivals: guard.arrivals_per_address };
+        let share = if exempt { Share::UNLIMITED } else { share };
+        if let Err(full) = self.slot.book(peer, share, std::time::Instant::now()) {
+            debug!(listener = name, %peer, ?full, "refused: connections from this address");
+            return Some(endpoint.service.busy());
+        }
+        let line = if exempt { None } else { endpoint.service.turn_away(peer) };
+        if line.is_some() {
+            debug!(listener = name, %peer, "refused: too many errors from this address");
+        }
+        line
     }
 
     /// Takes client and server address from the header; false when there is no valid one in time.
@@ -253,11 +284,10 @@ async fn secure(socket: TcpStream, config: Arc<ServerConfig>, deadline: Instant)
     timeout_at(deadline, Stream::Plain(socket).accept_tls(config)).await?
 }
 
-/// Tells a client in clear that there is no room; under TLS the close must do.
-async fn refuse<S: Service>(mut socket: impl AsyncWrite + Unpin, endpoint: &Endpoint<S>, full: Full) {
-    debug!(?full, "no slot for a connection");
+/// Tells a client in clear why it is not heard; under TLS the close must do.
+async fn refuse<S>(mut socket: impl AsyncWrite + Unpin, endpoint: &Endpoint<S>, line: &[u8]) {
     if endpoint.tls.is_none() {
-        let _ = timeout(REFUSAL, socket.write_all(endpoint.service.busy())).await;
+        let _ = timeout(REFUSAL, socket.write_all(line)).await;
         let _ = timeout(REFUSAL, socket.shutdown()).await;
     }
 }

@@ -93,6 +93,15 @@ impl Resolver {
         read: fn(&RData) -> Option<T>,
     ) -> Result<Answer<T>, DnsError> {
         let absolute = Name::from_ascii(format!("{name}.")).map_err(|_| DnsError::NoDomain)?;
+        self.look_up(absolute, kind, read).await
+    }
+
+    async fn look_up<T>(
+        &self,
+        absolute: Name,
+        kind: RecordType,
+        read: fn(&RData) -> Option<T>,
+    ) -> Result<Answer<T>, DnsError> {
         let lookup = self.inner.lookup(absolute, kind).await.map_err(|error| explain(&error))?;
         let records: Vec<T> = lookup.answers().iter().filter_map(|record| read(&record.data)).collect();
         if records.is_empty() {
@@ -229,6 +238,14 @@ impl Dns for Resolver {
                 matching: tlsa.matching.into(),
                 data: tlsa.cert_data.clone(),
             })
+        })
+        .await
+    }
+
+    async fn reverse(&self, address: IpAddr) -> Result<Answer<DnsName>, DnsError> {
+        self.look_up(Name::from(address), RecordType::PTR, |data| {
+            let RData::PTR(name) = data else { return None };
+            DnsName::parse(&name.0.to_ascii()).ok()
         })
         .await
     }

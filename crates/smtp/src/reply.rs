@@ -111,6 +111,17 @@ impl Reply {
     pub const RELAY_DENIED: Self = Self::new(550, Status(5, 7, 1), "Relaying denied");
     /// Something here does not work now; the cause stays in our log.
     pub const TRY_LATER: Self = Self::new(451, Status(4, 3, 0), "Local trouble, try again later");
+    /// DNS gives no answer about the sender, and mail is refused where it says no (RFC 3463 §3.5).
+    pub const SENDER_UNSURE: Self =
+        Self::new(451, Status(4, 4, 3), "Cannot look up the sender's name now, try again later");
+    /// No mail server calls itself this.
+    pub const BAD_HELO: Self = Self::new(550, Status(5, 7, 1), "EHLO name is not a full host name");
+    /// The name in EHLO leads nowhere.
+    pub const UNKNOWN_HELO: Self = Self::new(550, Status(5, 7, 1), "EHLO name is not in DNS");
+    /// The sender's domain leads nowhere.
+    pub const UNKNOWN_SENDER_DOMAIN: Self = Self::new(550, Status(5, 1, 8), "Sender domain does not exist");
+    /// The sender's domain takes no mail, so no report could reach it (RFC 7505 §4.2).
+    pub const SENDER_TAKES_NO_MAIL: Self = Self::new(550, Status(5, 7, 27), "Sender domain takes no mail");
     /// The disk is full.
     pub const NO_SPACE: Self = Self::new(452, Status(4, 3, 1), "Not enough space, try again later");
     /// Aliases lead to each other.
@@ -122,7 +133,12 @@ impl Reply {
     pub const SENDER_NOT_YOURS: Self = Self::new(553, Status(5, 7, 1), "Sender address is not yours");
     /// The account may not write as this author.
     pub const AUTHOR_NOT_YOURS: Self = Self::new(550, Status(5, 7, 1), "From address is not yours");
+    /// The client or the account is over one of its rates, as Postfix says it.
+    pub const TOO_MUCH_MAIL: Self = Self::new(450, Status(4, 7, 1), "Too much mail at once, try again later");
 
+    /// Too many unknown recipients from one client.
+    pub const TOO_MANY_GUESSES: Self =
+        Self::new(421, Status(4, 7, 0), "Too many unknown recipients, goodbye");
     /// Too many errors in one session.
     pub const TOO_MANY_ERRORS: Self = Self::new(421, Status(4, 7, 0), "Too many errors, goodbye");
     /// Too many commands that move no mail.

@@ -68,6 +68,7 @@ pub struct Session {
     content: Vec<u8>,
     client: Client,
     errors: usize,
+    faults: usize,
     idle_commands: usize,
     quit: bool,
 }
@@ -124,6 +125,7 @@ impl Session {
             content: Vec::new(),
             client: Client { tls, ..Client::default() },
             errors: 0,
+            faults: 0,
             idle_commands: 0,
             quit: false,
         };
@@ -144,6 +146,11 @@ impl Session {
     /// What is known of the client.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// How many commands were refused for good so far: what a client does that guesses, probes or is broken.
+    pub fn faults(&self) -> usize {
+        self.faults
     }
 
     /// The transaction so far; while [`Event::Rcpt`] or [`Event::Begin`] is open it is the one they belong to.
@@ -478,9 +485,8 @@ impl Session {
         for _ in 0..times {
             reply.write_to(&mut self.output);
         }
-        if !reply.is_positive() {
-            self.errors += 1;
-        }
+        self.errors += usize::from(!reply.is_positive());
+        self.faults += usize::from(reply.is_permanent());
         if reply.code == 421 {
             self.state = State::Closed;
         } else if self.errors >= MAX_ERRORS {

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use kings_directory::{AliasSource, HostedDomain, Machine, RelayDomain};
 use kings_mail::domain::Domain;
-use kings_mta::{EarlyTalker, Inbound, Outgoing, Trusted, relay};
-use kings_net::{IpNet, ResolverSettings};
+use kings_mta::delegation::{self, Action, Place};
+use kings_mta::{Allowance, Clients, EarlyTalker, Inbound, Outgoing, Rates, Rules, Trusted, Verdict, relay};
+use kings_net::{IpNet, Rate, ResolverSettings};
 use kings_store::Layout;
 use kings_tls::{Authorities, Source as Certificate};
 use toml::de::DeTable;
@@ -65,6 +66,7 @@ pub(crate) struct Settings {
     pub(crate) queue: QueueSettings,
     /// Switches of port 25.
     pub(crate) inbound: Inbound,
+    pub(crate) clients: Clients,
     /// Switches of submission.
     pub(crate) submission: Outgoing,
     pub(crate) limits: Limits,
@@ -82,6 +84,11 @@ pub(crate) struct Limits {
     /// SMTP connections in all, and from one address or /64.
     pub(crate) smtp_connections: usize,
     pub(crate) smtp_connections_per_address: usize,
+    /// New SMTP connections, and new IMAP connections, from one address or /64.
+    pub(crate) smtp_arrivals: Rate,
+    pub(crate) imap_arrivals: Rate,
+    /// How much mail in which time.
+    pub(crate) rates: Rates,
     /// IMAP connections in all, not yet logged in from one address, and of one account.
     pub(crate) imap_connections: usize,
     pub(crate) imap_connections_per_address: usize,
@@ -187,11 +194,11 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     });
     let outbound = outbound::read(source, &mut top, domains.routes, domains.sources);
     let queue = section(source, &mut top, "queue", queue::read);
-    let inbound =
+    let (inbound, clients) =
         section(source, &mut top, "inbound", |source, section| inbound(source, section, &mut warnings));
     let trusted =
         Trusted { xclient_from: listen.xclient_from.clone(), xforward_from: listen.xforward_from.clone() };
-    let inbound = Inbound { trusted, ..inbound };
+    let clients = Clients { trusted, ..clients };
     let submission = section(source, &mut top, "submission", submission::read);
     let limits = section(source, &mut top, "limits", limits);
     let days = section(source, &mut top, "records", |source, section| section.number(source, "days", 1));
@@ -214,6 +221,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         certificate: certificate?,
         authorities,
         dns,
+        clients,
         outbound: outbound?,
         queue,
         records: records?,
@@ -339,9 +347,12 @@ enum Check {
 
 /// `[inbound]` is read from the first day, so that a config does not change when the checks arrive. Asking
 /// for a check that is not there yet is worth a warning.
-fn inbound(source: &mut Source<'_>, section: &mut Section<'_>, warnings: &mut Vec<Complaint>) -> Inbound {
+fn inbound(
+    source: &mut Source<'_>,
+    section: &mut Section<'_>,
+    warnings: &mut Vec<Complaint>,
+) -> (Inbound, Clients) {
     const CHECKS: [&str; 5] = ["spf", "dkim", "dmarc", "arc", "iprev"];
-    const VERDICTS: [(&str, ()); 4] = [("accept", ()), ("junk", ()), ("defer", ()), ("reject", ())];
     let choices = [("off", Check::Off), ("tag", Check::Tag), ("enforce", Check::Enforce)];
     for key in CHECKS {
         if section.choice(source, key, &choices) == Some(Check::Enforce) {
@@ -350,20 +361,26 @@ fn inbound(source: &mut Source<'_>, section: &mut Section<'_>, warnings: &mut Ve
             warnings.push(Complaint { line: None, what });
         }
     }
-    for key in ["spf_fail", "dmarc_reject", "dmarc_quarantine", "dnsbl_listed", "unknown_sender_domain"] {
-        section.choice(source, key, &VERDICTS);
+    for key in ["spf_fail", "dmarc_reject", "dmarc_quarantine", "dnsbl_listed"] {
+        verdict(source, section, key);
     }
+    let rules = Rules {
+        bad_helo: verdict(source, section, "bad_helo"),
+        unknown_helo: verdict(source, section, "unknown_helo"),
+        unknown_sender_domain: verdict(source, section, "unknown_sender_domain"),
+    };
     let zones = section.list(source, "dnsbl", "a zone such as \"zen.example.org\"", Domain::parse);
     if !zones.is_empty() {
         warnings
             .push(Complaint { line: None, what: "[inbound] dnsbl: this check is not built yet".to_owned() });
     }
     let early_talker = [("accept", EarlyTalker::Accept), ("reject", EarlyTalker::Reject)];
-    Inbound {
+    let clients = Clients {
         early_talker: section.choice(source, "early_talker", &early_talker).unwrap_or_default(),
         greeting_wait: Duration::from_millis(section.number(source, "greeting_wait_ms", 0).unwrap_or(0)),
         trusted: Trusted::default(),
-    }
+    };
+    (Inbound { rules, policy_service: policy_service(source, section) }, clients)
 }
 
 /// The records of a year are the most that a question can be answered from in good time.
@@ -372,13 +389,41 @@ fn records(data_dir: &Path, days: u64) -> kings_records::Settings {
     kings_records::Settings { file: data_dir.join("records.sqlite"), keep }
 }
 
+fn verdict(source: &mut Source<'_>, section: &mut Section<'_>, key: &'static str) -> Verdict {
+    const VERDICTS: [(&str, Verdict); 4] = [
+        ("accept", Verdict::Accept),
+        ("junk", Verdict::Junk),
+        ("defer", Verdict::Defer),
+        ("reject", Verdict::Reject),
+    ];
+    section.choice(source, key, &VERDICTS).unwrap_or_default()
+}
+
+/// Without an answer of the service the client is put off, as Postfix does it.
+fn policy_service(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<delegation::Settings> {
+    const DEFAULT_ACTION: &str = "451 4.3.5 Policy check does not work now, try again later";
+    let place = section.parsed(source, "policy_service", "\"unix:/path\" or \"inet:host:port\"", |text| {
+        Place::parse(text).ok_or("another form")
+    });
+    let action = "an action such as \"DUNNO\" or \"451 4.3.5 Try again later\"";
+    let default_action = section.parsed(source, "policy_default_action", action, Action::parse);
+    let default_action = default_action.or_else(|| Action::parse(DEFAULT_ACTION).ok())?;
+    Some(delegation::Settings { place: place?, default_action })
+}
+
 fn limits(source: &mut Source<'_>, section: &mut Section<'_>) -> Limits {
     let message_bytes = section.number(source, "message_bytes", 1_024).unwrap_or(50 * 1024 * 1024);
+    let smtp_arrivals = Rate::minute(rate(source, section, "smtp_connections_per_minute", 600));
+    let imap_arrivals = Rate::minute(rate(source, section, "imap_connections_per_minute", 600));
+    let rates = rates(source, section);
     let mut count = |key, usual: usize| {
         section.number(source, key, 1).map_or(usual, |number| usize::try_from(number).unwrap_or(usize::MAX))
     };
     let failures = count("login_failures_per_minute", 10);
     Limits {
+        smtp_arrivals,
+        imap_arrivals,
+        rates,
         message_bytes,
         recipients: count("recipients", kings_mail::envelope::MAX_RECIPIENTS),
         smtp_connections: count("smtp_connections", 5_000),
@@ -402,6 +447,29 @@ fn limits(source: &mut Source<'_>, section: &mut Section<'_>) -> Limits {
         },
         exempt: section.list(source, "exempt", "a network such as \"127.0.0.0/8\"", str::parse::<IpNet>),
     }
+}
+
+fn rates(source: &mut Source<'_>, section: &mut Section<'_>) -> Rates {
+    let mut rate = |key, usual| rate(source, section, key, usual);
+    Rates {
+        address: Allowance {
+            messages_per_minute: rate("messages_per_minute_per_address", 1_200),
+            messages_per_hour: rate("messages_per_hour_per_address", 20_000),
+            recipients_per_hour: rate("recipients_per_hour_per_address", 50_000),
+        },
+        account: Allowance {
+            messages_per_minute: rate("messages_per_minute_per_account", 600),
+            messages_per_hour: rate("messages_per_hour_per_account", 5_000),
+            recipients_per_hour: rate("recipients_per_hour_per_account", 20_000),
+        },
+        errors_per_hour: rate("errors_per_hour_per_address", 300),
+        unknown_recipients: rate("unknown_recipients_per_address", 20),
+    }
+}
+
+/// How many in a span of time; 0 is no limit.
+fn rate(source: &mut Source<'_>, section: &mut Section<'_>, key: &'static str, usual: u32) -> u32 {
+    section.number(source, key, 0).map_or(usual, |number| u32::try_from(number).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

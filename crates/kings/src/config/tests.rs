@@ -48,6 +48,20 @@ fn the_commented_example_is_a_valid_config() {
 }
 
 #[test]
+fn rates_have_defaults_and_zero_lifts_them() {
+    let text = format!(
+        "{SMALLEST}[limits]\nsmtp_connections_per_minute = 0\nmessages_per_hour_per_account = 7\nunknown_recipients_per_address = 3\n"
+    );
+    let limits = Settings::parse(&text, Path::new("/")).unwrap().limits;
+    assert_eq!(limits.smtp_arrivals, Rate::minute(0));
+    assert_eq!(limits.imap_arrivals, Rate::minute(600));
+    assert_eq!(limits.rates.account.messages_per_hour, 7);
+    assert_eq!(limits.rates.unknown_recipients, 3);
+    assert_eq!(limits.rates.errors_per_hour, 300);
+    assert!(!complaints(&format!("{SMALLEST}[limits]\nsmtp_connections_per_minute = -1\n")).is_empty());
+}
+
+#[test]
 fn a_misspelt_key_is_refused_by_name() {
     assert_eq!(
         changed("hostname = ", "hostnam = "),
@@ -101,6 +115,24 @@ fn a_check_that_is_asked_for_and_not_built_is_a_warning() {
     let settings = Settings::parse(&text, Path::new("/")).unwrap();
     assert_eq!(settings.warnings.len(), 1);
     assert!(!complaints(&format!("{SMALLEST}[inbound]\nspf = \"enforced\"\n")).is_empty());
+}
+
+#[test]
+fn a_policy_service_and_the_rules_about_senders_are_read() {
+    let read = |lines: &str| {
+        Settings::parse(&format!("{SMALLEST}[inbound]\n{lines}\n"), Path::new("/")).unwrap().inbound
+    };
+    let inbound = read("bad_helo = \"reject\"\nunknown_sender_domain = \"junk\"");
+    assert_eq!((inbound.rules.bad_helo, inbound.rules.unknown_helo), (Verdict::Reject, Verdict::Accept));
+    assert_eq!((inbound.rules.unknown_sender_domain, inbound.policy_service), (Verdict::Junk, None));
+    let service = read("policy_service = \"inet:127.0.0.1:10023\"").policy_service.unwrap();
+    assert_eq!(service.place, Place::Inet("127.0.0.1".to_owned(), 10_023));
+    assert!(matches!(service.default_action, Action::Refuse(reply) if reply.code == 451));
+    let service = read("policy_service = \"unix:/run/policy\"\npolicy_default_action = \"DUNNO\"");
+    assert_eq!(service.policy_service.unwrap().default_action, Action::Continue);
+    for wrong in ["bad_helo = \"maybe\"", "policy_service = \"policy\"", "policy_default_action = \"HOLD\""] {
+        assert!(!complaints(&format!("{SMALLEST}[inbound]\n{wrong}\n")).is_empty(), "{wrong}");
+    }
 }
 
 #[test]

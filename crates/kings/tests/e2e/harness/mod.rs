@@ -31,5 +31,5 @@ pub(crate) use opensmtpd::OpenSmtpd;
 pub(crate) use postfix::Postfix;
 pub(crate) use program::{Output, artefacts, part, program, rooted, run};
 pub(crate) use signed_tree::SignedTree;
-pub(crate) use smtp::Smtp;
+pub(crate) use smtp::{Reply, Smtp};
 pub(crate) use wait::{free_port, listening, wait_until};

@@ -1,0 +1,261 @@
+//! Questions and answers in memory, and a service that behaves badly on a real socket.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use kings_mail::address::Address;
+use kings_mail::path::{ForwardPath, ReversePath};
+use kings_smtp::reply::{Reply, Status};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+
+use super::*;
+
+fn caller() -> Caller {
+    Caller {
+        helo: "client.example.net".to_owned(),
+        extended: true,
+        tls: Some("TLSv1_3 TLS13_AES_256_GCM_SHA384".to_owned()),
+        peer: "192.0.2.1:4711".parse().unwrap(),
+        local: "198.51.100.1:25".parse().unwrap(),
+        reverse_name: Some(("client.example.net".to_owned(), false)),
+    }
+}
+
+fn request<'a>(caller: &'a Caller, path: &'a ReversePath, recipient: &'a ForwardPath) -> Request<'a> {
+    Request {
+        stage: Stage::Rcpt,
+        caller,
+        reverse_path: path,
+        recipient: Some(recipient),
+        recipient_count: 0,
+        size: 12_345,
+        instance: "1a.2b",
+        id: "",
+    }
+}
+
+fn paths() -> (ReversePath, ForwardPath) {
+    (ReversePath::parse("joe@example.net").unwrap(), ForwardPath::parse("ann@example.org").unwrap())
+}
+
+#[test]
+fn a_question_has_the_attributes_of_postfix() {
+    let (caller, (path, recipient)) = (caller(), paths());
+    let text = String::from_utf8(request(&caller, &path, &recipient).to_bytes().unwrap()).unwrap();
+    assert!(
+        text.starts_with("request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("\n\n") && text.matches("\n\n").count() == 1);
+    for line in [
+        "client_address=192.0.2.1",
+        "client_name=unknown",
+        "reverse_client_name=client.example.net",
+        "client_port=4711",
+        "server_port=25",
+        "helo_name=client.example.net",
+        "sender=joe@example.net",
+        "recipient=ann@example.org",
+        "recipient_count=0",
+        "queue_id=",
+        "instance=1a.2b",
+        "size=12345",
+        "sasl_username=",
+        "encryption_protocol=TLSv1_3",
+        "encryption_cipher=TLS13_AES_256_GCM_SHA384",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn at_the_end_of_a_message_for_several_no_recipient_is_named() {
+    let (mut caller, (_, recipient)) = (caller(), paths());
+    (caller.extended, caller.tls, caller.reverse_name) = (false, None, Some(("a.example".to_owned(), true)));
+    let request = Request {
+        stage: Stage::EndOfMessage,
+        recipient: None,
+        recipient_count: 2,
+        id: "ID",
+        ..request(&caller, &ReversePath::Null, &recipient)
+    };
+    let text = String::from_utf8(request.to_bytes().unwrap()).unwrap();
+    for line in [
+        "protocol_state=END-OF-MESSAGE",
+        "protocol_name=SMTP",
+        "client_name=a.example",
+        "sender=",
+        "recipient=",
+        "recipient_count=2",
+        "queue_id=ID",
+        "encryption_protocol=",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn no_value_can_bring_an_attribute_of_its_own() {
+    let (path, recipient) = paths();
+    for helo in ["a\nclient_address=127.0.0.1", "a\r", "a\0", "\u{85}"] {
+        let caller = Caller { helo: helo.to_owned(), ..caller() };
+        assert!(request(&caller, &path, &recipient).to_bytes().is_err(), "{helo:?}");
+    }
+}
+
+#[test]
+fn actions_mean_what_postfix_means_by_them() {
+    let refuse = |code, status, text: &'static str| Ok(Action::Refuse(Reply::new(code, status, text)));
+    let unknown = |text: &str| Err(BadAction::Unknown(text.to_owned()));
+    let cases = [
+        ("DUNNO", Ok(Action::Continue)),
+        ("dunno", Ok(Action::Continue)),
+        ("OK", Ok(Action::Continue)),
+        ("OK because", Ok(Action::Continue)),
+        ("WARN odd client", Ok(Action::Continue)),
+        ("DEFER_IF_REJECT x", Ok(Action::Continue)),
+        ("REJECT", refuse(554, Status(5, 7, 1), "Access denied")),
+        ("REJECT no thanks", refuse(554, Status(5, 7, 1), "no thanks")),
+        ("REJECT 5.1.8 no such sender", refuse(554, Status(5, 1, 8), "no such sender")),
+        ("REJECT 4.1.8 odd", refuse(554, Status(5, 7, 1), "4.1.8 odd")),
+        ("DEFER later", refuse(450, Status(4, 7, 1), "later")),
+        ("DEFER_IF_PERMIT Greylisted", refuse(450, Status(4, 7, 1), "Greylisted")),
+        ("451 4.3.5 broken", refuse(451, Status(4, 3, 5), "broken")),
+        ("421 go", refuse(421, Status(4, 7, 1), "go")),
+        ("550", refuse(550, Status(5, 7, 1), "Access denied")),
+        ("550 m\u{fc}de", refuse(550, Status(5, 7, 1), "m?de")),
+        ("PREPEND X-Greylist: delayed", Ok(Action::Prepend("X-Greylist: delayed".to_owned()))),
+        ("PREPEND not a field", unknown("PREPEND not a field")),
+        ("PREPEND : x", unknown("PREPEND : x")),
+        ("PREPEND A b: x", unknown("PREPEND A b: x")),
+        ("DISCARD", Ok(Action::Discard)),
+        ("REDIRECT bob@example.org", Ok(Action::Redirect(Address::parse("bob@example.org").unwrap()))),
+        ("REDIRECT nowhere", unknown("REDIRECT nowhere")),
+        ("HOLD", unknown("HOLD")),
+        ("FILTER smtp:x", unknown("FILTER smtp:x")),
+        ("200 fine", unknown("200 fine")),
+        ("600 x", unknown("600 x")),
+        ("0550 x", unknown("0550 x")),
+        ("+55 x", unknown("+55 x")),
+        ("", unknown("")),
+        ("DUNNO\u{7}", Err(BadAction::NotText)),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(Action::parse(text), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn only_the_action_of_an_answer_counts() {
+    assert_eq!(Action::read(b"x=1\naction=DUNNO\naction=REJECT\n\n"), Ok(Action::Continue));
+    assert_eq!(Action::read(b"x=action=DUNNO\n\n"), Err(BadAction::Missing));
+    assert_eq!(Action::read(b"\n\n"), Err(BadAction::Missing));
+    assert_eq!(Action::read(b"action=\xff\n\n"), Err(BadAction::NotText));
+}
+
+#[test]
+fn places_are_written_as_in_postfix() {
+    let inet = |host: &str, port| Some(Place::Inet(host.to_owned(), port));
+    let cases = [
+        ("unix:/run/policy", Some(Place::Unix("/run/policy".into()))),
+        ("inet:127.0.0.1:10023", inet("127.0.0.1", 10_023)),
+        ("inet:localhost:10023", inet("localhost", 10_023)),
+        ("inet:[::1]:10023", inet("::1", 10_023)),
+        ("unix:private/policy", None),
+        ("inet:10023", None),
+        ("inet::10023", None),
+        ("inet:localhost:0", None),
+        ("inet:localhost:x", None),
+        ("127.0.0.1:10023", None),
+        ("", None),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(Place::parse(text), expected, "{text}");
+    }
+}
+
+/// A policy service of a test: `answers[n]` is said to the n-th question, over all connections; `None` closes
+/// the connection instead.
+fn service(
+    folder: &std::path::Path,
+    answers: Vec<Option<&'static str>>,
+) -> (Delegate, Arc<std::sync::Mutex<usize>>) {
+    let path = folder.join("policy");
+    let listener = UnixListener::bind(&path).unwrap();
+    let connections = Arc::new(std::sync::Mutex::new(0));
+    let counted = connections.clone();
+    tokio::spawn(async move {
+        let mut answers = answers.into_iter();
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            *counted.lock().unwrap() += 1;
+            while hear(&mut socket).await {
+                let Some(Some(answer)) = answers.next() else { break };
+                socket.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    let default_action = Action::parse("451 4.3.5 no answer").unwrap();
+    (Delegate::new(Settings { place: Place::Unix(path), default_action }), connections)
+}
+
+/// Reads one question; false at the end.
+async fn hear(socket: &mut UnixStream) -> bool {
+    let mut question = Vec::new();
+    while !question.ends_with(b"\n\n") {
+        if socket.read_buf(&mut question).await.unwrap_or(0) == 0 {
+            return false;
+        }
+    }
+    true
+}
+
+async fn ask(delegate: &Delegate) -> Action {
+    let (caller, (path, recipient)) = (caller(), paths());
+    delegate.ask(&request(&caller, &path, &recipient)).await
+}
+
+#[tokio::test]
+async fn one_connection_serves_many_questions() {
+    let folder = tempfile::tempdir().unwrap();
+    let (delegate, connections) = service(folder.path(), vec![Some("action=DUNNO\n\n"); 20]);
+    for _ in 0..20 {
+        assert_eq!(ask(&delegate).await, Action::Continue);
+    }
+    assert_eq!(*connections.lock().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_the_service_closed_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let answers = vec![Some("action=DUNNO\n\n"), None, Some("action=DISCARD\n\n")];
+    let (delegate, connections) = service(folder.path(), answers);
+    assert_eq!(ask(&delegate).await, Action::Continue);
+    assert_eq!(ask(&delegate).await, Action::Discard);
+    assert_eq!(*connections.lock().unwrap(), 2);
+}
+
+#[tokio::test]
+async fn nonsense_silence_and_absence_are_the_default_action() {
+    let default = Action::parse("451 4.3.5 no answer").unwrap();
+    let long: &'static str = Box::leak("x".repeat(20_000).into_boxed_str());
+    let nonsense = ["action=NONSENSE\n\n", "nothing\n\n", "action=DUNNO\n\nmore", long];
+    for answer in nonsense {
+        let folder = tempfile::tempdir().unwrap();
+        let (delegate, _) = service(folder.path(), vec![Some(answer)]);
+        assert_eq!(ask(&delegate).await, default, "{answer:.40}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (delegate, _) = service(folder.path(), Vec::new());
+    assert_eq!(ask(&delegate).await, default, "closed without an answer");
+    let settings = Settings { place: Place::Unix("/nowhere/policy".into()), default_action: default.clone() };
+    assert_eq!(ask(&Delegate::new(settings)).await, default, "nobody listens");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_does_not_answer_in_time_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (delegate, _) = service(folder.path(), vec![Some("action=DUN"); 5]);
+    let begin = tokio::time::Instant::now();
+    assert_eq!(ask(&delegate).await, Action::parse("451 4.3.5 no answer").unwrap());
+    assert!(begin.elapsed() >= PATIENCE && begin.elapsed() < PATIENCE * 2);
+}

@@ -1,0 +1,95 @@
+//! What the policy service answers, as Postfix's access(5) defines it.
+
+use kings_mail::address::Address;
+use kings_smtp::reply::{Reply, Status};
+
+/// Longest text of a reply, and longest header field: one line each (RFC 5321 §4.5.3.1.5, RFC 5322 §2.1.1).
+const MAX_REPLY_TEXT: usize = 400;
+const MAX_FIELD: usize = 998;
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Go on: `DUNNO`, `OK`, and what only asks for a line in the log.
+    Continue,
+    /// Refuse with this reply.
+    Refuse(Reply),
+    /// Put this header field, without its line end, in front of the message.
+    Prepend(String),
+    /// Say that the message was taken, and drop it.
+    Discard,
+    /// Deliver the message to this address and to nobody else.
+    Redirect(Address),
+}
+
+/// An answer that does not mean anything here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadAction {
+    /// No line `action=...`.
+    #[error("it names no action")]
+    Missing,
+    /// Not UTF-8, or a control character.
+    #[error("it is not plain text")]
+    NotText,
+    /// An action that is not known, or one whose argument is wrong.
+    #[error("action {0:?}")]
+    Unknown(String),
+}
+
+impl Action {
+    /// Reads an answer: lines of `name=value`, of which only `action` counts.
+    pub fn read(answer: &[u8]) -> Result<Self, BadAction> {
+        let text = std::str::from_utf8(answer).map_err(|_| BadAction::NotText)?;
+        let action = text.lines().find_map(|line| line.strip_prefix("action="));
+        Self::parse(action.ok_or(BadAction::Missing)?)
+    }
+
+    /// Reads one action such as `DEFER_IF_PERMIT Greylisted`.
+    pub fn parse(text: &str) -> Result<Self, BadAction> {
+        if text.contains(char::is_control) {
+            return Err(BadAction::NotText);
+        }
+        let text = text.trim();
+        let (verb, argument) = text.split_once(' ').unwrap_or((text, ""));
+        let argument = argument.trim();
+        let unknown = || BadAction::Unknown(text.chars().take(80).collect());
+        Ok(match verb.to_ascii_uppercase().as_str() {
+            // We ask last: whether anything later would have permitted or refused is known.
+            "OK" | "DUNNO" | "DEFER_IF_REJECT" | "WARN" | "INFO" => Self::Continue,
+            "REJECT" => refusal(554, Status(5, 7, 1), argument),
+            "DEFER" | "DEFER_IF_PERMIT" => refusal(450, Status(4, 7, 1), argument),
+            "PREPEND" if is_field(argument) => Self::Prepend(argument.to_owned()),
+            "DISCARD" => Self::Discard,
+            "REDIRECT" => Self::Redirect(Address::parse(argument).map_err(|_| unknown())?),
+            code => match code.parse().ok().filter(|code| code_is_refusal(verb, *code)) {
+                Some(code @ 400..=499) => refusal(code, Status(4, 7, 1), argument),
+                Some(code) => refusal(code, Status(5, 7, 1), argument),
+                // FILTER, HOLD, BCC and the like ask for machinery that is not here; going on without it
+                // would be worse than a second try.
+                None => return Err(unknown()),
+            },
+        })
+    }
+}
+
+fn code_is_refusal(digits: &str, code: u16) -> bool {
+    digits.len() == 3 && (400..600).contains(&code)
+}
+
+/// The text may open with an enhanced code of its own; one of another class than the reply is only text.
+fn refusal(code: u16, usual: Status, text: &str) -> Action {
+    let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let own = Status::parse(first).filter(|status| u16::from(status.0) == code / 100);
+    let (status, text) = own.map_or((usual, text), |status| (status, rest.trim()));
+    let printable = |c: char| if c.is_ascii() && !c.is_control() { c } else { '?' };
+    let text: String = text.chars().take(MAX_REPLY_TEXT).map(printable).collect();
+    let text = if text.is_empty() { "Access denied".to_owned() } else { text };
+    Action::Refuse(Reply::new(code, status, "").with_text(text))
+}
+
+/// One line with a name of printable characters (RFC 5322 §2.2).
+fn is_field(line: &str) -> bool {
+    let Some((name, value)) = line.split_once(':') else { return false };
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+    is_name && value.starts_with(' ') && line.len() <= MAX_FIELD
+}
