@@ -1,0 +1,230 @@
+//! Full and failing disks under the real binary: nothing acknowledged is lost, and all goes on by itself.
+//!
+//! Small file systems are mounted for it, so these tests need root, or sudo that asks for no password.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::harness::{
+    Daemon, Folder, Kings, Setup, free_port, letter, messages, program, rooted, run, wait_until,
+};
+
+const ANN: &str = "ann@example.org";
+const CAROL: &str = "carol@example.net";
+const JOE: &str = "joe@example.net";
+const MEGABYTE: usize = 1024 * 1024;
+
+/// A small file system in memory. It must be dropped after the server that uses it.
+struct Disk {
+    folder: Folder,
+}
+
+impl Disk {
+    #[track_caller]
+    fn mount(options: &str) -> Self {
+        let folder = Folder::new("disk");
+        let mut command = rooted("/bin/mount");
+        command.args(["-t", "tmpfs", "-o", options, "kings-test"]).arg(folder.path());
+        run(&mut command).succeeded();
+        run(rooted("/bin/chmod").arg("777").arg(folder.path())).succeeded();
+        Self { folder }
+    }
+
+    fn text(&self) -> String {
+        self.folder.path().to_str().expect("the temporary folder has a name in UTF-8").to_owned()
+    }
+
+    /// Takes all octets that are left, but for `spare`.
+    fn fill(&self, spare: usize) -> PathBuf {
+        let path = self.folder.join("filler");
+        let mut file = File::create(&path).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+        let length = file.metadata().unwrap().len();
+        file.set_len(length.saturating_sub(spare as u64)).unwrap();
+        path
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        run(rooted("/bin/umount").arg("--lazy").arg(self.folder.path()));
+    }
+}
+
+/// A server whose mailboxes are on this disk, 1 MB of which stays free.
+fn with_mail_on(disk: &Disk) -> Kings {
+    let tables = "[limits]\nfree_space_reserve = 1048576\n".to_owned();
+    Setup { tables, disk: disk.text(), ..Setup::default() }.start()
+}
+
+#[track_caller]
+fn send(kings: &Kings, content: &[u8]) -> crate::harness::Reply {
+    kings.smtp().message(CAROL, &[ANN], content).unwrap()
+}
+
+fn stored(maildir: &Path) -> Vec<String> {
+    let mut subjects: Vec<_> =
+        messages(maildir).iter().filter_map(|message| message.field("Subject")).collect();
+    subjects.sort();
+    let tmp = fs::read_dir(maildir.join("tmp")).map(Iterator::count).unwrap_or_default();
+    assert_eq!(tmp, 0, "something was left in tmp");
+    subjects
+}
+
+#[test]
+fn a_full_disk_is_452_and_mail_flows_again_when_there_is_room() {
+    let disk = Disk::mount("size=8m");
+    let kings = with_mail_on(&disk);
+    let maildir = disk.folder.join("mail/example.org/ann");
+    send(&kings, &letter(CAROL, ANN, "before")).is("250");
+
+    let filler = disk.fill(MEGABYTE / 2);
+    send(&kings, &letter(CAROL, ANN, "below the reserve")).is("452 4.3.1");
+    fs::remove_file(filler).unwrap();
+    send(&kings, &letter(CAROL, ANN, "after")).is("250");
+
+    // Room enough to begin, but not for all of it: the refusal comes at the end.
+    let large =
+        [letter(CAROL, ANN, "too large for what is left"), b"0123456789abcdef\r\n".repeat(250_000)].concat();
+    let filler = disk.fill(2 * MEGABYTE);
+    send(&kings, &large).is("452 4.3.1");
+    send(&kings, &letter(CAROL, ANN, "small")).is("250");
+    fs::remove_file(filler).unwrap();
+    assert_eq!(stored(&maildir), ["after", "before", "small"]);
+}
+
+#[test]
+fn a_disk_without_inodes_is_452_and_mail_flows_again() {
+    let disk = Disk::mount("size=8m,nr_inodes=300");
+    let kings = with_mail_on(&disk);
+    let maildir = disk.folder.join("mail/example.org/ann");
+    send(&kings, &letter(CAROL, ANN, "before")).is("250");
+    let crowd = disk.folder.create("crowd");
+    let made = (0..300).take_while(|number| File::create(crowd.join(number.to_string())).is_ok()).count();
+    assert!(made > 10, "only {made} files fitted");
+    send(&kings, &letter(CAROL, ANN, "no inode")).is("452 4.3.1");
+    fs::remove_dir_all(crowd).unwrap();
+    send(&kings, &letter(CAROL, ANN, "after")).is("250");
+    assert_eq!(stored(&maildir), ["after", "before"]);
+}
+
+/// The subjects that a server has stored for ann.
+fn arrived(kings: &Kings) -> Vec<String> {
+    stored(&kings.maildir(ANN))
+}
+
+#[test]
+fn the_queue_drains_on_a_disk_that_is_full_to_the_last_block() {
+    const COUNT: usize = 20;
+    let disk = Disk::mount("size=8m");
+    let port = free_port();
+    let tables =
+        format!("[outbound]\nsmart_host = \"127.0.0.1:{port}\"\n[limits]\nfree_space_reserve = 1048576\n");
+    let kings = Setup { tables, disk: disk.text(), ..Setup::default() }.start();
+    for number in 0..COUNT {
+        kings.submit(ANN, JOE, &format!("number {number:02}"));
+    }
+    let filler = disk.fill(0);
+    let mut client = kings.submissions(ANN);
+    client.message(ANN, &[JOE], &letter(ANN, JOE, "refused")).unwrap().is("452 4.3.1");
+
+    // The next hop appears only now: every outcome must be recorded without a free block.
+    let tables = "[[domain]]\nname = \"example.net\"\ncatch_all = \"ann@example.org\"\n".to_owned();
+    let listen = format!("smtp = [\"127.0.0.1:{port}\"]\n");
+    let next_hop = Setup { listen, tables, ..Setup::default() }.start();
+    let queued = || {
+        run(&mut kings.command(&["queue", "retry"])).succeeded();
+        let listing = run(&mut kings.command(&["queue", "list", "--json"])).succeeded();
+        let listing: serde_json::Value = serde_json::from_slice(&listing.stdout).unwrap();
+        listing["items"].as_array().map_or(0, Vec::len)
+    };
+    wait_until("an empty queue", Duration::from_secs(30), || (queued() == 0).then_some(()));
+    let expected: Vec<String> = (0..COUNT).map(|number| format!("number {number:02}")).collect();
+    assert_eq!(arrived(&next_hop), expected, "each once");
+
+    fs::remove_file(filler).unwrap();
+    kings.submit(ANN, JOE, "after");
+    wait_until("the next message", Duration::from_secs(20), || {
+        (arrived(&next_hop).len() > COUNT).then_some(())
+    });
+}
+
+/// Makes every sync of a running server fail until it is dropped.
+struct FailingSync(Daemon);
+
+impl FailingSync {
+    #[track_caller]
+    fn start(kings: &Kings) -> Self {
+        let mut command = rooted(program("strace").get_program());
+        command.args(["-f", "-qq", "-e", "trace=fsync,fdatasync,syncfs"]);
+        command.args(["-e", "inject=fsync,fdatasync,syncfs:error=EIO", "-p", &kings.process().to_string()]);
+        let log = kings.folder().join("strace.log");
+        let daemon = Daemon::start("strace", &mut command, &log);
+        let status = format!("/proc/{}/status", kings.process());
+        wait_until("strace to attach", Duration::from_secs(10), || {
+            let traced = fs::read_to_string(&status).unwrap();
+            (!traced.lines().any(|line| line == "TracerPid:\t0")).then_some(())
+        });
+        // It attaches to one thread after the other.
+        sleep(Duration::from_millis(500));
+        Self(daemon)
+    }
+
+    /// Syncs work again; gives how many of them failed.
+    fn stop(self) -> usize {
+        self.0.signal(Signal::INT);
+        sleep(Duration::from_millis(300));
+        self.0.log().matches("EIO").count()
+    }
+}
+
+#[test]
+fn a_sync_that_fails_is_451_and_nothing_of_the_message_stays() {
+    let kings = Kings::start();
+    send(&kings, &letter(CAROL, ANN, "before")).is("250");
+    let failing = FailingSync::start(&kings);
+    let mut client = kings.smtp();
+    client.message(CAROL, &[ANN], &letter(CAROL, ANN, "lost")).unwrap().is("451 4.3.0");
+    client.message(CAROL, &[ANN], &letter(CAROL, ANN, "lost too")).unwrap().is("451 4.3.0");
+    assert!(failing.stop() >= 2, "each message asked for a sync of its own");
+    assert_eq!(stored(&kings.maildir(ANN)), ["before"]);
+    client.message(CAROL, &[ANN], &letter(CAROL, ANN, "after")).unwrap().is("250");
+    assert_eq!(stored(&kings.maildir(ANN)), ["after", "before"]);
+}
+
+#[test]
+fn a_sync_that_fails_in_the_queue_is_451_and_nothing_is_queued() {
+    let tables = format!("[outbound]\nsmart_host = \"127.0.0.1:{}\"\n", free_port());
+    let kings = Setup { tables, ..Setup::default() }.start();
+    let mut client = kings.submissions(ANN);
+    let failing = FailingSync::start(&kings);
+    client.message(ANN, &[JOE], &letter(ANN, JOE, "lost")).unwrap().is("451 4.3.0");
+    assert!(failing.stop() >= 1);
+    let listed = |kings: &Kings| run(&mut kings.command(&["queue", "list", "--json"])).succeeded().text();
+    assert!(!listed(&kings).contains(JOE), "{}", listed(&kings));
+    client.message(ANN, &[JOE], &letter(ANN, JOE, "after")).unwrap().is("250");
+    wait_until("the message in the queue", Duration::from_secs(5), || {
+        listed(&kings).contains(JOE).then_some(())
+    });
+}
+
+#[test]
+fn mailboxes_that_cannot_be_written_are_451_and_mail_flows_again() {
+    let disk = Disk::mount("size=8m");
+    let kings = with_mail_on(&disk);
+    let remount = |how: &str| {
+        let mut command = rooted("/bin/mount");
+        run(command.args(["-o", &format!("remount,{how}")]).arg(disk.folder.path())).succeeded();
+    };
+    send(&kings, &letter(CAROL, ANN, "before")).is("250");
+    remount("ro");
+    send(&kings, &letter(CAROL, ANN, "read-only")).is("451 4.3.0");
+    remount("rw");
+    send(&kings, &letter(CAROL, ANN, "after")).is("250");
+    assert_eq!(stored(&disk.folder.join("mail/example.org/ann")), ["after", "before"]);
+}
