@@ -15,6 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Settings;
 use crate::identity::Identity;
+use crate::local;
 
 /// A process that holds everything it may need root for.
 pub(crate) struct Prepared {
@@ -69,6 +70,9 @@ impl Prepared {
         let identity = Identity::find(settings.user.as_deref())?;
         for folder in [&settings.data_dir, &settings.mail_dir] {
             ensure_folder(folder, &identity)?;
+        }
+        if let Some(settings) = &settings.local {
+            local::prepare(&settings.folder, &identity)?;
         }
         raise_file_limit();
         let sockets = bind_all(&settings, &identity)?;

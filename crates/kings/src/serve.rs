@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use kings_access::Imap;
 use kings_fetch::Fetch;
 use kings_mta::relay::Relay;
-use kings_mta::{Core, Lmtp, Receive, Submit, Traffic};
+use kings_mta::{Core, Lmtp, Local, Receive, Submit, Traffic};
 use kings_net::{Bound, Endpoint, Guard, Listener, Place, Resolver, Service, Shutdown, Slots, TaskTracker};
 use kings_queue::{Attempt, Deliver, Finished, Notification, PostError, Queue};
 use kings_records::Records;
@@ -25,6 +25,7 @@ use tracing::{error, info, warn};
 use crate::command::{Failure, print};
 use crate::config::{Settings, Threads};
 use crate::control::{self, Answer, Request};
+use crate::local;
 use crate::prepare::{self, Prepared, Server, Socket};
 
 /// How long sessions may take to end at shutdown.
@@ -62,6 +63,7 @@ pub(crate) struct Running {
     kept: Kept,
     endpoints: Endpoints,
     relay: Arc<CurrentRelay>,
+    local: Option<Arc<ArcSwap<Local>>>,
     listening: Vec<(Server, Place)>,
     tasks: TaskTracker,
     shutdown: Shutdown,
@@ -85,6 +87,8 @@ struct Services {
     lmtp: Lmtp,
     imap: Imap,
     relay: Relay<Resolver>,
+    /// For the machine's own users, where it has any.
+    local: Option<Local>,
 }
 
 /// The parts that outlive a reload.
@@ -136,10 +140,16 @@ impl Services {
             receive: Receive::new(&core, dns.clone(), settings.inbound.clone()),
             submit: Submit::new(&core),
             lmtp: Lmtp::new(&core),
+            local: local_mail(settings, &core),
             imap: Imap::new(imap),
             relay: Relay::new(&core, dns, tls, Some(fetch), settings.outbound.clone()),
         })
     }
+}
+
+fn local_mail(settings: &Settings, core: &Core) -> Option<Local> {
+    let (local, machine) = (settings.local.as_ref()?, settings.machine.as_ref()?);
+    Some(Local::new(core, machine.origin.clone(), &local.trusted_users))
 }
 
 impl Endpoints {
@@ -206,6 +216,7 @@ impl Running {
         let services = Services::new(&settings, &certificates, &kept)?;
         let endpoints = Endpoints::new(&settings, &certificates.server(), &services);
         let relay = Arc::new(CurrentRelay(ArcSwap::from_pointee(services.relay)));
+        let local = services.local.map(|local| Arc::new(ArcSwap::from_pointee(local)));
         let control = control::listen(&settings.data_dir).context("cannot open the control socket")?;
 
         let (tasks, shutdown) = (TaskTracker::new(), Shutdown::new());
@@ -215,12 +226,15 @@ impl Running {
         tasks.spawn(async move { runner.run(deliver, stop).await });
         tokio::spawn(refresh_policies(relay.clone()));
 
+        take_local_mail(&settings, local.as_ref(), &tasks, &shutdown)?;
+
         let running = Self {
             settings,
             certificates,
             kept,
             endpoints,
             relay,
+            local,
             listening,
             tasks,
             shutdown,
@@ -276,6 +290,9 @@ impl Running {
         self.keep_what_needs_a_restart(&mut settings);
         self.endpoints.replace(&Endpoints::new(&settings, &self.certificates.server(), &services));
         self.relay.0.store(Arc::new(services.relay));
+        if let (Some(current), Some(local)) = (&self.local, services.local) {
+            current.store(Arc::new(local));
+        }
         self.settings = settings;
         Ok(())
     }
@@ -288,6 +305,8 @@ impl Running {
             }
         };
         keep("[listen]", old.listen.with_networks_of(&new.listen) != new.listen);
+        let folder = |settings: &Settings| settings.local.as_ref().map(|local| local.folder.clone());
+        keep("[local] folder", folder(new) != folder(old));
         keep("data_dir", new.data_dir != old.data_dir);
         keep("mail_dir", new.mail_dir != old.mail_dir);
         keep("[queue]", new.queue != old.queue);
@@ -314,6 +333,9 @@ impl Running {
                 let _ = std::fs::remove_file(path);
             }
         }
+        if let Some(local) = &self.settings.local {
+            let _ = std::fs::remove_file(local::socket(&local.folder));
+        }
         info!("stopped");
     }
 
@@ -331,6 +353,22 @@ impl Running {
         let version = env!("CARGO_PKG_VERSION");
         json!({ "schema": 1, "version": version, "state": "running", "pid": std::process::id(), "listeners": listeners })
     }
+}
+
+/// Opens the socket for the machine's own users, and takes what they left meanwhile.
+fn take_local_mail(
+    settings: &Settings,
+    current: Option<&Arc<ArcSwap<Local>>>,
+    tasks: &TaskTracker,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let (Some(local), Some(current)) = (&settings.local, current) else { return Ok(()) };
+    let listener = local::listen(&local.folder).context("cannot open the socket for local mail")?;
+    // Doubled dots and the envelope come on top of the message.
+    let most = 2 * settings.limits.message_bytes + (1 << 20);
+    tasks.spawn(local::pick_up(local.folder.clone(), most, current.clone(), shutdown.clone()));
+    tasks.spawn(local::serve(listener, current.clone(), tasks.clone(), shutdown.clone()));
+    Ok(())
 }
 
 /// Starts a task for every socket. Those of one protocol share their count of connections.

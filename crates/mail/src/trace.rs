@@ -77,6 +77,20 @@ impl Received<'_> {
     }
 }
 
+/// The trace field of a message that a user of this machine handed in: there is no client to name, so the user is
+/// named, in the way of Postfix. `user`: login name and number.
+pub fn received_from_user(
+    by: &Domain,
+    user: (&str, u32),
+    id: TraceId,
+    date: DateTime,
+    recipient: Option<&Address>,
+) -> String {
+    let (name, uid) = (printable(user.0), user.1);
+    let recipient = recipient.map(|address| format!("\r\n\tfor <{address}>")).unwrap_or_default();
+    format!("Received: by {by} (Kings, from user {name}, uid {uid})\r\n\tid {id}{recipient};\r\n\t{date}\r\n")
+}
+
 /// RFC 5321 §4.4 `TCP-info`.
 fn tcp_info(client: IpAddr) -> String {
     match client {
@@ -132,6 +146,18 @@ mod tests {
             received("client.example"),
             "Received: from client.example ([192.0.2.1])\r\n\tby mx.example.org with ESMTPS\r\n\
              \t(TLS1.3 TLS_AES_256_GCM_SHA384)\r\n\tid 000000000000000\r\n\tfor <ann@example.org>;\r\n\
+             \tThu, 1 Jan 1970 00:00:00 +0000\r\n"
+        );
+    }
+
+    #[test]
+    fn a_local_user_is_named_and_cannot_leave_its_place() {
+        let by = Domain::parse("mx.example.org").expect("a domain");
+        let field =
+            received_from_user(&by, ("a) b\r\nx: ", 7), TraceId::new(0, 0), DateTime::from_unix(0), None);
+        assert_eq!(
+            field,
+            "Received: by mx.example.org (Kings, from user a??b??x:?, uid 7)\r\n\tid 000000000000000;\r\n\
              \tThu, 1 Jan 1970 00:00:00 +0000\r\n"
         );
     }

@@ -1,7 +1,7 @@
 //! The header of a submission: who wrote it, and what a client may leave to us (RFC 6409 §8).
 
-use kings_mail::address::Address;
-use kings_mail::address_list;
+use kings_mail::address::{Address, LocalPart};
+use kings_mail::address_list::{self, Entry, Mailbox};
 use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
 use kings_mail::header::{self, Fields};
@@ -9,6 +9,21 @@ use kings_mail::id::TraceId;
 
 /// Fields that name secret recipients (RFC 5322 §3.6.3, §3.6.6).
 const SECRET: [&str; 2] = ["Bcc", "Resent-Bcc"];
+
+/// Fields whose bare names are completed for the machine's own users.
+const ADDRESSES: [&str; 11] = [
+    "From",
+    "Sender",
+    "Reply-To",
+    "To",
+    "Cc",
+    "Bcc",
+    "Resent-From",
+    "Resent-Sender",
+    "Resent-To",
+    "Resent-Cc",
+    "Errors-To",
+];
 
 /// Why the header does not say who is responsible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +81,69 @@ pub(crate) fn without_secrets(head: &[u8]) -> Option<Vec<u8>> {
     has_any.then(|| header::without(head, &SECRET))
 }
 
+/// The head with bare names in its address fields completed by the domain of the machine's users (`root` becomes
+/// `root@example.org`), as Postfix does for local mail (`append_at_myorigin`). All other fields keep their octets.
+pub(crate) fn completed_by(head: &[u8], origin: &Domain) -> Vec<u8> {
+    let end = header::header_end(head);
+    let mut done = Vec::with_capacity(head.len() + 64);
+    let mut rest = &head[..end];
+    for field in Fields::new(&head[..end]) {
+        let Some(at) = position(rest, field.raw) else { continue };
+        done.extend_from_slice(&rest[..at]);
+        rest = &rest[at + field.raw.len()..];
+        let is_address = ADDRESSES.iter().any(|name| field.is(name));
+        match is_address.then(|| complete(field.name, field.value, origin)).flatten() {
+            Some(completed) => done.extend_from_slice(completed.as_bytes()),
+            None => done.extend_from_slice(field.raw),
+        }
+    }
+    done.extend_from_slice(rest);
+    done.extend_from_slice(&head[end..]);
+    done
+}
+
+/// Where `raw`, a part of `text`, begins in it.
+fn position(text: &[u8], raw: &[u8]) -> Option<usize> {
+    (raw.as_ptr() as usize).checked_sub(text.as_ptr() as usize).filter(|at| at + raw.len() <= text.len())
+}
+
+/// The field anew, if it has a bare name and nothing that cannot be written back.
+fn complete(name: &str, value: &[u8], origin: &Domain) -> Option<String> {
+    let entries = address_list::parse(value);
+    let is_bare = |entry: &Entry| matches!(entry, Entry::Mailbox(mailbox) if mailbox.domain.is_empty());
+    if !entries.iter().any(is_bare) {
+        return None;
+    }
+    let mut text = format!("{name}:");
+    let mut separator = " ";
+    for entry in &entries {
+        // Groups are rare, and local programs write none.
+        let Entry::Mailbox(mailbox) = entry else { return None };
+        text.push_str(separator);
+        text.push_str(&written(mailbox, origin)?);
+        separator = ",\r\n\t";
+    }
+    Some(text + "\r\n")
+}
+
+fn written(mailbox: &Mailbox, origin: &Domain) -> Option<String> {
+    let local_part = LocalPart::parse(&mailbox.local_part).ok()?;
+    let domain = if mailbox.domain.is_empty() { origin.as_str() } else { &mailbox.domain };
+    let address = format!("{local_part}@{domain}");
+    Some(match mailbox.display_name.as_deref().filter(|name| !name.is_empty()) {
+        None => address,
+        Some(name) if name.contains(char::is_control) => return None,
+        Some(name)
+            if name
+                .chars()
+                .all(|c| c == ' ' || c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c)) =>
+        {
+            format!("{name} <{address}>")
+        }
+        Some(name) => format!("\"{}\" <{address}>", name.replace('\\', "\\\\").replace('"', "\\\"")),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -106,6 +184,27 @@ mod tests {
              Message-ID: <000000000000000@mail.example.org>\r\n"
         );
         assert_eq!(completion.missing_fields(b"date: x\r\nMESSAGE-ID: <y>\r\nFROM: z\r\n\r\n"), "");
+    }
+
+    #[test]
+    fn bare_names_are_completed_and_nothing_else_changes() {
+        let origin = Domain::parse("example.org").unwrap();
+        let cases = [
+            ("To: root\r\n\r\nTo: root\r\n", "To: root@example.org\r\n\r\nTo: root\r\n"),
+            ("From: Ann  <ann@x.example>\r\nX: y\r\n", "From: Ann  <ann@x.example>\r\nX: y\r\n"),
+            ("stray\r\nFrom: root (Cron Daemon)\r\n", "stray\r\nFrom: Cron Daemon <root@example.org>\r\n"),
+            (
+                "cc: bob,\r\n \"Lee, \\\"Ann\" <ann>\r\n",
+                "cc: bob@example.org,\r\n\t\"Lee, \\\"Ann\" <ann@example.org>\r\n",
+            ),
+            ("To: undisclosed-recipients:;\r\n", "To: undisclosed-recipients:;\r\n"),
+            ("To: all my friends\r\n", "To: all my friends\r\n"),
+            ("Subject: root\r\n", "Subject: root\r\n"),
+        ];
+        for (head, expected) in cases {
+            let completed = completed_by(head.as_bytes(), &origin);
+            assert_eq!(String::from_utf8(completed).unwrap(), expected);
+        }
     }
 
     #[test]

@@ -71,7 +71,10 @@ impl<D: Decide> Driver<'_, D> {
                 match event {
                     Event::Closed => return self.close().await,
                     Event::StartTls => self = self.start_tls().await?,
-                    event => self.answer(event).await,
+                    event => {
+                        let tls = self.connection.stream.tls().map(|facts| facts.description);
+                        answer(&mut self.session, self.decide, event, tls).await;
+                    }
                 }
             }
             progress |= self.flush().await?;
@@ -83,39 +86,6 @@ impl<D: Decide> Driver<'_, D> {
                 return Ok(End::Left);
             }
         }
-    }
-
-    /// Lets `decide` answer one event.
-    async fn answer(&mut self, event: Event) {
-        let (session, decide) = (&mut self.session, &mut *self.decide);
-        let reply = match event {
-            Event::Login(credentials) => decide.log_in(credentials).await,
-            Event::Mail(path, parameters) => {
-                let tls = self.connection.stream.tls().map(|facts| facts.description);
-                let peer = Peer { client: session.client(), tls };
-                decide.mail(&path, parameters, &peer).await
-            }
-            Event::Rcpt(recipient) => match session.envelope() {
-                Some(envelope) => decide.rcpt(&recipient, envelope).await,
-                None => Reply::BAD_SEQUENCE,
-            },
-            Event::Begin => decide.begin().await,
-            Event::Content => return decide.content(session.content()).await,
-            Event::Discard => return decide.discard(),
-            Event::End(envelope) => {
-                decide.content(session.content()).await;
-                let tls = self.connection.stream.tls().map(|facts| facts.description);
-                match decide.end(envelope, &Peer { client: session.client(), tls }).await {
-                    Final::Same(reply) => reply,
-                    Final::Each(replies) => return session.answer_each(&replies),
-                }
-            }
-            Event::Xclient(claim) => decide.become_other(&claim),
-            Event::Xforward(claim) => decide.forwarded(&claim),
-            // The loop has taken care of them.
-            Event::StartTls | Event::Closed => return,
-        };
-        session.answer(&reply);
     }
 
     async fn start_tls(mut self) -> io::Result<Self> {
@@ -211,6 +181,41 @@ impl<D: Decide> Driver<'_, D> {
         let (begin, octets) = *self.data.get_or_insert((Instant::now(), 0));
         Some(begin + DATA_GRACE + Duration::from_secs(octets / DATA_RATE))
     }
+}
+
+/// Lets `decide` answer one event of a session. `tls`: version and cipher suite, where TLS is on.
+pub(crate) async fn answer<D: Decide>(
+    session: &mut Session,
+    decide: &mut D,
+    event: Event,
+    tls: Option<String>,
+) {
+    let reply = match event {
+        Event::Login(credentials) => decide.log_in(credentials).await,
+        Event::Mail(path, parameters) => {
+            let peer = Peer { client: session.client(), tls };
+            decide.mail(&path, parameters, &peer).await
+        }
+        Event::Rcpt(recipient) => match session.envelope() {
+            Some(envelope) => decide.rcpt(&recipient, envelope).await,
+            None => Reply::BAD_SEQUENCE,
+        },
+        Event::Begin => decide.begin().await,
+        Event::Content => return decide.content(session.content()).await,
+        Event::Discard => return decide.discard(),
+        Event::End(envelope) => {
+            decide.content(session.content()).await;
+            match decide.end(envelope, &Peer { client: session.client(), tls }).await {
+                Final::Same(reply) => reply,
+                Final::Each(replies) => return session.answer_each(&replies),
+            }
+        }
+        Event::Xclient(claim) => decide.become_other(&claim),
+        Event::Xforward(claim) => decide.forwarded(&claim),
+        // The loop has taken care of them.
+        Event::StartTls | Event::Closed => return,
+    };
+    session.answer(&reply);
 }
 
 /// Whether there is anything to go on with.

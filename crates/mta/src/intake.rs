@@ -1,10 +1,12 @@
 //! The message on its way in: gathered piece by piece, kept until its fate is decided.
 
+use std::io::{self, Read};
+
 use kings_smtp::reply::Reply;
 use kings_store::{Incoming, Store, StoreError};
 use tracing::error;
 
-use crate::core::blocking;
+use crate::core::{blocking, for_each_piece};
 
 /// Up to here a piece stays in memory and writing it cannot block.
 const IN_MEMORY: u64 = kings_store::HEAD_OCTETS as u64;
@@ -60,6 +62,27 @@ impl Intake {
             None => Err(Reply::TRY_LATER),
         }
     }
+}
+
+/// The message with another head in the place of its own.
+pub(crate) async fn with_head(
+    store: &Store,
+    content: Incoming,
+    head: Vec<u8>,
+) -> Result<Incoming, StoreError> {
+    if head == content.head() {
+        return Ok(content);
+    }
+    let store = store.clone();
+    blocking(move || {
+        let mut copy = store.begin()?;
+        copy.write(&head)?;
+        let mut reader = content.reader();
+        io::copy(&mut reader.by_ref().take(content.head().len() as u64), &mut io::sink())?;
+        for_each_piece(reader, |piece| copy.write(piece))?;
+        Ok(copy)
+    })
+    .await
 }
 
 /// The only place where a failure of the store becomes a reply to a sender. Nothing here is the sender's

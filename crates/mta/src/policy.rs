@@ -54,6 +54,31 @@ pub(crate) fn rcpt(facts: &RcptFacts<'_>) -> Result<(), Reply> {
     }
 }
 
+/// Whether a recipient that [`rcpt`] refuses may be accepted and bounced, where nobody reads our replies: when its
+/// sender is a user of this machine.
+pub(crate) fn bounces(resolution: &Resolution) -> bool {
+    matches!(resolution, Resolution::Unknown | Resolution::Looping)
+}
+
+/// Whose name a user of this machine writes under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LocalSender {
+    /// Its own, or that of nobody (`<>`).
+    Own,
+    /// Somebody else's, and the config trusts this user.
+    Trusted,
+    /// Somebody else's.
+    Foreign,
+}
+
+/// Decides whether a user of this machine may use a reverse-path.
+pub(crate) fn local_sender(sender: LocalSender) -> Result<(), Reply> {
+    match sender {
+        LocalSender::Own | LocalSender::Trusted => Ok(()),
+        LocalSender::Foreign => Err(Reply::SENDER_NOT_YOURS),
+    }
+}
+
 /// Decides about a message by its header alone.
 pub(crate) fn header(summary: Result<HeaderSummary, BadHeader>) -> Result<(), Reply> {
     let malformed = |text| Err(Reply::new(550, Status(5, 6, 0), text));

@@ -1,6 +1,5 @@
 //! Mail from our own users: submission (RFC 6409) on 587 and 465.
 
-use std::io::{self, Read};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,7 +19,7 @@ use tracing::{debug, info};
 
 use crate::author::{self, Completion};
 use crate::connection::drive;
-use crate::core::{Core, blocking, for_each_piece, now};
+use crate::core::{Core, now};
 use crate::decide::{Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
 use crate::intake::{self, Intake};
@@ -236,15 +235,6 @@ impl Session<'_> {
     /// A message with Bcc fields is copied without them; all others pass untouched.
     async fn drop_secrets(&self, content: Incoming) -> Result<Incoming, StoreError> {
         let Some(head) = author::without_secrets(content.head()) else { return Ok(content) };
-        let store = self.core.store.clone();
-        blocking(move || {
-            let mut copy = store.begin()?;
-            copy.write(&head)?;
-            let mut reader = content.reader();
-            io::copy(&mut reader.by_ref().take(content.head().len() as u64), &mut io::sink())?;
-            for_each_piece(reader, |piece| copy.write(piece))?;
-            Ok(copy)
-        })
-        .await
+        intake::with_head(&self.core.store, content, head).await
     }
 }

@@ -6,6 +6,7 @@ mod status;
 mod tls;
 mod trace;
 
+pub(crate) use self::queue::Reach;
 pub(crate) use self::queue::answer as queue_answer;
 
 use std::io::{self, Write};
@@ -20,6 +21,9 @@ use crate::{demo, log, prepare, serve};
 /// A complete mail system in one binary.
 #[derive(Parser)]
 #[command(name = "kings", version, disable_help_subcommand = true)]
+#[command(
+    after_help = "Called as sendmail, mailq or newaliases, or as  kings sendmail ...,  it behaves as those programs do."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -105,6 +109,11 @@ impl Failure {
     /// The config or what it names cannot be used: 78 (EX_CONFIG of sysexits.h).
     pub(crate) fn config(text: impl Into<String>) -> Self {
         Self { code: 78, text: text.into() }
+    }
+
+    /// The exit code and what to say, for those who say it under another name.
+    pub(crate) fn parts(&self) -> (u8, &str) {
+        (self.code, &self.text)
     }
 
     /// Tells the person and the shell.

@@ -131,7 +131,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
 }
 
 /// Who answers: the server, or this process itself where none runs.
-enum Reach {
+pub(crate) enum Reach {
     /// The one that works in this folder.
     Server(PathBuf),
     Here {
@@ -142,7 +142,7 @@ enum Reach {
 }
 
 impl Reach {
-    fn new(settings: Settings) -> Result<Self, Failure> {
+    pub(crate) fn new(settings: Settings) -> Result<Self, Failure> {
         let asked = control::ask(&settings.data_dir, &Request::Status).map_err(|error| cannot_ask(&error))?;
         if asked.is_some() {
             return Ok(Self::Server(settings.data_dir));
@@ -155,7 +155,7 @@ impl Reach {
         Ok(Self::Here { queue, runtime: runtime.map_err(|error| cannot(&error))?, _lock: lock })
     }
 
-    fn ask(&self, request: Request) -> Result<Value, Failure> {
+    pub(crate) fn ask(&self, request: Request) -> Result<Value, Failure> {
         let answer: Answer = match self {
             Self::Server(data_dir) => ask_server(data_dir, &request)?,
             Self::Here { queue, runtime, .. } => runtime.block_on(answer(queue, request)),

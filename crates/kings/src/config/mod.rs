@@ -49,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) aliases: Vec<AliasSource>,
     /// The machine's own users and their aliases.
     pub(crate) machine: Option<Machine>,
+    /// Where they hand in mail, if they may.
+    pub(crate) local: Option<crate::local::Settings>,
     /// Domains whose mail is passed on.
     pub(crate) relays: Vec<RelayDomain>,
     /// What parts a name from its tag.
@@ -164,6 +166,18 @@ impl Settings {
     }
 }
 
+/// `[local] folder` alone, for programs of users who may not read what the rest of the config names.
+pub(crate) fn local_folder(path: &Path) -> PathBuf {
+    let default = || PathBuf::from(crate::local::DEFAULT_FOLDER);
+    let (Ok(text), Ok(absolute)) = (fs::read_to_string(path), fs::canonicalize(path)) else {
+        return default();
+    };
+    let (table, _) = DeTable::parse_recoverable(&text);
+    let local = table.get_ref().get("local").and_then(|local| local.get_ref().as_table());
+    let folder = local.and_then(|local| local.get("folder")).and_then(|folder| folder.get_ref().as_str());
+    folder.map_or_else(default, |folder| absolute.parent().unwrap_or(Path::new("/")).join(folder))
+}
+
 /// Every section is read even when one before it is wrong: `None` only once all complaints are known.
 fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let mut warnings = Vec::new();
@@ -178,8 +192,10 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     warnings.extend(recipients::backscatter(&domains.relays));
     let accounts = accounts(source, &mut top);
     let aliases = section(source, &mut top, "aliases", recipients::aliases);
-    let origin = section(source, &mut top, "local", recipients::origin);
-    let machine = recipients::machine(source, &domains.hosted, hostname.as_ref(), origin, aliases.system);
+    let (origin, local) = section(source, &mut top, "local", recipients::local);
+    let is_there = local.is_some();
+    let machine =
+        recipients::machine(source, &domains.hosted, hostname.as_ref(), (origin, is_there), aliases.system);
     let (separator, delimiters) = section(source, &mut top, "mailboxes", mailboxes);
     let listen = section(source, &mut top, "listen", Listen::read);
     let (certificate, authorities) = tls(source, &mut top, data_dir.as_deref(), hostname.as_ref());
@@ -214,6 +230,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         accounts: accounts?,
         aliases: aliases.tables,
         machine,
+        local,
         relays: domains.relays,
         delimiters,
         separator,

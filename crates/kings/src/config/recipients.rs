@@ -1,4 +1,4 @@
-//! `[[domain]]`, `[aliases]` and the origin of `[local]`: whose mail comes here, and what its names stand for.
+//! `[[domain]]`, `[aliases]` and `[local]`: whose mail comes here, and what its names stand for.
 
 use std::path::{Path, PathBuf};
 
@@ -123,15 +123,17 @@ fn alias_source(text: &str, folder: &Path) -> Result<AliasSource, &'static str> 
     }
 }
 
-/// `[local] origin`, and whether there is a `[local]` at all.
-pub(super) struct Origin {
-    domain: Option<Domain>,
-    is_there: bool,
-}
-
-pub(super) fn origin(source: &mut Source<'_>, section: &mut Section<'_>) -> Origin {
-    let domain = section.parsed(source, "origin", "a domain such as \"example.org\"", Domain::parse);
-    Origin { domain, is_there: section.is_there() }
+/// `[local]`: the domain that the machine's users write from, and, where the section is there at all, how they hand in
+/// mail.
+pub(super) fn local(
+    source: &mut Source<'_>,
+    section: &mut Section<'_>,
+) -> (Option<Domain>, Option<crate::local::Settings>) {
+    let origin = section.parsed(source, "origin", "a domain such as \"example.org\"", Domain::parse);
+    let folder = section.path(source, "folder").unwrap_or_else(|| crate::local::DEFAULT_FOLDER.into());
+    let name = |text: &str| if text.is_empty() { Err("nobody") } else { Ok(text.to_owned()) };
+    let trusted_users = section.list(source, "trusted_users", "a user name such as \"www-data\"", name);
+    (origin, section.is_there().then_some(crate::local::Settings { folder, trusted_users }))
 }
 
 /// The machine has users of its own as soon as the config says anything about them.
@@ -139,13 +141,13 @@ pub(super) fn machine(
     source: &mut Source<'_>,
     hosted: &[HostedDomain],
     hostname: Option<&Domain>,
-    origin: Origin,
+    (origin, is_there): (Option<Domain>, bool),
     aliases: Option<PathBuf>,
 ) -> Option<Machine> {
-    if !origin.is_there && aliases.is_none() {
+    if !is_there && aliases.is_none() {
         return None;
     }
-    if let Some(domain) = &origin.domain
+    if let Some(domain) = &origin
         && hostname != Some(domain)
         && !hosted.iter().any(|known| known.name == *domain)
     {
@@ -153,6 +155,6 @@ pub(super) fn machine(
             "[local] origin {domain} is neither hosted here nor the hostname: answers to the machine's users would not arrive"
         ));
     }
-    let origin = origin.domain.or_else(|| Some(hosted.first()?.name.clone()))?;
+    let origin = origin.or_else(|| Some(hosted.first()?.name.clone()))?;
     Some(Machine { origin, aliases })
 }

@@ -21,6 +21,10 @@ pub(crate) struct Setup {
     /// Keys before the first table.
     pub(crate) top: String,
     pub(crate) listen: String,
+    /// Further files beside the configuration.
+    pub(crate) files: Vec<(&'static str, &'static str)>,
+    /// Further keys of `[aliases]`.
+    pub(crate) aliases: String,
     /// Whole tables, after all others.
     pub(crate) tables: String,
     /// More keys of `[tls]`.
@@ -43,6 +47,8 @@ impl Default for Setup {
         Self {
             top: String::new(),
             listen,
+            files: Vec::new(),
+            aliases: String::new(),
             tables: String::new(),
             tls: String::new(),
             name_server,
@@ -61,6 +67,9 @@ impl Setup {
         let certificates = Certificates::create(&folder, "mail.example.org");
         folder.write("users", "ann@example.org:{PLAIN}secret\nbob@example.org:{PLAIN}secret\n");
         folder.write("aliases", "info@example.org ann@example.org, bob@example.org\n");
+        for (name, content) in &self.files {
+            folder.write(name, content);
+        }
         folder.write("kings.toml", self.text());
         if let Some(account) = self.account.filter(|_| is_root()) {
             run(rooted("/bin/chown").arg("-R").arg(format!("{account}:")).arg(folder.path())).succeeded();
@@ -84,6 +93,7 @@ impl Setup {
         );
         text += "[[domain]]\nname = \"example.org\"\n";
         text += "[accounts]\nfile = \"users\"\n[aliases]\nfile = \"aliases\"\n";
+        text += &self.aliases;
         write!(text, "[listen]\n{listen}[tls]\n{tls}\n{}", self.tls).unwrap();
         write!(text, "[dns]\nservers = [\"{name_server}\"]\n{tables}").unwrap();
         text

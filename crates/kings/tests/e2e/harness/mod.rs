@@ -29,7 +29,7 @@ pub(crate) use maildir::{Message, messages};
 pub(crate) use mx::NameServer;
 pub(crate) use opensmtpd::OpenSmtpd;
 pub(crate) use postfix::Postfix;
-pub(crate) use program::{Output, artefacts, part, program, rooted, run};
+pub(crate) use program::{Output, artefacts, part, program, rooted, run, run_with_input};
 pub(crate) use signed_tree::SignedTree;
 pub(crate) use smtp::{Reply, Smtp};
 pub(crate) use wait::{free_port, listening, wait_until};

@@ -1,0 +1,320 @@
+//! Where the machine's own users hand in mail: a socket for everybody, and a folder for the time when nobody listens.
+//!
+//! The folder `drop` has the mode 3733: everybody may put a file there, nobody but the server may list them, nobody may
+//! rename or remove another user's file (sticky), and each file belongs to the server's group (setgid), so that its mode
+//! 0640 lets its writer and the server read it and nobody else. Who wrote a drop is what the kernel says: its owner.
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use kings_mta::{Dropped, Local, LocalUser};
+use kings_net::{Shutdown, TaskTracker};
+use nix::unistd::{Uid, User};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, error, info, warn};
+
+use crate::identity::Identity;
+
+/// Where the folder is when the config does not say.
+pub(crate) const DEFAULT_FOLDER: &str = "/var/spool/kings-smtp";
+/// How a whole drop is called, and one that is still written.
+pub(crate) const WHOLE: &str = "drop";
+pub(crate) const UNFINISHED: &str = "part";
+/// What was refused stays for the operator.
+const REFUSED: &str = "refused";
+/// Mode of the folder of drops; see above.
+const DROP_MODE: u32 = 0o3733;
+/// Most local sessions at once, in all and of one user.
+const MAX_SESSIONS: usize = 200;
+const MAX_SESSIONS_PER_USER: usize = 20;
+/// How often the folder is looked at, and how often drops that must wait are tried.
+const LOOK: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_mins(1);
+/// Most drops of one look; the others wait for the next.
+const MAX_DROPS: usize = 10_000;
+/// Unfinished drops of this age have lost their writer.
+const ABANDONED: Duration = Duration::from_hours(24);
+/// What a user hears when too many sessions are open.
+const BUSY: &[u8] = b"421 4.3.2 Too many local sessions\r\n";
+
+/// `[local]`, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Holds the socket and the drops.
+    pub(crate) folder: PathBuf,
+    /// Users who may write as anybody, beside root.
+    pub(crate) trusted_users: Vec<String>,
+}
+
+pub(crate) fn socket(folder: &Path) -> PathBuf {
+    folder.join("socket")
+}
+
+pub(crate) fn drops(folder: &Path) -> PathBuf {
+    folder.join("drop")
+}
+
+/// Makes both folders with the rights they need, also where they have lost them.
+pub(crate) fn prepare(folder: &Path, identity: &Identity) -> anyhow::Result<()> {
+    for (path, mode) in [(folder.to_owned(), 0o755), (drops(folder), DROP_MODE)] {
+        if !path.is_dir() {
+            let made = DirBuilder::new().mode(0o700).create(&path);
+            made.with_context(|| format!("cannot make {}: its parent must exist", path.display()))?;
+            identity.own(&path)?;
+        }
+        // After the change of owner, which may take the setgid bit away; and not subject to the umask.
+        let set = fs::set_permissions(&path, Permissions::from_mode(mode));
+        set.with_context(|| format!("cannot set the rights of {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Opens the socket for everybody. The lock on the data says that nobody else uses it.
+pub(crate) fn listen(folder: &Path) -> io::Result<UnixListener> {
+    let path = socket(folder);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    fs::set_permissions(&path, Permissions::from_mode(0o666))?;
+    Ok(listener)
+}
+
+/// Accepts users until shutdown.
+pub(crate) async fn serve(
+    listener: UnixListener,
+    local: Arc<ArcSwap<Local>>,
+    tasks: TaskTracker,
+    shutdown: Shutdown,
+) {
+    let crowd = Crowd::default();
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (local, crowd, shutdown) = (local.load_full(), crowd.clone(), shutdown.clone());
+                tasks.spawn(async move { admit(stream, &local, &crowd, &shutdown).await });
+            }
+            Err(error) => {
+                debug!(%error, "local socket");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn admit(mut stream: UnixStream, local: &Local, crowd: &Crowd, shutdown: &Shutdown) {
+    let Ok(credentials) = stream.peer_cred() else { return };
+    let uid = credentials.uid();
+    let (Some(_place), Some(user)) = (crowd.enter(uid), user(uid).await) else {
+        let _ = stream.write_all(BUSY).await;
+        return;
+    };
+    local.serve(stream, &user, shutdown).await;
+}
+
+async fn user(uid: u32) -> Option<LocalUser> {
+    // The name service may ask a network, so it waits elsewhere.
+    let found = spawn_blocking(move || User::from_uid(Uid::from_raw(uid))).await.ok()?;
+    match found {
+        Ok(Some(user)) => Some(LocalUser { uid, name: user.name }),
+        Ok(None) => {
+            warn!(uid, "a process without a user name wants to send mail");
+            None
+        }
+        Err(error) => {
+            warn!(uid, %error, "cannot look up a user");
+            None
+        }
+    }
+}
+
+/// How many sessions each user has.
+#[derive(Clone, Default)]
+struct Crowd(Arc<Mutex<HashMap<u32, usize>>>);
+
+/// Counts as long as it lives.
+struct Place {
+    crowd: Crowd,
+    uid: u32,
+}
+
+impl Crowd {
+    fn enter(&self, uid: u32) -> Option<Place> {
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = sessions.values().sum();
+        let own = sessions.entry(uid).or_default();
+        if all >= MAX_SESSIONS || *own >= MAX_SESSIONS_PER_USER {
+            return None;
+        }
+        *own += 1;
+        Some(Place { crowd: self.clone(), uid })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut sessions = self.crowd.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = sessions.get_mut(&self.uid) {
+            *own -= 1;
+            if *own == 0 {
+                sessions.remove(&self.uid);
+            }
+        }
+    }
+}
+
+/// Takes what lies in the folder of drops, now and whenever it changes, until shutdown.
+pub(crate) async fn pick_up(folder: PathBuf, most: u64, local: Arc<ArcSwap<Local>>, shutdown: Shutdown) {
+    let folder = drops(&folder);
+    let mut seen = None;
+    let mut tried = Instant::now();
+    loop {
+        let stamp = fs::metadata(&folder).and_then(|found| found.modified()).ok();
+        if stamp != seen || tried.elapsed() >= RETRY {
+            tried = Instant::now();
+            // A time that is younger than its own resolution would hide what comes next.
+            let settled = |at: &SystemTime| at.elapsed().is_ok_and(|age| age > Duration::from_secs(2));
+            seen = stamp.filter(settled);
+            let look = folder.clone();
+            for drop in spawn_blocking(move || look_through(&look, most)).await.unwrap_or_default() {
+                if shutdown.is_cancelled() {
+                    return;
+                }
+                take(&drop, &local.load_full()).await;
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = sleep(LOOK) => {}
+        }
+    }
+}
+
+/// The whole drops, one of each user in turn. Whatever is none goes: links, pipes, folders, giants.
+fn look_through(folder: &Path, most: u64) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut turns: HashMap<u32, usize> = HashMap::new();
+    let mut found = Vec::new();
+    for entry in entries.flatten().take(MAX_DROPS) {
+        let path = entry.path();
+        let Ok(facts) = fs::symlink_metadata(&path) else { continue };
+        match (path.extension().and_then(|extension| extension.to_str()), facts.is_file()) {
+            (Some(WHOLE), true) if facts.nlink() == 1 && facts.len() <= most => {
+                let turn = turns.entry(facts.uid()).or_default();
+                found.push((*turn, path));
+                *turn += 1;
+            }
+            (Some(REFUSED), true) => {}
+            (Some(UNFINISHED), true)
+                if facts.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age < ABANDONED)) => {}
+            _ => remove_odd(&path, &facts),
+        }
+    }
+    found.sort();
+    found.into_iter().map(|(_, path)| path).collect()
+}
+
+fn remove_odd(path: &Path, facts: &fs::Metadata) {
+    let removed = if facts.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) };
+    match removed {
+        Ok(()) => warn!(path = %path.display(), uid = facts.uid(), "removed from the drops: not a drop"),
+        Err(error) => debug!(path = %path.display(), %error, "something odd among the drops stays there"),
+    }
+}
+
+async fn take(path: &Path, local: &Local) {
+    let (file, uid) = match open(path) {
+        Ok(opened) => opened,
+        Err(error) => return debug!(path = %path.display(), %error, "a drop cannot be opened"),
+    };
+    let Some(user) = user(uid).await else { return };
+    match local.take(file, &user).await {
+        Ok(Dropped::Taken) => {
+            info!(path = %path.display(), user = user.name, "drop taken");
+            let removed = fs::remove_file(path).and_then(|()| match path.parent() {
+                Some(folder) => File::open(folder)?.sync_all(),
+                None => Ok(()),
+            });
+            if let Err(error) = removed {
+                error!(path = %path.display(), %error, "a drop was taken and cannot be removed");
+            }
+        }
+        Ok(Dropped::Later(reply)) => warn!(path = %path.display(), reply, "a drop must wait"),
+        Ok(Dropped::Refused(reply)) => {
+            error!(path = %path.display(), user = user.name, reply, "a drop was refused; it stays under this name with .{REFUSED}");
+            let _ = fs::rename(path, path.with_added_extension(REFUSED));
+        }
+        Err(error) => warn!(path = %path.display(), %error, "a drop cannot be read"),
+    }
+}
+
+/// Opens without following a link or waiting for the writer of a pipe; what was opened is what is judged.
+fn open(path: &Path) -> io::Result<(File, u32)> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let facts = file.metadata()?;
+    if !facts.is_file() || facts.nlink() != 1 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file of one name"));
+    }
+    Ok((file, facts.uid()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn only_whole_drops_are_taken_and_odd_things_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["a.drop", "b.drop", "linked.drop", "c.part", "d.refused", "notes"] {
+            fs::write(at(name), "x").unwrap();
+        }
+        fs::hard_link(at("linked.drop"), at("second.drop")).unwrap();
+        fs::write(at("giant.drop"), "x".repeat(100)).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", at("symlink.drop")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, at("pipe.drop"), rustix::fs::FileType::Fifo, 0o666.into(), 0)
+            .unwrap();
+        fs::create_dir(at("folder.drop")).unwrap();
+        // The second name of a linked file is its only one once the first is gone: its owner made both.
+        let linked = |path: &Path| path == at("linked.drop") || path == at("second.drop");
+        let mut found = look_through(folder.path(), 10);
+        found.retain(|path| !linked(path));
+        found.sort();
+        assert_eq!(found, [at("a.drop"), at("b.drop")]);
+        let mut left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        left.retain(|name| !linked(&folder.path().join(name)));
+        assert_eq!(left, ["a.drop", "b.drop", "c.part", "d.refused"]);
+        std::os::unix::fs::symlink("/etc/passwd", at("e.drop")).unwrap();
+        assert!(open(&at("e.drop")).is_err());
+    }
+
+    #[test]
+    fn one_user_does_not_take_all_sessions() {
+        let crowd = Crowd::default();
+        let places: Vec<_> = (0..MAX_SESSIONS_PER_USER).map(|_| crowd.enter(7).unwrap()).collect();
+        assert!(crowd.enter(7).is_none());
+        assert!(crowd.enter(8).is_some());
+        drop(places);
+        assert!(crowd.enter(7).is_some());
+    }
+}

@@ -1,0 +1,210 @@
+//! `sendmail`, `mailq` and `newaliases`: what local programs call to send mail, by name or as `kings sendmail`.
+
+mod exit;
+mod letter;
+mod mailq;
+mod options;
+mod submit;
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
+
+use kings_mail::address::Address;
+use kings_mail::path::ReversePath;
+use nix::unistd::{Uid, User};
+
+use self::exit::{Exit, Trouble};
+use self::letter::{Letter, addresses};
+use self::options::{Mode, Options};
+use self::submit::Mail;
+use crate::config::{DEFAULT_PATH, Settings, local_folder};
+use crate::{local, prepare};
+
+/// Most octets that are read from standard input: more than any server takes.
+const MAX_INPUT: u64 = 256 << 20;
+
+/// What a name of this program stands for.
+fn mode_of(name: &str) -> Option<Mode> {
+    match name {
+        "sendmail" => Some(Mode::Deliver),
+        "mailq" => Some(Mode::Queue),
+        "newaliases" => Some(Mode::Aliases),
+        _ => None,
+    }
+}
+
+/// Runs as one of these programs, if that is how the process was called: by its own name, or as `kings NAME`.
+pub(crate) fn called() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os();
+    let own = arguments.next()?;
+    let own = Path::new(&own).file_name()?.to_str()?.to_owned();
+    if let Some(mode) = mode_of(&own) {
+        return Some(main(mode, arguments));
+    }
+    let noun = arguments.next()?;
+    mode_of(noun.to_str()?).map(|mode| main(mode, arguments))
+}
+
+fn main(mode: Mode, arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let run = Options::parse(mode, arguments).map_err(|text| Trouble::new(Exit::Usage, text));
+    match run.and_then(|options| act(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => trouble.report(),
+    }
+}
+
+fn act(options: &Options) -> Result<(), Trouble> {
+    let config = options.config.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
+    match options.mode {
+        Mode::Deliver => deliver(options, &local_folder(config)),
+        Mode::Smtp => speak(&local_folder(config)),
+        Mode::Queue => {
+            print(&mailq::list(settings(config)?)?);
+            Ok(())
+        }
+        Mode::Flush => mailq::flush(settings(config)?, options.entry.as_deref()),
+        // A running server reads changed files by itself; what is wrong with them is told here.
+        Mode::Aliases => match prepare::open_directory(&settings(config)?) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Trouble::new(Exit::Config, error.to_string())),
+        },
+    }
+}
+
+fn settings(config: &Path) -> Result<Settings, Trouble> {
+    Settings::load(config).map_err(|error| Trouble::new(Exit::Config, error.to_string()))
+}
+
+fn print(text: &str) {
+    // A closed pipe is how a reader says that it has seen enough.
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+fn deliver(options: &Options, folder: &Path) -> Result<(), Trouble> {
+    let usage = |text: String| Trouble::new(Exit::Usage, text);
+    let user = user()?;
+    let mut recipients = Vec::new();
+    for argument in &options.recipients {
+        recipients.extend(addresses(argument.as_bytes()).map_err(usage)?);
+    }
+    if recipients.is_empty() && !options.from_header {
+        return Err(usage("recipients must stand on the command line, or in the header with -t".to_owned()));
+    }
+    let sender = sender(options, &user).map_err(usage)?;
+    let mut letter = Letter::read(&input()?, !options.keep_dots);
+    if options.from_header {
+        recipients.extend(letter.recipients().map_err(|text| Trouble::new(Exit::BadData, text))?);
+    }
+    if recipients.is_empty() {
+        return Err(usage("the header names no recipient".to_owned()));
+    }
+    let mut seen = std::collections::HashSet::new();
+    recipients.retain(|address| seen.insert(address.folded()));
+    if !letter.has("From") {
+        let field = from_field(options, &user, &sender);
+        letter.header.splice(0..0, field.into_bytes());
+    }
+    Mail { options, sender, recipients, letter }.hand_in(folder)
+}
+
+/// Who calls, as the kernel and the user database know it: variables of the environment prove nothing.
+fn user() -> Result<User, Trouble> {
+    let uid = Uid::current();
+    match User::from_uid(uid) {
+        Ok(Some(user)) => Ok(user),
+        Ok(None) => Err(Trouble::new(Exit::Unavailable, format!("user {uid} has no name"))),
+        Err(error) => Err(Trouble::new(Exit::TryLater, format!("cannot look up user {uid}: {error}"))),
+    }
+}
+
+fn input() -> Result<Vec<u8>, Trouble> {
+    let mut input = Vec::new();
+    let read = io::stdin().lock().take(MAX_INPUT + 1).read_to_end(&mut input);
+    read.map_err(|error| Trouble::new(Exit::TryLater, format!("cannot read the message: {error}")))?;
+    if input.len() as u64 > MAX_INPUT {
+        return Err(Trouble::new(Exit::Unavailable, "the message is larger than anything that is mailed"));
+    }
+    Ok(input)
+}
+
+/// `-f`, or the user. The server completes the domain, and decides whether this user may.
+fn sender(options: &Options, user: &User) -> Result<ReversePath, String> {
+    let Some(given) = &options.sender else {
+        let own = addresses(user.name.as_bytes())?.into_iter().next();
+        return own.map(ReversePath::Address).ok_or_else(|| format!("{} is no name for mail", user.name));
+    };
+    if given.is_empty() || given == "<>" {
+        return Ok(ReversePath::Null);
+    }
+    match <[Address; 1]>::try_from(addresses(given.as_bytes())?) {
+        Ok([address]) => Ok(ReversePath::Address(address)),
+        Err(_) => Err(format!("-f {given}: not one address")),
+    }
+}
+
+/// A From field for a message without one; a bare name is completed by the server.
+fn from_field(options: &Options, user: &User, sender: &ReversePath) -> String {
+    let address = match sender {
+        ReversePath::Address(address)
+            if address.domain().is_some_and(|domain| domain.as_str() != "localhost") =>
+        {
+            address.to_string()
+        }
+        ReversePath::Address(address) => address.local_part.to_string(),
+        ReversePath::Null => user.name.clone(),
+    };
+    let name = options.full_name.clone().unwrap_or_else(|| gecos_name(user));
+    let name: String = name.chars().filter(|c| !c.is_control()).collect();
+    if name.trim().is_empty() {
+        return format!("From: {address}\r\n");
+    }
+    format!("From: \"{}\" <{address}>\r\n", name.trim().replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// The first part of the comment in the user database, where `&` stands for the login name.
+fn gecos_name(user: &User) -> String {
+    let gecos = user.gecos.to_string_lossy();
+    gecos.split(',').next().unwrap_or_default().replace('&', &user.name)
+}
+
+/// `-bs`: the socket's dialogue on standard input and output; line ends are mended on the way.
+fn speak(folder: &Path) -> Result<(), Trouble> {
+    let closed = |error: io::Error| {
+        print("421 4.3.2 The server does not run\r\n");
+        Trouble::new(Exit::TryLater, format!("cannot reach the server: {error}"))
+    };
+    let mut stream = UnixStream::connect(local::socket(folder)).map_err(closed)?;
+    let mut writer = stream.try_clone().map_err(closed)?;
+    // It ends with the process: nobody can wait for a read of standard input to end.
+    std::thread::spawn(move || {
+        let _ = copy_lines(&mut io::stdin().lock(), &mut writer);
+        let _ = writer.shutdown(Shutdown::Write);
+    });
+    let copied = io::copy(&mut stream, &mut io::stdout());
+    copied.map(drop).map_err(|error| Trouble::new(Exit::TryLater, format!("the dialogue broke: {error}")))
+}
+
+/// Every line with CRLF, as it comes.
+fn copy_lines(reader: &mut impl Read, writer: &mut impl Write) -> io::Result<()> {
+    let mut buffer = [0; 8 * 1024];
+    let mut last = 0;
+    loop {
+        let count = reader.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(());
+        }
+        let mut out = Vec::with_capacity(count + 16);
+        for octet in &buffer[..count] {
+            if *octet == b'\n' && last != b'\r' {
+                out.push(b'\r');
+            }
+            out.push(*octet);
+            last = *octet;
+        }
+        writer.write_all(&out)?;
+    }
+}

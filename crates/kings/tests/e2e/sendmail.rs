@@ -1,0 +1,251 @@
+//! Local programs send mail by `sendmail`, as root and as others, while the server runs and while it does not.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::harness::{Folder, Kings, Message, Output, Setup, messages, program, run_with_input, wait_until};
+
+const ANN: &str = "ann@example.org";
+const BOB: &str = "bob@example.org";
+/// A user of every machine that is not root.
+const NOBODY: &str = "nobody";
+
+/// A server with a folder for local mail that any user may reach, and `sendmail` and its friends beside it.
+struct Machine {
+    kings: Kings,
+    programs: Folder,
+}
+
+impl Machine {
+    #[track_caller]
+    fn start(tables: &str) -> Self {
+        let programs = Folder::new("programs");
+        open(&programs.join(""));
+        // A user of the machine must be able to run it, wherever it was built.
+        let binary = programs.join("kings");
+        std::fs::copy(env!("CARGO_BIN_EXE_kings"), &binary).unwrap();
+        open(&binary);
+        for name in ["sendmail", "mailq", "newaliases"] {
+            symlink(&binary, programs.join(name)).unwrap();
+        }
+        let aliases = programs.write("system-aliases", "root: ann\nnobody: bob\nteam: ann, bob, team-list\n");
+        let tables = format!("[local]\nfolder = \"local\"\n{tables}");
+        let text =
+            Setup { aliases: format!("system = \"{}\"\n", aliases.display()), tables, ..Setup::default() };
+        let kings = text.start();
+        open(kings.folder().path());
+        open(&kings.folder().join("kings.toml"));
+        Self { kings, programs }
+    }
+
+    fn program(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.programs.join(name));
+        command.arg("-C").arg(self.kings.folder().join("kings.toml")).args(arguments);
+        command
+    }
+
+    /// The same as another user of the machine.
+    fn as_nobody(&self, arguments: &[&str]) -> Command {
+        let mut command = program("setpriv");
+        command.args(["--reuid", NOBODY, "--regid", "nogroup", "--clear-groups"]);
+        command.arg(self.programs.join("sendmail")).arg("-C").arg(self.kings.folder().join("kings.toml"));
+        command.args(arguments);
+        command
+    }
+
+    fn drops(&self) -> PathBuf {
+        self.kings.folder().join("local/drop")
+    }
+
+    #[track_caller]
+    fn only_message(&self, account: &str) -> Message {
+        let folder = self.kings.maildir(account);
+        wait_until("the message", Duration::from_secs(20), || (!messages(&folder).is_empty()).then_some(()));
+        let mut found = messages(&folder);
+        assert_eq!(found.len(), 1, "messages of {account}");
+        found.remove(0)
+    }
+}
+
+fn open(path: &std::path::Path) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[track_caller]
+fn exits(output: Output, code: i32, says: &str) {
+    assert_eq!(output.status.code(), Some(code), "{output}");
+    output.says(says);
+}
+
+#[test]
+fn root_sends_with_recipients_from_the_header() {
+    let machine = Machine::start("");
+    let letter = "To: Ann Lee <ann@example.org>, bob\nCc: team\nBcc: root\nSubject: from root\n\nhello\n..dots\n.\nnot read\n";
+    run_with_input(&mut machine.program("sendmail", &["-t"]), letter.as_bytes()).succeeded();
+    for account in [ANN, BOB] {
+        let text = machine.only_message(account).text();
+        assert!(
+            text.contains(
+                "\r\nTo: Ann Lee <ann@example.org>,\r\n\tbob@example.org\r\nCc: team@example.org\r\n"
+            ),
+            "{text}"
+        );
+        assert!(
+            text.contains("Return-Path: <root@example.org>") && text.contains("from user root, uid 0"),
+            "{text}"
+        );
+        assert!(
+            text.contains("<root@example.org>\r\n")
+                && text.contains("\r\nMessage-ID: <")
+                && text.contains("\r\nDate: "),
+            "{text}"
+        );
+        assert!(!text.contains("Bcc") && text.ends_with("\r\n\r\nhello\r\n..dots\r\n"), "{text}");
+    }
+}
+
+#[test]
+fn cron_mail_of_any_user_reaches_whoever_reads_it() {
+    let machine = Machine::start("");
+    // As cron calls it, with output that draws a progress bar.
+    let letter = "From: nobody (Cron Daemon)\nTo: root\nSubject: Cron <nobody@host> backup\nContent-Type: text/plain; charset=UTF-8\n\n10%\r100%\n";
+    run_with_input(
+        &mut machine.as_nobody(&["-FCronDaemon", "-i", "-B8BITMIME", "-oem", "root"]),
+        letter.as_bytes(),
+    )
+    .succeeded();
+    let text = machine.only_message(ANN).text();
+    assert!(
+        text.contains("\r\nTo: root@example.org\r\n") && text.contains("from user nobody, uid"),
+        "{text}"
+    );
+    assert!(text.ends_with("\r\n\r\n10%\r\n100%\r\n"), "{text}");
+}
+
+#[test]
+fn a_user_writes_as_itself_and_a_trusted_one_as_anybody() {
+    let machine = Machine::start("");
+    let letter = b"From: ann@example.org\nSubject: not quite\n\nx\n";
+    exits(run_with_input(&mut machine.as_nobody(&["-f", ANN, BOB]), letter), 77, "553 5.7.1");
+    run_with_input(&mut machine.as_nobody(&[BOB]), letter).succeeded();
+    let text = machine.only_message(BOB).text();
+    assert!(text.contains("Return-Path: <nobody@example.org>"), "{text}");
+    assert!(text.contains("\r\nSender: <nobody@example.org>\r\n"), "{text}");
+
+    let trusting = Machine::start("trusted_users = [\"nobody\"]\n");
+    run_with_input(&mut trusting.as_nobody(&["-f", ANN, BOB]), letter).succeeded();
+    let text = trusting.only_message(BOB).text();
+    assert!(text.contains("Return-Path: <ann@example.org>") && !text.contains("Sender:"), "{text}");
+}
+
+#[test]
+fn exit_codes_are_those_of_sysexits() {
+    let machine = Machine::start("");
+    let letter = b"Subject: x\n\nx\n";
+    let sendmail =
+        |arguments: &[&str], input: &[u8]| run_with_input(&mut machine.program("sendmail", arguments), input);
+    exits(sendmail(&[], letter), 64, "recipients must stand");
+    exits(sendmail(&["-t"], letter), 64, "names no recipient");
+    exits(sendmail(&["-bd"], letter), 64, "kings serve");
+    exits(sendmail(&["-Z"], letter), 64, "not known");
+    exits(sendmail(&["root"], b"From: a@x\nFrom: b@x\n\nx\n"), 65, "more than one From");
+    exits(sendmail(&["stranger"], letter), 67, "stranger@localhost: 550 5.1.1");
+    // The others get it all the same.
+    exits(sendmail(&["stranger", "root"], letter), 67, "550 5.1.1");
+    machine.only_message(ANN);
+    run_with_input(&mut machine.program("newaliases", &[]), b"").succeeded();
+    machine.programs.write("system-aliases", "root: |cat\n");
+    exits(run_with_input(&mut machine.program("newaliases", &[]), b""), 78, "is a command");
+}
+
+#[test]
+fn programs_speak_smtp_on_standard_input() {
+    let machine = Machine::start("");
+    // EHLO waits for its reply (RFC 2920 §3.1).
+    let mut shell = Command::new("sh");
+    let script = "(echo EHLO x; sleep 1; printf 'MAIL FROM:<root@localhost>\\nRCPT TO:<ann@example.org>\\nRSET\\n'; sleep 1) | \"$@\"";
+    shell.args(["-c", script, "sh"]).arg(machine.programs.join("sendmail")).arg("-C");
+    let output =
+        run_with_input(shell.arg(machine.kings.folder().join("kings.toml")).arg("-bs"), b"").succeeded();
+    assert!(
+        output.text().starts_with("220 mail.example.org") && output.text().contains("250 2.1.5"),
+        "{output}"
+    );
+}
+
+#[test]
+fn mailq_lists_what_waits_as_postfix_does() {
+    let machine = Machine::start("");
+    run_with_input(&mut machine.program("mailq", &[]), b"").succeeded().says("Mail queue is empty");
+    run_with_input(&mut machine.program("sendmail", &["joe@elsewhere.example"]), b"Subject: x\n\nx\n")
+        .succeeded();
+    let output = run_with_input(&mut machine.program("sendmail", &["-bp"]), b"").succeeded();
+    assert!(
+        output.text().starts_with("-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n"),
+        "{output}"
+    );
+    assert!(
+        output.text().contains("root@example.org\n")
+            && output.text().ends_with("\n-- 1 Kbytes in 1 Request.\n"),
+        "{output}"
+    );
+}
+
+#[test]
+fn mail_handed_in_while_the_server_is_down_arrives_when_it_is_up() {
+    let mut machine = Machine::start("");
+    machine.kings.kill();
+    let letter = b"Subject: meanwhile\n\nx\n";
+    run_with_input(&mut machine.program("sendmail", &["ann"]), letter).succeeded();
+    run_with_input(&mut machine.as_nobody(&["-t"]), b"To: bob, stranger\nSubject: meanwhile\n\nx\n")
+        .succeeded();
+    assert_eq!(std::fs::read_dir(machine.drops()).unwrap().count(), 2);
+    machine.kings.serve();
+    assert!(machine.only_message(ANN).text().contains("Return-Path: <root@example.org>"));
+    // Bob is nobody's alias too: one is the message, the other the report about the stranger.
+    let bobs = machine.kings.maildir(BOB);
+    wait_until("message and bounce", Duration::from_secs(20), || (messages(&bobs).len() == 2).then_some(()));
+    let texts: Vec<String> = messages(&bobs).iter().map(Message::text).collect();
+    assert!(texts.iter().any(|text| text.contains("from user nobody, uid")), "{texts:?}");
+    assert!(texts.iter().any(|text| text.contains("stranger@localhost")), "{texts:?}");
+    wait_until("an empty folder", Duration::from_secs(5), || {
+        (std::fs::read_dir(machine.drops()).unwrap().count() == 0).then_some(())
+    });
+}
+
+#[test]
+fn one_user_can_neither_read_nor_harm_the_drops_of_another() {
+    let mut machine = Machine::start("");
+    machine.kings.kill();
+    run_with_input(&mut machine.program("sendmail", &["ann"]), b"Subject: secret\n\nx\n").succeeded();
+    let drop = std::fs::read_dir(machine.drops()).unwrap().next().unwrap().unwrap().path();
+    let nobody = |script: &str| {
+        let mut command = program("setpriv");
+        command.args(["--reuid", NOBODY, "--regid", "nogroup", "--clear-groups", "sh", "-c", script]);
+        command.env("DROPS", machine.drops()).env("DROP", &drop);
+        run_with_input(&mut command, b"")
+    };
+    for script in [
+        "ls $DROPS",
+        "cat $DROP",
+        "rm -f $DROP",
+        "mv $DROP $DROPS/x",
+        "echo x >> $DROP",
+        "ln $DROP $DROPS/y.drop",
+    ] {
+        nobody(script).failed();
+    }
+    nobody("ln -s /etc/shadow $DROPS/l.drop && mkfifo $DROPS/p.drop && mkdir $DROPS/d.drop").succeeded();
+    nobody("printf 'MAIL FROM:<ann@example.org>\\r\\nRCPT TO:<bob@example.org>\\r\\nDATA\\r\\nx\\r\\n.\\r\\n' > $DROPS/f.drop; chmod 644 $DROPS/f.drop").succeeded();
+    nobody("head -c 300M /dev/zero > $DROPS/z.drop; chmod 644 $DROPS/z.drop").succeeded();
+    machine.kings.serve();
+    assert!(machine.only_message(ANN).text().contains("secret"));
+    wait_until("the odd things to go", Duration::from_secs(20), || {
+        let left: Vec<_> =
+            std::fs::read_dir(machine.drops()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        (left == ["f.drop.refused"]).then_some(())
+    });
+    assert!(messages(&machine.kings.maildir(BOB)).is_empty());
+}

@@ -1,0 +1,330 @@
+//! Mail from the machine's own users: over a local socket, or left in the drop folder while nobody listened.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kings_mail::address::{Address, Host, LocalPart};
+use kings_mail::domain::Domain;
+use kings_mail::envelope::{Envelope, MailParameters, Recipient};
+use kings_mail::header;
+use kings_mail::path::ReversePath;
+use kings_mail::trace;
+use kings_net::Shutdown;
+use kings_sasl::Credentials;
+use kings_smtp::reply::Reply;
+use kings_smtp::server::{self, Event};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+use tracing::{debug, info};
+
+use crate::author::{self, Completion};
+use crate::connection::answer;
+use crate::core::{Core, blocking, now};
+use crate::decide::{Decide, Final, Peer};
+use crate::deliver::{Message, deliver, sole_recipient};
+use crate::intake::{self, Intake};
+use crate::policy::{self, LocalSender, RcptFacts};
+use crate::transaction::{Transaction, check_header};
+
+/// Longest silence of a local program.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// Octets of a drop read at a time.
+const PIECE: usize = 64 * 1024;
+/// Where all of it comes from, for logs.
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// A user of the machine, as the kernel tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalUser {
+    /// The number.
+    pub uid: u32,
+    /// The login name.
+    pub name: String,
+}
+
+/// What became of a drop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// It is ours now; whom it could not reach will be reported to its sender.
+    Taken,
+    /// Not now: this was the reply.
+    Later(String),
+    /// Never: this was the reply.
+    Refused(String),
+}
+
+/// Takes mail from the machine's own users.
+#[derive(Clone)]
+pub struct Local {
+    core: Core,
+    origin: Domain,
+    trusted: Arc<[String]>,
+}
+
+impl Local {
+    /// `origin`: the domain that local users write from. `trusted`: users who may write as anybody, beside root.
+    pub fn new(core: &Core, origin: Domain, trusted: &[String]) -> Self {
+        Self { core: core.clone(), origin, trusted: trusted.into() }
+    }
+
+    /// Serves one connection of a user to its end.
+    pub async fn serve<S>(&self, mut stream: S, user: &LocalUser, shutdown: &Shutdown)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let mut decide = self.session(user, false);
+        let ended = converse(&mut stream, self.machine(), &mut decide, shutdown).await;
+        debug!(uid = user.uid, ?ended, "local session ended");
+    }
+
+    /// Takes what a user left: the client's side of an SMTP session (RFC 2442 §2 calls it batch SMTP).
+    pub async fn take(&self, drop: std::fs::File, user: &LocalUser) -> io::Result<Dropped> {
+        let mut session = self.machine();
+        let mut decide = self.session(user, true);
+        let mut source = Some(drop);
+        while let Some(mut file) = source.take() {
+            let (file, piece) = blocking(move || read_piece(&mut file).map(|piece| (file, piece))).await?;
+            // A batch has read no replies, so it is played line by line: nothing in it counts as too early.
+            for line in piece.split_inclusive(|octet| *octet == b'\n') {
+                session.receive(line);
+                if !draw(&mut session, &mut decide).await {
+                    return Ok(decide.verdict());
+                }
+                session.transmit();
+            }
+            source = (!piece.is_empty()).then_some(file);
+        }
+        Ok(decide.verdict())
+    }
+
+    fn machine(&self) -> server::Session {
+        let settings = server::Settings {
+            hostname: self.core.hostname.clone(),
+            role: server::Role::Inbound,
+            start_tls: false,
+            message_bytes: self.core.limits.message_bytes,
+            recipients: self.core.limits.recipients,
+            future_release: None,
+            trust: server::Trust::default(),
+        };
+        server::Session::new(settings, false)
+    }
+
+    fn session<'a>(&'a self, user: &'a LocalUser, dropped: bool) -> Session<'a> {
+        Session { local: self, user, dropped, intake: Intake::default(), taken: 0, refusal: None }
+    }
+
+    /// What a user is called in mail.
+    fn address(&self, user: &LocalUser) -> Option<Address> {
+        let name = LocalPart::parse(&user.name).ok()?;
+        Some(Address::new(name, Host::Domain(self.origin.clone())))
+    }
+
+    /// Whether an address is the user's own: the login name under one of the machine's names.
+    fn is_own(&self, user: &LocalUser, address: &Address) -> bool {
+        let is_machine = |domain: &Domain| {
+            *domain == self.origin || *domain == self.core.hostname || domain.as_str() == "localhost"
+        };
+        let text = address.local_part.as_str();
+        let base = text.split_once('+').map_or(text, |(base, _)| base);
+        base.eq_ignore_ascii_case(&user.name) && address.domain().is_some_and(is_machine)
+    }
+
+    fn is_trusted(&self, user: &LocalUser) -> bool {
+        user.uid == 0 || self.trusted.contains(&user.name)
+    }
+
+    /// `ann@localhost` means nothing elsewhere.
+    fn completed(&self, path: ReversePath) -> ReversePath {
+        match path {
+            ReversePath::Address(Address { local_part, host: Host::Domain(domain) })
+                if domain.as_str() == "localhost" =>
+            {
+                ReversePath::Address(Address::new(local_part, Host::Domain(self.origin.clone())))
+            }
+            path => path,
+        }
+    }
+}
+
+fn read_piece(file: &mut std::fs::File) -> io::Result<Vec<u8>> {
+    let mut piece = vec![0; PIECE];
+    let count = io::Read::read(file, &mut piece)?;
+    piece.truncate(count);
+    Ok(piece)
+}
+
+/// Answers all events that are there; false when the session is over.
+async fn draw(session: &mut server::Session, decide: &mut Session<'_>) -> bool {
+    while let Some(event) = session.next_event() {
+        if event == Event::Closed {
+            return false;
+        }
+        answer(session, decide, event, None).await;
+    }
+    true
+}
+
+/// The dialogue with a local program: no TLS, no PROXY header, no crowd.
+async fn converse<S>(
+    stream: &mut S,
+    mut session: server::Session,
+    decide: &mut Session<'_>,
+    shutdown: &Shutdown,
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let mut buffer = vec![0; PIECE];
+    loop {
+        let goes_on = draw(&mut session, decide).await;
+        timeout(PATIENCE, stream.write_all(&session.transmit())).await??;
+        if !goes_on {
+            return stream.shutdown().await;
+        }
+        let idle = session.is_idle();
+        tokio::select! {
+            () = shutdown.cancelled(), if idle => session.close(&Reply::SHUTDOWN),
+            read = timeout(PATIENCE, stream.read(&mut buffer)) => match read {
+                Ok(Ok(0)) => return Ok(()),
+                Ok(read) => session.receive(&buffer[..read?]),
+                Err(_) => session.close(&Reply::TIMEOUT),
+            },
+        }
+    }
+}
+
+struct Session<'a> {
+    local: &'a Local,
+    user: &'a LocalUser,
+    /// Nobody reads the replies: recipients that do not exist are reported by a bounce.
+    dropped: bool,
+    intake: Intake,
+    taken: usize,
+    /// The first reply that refused something, for whoever handles the drop.
+    refusal: Option<Reply>,
+}
+
+impl Decide for Session<'_> {
+    async fn log_in(&mut self, _: Credentials) -> Reply {
+        Reply::NOT_IMPLEMENTED
+    }
+
+    async fn mail(&mut self, path: &ReversePath, _: MailParameters, _: &Peer<'_>) -> Reply {
+        let (local, user) = (self.local, self.user);
+        let is_own = path.address().is_none_or(|address| local.is_own(user, address));
+        let sender = match (is_own, local.is_trusted(user)) {
+            (true, _) => LocalSender::Own,
+            (false, true) => LocalSender::Trusted,
+            (false, false) => LocalSender::Foreign,
+        };
+        let Err(reply) = policy::local_sender(sender) else { return Reply::SENDER_OK };
+        info!(uid = user.uid, user = user.name, reverse_path = %path, "sender refused");
+        self.note(reply)
+    }
+
+    async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
+        let core = &self.local.core;
+        let facts = RcptFacts {
+            logged_in: true,
+            resolution: &core.directory.resolve(&recipient.path).await,
+            recipients_so_far: envelope.recipients.len(),
+            most_recipients: core.limits.recipients,
+        };
+        match policy::rcpt(&facts) {
+            Ok(()) => Reply::RECIPIENT_OK,
+            Err(reply) if self.dropped && policy::bounces(facts.resolution) => {
+                debug!(forward_path = %recipient.path, %reply, "will be bounced");
+                Reply::RECIPIENT_OK
+            }
+            Err(reply) => self.note(reply),
+        }
+    }
+
+    async fn begin(&mut self) -> Reply {
+        let reply = self.intake.begin(&self.local.core.store).await;
+        if reply.is_positive() { reply } else { self.note(reply) }
+    }
+
+    async fn content(&mut self, piece: &[u8]) {
+        self.intake.content(piece).await;
+    }
+
+    fn discard(&mut self) {
+        self.intake.discard();
+    }
+
+    async fn end(&mut self, envelope: Envelope, _: &Peer<'_>) -> Final {
+        let transaction = Transaction::new(HERE, &envelope, self.intake.len());
+        let accepted = self.accept(&transaction, envelope).await;
+        match &accepted {
+            Ok(()) => self.taken += 1,
+            Err(reply) => self.refusal = Some(reply.clone()),
+        }
+        let address = self.local.address(self.user);
+        Final::Same(transaction.finish(&self.local.core, address.as_ref(), accepted))
+    }
+}
+
+impl Session<'_> {
+    /// Remembers a refusal for [`Session::verdict`].
+    fn note(&mut self, reply: Reply) -> Reply {
+        self.refusal.get_or_insert(reply.clone());
+        reply
+    }
+
+    fn verdict(&self) -> Dropped {
+        match &self.refusal {
+            // Once the message is stored, another try would store it twice.
+            _ if self.taken > 0 => Dropped::Taken,
+            Some(reply) if reply.is_temporary() => Dropped::Later(reply.to_string()),
+            Some(reply) => Dropped::Refused(reply.to_string()),
+            None => Dropped::Refused("it holds no whole message".to_owned()),
+        }
+    }
+
+    async fn accept(&mut self, transaction: &Transaction, envelope: Envelope) -> Result<(), Reply> {
+        let Local { core, origin, .. } = self.local;
+        let content = self.intake.take()?;
+        check_header(&content)?;
+        let Some(account) = self.local.address(self.user) else { return Err(Reply::BAD_REVERSE_PATH) };
+        let head = author::completed_by(content.head(), origin);
+        let head = author::without_secrets(&head).unwrap_or(head);
+        let (head, sender) = self.honest(head, &account);
+        let (id, date, hostname) = (transaction.id, now(), &core.hostname);
+        let completion = Completion { account: &account, hostname, id, date }.missing_fields(&head);
+        let received = trace::received_from_user(
+            hostname,
+            (&self.user.name, self.user.uid),
+            id,
+            date,
+            sole_recipient(&envelope),
+        );
+        let prefix = received + &completion + &sender;
+        let content =
+            intake::with_head(&core.store, content, head).await.map_err(|error| intake::refusal(&error))?;
+        let Envelope { reverse_path, recipients, parameters } = envelope;
+        let message = Message {
+            id,
+            reverse_path: self.local.completed(reverse_path),
+            parameters,
+            recipients,
+            prefix,
+            content: Arc::new(content),
+        };
+        deliver(core, message).await.map_err(|error| error.reply())
+    }
+
+    /// Who writes under another name is named beside it (RFC 6409 §8.1); trusted users are taken at their word.
+    fn honest(&self, head: Vec<u8>, account: &Address) -> (Vec<u8>, String) {
+        let authors = author::authors(&head).unwrap_or_default();
+        let own = !authors.is_empty() && authors.iter().all(|address| self.local.is_own(self.user, address));
+        let absent = header::first(&head, "From").is_none();
+        if own || absent || self.local.is_trusted(self.user) {
+            return (head, String::new());
+        }
+        (header::without(&head, &["Sender"]), format!("Sender: <{account}>\r\n"))
+    }
+}
