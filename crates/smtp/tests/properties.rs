@@ -386,7 +386,6 @@ fn wire_of(content: &[u8], chunking: bool, cuts: &[usize]) -> Vec<u8> {
     });
     let offer =
         if chunking { "250-x\r\n250-8BITMIME\r\n250 CHUNKING\r\n" } else { "250-x\r\n250 8BITMIME\r\n" };
-    let mut wire = Vec::new();
     for reply in ["220 x\r\n", offer, "250 ok\r\n", "250 ok\r\n", "354 go\r\n"] {
         session.receive(reply.as_bytes());
         match session.next_event().unwrap() {
@@ -400,19 +399,15 @@ fn wire_of(content: &[u8], chunking: bool, cuts: &[usize]) -> Vec<u8> {
                 assert_eq!(range, 0..content.len() as u64);
                 pieces(content, cuts).for_each(|piece| session.content(piece));
                 session.end_content();
-                wire.extend(session.transmit());
-                break;
             }
-            _ => wire = session.transmit(),
+            _ => {}
         }
-        // Only what leaves behind the answer to RCPT is content.
-        if !chunking || !client::Survey::of(content).clean {
-            session.transmit();
-            wire.clear();
+        let wire = session.transmit();
+        if session.awaits_final_reply() {
+            return wire;
         }
     }
-    assert!(session.awaits_final_reply());
-    wire
+    panic!("no message was sent");
 }
 
 fn client_session(is_submission: bool) -> client::Session {

@@ -25,6 +25,7 @@ mod proxy;
 mod queue;
 mod senders;
 mod sendmail;
+mod submit;
 mod swaks;
 mod thunderbird;
 mod trust;

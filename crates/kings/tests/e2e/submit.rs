@@ -1,0 +1,97 @@
+//! Mail programs submit: curl, msmtp and mutt, each over both ports and under checked certificates.
+
+use std::process::Command;
+
+use crate::harness::{Kings, Message, letter, messages, program, run_with_input};
+
+const ANN: &str = "ann@example.org";
+const BOB: &str = "bob@example.org";
+
+fn only_message_of_bob(kings: &Kings) -> Message {
+    let mut found = messages(&kings.maildir(BOB));
+    assert_eq!(found.len(), 1, "messages of bob");
+    found.remove(0)
+}
+
+fn curl(kings: &Kings, url: &str, password: &str) -> Command {
+    let mut command = program("curl");
+    command.args(["--silent", "--show-error", "--max-time", "20", "--ssl-reqd", "--cacert"]);
+    command.arg(&kings.certificates.authority).args(["--user", &format!("{ANN}:{password}")]);
+    command.args(["--mail-from", ANN, "--mail-rcpt", BOB, "--upload-file", "-", url]);
+    command
+}
+
+#[test]
+fn curl_submits_on_both_ports() {
+    for (scheme, listener) in [("smtps", "submissions"), ("smtp", "submission")] {
+        let kings = Kings::start();
+        let url = format!("{scheme}://{}", kings.at(listener));
+        run_with_input(&mut curl(&kings, &url, "secret"), &letter(ANN, BOB, "by curl")).succeeded();
+        assert_eq!(only_message_of_bob(&kings).field("Subject").as_deref(), Some("by curl"));
+    }
+}
+
+#[test]
+fn curl_with_a_wrong_password_submits_nothing() {
+    let kings = Kings::start();
+    let url = format!("smtps://{}", kings.at("submissions"));
+    run_with_input(&mut curl(&kings, &url, "wrong"), &letter(ANN, BOB, "by curl")).failed();
+    assert!(messages(&kings.maildir(BOB)).is_empty());
+}
+
+fn msmtp(kings: &Kings, listener: &str, login: &str) -> Command {
+    let (start_tls, port) = (listener == "submission", kings.address(listener).port());
+    let settings = format!(
+        "account default\nhost localhost\nport {port}\nfrom {ANN}\nuser {ANN}\n{login}\ntls on\n\
+         tls_starttls {}\ntls_trust_file {}\n",
+        if start_tls { "on" } else { "off" },
+        kings.certificates.authority.display()
+    );
+    let file = kings.folder().write("msmtprc", settings);
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let mut command = program("msmtp");
+    command.arg("--file").arg(file).arg(BOB);
+    command
+}
+
+#[test]
+fn msmtp_submits_with_plain_and_login_on_both_ports() {
+    for (listener, mechanism) in
+        [("submissions", "plain"), ("submission", "plain"), ("submissions", "login"), ("submission", "login")]
+    {
+        let kings = Kings::start();
+        let mut command = msmtp(&kings, listener, &format!("auth {mechanism}\npassword secret"));
+        run_with_input(&mut command, &letter(ANN, BOB, "by msmtp")).succeeded();
+        assert_eq!(only_message_of_bob(&kings).field("Subject").as_deref(), Some("by msmtp"));
+    }
+}
+
+#[test]
+fn msmtp_is_told_that_its_password_is_wrong() {
+    let kings = Kings::start();
+    let mut command = msmtp(&kings, "submissions", "auth plain\npassword wrong");
+    run_with_input(&mut command, &letter(ANN, BOB, "by msmtp")).failed().says("535");
+    assert!(messages(&kings.maildir(BOB)).is_empty());
+}
+
+#[test]
+fn mutt_submits_with_its_own_smtp() {
+    for (scheme, listener) in [("smtps", "submissions"), ("smtp", "submission")] {
+        let kings = Kings::start();
+        let here = kings.folder().path().display().to_string();
+        let settings = format!(
+            "set from = '{ANN}'\nset smtp_url = '{scheme}://ann%40example.org@{}/'\nset smtp_pass = 'secret'\n\
+             set smtp_authenticators = 'plain'\nset ssl_force_tls = yes\nset ssl_ca_certificates_file = '{}'\n\
+             set ssl_verify_host = yes\nset copy = no\nset tmpdir = '{here}'\n",
+            kings.at(listener),
+            kings.certificates.authority.display()
+        );
+        let file = kings.folder().write("muttrc", settings);
+        let mut command = program("mutt");
+        command.env("HOME", &here).arg("-n").arg("-F").arg(file).args(["-s", "by mutt", BOB]);
+        run_with_input(&mut command, b"Hello from mutt.\n").succeeded();
+        let message = only_message_of_bob(&kings);
+        assert_eq!(message.field("Subject").as_deref(), Some("by mutt"));
+        assert!(message.text().contains("Hello from mutt."), "{}", message.text());
+    }
+}
