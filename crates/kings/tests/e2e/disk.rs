@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -46,6 +47,7 @@ impl Disk {
         while file.write_all(&[0; 4096]).is_ok() {}
         let length = file.metadata().unwrap().len();
         file.set_len(length.saturating_sub(spare as u64)).unwrap();
+        forget_the_last_look();
         path
     }
 }
@@ -56,8 +58,14 @@ impl Drop for Disk {
     }
 }
 
-/// A server whose mailboxes are on this disk, 1 MB of which stays free.
-fn with_mail_on(disk: &Disk) -> Kings {
+/// The server looks at the free space ten times a second, not at every message.
+fn forget_the_last_look() {
+    sleep(Duration::from_millis(200));
+}
+
+/// A server whose mailboxes are on this disk, 1 MB of which stays free; its other data is `elsewhere`.
+fn with_mail_on(disk: &Disk, elsewhere: &Folder) -> Kings {
+    symlink(elsewhere.path(), disk.folder.join("data")).unwrap();
     let tables = "[limits]\nfree_space_reserve = 1048576\n".to_owned();
     Setup { tables, disk: disk.text(), ..Setup::default() }.start()
 }
@@ -79,7 +87,8 @@ fn stored(maildir: &Path) -> Vec<String> {
 #[test]
 fn a_full_disk_is_452_and_mail_flows_again_when_there_is_room() {
     let disk = Disk::mount("size=8m");
-    let kings = with_mail_on(&disk);
+    let elsewhere = Folder::new("data");
+    let kings = with_mail_on(&disk, &elsewhere);
     let maildir = disk.folder.join("mail/example.org/ann");
     send(&kings, &letter(CAROL, ANN, "before")).is("250");
 
@@ -101,12 +110,14 @@ fn a_full_disk_is_452_and_mail_flows_again_when_there_is_room() {
 #[test]
 fn a_disk_without_inodes_is_452_and_mail_flows_again() {
     let disk = Disk::mount("size=8m,nr_inodes=300");
-    let kings = with_mail_on(&disk);
+    let elsewhere = Folder::new("data");
+    let kings = with_mail_on(&disk, &elsewhere);
     let maildir = disk.folder.join("mail/example.org/ann");
     send(&kings, &letter(CAROL, ANN, "before")).is("250");
     let crowd = disk.folder.create("crowd");
     let made = (0..300).take_while(|number| File::create(crowd.join(number.to_string())).is_ok()).count();
     assert!(made > 10, "only {made} files fitted");
+    forget_the_last_look();
     send(&kings, &letter(CAROL, ANN, "no inode")).is("452 4.3.1");
     fs::remove_dir_all(crowd).unwrap();
     send(&kings, &letter(CAROL, ANN, "after")).is("250");
@@ -150,7 +161,7 @@ fn the_queue_drains_on_a_disk_that_is_full_to_the_last_block() {
     fs::remove_file(filler).unwrap();
     kings.submit(ANN, JOE, "after");
     wait_until("the next message", Duration::from_secs(20), || {
-        (arrived(&next_hop).len() > COUNT).then_some(())
+        (messages(&next_hop.maildir(ANN)).len() > COUNT).then_some(())
     });
 }
 
@@ -216,7 +227,8 @@ fn a_sync_that_fails_in_the_queue_is_451_and_nothing_is_queued() {
 #[test]
 fn mailboxes_that_cannot_be_written_are_451_and_mail_flows_again() {
     let disk = Disk::mount("size=8m");
-    let kings = with_mail_on(&disk);
+    let elsewhere = Folder::new("data");
+    let kings = with_mail_on(&disk, &elsewhere);
     let remount = |how: &str| {
         let mut command = rooted("/bin/mount");
         run(command.args(["-o", &format!("remount,{how}")]).arg(disk.folder.path())).succeeded();

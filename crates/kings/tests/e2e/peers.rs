@@ -117,6 +117,8 @@ fn a_peer_that_never_reads_is_closed() {
     socket.set_tcp_mss(536).unwrap();
     socket.connect(&to.into()).unwrap();
     let mut deaf: TcpStream = socket.into();
+    // The greeting is the last thing it hears: who speaks before it is turned away.
+    assert!(deaf.read(&mut [0; 256]).unwrap() > 4);
     deaf.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
     deaf.write_all(b"HELO client.example.net\r\n").unwrap();
     sleep(Duration::from_millis(300));
@@ -247,6 +249,7 @@ fn guessing_at_recipients_is_slowed_alike_for_known_and_unknown_and_then_ended()
     let mut neighbour = connect_from(9, kings.address("smtp"));
     let dialogue = format!("HELO x.example.net\r\nMAIL FROM:<{CAROL}>\r\nRCPT TO:<{ANN}>\r\nQUIT\r\n");
     let mut said = String::new();
+    assert!(neighbour.read(&mut [0; 256]).unwrap() > 4);
     for line in dialogue.split_inclusive('\n') {
         neighbour.write_all(line.as_bytes()).unwrap();
         sleep(Duration::from_millis(200));
