@@ -67,6 +67,20 @@ async fn an_account_has_so_many_sessions_from_one_address() {
     panic!("the place did not come back");
 }
 
+#[tokio::test(start_paused = true)]
+async fn accounts_that_are_closed_are_refused_like_a_wrong_password() {
+    let server = Server::new();
+    for login in ["ann", "kim", "lee"] {
+        let mut client = server.connect().await;
+        let password = if login == "ann" { "wrong" } else { "secret" };
+        let began = tokio::time::Instant::now();
+        let refusal = "NO [AUTHENTICATIONFAILED]";
+        client.refused(&format!("LOGIN {login}@example.org {password}"), refusal).await;
+        assert!(began.elapsed() >= Duration::from_secs(2), "{login}");
+        client.ok("LOGIN ann@example.org secret").await;
+    }
+}
+
 #[tokio::test]
 async fn a_shutdown_says_goodbye() {
     let server = Server::new();

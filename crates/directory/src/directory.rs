@@ -177,7 +177,7 @@ impl Directory {
     /// All accounts in the order of the file, and whether each can log in.
     pub fn accounts(&self) -> Vec<(Address, bool)> {
         let files = self.files();
-        files.accounts.iter().map(|entry| (entry.address.clone(), entry.password.is_some())).collect()
+        files.accounts.iter().map(|entry| (entry.address.clone(), entry.can_log_in())).collect()
     }
 
     /// How many password hashes were computed since the start: one for each login, known or unknown.

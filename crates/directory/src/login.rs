@@ -24,12 +24,26 @@ pub struct Account {
     pub address: Address,
 }
 
-/// Why a login did not succeed. The client hears the same for an unknown name and a wrong password.
+/// Where a login comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The client's address.
+    pub address: IpAddr,
+    /// Its failures are not counted, and it never has to wait.
+    pub exempt: bool,
+}
+
+/// Why a login did not succeed. The client hears the same for an unknown name, a wrong password and an
+/// account that is closed to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoginError {
     /// No such account, no login for it, or another password.
     #[error("login name or password is wrong")]
     Refused,
+    /// The password was right, but the account is closed (`nologin`), or to this address (`allow_nets`). Only
+    /// for the log: whoever hears it knows the password.
+    #[error("the account is closed to this client")]
+    Closed,
     /// This client has failed too often within a minute.
     #[error("too many failed logins, try again in a minute")]
     TooManyFailures,
@@ -39,14 +53,12 @@ pub enum LoginError {
 }
 
 impl Directory {
-    /// Checks credentials. `client` is counted on failure; `None` for one that no rate limit applies to.
+    /// Checks credentials. A failure is counted against its origin.
     ///
-    /// Costs one password hash whatever the answer, so that time does not tell which names exist.
-    pub async fn log_in(
-        &self,
-        credentials: Credentials,
-        client: Option<IpAddr>,
-    ) -> Result<Account, LoginError> {
+    /// Costs one password hash whatever the answer, so that time does not tell which names exist, nor which
+    /// are closed.
+    pub async fn log_in(&self, credentials: Credentials, origin: Origin) -> Result<Account, LoginError> {
+        let client = (!origin.exempt).then_some(origin.address);
         if self.must_wait(client) {
             return Err(LoginError::TooManyFailures);
         }
@@ -57,22 +69,27 @@ impl Directory {
             return Err(LoginError::TooManyFailures);
         }
         let directory = self.clone();
-        let checked = tokio::task::spawn_blocking(move || directory.check(&credentials)).await;
+        let checked =
+            tokio::task::spawn_blocking(move || directory.check(&credentials, origin.address)).await;
         let found = checked.map_err(|_| LoginError::Busy)?;
-        if found.is_none() {
+        if found.is_err() {
             self.record_failure(client);
         }
-        found.ok_or(LoginError::Refused)
+        found
     }
 
     /// Blocking.
-    fn check(&self, credentials: &Credentials) -> Option<Account> {
+    fn check(&self, credentials: &Credentials, client: IpAddr) -> Result<Account, LoginError> {
         let files = self.files();
         let known = Address::parse(&credentials.login).ok().map(|address| address.folded());
         let entry = known.and_then(|address| files.accounts.get(&address));
         let stored = entry.and_then(|entry| entry.password.as_ref());
         let matches = self.compare(stored, &files, &credentials.password);
-        entry.filter(|_| matches && stored.is_some()).map(|entry| Account { address: entry.address.clone() })
+        match entry.filter(|_| matches && stored.is_some()) {
+            Some(entry) if entry.admits(client) => Ok(Account { address: entry.address.clone() }),
+            Some(_) => Err(LoginError::Closed),
+            None => Err(LoginError::Refused),
+        }
     }
 
     /// Compares with the stored password, or spends the same time on another account's.

@@ -1,7 +1,9 @@
 //! Dovecot's passwd-file: one account a line, fields parted by colons.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
+use ipnet::IpNet;
 use kings_mail::address::Address;
 
 use crate::password::StoredPassword;
@@ -13,6 +15,59 @@ pub(crate) struct Entry {
     pub(crate) address: Address,
     /// `None`: the account receives mail and nobody can log in (empty field, `!` or `*` before the hash).
     pub(crate) password: Option<StoredPassword>,
+    access: Access,
+}
+
+impl Entry {
+    /// Whether any password opens the account from anywhere.
+    pub(crate) fn can_log_in(&self) -> bool {
+        self.password.is_some() && !self.access.nologin
+    }
+
+    /// Whether the right password opens the account from this address.
+    pub(crate) fn admits(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        let nets = self.access.allow_nets.as_deref();
+        self.can_log_in() && nets.is_none_or(|nets| nets.iter().any(|net| net.contains(&client)))
+    }
+}
+
+/// What the extra fields of a line say about logins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Access {
+    /// `nologin`, with whatever value: Dovecot takes it for a reason.
+    nologin: bool,
+    /// `allow_nets=`: the only networks a login may come from.
+    allow_nets: Option<Vec<IpNet>>,
+}
+
+impl Access {
+    /// Reads Dovecot's extra fields, parted by spaces. Those that are not about the login, `userdb_` fields
+    /// among them, say nothing here.
+    fn parse(extra: &str) -> Result<Self, String> {
+        let mut access = Self::default();
+        for field in extra.split_ascii_whitespace() {
+            match field.split_once('=').unwrap_or((field, "")) {
+                ("nologin", _) => access.nologin = true,
+                ("allow_nets", nets) => access.allow_nets = Some(networks(nets)?),
+                _ => {}
+            }
+        }
+        Ok(access)
+    }
+}
+
+/// Networks and single addresses, parted by commas. Dovecot's `local` means a client without an address,
+/// which no client of ours is. A slip must not open the account, so it spoils the line.
+fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    let words = text.split(',').filter(|word| !word.is_empty() && *word != "local");
+    let network = |word: &str| {
+        let alone = word.parse::<IpAddr>().map(IpNet::from);
+        alone.or_else(|_| word.parse()).map_err(|_| {
+            format!("allow_nets: \"{word}\" is no network: write 192.0.2.0/24, 2001:db8::/32 or an address")
+        })
+    };
+    words.map(network).collect()
 }
 
 /// All accounts of one reading of the file.
@@ -31,8 +86,8 @@ pub(crate) struct BadLine {
 }
 
 impl Accounts {
-    /// Reads `user:{SCHEME}hash:uid:gid:gecos:home:shell:extra`; everything after the password is kept
-    /// in the file and not looked at here. All complaints at once.
+    /// Reads `user:{SCHEME}hash:uid:gid:gecos:home:shell:extra`. Of the fields after the password only those
+    /// extra ones count that close or narrow the login. All complaints at once.
     pub(crate) fn parse(text: &str) -> Result<Self, Vec<BadLine>> {
         let mut accounts = Self::default();
         let mut complaints = Vec::new();
@@ -90,7 +145,10 @@ fn entry(line: &str) -> Result<Entry, String> {
         field if field.starts_with(['!', '*']) => None,
         field => Some(StoredPassword::parse(field).map_err(|error| format!("{name}: {error}"))?),
     };
-    Ok(Entry { address: address.folded(), password })
+    // Behind uid, gid, gecos, home and shell; an IPv6 network or a quota has colons of its own.
+    let extra = fields.next().and_then(|rest| rest.splitn(6, ':').nth(5)).unwrap_or_default();
+    let access = Access::parse(extra).map_err(|what| format!("{name}: {what}"))?;
+    Ok(Entry { address: address.folded(), password, access })
 }
 
 #[cfg(test)]
@@ -107,6 +165,41 @@ mod tests {
             accounts.iter().map(|entry| (entry.address.to_string(), entry.password.is_some())).collect();
         let expected = [("ann", true), ("joe", false), ("bob", false), ("eve", false)];
         assert_eq!(found, expected.map(|(name, login)| (format!("{name}@example.org"), login)));
+    }
+
+    #[test]
+    fn extra_fields_close_or_narrow_the_login() {
+        let cases = [
+            ("::::::", Some(["192.0.2.1", "2001:db8::1"].as_slice()), None),
+            (":::::/bin/sh:nologin", None, Some("192.0.2.1")),
+            ("::::::nologin=moved away", None, Some("192.0.2.1")),
+            ("::::::userdb_quota_rule=*:storage=1G nologin", None, Some("192.0.2.1")),
+            // Not Dovecot's field, though it looks alike; nor is it one where another field stands.
+            ("::::::userdb_nologin=x nologins", Some(&["192.0.2.1"]), None),
+            ("::::nologin::", Some(&["192.0.2.1"]), None),
+            (":nologin", Some(&["192.0.2.1"]), None),
+            ("::::::allow_nets=192.0.2.0/24", Some(&["192.0.2.1", "::ffff:192.0.2.1"]), Some("192.0.3.1")),
+            (
+                "::::::allow_nets=198.51.100.7,2001:db8::/32",
+                Some(&["198.51.100.7", "2001:db8::1"]),
+                Some("198.51.100.8"),
+            ),
+            ("::::::allow_nets=192.0.2.0/24 nologin", None, Some("192.0.2.1")),
+            ("::::::allow_nets=local", None, Some("127.0.0.1")),
+            ("::::::allow_nets=", None, Some("127.0.0.1")),
+        ];
+        for (fields, admitted, refused) in cases {
+            let accounts = Accounts::parse(&format!("ann@example.org:{{PLAIN}}a{fields}\n")).unwrap();
+            let entry = accounts.iter().next().unwrap();
+            for client in admitted.unwrap_or_default() {
+                assert!(entry.admits(client.parse().unwrap()), "{fields} {client}");
+            }
+            for client in refused {
+                assert!(!entry.admits(client.parse().unwrap()), "{fields} {client}");
+            }
+        }
+        let bad = Accounts::parse("ann@example.org:{PLAIN}a::::::allow_nets=192.0.2.0/33\n").unwrap_err();
+        assert!(bad[0].what.contains("192.0.2.0/33"), "{bad:?}");
     }
 
     #[test]

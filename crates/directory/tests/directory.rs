@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kings_directory::{
-    AliasSource, Directory, EditError, HostedDomain, LoginError, Resolution, Settings, Socketmap, Target,
+    AliasSource, Directory, EditError, HostedDomain, LoginError, Origin, Resolution, Settings, Socketmap,
+    Target,
 };
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
@@ -38,6 +39,11 @@ fn claim(login: &str, password: &str) -> Credentials {
     Credentials { login: login.into(), password: Secret::new(password) }
 }
 
+/// A client that no limit holds for.
+fn exempt() -> Origin {
+    Origin { address: IpAddr::from([192, 0, 2, 9]), exempt: true }
+}
+
 fn address(text: &str) -> Address {
     Address::parse(text).unwrap()
 }
@@ -58,17 +64,49 @@ async fn every_login_costs_exactly_one_hash() {
     ];
     for (count, (credentials, expected)) in cases.into_iter().enumerate() {
         let login = credentials.login.clone();
-        let result = directory.log_in(credentials, None).await;
+        let result = directory.log_in(credentials, exempt()).await;
         assert_eq!(result.is_ok(), expected, "{login}");
         assert_eq!(directory.hash_operations(), count as u64 + 1, "{login}");
     }
 }
 
 #[tokio::test]
+async fn a_closed_account_costs_and_counts_like_a_wrong_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let users = "ann@example.org:{PLAIN}secret::::::allow_nets=192.0.2.0/28\n\
+                 joe@example.org:{PLAIN}secret::::::nologin=on leave\n";
+    let directory = open(folder.path(), users);
+    let from = |last| Origin { address: IpAddr::from([192, 0, 2, last]), exempt: false };
+    let cases = [
+        ("ann@example.org", "secret", 1, Ok(())),
+        ("ann@example.org", "secret", 200, Err(LoginError::Closed)),
+        ("ann@example.org", "wrong", 200, Err(LoginError::Refused)),
+        ("ann@example.org", "wrong", 1, Err(LoginError::Refused)),
+        ("joe@example.org", "secret", 1, Err(LoginError::Closed)),
+        ("joe@example.org", "wrong", 1, Err(LoginError::Refused)),
+    ];
+    for (count, (login, password, last, expected)) in cases.into_iter().enumerate() {
+        let result = directory.log_in(claim(login, password), from(last)).await.map(|_| ());
+        assert_eq!(result, expected, "{login} {password} {last}");
+        assert_eq!(directory.hash_operations(), count as u64 + 1, "{login} {password}");
+    }
+    for _ in 0..10 {
+        let _ = directory.log_in(claim("joe@example.org", "secret"), from(50)).await;
+    }
+    let again = directory.log_in(claim("joe@example.org", "secret"), from(50)).await;
+    assert_eq!(again, Err(LoginError::TooManyFailures));
+    assert_eq!(
+        directory.accounts(),
+        [(address("ann@example.org"), true), (address("joe@example.org"), false)]
+    );
+}
+
+#[tokio::test]
 async fn a_guesser_is_stopped_before_any_hash_and_others_are_not() {
     let folder = tempfile::tempdir().unwrap();
     let directory = open(folder.path(), "ann@example.org:{PLAIN}secret\n");
-    let guesser = Some(IpAddr::from([192, 0, 2, 1]));
+    let limited = |last| Origin { address: IpAddr::from([192, 0, 2, last]), exempt: false };
+    let guesser = limited(1);
     for _ in 0..10 {
         assert_eq!(directory.log_in(claim("ann@example.org", "x"), guesser).await, Err(LoginError::Refused));
     }
@@ -76,7 +114,7 @@ async fn a_guesser_is_stopped_before_any_hash_and_others_are_not() {
     let right = claim("ann@example.org", "secret");
     assert_eq!(directory.log_in(right.clone(), guesser).await, Err(LoginError::TooManyFailures));
     assert_eq!(directory.hash_operations(), before);
-    assert!(directory.log_in(right, Some(IpAddr::from([192, 0, 2, 2]))).await.is_ok());
+    assert!(directory.log_in(right, limited(2)).await.is_ok());
 }
 
 #[tokio::test]
@@ -147,10 +185,10 @@ async fn accounts_are_added_changed_and_removed_in_the_file() {
     assert!(matches!(directory.add_account(&joe, &Secret::new("x")), Err(EditError::Exists(_))));
     let elsewhere = address("joe@elsewhere.example");
     assert!(matches!(directory.add_account(&elsewhere, &Secret::new("x")), Err(EditError::NotHosted(_))));
-    assert!(directory.log_in(claim("joe@example.org", "first"), None).await.is_ok());
+    assert!(directory.log_in(claim("joe@example.org", "first"), exempt()).await.is_ok());
 
     directory.set_password(&ann, &Secret::new("second")).unwrap();
-    assert!(directory.log_in(claim("ann@example.org", "second"), None).await.is_ok());
+    assert!(directory.log_in(claim("ann@example.org", "second"), exempt()).await.is_ok());
     let text = fs::read_to_string(folder.path().join("users")).unwrap();
     assert!(text.starts_with("# family\nann@example.org:{ARGON2ID}$argon2id$"), "{text}");
     assert!(text.lines().nth(1).unwrap().ends_with(":5000:5000::::userdb_quota_rule=*:storage=1G"), "{text}");

@@ -186,7 +186,8 @@ pub(crate) fn guessing(guesses: &Guesses) -> Patience {
 /// What a client hears whose login failed.
 pub(crate) fn login_refusal(error: LoginError) -> Reply {
     match error {
-        LoginError::Refused => Reply::LOGIN_REFUSED,
+        // One answer for both: a second one would tell a guesser that the password is right.
+        LoginError::Refused | LoginError::Closed => Reply::LOGIN_REFUSED,
         LoginError::TooManyFailures | LoginError::Busy => Reply::LOGIN_LATER,
     }
 }
@@ -233,6 +234,13 @@ mod tests {
             assert_eq!(rcpt(&facts(1)), expected, "{resolution:?} {logged_in}");
             assert_eq!(rcpt(&facts(2)), Err(Reply::TOO_MANY_RECIPIENTS));
         }
+    }
+
+    #[test]
+    fn a_closed_account_sounds_like_a_wrong_password() {
+        assert_eq!(login_refusal(LoginError::Closed), login_refusal(LoginError::Refused));
+        assert_eq!(login_refusal(LoginError::Refused), Reply::LOGIN_REFUSED);
+        assert_eq!(login_refusal(LoginError::Busy), Reply::LOGIN_LATER);
     }
 
     #[test]

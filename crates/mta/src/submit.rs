@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use kings_directory::Unavailable;
+use kings_directory::{Origin, Unavailable};
 use kings_mail::address::Address;
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::path::ReversePath;
@@ -80,8 +80,8 @@ struct Session<'a> {
 impl Decide for Session<'_> {
     async fn log_in(&mut self, credentials: Credentials) -> Reply {
         let (client, login) = (self.client, credentials.login.clone());
-        let counted = (!self.exempt).then_some(client);
-        match self.core.directory.log_in(credentials, counted).await {
+        let origin = Origin { address: client, exempt: self.exempt };
+        match self.core.directory.log_in(credentials, origin).await {
             Ok(account) => {
                 info!(protocol = "submission", %client, account = %account.address, result = "ok", "login");
                 self.account = Some(account.address);

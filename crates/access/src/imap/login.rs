@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kings_directory::LoginError;
+use kings_directory::{LoginError, Origin};
 use kings_imap::Tagged;
 use kings_mail::address::Address;
 use kings_mail::network::client_network;
@@ -19,12 +19,13 @@ const FAILURE_DELAY: Duration = Duration::from_secs(2);
 impl Client {
     pub(super) async fn log_in(&mut self, credentials: Credentials) -> Tagged {
         let client = self.peer.address;
-        let counted = (!self.peer.exempt).then_some(client.ip());
-        match self.inner.parts.directory.log_in(credentials, counted).await {
+        let origin = Origin { address: client.ip(), exempt: self.peer.exempt };
+        match self.inner.parts.directory.log_in(credentials, origin).await {
             Ok(account) => self.admit(account.address).await,
             Err(error) => {
                 info!(%client, verdict = %error, "IMAP login refused");
-                if error == LoginError::Refused && !self.peer.exempt {
+                let is_guess = matches!(error, LoginError::Refused | LoginError::Closed);
+                if is_guess && !self.peer.exempt {
                     tokio::time::sleep(FAILURE_DELAY).await;
                 }
                 refusal(error)
@@ -61,7 +62,8 @@ impl Client {
 /// The only place where a failed login becomes a result.
 fn refusal(error: LoginError) -> Tagged {
     match error {
-        LoginError::Refused => Tagged::LOGIN_FAILED,
+        // One answer for both: a second one would tell a guesser that the password is right.
+        LoginError::Refused | LoginError::Closed => Tagged::LOGIN_FAILED,
         LoginError::TooManyFailures => Tagged::LOGIN_LIMIT,
         LoginError::Busy => Tagged::LOGIN_UNAVAILABLE,
     }

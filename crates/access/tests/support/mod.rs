@@ -29,6 +29,11 @@ pub(crate) fn ann() -> Address {
     Address::parse("ann@example.org").unwrap()
 }
 
+/// Kim is closed to everybody, Lee to the client that [`Server::connect`] makes.
+const USERS: &str = "ann@example.org:{PLAIN}secret\njoe@example.org:{PLAIN}secret\n\
+    kim@example.org:{PLAIN}secret::::::nologin\n\
+    lee@example.org:{PLAIN}secret::::::allow_nets=198.51.100.0/24\n";
+
 impl Server {
     pub(crate) fn new() -> Self {
         Self::with(|_| {})
@@ -37,7 +42,7 @@ impl Server {
     pub(crate) fn with(change: impl FnOnce(&mut Parts)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let users = folder.path().join("users");
-        std::fs::write(&users, "ann@example.org:{PLAIN}secret\njoe@example.org:{PLAIN}secret\n").unwrap();
+        std::fs::write(&users, USERS).unwrap();
         let directory = Directory::open(kings_directory::Settings {
             hostname: Domain::parse("mail.example.org").unwrap(),
             domains: vec![HostedDomain { name: domain(), catch_all: None }],
