@@ -1,11 +1,13 @@
 //! Checks a login: one hash for everybody, known or not, and few of them at once.
 
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use kings_mail::address::Address;
 use kings_sasl::{Credentials, Secret};
 use tokio::time::timeout;
+use tracing::info;
 
 use crate::directory::Directory;
 use crate::passwd_file::Accounts;
@@ -27,10 +29,29 @@ pub struct Account {
 /// Where a login comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
+    /// What the client speaks, for the log: `submission` or `imap`.
+    pub protocol: &'static str,
     /// The client's address.
     pub address: IpAddr,
     /// Its failures are not counted, and it never has to wait.
     pub exempt: bool,
+}
+
+impl Origin {
+    /// The line in the log for a login that came to its end, the same for every protocol, so that one search
+    /// (and one fail2ban filter) finds all of them. `login` is the name as it was sent.
+    pub fn log(&self, login: &str, result: Result<&Address, &dyn Display>) {
+        let Self { protocol, address: client, .. } = self;
+        match result {
+            Ok(account) => {
+                info!(protocol, %client, login = ?login, %account, result = "ok", reason = "-", "login")
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                info!(protocol, %client, login = ?login, account = "-", result = "fail", reason, "login");
+            }
+        }
+    }
 }
 
 /// Why a login did not succeed. The client hears the same for an unknown name, a wrong password and an

@@ -41,7 +41,7 @@ fn claim(login: &str, password: &str) -> Credentials {
 
 /// A client that no limit holds for.
 fn exempt() -> Origin {
-    Origin { address: IpAddr::from([192, 0, 2, 9]), exempt: true }
+    Origin { protocol: "imap", address: IpAddr::from([192, 0, 2, 9]), exempt: true }
 }
 
 fn address(text: &str) -> Address {
@@ -76,7 +76,7 @@ async fn a_closed_account_costs_and_counts_like_a_wrong_password() {
     let users = "ann@example.org:{PLAIN}secret::::::allow_nets=192.0.2.0/28\n\
                  joe@example.org:{PLAIN}secret::::::nologin=on leave\n";
     let directory = open(folder.path(), users);
-    let from = |last| Origin { address: IpAddr::from([192, 0, 2, last]), exempt: false };
+    let from = |last| Origin { protocol: "imap", address: IpAddr::from([192, 0, 2, last]), exempt: false };
     let cases = [
         ("ann@example.org", "secret", 1, Ok(())),
         ("ann@example.org", "secret", 200, Err(LoginError::Closed)),
@@ -105,7 +105,7 @@ async fn a_closed_account_costs_and_counts_like_a_wrong_password() {
 async fn a_guesser_is_stopped_before_any_hash_and_others_are_not() {
     let folder = tempfile::tempdir().unwrap();
     let directory = open(folder.path(), "ann@example.org:{PLAIN}secret\n");
-    let limited = |last| Origin { address: IpAddr::from([192, 0, 2, last]), exempt: false };
+    let limited = |last| Origin { protocol: "imap", address: IpAddr::from([192, 0, 2, last]), exempt: false };
     let guesser = limited(1);
     for _ in 0..10 {
         assert_eq!(directory.log_in(claim("ann@example.org", "x"), guesser).await, Err(LoginError::Refused));

@@ -79,18 +79,16 @@ struct Session<'a> {
 
 impl Decide for Session<'_> {
     async fn log_in(&mut self, credentials: Credentials) -> Reply {
-        let (client, login) = (self.client, credentials.login.clone());
-        let origin = Origin { address: client, exempt: self.exempt };
-        match self.core.directory.log_in(credentials, origin).await {
+        let login = credentials.login.clone();
+        let origin = Origin { protocol: "submission", address: self.client, exempt: self.exempt };
+        let result = self.core.directory.log_in(credentials, origin).await;
+        origin.log(&login, result.as_ref().map(|account| &account.address).map_err(|error| error as _));
+        match result {
             Ok(account) => {
-                info!(protocol = "submission", %client, account = %account.address, result = "ok", "login");
                 self.account = Some(account.address);
                 Reply::LOGGED_IN
             }
-            Err(error) => {
-                info!(protocol = "submission", %client, ?login, result = "fail", reason = %error, "login");
-                policy::login_refusal(error)
-            }
+            Err(error) => policy::login_refusal(error),
         }
     }
 

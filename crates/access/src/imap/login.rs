@@ -7,7 +7,6 @@ use kings_imap::Tagged;
 use kings_mail::address::Address;
 use kings_mail::network::client_network;
 use kings_sasl::Credentials;
-use tracing::{info, warn};
 
 use super::client::Person;
 use super::{Client, Trouble};
@@ -18,12 +17,21 @@ const FAILURE_DELAY: Duration = Duration::from_secs(2);
 
 impl Client {
     pub(super) async fn log_in(&mut self, credentials: Credentials) -> Tagged {
-        let client = self.peer.address;
-        let origin = Origin { address: client.ip(), exempt: self.peer.exempt };
+        let login = credentials.login.clone();
+        let origin = Origin { protocol: "imap", address: self.peer.ip(), exempt: self.peer.exempt };
         match self.inner.parts.directory.log_in(credentials, origin).await {
-            Ok(account) => self.admit(account.address).await,
+            Ok(account) => match self.admit(account.address).await {
+                Ok(address) => {
+                    origin.log(&login, Ok(&address));
+                    Tagged::ok("Logged in")
+                }
+                Err(closed) => {
+                    origin.log(&login, Err(&closed));
+                    closed.result()
+                }
+            },
             Err(error) => {
-                info!(%client, verdict = %error, "IMAP login refused");
+                origin.log(&login, Err(&error));
                 let is_guess = matches!(error, LoginError::Refused | LoginError::Closed);
                 if is_guess && !self.peer.exempt {
                     tokio::time::sleep(FAILURE_DELAY).await;
@@ -34,26 +42,35 @@ impl Client {
     }
 
     /// Opens the account of somebody who has proven who they are.
-    async fn admit(&mut self, address: Address) -> Tagged {
-        let client = self.peer.address;
+    async fn admit(&mut self, address: Address) -> Result<Address, NotAdmitted> {
         let most = if self.peer.exempt { usize::MAX } else { self.inner.parts.connections_per_account };
-        let Some(place) = self.inner.accounts.take((address.clone(), client_network(client.ip())), most)
-        else {
-            info!(%client, account = %address, verdict = "too many sessions", "IMAP login refused");
-            return Tagged::SESSION_LIMIT;
-        };
+        let key = (address.clone(), client_network(self.peer.ip()));
+        let place = self.inner.accounts.take(key, most).ok_or(NotAdmitted::TooManySessions)?;
         let store = self.inner.parts.store.clone();
         let name = address.clone();
-        match blocking(move || store.account(&name)).await {
-            Ok(account) => {
-                info!(%client, account = %address, "IMAP login");
-                self.person = Some(Person { address, account, _place: place });
-                self.stranger = None;
-                Tagged::ok("Logged in")
-            }
-            Err(trouble) => {
-                warn!(%client, account = %address, %trouble, "cannot open an account");
-                unavailable(&trouble)
+        let account = blocking(move || store.account(&name)).await.map_err(NotAdmitted::NoMailboxes)?;
+        self.person = Some(Person { address: address.clone(), account, _place: place });
+        self.stranger = None;
+        Ok(address)
+    }
+}
+
+/// Why somebody who has proven who they are gets no session. Nothing of it is a fault of the login.
+#[derive(Debug, thiserror::Error)]
+enum NotAdmitted {
+    #[error("too many sessions of this account from this address")]
+    TooManySessions,
+    #[error("cannot open the account: {0}")]
+    NoMailboxes(Trouble),
+}
+
+impl NotAdmitted {
+    fn result(&self) -> Tagged {
+        match self {
+            Self::TooManySessions => Tagged::SESSION_LIMIT,
+            Self::NoMailboxes(Trouble::Crashed) => Tagged::SERVER_BUG,
+            Self::NoMailboxes(Trouble::Refused(_) | Trouble::Store(_) | Trouble::Stream(_)) => {
+                Tagged::LOGIN_UNAVAILABLE
             }
         }
     }
@@ -66,13 +83,5 @@ fn refusal(error: LoginError) -> Tagged {
         LoginError::Refused | LoginError::Closed => Tagged::LOGIN_FAILED,
         LoginError::TooManyFailures => Tagged::LOGIN_LIMIT,
         LoginError::Busy => Tagged::LOGIN_UNAVAILABLE,
-    }
-}
-
-/// The password was right, so nothing about the account is the client's fault.
-fn unavailable(trouble: &Trouble) -> Tagged {
-    match trouble {
-        Trouble::Crashed => Tagged::SERVER_BUG,
-        Trouble::Refused(_) | Trouble::Store(_) | Trouble::Stream(_) => Tagged::LOGIN_UNAVAILABLE,
     }
 }

@@ -15,6 +15,7 @@ mod exchange;
 mod faults;
 mod harness;
 mod lmtp;
+mod login;
 mod mbsync;
 mod mutt;
 mod open_relay;

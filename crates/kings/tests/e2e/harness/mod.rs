@@ -32,4 +32,5 @@ pub(crate) use postfix::Postfix;
 pub(crate) use program::{Output, artefacts, part, program, rooted, run, run_with_input};
 pub(crate) use signed_tree::SignedTree;
 pub(crate) use smtp::{Reply, Smtp};
+pub(crate) use stream::Stream;
 pub(crate) use wait::{free_port, listening, wait_until};
