@@ -12,7 +12,7 @@ use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mail::path::ForwardPath;
 use tokio::sync::Semaphore;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use crate::login;
 use crate::passwd_file::BadLine;
@@ -69,7 +69,7 @@ pub struct HostedDomain {
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// It is missing or unreadable.
-    #[error("cannot read {what} {}: {cause}", .path.display())]
+    #[error("cannot read {what} {path}: {cause}; {remedy}", path = .path.display(), remedy = remedy(.path, .cause))]
     Unreadable {
         /// "accounts file", "alias file" and the like
         what: &'static str,
@@ -77,6 +77,22 @@ pub enum DirectoryError {
         path: PathBuf,
         /// What the system said.
         cause: io::Error,
+    },
+    /// It said something before and says nothing now.
+    #[error("{what} {} is empty and was not: if that is meant, reload or restart the server", .path.display())]
+    Emptied {
+        /// "accounts file", "alias file" and the like
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its last line has no end and was written just now: whoever writes it is not done.
+    #[error("{what} {} is being written", .path.display())]
+    Unfinished {
+        /// "accounts file", "alias file" and the like
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
     },
     /// Some lines make no sense; all of them are named.
     #[error("{}", describe(.path, .lines))]
@@ -92,6 +108,17 @@ impl DirectoryError {
     pub(crate) fn malformed(path: &Path, lines: Vec<BadLine>) -> Self {
         let lines = lines.into_iter().map(|BadLine { line, what }| (line, what)).collect();
         Self::Malformed { path: path.to_owned(), lines }
+    }
+}
+
+/// What to do about a file that cannot be read.
+fn remedy(path: &Path, cause: &io::Error) -> String {
+    let path = path.display();
+    match cause.kind() {
+        io::ErrorKind::NotFound => format!("an empty one will do: touch {path}"),
+        io::ErrorKind::PermissionDenied => format!("give it to the user that runs Kings: chown USER {path}"),
+        io::ErrorKind::InvalidData => format!("write it in UTF-8: iconv -f LATIN1 -t UTF-8 {path}"),
+        _ => format!("see what it is: ls -l {path}"),
     }
 }
 
@@ -128,7 +155,7 @@ pub struct Unavailable;
 impl Directory {
     /// Reads the files. Every fault is told at once.
     pub fn open(settings: Settings) -> Result<Self, DirectoryError> {
-        let files = Files::read(&settings)?;
+        let files = Files::read(&settings, None)?;
         let throttle = Mutex::new(Throttle::new(settings.login_failures_per_minute));
         Ok(Self(Arc::new(Inner {
             settings,
@@ -243,14 +270,16 @@ impl Directory {
     }
 
     pub(crate) fn reload(&self) {
-        match Files::read(&self.0.settings) {
+        let old = self.0.files.load_full();
+        match Files::read(&self.0.settings, Some(&old)) {
             Ok(files) => {
                 info!(accounts = files.accounts.iter().count(), "accounts and aliases read again");
                 self.0.files.store(Arc::new(files));
             }
+            // The old reading keeps its old state, so the next look finds the file changed once more.
+            Err(error @ DirectoryError::Unfinished { .. }) => debug!(%error, "looking again"),
             Err(error) => {
                 error!(%error, "accounts and aliases stay as they were");
-                let old = self.0.files.load_full();
                 self.0.files.store(Arc::new(old.as_they_were()));
             }
         }

@@ -12,6 +12,9 @@ use crate::directory::Directory;
 use crate::passwd_file::name;
 use crate::password::StoredPassword;
 
+/// What is left of a file whose last account was removed.
+const NO_ACCOUNTS: &str = "# no accounts";
+
 /// The change was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
@@ -82,6 +85,10 @@ impl Directory {
         let text = fs::read_to_string(&path)?;
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         change(&mut lines)?;
+        // A blank file would be taken for one that is being written, and not act.
+        if lines.iter().all(|line| line.trim().is_empty()) {
+            lines = vec![NO_ACCOUNTS.to_owned()];
+        }
         let mut text = lines.join("\n");
         text.push('\n');
         replace(&path, &text)?;

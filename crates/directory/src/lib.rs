@@ -17,9 +17,9 @@ mod throttle;
 
 pub use crate::directory::{Directory, DirectoryError, HostedDomain, Machine, Settings, Unavailable};
 pub use crate::edit::EditError;
+pub use crate::login::{Account, LoginError, Origin};
 pub use crate::regexp_table::{BadRule, Match, RegexpTable};
 pub use crate::relays::RelayDomain;
-pub use crate::login::{Account, LoginError, Origin};
 pub use crate::resolve::{Resolution, Target};
 pub use crate::socketmap::{Answer, Socketmap, SocketmapError, read_reply};
 pub use crate::system::try_system_aliases;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kings_mail::domain::Domain;
 
@@ -17,6 +18,9 @@ use crate::tables::{AliasSource, Table};
 /// Largest file that an alias may include, in octets.
 const MAX_INCLUDED: u64 = 1 << 20;
 
+/// How long a file without an end of its last line is taken for one that is being written.
+const UNFINISHED: Duration = Duration::from_secs(2);
+
 /// Everything the files say.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
@@ -27,19 +31,23 @@ pub(crate) struct Files {
     watched: Vec<Watched>,
 }
 
-/// A file as it was: (inode, size, mtime in nanoseconds), `None` where there was none.
+/// A file as it was: (inode, size, ctime in nanoseconds), `None` where there was none. ctime also moves when
+/// a file becomes readable again, or is put in place with an old mtime.
 type Mark = Option<(u64, u64, i128)>;
 
 #[derive(Clone, Debug)]
 struct Watched {
     path: PathBuf,
     mark: Mark,
+    /// It was not blank.
+    spoke: bool,
 }
 
 impl Files {
-    /// Reads everything that the settings name.
-    pub(crate) fn read(settings: &Settings) -> Result<Self, DirectoryError> {
-        let mut reader = Reader::default();
+    /// Reads everything that the settings name. `old` is the reading that holds now: what said something in it
+    /// and is gone, blank or half written does not act, since mail would be refused for good meanwhile.
+    pub(crate) fn read(settings: &Settings, old: Option<&Self>) -> Result<Self, DirectoryError> {
+        let mut reader = Reader { old, watched: Vec::new() };
         let origin = settings.domains.first().map(|hosted| &hosted.name);
         let text = reader.read("accounts file", &settings.accounts)?;
         let accounts = parsed(&settings.accounts, Accounts::parse(&text))?;
@@ -64,49 +72,57 @@ impl Files {
 
     /// The same reading for the files as they are now: they make no sense, and have been complained about.
     pub(crate) fn as_they_were(&self) -> Self {
-        let watched = self.watched.iter().map(|file| Watched::now(&file.path)).collect();
-        Self { watched, ..self.clone() }
-    }
-}
-
-impl Watched {
-    fn now(path: &Path) -> Self {
-        Self { path: path.to_owned(), mark: mark(path) }
+        let watched = self.watched.iter().map(|file| Watched { mark: mark(&file.path), ..file.clone() });
+        Self { watched: watched.collect(), ..self.clone() }
     }
 }
 
 fn mark(path: &Path) -> Mark {
     let found = fs::metadata(path).ok()?;
-    let mtime = i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec());
-    Some((found.ino(), found.len(), mtime))
+    let ctime = i128::from(found.ctime()) * 1_000_000_000 + i128::from(found.ctime_nsec());
+    Some((found.ino(), found.len(), ctime))
 }
 
-#[derive(Default)]
-struct Reader {
+struct Reader<'a> {
+    old: Option<&'a Files>,
     watched: Vec<Watched>,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn read(&mut self, what: &'static str, path: &Path) -> Result<String, DirectoryError> {
         // The mark is taken first: a change between the two is seen at the next look.
-        self.watched.push(Watched::now(path));
+        let mark = mark(path);
         let unreadable = |cause| DirectoryError::Unreadable { what, path: path.to_owned(), cause };
-        fs::read_to_string(path).map_err(unreadable)
+        let text = fs::read_to_string(path).map_err(unreadable)?;
+        let spoke = !text.trim().is_empty();
+        if self.spoke(path) && !spoke {
+            return Err(DirectoryError::Emptied { what, path: path.to_owned() });
+        }
+        if self.spoke(path) && !text.ends_with('\n') && is_young(path) {
+            return Err(DirectoryError::Unfinished { what, path: path.to_owned() });
+        }
+        self.watched.push(Watched { path: path.to_owned(), mark, spoke });
+        Ok(text)
     }
 
-    /// The same for a file that need not be there.
+    /// The same for a file that need not be there, unless it was.
     fn read_if_there(&mut self, what: &'static str, path: &Path) -> Result<String, DirectoryError> {
-        if path.exists() {
+        if path.exists() || self.spoke(path) {
             return self.read(what, path);
         }
-        self.watched.push(Watched { path: path.to_owned(), mark: None });
+        self.watched.push(Watched { path: path.to_owned(), mark: None, spoke: false });
         Ok(String::new())
+    }
+
+    /// Whether the file said something in the reading that holds now.
+    fn spoke(&self, path: &Path) -> bool {
+        self.old.is_some_and(|old| old.watched.iter().any(|file| file.path == path && file.spoke))
     }
 
     fn table(&mut self, source: &AliasSource, origin: Option<&Domain>) -> Result<Table, DirectoryError> {
         match source {
             AliasSource::Virtual(path) => {
-                let text = self.read_if_there("alias file", path)?;
+                let text = self.read("alias file", path)?;
                 parsed(path, Aliases::parse(&text, origin)).map(Table::Virtual)
             }
             AliasSource::Regexp(path) => {
@@ -132,7 +148,7 @@ impl Reader {
         if !path.is_absolute() {
             return Err(format!("{} must be a whole path", path.display()));
         }
-        self.watched.push(Watched::now(path));
+        self.watched.push(Watched { path: path.to_owned(), mark: mark(path), spoke: false });
         let unreadable = |cause| format!("cannot read {}: {cause}", path.display());
         let found = fs::metadata(path).map_err(unreadable)?;
         if !found.is_file() || found.len() > MAX_INCLUDED {
@@ -140,6 +156,12 @@ impl Reader {
         }
         fs::read_to_string(path).map_err(unreadable)
     }
+}
+
+/// Whether the file was written within the last moments, as far as the clock can tell.
+fn is_young(path: &Path) -> bool {
+    let written = fs::metadata(path).and_then(|found| found.modified());
+    written.is_ok_and(|written| written.elapsed().is_ok_and(|age| age < UNFINISHED))
 }
 
 fn parsed<T>(path: &Path, read: Result<T, Vec<BadLine>>) -> Result<T, DirectoryError> {

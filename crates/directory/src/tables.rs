@@ -14,7 +14,7 @@ use crate::socketmap::{Answer, Socketmap};
 /// Where aliases are looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AliasSource {
-    /// A file in the syntax of Postfix's virtual(5); one that does not exist is empty.
+    /// A file in the syntax of Postfix's virtual(5).
     Virtual(PathBuf),
     /// A file in the syntax of regexp_table(5).
     Regexp(PathBuf),

@@ -21,18 +21,22 @@ fn open(folder: &Path, users: &str) -> Directory {
 
 fn open_with(folder: &Path, users: &str, aliases: Vec<AliasSource>) -> Directory {
     fs::write(folder.join("users"), users).unwrap();
+    fs::write(folder.join("aliases"), "").unwrap();
+    Directory::open(Settings { aliases, ..settings(folder) }).unwrap()
+}
+
+fn settings(folder: &Path) -> Settings {
     let name = Domain::parse("example.org").unwrap();
-    let settings = Settings {
+    Settings {
         hostname: Domain::parse("mail.example.org").unwrap(),
         domains: vec![HostedDomain { name, catch_all: None }],
         accounts: folder.join("users"),
-        aliases,
+        aliases: vec![AliasSource::Virtual(folder.join("aliases"))],
         machine: None,
         relays: Vec::new(),
         delimiters: "+".to_owned(),
         login_failures_per_minute: 10,
-    };
-    Directory::open(settings).unwrap()
+    }
 }
 
 fn claim(login: &str, password: &str) -> Credentials {
@@ -172,6 +176,81 @@ async fn a_table_that_does_not_answer_refuses_nobody() {
     let nobody = AliasSource::Socketmap(Socketmap::parse("unix:/nonexistent/socket:virtual").unwrap());
     let directory = open_with(folder.path(), "ann@example.org:{PLAIN}secret\n", vec![nobody]);
     assert_eq!(directory.resolve(&joe).await, Resolution::Unavailable);
+}
+
+#[test]
+fn a_file_that_is_missing_is_told_with_what_to_do() {
+    for name in ["users", "aliases"] {
+        let folder = tempfile::tempdir().unwrap();
+        open(folder.path(), "ann@example.org:{PLAIN}secret\n");
+        let path = folder.path().join(name);
+        fs::remove_file(&path).unwrap();
+        let error = Directory::open(settings(folder.path())).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("touch {}", path.display())), "{error}");
+    }
+}
+
+/// Waits for more than one look at the files, so that one that saw half of something is followed by another.
+fn look_twice(directory: &Directory) {
+    for _ in 0..2 {
+        std::thread::sleep(Duration::from_millis(550));
+        directory.accounts();
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_vanishes_or_is_blank_or_half_written_leaves_the_old_reading() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = open(folder.path(), "ann@example.org:{PLAIN}secret\njoe@example.org:\n");
+    let (users, aliases) = (folder.path().join("users"), folder.path().join("aliases"));
+    fs::write(&aliases, "info@example.org joe@example.org\n").unwrap();
+    let reaches = async || {
+        look_twice(&directory);
+        let mut reached = [false; 3];
+        for (reached, name) in
+            reached.iter_mut().zip(["ann@example.org", "joe@example.org", "info@example.org"])
+        {
+            let path = ForwardPath::parse(name).unwrap();
+            *reached = directory.resolve(&path).await != Resolution::Unknown;
+        }
+        reached
+    };
+    assert_eq!(reaches().await, [true; 3]);
+    for text in ["", " \n\n", "ann@example.org:{PLAIN}sec"] {
+        fs::write(&users, text).unwrap();
+        assert_eq!(reaches().await, [true; 3], "{text:?}");
+    }
+    fs::write(&users, "ann@example.org:{PLAIN}secret\n").unwrap();
+    fs::remove_file(&aliases).unwrap();
+    // Both files are one reading: while one of them is gone, neither acts.
+    assert_eq!(reaches().await, [true; 3]);
+    fs::write(&aliases, "info@example.org ann@example.org\n").unwrap();
+    assert_eq!(reaches().await, [true, false, true]);
+}
+
+#[test]
+fn a_file_without_a_last_line_end_acts_when_nobody_writes_it_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = open(folder.path(), "ann@example.org:{PLAIN}secret\n");
+    fs::write(folder.path().join("users"), "joe@example.org:{PLAIN}secret").unwrap();
+    let joe = address("joe@example.org");
+    look_twice(&directory);
+    assert!(!directory.has_account(&joe));
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(directory.has_account(&joe));
+}
+
+#[test]
+fn removing_the_last_account_acts_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = open(folder.path(), "ann@example.org:{PLAIN}secret\n");
+    let server = Directory::open(settings(folder.path())).unwrap();
+    directory.remove_account(&address("ann@example.org")).unwrap();
+    assert!(directory.accounts().is_empty());
+    look_twice(&server);
+    assert!(server.accounts().is_empty());
+    directory.add_account(&address("joe@example.org"), &Secret::new("x")).unwrap();
+    assert_eq!(directory.accounts().len(), 1);
 }
 
 #[tokio::test]

@@ -167,13 +167,17 @@ fn soon(mut holds: impl FnMut() -> bool) -> bool {
 #[test]
 fn what_is_missing_or_broken_is_78_and_says_what_to_do() {
     type Damage = fn(&Path);
-    let cases: [(Damage, &str); 8] = [
+    let cases: [(Damage, &str); 9] = [
         (
             |folder| fs::remove_file(folder.join("kings.toml")).unwrap(),
             "name another file with --config FILE",
         ),
         (|folder| replace(folder, "hostname", "hostnam"), "did you mean \"hostname\"?"),
-        (|folder| fs::remove_file(folder.join("users")).unwrap(), "cannot read accounts file"),
+        (|folder| fs::remove_file(folder.join("users")).unwrap(), "an empty one will do: touch "),
+        (
+            |folder| replace(folder, "[listen]", "[aliases]\nfile = \"aliases\"\n[listen]"),
+            "cannot read alias file",
+        ),
         (|folder| fs::write(folder.join("users"), "ann:{PLAIN}x\n").unwrap(), "users:1: "),
         (
             |folder| {
@@ -351,6 +355,7 @@ fn a_user_that_does_not_exist_is_78_for_root() {
 fn accounts_and_aliases_act_within_a_second_without_a_reload() {
     let folder = folder();
     replace(folder.path(), "[listen]", "[aliases]\nfile = \"aliases\"\n[listen]");
+    fs::write(folder.path().join("aliases"), "").unwrap();
     let _server = Server::start(folder.path());
     let address = address(folder.path());
     let replies = |recipient: &str| Smtp::rcpt(&address, recipient);
