@@ -27,6 +27,11 @@ pub enum EditError {
     /// Its mail would not arrive here.
     #[error("{0} is not in a hosted domain; add a [[domain]] block with its domain to the config first")]
     NotHosted(Address),
+    /// Its mail could have no folder, or its line would not read back as it.
+    #[error(
+        "{0} cannot be an account: choose a plain name without quotes, slash or colon that does not begin with # or a dot"
+    )]
+    BadName(Address),
     /// The file cannot be written.
     #[error("cannot change the accounts file: {0}")]
     Io(#[from] io::Error),
@@ -37,6 +42,9 @@ impl Directory {
     pub fn add_account(&self, account: &Address, password: &Secret) -> Result<(), EditError> {
         if !account.domain().is_some_and(|domain| self.hosts(domain)) {
             return Err(EditError::NotHosted(account.clone()));
+        }
+        if !account.fits_a_folder() || !reads_back(account) {
+            return Err(EditError::BadName(account.clone()));
         }
         let line = format!("{}:{}::::::", account.folded(), StoredPassword::create(password).field());
         self.edit(|lines| {
@@ -95,6 +103,11 @@ impl Directory {
         self.reload();
         Ok(())
     }
+}
+
+/// Whether the name can stand in front of a line: a colon would end it, `#` would make it a comment.
+fn reads_back(account: &Address) -> bool {
+    is_line_of(&format!("{}:", account.folded()), account)
 }
 
 fn is_line_of(line: &str, account: &Address) -> bool {

@@ -139,6 +139,11 @@ fn entry(line: &str) -> Result<Entry, String> {
     let address = Address::parse(name).map_err(|_| {
         format!("\"{name}\" is not an address: write accounts in full, as in ann@example.org")
     })?;
+    if !address.fits_a_folder() {
+        return Err(format!(
+            "\"{name}\" cannot have a folder: an account is a plain name without a slash, in a domain"
+        ));
+    }
     let field = fields.next().unwrap_or_default();
     let password = match field {
         "" => None,
@@ -205,11 +210,13 @@ mod tests {
     #[test]
     fn all_bad_lines_are_named_at_once() {
         let complaints = Accounts::parse(
-            "ann:{PLAIN}x\na@b.example:{ROT13}x\nc@d.example:x\nc@d.example:\nc@d.example:\n",
+            "ann:{PLAIN}x\na@b.example:{ROT13}x\nc@d.example:x\nc@d.example:\nc@d.example:\n\
+             a/b@d.example:{PLAIN}x\n\".x\"@d.example:\nann@[192.0.2.1]:\n",
         )
         .unwrap_err();
         let lines: Vec<usize> = complaints.iter().map(|complaint| complaint.line).collect();
-        assert_eq!(lines, [1, 2, 3, 5]);
+        assert_eq!(lines, [1, 2, 3, 5, 6, 7, 8]);
+        assert!(complaints[4].what.contains("cannot have a folder"), "{complaints:?}");
         assert!(complaints[0].what.contains("write accounts in full"), "{complaints:?}");
     }
 }

@@ -266,6 +266,13 @@ async fn accounts_are_added_changed_and_removed_in_the_file() {
     assert!(matches!(directory.add_account(&elsewhere, &Secret::new("x")), Err(EditError::NotHosted(_))));
     assert!(directory.log_in(claim("joe@example.org", "first"), exempt()).await.is_ok());
 
+    for name in ["a/b@example.org", r#"".x"@example.org"#, r#""a:b"@example.org"#, "#x@example.org"] {
+        let added = directory.add_account(&address(name), &Secret::new("x"));
+        assert!(matches!(added, Err(EditError::BadName(_))), "{name}: {added:?}");
+    }
+    directory.add_account(&address("o'hara=x@example.org"), &Secret::new("x")).unwrap();
+    directory.remove_account(&address("o'hara=x@example.org")).unwrap();
+
     directory.set_password(&ann, &Secret::new("second")).unwrap();
     assert!(directory.log_in(claim("ann@example.org", "second"), exempt()).await.is_ok());
     let text = fs::read_to_string(folder.path().join("users")).unwrap();

@@ -167,7 +167,7 @@ fn soon(mut holds: impl FnMut() -> bool) -> bool {
 #[test]
 fn what_is_missing_or_broken_is_78_and_says_what_to_do() {
     type Damage = fn(&Path);
-    let cases: [(Damage, &str); 9] = [
+    let cases: [(Damage, &str); 10] = [
         (
             |folder| fs::remove_file(folder.join("kings.toml")).unwrap(),
             "name another file with --config FILE",
@@ -179,6 +179,10 @@ fn what_is_missing_or_broken_is_78_and_says_what_to_do() {
             "cannot read alias file",
         ),
         (|folder| fs::write(folder.join("users"), "ann:{PLAIN}x\n").unwrap(), "users:1: "),
+        (
+            |folder| fs::write(folder.join("users"), "a/b@example.org:{PLAIN}x\n").unwrap(),
+            "cannot have a folder",
+        ),
         (
             |folder| {
                 replace(folder, "self_signed = true", "certificate = \"no.pem\"\nprivate_key = \"no.key\"");
@@ -241,6 +245,9 @@ fn accounts_are_added_listed_changed_and_removed() {
         run_with_input(folder, &["account", "add", "joe@elsewhere.example"], "x\n").status.code(),
         Some(1)
     );
+    let nowhere = run_with_input(folder, &["account", "add", "a/b@example.org"], "x\n");
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(said(&nowhere).contains("without quotes, slash or colon"), "{}", said(&nowhere));
     assert_eq!(run_with_input(folder, &["account", "add", "eve@example.org"], "\n").status.code(), Some(1));
     assert_eq!(run_with_input(folder, &["account", "add", "not an address"], "x\n").status.code(), Some(2));
 

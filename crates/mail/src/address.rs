@@ -161,6 +161,19 @@ impl Address {
         self.host.domain()
     }
 
+    /// Whether an account of this name can have a folder of its own: the local part is one plain name, in a
+    /// domain.
+    ///
+    /// A quoted local part may hold a slash or a leading dot (RFC 5321 §4.1.2). A name that needs care once
+    /// would need it in every program that reads the Maildir, so such an account is refused everywhere.
+    pub fn fits_a_folder(&self) -> bool {
+        let user = self.local_part.as_str();
+        self.domain().is_some()
+            && !user.starts_with('.')
+            && !user.contains(['/', '\0'])
+            && !user.contains(char::is_control)
+    }
+
     /// Whether it can travel only with SMTPUTF8 (RFC 6531 §3.2); the host is always A-labels here.
     pub fn needs_smtputf8(&self) -> bool {
         !self.local_part.0.is_ascii()
@@ -190,6 +203,27 @@ impl fmt::Display for Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn accounts_are_named_by_plain_names_in_domains() {
+        let cases = [
+            ("ann@example.org", true),
+            ("ann+tag@example.org", true),
+            ("j\u{fc}rgen@example.org", true),
+            (r#""ann lee"@example.org"#, true),
+            ("{domain}@example.org", true),
+            ("a/b@example.org", false),
+            (r#""../../etc"@example.org"#, false),
+            (r#"".Sent"@example.org"#, false),
+            (r#"".."@example.org"#, false),
+            (r#"".""@example.org"#, false),
+            ("ann@[192.0.2.1]", false),
+        ];
+        for (text, expected) in cases {
+            let fits = Address::parse(text).is_ok_and(|address| address.fits_a_folder());
+            assert_eq!(fits, expected, "{text}");
+        }
+    }
 
     #[test]
     fn addresses_have_one_reading_and_one_canonical_form() {

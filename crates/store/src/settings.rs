@@ -52,15 +52,12 @@ impl Layout {
 
     /// The folder names for `account`, which is folded to lower case first.
     ///
-    /// A quoted local part may hold a slash or a leading dot (RFC 5321 §4.1.2): such an account has no
-    /// folder, because a name that needs care once would need it in every program that reads the Maildir.
+    /// One that cannot have a folder has none ([`Address::fits_a_folder`]).
     pub(crate) fn folders(&self, account: &Address) -> Result<Vec<String>, StoreError> {
         let folded = account.folded();
         let Host::Domain(domain) = &folded.host else { return Err(StoreError::BadName) };
         let user = folded.local_part.as_str();
-        let safe =
-            is_component(user.as_bytes()) && !user.starts_with('.') && !user.contains(char::is_control);
-        if !safe {
+        if !folded.fits_a_folder() {
             return Err(StoreError::BadName);
         }
         let fill = |segment: &String| segment.replace("{domain}", domain.as_str()).replace("{user}", user);

@@ -66,7 +66,7 @@ fn open(common: &Common) -> Result<Directory, Failure> {
 #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn failure(error: EditError) -> Failure {
     match error {
-        EditError::Exists(_) | EditError::Unknown(_) | EditError::NotHosted(_) => {
+        EditError::Exists(_) | EditError::Unknown(_) | EditError::NotHosted(_) | EditError::BadName(_) => {
             Failure::check_failed(error.to_string())
         }
         EditError::Io(_) => Failure::cannot_tell(error.to_string()),
