@@ -44,7 +44,7 @@ impl Origin {
         let Self { protocol, address: client, .. } = self;
         match result {
             Ok(account) => {
-                info!(protocol, %client, login = ?login, %account, result = "ok", reason = "-", "login")
+                info!(protocol, %client, login = ?login, %account, result = "ok", reason = "-", "login");
             }
             Err(error) => {
                 let reason = error.to_string();

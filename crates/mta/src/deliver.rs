@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use kings_directory::{Directory, Resolution, Target};
 use kings_mail::address::Address;
+use kings_mail::dsn::Status;
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::header;
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::trace;
-use kings_queue::{Handover, Queue, Submission, SubmitError};
+use kings_queue::{Handover, Queue, Report, Staged, Submission, SubmitError};
 use kings_records::Step;
 use kings_smtp::reply::Reply;
 use kings_store::{Delivery, Incoming, MailboxName, StoreError};
@@ -73,6 +74,8 @@ struct Plan {
     queued: Vec<Recipient>,
     /// Recipients that stand for several, whose sender hears of that instead of each copy (RFC 3461 §5.2.7.3).
     expanded: Vec<Recipient>,
+    /// Accounts that had this very message before: nobody tries them, and the sender hears of it.
+    looping: Vec<Recipient>,
 }
 
 impl Plan {
@@ -128,42 +131,64 @@ impl Plan {
 
     /// What is held waits in the queue, our own accounts' copies too (RFC 4865 §4).
     fn wait(&mut self) {
-        let held =
-            self.local.drain(..).map(|(account, recipient)| recipient.at(ForwardPath::Address(account)));
+        let held = self.local.drain(..).map(|(account, recipient)| at(&recipient, account));
         self.queued.extend(held);
     }
 
-    /// Takes out accounts that this very message has been delivered to before (RFC 9228 §4); true if that
-    /// leaves nothing of a message that had something.
-    fn drop_loops(&mut self, head: &[u8]) -> bool {
+    /// Parts accounts that this very message has been delivered to before from the others (RFC 9228 §4); true
+    /// if nothing else is left.
+    fn part_loops(&mut self, head: &[u8]) -> bool {
         let visited: HashSet<String> =
             header::all(head, "Delivered-To").map(|field| field.text().to_lowercase()).collect();
-        let before = self.local.len();
-        self.local.retain(|(account, _)| !visited.contains(&account.to_string()));
-        self.local.len() < before && self.local.is_empty() && self.queued.is_empty()
+        let was_here = |(account, _): &mut (Address, Recipient)| visited.contains(&account.to_string());
+        let looping = self.local.extract_if(.., was_here).map(|(account, recipient)| at(&recipient, account));
+        self.looping.extend(looping);
+        !self.looping.is_empty() && self.local.is_empty() && self.queued.is_empty()
     }
+}
+
+/// The recipient for one of the accounts it stands for: what is tried again must not reach the others again.
+fn at(recipient: &Recipient, account: Address) -> Recipient {
+    recipient.at(ForwardPath::Address(account))
 }
 
 /// Stores every local copy and queues the rest. On `Ok` all of it is on disk: the 250 may be said.
 ///
 /// Once one copy is stored the message is accepted: copies that failed for now go to the queue, which tries
 /// them again. Only when nothing at all could be stored does the client keep the message.
+///
+/// The order is what keeps a failure from leaving something double. The queue's part is written and synced
+/// first, where it does not count yet; then the copies are stored; then the queue's part is made to count,
+/// which takes a rename and no more space. So a full disk or a broken queue is found out while the client can
+/// still keep everything, and mailboxes that refuse everything leave nothing in the queue. What remains is
+/// hardware that fails between the last two steps, and a copy that fails while others are stored when the
+/// queue, asked a second time, refuses as well: the client then comes again, and doubles are better than loss.
 pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), DeliveryError> {
     let mut plan = Plan::make(&core.directory, &message.recipients).await;
-    if plan.drop_loops(message.content.head()) {
+    if plan.part_loops(message.content.head()) {
         return Err(DeliveryError::Loop);
     }
     if message.parameters.hold.is_some() {
         plan.wait();
     }
-    let Copies { stored, failed } = store_copies(core, &message, &plan.local).await?;
-    plan.queued.extend(failed);
-    if !plan.queued.is_empty() {
-        let queued: Vec<ForwardPath> = plan.queued.iter().map(|recipient| recipient.path.clone()).collect();
-        enqueue(&core.queue, &message, plan.queued).await?;
-        for path in &queued {
-            traced::placed(core, &message, Step::Queued, path);
+    let staged = stage(&core.queue, &message, (&plan.queued, &plan.looping)).await?;
+    let Copies { stored, failed } = match store_copies(core, &message, &plan.local).await {
+        Ok(copies) => copies,
+        Err(error) => {
+            give_up(staged).await;
+            return Err(error);
         }
+    };
+    let staged = if failed.is_empty() {
+        staged
+    } else {
+        give_up(staged).await;
+        plan.queued.extend(failed);
+        stage(&core.queue, &message, (&plan.queued, &plan.looping)).await?
+    };
+    commit(staged).await?;
+    for recipient in &plan.queued {
+        traced::placed(core, &message, Step::Queued, &recipient.path);
     }
     let stored = stored.into_iter().map(|recipient| (recipient, Handover::Mailbox));
     let expanded = plan.expanded.into_iter().map(|recipient| (recipient, Handover::Expanded));
@@ -201,7 +226,7 @@ async fn store_copies(
             Err(error) if !any_stored => return Err(DeliveryError::Store(error)),
             Err(error) => {
                 warn!(id = %message.id, %account, %error, "one copy could not be stored, will be tried again");
-                copies.failed.push(recipient.clone());
+                copies.failed.push(at(recipient, account.clone()));
             }
         }
     }
@@ -225,7 +250,7 @@ pub(crate) async fn deliver_each(core: &Core, message: &Message) -> Vec<Result<(
     let mut plans: Vec<Result<Plan, Reply>> = Vec::with_capacity(message.recipients.len());
     for recipient in &message.recipients {
         let mut plan = Plan::make(&core.directory, std::slice::from_ref(recipient)).await;
-        let is_loop = plan.drop_loops(message.content.head());
+        let is_loop = plan.part_loops(message.content.head());
         plans.push(if is_loop { Err(DeliveryError::Loop.reply()) } else { Ok(plan) });
     }
     let accounts: HashSet<Address> = plans
@@ -242,14 +267,16 @@ pub(crate) async fn deliver_each(core: &Core, message: &Message) -> Vec<Result<(
         }
     }
 
-    let mut queued: Vec<Recipient> = Vec::new();
+    let (mut queued, mut looping): (Vec<Recipient>, Vec<Recipient>) = Default::default();
     let mut outcomes: Vec<(Result<(), Reply>, bool)> = Vec::with_capacity(plans.len());
     for plan in &plans {
         let settled = plan.as_ref().map_err(Reply::clone).and_then(|plan| settle(plan, &failures));
-        let waits = settled.as_ref().is_ok_and(|waiting| !waiting.is_empty());
+        let loops = plan.as_ref().map_or(&[][..], |plan| &plan.looping);
+        let waits = settled.as_ref().is_ok_and(|waiting| !waiting.is_empty() || !loops.is_empty());
+        looping.extend_from_slice(if settled.is_ok() { loops } else { &[] });
         outcomes.push((settled.map(|waiting| add_new(&mut queued, waiting)), waits));
     }
-    if let Err(reply) = enqueue_all(core, message, queued).await {
+    if let Err(reply) = enqueue_all(core, message, &queued, &looping).await {
         let waiting = outcomes.iter_mut().filter(|(_, waits)| *waits);
         waiting.for_each(|(outcome, _)| *outcome = Err(reply.clone()));
     }
@@ -261,14 +288,16 @@ pub(crate) async fn deliver_each(core: &Core, message: &Message) -> Vec<Result<(
     outcomes
 }
 
-async fn enqueue_all(core: &Core, message: &Message, queued: Vec<Recipient>) -> Result<(), Reply> {
-    if queued.is_empty() {
-        return Ok(());
-    }
-    let paths: Vec<ForwardPath> = queued.iter().map(|recipient| recipient.path.clone()).collect();
-    enqueue(&core.queue, message, queued).await.map_err(|error| error.reply())?;
-    for path in &paths {
-        traced::placed(core, message, Step::Queued, path);
+async fn enqueue_all(
+    core: &Core,
+    message: &Message,
+    queued: &[Recipient],
+    looping: &[Recipient],
+) -> Result<(), Reply> {
+    let staged = stage(&core.queue, message, (queued, looping)).await.map_err(|error| error.reply())?;
+    commit(staged).await.map_err(|error| error.reply())?;
+    for recipient in queued {
+        traced::placed(core, message, Step::Queued, &recipient.path);
     }
     Ok(())
 }
@@ -283,7 +312,7 @@ fn settle(plan: &Plan, failures: &HashMap<Address, Reply>) -> Result<Vec<Recipie
     {
         return Err(reply.clone());
     }
-    let failed = failed.into_iter().map(|(account, to)| to.at(ForwardPath::Address(account.clone())));
+    let failed = failed.into_iter().map(|(account, recipient)| at(recipient, account.clone()));
     Ok(failed.chain(plan.queued.iter().cloned()).collect())
 }
 
@@ -303,21 +332,46 @@ fn delivery(message: &Message, account: &Address) -> Delivery {
     Delivery { account: account.clone(), mailbox: MailboxName::inbox(), trace }
 }
 
-async fn enqueue(queue: &Queue, message: &Message, recipients: Vec<Recipient>) -> Result<(), DeliveryError> {
+/// Writes what the queue is to take, if anything: recipients to be tried, and those that had the message before.
+async fn stage(
+    queue: &Queue,
+    message: &Message,
+    (queued, looping): (&[Recipient], &[Recipient]),
+) -> Result<Option<Staged>, DeliveryError> {
+    if queued.is_empty() && looping.is_empty() {
+        return Ok(None);
+    }
     let envelope = Envelope {
         reverse_path: message.reverse_path.clone(),
-        recipients,
+        recipients: queued.iter().chain(looping).cloned().collect(),
         parameters: message.parameters.clone(),
     };
+    let places = queued.len()..envelope.recipients.len();
+    let given_up: Vec<(usize, Report)> = places.map(|place| (place, loop_report())).collect();
     let (queue, id) = (queue.clone(), message.id);
     let (prefix, content) = (message.prefix.clone(), message.content.clone());
-    let submit = move || -> Result<(), SubmitError> {
+    let write = move || -> Result<Staged, SubmitError> {
         let mut submission: Submission = queue.begin()?;
         submission.write(prefix.as_bytes())?;
         for_each_piece(content.reader(), |piece| submission.write(piece))?;
-        submission.commit(id, &envelope)
+        submission.stage(id, &envelope, &given_up)
     };
-    blocking(submit).await.map_err(DeliveryError::Queue)
+    blocking(write).await.map(Some).map_err(DeliveryError::Queue)
+}
+
+/// What the sender is told about a recipient that had the message before.
+fn loop_report() -> Report {
+    let reply = Reply::LOOP;
+    Report::ours(reply.status.unwrap_or(Status::LOCAL_TROUBLE), reply.to_string())
+}
+
+async fn commit(staged: Option<Staged>) -> Result<(), DeliveryError> {
+    let Some(staged) = staged else { return Ok(()) };
+    blocking(move || staged.commit()).await.map_err(DeliveryError::Queue)
+}
+
+async fn give_up(staged: Option<Staged>) {
+    blocking(move || drop(staged)).await;
 }
 
 /// The recipient of a message that has only one: a trace field that named several would tell each of them
@@ -328,3 +382,6 @@ pub(crate) fn sole_recipient(envelope: &Envelope) -> Option<&Address> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

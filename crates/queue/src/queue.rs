@@ -15,12 +15,13 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, WallClock};
-use crate::deliver::{Deliver, Handover, Notification};
+use crate::deliver::{Deliver, Handover, Notification, Report};
 use crate::disk::{Disk, SystemDisk, blocking};
 use crate::draft::{CHUNK, Draft};
 use crate::entry::Head;
 use crate::lanes::Limits;
 use crate::notification;
+use crate::record::{self, Fact, Record};
 use crate::runner::Runner;
 use crate::schedule::{DELAY_WARNING, uptime_of};
 use crate::spool::{Name, Spool, SubmitError};
@@ -289,6 +290,20 @@ impl Submission {
     /// Stores the message under `id`, and has it tried at once. When this returns `Ok` it is on disk, file
     /// and directory: now is the time for the 250 (RFC 5321 §6.1).
     pub fn commit(self, id: TraceId, envelope: &Envelope) -> Result<(), SubmitError> {
+        self.stage(id, envelope, &[])?.commit()
+    }
+
+    /// Writes the message under `id` to the disk, where it waits for its commit and does not count before:
+    /// for a caller that has something else to store meanwhile and must do both or neither.
+    ///
+    /// `given_up` are the recipients, by their place in the envelope, that nobody has to try: their failure is
+    /// reported to the sender.
+    pub fn stage(
+        self,
+        id: TraceId,
+        envelope: &Envelope,
+        given_up: &[(usize, Report)],
+    ) -> Result<Staged, SubmitError> {
         let Self { queue, draft } = self;
         if queue.timetable().contains(id) {
             return Err(SubmitError::DuplicateId(id));
@@ -301,14 +316,46 @@ impl Submission {
             content_length: draft.length(),
             content_checksum: draft.checksum(),
         };
-        let name = queue.spool().commit(&head, &draft)?;
-        queue.timetable().add(name, uptime_of(name.next, now));
+        let failure = |(recipient, report): &(usize, Report)| Record {
+            at: now.wall,
+            recipient: *recipient,
+            fact: Fact::Failed(record::as_kept(report.clone())),
+        };
+        let records: Vec<Record> = given_up.iter().map(failure).collect();
+        queue.spool().stage(&head, &draft, &records)?;
+        Ok(Staged { queue, head: Some(head) })
+    }
+}
+
+/// A message that is on disk and does not count yet; dropped, it leaves nothing. All calls block, and so does
+/// dropping.
+pub struct Staged {
+    queue: Queue,
+    /// `None` once it is committed.
+    head: Option<Head>,
+}
+
+impl Staged {
+    /// Makes the message count, and has it tried at once. It takes no more space, so a full disk does not
+    /// stop it. After `Ok` it survives a crash.
+    pub fn commit(mut self) -> Result<(), SubmitError> {
+        let Some(head) = self.head.take() else { return Ok(()) };
+        let queue = &self.queue;
+        let name = queue.spool().publish(&head)?;
+        queue.timetable().add(name, uptime_of(name.next, queue.clock().now()));
         queue.changed().notify_one();
-        tracing::info!(
-            %id, reverse_path = %envelope.reverse_path, recipients = envelope.recipients.len(), bytes = head.content_length,
-            "queued"
-        );
+        let Head { id, envelope, content_length: bytes, .. } = head;
+        let recipients = envelope.recipients.len();
+        tracing::info!(%id, reverse_path = %envelope.reverse_path, recipients, bytes, "queued");
         Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if let Some(head) = &self.head {
+            self.queue.spool().unstage(head);
+        }
     }
 }
 

@@ -166,16 +166,26 @@ impl Spool {
         self.disk.remove(&path).map(|()| file)
     }
 
-    /// Stores a new entry. Once this returns `Ok` a power cut does not lose it; on an error nothing is left.
-    pub(crate) fn commit(&self, head: &Head, draft: &Draft) -> Result<Name, SubmitError> {
+    /// Writes a new entry whole and synced where nobody looks: its file needs no more space to become one that
+    /// counts. `records` say what happened to some of its recipients already. On an error nothing is left.
+    pub(crate) fn stage(&self, head: &Head, draft: &Draft, records: &[Record]) -> Result<(), SubmitError> {
         let (text, seed) = head.encode();
         // What cannot be read back would be lost after its 250; better refused now.
         if text.len() > MAX_ENVELOPE || Head::parse(text.as_bytes()).as_ref() != Ok(&(head.clone(), seed)) {
             return Err(SubmitError::BadEnvelope);
         }
+        let mut end = Vec::new();
+        for record in records {
+            record.write_to(seed, &mut end);
+        }
+        Ok(self.write_new(&self.staged(head), &text, draft, &end)?)
+    }
+
+    /// Makes a staged entry count. Once this returns `Ok` a power cut does not lose it; on an error nothing is
+    /// left.
+    pub(crate) fn publish(&self, head: &Head) -> Result<Name, SubmitError> {
         let name = Name { id: head.id, next: head.first_attempt() };
-        let (partial, complete) = (self.incoming.join(head.id.as_str()), self.path(name));
-        self.write_new(&partial, &text, draft)?;
+        let (partial, complete) = (self.staged(head), self.path(name));
         if let Err(error) = self.disk.rename(&partial, &complete) {
             self.drop_file(&partial);
             return Err(match error.kind() {
@@ -188,11 +198,25 @@ impl Spool {
         Ok(name)
     }
 
-    fn write_new(&self, path: &Path, text: &str, draft: &Draft) -> io::Result<()> {
+    /// Removes a staged entry that will not count.
+    pub(crate) fn unstage(&self, head: &Head) {
+        self.drop_file(&self.staged(head));
+    }
+
+    fn staged(&self, head: &Head) -> PathBuf {
+        self.incoming.join(head.id.as_str())
+    }
+
+    fn write_new(&self, path: &Path, text: &str, draft: &Draft, end: &[u8]) -> io::Result<()> {
         let file = self.disk.create(path)?;
+        let start = text.len() as u64;
         self.disk
             .write_at(&file, text.as_bytes(), 0)
-            .and_then(|()| draft.copy_to(&*self.disk, &file, text.len() as u64))
+            .and_then(|()| draft.copy_to(&*self.disk, &file, start))
+            .and_then(|()| match end {
+                [] => Ok(()),
+                end => self.disk.write_at(&file, end, start + draft.length()),
+            })
             .and_then(|()| self.disk.sync(&file))
             .inspect_err(|_| self.drop_file(path))
     }

@@ -139,6 +139,35 @@ fn names(root: &Path) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn recipients_given_up_before_the_first_attempt_are_reported_and_never_tried() {
+    let rig = Rig::new();
+    let mut submission = rig.queue.begin().unwrap();
+    submission.write(CONTENT).unwrap();
+    let envelope = envelope("ann@example.org", &["ok@a.example", "ok@b.example"]);
+    let report = Report::ours(Status(5, 4, 6), "Mail loop detected");
+    let staged = submission.stage(id(1), &envelope, &[(1, report)]).unwrap();
+    sleep(HOUR).await;
+    assert!(rig.deliverer.recipients().is_empty(), "it does not count before its commit");
+    staged.commit().unwrap();
+    sleep(HOUR).await;
+    assert_eq!(rig.deliverer.recipients(), ["<ok@a.example>"]);
+    let bounces = rig.deliverer.bounce_texts();
+    assert!(bounces.len() == 1 && bounces[0].contains("\r\nStatus: 5.4.6\r\n"), "{bounces:?}");
+    assert!(rig.queue.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_staged_message_that_is_dropped_leaves_nothing() {
+    let rig = Rig::new();
+    let submission = rig.queue.begin().unwrap();
+    drop(submission.stage(id(1), &envelope("ann@example.org", &["ok@a.example"]), &[]).unwrap());
+    assert_eq!(read_files(rig.folder.path()), Files::new());
+    rig.submit(1, "ann@example.org", &["ok@a.example"]).await;
+    sleep(HOUR).await;
+    assert_eq!(rig.deliverer.recipients(), ["<ok@a.example>"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_message_is_delivered_at_once_and_its_entry_removed() {
     let rig = Rig::new();
     rig.wait(DAY).await;

@@ -48,7 +48,13 @@ fn draft(spool: &Spool, content: &[u8]) -> (Head, Draft) {
 
 fn submit(spool: &Spool, content: &[u8]) -> Result<Name, SubmitError> {
     let (head, draft) = draft(spool, content);
-    spool.commit(&head, &draft)
+    commit(spool, &head, &draft)
+}
+
+/// Both steps of taking an entry in.
+fn commit(spool: &Spool, head: &Head, draft: &Draft) -> Result<Name, SubmitError> {
+    spool.stage(head, draft, &[])?;
+    spool.publish(head)
 }
 
 fn names(spool: &Spool) -> Vec<Name> {
@@ -144,19 +150,19 @@ fn a_submission_that_fails_at_any_step_leaves_nothing() {
     let (folder, disk, spool) = spool_on_test_disk();
     let (head, large) = draft(&spool, &vec![b'x'; 300_000]);
     disk.fail(None);
-    spool.remove(spool.commit(&head, &large).unwrap()).unwrap();
+    spool.remove(commit(&spool, &head, &large).unwrap()).unwrap();
     let steps = disk.fail(None) - 2;
     assert!(steps >= 8, "create, writes, sync, rename, sync: {steps}");
     for nth in 0..steps {
         for kind in [io::ErrorKind::Other, io::ErrorKind::StorageFull] {
             disk.fail(Some(Failing::Nth(nth, kind)));
-            let error = spool.commit(&head, &large).unwrap_err();
+            let error = commit(&spool, &head, &large).unwrap_err();
             assert_eq!(matches!(error, SubmitError::NoSpace), kind == io::ErrorKind::StorageFull, "{error}");
             assert_eq!(read_files(folder.path()), Files::new(), "step {nth}");
         }
     }
     disk.fail(None);
-    spool.commit(&head, &large).unwrap();
+    commit(&spool, &head, &large).unwrap();
 }
 
 #[test]
@@ -271,7 +277,7 @@ fn envelopes_that_would_not_read_back_are_refused() {
     let nobody = with(vec![]);
     let crowd = with(vec![head.envelope.recipients[0].clone(); MAX_ENVELOPE / 30]);
     for head in [nobody, crowd] {
-        assert!(matches!(spool.commit(&head, &draft), Err(SubmitError::BadEnvelope)));
+        assert!(matches!(commit(&spool, &head, &draft), Err(SubmitError::BadEnvelope)));
     }
     assert_eq!(read_files(folder.path()), Files::new());
 }

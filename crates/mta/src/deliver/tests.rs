@@ -1,0 +1,179 @@
+//! What one delivery leaves in mailboxes and queue when parts of it fail.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use kings_directory::{AliasSource, HostedDomain};
+use kings_mail::domain::Domain;
+use kings_queue::Filter;
+use kings_records::Records;
+use kings_store::{Layout, Store};
+use kings_tls::{Certificates, Source};
+use tempfile::TempDir;
+
+use super::*;
+use crate::core::new_id;
+use crate::{Clients, Limits, Outgoing, Parts, Rates, Traffic};
+
+/// Ann and Joe are here; `team@` is both of them and somebody elsewhere.
+struct Setup {
+    folder: TempDir,
+    core: Core,
+}
+
+impl Setup {
+    fn new() -> Self {
+        Self::with_reserve(0)
+    }
+
+    /// `reserve`: octets that must be free for the queue to take anything.
+    fn with_reserve(reserve: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let name = |text| Domain::parse(text).unwrap();
+        fs::write(path.join("users"), "ann@here.example:\njoe@here.example:\n").unwrap();
+        let team = "team@here.example ann@here.example, joe@here.example, far@far.example\n";
+        fs::write(path.join("aliases"), team).unwrap();
+        let directory = Directory::open(kings_directory::Settings {
+            hostname: name("mail.here.example"),
+            domains: vec![HostedDomain { name: name("here.example"), catch_all: None }],
+            accounts: path.join("users"),
+            aliases: vec![AliasSource::Virtual(path.join("aliases"))],
+            machine: None,
+            relays: Vec::new(),
+            delimiters: "+".to_owned(),
+            login_failures_per_minute: 10,
+        });
+        let store = Store::open(kings_store::Settings {
+            mail_dir: path.join("mail"),
+            layout: Layout::default(),
+            separator: '.',
+            free_space_reserve: 0,
+        });
+        let queue = kings_queue::Settings {
+            free_space_reserve: reserve,
+            ..kings_queue::Settings::new(path.join("queue"), name("mail.here.example"))
+        };
+        let source = Source::SelfSigned { folder: path.join("tls"), hostname: name("mail.here.example") };
+        let core = Core::new(Parts {
+            hostname: name("mail.here.example"),
+            limits: Limits { message_bytes: 1_000_000, recipients: 100, rates: Rates::UNLIMITED },
+            traffic: Traffic::default(),
+            clients: Clients::default(),
+            outgoing: Outgoing { client_in_received: false, longest_hold: Duration::ZERO },
+            records: Records::none(),
+            directory: directory.unwrap(),
+            store: store.unwrap(),
+            queue: Queue::open(queue).unwrap(),
+            tls: Certificates::open(&source).unwrap().server(),
+        });
+        Self { folder, core }
+    }
+
+    async fn deliver(&self, recipients: &[&str], head: &str) -> Result<(), Reply> {
+        let mut content = self.core.store.begin().unwrap();
+        content.write(format!("{head}\r\nhello\r\n").as_bytes()).unwrap();
+        let recipient = |text: &&str| ForwardPath::parse(text).unwrap().into();
+        let message = Message {
+            id: new_id(),
+            reverse_path: ReversePath::parse("carol@far.example").unwrap(),
+            parameters: MailParameters::default(),
+            recipients: recipients.iter().map(recipient).collect(),
+            prefix: String::new(),
+            content: Arc::new(content),
+        };
+        deliver(&self.core, message).await.map_err(|error| error.reply())
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Messages in the inboxes of Ann and Joe.
+    fn stored(&self) -> [usize; 2] {
+        ["ann", "joe"].map(|user| files(&self.path(&format!("mail/here.example/{user}/new"))))
+    }
+
+    /// Files of entries that count, and of such that do not.
+    fn queued(&self) -> [usize; 2] {
+        ["entries", "incoming"].map(|name| files(&self.path("queue").join(name)))
+    }
+
+    /// Each recipient in the queue with its state.
+    async fn states(&self) -> Vec<String> {
+        let page = self.core.queue.page(Filter::default(), None).await;
+        assert!(page.damaged.is_empty(), "{page:?}");
+        let recipients = page.entries.into_iter().flat_map(|entry| entry.recipients);
+        recipients
+            .map(|r| format!("{} {:?} {}", r.forward_path, r.state, r.last_reply.unwrap_or_default()))
+            .collect()
+    }
+}
+
+fn files(folder: &Path) -> usize {
+    fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
+const ANN: &str = "ann@here.example";
+const JOE: &str = "joe@here.example";
+const FAR: &str = "far@far.example";
+const ANN_HAD_IT: &str = "Delivered-To: Ann@here.example\r\n";
+
+#[tokio::test]
+async fn local_copies_are_stored_and_the_rest_is_queued() {
+    let setup = Setup::new();
+    setup.deliver(&["team@here.example", JOE], "").await.unwrap();
+    assert_eq!((setup.stored(), setup.queued()), ([1, 1], [1, 0]));
+    assert_eq!(setup.states().await, ["<far@far.example> New "]);
+}
+
+#[tokio::test]
+async fn a_queue_that_refuses_leaves_nothing_in_any_mailbox() {
+    let setup = Setup::with_reserve(u64::MAX);
+    assert_eq!(setup.deliver(&[ANN, FAR], "").await, Err(Reply::NO_SPACE));
+    assert_eq!((setup.stored(), setup.queued()), ([0, 0], [0, 0]));
+    setup.deliver(&[ANN, JOE], "").await.unwrap();
+    assert_eq!(setup.stored(), [1, 1]);
+
+    let setup = Setup::new();
+    fs::remove_dir(setup.path("queue/incoming")).unwrap();
+    assert_eq!(setup.deliver(&[ANN, FAR], "").await, Err(Reply::TRY_LATER));
+    assert_eq!((setup.stored(), setup.queued()), ([0, 0], [0, 0]));
+}
+
+#[tokio::test]
+async fn mailboxes_that_all_refuse_leave_nothing_in_the_queue() {
+    let setup = Setup::new();
+    fs::write(setup.path("mail/here.example"), "no folder").unwrap();
+    assert_eq!(setup.deliver(&[ANN, JOE, FAR], "").await, Err(Reply::TRY_LATER));
+    assert_eq!(setup.queued(), [0, 0]);
+}
+
+#[tokio::test]
+async fn a_copy_that_fails_beside_one_that_is_stored_is_queued_for_its_account_alone() {
+    let setup = Setup::new();
+    fs::create_dir_all(setup.path("mail/here.example")).unwrap();
+    fs::write(setup.path("mail/here.example/joe"), "no folder").unwrap();
+    setup.deliver(&["team@here.example"], "").await.unwrap();
+    assert_eq!((setup.stored(), setup.queued()), ([1, 0], [1, 0]));
+    assert_eq!(setup.states().await, ["<far@far.example> New ", "<joe@here.example> New "]);
+}
+
+#[tokio::test]
+async fn a_recipient_that_had_the_message_before_is_refused_alone_and_reported_beside_others() {
+    let setup = Setup::new();
+    assert_eq!(setup.deliver(&[ANN], ANN_HAD_IT).await, Err(Reply::LOOP));
+    assert_eq!((setup.stored(), setup.queued()), ([0, 0], [0, 0]));
+    let failed = format!("<ann@here.example> Failed {}", Reply::LOOP);
+    for (recipients, expected) in [
+        (&[ANN, JOE][..], vec![failed.clone()]),
+        (&[ANN, FAR], vec!["<far@far.example> New ".into(), failed]),
+    ] {
+        let setup = Setup::new();
+        setup.deliver(recipients, ANN_HAD_IT).await.unwrap();
+        assert_eq!(setup.stored(), [0, usize::from(recipients.contains(&JOE))]);
+        assert_eq!(setup.states().await, expected);
+    }
+}
