@@ -319,16 +319,15 @@ impl Active {
 /// One line per recipient and attempt.
 fn log(entry: &Entry, record: &Record) {
     let recipient = &entry.recipients[record.recipient];
-    let (outcome, report, next_attempt) = match &record.fact {
-        Fact::Delivered(_, report) => ("delivered", report, None),
-        Fact::Deferred { report, next } => ("deferred", report, Some(*next)),
-        Fact::Failed(report) => ("failed", report, None),
+    let (report, next_attempt) = match &record.fact {
+        Fact::Delivered(_, report) | Fact::Failed(report) => (report, None),
+        Fact::Deferred { report, next } => (report, Some(*next)),
         Fact::Reported | Fact::Warned | Fact::Held | Fact::Released { .. } => return,
     };
     tracing::info!(
-        id = %entry.id, reverse_path = %entry.reverse_path, forward_path = %recipient.path(), outcome,
+        id = %entry.id, reverse_path = %entry.reverse_path, forward_path = %recipient.path(), outcome = record.fact.word(),
         status = %report.status, remote = report.remote.as_deref(), reply = report.reply,
-        attempt = recipient.attempts.saturating_add(1), next_attempt, "attempt"
+        attempt = recipient.attempts.saturating_add(1), next_attempt, "delivery attempt"
     );
 }
 

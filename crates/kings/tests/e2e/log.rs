@@ -1,16 +1,37 @@
-//! Logins as the log tells them: IMAP and submission in the same words.
+//! What an operator finds in the log: one line for each thing, the same keys everywhere.
 
 use std::time::Duration;
 
-use crate::harness::{Kings, Smtp, Stream, plain, wait_until};
+use crate::harness::{Kings, Setup, Smtp, Stream, plain, wait_until};
 
-/// The log lines of logins without their time, level and place in the source.
-fn login_lines(kings: &Kings) -> Vec<String> {
+/// The fields of the log lines that tell of this, without time, level and place in the source.
+fn lines(kings: &Kings, event: &str) -> Vec<String> {
     let log = std::fs::read_to_string(kings.folder().join("kings.log")).unwrap();
-    log.lines()
-        .filter_map(|line| line.split_once(" login protocol="))
-        .map(|(_, fields)| fields.to_owned())
-        .collect()
+    let event = format!(": {event} ");
+    log.lines().filter_map(|line| line.split_once(&event)).map(|(_, fields)| fields.to_owned()).collect()
+}
+
+/// The same, once there are so many of them.
+fn wait_for(kings: &Kings, event: &str, count: usize) -> Vec<String> {
+    let enough = || Some(lines(kings, event)).filter(|lines| lines.len() >= count);
+    wait_until("the log lines", Duration::from_secs(10), enough)
+}
+
+#[test]
+fn a_delivery_attempt_is_one_line_for_each_recipient() {
+    let tables = "[outbound]\nsmart_host = \"127.0.0.1:9\"\n".to_owned();
+    let kings = Setup { tables, ..Setup::default() }.start();
+    kings.submit("ann@example.org", "joe@elsewhere.example", "nobody is there");
+    let attempts = wait_for(&kings, "delivery attempt", 1);
+    std::thread::sleep(Duration::from_millis(300));
+    let log = std::fs::read_to_string(kings.folder().join("kings.log")).unwrap();
+    let told = log.lines().filter(|line| line.contains("forward_path=<joe@elsewhere.example>"));
+    assert_eq!((attempts.len(), told.count()), (1, 1), "{log}");
+    for key in
+        ["id=", "reverse_path=<ann@example.org>", "outcome=\"deferred\"", "status=4.", "reply=", "attempt=1"]
+    {
+        assert!(attempts[0].contains(key), "{key}: {}", attempts[0]);
+    }
 }
 
 fn imap(kings: &Kings, login: &str, password: &str) {
@@ -38,10 +59,9 @@ fn both_protocols_log_a_login_under_the_same_keys_with_the_name_that_was_tried()
     let of = |protocol: &str| {
         let ok = r#"client=127.0.0.1 login="ann@example.org" account=ann@example.org result="ok" reason="-""#;
         let fail = r#"client=127.0.0.1 login="Ann@example.org" account="-" result="fail" reason="login name or password is wrong""#;
-        [ok, fail].map(|fields| format!("{protocol:?} {fields}"))
+        [ok, fail].map(|fields| format!("protocol={protocol:?} {fields}"))
     };
-    let four = || Some(login_lines(&kings)).filter(|lines| lines.len() == 4);
-    let mut lines = wait_until("four lines", Duration::from_secs(10), four);
+    let mut lines = wait_for(&kings, "login", 4);
     lines.sort();
     let mut expected = [of("imap"), of("submission")].concat();
     expected.sort();

@@ -16,6 +16,7 @@ mod faults;
 mod harness;
 mod lmtp;
 mod login;
+mod log;
 mod mbsync;
 mod mutt;
 mod open_relay;

@@ -24,7 +24,7 @@ use kings_queue::{Attempt, Contact, Deliver, Destination, Finished, Notification
 use kings_sasl::Secret;
 use kings_smtp::client::Protocol;
 use kings_tls::ClientTls;
-use tracing::info;
+use tracing::debug;
 
 use crate::core::Core;
 use crate::relay::cargo::Cargo;
@@ -219,31 +219,15 @@ impl<D: Dns + 'static> Deliver for Relay<D> {
         } else {
             self.send_away(&attempt).await
         };
-        log(&self.core, &attempt, &finished.outcomes, began);
+        for (recipient, outcome) in attempt.recipients.iter().zip(&finished.outcomes) {
+            traced::attempted(&self.core, &attempt, &recipient.path, outcome);
+        }
+        // The queue logs what came of each recipient, since it alone knows what follows from it.
+        debug!(id = %attempt.id, attempt = attempt.number, took_ms = began.elapsed().as_millis(), "attempt ended");
         finished
     }
 
     async fn notify(&self, notification: Notification) -> Result<(), PostError> {
         here::post(&self.core, notification).await
-    }
-}
-
-/// One line for each recipient of the attempt.
-fn log(core: &Core, attempt: &Attempt, outcomes: &[Outcome], began: Instant) {
-    let took_ms = began.elapsed().as_millis();
-    let Attempt { id, reverse_path, number, .. } = attempt;
-    for (recipient, outcome) in attempt.recipients.iter().zip(outcomes) {
-        let forward_path = &recipient.path;
-        traced::attempted(core, attempt, forward_path, outcome);
-        let (verdict, report) = match outcome {
-            Outcome::Delivered(report) => ("delivered", report),
-            Outcome::Relayed(report) => ("relayed", report),
-            Outcome::PassedOn(report) => ("passed on", report),
-            Outcome::Deferred(report) => ("deferred", report),
-            Outcome::Failed(report) => ("failed", report),
-        };
-        let remote = report.remote.as_deref().unwrap_or("-");
-        let (status, reply) = (report.status, report.reply.as_str());
-        info!(%id, %reverse_path, %forward_path, attempt = number, outcome = verdict, remote, dsn = %status, reply, took_ms, "delivery attempt");
     }
 }
