@@ -28,23 +28,27 @@ const ADDRESSES: [&str; 11] = [
 /// Why the header does not say who is responsible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadAuthor {
-    /// The From field can be read in none or in several ways.
-    From,
-    /// The Sender field is not exactly one address.
-    Sender,
+    /// A field of this name can be read in none or in several ways.
+    Authors(&'static str),
+    /// A field of this name is not exactly one address.
+    Sender(&'static str),
 }
 
-/// Everybody the header presents as its author: all of From, and Sender where there is one. Empty when there
-/// is no From at all.
+/// Everybody the header presents as its author: all of From, and Sender where there is one; and likewise
+/// those who say to have sent it again (RFC 5322 §3.6.6). Empty when there is no From at all.
 pub(crate) fn authors(head: &[u8]) -> Result<Vec<Address>, BadAuthor> {
-    let mut authors = match header::first(head, "From") {
-        Some(from) => address_list::authors(from.value).map_err(|_| BadAuthor::From)?,
-        None => Vec::new(),
-    };
-    for sender in header::all(head, "Sender") {
-        let sender = address_list::authors(sender.value).map_err(|_| BadAuthor::Sender)?;
-        let [sender] = sender.as_slice() else { return Err(BadAuthor::Sender) };
-        authors.push(sender.clone());
+    let mut authors = Vec::new();
+    for name in ["From", "Resent-From"] {
+        for field in header::all(head, name) {
+            authors.extend(address_list::authors(field.value).map_err(|_| BadAuthor::Authors(name))?);
+        }
+    }
+    for name in ["Sender", "Resent-Sender"] {
+        for field in header::all(head, name) {
+            let sender = address_list::authors(field.value).map_err(|_| BadAuthor::Sender(name))?;
+            let [sender] = sender.as_slice() else { return Err(BadAuthor::Sender(name)) };
+            authors.push(sender.clone());
+        }
     }
     Ok(authors)
 }
@@ -151,7 +155,7 @@ mod tests {
 
     #[test]
     fn authors_are_all_of_from_and_sender() {
-        let cases: [(&str, Result<&[&str], BadAuthor>); 9] = [
+        let cases: [(&str, Result<&[&str], BadAuthor>); 13] = [
             ("From: Ann <ann@example.org>\r\n\r\n", Ok(&["ann@example.org"])),
             ("From: ann@example.org, joe@example.org\r\n\r\n", Ok(&["ann@example.org", "joe@example.org"])),
             (
@@ -159,11 +163,24 @@ mod tests {
                 Ok(&["ann@example.org", "joe@x.example"]),
             ),
             ("Subject: x\r\n\r\nFrom: ann@example.org\r\n", Ok(&[])),
-            ("From: nobody\r\n\r\n", Err(BadAuthor::From)),
-            ("From: team: ann@example.org;\r\n\r\n", Err(BadAuthor::From)),
-            ("From: \"ceo@example.org\" ann@example.org\r\n\r\n", Err(BadAuthor::From)),
-            ("From: a@x.example\r\nSender: a@x.example, b@x.example\r\n\r\n", Err(BadAuthor::Sender)),
-            ("From: a@x.example\r\nSender: ?\r\n\r\n", Err(BadAuthor::Sender)),
+            ("From: nobody\r\n\r\n", Err(BadAuthor::Authors("From"))),
+            ("From: team: ann@example.org;\r\n\r\n", Err(BadAuthor::Authors("From"))),
+            ("From: \"ceo@example.org\" ann@example.org\r\n\r\n", Err(BadAuthor::Authors("From"))),
+            (
+                "From: a@x.example\r\nSender: a@x.example, b@x.example\r\n\r\n",
+                Err(BadAuthor::Sender("Sender")),
+            ),
+            (
+                "From: a@x.example\r\nResent-From: b@x.example\r\nresent-from: c@x.example\r\n\r\n",
+                Ok(&["a@x.example", "b@x.example", "c@x.example"]),
+            ),
+            ("Resent-Sender: b@x.example\r\nFrom: a@x.example\r\n\r\n", Ok(&["a@x.example", "b@x.example"])),
+            ("From: a@x.example\r\nResent-From: ?\r\n\r\n", Err(BadAuthor::Authors("Resent-From"))),
+            (
+                "From: a@x.example\r\nResent-Sender: a@x.example, b@x.example\r\n\r\n",
+                Err(BadAuthor::Sender("Resent-Sender")),
+            ),
+            ("From: a@x.example\r\nSender: ?\r\n\r\n", Err(BadAuthor::Sender("Sender"))),
         ];
         for (head, expected) in cases {
             let found =

@@ -98,12 +98,14 @@ pub(crate) fn author(
     authors: &Result<Vec<Address>, BadAuthor>,
     is_own: impl Fn(&Address) -> bool,
 ) -> Result<(), Reply> {
-    let malformed = |text| Err(Reply::new(550, Status(5, 6, 0), text));
+    let malformed = |text: String| Err(Reply { code: 550, status: Some(Status(5, 6, 0)), text: text.into() });
     match authors {
         Ok(authors) if authors.iter().all(is_own) => Ok(()),
         Ok(_) => Err(Reply::AUTHOR_NOT_YOURS),
-        Err(BadAuthor::From) => malformed("From field does not name its author beyond doubt"),
-        Err(BadAuthor::Sender) => malformed("Sender field is not one plain address"),
+        Err(BadAuthor::Authors(name)) => {
+            malformed(format!("{name} field does not name its author beyond doubt"))
+        }
+        Err(BadAuthor::Sender(name)) => malformed(format!("{name} field is not one plain address")),
     }
 }
 
@@ -271,7 +273,8 @@ mod tests {
         let is_ann = |address: &Address| *address == ann;
         assert_eq!(author(&Ok(vec![ann.clone()]), is_ann), Ok(()));
         assert_eq!(author(&Ok(vec![ann.clone(), joe]), is_ann), Err(Reply::AUTHOR_NOT_YOURS));
-        assert!(author(&Err(BadAuthor::From), is_ann).is_err());
+        let unclear = author(&Err(BadAuthor::Authors("Resent-From")), is_ann).unwrap_err();
+        assert_eq!(unclear.to_string(), "550 5.6.0 Resent-From field does not name its author beyond doubt");
     }
 
     #[test]

@@ -135,6 +135,24 @@ fn an_account_cannot_write_as_somebody_else() {
 }
 
 #[test]
+fn an_account_cannot_resend_as_somebody_else() {
+    let kings = Kings::start();
+    for (field, own) in [("Resent-From", true), ("Resent-From", false), ("Resent-Sender", false)] {
+        let author = if own { ANN } else { "bob@example.org" };
+        let added = format!("{field}: {author}");
+        let arguments =
+            ["--tls-on-connect", "--from", ANN, "--to", "bob@example.org", "--add-header", &added];
+        let sent = swaks(&kings, "submissions", &[&arguments[..], &login("PLAIN", "secret")].concat());
+        if own {
+            sent.succeeded()
+        } else {
+            sent.failed().says("550 5.7.1")
+        };
+    }
+    assert_eq!(messages(&kings.maildir("bob@example.org")).len(), 1);
+}
+
+#[test]
 fn submission_without_a_login_is_refused() {
     let kings = Kings::start();
     let arguments = ["--tls", "--from", ANN, "--to", "bob@example.org"];
