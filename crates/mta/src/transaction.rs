@@ -98,8 +98,49 @@ impl Transaction {
 /// Judges a message by its header alone.
 pub(crate) fn check_header(content: &Incoming) -> Result<(), Reply> {
     let head = content.head();
-    // A header that fills all of the head and does not end in it is over its limit.
-    let endless = content.len() > head.len() as u64 && header::header_end(head) == head.len();
+    // A header that fills all of the head is over its limit unless the empty line is the last of it.
+    let fills = content.len() > head.len() as u64 && header::header_end(head) == head.len();
+    let endless = fills && !head.ends_with(b"\n\r\n") && !head.ends_with(b"\n\n");
     let summary = if endless { Err(header::BadHeader::TooLarge) } else { header::check(head) };
     policy::header(summary)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use kings_mail::header::MAX_HEADER_BLOCK;
+    use kings_store::{Layout, Settings, Store};
+
+    use super::*;
+
+    #[test]
+    fn a_header_may_be_as_large_as_its_limit_and_no_larger() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            mail_dir: folder.path().join("mail"),
+            layout: Layout::default(),
+            separator: '.',
+            free_space_reserve: 0,
+        };
+        let store = Store::open(settings).unwrap();
+        let checked = |header: usize, body: &str| {
+            let mut content = store.begin().unwrap();
+            let mut text = "X: y\r\n".repeat(900);
+            while text.len() < header - 2 {
+                let line = format!("Y: {}\r\n", "y".repeat((header - 2 - text.len()).min(60_000) - 5));
+                text.push_str(&line);
+            }
+            text.push_str("\r\n");
+            assert_eq!(text.len(), header);
+            text.push_str(body);
+            content.write(text.as_bytes()).unwrap();
+            check_header(&content).is_ok()
+        };
+        for body in ["", "x", "\r\n", "one line\r\n\r\nanother\r\n"] {
+            assert!(checked(MAX_HEADER_BLOCK, body), "{body:?}");
+            for over in 1..4 {
+                assert!(!checked(MAX_HEADER_BLOCK + over, body), "{over} {body:?}");
+            }
+        }
+    }
 }
