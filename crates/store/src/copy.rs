@@ -1,5 +1,7 @@
 //! New messages with a UID at once: APPEND, COPY and MOVE.
 
+use std::collections::HashSet;
+
 use crate::error::StoreError;
 use crate::flags::Flags;
 use crate::incoming::Incoming;
@@ -10,6 +12,7 @@ use crate::partial::Partial;
 use crate::roster::{Located, Member};
 use crate::scan::Place;
 use crate::state::State;
+use crate::sync::locked;
 use crate::uidlist::Entry;
 
 /// What COPYUID tells (RFC 4315 §3).
@@ -52,11 +55,31 @@ impl Shared {
     }
 
     /// See [`Mailbox::move_to`](crate::Mailbox::move_to).
+    ///
+    /// The copies are on disk before the first original goes, so a crash leaves a message twice and never
+    /// loses it. Two moves of the same messages must not both keep their copies: here one waits for the other
+    /// and then finds the originals gone. Another program knows nothing of that, but a file can be unlinked
+    /// only once: whoever did not unlink the original takes the copy back.
     pub(crate) fn move_to(&self, uids: &[Uid], target: &Self) -> Result<Copied, StoreError> {
-        let copied = self.copy_to(uids, target)?;
+        let _alone = locked(&self.moving);
+        let mut copied = self.copy_to(uids, target)?;
         let mut state = self.state()?;
-        self.remove(&mut state, uids, |_| true)?;
-        Ok(copied)
+        let removed: HashSet<Uid> = self.remove(&mut state, uids, |_| true)?.into_iter().collect();
+        drop(state);
+        let (moved, lost) = copied.pairs.into_iter().partition(|(original, _)| removed.contains(original));
+        copied.pairs = moved;
+        target.take_out(lost)?;
+        if copied.pairs.is_empty() && !uids.is_empty() { Err(StoreError::Expunged) } else { Ok(copied) }
+    }
+
+    /// Removes copies whose originals somebody else removed, and perhaps moved, at the same time.
+    fn take_out(&self, pairs: Vec<(Uid, Uid)>) -> Result<(), StoreError> {
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        let copies: Vec<Uid> = pairs.into_iter().map(|(_, copy)| copy).collect();
+        let mut state = self.state()?;
+        self.remove(&mut state, &copies, |_| true).map(drop)
     }
 
     /// Gives every message a second name in `tmp` of the target.

@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) changes: Arc<Changes>,
     name: Mutex<MailboxName>,
     state: Mutex<State>,
+    /// Held by one move at a time, over all its steps. Never taken with a lock of another mailbox held.
+    pub(crate) moving: Mutex<()>,
     /// Apart from the state, so that looking at it never waits for the disk.
     shown: Mutex<Arc<Snapshot>>,
     deleted: AtomicBool,
@@ -56,6 +58,7 @@ impl Shared {
             folder,
             name: Mutex::new(name.clone()),
             state: Mutex::default(),
+            moving: Mutex::default(),
             shown: Mutex::new(Arc::new(nothing())),
             deleted: AtomicBool::new(false),
             _watches: watches,
@@ -202,6 +205,9 @@ impl Mailbox {
     }
 
     /// Copies messages and then removes them here, durably. A crash in between leaves both (RFC 6851 §3.3).
+    ///
+    /// Gives the pairs of those that were moved; messages that another program took away meanwhile are not
+    /// among them. Fails with [`StoreError::Expunged`] when one was gone before, or all are gone.
     pub fn move_to(&self, uids: &[Uid], target: &Self) -> Result<Copied, StoreError> {
         self.0.move_to(uids, &target.0)
     }

@@ -264,6 +264,46 @@ fn a_copy_is_all_or_nothing() {
 }
 
 #[test]
+fn two_moves_at_once_move_every_message_once() {
+    // Two sessions of one program share a mailbox; two programs share a folder.
+    for shared in [true, false] {
+        for round in 0..10 {
+            let here = Here::new();
+            for number in 0..20 {
+                here.deliver(&format!("Subject: {round}-{number}\r\n\r\n"));
+            }
+            let there = here.again(0);
+            let accounts = [here.account(), if shared { here.account() } else { there.account() }];
+            let start = std::sync::Barrier::new(2);
+            let moved: usize = std::thread::scope(|scope| {
+                let movers = accounts.each_ref().map(|account| {
+                    scope.spawn(|| {
+                        let inbox = account.open(&name("INBOX")).unwrap();
+                        let archive = account.open(&name("Archive")).unwrap();
+                        let uids = all(&inbox);
+                        start.wait();
+                        match inbox.move_to(&uids, &archive) {
+                            Ok(copied) => copied.pairs.len(),
+                            Err(StoreError::Expunged) => 0,
+                            Err(error) => panic!("{error}"),
+                        }
+                    })
+                });
+                movers.map(|mover| mover.join().unwrap()).iter().sum()
+            });
+            assert_eq!(moved, 20, "shared {shared}, round {round}");
+            assert_eq!(here.names("cur").len() + here.names("new").len(), 0);
+            assert_eq!(here.names(".Archive/cur").len(), 20);
+            let archive = here.account().open(&name("Archive")).unwrap();
+            archive.refresh().unwrap();
+            let subjects: std::collections::HashSet<Vec<u8>> =
+                Here::texts(&archive).into_iter().map(|(_, text)| text).collect();
+            assert_eq!(subjects.len(), 20);
+        }
+    }
+}
+
+#[test]
 fn moved_messages_are_in_one_place() {
     let here = Here::new();
     here.deliver("one");
