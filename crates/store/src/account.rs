@@ -294,6 +294,10 @@ impl Account {
         if moving.is_empty() {
             return Err(StoreError::NoSuchMailbox);
         }
+        // Also when `from` is only a level of names, and nothing would be put in the place of `to`.
+        if folders.contains(to) {
+            return Err(StoreError::AlreadyExists);
+        }
         let mut renames = Vec::with_capacity(moving.len());
         for name in moving {
             let new = name.moved(from, to).ok_or(StoreError::BadName)?;

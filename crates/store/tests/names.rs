@@ -173,6 +173,24 @@ fn a_rename_that_cannot_be_done_changes_nothing() {
 }
 
 #[test]
+fn a_level_of_names_cannot_take_the_name_of_a_mailbox() {
+    let here = Here::new();
+    let account = here.account();
+    account.create(&name("Team.Ann")).unwrap();
+    account.create(&name("Work")).unwrap();
+    let names = |account: &kings_store::Account| -> Vec<_> {
+        account.list().unwrap().into_iter().filter(|listed| listed.exists).map(|listed| listed.name).collect()
+    };
+    let before = names(&account);
+    let refused = account.rename(&name("Team"), &name("Work"));
+    assert!(matches!(refused, Err(kings_store::StoreError::AlreadyExists)), "{refused:?}");
+    assert_eq!(names(&account), before);
+    // A level without a mailbox is free to be taken, and the levels below follow.
+    account.rename(&name("Team"), &name("Crew")).unwrap();
+    assert!(names(&account).contains(&name("Crew.Ann")) && !names(&account).contains(&name("Team.Ann")));
+}
+
+#[test]
 fn renaming_inbox_moves_its_messages() {
     let here = Here::new();
     here.deliver("one");
