@@ -145,6 +145,25 @@ async fn expunged_numbers_are_told_with_the_next_command_that_may() {
 }
 
 #[tokio::test]
+async fn new_keywords_are_offered_only_while_there_is_room_for_them() {
+    let server = Server::new();
+    server.deliver(LETTER).await;
+    let mut client = server.inbox().await;
+    let offers = |responses: &[String]| {
+        responses.iter().any(|line| line.contains(r"[PERMANENTFLAGS (") && line.contains(r"\*)]"))
+    };
+    for number in 0..26 {
+        let told = client.ok(&format!("STORE 1 +FLAGS (word{number})")).await;
+        let full = number == 25;
+        assert_eq!(offers(&told), !full, "{number}: {told:?}");
+    }
+    client.refused("STORE 1 +FLAGS (word26)", "NO [LIMIT]").await;
+    client.ok("STORE 1 +FLAGS (word3)").await;
+    assert!(!offers(&client.ok("SELECT INBOX").await));
+    assert!(offers(&client.ok("SELECT Sent").await));
+}
+
+#[tokio::test]
 async fn close_removes_without_a_word() {
     let server = Server::new();
     server.deliver(LETTER).await;

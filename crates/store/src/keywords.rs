@@ -6,7 +6,7 @@ use crate::maildir::Letters;
 /// File name in the mailbox's folder.
 pub(crate) const NAME: &str = "dovecot-keywords";
 /// One letter each.
-pub(crate) const MAX_KEYWORDS: usize = 26;
+pub const MAX_KEYWORDS: usize = 26;
 
 /// The keywords of a mailbox by letter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

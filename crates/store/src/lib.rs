@@ -45,6 +45,7 @@ pub use deliver::Delivery;
 pub use error::StoreError;
 pub use flags::{FlagChange, Flags, Keyword, MAX_KEYWORD, SystemFlag};
 pub use incoming::{HEAD_OCTETS, Incoming};
+pub use keywords::MAX_KEYWORDS;
 pub use mailbox::{MAX_MESSAGE_FILE, Mailbox};
 pub use message::{Content, Message, Snapshot, Uid, UidValidity};
 pub use name::{MAX_FOLDER_NAME, MAX_LEVELS, MailboxName, SpecialUse};

@@ -2,7 +2,7 @@
 
 use kings_imap::view::Reports;
 use kings_imap::{Change, Code, Condition, Flag, Response, Session, Tagged};
-use kings_store::{Flags, Keyword, Snapshot, StoreError};
+use kings_store::{Flags, Keyword, MAX_KEYWORDS, Snapshot, StoreError};
 use tracing::warn;
 
 use super::convert::{flag_names, keyword_names, to_imap};
@@ -101,6 +101,7 @@ pub(super) fn respond_flags(session: &mut Session, keywords: &[Keyword], read_on
     let flags: Vec<Flag> = Flag::SYSTEM.into_iter().chain(keyword_names(keywords)).collect();
     let permanent = if read_only { Vec::new() } else { flags.clone() };
     session.respond(&Response::Flags(flags));
-    let code = Code::PermanentFlags(permanent, !read_only);
+    // `\*` promises that a new keyword can be made (RFC 3501 §7.1); a Maildir has letters for so many only.
+    let code = Code::PermanentFlags(permanent, !read_only && keywords.len() < MAX_KEYWORDS);
     session.respond(&Response::Status(Tagged::with(Condition::Ok, code, "These stay")));
 }
