@@ -99,16 +99,16 @@ impl Imap {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let peer = Peer { address: peer, exempt: false };
-        let mut wire = Wire::new(Calm(stream), self.session(true));
+        let mut wire = Wire::new(Calm(stream), Session::new(self.settings(true)));
         let mut client = Client::new(Arc::clone(&self.0), peer);
         let began = Instant::now();
         let end = wire.drive(&mut client, shutdown).await;
         client.log_end(&wire, &end, began);
     }
 
-    fn session(&self, tls: bool) -> Session {
+    fn settings(&self, tls: bool) -> Settings {
         let Parts { append_octets, separator, .. } = self.0.parts;
-        Session::new(Settings { tls, starttls: !tls, separator, message_bytes: append_octets })
+        Settings { tls, starttls: !tls, separator, message_bytes: append_octets }
     }
 }
 
@@ -116,12 +116,13 @@ impl Service for Imap {
     async fn serve(&self, connection: Connection) {
         let peer = Peer { address: connection.peer, exempt: connection.exempt };
         let shutdown = connection.shutdown.clone();
-        let mut session = self.session(connection.stream.tls().is_some());
+        let tls = connection.stream.tls().is_some();
         let most = if peer.exempt { usize::MAX } else { self.0.parts.connections_per_address };
         let stranger = self.0.strangers.take(client_network(peer.ip()), most);
-        if stranger.is_none() {
-            session.bye("Too many connections from your address");
-        }
+        let session = match &stranger {
+            Some(_) => Session::new(self.settings(tls)),
+            None => Session::refusing(self.settings(tls), "Too many connections from your address"),
+        };
         let mut client = Client::new(Arc::clone(&self.0), peer);
         client.count_until_login(stranger);
         let mut wire = Wire::new(Socket::new(connection), session);

@@ -89,17 +89,28 @@ pub enum Event {
 impl Session {
     /// Begins with the greeting (RFC 3501 §7.1).
     pub fn new(settings: Settings) -> Self {
-        let mut session = Self {
+        let mut session = Self::silent(settings);
+        let code = Code::Capability(session.capabilities());
+        session.respond(&Response::Status(Tagged::with(Condition::Ok, code, "Kings ready")));
+        session
+    }
+
+    /// Says no in the place of the greeting, and is over (RFC 3501 §7.1.5).
+    pub fn refusing(settings: Settings, text: &'static str) -> Self {
+        let mut session = Self::silent(settings);
+        session.bye(text);
+        session
+    }
+
+    fn silent(settings: Settings) -> Self {
+        Self {
             settings,
             state: State::NotAuthenticated,
             exchange: Exchange::None,
             reader: Reader::default(),
             output: Vec::new(),
             errors: 0,
-        };
-        let code = Code::Capability(session.capabilities());
-        session.respond(&Response::Status(Tagged::with(Condition::Ok, code, "Kings ready")));
-        session
+        }
     }
 
     /// Takes what the peer sent.
