@@ -187,6 +187,21 @@ async fn deleting_a_selected_mailbox_ends_what_depends_on_it() {
     assert_eq!(other.rest().await, "* BYE The selected mailbox was deleted\r\na OK Done\r\n");
 }
 
+/// A lock of a process on another host, which nobody here can ask whether it lives.
+#[tokio::test]
+async fn a_lock_of_another_host_is_answered_before_clients_lose_patience() {
+    let server = Server::new();
+    let mut client = server.ann().await;
+    server.deliver(LETTER).await;
+    let lock = server.folder.path().join("mail/example.org/ann/dovecot-uidlist.lock");
+    std::fs::write(&lock, "1:elsewhere.example").unwrap();
+    let began = std::time::Instant::now();
+    client.refused("SELECT INBOX", "NO [INUSE]").await;
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+    std::fs::remove_file(&lock).unwrap();
+    assert!(client.ok("SELECT INBOX").await.contains(&"* 1 EXISTS".to_owned()));
+}
+
 #[tokio::test]
 async fn a_renamed_mailbox_stays_selected() {
     let server = Server::new();

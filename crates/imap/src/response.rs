@@ -58,6 +58,8 @@ pub enum Code {
     },
     /// Some messages are gone that this client has not been told of yet.
     ExpungeIssued,
+    /// RFC 5530 §3: somebody else is at it; try again later.
+    InUse,
     /// More than a limit of ours allows.
     Limit,
     /// No such mailbox.
@@ -118,6 +120,7 @@ impl Code {
             Self::Capability(_) => "CAPABILITY",
             Self::CopyUid { .. } => "COPYUID",
             Self::ExpungeIssued => "EXPUNGEISSUED",
+            Self::InUse => "INUSE",
             Self::Limit => "LIMIT",
             Self::NonExistent => "NONEXISTENT",
             Self::OverQuota => "OVERQUOTA",
@@ -194,6 +197,8 @@ impl Tagged {
     pub const SOME_EXPUNGED: Self = Self::with(Condition::Ok, Code::ExpungeIssued, "Some messages are gone");
     /// COPY or MOVE of messages that another session has removed: nothing was copied.
     pub const EXPUNGED: Self = Self::no(Code::ExpungeIssued, "Some messages are gone, nothing was changed");
+    /// Another program holds the mailbox.
+    pub const IN_USE: Self = Self::no(Code::InUse, "Another program holds the mailbox, try again later");
     /// Trouble that may pass, on our side.
     pub const TRY_LATER: Self = Self::no(Code::Unavailable, "Local trouble, try again later");
     /// Trouble that will not pass by itself.

@@ -63,7 +63,7 @@ fn result(error: &StoreError) -> Tagged {
         }
         StoreError::Locked => {
             warn!("a mailbox stays locked by another program");
-            Tagged::TRY_LATER
+            Tagged::IN_USE
         }
         StoreError::Io(error) => {
             error!(%error, "mail storage failed");
