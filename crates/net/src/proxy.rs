@@ -7,6 +7,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Opens a version 2 header (proxy-protocol.txt, section 2.2).
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
+/// Opens a version 1 header (proxy-protocol.txt, section 2.1).
+const TEXT: [u8; 6] = *b"PROXY ";
 /// Longest version 1 line with its CRLF (proxy-protocol.txt, section 2.1).
 const MAX_LINE: usize = 107;
 /// Longest address block with its extensions that is read; larger ones are refused.
@@ -21,10 +23,21 @@ pub(crate) enum Header {
     Proxied { client: SocketAddr, server: SocketAddr },
 }
 
-/// Reads exactly the header and not one byte more, since TLS may follow.
+/// Reads exactly the header and not one byte more, since TLS may follow. Fails at the first byte that no
+/// header can have there.
 pub(crate) async fn read_header<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Header> {
-    let mut start = [0; 12];
-    stream.read_exact(&mut start).await?;
+    // No header is shorter than the signature: the least of version 1 is `PROXY UNKNOWN`.
+    let mut start = [0; SIGNATURE.len()];
+    let mut filled = 0;
+    while filled < start.len() {
+        match stream.read(&mut start[filled..]).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => filled += count,
+        }
+        if !may_begin(&start[..filled]) {
+            return Err(invalid());
+        }
+    }
     if start == SIGNATURE {
         let mut fixed = [0; 4];
         stream.read_exact(&mut fixed).await?;
@@ -37,16 +50,19 @@ pub(crate) async fn read_header<S: AsyncRead + Unpin>(stream: &mut S) -> io::Res
         return binary(fixed[0], fixed[1], &block).ok_or_else(invalid);
     }
     let mut line = start.to_vec();
-    if !line.starts_with(b"PROXY ") {
-        return Err(invalid());
-    }
     while !line.ends_with(b"\r\n") {
-        if line.len() >= MAX_LINE {
+        if line.len() >= MAX_LINE || line.ends_with(b"\n") {
             return Err(invalid());
         }
         line.push(stream.read_u8().await?);
     }
     text(&line[..line.len() - 2]).ok_or_else(invalid)
+}
+
+/// Whether a header of either version can begin like this.
+fn may_begin(start: &[u8]) -> bool {
+    let is_text = start.iter().zip(TEXT).all(|(octet, expected)| *octet == expected);
+    SIGNATURE.starts_with(start) || is_text
 }
 
 fn invalid() -> io::Error {
@@ -103,6 +119,7 @@ fn ports(from: IpAddr, to: IpAddr, rest: &[u8]) -> Option<Header> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     /// What the header says, in words, and how much is left unread behind it.
@@ -139,6 +156,32 @@ mod tests {
         ];
         for (line, expected, unread) in cases {
             assert_eq!(read(line.as_bytes()).await, (expected.to_owned(), unread), "{line}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_byte_that_cannot_be_a_header_is_the_last_one_waited_for() {
+        use tokio::io::AsyncWriteExt;
+        let cases: [(&[u8], bool); 10] = [
+            (b"E", false),
+            (b"P", true),
+            (b"PROXY", true),
+            (b"PROXY\r\n", false),
+            (b"PROXY TCP4 1", true),
+            (b"PROXY TCP4 192.0.2.1\n", false),
+            (b"\r\n\r\n", true),
+            (b"\r\n\r\n\0\r\nQUIT", true),
+            (b"\r\n\r\n\0\r\nQUIP", false),
+            (b"\x16\x03\x01", false),
+        ];
+        for (bytes, waits) in cases {
+            // The other end stays open and says no more.
+            let (mut near, mut far) = tokio::io::duplex(64);
+            far.write_all(bytes).await.unwrap();
+            let reading = tokio::time::timeout(std::time::Duration::from_millis(50), read_header(&mut near));
+            let result = reading.await;
+            assert_eq!(result.is_err(), waits, "{bytes:?}: {result:?}");
+            assert!(result.is_err() || result.unwrap().is_err(), "{bytes:?}");
         }
     }
 

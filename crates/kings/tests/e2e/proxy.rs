@@ -60,6 +60,7 @@ fn a_balancer_without_a_valid_header_is_closed_silently() {
     let kings = behind_a_balancer();
     for instead in [
         &b"EHLO client.example.net\r\n"[..],
+        b"HELO",
         b"PROXY TCP4 nonsense\r\n",
         b"\r\n\r\n\0\r\nQUIT\n\xff\xff\xff\xff",
     ] {
