@@ -82,6 +82,27 @@ async fn accounts_that_are_closed_are_refused_like_a_wrong_password() {
 }
 
 #[tokio::test]
+async fn sessions_of_an_account_end_when_it_is_removed_or_closed() {
+    let others = "joe@example.org:{PLAIN}secret\n";
+    for users in [others.to_owned(), format!("ann@example.org:{{PLAIN}}secret::::::nologin\n{others}")] {
+        let server = Server::new();
+        let (mut busy, mut idle, mut other) =
+            (server.inbox().await, server.inbox().await, server.connect().await);
+        other.ok("LOGIN joe@example.org secret").await;
+        idle.say("a IDLE\r\n").await;
+        assert_eq!(idle.response().await, "+ Idling");
+        std::fs::write(server.folder.path().join("users"), users).unwrap();
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        busy.say("a FETCH 1:* FLAGS\r\n").await;
+        assert_eq!(busy.rest().await, "* BYE The account was closed\r\n");
+        let began = tokio::time::Instant::now();
+        assert_eq!(idle.rest().await, "* BYE The account was closed\r\n");
+        assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
+        other.ok("NOOP").await;
+    }
+}
+
+#[tokio::test]
 async fn a_shutdown_says_goodbye() {
     let server = Server::new();
     let mut client = server.inbox().await;

@@ -184,6 +184,11 @@ impl Directory {
         self.files().accounts.get(&address.folded()).is_some()
     }
 
+    /// Whether a session of this account from this address may go on: it was not removed or closed meanwhile.
+    pub fn still_admits(&self, account: &Address, client: IpAddr) -> bool {
+        self.files().accounts.get(&account.folded()).is_some_and(|entry| entry.admits(client))
+    }
+
     /// Whether mail for this domain ends here.
     pub fn hosts(&self, domain: &Domain) -> bool {
         self.0.settings.domains.iter().any(|hosted| hosted.name == *domain)

@@ -93,6 +93,7 @@ impl Decide for Session<'_> {
     }
 
     async fn mail(&mut self, path: &ReversePath, _: MailParameters, _: &Peer<'_>) -> Reply {
+        self.forget_closed_account();
         let Some(account) = &self.account else { return Reply::LOGIN_FIRST };
         let is_own = match path.address() {
             Some(address) => self.core.directory.may_send_as(account, address).await,
@@ -111,6 +112,7 @@ impl Decide for Session<'_> {
     }
 
     async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
+        self.forget_closed_account();
         if let Err(reply) = self.meter.recipient(self.account.as_ref(), Instant::now()) {
             return reply;
         }
@@ -141,6 +143,7 @@ impl Decide for Session<'_> {
 
     async fn end(&mut self, envelope: Envelope, peer: &Peer<'_>) -> Final {
         let transaction = Transaction::new(self.client, &envelope, self.intake.len());
+        self.forget_closed_account();
         let accepted = self.accept(&transaction, envelope, peer).await;
         Final::Same(transaction.finish(self.core, self.account.as_ref(), accepted))
     }
@@ -173,6 +176,14 @@ impl Decide for Session<'_> {
 }
 
 impl Session<'_> {
+    /// An account that was removed or closed since its login sends nothing more.
+    fn forget_closed_account(&mut self) {
+        let is_open = |account: &Address| self.core.directory.still_admits(account, self.client);
+        if !self.account.as_ref().is_some_and(is_open) {
+            self.account = None;
+        }
+    }
+
     async fn accept(
         &mut self,
         transaction: &Transaction,

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use kings_imap::view::Reports;
-use kings_imap::{Event, Request, Tagged};
+use kings_imap::{Event, Request, Session, Tagged};
 use kings_mail::address::Address;
 use kings_store::{Account, Mailbox, StoreError};
 use std::net::IpAddr;
@@ -51,8 +51,22 @@ impl Client {
         self.stranger = place;
     }
 
+    /// Ends the session of an account that was removed or closed since its login; true if it did.
+    pub(crate) fn end_if_closed(&self, session: &mut Session) -> bool {
+        let directory = &self.inner.parts.directory;
+        let is_closed = |person: &Person| !directory.still_admits(&person.address, self.peer.ip());
+        let ends = self.person.as_ref().is_some_and(is_closed);
+        if ends {
+            session.bye("The account was closed");
+        }
+        ends
+    }
+
     /// Answers one event. Only a broken stream is an error.
     pub(crate) async fn answer<S: Link>(&mut self, wire: &mut Wire<S>, event: Event) -> io::Result<()> {
+        if self.end_if_closed(&mut wire.session) {
+            return Ok(());
+        }
         match event {
             Event::Login(credentials) => {
                 let result = self.log_in(credentials).await;

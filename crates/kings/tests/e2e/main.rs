@@ -4,6 +4,8 @@
 //! that installs it. Everything listens on the loopback address, on ports chosen for the test.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod account;
+mod alpn;
 mod chunking;
 mod corpus;
 mod crash;
@@ -15,7 +17,6 @@ mod exchange;
 mod faults;
 mod harness;
 mod lmtp;
-mod login;
 mod log;
 mod mbsync;
 mod mutt;
