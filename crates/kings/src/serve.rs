@@ -203,7 +203,21 @@ fn endpoint<S: Clone>(
         connections_per_address,
         arrivals_per_address,
     };
-    Endpoint { service: service.clone(), tls: server.is_tls().then(|| tls.clone()), guard }
+    Endpoint { service: service.clone(), tls: server.is_tls().then(|| for_server(tls, server)), guard }
+}
+
+/// TLS from the first byte, for clients that mean this protocol or say nothing about it (RFC 7301 §3.2): a
+/// browser that was sent to a mail port offers only its own protocols, and its handshake must fail before it
+/// has said anything a mail server could take for commands.
+fn for_server(tls: &ServerConfig, server: Server) -> Arc<ServerConfig> {
+    let protocols: &[&str] = match server {
+        // No name is registered for SMTP; these are the ones Exim uses.
+        Server::Smtp | Server::Submission | Server::Submissions | Server::Lmtp => &["smtp", "esmtp"],
+        Server::Imap | Server::Imaps => &["imap"],
+    };
+    let mut tls = tls.clone();
+    tls.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    Arc::new(tls)
 }
 
 impl Running {
