@@ -1,12 +1,14 @@
 //! What happens before there is a runtime: folders, the lock, ports, certificate, and giving up root.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use kings_directory::{Directory, DirectoryError};
+use kings_directory::{Directory, DirectoryError, HostedDomain, Resolution};
+use kings_mail::path::ForwardPath;
 use kings_net::{Access as SocketAccess, Bound, Place};
 use kings_tls::{Certificates, Source};
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation, accessat, flock};
@@ -94,37 +96,48 @@ impl Prepared {
     }
 }
 
-/// Makes the folder if its parent exists: a missing parent is more often a slip than a wish.
+/// Makes the folder if its parent exists.
 fn ensure_folder(folder: &Path, identity: &Identity) -> anyhow::Result<()> {
-    if folder.is_dir() {
+    if is_there_or_can_be_made(folder)? {
         return Ok(());
     }
-    let parent = folder.parent().unwrap_or(Path::new("/"));
-    if !parent.is_dir() {
-        bail!(
-            "{} cannot be made, since {} does not exist: mkdir -p {}",
-            folder.display(),
-            parent.display(),
-            parent.display()
-        );
-    }
-    DirBuilder::new()
-        .mode(0o750)
-        .create(folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
+    let made = DirBuilder::new().mode(0o750).create(folder);
+    made.with_context(|| cannot_be_made(folder))?;
     identity.own(folder)
 }
 
+/// Whether the folder is there. It may be missing if its parent is not: that is more often a slip than a wish.
+fn is_there_or_can_be_made(folder: &Path) -> anyhow::Result<bool> {
+    let path = folder.display();
+    match fs::metadata(folder) {
+        Ok(found) if found.is_dir() => return Ok(true),
+        Ok(_) => bail!("{path} is a file and must be a folder: move it away with  mv {path} {path}.old"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => bail!("cannot look at {path}: {error}; see who may with  namei -l {path}"),
+    }
+    let parent = folder.parent().unwrap_or(Path::new("/"));
+    if !parent.is_dir() {
+        bail!("{path} cannot be made, since {0} is no folder: mkdir -p {0}", parent.display());
+    }
+    Ok(false)
+}
+
+fn cannot_be_made(folder: &Path) -> String {
+    let path = folder.display();
+    format!(
+        "cannot make {path}: make it and give it to the user that runs Kings, mkdir {path} && chown USER {path}"
+    )
+}
+
 fn check_writable(folder: &Path) -> anyhow::Result<()> {
-    let access =
-        accessat(CWD, folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS);
-    access.with_context(|| {
-        format!(
-            "cannot write in {}: give it to the user that runs Kings, chown USER {}",
-            folder.display(),
-            folder.display()
-        )
+    may_write(folder).with_context(|| {
+        let path = folder.display();
+        format!("cannot write in {path}: give it to the user that runs Kings, chown -R USER {path}")
     })
+}
+
+fn may_write(folder: &Path) -> rustix::io::Result<()> {
+    accessat(CWD, folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
 }
 
 /// Takes the data for this process alone. The lock ends with the process, however it ends.
@@ -198,25 +211,64 @@ pub(crate) fn open_directory(settings: &Settings) -> Result<Directory, Directory
     })
 }
 
-/// What `serve` would find wrong with the files that the config names, without changing any of them.
-pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
-    let mut complaints = Vec::new();
-    if let Err(error) = open_directory(settings) {
-        complaints.push(error.to_string());
+/// What `serve` would find wrong, without changing anything: the same questions in the same order, and all
+/// answers at once. The process becomes the user that `serve` would, so nothing may follow that needs root.
+///
+/// Ports and the lock of the data are left out: a server that runs holds them, and that is no fault.
+pub(crate) fn check(settings: &Settings) -> anyhow::Result<Directory> {
+    let mut complaints = Complaints::default();
+    let identity = complaints.take(Identity::find(settings.user.as_deref()));
+    let folders = [&settings.data_dir, &settings.mail_dir];
+    let there = folders.map(|folder| complaints.take(is_there_or_can_be_made(folder)));
+    for folder in
+        folders.iter().zip(there).filter(|(_, there)| *there == Some(false)).map(|(folder, _)| folder)
+    {
+        let parent = folder.parent().unwrap_or(Path::new("/"));
+        complaints.take(may_write(parent).with_context(|| cannot_be_made(folder)));
     }
     // One of our own is made when the server starts, not by a look at the config.
-    if let source @ Source::Files { .. } = &settings.certificate
-        && let Err(error) = Certificates::open(source)
-    {
-        complaints.push(error.to_string());
+    if let source @ Source::Files { .. } = &settings.certificate {
+        complaints.take(Certificates::open(source).map_err(anyhow::Error::from));
     }
-    for folder in [&settings.data_dir, &settings.mail_dir] {
-        let parent = folder.parent().unwrap_or(Path::new("/"));
-        if !folder.is_dir() && !parent.is_dir() {
-            complaints.push(format!("{} cannot be made: mkdir -p {}", folder.display(), parent.display()));
-        } else if fs::metadata(folder).is_ok_and(|found| !found.is_dir()) {
-            complaints.push(format!("{} is not a folder", folder.display()));
+    if let Some(identity) = identity {
+        complaints.take(identity.become_it());
+    }
+    for folder in
+        folders.iter().zip(there).filter(|(_, there)| *there == Some(true)).map(|(folder, _)| folder)
+    {
+        complaints.take(check_writable(folder));
+    }
+    let directory = complaints.take(open_directory(settings).map_err(anyhow::Error::from));
+    match directory {
+        Some(directory) if complaints.0.is_empty() => Ok(directory),
+        _ => bail!(complaints.0.join("\n")),
+    }
+}
+
+/// What is wrong so far, each in one line or more.
+#[derive(Default)]
+struct Complaints(Vec<String>);
+
+impl Complaints {
+    /// Keeps the error, gives the value.
+    fn take<T>(&mut self, result: anyhow::Result<T>) -> Option<T> {
+        result.map_err(|error| self.0.push(format!("{error:#}"))).ok()
+    }
+}
+
+/// What is odd about the config and the accounts together, and possible.
+pub(crate) async fn doubts(domains: &[HostedDomain], directory: &Directory) -> Vec<String> {
+    let mut doubts = Vec::new();
+    for (domain, target) in
+        domains.iter().filter_map(|hosted| Some((&hosted.name, hosted.catch_all.as_ref()?)))
+    {
+        let resolution = directory.resolve(&ForwardPath::Address(target.clone())).await;
+        // One that names nobody is caught by itself.
+        if matches!(resolution, Resolution::Unknown | Resolution::Looping) {
+            doubts.push(format!(
+                "catch_all of {domain} names {target}, which is no account: kings account add {target}"
+            ));
         }
     }
-    if complaints.is_empty() { Ok(()) } else { bail!(complaints.join("\n")) }
+    doubts
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use kings_access::Imap;
+use kings_directory::{Directory, HostedDomain};
 use kings_fetch::Fetch;
 use kings_mta::relay::Relay;
 use kings_mta::{Core, Lmtp, Local, Receive, Submit, Traffic};
@@ -103,6 +104,7 @@ impl Services {
     fn new(settings: &Settings, certificates: &Certificates, kept: &Kept) -> anyhow::Result<Self> {
         let Kept { store, queue, records, traffic } = kept;
         let directory = prepare::open_directory(settings)?;
+        tokio::spawn(tell_doubts(settings.domains.clone(), directory.clone()));
         let dns = Resolver::new(&settings.dns)?;
         if !dns.trusts_ad() {
             info!("DANE is off: it needs a validating resolver on this machine, or [dns] trust_ad = true");
@@ -150,6 +152,13 @@ impl Services {
 fn local_mail(settings: &Settings, core: &Core) -> Option<Local> {
     let (local, machine) = (settings.local.as_ref()?, settings.machine.as_ref()?);
     Some(Local::new(core, machine.origin.clone(), &local.trusted_users))
+}
+
+/// Not waited for: a table of another program may have to be asked.
+async fn tell_doubts(domains: Vec<HostedDomain>, directory: Directory) {
+    for doubt in prepare::doubts(&domains, &directory).await {
+        warn!("{doubt}");
+    }
 }
 
 impl Endpoints {

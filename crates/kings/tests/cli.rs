@@ -164,42 +164,133 @@ fn soon(mut holds: impl FnMut() -> bool) -> bool {
     false
 }
 
+/// A way to break a folder, and what must be said about it.
+type Damage = (fn(&Path), &'static [&'static str]);
+
+const DAMAGES: [Damage; 14] = [
+    (|folder| fs::remove_file(folder.join("kings.toml")).unwrap(), &["name another file with --config FILE"]),
+    (|folder| replace(folder, "hostname", "hostnam"), &["did you mean \"hostname\"?"]),
+    (
+        |folder| fs::remove_file(folder.join("users")).unwrap(),
+        &["cannot read accounts file", "an empty one will do: touch "],
+    ),
+    (
+        |folder| replace(folder, "[listen]", "[aliases]\nfile = \"aliases\"\n[listen]"),
+        &["cannot read alias file", "an empty one will do: touch "],
+    ),
+    (
+        |folder| fs::write(folder.join("users"), "ann:{PLAIN}x\n").unwrap(),
+        &["users:1: ", "write accounts in full"],
+    ),
+    (
+        |folder| fs::write(folder.join("users"), "a/b@example.org:{PLAIN}x\n").unwrap(),
+        &["cannot have a folder"],
+    ),
+    (|folder| with_certificate(folder, None, None), &["cannot read certificate", "certbot certonly"]),
+    (
+        |folder| with_certificate(folder, Some(""), None),
+        &["cannot read certificate", "no certificate in the file", "certbot certonly"],
+    ),
+    (
+        |folder| with_certificate(folder, Some(&pair().0), Some("")),
+        &["cannot read private key", "private_key in [tls]", "certbot certonly"],
+    ),
+    (
+        |folder| with_certificate(folder, Some(&pair().0), Some(&pair().1)),
+        &["does not go with its key", "openssl x509 -noout -pubkey -in ", "openssl pkey -pubout -in "],
+    ),
+    (
+        |folder| replace(folder, "data_dir = \"data\"", "data_dir = \"no/data\""),
+        &["cannot be made", "mkdir -p "],
+    ),
+    (
+        |folder| fs::write(folder.join("data"), "a file").unwrap(),
+        &["data is a file and must be a folder", "mv "],
+    ),
+    (|folder| fs::write(folder.join("mail"), "").unwrap(), &["mail is a file and must be a folder", "mv "]),
+    (
+        |folder| replace(folder, "mail_dir = \"mail\"", "mail_dir = \"users/mail\""),
+        &["cannot look at ", "namei -l "],
+    ),
+];
+
+/// A certificate with a key of its own.
+fn pair() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(["mail.example.org".to_owned()]).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+/// Names both files in the config and makes those that are given.
+fn with_certificate(folder: &Path, certificate: Option<&str>, key: Option<&str>) {
+    replace(folder, "self_signed = true", "certificate = \"tls.pem\"\nprivate_key = \"tls.key\"");
+    for (name, text) in [("tls.pem", certificate), ("tls.key", key)] {
+        if let Some(text) = text {
+            fs::write(folder.join(name), text).unwrap();
+        }
+    }
+}
+
 #[test]
 fn what_is_missing_or_broken_is_78_and_says_what_to_do() {
-    type Damage = fn(&Path);
-    let cases: [(Damage, &str); 10] = [
-        (
-            |folder| fs::remove_file(folder.join("kings.toml")).unwrap(),
-            "name another file with --config FILE",
-        ),
-        (|folder| replace(folder, "hostname", "hostnam"), "did you mean \"hostname\"?"),
-        (|folder| fs::remove_file(folder.join("users")).unwrap(), "an empty one will do: touch "),
-        (
-            |folder| replace(folder, "[listen]", "[aliases]\nfile = \"aliases\"\n[listen]"),
-            "cannot read alias file",
-        ),
-        (|folder| fs::write(folder.join("users"), "ann:{PLAIN}x\n").unwrap(), "users:1: "),
-        (
-            |folder| fs::write(folder.join("users"), "a/b@example.org:{PLAIN}x\n").unwrap(),
-            "cannot have a folder",
-        ),
-        (
-            |folder| {
-                replace(folder, "self_signed = true", "certificate = \"no.pem\"\nprivate_key = \"no.key\"");
-            },
-            "cannot read certificate",
-        ),
-        (|folder| replace(folder, "data_dir = \"data\"", "data_dir = \"no/data\""), "mkdir -p "),
-        (|folder| fs::write(folder.join("data"), "a file").unwrap(), "data"),
-        (|folder| replace(folder, "127.0.0.1:0", "192.0.2.1:1"), "cannot listen on 192.0.2.1:1"),
-    ];
-    for (damage, expected) in cases {
+    for (damage, expected) in DAMAGES {
         let folder = folder();
         damage(folder.path());
-        let output = run(folder.path(), &["serve"]);
-        assert_eq!(output.status.code(), Some(78), "{expected}: {}", said(&output));
-        assert!(said(&output).contains(expected), "{expected}: {}", said(&output));
+        // What keeps the server from starting is found by a look at the config as well.
+        for words in [&["serve"][..], &["config", "check"]] {
+            let output = run(folder.path(), words);
+            assert_eq!(output.status.code(), Some(78), "{words:?} {expected:?}: {}", said(&output));
+            for expected in expected {
+                assert!(said(&output).contains(expected), "{words:?} {expected}: {}", said(&output));
+            }
+        }
     }
+    let folder = folder();
+    replace(folder.path(), "127.0.0.1:0", "192.0.2.1:1");
+    let output = run(folder.path(), &["serve"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(said(&output).contains("cannot listen on 192.0.2.1:1"), "{}", said(&output));
+}
+
+/// Root may do anything, so it becomes a user who may not.
+#[test]
+fn a_folder_of_somebody_else_is_78_for_serve_and_for_config_check() {
+    let folder = folder();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(folder.path().join("mail")).unwrap();
+    if Uid::effective().is_root() {
+        replace(folder.path(), "[[domain]]", "user = \"nobody\"\n[[domain]]");
+    } else {
+        fs::set_permissions(folder.path().join("mail"), fs::Permissions::from_mode(0o500)).unwrap();
+    }
+    for words in [&["config", "check"][..], &["serve"]] {
+        let output = run(folder.path(), words);
+        assert_eq!(output.status.code(), Some(78), "{words:?}: {}", said(&output));
+        assert!(
+            said(&output).contains("mail: give it to the user that runs Kings, chown -R USER "),
+            "{}",
+            said(&output)
+        );
+    }
+}
+
+#[test]
+fn a_catch_all_that_is_no_account_is_worth_a_warning() {
+    let folder = folder();
+    replace(
+        folder.path(),
+        "name = \"example.org\"",
+        "name = \"example.org\"\ncatch_all = \"eve@example.org\"",
+    );
+    let output = run(folder.path(), &["config", "check"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = said(&output);
+    assert!(
+        text.contains("warning: catch_all of example.org names eve@example.org") && text.contains("ok: "),
+        "{text}"
+    );
+    replace(folder.path(), "eve@example.org", "ann@example.org");
+    let output = run(folder.path(), &["config", "check"]);
+    assert!(said(&output).starts_with("ok: "), "{}", said(&output));
 }
 
 fn replace(folder: &Path, from: &str, to: &str) {
@@ -350,9 +441,11 @@ fn a_user_that_does_not_exist_is_78_for_root() {
     let folder = folder();
     replace(folder.path(), "[[domain]]", "user = \"no-such-user\"\n[[domain]]");
     if Uid::effective().is_root() {
-        let output = run(folder.path(), &["serve"]);
-        assert_eq!(output.status.code(), Some(78));
-        assert!(said(&output).contains("useradd"), "{}", said(&output));
+        for words in [&["serve"][..], &["config", "check"]] {
+            let output = run(folder.path(), words);
+            assert_eq!(output.status.code(), Some(78));
+            assert!(said(&output).contains("useradd"), "{}", said(&output));
+        }
     } else {
         let _server = Server::start(folder.path());
     }

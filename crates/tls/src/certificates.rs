@@ -38,7 +38,7 @@ pub enum Source {
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// A file is missing, unreadable or not PEM.
-    #[error("cannot read {what} {path}: {cause}")]
+    #[error("cannot read {what} {path}: {cause}; {}", remedy(.what))]
     Unreadable {
         /// "certificate", "private key" or "authorities"
         what: &'static str,
@@ -48,21 +48,35 @@ pub enum CertificateError {
         cause: String,
     },
     /// Certificate and key do not belong together, or the key is of a kind nobody uses.
-    #[error("certificate {certificate} does not go with its key: {cause}")]
+    #[error(
+        "certificate {certificate} does not go with its key {private_key}: {cause}; both must come from one order, and these two must print the same:  openssl x509 -noout -pubkey -in {certificate}  and  openssl pkey -pubout -in {private_key}"
+    )]
     Mismatch {
         /// The certificate file.
         certificate: PathBuf,
+        /// The key file.
+        private_key: PathBuf,
         /// What went wrong.
         cause: String,
     },
     /// A self-signed certificate could not be made or kept.
-    #[error("cannot make a self-signed certificate in {folder}: {cause}")]
+    #[error(
+        "cannot make a self-signed certificate in {folder}: {cause}; give the folder to the user that runs Kings: chown -R USER {folder}"
+    )]
     SelfSigned {
         /// The folder to keep it in.
         folder: PathBuf,
         /// What went wrong.
         cause: String,
     },
+}
+
+/// How to get a file that can be read.
+fn remedy(what: &str) -> String {
+    let key = if what == "certificate" { "certificate" } else { "private_key" };
+    format!(
+        "put the PEM file there, name another one as {key} in [tls], or get both with  certbot certonly --standalone -d HOSTNAME"
+    )
 }
 
 /// The certificate all listeners show. Clones share it.
@@ -133,7 +147,8 @@ fn load_files(certificate: &Path, private_key: &Path) -> Result<CertifiedKey, Ce
     let key = PrivateKeyDer::from_pem_file(private_key)
         .map_err(|error| unreadable("private key", private_key, error.to_string()))?;
     CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| {
-        CertificateError::Mismatch { certificate: certificate.to_owned(), cause: error.to_string() }
+        let (certificate, private_key) = (certificate.to_owned(), private_key.to_owned());
+        CertificateError::Mismatch { certificate, private_key, cause: error.to_string() }
     })
 }
 

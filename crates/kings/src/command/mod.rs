@@ -157,8 +157,13 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
 /// The config, the files it names, and what only a second look finds.
 fn check(common: &Common) -> Result<(), Failure> {
     let settings = common.settings()?;
-    prepare::check(&settings).map_err(|error| Failure::config(format!("{error:#}")))?;
+    let directory = prepare::check(&settings).map_err(|error| Failure::config(format!("{error:#}")))?;
     let mut text: String = settings.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+    for doubt in
+        serve::runtime(settings.limits.threads)?.block_on(prepare::doubts(&settings.domains, &directory))
+    {
+        text.push_str(&format!("warning: {doubt}\n"));
+    }
     text.push_str(&format!("ok: {}\n", common.config.display()));
     print(&text);
     Ok(())
