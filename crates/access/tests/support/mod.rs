@@ -123,6 +123,11 @@ impl Client {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }
 
+    /// Says something to a server that may have closed.
+    pub(crate) async fn try_say(&mut self, text: &str) -> std::io::Result<()> {
+        self.stream.write_all(text.as_bytes()).await
+    }
+
     /// Sends a command with the tag `a` and gives all responses up to the tagged one.
     pub(crate) async fn command(&mut self, command: &str) -> Vec<String> {
         self.say(format!("a {command}\r\n")).await;
