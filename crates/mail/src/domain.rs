@@ -7,7 +7,8 @@ pub const MAX_DOMAIN: usize = 253;
 /// Longest label, in octets (RFC 1035 §2.3.4).
 pub const MAX_LABEL: usize = 63;
 
-/// A DNS domain as mail uses it: lower case, no trailing dot, A-labels only (RFC 5321 §2.3.5).
+/// A DNS domain as mail uses it: lower case, no trailing dot, A-labels only (RFC 5321 §2.3.5). Underscores may
+/// stand in it, other than in the grammar of RFC 5321.
 ///
 /// Two equal domains have equal text, so comparing, hashing and sorting need no further care.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,7 +16,7 @@ pub struct Domain(String);
 
 /// The text is not a domain that mail may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a domain name: labels of letters, digits and inner hyphens, joined by dots")]
+#[error("not a domain name: labels of letters, digits, underscores and inner hyphens, joined by dots")]
 pub struct BadDomain;
 
 impl Domain {
@@ -59,11 +60,16 @@ impl Domain {
     }
 }
 
-/// RFC 5321 §4.1.2 `sub-domain`: starts and ends with a letter or digit.
+/// RFC 5321 §4.1.2 `sub-domain`, and the underscore as one more letter.
+///
+/// Hosts called `win_srv.example` send mail, DNS has no objection (RFC 2181 §11), and Postfix and Exim take
+/// such addresses ("grandfathered", says Postfix's `valid_hostname`): refusing them would lose mail that
+/// every other server gets.
 fn is_label(label: &str) -> bool {
     let bytes = label.as_bytes();
-    let inner = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
-    let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let letter = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let inner = |byte: &u8| letter(byte) || *byte == b'-';
+    let edge = |byte: Option<&u8>| byte.is_some_and(letter);
     bytes.len() <= MAX_LABEL && edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(inner)
 }
 
@@ -128,7 +134,10 @@ mod tests {
             ("example.org..", None),
             ("-a.example", None),
             ("a-.example", None),
-            ("a_b.example", None),
+            ("a_B.example", Some("a_b.example")),
+            ("_a.b_.example", Some("_a.b_.example")),
+            ("_-.example", None),
+            ("-_.example", None),
             ("a b.example", None),
             ("192.0.2.1", None),
             ("[192.0.2.1]", None),
