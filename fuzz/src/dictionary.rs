@@ -69,6 +69,13 @@ pub const TABLES: &[&str] = &[
     "\"a b\": ", "#", "\n ", "\n", "\0", "OK ", "NOTFOUND ", "TEMP ", "3:OK ,", "100000:", "REJECT ", "PREPEND ",
 ];
 
+/// The milter protocol.
+#[rustfmt::skip]
+pub const MILTER: &[&str] = &[
+    "\0\0\0\x01", "\0\0\0\x0dO\0\0\0\x06", "\0\0\0\x05", "C", "D", "H", "M", "R", "T", "U", "L", "N", "B", "E", "A", "Q", "K",
+    "c", "a", "r", "t", "d", "y", "s", "p", "h", "i", "m", "b", "+", "-", "2", "e", "q", "4", "f", "{auth_authen}\0", "550 5.7.1 ", "\0",
+];
+
 /// RFC 8461.
 #[rustfmt::skip]
 pub const MTA_STS: &[&str] = &[

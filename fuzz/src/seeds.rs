@@ -66,6 +66,14 @@ pub const MTA_STS: &[&str] = &[
     "v=STSv1; id=20160831085700Z;",
 ];
 
+/// Packets of the milter protocol, both directions.
+#[rustfmt::skip]
+pub const MILTER: &[&str] = &[
+    "\0\0\0\x0dO\0\0\0\x06\0\0\0\x01\0\0\0\x40\0\0\0\x0cDCj\0mx.test\0_\0\0\0\0\x12Chost\x004\0\x1910.0.0.1\0\0\0\0\x04Hme\0",
+    "\0\0\0\x0dO\0\0\0\x06\0\0\0\x01\0\0\0\0\0\0\0\x06M<a@b>\0\0\0\0\x07R<c@d>\0\0\0\0\x01T\0\0\0\x06LTo\0c\0\0\0\0\x01N\0\0\0\x03Bhi\0\0\0\x01E\0\0\0\x01A\0\0\0\x01Q",
+    "\0\0\0\x0dO\0\0\0\x06\0\0\x01\x7f\0\0\0\0\0\0\0\x01c\0\0\0\x06hX\0y\0\0\0\0\x0ey550 5.7.1 No\0\0\0\0\x01a",
+];
+
 /// Mailbox names and other words, in the forms in which they travel.
 #[rustfmt::skip]
 pub const WORDS: &[&str] = &[

@@ -4,6 +4,7 @@ mod delegation;
 mod directory;
 mod imap;
 mod mail;
+mod milter;
 mod msgauth;
 mod smtp;
 
@@ -11,6 +12,7 @@ pub use delegation::policy_answer;
 pub use directory::{regexp_table, socketmap, system_aliases};
 pub use imap::{imap_command, imap_fetch, imap_session};
 pub use mail::{address_list, header, mime, words};
+pub use milter::{milter_packet, milter_session};
 pub use msgauth::mta_sts;
 pub use smtp::{smtp_client, smtp_command, smtp_data, smtp_session};
 
@@ -53,6 +55,8 @@ pub const TARGETS: &[Target] = &[
     target("socketmap", socketmap, dictionary::TABLES, seeds::SOCKETMAP),
     target("mta_sts", mta_sts, dictionary::MTA_STS, seeds::MTA_STS),
     target("words", words, dictionary::MESSAGE, seeds::WORDS),
+    target("milter_packet", milter_packet, dictionary::MILTER, seeds::MILTER),
+    target("milter_session", milter_session, dictionary::MILTER, seeds::MILTER),
     target("policy_answer", policy_answer, dictionary::POLICY, seeds::POLICY_ANSWERS),
 ];
 

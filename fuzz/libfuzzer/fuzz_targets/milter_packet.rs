@@ -1,0 +1,4 @@
+//! libFuzzer entry of the target `milter_packet`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| kings_fuzz::targets::milter_packet(data));
