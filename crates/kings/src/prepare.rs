@@ -1,7 +1,7 @@
 //! What happens before there is a runtime: folders, the lock, ports, certificate, and giving up root.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -18,6 +18,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::config::Settings;
 use crate::identity::Identity;
 use crate::local;
+
+/// Octets of a secret that we make.
+const SECRET_OCTETS: usize = 32;
 
 /// A process that holds everything it may need root for.
 pub(crate) struct Prepared {
@@ -155,6 +158,35 @@ pub(crate) fn lock(data_dir: &Path) -> anyhow::Result<File> {
         }
         Err(error) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
+}
+
+/// The text of a file that holds a secret; made at the first start that needs it, for its user alone.
+pub(crate) fn secret(path: &Path) -> anyhow::Result<String> {
+    match fs::read_to_string(path) {
+        Ok(secret) => return Ok(secret),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+    let mut random = [0; SECRET_OCTETS];
+    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
+    let secret: String = random.iter().map(|octet| format!("{octet:02x}")).chain(["\n".to_owned()]).collect();
+    make_durable(path, &secret).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(secret)
+}
+
+/// Written aside and renamed: a crash leaves the whole secret or none, never another one at the next start.
+fn make_durable(path: &Path, secret: &str) -> io::Result<()> {
+    let partial = path.with_extension("new");
+    // One that a crash has left may be open to others.
+    match fs::remove_file(&partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+    file.write_all(secret.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&partial, path)?;
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
 fn bind_all(settings: &Settings, identity: &Identity) -> anyhow::Result<Vec<Socket>> {

@@ -10,7 +10,7 @@ use kings_access::Imap;
 use kings_directory::{Directory, HostedDomain};
 use kings_fetch::Fetch;
 use kings_mta::relay::Relay;
-use kings_mta::{Core, Lmtp, Local, Receive, Submit, Traffic};
+use kings_mta::{Core, Lmtp, Local, Receive, Srs, Submit, Traffic};
 use kings_net::{Bound, Endpoint, Guard, Listener, Place, Resolver, Service, Shutdown, Slots, TaskTracker};
 use kings_queue::{Attempt, Deliver, Finished, Notification, PostError, Queue};
 use kings_records::Records;
@@ -124,6 +124,7 @@ impl Services {
             clients: settings.clients.clone(),
             outgoing: settings.submission.clone(),
             directory: directory.clone(),
+            srs: sender_rewriting(settings)?,
             store: store.clone(),
             queue: queue.clone(),
             records: records.clone(),
@@ -147,6 +148,15 @@ impl Services {
             relay: Relay::new(&core, dns, tls, Some(fetch), settings.outbound.clone()),
         })
     }
+}
+
+/// Reads the secrets, and makes one at the first start.
+fn sender_rewriting(settings: &Settings) -> anyhow::Result<Option<Srs>> {
+    let Some(first) = settings.domains.first().filter(|_| settings.srs) else { return Ok(None) };
+    let path = settings.data_dir.join("srs.secrets");
+    let secrets = prepare::secret(&path)?;
+    let srs = Srs::new(&secrets, first.name.clone());
+    Ok(Some(srs.with_context(|| format!("{}: remove it, and a new one is made", path.display()))?))
 }
 
 fn local_mail(settings: &Settings, core: &Core) -> Option<Local> {

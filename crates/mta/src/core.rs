@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use kings_directory::Directory;
+use kings_directory::{Directory, Resolution, Target};
+use kings_mail::address::Address;
 use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
 use kings_mail::id::TraceId;
+use kings_mail::path::{ForwardPath, ReversePath};
 use kings_net::IpNet;
 use kings_queue::Queue;
 use kings_records::Records;
@@ -18,6 +20,7 @@ use rustls::ServerConfig;
 
 use crate::limits::{Rates, Traffic};
 use crate::policy::EarlyTalker;
+use crate::srs::{BadSrs, Srs};
 
 /// The limits of the mail flow that an operator may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +95,8 @@ pub struct Parts {
     pub outgoing: Outgoing,
     /// Who exists.
     pub directory: Directory,
+    /// Gives mail that aliases send on a reverse-path of ours, where that is wanted.
+    pub srs: Option<Srs>,
     /// Where mail for our accounts goes.
     pub store: Store,
     /// Where mail for others waits.
@@ -111,6 +116,35 @@ impl Core {
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
     }
+
+    /// What a recipient of a message with this reverse-path stands for: also the first sender of a message that an
+    /// alias sent on, when a bounce comes back to the reverse-path that it was given.
+    ///
+    /// Only a bounce finds its way there. Whoever learns such an address must not be able to write through us.
+    pub(crate) async fn resolve(&self, path: &ForwardPath, reverse_path: &ReversePath) -> Resolution {
+        if let (Some(srs), ForwardPath::Address(address), ReversePath::Null) = (&self.srs, path, reverse_path)
+        {
+            match srs.reverse(address, today()) {
+                Ok(sender) => return Resolution::Targets(vec![Target::Remote(sender)]),
+                Err(BadSrs::Forged | BadSrs::Expired) => return Resolution::Unknown,
+                Err(BadSrs::NotSrs) => {}
+            }
+        }
+        self.directory.resolve(path).await
+    }
+}
+
+impl Core {
+    /// The reverse-path of what an alias sends on to `target`: one of ours only where a foreign sender meets a foreign
+    /// target, whose SPF check would find us where the sender should be.
+    pub(crate) fn sent_on_by(&self, sender: &ReversePath, target: &Address) -> ReversePath {
+        let ends_here = |address: &Address| address.domain().is_some_and(|d| self.directory.ends_here(d));
+        let is_behind = target.domain().is_some_and(|domain| self.directory.relays(domain));
+        let foreign =
+            sender.address().filter(|sender| !ends_here(sender) && !ends_here(target) && !is_behind);
+        let rewritten = foreign.and_then(|sender| self.srs.as_ref()?.forward(sender, today()));
+        rewritten.map_or_else(|| sender.clone(), ReversePath::Address)
+    }
 }
 
 /// A name for a message that arrives now.
@@ -128,6 +162,11 @@ impl std::ops::Deref for Core {
     fn deref(&self) -> &Parts {
         &self.0
     }
+}
+
+/// Days since 1970.
+pub(crate) fn today() -> u64 {
+    u64::try_from(now().unix()).unwrap_or_default() / 86_400
 }
 
 /// The wall clock, for trace fields.

@@ -3,11 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use kings_directory::{Directory, Resolution, Target};
 use kings_mail::address::Address;
 use kings_mail::dsn::Status;
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
-use kings_mail::header;
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::trace;
@@ -15,11 +13,15 @@ use kings_queue::{Handover, Queue, Report, Staged, Submission, SubmitError};
 use kings_records::Step;
 use kings_smtp::reply::Reply;
 use kings_store::{Delivery, Incoming, MailboxName, StoreError};
-use tracing::warn;
+use tracing::{info, warn};
 
-use crate::core::{Core, blocking, for_each_piece};
+use crate::core::{Core, blocking, for_each_piece, new_id};
 use crate::intake;
 use crate::{reports, traced};
+
+mod plan;
+
+use self::plan::{Departure, Guise, Plan, Visited, at, depart};
 
 /// A message that nothing speaks against.
 pub(crate) struct Message {
@@ -64,94 +66,6 @@ fn queue_refusal(error: &SubmitError) -> Reply {
     }
 }
 
-/// Where the copies of one message go.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Plan {
-    /// Accounts here, each with the recipient it stands for.
-    local: Vec<(Address, Recipient)>,
-    /// What the queue takes: recipients elsewhere, and those that stand for nothing any more, or for what
-    /// nobody can tell now.
-    queued: Vec<Recipient>,
-    /// Recipients that stand for several, whose sender hears of that instead of each copy (RFC 3461 §5.2.7.3).
-    expanded: Vec<Recipient>,
-    /// Accounts that had this very message before: nobody tries them, and the sender hears of it.
-    looping: Vec<Recipient>,
-}
-
-impl Plan {
-    /// No account gets two copies, however many aliases lead to it.
-    async fn make(directory: &Directory, recipients: &[Recipient]) -> Self {
-        let mut plan = Self::default();
-        let mut seen = HashSet::new();
-        for recipient in recipients {
-            match directory.resolve(&recipient.path).await {
-                Resolution::Targets(targets) => {
-                    let recipient = &plan.standing_for(recipient, targets.len());
-                    for target in targets.into_iter().filter(|target| seen.insert(target.clone())) {
-                        plan.add(target, recipient);
-                    }
-                }
-                Resolution::Elsewhere(address) => {
-                    if seen.insert(Target::Remote(address.clone())) {
-                        plan.queued.push(recipient.at(ForwardPath::Address(address)));
-                    }
-                }
-                // The queue bounces the first two in the end, and asks again about the third.
-                Resolution::Unknown | Resolution::Looping | Resolution::Unavailable => {
-                    plan.queued.push(recipient.clone());
-                }
-            }
-        }
-        plan
-    }
-
-    /// The recipient as its targets inherit it: the success of one of several says nothing of the whole.
-    fn standing_for(&mut self, recipient: &Recipient, targets: usize) -> Recipient {
-        if targets < 2 || !recipient.notify.on_success() {
-            return recipient.clone();
-        }
-        self.expanded.push(recipient.clone());
-        Recipient { notify: recipient.notify.without_success(), ..recipient.clone() }
-    }
-
-    fn add(&mut self, target: Target, recipient: &Recipient) {
-        match target {
-            Target::Account(account) => self.local.push((account, recipient.clone())),
-            Target::Remote(address) => self.queued.push(recipient.at(ForwardPath::Address(address))),
-        }
-    }
-
-    /// For whom a copy was stored, and whose copies go on from here.
-    fn reached(&self, failures: &HashMap<Address, Reply>) -> Vec<(Recipient, Handover)> {
-        let stored = self.local.iter().filter(|(account, _)| !failures.contains_key(account));
-        let stored = stored.map(|(_, recipient)| (recipient.clone(), Handover::Mailbox));
-        let expanded = self.expanded.iter().map(|recipient| (recipient.clone(), Handover::Expanded));
-        stored.chain(expanded).collect()
-    }
-
-    /// What is held waits in the queue, our own accounts' copies too (RFC 4865 §4).
-    fn wait(&mut self) {
-        let held = self.local.drain(..).map(|(account, recipient)| at(&recipient, account));
-        self.queued.extend(held);
-    }
-
-    /// Parts accounts that this very message has been delivered to before from the others (RFC 9228 §4); true
-    /// if nothing else is left.
-    fn part_loops(&mut self, head: &[u8]) -> bool {
-        let visited: HashSet<String> =
-            header::all(head, "Delivered-To").map(|field| field.text().to_lowercase()).collect();
-        let was_here = |(account, _): &mut (Address, Recipient)| visited.contains(&account.to_string());
-        let looping = self.local.extract_if(.., was_here).map(|(account, recipient)| at(&recipient, account));
-        self.looping.extend(looping);
-        !self.looping.is_empty() && self.local.is_empty() && self.queued.is_empty()
-    }
-}
-
-/// The recipient for one of the accounts it stands for: what is tried again must not reach the others again.
-fn at(recipient: &Recipient, account: Address) -> Recipient {
-    recipient.at(ForwardPath::Address(account))
-}
-
 /// Stores every local copy and queues the rest. On `Ok` all of it is on disk: the 250 may be said.
 ///
 /// Once one copy is stored the message is accepted: copies that failed for now go to the queue, which tries
@@ -164,14 +78,15 @@ fn at(recipient: &Recipient, account: Address) -> Recipient {
 /// hardware that fails between the last two steps, and a copy that fails while others are stored when the
 /// queue, asked a second time, refuses as well: the client then comes again, and doubles are better than loss.
 pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), DeliveryError> {
-    let mut plan = Plan::make(&core.directory, &message.recipients).await;
-    if plan.part_loops(message.content.head()) {
+    let visited = Visited::told_by(message.content.head());
+    let mut plan = Plan::make(core, &message.reverse_path, &message.recipients, &visited).await;
+    if plan.only_loops() {
         return Err(DeliveryError::Loop);
     }
     if message.parameters.hold.is_some() {
-        plan.wait();
+        plan.wait(&message.reverse_path);
     }
-    let staged = stage(&core.queue, &message, (&plan.queued, &plan.looping)).await?;
+    let mut staged = stage(core, &message, &plan.departures, &plan.looping).await?;
     let Copies { stored, failed } = match store_copies(core, &message, &plan.local).await {
         Ok(copies) => copies,
         Err(error) => {
@@ -179,17 +94,14 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
             return Err(error);
         }
     };
-    let staged = if failed.is_empty() {
-        staged
-    } else {
+    if !failed.is_empty() {
         give_up(staged).await;
-        plan.queued.extend(failed);
-        stage(&core.queue, &message, (&plan.queued, &plan.looping)).await?
-    };
-    commit(staged).await?;
-    for recipient in &plan.queued {
-        traced::placed(core, &message, Step::Queued, &recipient.path);
+        for recipient in failed {
+            plan.depart(Guise::plain(&message.reverse_path), recipient);
+        }
+        staged = stage(core, &message, &plan.departures, &plan.looping).await?;
     }
+    commit(core, &message, staged).await?;
     let stored = stored.into_iter().map(|recipient| (recipient, Handover::Mailbox));
     let expanded = plan.expanded.into_iter().map(|recipient| (recipient, Handover::Expanded));
     reports::success(core, &message, stored.chain(expanded).collect()).await;
@@ -247,11 +159,12 @@ async fn store_all(
 /// The same with an outcome for each recipient, in their order (RFC 2033 §4.2): a copy that failed is the client's
 /// to try again, unless another one of the same recipient was stored.
 pub(crate) async fn deliver_each(core: &Core, message: &Message) -> Vec<Result<(), Reply>> {
+    let visited = Visited::told_by(message.content.head());
     let mut plans: Vec<Result<Plan, Reply>> = Vec::with_capacity(message.recipients.len());
     for recipient in &message.recipients {
-        let mut plan = Plan::make(&core.directory, std::slice::from_ref(recipient)).await;
-        let is_loop = plan.part_loops(message.content.head());
-        plans.push(if is_loop { Err(DeliveryError::Loop.reply()) } else { Ok(plan) });
+        let recipients = std::slice::from_ref(recipient);
+        let plan = Plan::make(core, &message.reverse_path, recipients, &visited).await;
+        plans.push(if plan.only_loops() { Err(DeliveryError::Loop.reply()) } else { Ok(plan) });
     }
     let accounts: HashSet<Address> = plans
         .iter()
@@ -267,17 +180,28 @@ pub(crate) async fn deliver_each(core: &Core, message: &Message) -> Vec<Result<(
         }
     }
 
-    let (mut queued, mut looping): (Vec<Recipient>, Vec<Recipient>) = Default::default();
+    let (mut departures, mut looping): (Vec<Departure>, Vec<Recipient>) = Default::default();
     let mut outcomes: Vec<(Result<(), Reply>, bool)> = Vec::with_capacity(plans.len());
     for plan in &plans {
-        let settled = plan.as_ref().map_err(Reply::clone).and_then(|plan| settle(plan, &failures));
-        let loops = plan.as_ref().map_or(&[][..], |plan| &plan.looping);
-        let waits = settled.as_ref().is_ok_and(|waiting| !waiting.is_empty() || !loops.is_empty());
-        looping.extend_from_slice(if settled.is_ok() { loops } else { &[] });
-        outcomes.push((settled.map(|waiting| add_new(&mut queued, waiting)), waits));
+        let settled = plan.as_ref().map_err(Reply::clone).and_then(|plan| {
+            let waiting = settle(plan, &failures)?;
+            Ok((waiting, plan))
+        });
+        let waits = settled.as_ref().is_ok_and(|(failed, plan)| {
+            !failed.is_empty() || !plan.departures.is_empty() || !plan.looping.is_empty()
+        });
+        let outcome = settled.map(|(failed, plan)| {
+            looping.extend_from_slice(&plan.looping);
+            let failed = failed.into_iter().map(|recipient| (Guise::plain(&message.reverse_path), recipient));
+            for (guise, recipient) in failed.chain(plan.departures.iter().flat_map(Departure::each)) {
+                depart(&mut departures, guise, recipient);
+            }
+        });
+        outcomes.push((outcome, waits));
     }
-    if let Err(reply) = enqueue_all(core, message, &queued, &looping).await {
+    if let Err(error) = enqueue_all(core, message, &departures, &looping).await {
         let waiting = outcomes.iter_mut().filter(|(_, waits)| *waits);
+        let reply = error.reply();
         waiting.for_each(|(outcome, _)| *outcome = Err(reply.clone()));
     }
     let outcomes: Vec<Result<(), Reply>> = outcomes.into_iter().map(|(outcome, _)| outcome).collect();
@@ -291,18 +215,14 @@ pub(crate) async fn deliver_each(core: &Core, message: &Message) -> Vec<Result<(
 async fn enqueue_all(
     core: &Core,
     message: &Message,
-    queued: &[Recipient],
+    departures: &[Departure],
     looping: &[Recipient],
-) -> Result<(), Reply> {
-    let staged = stage(&core.queue, message, (queued, looping)).await.map_err(|error| error.reply())?;
-    commit(staged).await.map_err(|error| error.reply())?;
-    for recipient in queued {
-        traced::placed(core, message, Step::Queued, &recipient.path);
-    }
-    Ok(())
+) -> Result<(), DeliveryError> {
+    let staged = stage(core, message, departures, looping).await?;
+    commit(core, message, staged).await
 }
 
-/// What of one recipient has to wait in the queue, or why the client keeps it.
+/// Which copies of one recipient have to be tried again, or why the client keeps it.
 fn settle(plan: &Plan, failures: &HashMap<Address, Reply>) -> Result<Vec<Recipient>, Reply> {
     let all = plan.local.len();
     let failed: Vec<&(Address, Recipient)> =
@@ -312,16 +232,7 @@ fn settle(plan: &Plan, failures: &HashMap<Address, Reply>) -> Result<Vec<Recipie
     {
         return Err(reply.clone());
     }
-    let failed = failed.into_iter().map(|(account, recipient)| at(recipient, account.clone()));
-    Ok(failed.chain(plan.queued.iter().cloned()).collect())
-}
-
-fn add_new(queued: &mut Vec<Recipient>, waiting: Vec<Recipient>) {
-    for recipient in waiting {
-        if !queued.iter().any(|known| known.path == recipient.path) {
-            queued.push(recipient);
-        }
-    }
+    Ok(failed.into_iter().map(|(account, recipient)| at(recipient, account.clone())).collect())
 }
 
 /// One copy with the trace fields of the final delivery (RFC 5321 §4.4).
@@ -332,31 +243,66 @@ fn delivery(message: &Message, account: &Address) -> Delivery {
     Delivery { account: account.clone(), mailbox: MailboxName::inbox(), trace }
 }
 
-/// Writes what the queue is to take, if anything: recipients to be tried, and those that had the message before.
+/// An entry of the queue that does not count yet.
+struct Entry {
+    id: TraceId,
+    departure: Departure,
+    staged: Staged,
+}
+
+/// Writes what the queue is to take, if anything: one entry for each guise. Recipients that had the message before
+/// stand beside those whose copies leave as they came.
 async fn stage(
+    core: &Core,
+    message: &Message,
+    departures: &[Departure],
+    looping: &[Recipient],
+) -> Result<Vec<Entry>, DeliveryError> {
+    let mut departures = departures.to_vec();
+    let plain = Guise::plain(&message.reverse_path);
+    if !looping.is_empty() && departures.iter().all(|departure| departure.guise != plain) {
+        departures.insert(0, Departure { guise: plain.clone(), recipients: Vec::new() });
+    }
+    let mut entries = Vec::with_capacity(departures.len());
+    for (place, departure) in departures.into_iter().enumerate() {
+        // The first entry keeps the name of the message.
+        let id = if place == 0 { message.id } else { new_id() };
+        let looping = if departure.guise == plain { looping } else { &[] };
+        match stage_one(&core.queue, message, id, (&departure, looping)).await {
+            Ok(staged) => entries.push(Entry { id, departure, staged }),
+            Err(error) => {
+                give_up(entries).await;
+                return Err(error);
+            }
+        }
+    }
+    Ok(entries)
+}
+
+async fn stage_one(
     queue: &Queue,
     message: &Message,
-    (queued, looping): (&[Recipient], &[Recipient]),
-) -> Result<Option<Staged>, DeliveryError> {
-    if queued.is_empty() && looping.is_empty() {
-        return Ok(None);
-    }
+    id: TraceId,
+    (departure, looping): (&Departure, &[Recipient]),
+) -> Result<Staged, DeliveryError> {
+    let Departure { guise, recipients } = departure;
     let envelope = Envelope {
-        reverse_path: message.reverse_path.clone(),
-        recipients: queued.iter().chain(looping).cloned().collect(),
+        reverse_path: guise.reverse_path.clone(),
+        recipients: recipients.iter().chain(looping).cloned().collect(),
         parameters: message.parameters.clone(),
     };
-    let places = queued.len()..envelope.recipients.len();
+    let places = recipients.len()..envelope.recipients.len();
     let given_up: Vec<(usize, Report)> = places.map(|place| (place, loop_report())).collect();
-    let (queue, id) = (queue.clone(), message.id);
-    let (prefix, content) = (message.prefix.clone(), message.content.clone());
+    let (queue, content) = (queue.clone(), message.content.clone());
+    // What comes back is known by it, as with Postfix's local(8).
+    let prefix = guise.alias.as_ref().map(trace::delivered_to).unwrap_or_default() + &message.prefix;
     let write = move || -> Result<Staged, SubmitError> {
         let mut submission: Submission = queue.begin()?;
         submission.write(prefix.as_bytes())?;
         for_each_piece(content.reader(), |piece| submission.write(piece))?;
         submission.stage(id, &envelope, &given_up)
     };
-    blocking(write).await.map(Some).map_err(DeliveryError::Queue)
+    blocking(write).await.map_err(DeliveryError::Queue)
 }
 
 /// What the sender is told about a recipient that had the message before.
@@ -365,13 +311,23 @@ fn loop_report() -> Report {
     Report::ours(reply.status.unwrap_or(Status::LOCAL_TROUBLE), reply.to_string())
 }
 
-async fn commit(staged: Option<Staged>) -> Result<(), DeliveryError> {
-    let Some(staged) = staged else { return Ok(()) };
-    blocking(move || staged.commit()).await.map_err(DeliveryError::Queue)
+/// Makes all entries count, and puts on record where the message is now.
+async fn commit(core: &Core, message: &Message, entries: Vec<Entry>) -> Result<(), DeliveryError> {
+    for Entry { id, departure, staged } in entries {
+        blocking(move || staged.commit()).await.map_err(DeliveryError::Queue)?;
+        if id != message.id {
+            info!(id = %message.id, entry = %id, "another entry of the same message");
+        }
+        for recipient in &departure.recipients {
+            traced::placed(core, message, Step::Queued, &recipient.path);
+            traced::leaves(core, message, (id, &departure.guise.reverse_path), &recipient.path);
+        }
+    }
+    Ok(())
 }
 
-async fn give_up(staged: Option<Staged>) {
-    blocking(move || drop(staged)).await;
+async fn give_up(entries: Vec<Entry>) {
+    blocking(move || drop(entries)).await;
 }
 
 /// The recipient of a message that has only one: a trace field that named several would tell each of them

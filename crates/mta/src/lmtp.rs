@@ -74,7 +74,7 @@ impl Decide for Session<'_> {
     async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
         let facts = RcptFacts {
             logged_in: false,
-            resolution: &self.core.directory.resolve(&recipient.path).await,
+            resolution: &self.core.resolve(&recipient.path, &envelope.reverse_path).await,
             recipients_so_far: envelope.recipients.len(),
             most_recipients: self.core.limits.recipients,
         };

@@ -229,7 +229,7 @@ impl Decide for Session<'_> {
         let core = &self.local.core;
         let facts = RcptFacts {
             logged_in: true,
-            resolution: &core.directory.resolve(&recipient.path).await,
+            resolution: &core.resolve(&recipient.path, &envelope.reverse_path).await,
             recipients_so_far: envelope.recipients.len(),
             most_recipients: core.limits.recipients,
         };

@@ -118,7 +118,7 @@ impl Decide for Session<'_> {
         }
         let facts = RcptFacts {
             logged_in: self.account.is_some(),
-            resolution: &self.core.directory.resolve(&recipient.path).await,
+            resolution: &self.core.resolve(&recipient.path, &envelope.reverse_path).await,
             recipients_so_far: envelope.recipients.len(),
             most_recipients: self.core.limits.recipients,
         };

@@ -42,13 +42,37 @@ pub(crate) fn finished(core: &Core, id: TraceId, client: IpAddr, sender: &Revers
 
 /// A message is where it belongs for this recipient: in a mailbox, or in the queue.
 pub(crate) fn placed(core: &Core, message: &Message, step: Step, recipient: &impl ToString) {
-    let own = header::first(message.prefix.as_bytes(), "Message-ID");
-    let field = own.or_else(|| header::first(message.content.head(), "Message-ID"));
     core.records.trace(Event {
         sender: Some(bare(&message.reverse_path)),
         recipient: Some(bare(recipient)),
-        message_id: field.map(|field| field.text().trim().to_owned()),
+        message_id: message_id(message),
         ..Event::new(message.id, step)
+    });
+}
+
+fn message_id(message: &Message) -> Option<String> {
+    let own = header::first(message.prefix.as_bytes(), "Message-ID");
+    let field = own.or_else(|| header::first(message.content.head(), "Message-ID"));
+    field.map(|field| field.text().trim().to_owned())
+}
+
+/// The same for a copy that leaves under another name or another reverse-path than the message came with: what
+/// becomes of it is on record there.
+pub(crate) fn leaves(
+    core: &Core,
+    message: &Message,
+    (id, reverse_path): (TraceId, &ReversePath),
+    recipient: &ForwardPath,
+) {
+    if id == message.id {
+        return;
+    }
+    let own = Event::new(id, Step::Queued);
+    core.records.trace(Event {
+        sender: Some(bare(reverse_path)),
+        recipient: Some(bare(recipient)),
+        message_id: message_id(message),
+        ..own
     });
 }
 

@@ -218,6 +218,7 @@ impl Setup {
             clients: Clients::default(),
             outgoing: Outgoing { client_in_received: false, longest_hold: Duration::ZERO },
             directory: directory.unwrap(),
+            srs: None,
             store: store.unwrap(),
             queue: Queue::open(kings_queue::Settings::new(folder.join("queue"), hostname)).unwrap(),
             records: self.records.clone(),

@@ -65,6 +65,8 @@ pub(crate) struct Settings {
     /// Trace, results for TLS reports, MTA-STS policies.
     pub(crate) records: kings_records::Settings,
     pub(crate) outbound: relay::Settings,
+    /// Aliases send foreign mail on under a reverse-path of ours.
+    pub(crate) srs: bool,
     pub(crate) queue: QueueSettings,
     /// Switches of port 25.
     pub(crate) inbound: Inbound,
@@ -208,7 +210,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         ),
         trust_ad: section.flag(source, "trust_ad").unwrap_or(false),
     });
-    let outbound = outbound::read(source, &mut top, domains.routes, domains.sources);
+    let (outbound, srs) = outbound::read(source, &mut top, domains.routes, domains.sources);
     let queue = section(source, &mut top, "queue", queue::read);
     let (inbound, clients) =
         section(source, &mut top, "inbound", |source, section| inbound(source, section, &mut warnings));
@@ -240,6 +242,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         dns,
         clients,
         outbound: outbound?,
+        srs,
         queue,
         records: records?,
         inbound,

@@ -15,6 +15,8 @@ use super::section;
 const LEVELS: [(&str, Level); 4] =
     [("none", Level::None), ("may", Level::May), ("encrypt", Level::Encrypt), ("verify", Level::Verify)];
 
+/// Gives also `srs`: whether aliases send foreign mail on under a reverse-path of ours.
+///
 /// `own`: routes that other sections ask for, behind those of `[[route]]`; `by_domain`: the source addresses that
 /// `[[domain]]` blocks name.
 pub(super) fn read(
@@ -22,8 +24,11 @@ pub(super) fn read(
     top: &mut Section<'_>,
     own: Vec<Rule>,
     by_domain: Vec<(Domain, relay::Source)>,
-) -> Option<Settings> {
-    let mut settings = section(source, top, "outbound", outbound);
+) -> (Option<Settings>, bool) {
+    let (mut settings, srs) = section(source, top, "outbound", |source, section| {
+        let srs = section.flag(source, "srs").unwrap_or(true);
+        (outbound(source, section), srs)
+    });
     let mut rules = Vec::new();
     for mut route in top.sections(source, "route") {
         rules.extend(rule(source, &mut route));
@@ -34,7 +39,7 @@ pub(super) fn read(
         settings.rules = rules;
         settings.sources.by_domain = by_domain;
     }
-    settings
+    (settings, srs)
 }
 
 fn outbound(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Settings> {

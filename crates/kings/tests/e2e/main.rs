@@ -15,6 +15,7 @@ mod disk;
 mod dovecot;
 mod exchange;
 mod faults;
+mod forwarding;
 mod harness;
 mod lmtp;
 mod log;

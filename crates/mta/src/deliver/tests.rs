@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use kings_directory::{AliasSource, HostedDomain};
+use kings_directory::{AliasSource, Directory, HostedDomain};
 use kings_mail::domain::Domain;
 use kings_queue::Filter;
 use kings_records::Records;
@@ -15,7 +15,12 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::core::new_id;
-use crate::{Clients, Limits, Outgoing, Parts, Rates, Traffic};
+use crate::{Clients, Limits, Outgoing, Parts, Rates, Srs, Traffic};
+
+const ALIASES: &str = "team@here.example ann@here.example, joe@here.example, far@far.example
+away@here.example far@far.example
+out@here.example far@far.example, off@far.example
+";
 
 /// Ann and Joe are here; `team@` is both of them and somebody elsewhere.
 struct Setup {
@@ -34,8 +39,7 @@ impl Setup {
         let path = folder.path();
         let name = |text| Domain::parse(text).unwrap();
         fs::write(path.join("users"), "ann@here.example:\njoe@here.example:\n").unwrap();
-        let team = "team@here.example ann@here.example, joe@here.example, far@far.example\n";
-        fs::write(path.join("aliases"), team).unwrap();
+        fs::write(path.join("aliases"), ALIASES).unwrap();
         let directory = Directory::open(kings_directory::Settings {
             hostname: name("mail.here.example"),
             domains: vec![HostedDomain { name: name("here.example"), catch_all: None }],
@@ -64,6 +68,7 @@ impl Setup {
             clients: Clients::default(),
             outgoing: Outgoing { client_in_received: false, longest_hold: Duration::ZERO },
             records: Records::none(),
+            srs: Some(Srs::new("a secret of the test", name("here.example")).unwrap()),
             directory: directory.unwrap(),
             store: store.unwrap(),
             queue: Queue::open(queue).unwrap(),
@@ -73,18 +78,26 @@ impl Setup {
     }
 
     async fn deliver(&self, recipients: &[&str], head: &str) -> Result<(), Reply> {
+        self.deliver_from(CAROL, recipients, head).await
+    }
+
+    async fn deliver_from(&self, sender: &str, recipients: &[&str], head: &str) -> Result<(), Reply> {
+        let message = self.message(sender, recipients, head);
+        deliver(&self.core, message).await.map_err(|error| error.reply())
+    }
+
+    fn message(&self, sender: &str, recipients: &[&str], head: &str) -> Message {
         let mut content = self.core.store.begin().unwrap();
         content.write(format!("{head}\r\nhello\r\n").as_bytes()).unwrap();
         let recipient = |text: &&str| ForwardPath::parse(text).unwrap().into();
-        let message = Message {
+        Message {
             id: new_id(),
-            reverse_path: ReversePath::parse("carol@far.example").unwrap(),
+            reverse_path: ReversePath::parse(sender).unwrap(),
             parameters: MailParameters::default(),
             recipients: recipients.iter().map(recipient).collect(),
             prefix: String::new(),
             content: Arc::new(content),
-        };
-        deliver(&self.core, message).await.map_err(|error| error.reply())
+        }
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -99,6 +112,30 @@ impl Setup {
     /// Files of entries that count, and of such that do not.
     fn queued(&self) -> [usize; 2] {
         ["entries", "incoming"].map(|name| files(&self.path("queue").join(name)))
+    }
+
+    /// Each entry of the queue: its reverse-path and recipients.
+    async fn entries(&self) -> Vec<(String, String)> {
+        let page = self.core.queue.page(Filter::default(), None).await;
+        let paths = |entry: &kings_queue::ListedEntry| {
+            entry.recipients.iter().map(|r| r.forward_path.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        page.entries.iter().map(|entry| (entry.reverse_path.to_string(), paths(entry))).collect()
+    }
+
+    /// The Delivered-To fields of all entries of the queue.
+    fn delivered_to(&self) -> Vec<String> {
+        let files = fs::read_dir(self.path("queue/entries")).unwrap();
+        let texts = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+        let fields = texts.flat_map(|text| {
+            text.lines()
+                .filter_map(|line| line.strip_prefix("Delivered-To: "))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        });
+        let mut fields: Vec<String> = fields.collect();
+        fields.sort();
+        fields
     }
 
     /// Each recipient in the queue with its state.
@@ -118,6 +155,9 @@ fn files(folder: &Path) -> usize {
 
 const ANN: &str = "ann@here.example";
 const JOE: &str = "joe@here.example";
+const CAROL: &str = "carol@far.example";
+const AWAY: &str = "away@here.example";
+const AWAY_SENT_IT: &str = "Delivered-To: Away@here.example\r\n";
 const FAR: &str = "far@far.example";
 const ANN_HAD_IT: &str = "Delivered-To: Ann@here.example\r\n";
 
@@ -157,8 +197,11 @@ async fn a_copy_that_fails_beside_one_that_is_stored_is_queued_for_its_account_a
     fs::create_dir_all(setup.path("mail/here.example")).unwrap();
     fs::write(setup.path("mail/here.example/joe"), "no folder").unwrap();
     setup.deliver(&["team@here.example"], "").await.unwrap();
-    assert_eq!((setup.stored(), setup.queued()), ([1, 0], [1, 0]));
-    assert_eq!(setup.states().await, ["<far@far.example> New ", "<joe@here.example> New "]);
+    // Ours, sent on by an alias and under another reverse-path, and one that only waits, stand apart.
+    assert_eq!((setup.stored(), setup.queued()), ([1, 0], [2, 0]));
+    let mut states = setup.states().await;
+    states.sort();
+    assert_eq!(states, ["<far@far.example> New ", "<joe@here.example> New "]);
 }
 
 #[tokio::test]
@@ -176,4 +219,84 @@ async fn a_recipient_that_had_the_message_before_is_refused_alone_and_reported_b
         assert_eq!(setup.stored(), [0, usize::from(recipients.contains(&JOE))]);
         assert_eq!(setup.states().await, expected);
     }
+}
+
+#[tokio::test]
+async fn what_an_alias_sends_on_has_a_reverse_path_of_ours_only_when_it_needs_one() {
+    let cases = [
+        ("carol@far.example", AWAY, true),
+        ("ann@here.example", AWAY, false),
+        ("", AWAY, false),
+        ("carol@far.example", FAR, false),
+    ];
+    for (sender, recipient, rewritten) in cases {
+        let setup = Setup::new();
+        setup.deliver_from(sender, &[recipient], "").await.unwrap();
+        let [(reverse_path, recipients)] = &setup.entries().await[..] else { panic!("one entry") };
+        assert_eq!(recipients, "<far@far.example>");
+        let is_ours =
+            reverse_path.starts_with("<SRS0=") && reverse_path.ends_with("=far.example=carol@here.example>");
+        assert_eq!(is_ours, rewritten, "{sender} {recipient}: {reverse_path}");
+        assert!(rewritten || *reverse_path == format!("<{sender}>"), "{reverse_path}");
+        let told: &[&str] = if recipient == AWAY { &[AWAY] } else { &[] };
+        assert_eq!(setup.delivered_to(), told);
+    }
+}
+
+#[tokio::test]
+async fn bounces_of_what_was_sent_on_find_the_first_sender_and_nothing_else_does() {
+    let setup = Setup::new();
+    setup.deliver(&[AWAY], "").await.unwrap();
+    let (reverse_path, _) = setup.entries().await.remove(0);
+    let setup = Setup::new();
+    let srs = reverse_path.trim_matches(['<', '>']);
+    setup.deliver_from("", &[srs], "").await.unwrap();
+    assert_eq!(setup.entries().await, [("<>".to_owned(), "<carol@far.example>".to_owned())]);
+
+    let forged = srs.replace("carol", "dave");
+    for (path, sender) in [(srs, CAROL), (&forged, ""), (&forged, CAROL)] {
+        let (path, sender) = (ForwardPath::parse(path).unwrap(), ReversePath::parse(sender).unwrap());
+        assert_eq!(setup.core.resolve(&path, &sender).await, kings_directory::Resolution::Unknown);
+    }
+}
+
+#[tokio::test]
+async fn copies_of_several_aliases_leave_apart_and_tell_only_of_their_own() {
+    let setup = Setup::new();
+    setup.deliver(&[AWAY, "out@here.example", "else@far.example"], "").await.unwrap();
+    let mut recipients: Vec<String> = setup.entries().await.into_iter().map(|(_, all)| all).collect();
+    recipients.sort();
+    assert_eq!(recipients, ["<else@far.example>", "<far@far.example>", "<off@far.example>"]);
+    assert_eq!(setup.delivered_to(), [AWAY, "out@here.example"]);
+}
+
+#[tokio::test]
+async fn a_message_that_an_alias_has_sent_on_before_goes_round_no_more() {
+    let setup = Setup::new();
+    assert_eq!(setup.deliver(&[AWAY], AWAY_SENT_IT).await, Err(Reply::LOOP));
+    assert_eq!(
+        setup.deliver(&["team@here.example"], "Delivered-To: team@here.example\r\n").await,
+        Err(Reply::LOOP)
+    );
+    assert_eq!((setup.stored(), setup.queued()), ([0, 0], [0, 0]));
+    setup.deliver(&[AWAY, ANN], AWAY_SENT_IT).await.unwrap();
+    assert_eq!(setup.stored(), [1, 0]);
+    assert_eq!(setup.states().await, [format!("<away@here.example> Failed {}", Reply::LOOP)]);
+    // The fields of other servers do not count, nor does one of an address that sends nothing on.
+    let setup = Setup::new();
+    setup.deliver(&[AWAY, FAR], "Delivered-To: far@far.example\r\nDelivered-To: <x>\r\n").await.unwrap();
+    assert_eq!(setup.entries().await.len(), 1);
+}
+
+#[tokio::test]
+async fn each_recipient_of_lmtp_hears_of_its_own_ring() {
+    let setup = Setup::new();
+    let outcomes =
+        deliver_each(&setup.core, &setup.message(CAROL, &[AWAY, ANN, "out@here.example"], AWAY_SENT_IT))
+            .await;
+    assert_eq!(outcomes, [Err(Reply::LOOP), Ok(()), Ok(())]);
+    assert_eq!(setup.stored(), [1, 0]);
+    let [(reverse_path, recipients)] = &setup.entries().await[..] else { panic!("one entry") };
+    assert!(reverse_path.starts_with("<SRS0="), "{reverse_path}");
+    assert_eq!(recipients, "<far@far.example> <off@far.example>");
 }

@@ -1,0 +1,108 @@
+//! Mail that aliases send on: through a real Postfix, with a reverse-path of our own, and bounces that find their way.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use crate::harness::{Kings, Postfix, Setup, free_port, letter, wait_until};
+
+const CAROL: &str = "carol@example.net";
+const DELIVERY: Duration = Duration::from_secs(30);
+
+/// Kings that sends on to Postfix what comes for `away@`.
+fn forwarding(postfix: &Postfix, more: &str) -> Kings {
+    let tables = format!("[outbound]\nsmart_host = \"127.0.0.1:{}\"\n{more}", postfix.port);
+    let away = ("more-aliases", "away@example.org dave@example.net\n");
+    let aliases = "files = [\"virtual:more-aliases\"]\n".into();
+    Setup { files: vec![away], aliases, tables, ..Setup::default() }.start()
+}
+
+#[test]
+fn an_alias_sends_on_under_a_reverse_path_of_ours_and_bounces_come_back() {
+    let postfix = Postfix::start("virtual_alias_maps = inline:{ carol@example.net=dave@example.net }\n");
+    let mut kings = forwarding(&postfix, "");
+    let content = letter(CAROL, "away@example.org", "sent on");
+    kings.smtp().message(CAROL, &["away@example.org"], &content).unwrap().is("250");
+    let message = wait_until("the message at Postfix", DELIVERY, || postfix.delivered().pop());
+    let path = message.field("Return-Path").unwrap();
+    assert!(path.starts_with("<SRS0=") && path.ends_with("=example.net=carol@example.org>"), "{path}");
+    assert!(message.text().contains("Delivered-To: away@example.org"), "{}", message.text());
+
+    // The address outlives a restart, since the secret does; it is for nobody else to read.
+    let secrets = kings.folder().join("data/srs.secrets");
+    assert_eq!(std::fs::metadata(secrets).unwrap().permissions().mode() & 0o777, 0o600);
+    kings.kill();
+    kings.serve();
+
+    // A bounce of the last host finds the first sender; only a bounce does, and only to the address that we made.
+    let srs = path.trim_matches(['<', '>']);
+    let mut client = kings.smtp();
+    for (sender, recipient) in
+        [(CAROL, srs), ("", &srs.replace("carol", "dave")), (CAROL, "SRS0=x@example.org")]
+    {
+        client.command(&format!("MAIL FROM:<{sender}>")).unwrap().is("250");
+        client.command(&format!("RCPT TO:<{recipient}>")).unwrap().is("550 5.1.1");
+        client.command("RSET").unwrap().is("250");
+    }
+    let bounce = letter("MAILER-DAEMON@example.net", srs, "it bounced");
+    client.message("", &[srs], &bounce).unwrap().is("250");
+    let bounced = || postfix.delivered().into_iter().find(|message| message.text().contains("it bounced"));
+    let bounce = wait_until("the bounce at the first sender", DELIVERY, bounced);
+    assert_eq!(bounce.field("Return-Path").as_deref(), Some("<>"));
+}
+
+#[test]
+fn without_the_switch_and_for_our_own_users_the_reverse_path_stays() {
+    let postfix = Postfix::start("");
+    for (switch, from_carol) in [("srs = false\n", true), ("", false)] {
+        let kings = forwarding(&postfix, switch);
+        let before = postfix.delivered().len();
+        if from_carol {
+            kings.deliver("away@example.org", "sent on");
+        } else {
+            kings.submit("ann@example.org", "away@example.org", "our own");
+        }
+        let arrived = || postfix.delivered().len() > before;
+        wait_until("the message", DELIVERY, || arrived().then_some(()));
+    }
+    let mut paths: Vec<String> =
+        postfix.delivered().iter().filter_map(|message| message.field("Return-Path")).collect();
+    paths.sort();
+    assert_eq!(paths, ["<ann@example.org>", "<carol@example.net>"]);
+}
+
+/// One of two servers that send on to each other: `from` is its alias, `to` the other one's.
+fn of_a_ring(ports: (u16, u16), from: &'static str, to: &str) -> Kings {
+    let (_, domain) = from.split_once('@').unwrap();
+    let aliases = Box::leak(format!("{from} {to}\n").into_boxed_str());
+    Setup {
+        listen: format!("smtp = [\"127.0.0.1:{}\"]\n", ports.0),
+        files: vec![("more-aliases", aliases)],
+        aliases: "files = [\"virtual:more-aliases\"]\n".into(),
+        tables: format!(
+            "[outbound]\nsmart_host = \"127.0.0.1:{}\"\ntls = \"none\"\n[[domain]]\nname = \"{domain}\"\n",
+            ports.1
+        ),
+        ..Setup::default()
+    }
+    .start()
+}
+
+#[test]
+fn a_ring_of_two_servers_ends_at_its_second_round() {
+    let (one, two) = (free_port(), free_port());
+    let first = of_a_ring((one, two), "ring@one.example", "ring@two.example");
+    let second = of_a_ring((two, one), "ring@two.example", "ring@one.example");
+    let content = letter(CAROL, "ring@one.example", "round");
+    first.smtp().message(CAROL, &["ring@one.example"], &content).unwrap().is("250");
+    let log = |kings: &Kings| std::fs::read_to_string(kings.folder().join("kings.log")).unwrap();
+    wait_until("the end of the ring", DELIVERY, || log(&first).contains("554 5.4.6").then_some(()));
+    // Each server has taken it once; the first has refused it the second time, and the sender hears of it.
+    let taken = |kings: &Kings| {
+        log(kings)
+            .lines()
+            .filter(|line| line.contains("queued"))
+            .filter(|line| line.contains("carol") || line.contains("SRS0"))
+            .count()
+    };
+    assert_eq!((taken(&first), taken(&second)), (1, 1), "{}\n{}", log(&first), log(&second));
+}

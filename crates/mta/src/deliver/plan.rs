@@ -1,0 +1,181 @@
+//! Where the copies of one message go, before anything is done about it.
+
+use std::collections::{HashMap, HashSet};
+
+use kings_directory::{Resolution, Target};
+use kings_mail::address::Address;
+use kings_mail::envelope::Recipient;
+use kings_mail::header;
+use kings_mail::path::{ForwardPath, ReversePath};
+use kings_queue::Handover;
+use kings_smtp::reply::Reply;
+
+use crate::core::Core;
+
+/// Where the copies of one message go.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Accounts here, each with the recipient it stands for.
+    pub(super) local: Vec<(Address, Recipient)>,
+    /// What the queue takes: recipients elsewhere, and those that stand for nothing any more, or for what
+    /// nobody can tell now.
+    pub(super) departures: Vec<Departure>,
+    /// Recipients that stand for several, whose sender hears of that instead of each copy (RFC 3461 §5.2.7.3).
+    pub(super) expanded: Vec<Recipient>,
+    /// Recipients that had this very message before: nobody tries them, and the sender hears of it.
+    pub(super) looping: Vec<Recipient>,
+}
+
+/// Recipients whose copies leave in one entry of the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Departure {
+    pub(super) guise: Guise,
+    pub(super) recipients: Vec<Recipient>,
+}
+
+/// How a copy leaves. Copies of several aliases do not share an entry, or each would tell of the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Guise {
+    /// The sender, or the one that the alias puts in its place.
+    pub(super) reverse_path: ReversePath,
+    /// The alias that sends it on.
+    pub(super) alias: Option<Address>,
+}
+
+/// What a message says of its way: each address that it was delivered to or sent on from, here or elsewhere
+/// (RFC 9228 §4).
+pub(super) struct Visited(HashSet<String>);
+
+impl Visited {
+    pub(super) fn told_by(head: &[u8]) -> Self {
+        Self(header::all(head, "Delivered-To").map(|field| field.text().trim().to_lowercase()).collect())
+    }
+
+    fn holds(&self, address: &Address) -> bool {
+        !self.0.is_empty() && self.0.contains(&address.folded().to_string())
+    }
+}
+
+impl Plan {
+    /// No account gets two copies, however many aliases lead to it, and none a second one of what it had before.
+    pub(super) async fn make(
+        core: &Core,
+        reverse_path: &ReversePath,
+        recipients: &[Recipient],
+        visited: &Visited,
+    ) -> Self {
+        let mut plan = Self::default();
+        let mut seen = HashSet::new();
+        for recipient in recipients {
+            match core.resolve(&recipient.path, reverse_path).await {
+                Resolution::Targets(targets) if has_sent_on(&recipient.path, &targets, visited) => {
+                    plan.looping.push(recipient.clone());
+                }
+                Resolution::Targets(targets) => {
+                    let recipient = &plan.standing_for(recipient, targets.len());
+                    for target in targets.into_iter().filter(|target| seen.insert(target.clone())) {
+                        match target {
+                            Target::Account(account) if visited.holds(&account) => {
+                                plan.looping.push(at(recipient, account));
+                            }
+                            Target::Account(account) => plan.local.push((account, recipient.clone())),
+                            Target::Remote(address) => {
+                                let guise = guise(core, reverse_path, &recipient.path, &address);
+                                plan.depart(guise, at(recipient, address));
+                            }
+                        }
+                    }
+                }
+                Resolution::Elsewhere(address) => {
+                    if seen.insert(Target::Remote(address.clone())) {
+                        plan.depart(Guise::plain(reverse_path), at(recipient, address));
+                    }
+                }
+                // The queue bounces the first two in the end, and asks again about the third.
+                Resolution::Unknown | Resolution::Looping | Resolution::Unavailable => {
+                    plan.depart(Guise::plain(reverse_path), recipient.clone());
+                }
+            }
+        }
+        plan
+    }
+
+    /// The recipient as its targets inherit it: the success of one of several says nothing of the whole.
+    fn standing_for(&mut self, recipient: &Recipient, targets: usize) -> Recipient {
+        if targets < 2 || !recipient.notify.on_success() {
+            return recipient.clone();
+        }
+        self.expanded.push(recipient.clone());
+        Recipient { notify: recipient.notify.without_success(), ..recipient.clone() }
+    }
+
+    pub(super) fn depart(&mut self, guise: Guise, recipient: Recipient) {
+        depart(&mut self.departures, guise, recipient);
+    }
+
+    /// For whom a copy was stored, and whose copies go on from here.
+    pub(super) fn reached(&self, failures: &HashMap<Address, Reply>) -> Vec<(Recipient, Handover)> {
+        let stored = self.local.iter().filter(|(account, _)| !failures.contains_key(account));
+        let stored = stored.map(|(_, recipient)| (recipient.clone(), Handover::Mailbox));
+        let expanded = self.expanded.iter().map(|recipient| (recipient.clone(), Handover::Expanded));
+        stored.chain(expanded).collect()
+    }
+
+    /// What is held waits in the queue, our own accounts' copies too (RFC 4865 §4).
+    pub(super) fn wait(&mut self, reverse_path: &ReversePath) {
+        for (account, recipient) in std::mem::take(&mut self.local) {
+            self.depart(Guise::plain(reverse_path), at(&recipient, account));
+        }
+    }
+
+    /// Whether all there is to do has been done before.
+    pub(super) fn only_loops(&self) -> bool {
+        !self.looping.is_empty() && self.local.is_empty() && self.departures.is_empty()
+    }
+}
+
+impl Departure {
+    /// Each recipient with its guise.
+    pub(super) fn each(&self) -> impl Iterator<Item = (Guise, Recipient)> + '_ {
+        self.recipients.iter().map(|recipient| (self.guise.clone(), recipient.clone()))
+    }
+}
+
+impl Guise {
+    /// As it came.
+    pub(super) fn plain(reverse_path: &ReversePath) -> Self {
+        Self { reverse_path: reverse_path.clone(), alias: None }
+    }
+}
+
+/// Adds a recipient to those that leave in the same guise, once.
+pub(super) fn depart(departures: &mut Vec<Departure>, guise: Guise, recipient: Recipient) {
+    match departures.iter_mut().find(|known| known.guise == guise) {
+        Some(known) if known.recipients.iter().any(|other| other.path == recipient.path) => {}
+        Some(known) => known.recipients.push(recipient),
+        None => departures.push(Departure { guise, recipients: vec![recipient] }),
+    }
+}
+
+/// The recipient for one of the addresses it stands for: what is tried again must not reach the others again.
+pub(super) fn at(recipient: &Recipient, address: Address) -> Recipient {
+    recipient.at(ForwardPath::Address(address))
+}
+
+/// Whether this alias has sent the message on to other servers before, so that it is back from one of them.
+fn has_sent_on(path: &ForwardPath, targets: &[Target], visited: &Visited) -> bool {
+    let ForwardPath::Address(alias) = path else { return false };
+    let leaves = |target: &Target| matches!(target, Target::Remote(address) if address != alias);
+    visited.holds(alias) && targets.iter().any(leaves)
+}
+
+/// How the copy leaves that goes to `target` in the place of `path`.
+fn guise(core: &Core, reverse_path: &ReversePath, path: &ForwardPath, target: &Address) -> Guise {
+    match path {
+        ForwardPath::Address(address) if address == target => Guise::plain(reverse_path),
+        ForwardPath::Address(alias) => {
+            Guise { reverse_path: core.sent_on_by(reverse_path, target), alias: Some(alias.clone()) }
+        }
+        ForwardPath::Postmaster => Guise { reverse_path: core.sent_on_by(reverse_path, target), alias: None },
+    }
+}
