@@ -123,6 +123,7 @@ impl Services {
             traffic: traffic.clone(),
             clients: settings.clients.clone(),
             outgoing: settings.submission.clone(),
+            milters: settings.milters.clone(),
             directory: directory.clone(),
             srs: sender_rewriting(settings)?,
             store: store.clone(),

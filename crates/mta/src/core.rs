@@ -19,6 +19,7 @@ use kings_store::Store;
 use rustls::ServerConfig;
 
 use crate::limits::{Rates, Traffic};
+use crate::milter::Milters;
 use crate::policy::EarlyTalker;
 use crate::srs::{BadSrs, Srs};
 
@@ -93,6 +94,8 @@ pub struct Parts {
     pub clients: Clients,
     /// The switches of submission.
     pub outgoing: Outgoing,
+    /// Who else has a say.
+    pub milters: Milters,
     /// Who exists.
     pub directory: Directory,
     /// Gives mail that aliases send on a reverse-path of ours, where that is wanted.

@@ -70,6 +70,12 @@ impl<D: Dns + 'static> Checks<D> {
         let enquiries = Enquiries::begin(&self.dns, self.rules, &sender);
         Case { rules: self.rules, enquiries, consultation, wishes: Wishes::default() }
     }
+
+    /// The name of a client by DNS, where it leads back to the client.
+    pub(crate) async fn confirmed_name(&self, client: IpAddr) -> Option<String> {
+        let (name, leads_back) = reverse_name(&self.dns, client).answer(true).await??;
+        leads_back.then_some(name)
+    }
 }
 
 /// One transaction, from MAIL to its end.

@@ -15,6 +15,7 @@ mod intake;
 mod limits;
 mod lmtp;
 mod local;
+pub mod milter;
 mod policy;
 mod receive;
 pub mod relay;

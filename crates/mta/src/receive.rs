@@ -14,6 +14,7 @@ use kings_sasl::Credentials;
 use kings_smtp::claim::{Attribute, Claim};
 use kings_smtp::reply::Reply;
 use kings_smtp::server::{self as smtp, Role, Settings};
+use tokio::sync::OnceCell;
 use tracing::{debug, info};
 
 use crate::connection::drive;
@@ -23,6 +24,7 @@ use crate::deliver::{Message, deliver, sole_recipient};
 use crate::inbound::{Case, Checks, Ends, Inbound};
 use crate::intake::Intake;
 use crate::limits::Meter;
+use crate::milter::{Caller, Chain, Filtered};
 use crate::policy::{self, RcptFacts};
 use crate::traced;
 use crate::transaction::{Transaction, check_header};
@@ -76,6 +78,8 @@ impl<D: Dns + 'static> Service for Receive<D> {
             meter,
             case: None,
             forwarded_for: None,
+            filters: Chain::new(&core.milters.inbound, core.limits.message_bytes),
+            reverse_name: OnceCell::new(),
             intake: Intake::default(),
         };
         let ended = drive(connection, smtp, core.tls.clone(), &mut session).await;
@@ -119,6 +123,9 @@ struct Session<'a, D> {
     case: Option<Case>,
     /// Where a trusted host says that the next message came from.
     forwarded_for: Option<IpAddr>,
+    filters: Chain,
+    /// The client's name by DNS, once it was asked for: filters want it.
+    reverse_name: OnceCell<Option<String>>,
     intake: Intake,
 }
 
@@ -132,7 +139,7 @@ impl<D: Dns + 'static> Decide for Session<'_, D> {
             return reply;
         }
         self.case = Some(self.checks.begin(path, parameters.size, peer, self.ends));
-        Reply::SENDER_OK
+        self.tell_filters(path, &parameters, peer).await.err().unwrap_or(Reply::SENDER_OK)
     }
 
     async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
@@ -144,6 +151,9 @@ impl<D: Dns + 'static> Decide for Session<'_, D> {
     }
 
     async fn begin(&mut self) -> Reply {
+        if let Err(reply) = self.filters.data().await {
+            return reply;
+        }
         self.intake.begin(&self.core.store).await
     }
 
@@ -175,6 +185,8 @@ impl<D: Dns + 'static> Decide for Session<'_, D> {
             self.client = client;
             self.ends.peer.set_ip(client);
             self.meter = Meter::new(&self.core.traffic, self.core.limits.rates, client, false);
+            self.filters = Chain::new(&self.core.milters.inbound, self.core.limits.message_bytes);
+            self.reverse_name = OnceCell::new();
         }
         Reply::OK
     }
@@ -200,7 +212,33 @@ impl<D: Dns + 'static> Session<'_, D> {
             most_recipients: self.core.limits.recipients,
         })?;
         let case = self.case.as_mut().ok_or(Reply::BAD_SEQUENCE)?;
-        case.judge_recipient(recipient, envelope).await
+        case.judge_recipient(recipient, envelope).await?;
+        self.filters.rcpt(recipient).await
+    }
+
+    /// The filters hear of a transaction, and before their first one who the client is.
+    async fn tell_filters(
+        &mut self,
+        path: &ReversePath,
+        parameters: &MailParameters,
+        peer: &Peer<'_>,
+    ) -> Result<(), Reply> {
+        if self.filters.is_empty() {
+            return Ok(());
+        }
+        let reverse_name =
+            self.reverse_name.get_or_init(|| self.checks.confirmed_name(self.client)).await.as_deref();
+        let caller = Caller {
+            daemon: "smtp",
+            hostname: &self.core.hostname,
+            peer: self.ends.peer,
+            local: self.ends.local,
+            reverse_name,
+            helo: &peer.client.name,
+            tls: peer.tls.as_deref(),
+            account: None,
+        };
+        self.filters.mail(&caller, path, parameters).await
     }
 
     async fn accept(
@@ -214,6 +252,9 @@ impl<D: Dns + 'static> Session<'_, D> {
         let mut case = self.case.take().ok_or(Reply::BAD_SEQUENCE)?;
         case.judge_message(&envelope, content.len(), transaction.id.as_str()).await?;
         let wishes = case.into_wishes();
+        let filtered = Filtered::new(transaction.id, envelope, content);
+        let filtered = self.filters.message(&self.core.store, filtered).await?;
+        let Filtered { envelope, content, discard, .. } = filtered;
         let with = With {
             lmtp: false,
             extended: peer.client.extended,
@@ -233,13 +274,12 @@ impl<D: Dns + 'static> Session<'_, D> {
         };
         let prefix = wishes.fields() + &received.field();
         let id = transaction.id;
-        if wishes.discard {
-            info!(%id, "dropped, since the policy service wants it so");
+        if wishes.discard || discard {
+            info!(%id, "dropped, since the policy service or a filter wants it so");
             return Ok(());
         }
         let Envelope { reverse_path, recipients, parameters } = envelope;
         let recipients = wishes.recipients(recipients);
-        let content = Arc::new(content);
         let message = Message { id, reverse_path, parameters, recipients, prefix, content };
         deliver(self.core, message).await.map_err(|error| error.reply())
     }

@@ -1,7 +1,6 @@
 //! Mail from our own users: submission (RFC 6409) on 587 and 465.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use kings_directory::{Origin, Unavailable};
@@ -24,6 +23,7 @@ use crate::decide::{Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
 use crate::intake::{self, Intake};
 use crate::limits::Meter;
+use crate::milter::{Caller, Chain, Filtered};
 use crate::policy::{self, RcptFacts};
 use crate::receive::{BUSY, claimed_address, turn_away};
 use crate::transaction::{Transaction, check_header};
@@ -54,7 +54,16 @@ impl Service for Submit {
         };
         let meter = Meter::new(&core.traffic, core.limits.rates, client, exempt);
         let smtp = smtp::Session::new(settings, connection.stream.tls().is_some());
-        let mut session = Session { core, client, exempt, meter, account: None, intake: Intake::default() };
+        let mut session = Session {
+            core,
+            client,
+            ends: (connection.peer, connection.local),
+            exempt,
+            meter,
+            account: None,
+            filters: Chain::new(&core.milters.submission, core.limits.message_bytes),
+            intake: Intake::default(),
+        };
         let ended = drive(connection, smtp, core.tls.clone(), &mut session).await;
         debug!(%client, ?ended, "session ended");
     }
@@ -71,9 +80,12 @@ impl Service for Submit {
 struct Session<'a> {
     core: &'a Core,
     client: IpAddr,
+    /// The other end of the connection, and ours.
+    ends: (SocketAddr, SocketAddr),
     exempt: bool,
     meter: Meter,
     account: Option<Address>,
+    filters: Chain,
     intake: Intake,
 }
 
@@ -92,7 +104,7 @@ impl Decide for Session<'_> {
         }
     }
 
-    async fn mail(&mut self, path: &ReversePath, _: MailParameters, _: &Peer<'_>) -> Reply {
+    async fn mail(&mut self, path: &ReversePath, parameters: MailParameters, peer: &Peer<'_>) -> Reply {
         self.forget_closed_account();
         let Some(account) = &self.account else { return Reply::LOGIN_FIRST };
         let is_own = match path.address() {
@@ -101,8 +113,11 @@ impl Decide for Session<'_> {
         };
         match is_own {
             Ok(true) => {
-                let counted = self.meter.message(Some(account), Instant::now());
-                return counted.err().unwrap_or(Reply::SENDER_OK);
+                if let Err(reply) = self.meter.message(Some(account), Instant::now()) {
+                    return reply;
+                }
+                let told = self.tell_filters(path, &parameters, peer).await;
+                return told.err().unwrap_or(Reply::SENDER_OK);
             }
             Ok(false) => {}
             Err(Unavailable) => return Reply::TRY_LATER,
@@ -122,10 +137,16 @@ impl Decide for Session<'_> {
             recipients_so_far: envelope.recipients.len(),
             most_recipients: self.core.limits.recipients,
         };
-        policy::rcpt(&facts).err().unwrap_or(Reply::RECIPIENT_OK)
+        if let Err(reply) = policy::rcpt(&facts) {
+            return reply;
+        }
+        self.filters.rcpt(recipient).await.err().unwrap_or(Reply::RECIPIENT_OK)
     }
 
     async fn begin(&mut self) -> Reply {
+        if let Err(reply) = self.filters.data().await {
+            return reply;
+        }
         self.intake.begin(&self.core.store).await
     }
 
@@ -162,6 +183,8 @@ impl Decide for Session<'_> {
         self.account = account;
         if let Some(client) = claimed_address(claim) {
             self.client = client;
+            self.ends.0.set_ip(client);
+            self.filters = Chain::new(&self.core.milters.submission, self.core.limits.message_bytes);
             self.exempt = false;
             self.meter = Meter::new(&self.core.traffic, self.core.limits.rates, client, false);
         }
@@ -218,10 +241,16 @@ impl Session<'_> {
             recipient: sole_recipient(&envelope),
             date,
         };
-        let prefix = received.field() + &completion;
-        let content = self.drop_secrets(content).await.map_err(|error| intake::refusal(&error))?;
+        let prefix = received.field();
+        let content = self.complete(content, &completion).await.map_err(|error| intake::refusal(&error))?;
+        let filtered = Filtered::new(id, envelope, content);
+        let Filtered { envelope, content, discard, .. } =
+            self.filters.message(&self.core.store, filtered).await?;
+        if discard {
+            info!(%id, "dropped, since a filter wants it so");
+            return Ok(());
+        }
         let Envelope { reverse_path, recipients, parameters } = envelope;
-        let content = Arc::new(content);
         let message = Message { id, reverse_path, parameters, recipients, prefix, content };
         deliver(self.core, message).await.map_err(|error| error.reply())
     }
@@ -241,9 +270,35 @@ impl Session<'_> {
         Ok(own)
     }
 
-    /// A message with Bcc fields is copied without them; all others pass untouched.
-    async fn drop_secrets(&self, content: Incoming) -> Result<Incoming, StoreError> {
-        let Some(head) = author::without_secrets(content.head()) else { return Ok(content) };
-        intake::with_head(&self.core.store, content, head).await
+    /// A message that lacks fields, or has Bcc fields, is copied with the first and without the second; all others
+    /// pass untouched. Filters and signatures are to see what leaves.
+    async fn complete(&self, content: Incoming, missing: &str) -> Result<Incoming, StoreError> {
+        let without_secrets = author::without_secrets(content.head());
+        if missing.is_empty() && without_secrets.is_none() {
+            return Ok(content);
+        }
+        let head = without_secrets.unwrap_or_else(|| content.head().to_vec());
+        intake::with_head(&self.core.store, content, [missing.as_bytes(), &head].concat()).await
+    }
+
+    /// The filters hear of a transaction, and before their first one who the client is.
+    async fn tell_filters(
+        &mut self,
+        path: &ReversePath,
+        parameters: &MailParameters,
+        peer: &Peer<'_>,
+    ) -> Result<(), Reply> {
+        let caller = Caller {
+            daemon: "submission",
+            hostname: &self.core.hostname,
+            peer: self.ends.0,
+            local: self.ends.1,
+            // Users come from anywhere: their address has no name that would say anything.
+            reverse_name: None,
+            helo: &peer.client.name,
+            tls: peer.tls.as_deref(),
+            account: self.account.as_ref(),
+        };
+        self.filters.mail(&caller, path, parameters).await
     }
 }

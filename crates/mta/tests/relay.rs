@@ -217,6 +217,7 @@ impl Setup {
             traffic: Traffic::default(),
             clients: Clients::default(),
             outgoing: Outgoing { client_in_received: false, longest_hold: Duration::ZERO },
+            milters: kings_mta::milter::Milters::default(),
             directory: directory.unwrap(),
             srs: None,
             store: store.unwrap(),

@@ -74,6 +74,13 @@ impl Reply {
     pub const NOT_TRUSTED: Self = Self::new(550, Status(5, 7, 0), "You cannot speak for others here");
     /// An address beyond ASCII without SMTPUTF8 (RFC 6531 §3.5).
     pub const NEEDS_SMTPUTF8: Self = Self::new(553, Status(5, 6, 7), "Address needs SMTPUTF8");
+    /// A filter refuses in no words of its own.
+    pub const FILTER_REJECTS: Self = Self::new(550, Status(5, 7, 1), "Refused by a filter");
+    /// A filter refuses for now, or cannot be asked.
+    pub const FILTER_DEFERS: Self =
+        Self::new(451, Status(4, 7, 1), "A filter does not take it now, try again later");
+    /// A filter wants the connection closed.
+    pub const FILTER_CLOSES: Self = Self::new(421, Status(4, 7, 1), "Closed by a filter, try again later");
     /// Something came before our greeting (RFC 5321 §4.3.1).
     pub const TALKED_EARLY: Self = Self::new(554, Status(5, 5, 0), "Wait for the greeting before you speak");
     /// No client talks like this by mistake: HTTP and the like.

@@ -1,6 +1,7 @@
 //! `kings.toml`: read strictly, checked once, handed on as plain settings. Only this module knows its keys.
 
 mod listen;
+mod milters;
 mod outbound;
 mod queue;
 mod reader;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use kings_directory::{AliasSource, HostedDomain, Machine, RelayDomain};
 use kings_mail::domain::Domain;
 use kings_mta::delegation::{self, Action, Place};
+use kings_mta::milter::Milters;
 use kings_mta::{Allowance, Clients, EarlyTalker, Inbound, Outgoing, Rates, Rules, Trusted, Verdict, relay};
 use kings_net::{IpNet, Rate, ResolverSettings};
 use kings_store::Layout;
@@ -73,6 +75,8 @@ pub(crate) struct Settings {
     pub(crate) clients: Clients,
     /// Switches of submission.
     pub(crate) submission: Outgoing,
+    /// Filters at each way in.
+    pub(crate) milters: Milters,
     pub(crate) limits: Limits,
     /// Odd but possible: printed, and the server starts.
     pub(crate) warnings: Vec<Complaint>,
@@ -218,6 +222,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         Trusted { xclient_from: listen.xclient_from.clone(), xforward_from: listen.xforward_from.clone() };
     let clients = Clients { trusted, ..clients };
     let submission = section(source, &mut top, "submission", submission::read);
+    let milters = milters::read(source, &mut top);
     let limits = section(source, &mut top, "limits", limits);
     let days = section(source, &mut top, "records", |source, section| section.number(source, "days", 1));
     let records = data_dir.as_ref().map(|folder| records(folder, days.unwrap_or(30)));
@@ -247,6 +252,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         records: records?,
         inbound,
         submission,
+        milters,
         limits,
         warnings,
     })

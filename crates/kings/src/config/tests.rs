@@ -1,5 +1,7 @@
 //! What the config accepts, refuses and says about it.
 #![allow(clippy::unwrap_used, reason = "tests")]
+use kings_mta::milter::{self, DefaultAction};
+
 use super::*;
 
 const SMALLEST: &str = r#"
@@ -132,6 +134,31 @@ fn a_policy_service_and_the_rules_about_senders_are_read() {
     assert_eq!(service.policy_service.unwrap().default_action, Action::Continue);
     for wrong in ["bad_helo = \"maybe\"", "policy_service = \"policy\"", "policy_default_action = \"HOLD\""] {
         assert!(!complaints(&format!("{SMALLEST}[inbound]\n{wrong}\n")).is_empty(), "{wrong}");
+    }
+}
+
+#[test]
+fn milters_are_read_in_their_order() {
+    let text = format!(
+        "{SMALLEST}[[milter]]\naddress = \"inet:[::1]:11332\"\n[[milter]]\naddress = \"unix:/run/clamav\"\n\
+         for = [\"inbound\"]\ndefault_action = \"accept\"\ncontent_seconds = 60\n"
+    );
+    let milters = Settings::parse(&text, Path::new("/")).unwrap().milters;
+    let first = milter::Settings::new(Place::Inet("::1".to_owned(), 11_332));
+    let second = milter::Settings {
+        default_action: DefaultAction::Accept,
+        content: Duration::from_mins(1),
+        ..milter::Settings::new(Place::Unix("/run/clamav".into()))
+    };
+    assert_eq!((milters.inbound, milters.submission), (vec![first.clone(), second], vec![first]));
+    let wrong = [
+        "",
+        "address = \"nowhere\"",
+        "address = \"unix:/x\"\nfor = [\"imap\"]",
+        "address = \"unix:/x\"\nfot = []",
+    ];
+    for lines in wrong {
+        assert_eq!(complaints(&format!("{SMALLEST}[[milter]]\n{lines}\n")).len(), 1, "{lines}");
     }
 }
 

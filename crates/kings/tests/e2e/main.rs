@@ -20,6 +20,7 @@ mod harness;
 mod lmtp;
 mod log;
 mod mbsync;
+mod milters;
 mod mutt;
 mod open_relay;
 mod outbound_tls;

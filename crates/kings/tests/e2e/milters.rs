@@ -1,0 +1,257 @@
+//! Real filters speak the milter protocol with the real binary: OpenDKIM, rspamd and ClamAV.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use crate::harness::{
+    Daemon, Folder, Kings, Message, Setup, free_port, letter, listening, messages, program, run,
+};
+
+const ANN: &str = "ann@example.org";
+const BOB: &str = "bob@example.org";
+const CAROL: &str = "carol@example.net";
+/// How long a filter may take to start.
+const START: Duration = Duration::from_mins(2);
+
+/// A filter that runs in a folder of its own.
+struct Filter {
+    // First, so that the processes end before their folder goes.
+    _daemons: Vec<Daemon>,
+    folder: Folder,
+    port: u16,
+}
+
+impl Filter {
+    /// As the config names it, with further keys.
+    fn table(&self, keys: &str) -> String {
+        table(&format!("inet:127.0.0.1:{}", self.port), keys)
+    }
+}
+
+fn table(address: &str, keys: &str) -> String {
+    format!("[[milter]]\naddress = \"{address}\"\n{keys}\n")
+}
+
+fn kings_with(tables: String) -> Kings {
+    Setup { tables, ..Setup::default() }.start()
+}
+
+#[track_caller]
+fn only_message_of(kings: &Kings, account: &str) -> Message {
+    let mut found = messages(&kings.maildir(account));
+    assert_eq!(found.len(), 1, "messages of {account}");
+    found.remove(0)
+}
+
+/// OpenDKIM with a key of its own for example.org, which its verifier finds in a file.
+fn opendkim() -> Filter {
+    opendkim_at(free_port())
+}
+
+fn opendkim_at(port: u16) -> Filter {
+    let folder = Folder::new("opendkim");
+    let directory = folder.path().display().to_string();
+    run(program("opendkim-genkey").args(["-s", "test", "-d", "example.org", "-D", &directory])).succeeded();
+    let record = std::fs::read_to_string(folder.join("test.txt")).unwrap();
+    let strings: Vec<String> =
+        record.split('"').skip(1).step_by(2).map(|string| format!("\"{string}\"")).collect();
+    let zone = format!(
+        "server:\n local-zone: \"example.org.\" static\n local-data: 'test._domainkey.example.org. TXT {}'\n",
+        strings.join(" ")
+    );
+    folder.write("resolver", zone);
+    let settings = format!(
+        "Mode sv\nSocket inet:{port}@127.0.0.1\nPidFile {directory}/pid\nDomain example.org\nSelector test\n\
+         KeyFile {directory}/test.private\nInternalHosts {directory}/nobody\nResolverConfiguration {directory}/resolver\n\
+         SignHeaders *,+X-Virus-Status\n\
+         Background no\nRequireSafeKeys no\nAlwaysAddARHeader yes\nSyslog no\nMacroList daemon_name|submission\n"
+    );
+    folder.write("nobody", "192.0.2.1\n");
+    let settings = folder.write("opendkim.conf", settings);
+    let mut command = program("opendkim");
+    command.arg("-f").arg("-x").arg(settings);
+    let mut daemon = Daemon::start("opendkim", &mut command, &folder.join("log"));
+    daemon.wait_for("its port", START, |_| listening(port));
+    Filter { _daemons: vec![daemon], folder, port }
+}
+
+#[test]
+fn opendkim_signs_what_users_send_and_verifies_what_comes() {
+    let filter = opendkim();
+    let kings = kings_with(filter.table(""));
+    kings.submit(ANN, BOB, "signed");
+    let signed = only_message_of(&kings, BOB);
+    let signature = signed.field("DKIM-Signature").expect("OpenDKIM has signed");
+    assert!(signature.contains("d=example.org"), "{signature}");
+
+    // What was signed comes back from outside, whole and then with another body.
+    let text = signed.text();
+    let content = &text[text.find("DKIM-Signature").unwrap()..];
+    for (changed, verdict) in [(content.to_owned(), "dkim=pass"), (format!("{content}more\r\n"), "dkim=fail")]
+    {
+        let mut client = kings.smtp();
+        let changed = changed.replace("\r\n", "\n").replace('\n', "\r\n");
+        client.message(CAROL, &[ANN], changed.as_bytes()).unwrap().is("250");
+        let found = messages(&kings.maildir(ANN));
+        let texts: Vec<String> = found.iter().map(Message::text).collect();
+        assert!(texts.iter().any(|text| text.contains(verdict)), "{verdict}: {texts:?}");
+    }
+    assert!(filter.folder.join("test.private").exists());
+}
+
+fn rspamd() -> Filter {
+    let port = free_port();
+    let folder = Folder::new("rspamd");
+    let directory = folder.path().display().to_string();
+    let settings = format!(
+        "options {{ pidfile = \"{directory}/pid\"; dns {{ nameserver = [\"127.0.0.1:9\"]; }} }}\n\
+         logging {{ type = \"console\"; level = \"info\"; }}\n\
+         actions {{ reject = 15; add_header = 6; }}\n\
+         worker \"rspamd_proxy\" {{ bind_socket = \"127.0.0.1:{port}\"; milter = yes; count = 1; timeout = 60s;\n\
+           upstream \"local\" {{ default = yes; self_scan = yes; }} }}\n"
+    );
+    let settings = folder.write("rspamd.conf", settings);
+    let mut command = program("rspamd");
+    command.args(["-f", "-i", "--var", &format!("DBDIR={directory}"), "-c"]).arg(settings);
+    let mut daemon = Daemon::start("rspamd", &mut command, &folder.join("log"));
+    daemon.wait_for("its port", START, |_| listening(port));
+    Filter { _daemons: vec![daemon], folder, port }
+}
+
+/// The string that every spam filter takes for spam (https://spamassassin.apache.org/gtube/).
+const GTUBE: &str = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
+
+#[test]
+fn rspamd_refuses_the_test_spam_on_both_ways_in() {
+    let filter = rspamd();
+    let kings = kings_with(filter.table(""));
+    let spam = [letter(CAROL, ANN, "spam"), format!("{GTUBE}\r\n").into_bytes()].concat();
+    let mut client = kings.smtp();
+    let refused = client.message(CAROL, &[ANN], &spam).unwrap();
+    refused.is("554 5.7.1");
+    assert!(refused.text.contains("Gtube"), "{}", refused.text);
+    // The session goes on, and what is no spam arrives.
+    client.message(CAROL, &[ANN], &letter(CAROL, ANN, "no spam")).unwrap().is("250");
+    only_message_of(&kings, ANN);
+
+    let mut client = kings.submissions(ANN);
+    client
+        .message(ANN, &[BOB], &[letter(ANN, BOB, "x"), format!("{GTUBE}\r\n").into_bytes()].concat())
+        .unwrap()
+        .is("554");
+    client.message(ANN, &[BOB], &letter(ANN, BOB, "no spam")).unwrap().is("250");
+    only_message_of(&kings, BOB);
+    drop(filter.folder);
+}
+
+/// ClamAV with one signature: that of the file which every virus scanner takes for a virus.
+fn clamav() -> Filter {
+    let folder = Folder::new("clamav");
+    let directory = folder.path().display().to_string();
+    let database = folder.create("db");
+    let hex: String = EICAR.bytes().map(|octet| format!("{octet:02x}")).collect();
+    std::fs::write(database.join("test.ndb"), format!("Eicar-Test-Signature:0:*:{hex}\n")).unwrap();
+    let user = run(program("id").arg("-un")).succeeded().text().trim_end().to_owned();
+    let port = free_port();
+    let clamd = format!(
+        "Foreground yes\nLocalSocket {directory}/clamd\nDatabaseDirectory {}\nTemporaryDirectory {directory}\nUser {user}\n",
+        database.display()
+    );
+    let milter = format!(
+        "Foreground yes\nMilterSocket inet:{port}@127.0.0.1\nClamdSocket unix:{directory}/clamd\nUser {user}\n\
+         OnInfected Reject\nRejectMsg Virus %v\nAddHeader Replace\nTemporaryDirectory {directory}\n"
+    );
+    let start = |name: &str, settings: &std::path::Path| {
+        let mut command = program(name);
+        command.arg("--config-file").arg(settings);
+        Daemon::start(name, &mut command, &folder.join(&format!("{name}.log")))
+    };
+    let mut scanner = start("clamd", &folder.write("clamd.conf", clamd));
+    let socket = folder.join("clamd");
+    scanner.wait_for("its socket", START, |_| socket.exists());
+    let mut filter = start("clamav-milter", &folder.write("milter.conf", milter));
+    filter.wait_for("its port", START, |_| listening(port));
+    Filter { _daemons: vec![filter, scanner], folder, port }
+}
+
+/// The test file of the European Institute for Computer Anti-Virus Research.
+const EICAR: &str = "X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*";
+
+#[test]
+fn clamav_refuses_the_test_virus_and_marks_the_rest() {
+    let filter = clamav();
+    let kings = kings_with(filter.table("for = [\"inbound\"]"));
+    let virus = [letter(CAROL, ANN, "virus"), format!("{EICAR}\r\n").into_bytes()].concat();
+    let mut client = kings.smtp();
+    let refused = client.message(CAROL, &[ANN], &virus).unwrap();
+    refused.is("550 5.7.1");
+    assert!(refused.text.contains("Eicar"), "{}", refused.text);
+    client.message(CAROL, &[ANN], &letter(CAROL, ANN, "clean")).unwrap().is("250");
+    let clean = only_message_of(&kings, ANN);
+    assert_eq!(clean.field("X-Virus-Status").as_deref(), Some("Clean"));
+    // It stands at the other way in only.
+    let mut client = kings.submissions(ANN);
+    let virus = [letter(ANN, BOB, "virus"), format!("{EICAR}\r\n").into_bytes()].concat();
+    client.message(ANN, &[BOB], &virus).unwrap().is("250");
+    drop(filter.folder);
+}
+
+#[test]
+fn filters_are_asked_in_turn_and_each_sees_what_the_others_changed() {
+    let (virus, signer) = (clamav(), opendkim());
+    let kings = kings_with(virus.table("") + &signer.table(""));
+    kings.submit(ANN, BOB, "both");
+    let message = only_message_of(&kings, BOB);
+    assert!(message.field("X-Virus-Status").is_some());
+    let text = message.text();
+    let signature = &text[text.find("DKIM-Signature").expect("OpenDKIM has signed")..];
+    let signature = &signature[..signature.find("\nX-").unwrap_or(signature.len())].to_lowercase();
+    assert!(signature.contains("x-virus-status"), "signed without the mark: {text}");
+}
+
+#[test]
+fn a_filter_that_is_away_means_what_the_operator_says() {
+    let nowhere = format!("inet:127.0.0.1:{}", free_port());
+    let cases = [
+        ("", "451 4.7.1"),
+        ("default_action = \"reject\"", "550 5.7.1"),
+        ("default_action = \"accept\"", "250"),
+    ];
+    for (keys, expected) in cases {
+        let kings = kings_with(table(&nowhere, keys));
+        let mut client = kings.smtp();
+        client.message(CAROL, &[ANN], &letter(CAROL, ANN, "hello")).unwrap().is(expected);
+        assert_eq!(messages(&kings.maildir(ANN)).len(), usize::from(expected == "250"));
+    }
+}
+
+#[test]
+fn a_filter_that_is_silent_or_no_filter_is_given_up_in_time() {
+    // It takes connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("inet:{}", silent.local_addr().unwrap());
+    let kings = kings_with(table(&address, "command_seconds = 1"));
+    let began = Instant::now();
+    let mut client = kings.smtp();
+    client.message(CAROL, &[ANN], &letter(CAROL, ANN, "hello")).unwrap().is("451 4.7.1");
+    assert!(began.elapsed() < Duration::from_secs(20));
+
+    // An SMTP server speaks another protocol.
+    let other = Kings::start();
+    let kings = kings_with(table(&format!("inet:{}", other.at("smtp")), "default_action = \"accept\""));
+    let mut client = kings.smtp();
+    client.message(CAROL, &[ANN], &letter(CAROL, ANN, "hello")).unwrap().is("250");
+    only_message_of(&kings, ANN);
+}
+
+#[test]
+fn a_filter_that_comes_back_is_asked_again() {
+    let port = free_port();
+    let kings = kings_with(table(&format!("inet:127.0.0.1:{port}"), ""));
+    let mut client = kings.smtp();
+    client.message(CAROL, &[ANN], &letter(CAROL, ANN, "hello")).unwrap().is("451 4.7.1");
+    let filter = opendkim_at(port);
+    client.command("RSET").unwrap().is("250");
+    client.message(CAROL, &[ANN], &letter(CAROL, ANN, "hello")).unwrap().is("250");
+    drop(filter);
+}
