@@ -90,6 +90,11 @@ impl<'a> Fields<'a> {
     pub fn new(content: &'a [u8]) -> Self {
         Self(Lines { content, at: 0 })
     }
+
+    /// Offset behind the field that came last: its octets are the `raw.len()` before it.
+    pub fn position(&self) -> usize {
+        self.0.at
+    }
 }
 
 impl<'a> Iterator for Fields<'a> {
@@ -364,8 +369,10 @@ mod tests {
             prop_assert_eq!(&content[..lines.len()], &lines[..]);
             let rest = &content[lines.len()..end];
             prop_assert!(rest.is_empty() || is_blank(rest));
-            for field in Fields::new(content) {
+            let mut fields = Fields::new(content);
+            while let Some(field) = fields.next() {
                 prop_assert!(field.raw.ends_with(field.value));
+                prop_assert_eq!(&content[fields.position() - field.raw.len()..fields.position()], field.raw);
             }
         }
     }

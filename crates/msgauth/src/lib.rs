@@ -1,3 +1,4 @@
-//! Message authentication: so far the policies of MTA-STS. No IO.
+//! Message authentication: DKIM signatures and the policies of MTA-STS. No IO but through `trait Dns`.
 
+pub mod dkim;
 pub mod mta_sts;

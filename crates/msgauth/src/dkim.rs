@@ -1,0 +1,21 @@
+//! DKIM: signatures over messages by the domains that answer for them (RFC 6376, RFC 8301, RFC 8463).
+//!
+//! Messages arrive in pieces and are hashed while they do; nothing but the header is kept. Keys come through
+//! `trait Dns`, and time is an argument.
+
+mod base64;
+mod canonical;
+mod header;
+mod key;
+mod signature;
+mod tags;
+mod verdict;
+mod verify;
+
+pub use canonical::Canonicalization;
+pub use header::HeaderTooLarge;
+pub use key::{BadKey, KeyRecord, MAX_RSA_BITS, MIN_RSA_BITS, STRONG_RSA_BITS};
+pub use signature::{Algorithm, BadSignature, Identity, Selector, Signature};
+pub use tags::BadTags;
+pub use verdict::{Checked, Claim, Report, Verdict, Word};
+pub use verify::{Ended, Keys, MAX_SIGNATURES, Questions, Verifier, check};

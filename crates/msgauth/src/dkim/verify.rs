@@ -1,0 +1,297 @@
+//! Verifying: the message goes in piece by piece, the keys come from DNS meanwhile, a report comes out.
+
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+
+use aws_lc_rs::digest::{Context, Digest, SHA256};
+use kings_dns::{Dns, DnsError};
+use kings_mail::date::DateTime;
+use kings_mail::domain::DnsName;
+
+use super::canonical::{BodyHash, BodyHasher, Canonicalization};
+use super::header::{Collector, Header, HeaderTooLarge, RawField};
+use super::key::{BadKey, KeyRecord};
+use super::signature::{Algorithm, BadSignature, Signature};
+use super::verdict::{Checked, Report, Verdict};
+
+/// Signatures of one message that are verified, from the top: an author's domain, a provider and two lists, each
+/// with two algorithms. Each costs a question to DNS and an RSA operation, and RFC 6376 §8.4 warns of mail made to
+/// cost many. The rest is counted.
+pub const MAX_SIGNATURES: usize = 8;
+/// TXT records under one selector that are tried; RFC 6376 §3.6.2.2 wants one.
+const MAX_RECORDS: usize = 4;
+/// How far the clocks of signer and verifier may differ, in seconds (as OpenDKIM's ClockDrift).
+const CLOCK_SKEW: u64 = 300;
+
+/// Takes a message in pieces of any size.
+pub struct Verifier(State);
+
+enum State {
+    Header(Collector),
+    Body(Body),
+    TooLarge,
+}
+
+/// The message from its empty line on.
+struct Body {
+    header: Header,
+    signatures: Vec<Result<Signature, BadSignature>>,
+    ignored: usize,
+    hashers: Vec<(BodyKind, BodyHasher)>,
+}
+
+/// Signatures of one kind share a hash.
+type BodyKind = (Canonicalization, Option<u64>);
+
+impl Default for Verifier {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Verifier {
+    /// Waits for the first octet of a message.
+    pub fn new() -> Self {
+        Self(State::Header(Collector::default()))
+    }
+
+    /// Takes the next octets of the message, with dots unstuffed. LF alone counts as CRLF.
+    pub fn push(&mut self, piece: &[u8]) {
+        match &mut self.0 {
+            State::Header(collector) => match collector.push(piece) {
+                Ok(None) => {}
+                Ok(Some(rest)) => {
+                    let mut body = Body::new(std::mem::take(collector).finish());
+                    body.push(rest);
+                    self.0 = State::Body(body);
+                }
+                Err(HeaderTooLarge) => self.0 = State::TooLarge,
+            },
+            State::Body(body) => body.push(piece),
+            State::TooLarge => {}
+        }
+    }
+
+    /// Which keys to fetch, as soon as the header is whole: ask while the body arrives.
+    pub fn questions(&self) -> Option<Questions> {
+        match &self.0 {
+            State::Header(_) => None,
+            State::Body(body) => Some(body.questions()),
+            State::TooLarge => Some(Questions::default()),
+        }
+    }
+
+    /// The message is whole.
+    pub fn end(self) -> Ended {
+        let body = match self.0 {
+            State::Header(collector) => Some(Body::new(collector.finish())),
+            State::Body(body) => Some(body),
+            State::TooLarge => None,
+        };
+        Ended(body)
+    }
+}
+
+/// A whole message that waits for keys.
+pub struct Ended(Option<Body>);
+
+impl Ended {
+    /// Which keys to fetch, where they were not asked for before.
+    pub fn questions(&self) -> Questions {
+        self.0.as_ref().map(Body::questions).unwrap_or_default()
+    }
+
+    /// Verifies. A signature whose key is not among `keys` gets a temperror.
+    pub fn finish(self, keys: &Keys, now: DateTime) -> Report {
+        match self.0 {
+            None => Report { too_large: Some(HeaderTooLarge), ..Report::default() },
+            Some(body) => body.finish(keys, u64::try_from(now.unix()).unwrap_or(0)),
+        }
+    }
+}
+
+/// Verifies a message that is there as a whole.
+pub async fn check(message: &[u8], dns: &impl Dns, now: DateTime) -> Report {
+    let mut verifier = Verifier::new();
+    verifier.push(message);
+    let ended = verifier.end();
+    let keys = ended.questions().ask(dns).await;
+    ended.finish(&keys, now)
+}
+
+impl Body {
+    fn new(header: Header) -> Self {
+        let fields = header.named("dkim-signature");
+        let ignored = fields.len().saturating_sub(MAX_SIGNATURES);
+        let signatures: Vec<_> =
+            fields.take(MAX_SIGNATURES).map(|field| Signature::parse(field.value())).collect();
+        let mut hashers: Vec<(BodyKind, BodyHasher)> = Vec::new();
+        for signature in
+            signatures.iter().flatten().filter(|signature| signature.algorithm != Algorithm::RsaSha1)
+        {
+            let kind = (signature.body_form, signature.length);
+            if hashers.iter().all(|(known, _)| *known != kind) {
+                hashers.push((kind, BodyHasher::new(kind.0, kind.1)));
+            }
+        }
+        Self { header, signatures, ignored, hashers }
+    }
+
+    fn push(&mut self, piece: &[u8]) {
+        self.hashers.iter_mut().for_each(|(_, hasher)| hasher.push(piece));
+    }
+
+    fn questions(&self) -> Questions {
+        let mut names: Vec<DnsName> = Vec::new();
+        for signature in self.signatures.iter().flatten().filter(|one| one.algorithm != Algorithm::RsaSha1) {
+            if !names.contains(&signature.key_name) {
+                names.push(signature.key_name.clone());
+            }
+        }
+        Questions(names)
+    }
+
+    fn finish(self, keys: &Keys, now: u64) -> Report {
+        let Self { header, signatures, ignored, hashers } = self;
+        let bodies: Vec<(BodyKind, BodyHash)> =
+            hashers.into_iter().map(|(kind, hasher)| (kind, hasher.finish())).collect();
+        let fields = header.named("dkim-signature");
+        let one = |(field, signature): (RawField<'_>, Result<Signature, BadSignature>)| {
+            let signature = match signature {
+                Ok(signature) => signature,
+                Err(bad) => return Checked::new(bad.into(), false, None),
+            };
+            let body = bodies.iter().find(|(kind, _)| *kind == (signature.body_form, signature.length));
+            let Some((_, body)) = body else { return Checked::new(Verdict::Sha1, false, Some(&signature)) };
+            let hash = header_hash(&header, &field, &signature);
+            let (verdict, testing) = match keys.records(&signature.key_name) {
+                Err(verdict) => (verdict, false),
+                Ok(records) => judge(&signature, records, body, &hash, now),
+            };
+            Checked::new(verdict, testing, Some(&signature))
+        };
+        let signatures = fields.zip(signatures).map(one).collect();
+        let mut report = Report { signatures, ignored, too_large: None };
+        report.shorten();
+        report
+    }
+}
+
+/// RFC 6376 §3.7: the chosen fields, then the signature without its value and CRLF.
+fn header_hash(header: &Header, field: &RawField<'_>, signature: &Signature) -> Digest {
+    let mut context = Context::new(&SHA256);
+    header.hash(&signature.names, signature.header_form, &mut context);
+    let mut canonical = Vec::new();
+    field.unsigned(signature.header_form, &signature.hole, &mut canonical);
+    context.update(&canonical);
+    context.finish()
+}
+
+/// The best of the records under the selector: one that verifies, else the last fault (RFC 6376 §6.1.2).
+fn judge(
+    signature: &Signature,
+    records: &[Vec<u8>],
+    body: &BodyHash,
+    hash: &Digest,
+    now: u64,
+) -> (Verdict, bool) {
+    let mut outcome = (Verdict::NoKey, false);
+    for record in records.iter().take(MAX_RECORDS) {
+        outcome = match usable_key(signature, record) {
+            Err(bad) => (bad.into(), false),
+            Ok(key) => (verify(signature, &key, body, hash, now), key.testing),
+        };
+        if !matches!(outcome.0, Verdict::BadKey(_) | Verdict::HeaderChanged) {
+            break;
+        }
+    }
+    outcome
+}
+
+fn usable_key(signature: &Signature, record: &[u8]) -> Result<KeyRecord, BadKey> {
+    let key = KeyRecord::parse(record)?;
+    if !key.serves(signature.algorithm) {
+        return Err(BadKey::OtherKind);
+    }
+    if key.strict && signature.identity.domain != signature.domain {
+        return Err(BadKey::Subdomain);
+    }
+    Ok(key)
+}
+
+fn verify(signature: &Signature, key: &KeyRecord, body: &BodyHash, hash: &Digest, now: u64) -> Verdict {
+    if signature.length.is_some_and(|length| length > body.length) {
+        return Verdict::BodyTooShort;
+    }
+    if body.hash.as_ref() != signature.body_hash {
+        return Verdict::BodyChanged;
+    }
+    if !key.verifies(hash, &signature.octets) {
+        return Verdict::HeaderChanged;
+    }
+    match signature.length {
+        Some(covered) => Verdict::PartOfBody { covered, whole: body.length },
+        None if signature.expires.is_some_and(|expires| expires.saturating_add(CLOCK_SKEW) < now) => {
+            Verdict::Expired
+        }
+        None if signature.signed.is_some_and(|signed| signed > now.saturating_add(CLOCK_SKEW)) => {
+            Verdict::FromTheFuture
+        }
+        None => Verdict::Valid { rsa_bits: key.rsa_bits() },
+    }
+}
+
+/// The names to ask for TXT records, each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Questions(Vec<DnsName>);
+
+impl Questions {
+    /// The names.
+    pub fn names(&self) -> &[DnsName] {
+        &self.0
+    }
+
+    /// Asks for all keys at once. How long to wait is up to the caller: [`Keys::default`] serves where it gave up.
+    pub async fn ask(self, dns: &impl Dns) -> Keys {
+        let asked = self.0.iter().map(|name| dns.txt(name));
+        let answers = all(asked).await;
+        let answers = answers.into_iter().map(|answer| answer.map(|answer| answer.records));
+        Keys(self.0.iter().cloned().zip(answers).collect())
+    }
+}
+
+/// Waits for all futures together.
+async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut waiting: Vec<Pin<Box<F>>> = futures.map(Box::pin).collect();
+    let mut outputs: Vec<Option<F::Output>> = waiting.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        let mut ready = true;
+        for (future, output) in waiting.iter_mut().zip(&mut outputs).filter(|(_, output)| output.is_none()) {
+            match future.as_mut().poll(context) {
+                Poll::Ready(value) => *output = Some(value),
+                Poll::Pending => ready = false,
+            }
+        }
+        if ready { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    outputs.into_iter().flatten().collect()
+}
+
+/// What DNS said about the keys of one message.
+#[derive(Clone, Debug, Default)]
+pub struct Keys(HashMap<DnsName, Result<Vec<Vec<u8>>, DnsError>>);
+
+impl Keys {
+    /// Only a temporary failure is worth another attempt (RFC 6376 §6.1.2).
+    fn records(&self, name: &DnsName) -> Result<&[Vec<u8>], Verdict> {
+        match self.0.get(name) {
+            None => Err(Verdict::KeyUnavailable("no answer in time".to_owned())),
+            Some(Ok(records)) => Ok(records),
+            Some(Err(DnsError::NoDomain | DnsError::NoRecord)) => Err(Verdict::NoKey),
+            Some(Err(DnsError::Temporary(why))) => Err(Verdict::KeyUnavailable(why.clone())),
+        }
+    }
+}
