@@ -31,6 +31,8 @@ pub(crate) struct Message {
     pub(crate) recipients: Vec<Recipient>,
     /// Our Received field and whatever else goes in front of the content.
     pub(crate) prefix: String,
+    /// It belongs into the junk mailboxes of its recipients here.
+    pub(crate) junk: bool,
     pub(crate) content: Arc<Incoming>,
 }
 
@@ -240,7 +242,8 @@ fn delivery(message: &Message, account: &Address) -> Delivery {
     let return_path = trace::return_path(&message.reverse_path);
     let delivered_to = trace::delivered_to(account);
     let trace = format!("{return_path}{delivered_to}{}", message.prefix).into_bytes();
-    Delivery { account: account.clone(), mailbox: MailboxName::inbox(), trace }
+    let mailbox = if message.junk { MailboxName::junk() } else { MailboxName::inbox() };
+    Delivery { account: account.clone(), mailbox, trace }
 }
 
 /// An entry of the queue that does not count yet.

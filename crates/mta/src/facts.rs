@@ -14,8 +14,8 @@ use tokio::time::timeout;
 /// Longest time a decision waits for one name, counted from MAIL; after it DNS has not answered.
 const BUDGET: Duration = Duration::from_secs(5);
 
-/// What a finding about a message leads to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a finding about a message leads to, from mild to strong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// It is recorded.
     #[default]

@@ -50,6 +50,10 @@ impl<D: Dns + 'static> Checks<D> {
         Self { dns: Arc::new(dns), hostname, rules: inbound.rules, delegate }
     }
 
+    pub(crate) fn rules(&self) -> Rules {
+        self.rules
+    }
+
     /// Asks all there is to ask, and waits for none of it.
     pub(crate) fn begin(&self, path: &ReversePath, size: Option<u64>, peer: &Peer<'_>, ends: Ends) -> Case {
         let sender = Sender { helo: &peer.client.name, reverse_path: path, hostname: &self.hostname };

@@ -133,7 +133,8 @@ impl Session<'_> {
         let Envelope { reverse_path, recipients, parameters } = envelope;
         let id = transaction.id;
         let content = Arc::new(content);
-        let message = Message { id, reverse_path, parameters, recipients, prefix, content };
+        let junk = false;
+        let message = Message { id, reverse_path, parameters, recipients, prefix, junk, content };
         Ok(deliver_each(self.core, &message).await)
     }
 }

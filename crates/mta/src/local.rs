@@ -312,6 +312,7 @@ impl Session<'_> {
             parameters,
             recipients,
             prefix,
+            junk: false,
             content: Arc::new(content),
         };
         deliver(core, message).await.map_err(|error| error.reply())

@@ -1,4 +1,6 @@
-//! The decisions: pure functions from facts to verdicts. Only this file decides.
+//! The decisions: pure functions from facts to verdicts. Only this module decides.
+
+pub(crate) mod verdict;
 
 use kings_directory::{LoginError, Resolution};
 use kings_mail::address::Address;

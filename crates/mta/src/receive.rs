@@ -7,6 +7,7 @@ use std::time::Instant;
 use kings_directory::Resolution;
 use kings_dns::Dns;
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
+use kings_mail::header;
 use kings_mail::path::ReversePath;
 use kings_mail::trace::{Received, With};
 use kings_net::{Connection, Service};
@@ -14,6 +15,7 @@ use kings_sasl::Credentials;
 use kings_smtp::claim::{Attribute, Claim};
 use kings_smtp::reply::Reply;
 use kings_smtp::server::{self as smtp, Role, Settings};
+use kings_store::Incoming;
 use tokio::sync::OnceCell;
 use tracing::{debug, info};
 
@@ -21,10 +23,12 @@ use crate::connection::drive;
 use crate::core::{Core, now};
 use crate::decide::{Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
+use crate::facts::Verdict;
 use crate::inbound::{Case, Checks, Ends, Inbound};
-use crate::intake::Intake;
+use crate::intake::{self, Intake};
 use crate::limits::Meter;
 use crate::milter::{Caller, Chain, Filtered};
+use crate::policy::verdict::{self, Known};
 use crate::policy::{self, RcptFacts};
 use crate::traced;
 use crate::transaction::{Transaction, check_header};
@@ -241,6 +245,16 @@ impl<D: Dns + 'static> Session<'_, D> {
         self.filters.mail(&caller, path, parameters).await
     }
 
+    /// The message without fields that only we may write.
+    async fn without_forgeries(&self, content: Incoming) -> Result<Incoming, Reply> {
+        if header::first(content.head(), verdict::FIELD).is_none() {
+            return Ok(content);
+        }
+        let head = header::without(content.head(), &[verdict::FIELD]);
+        let scrubbed = intake::with_head(&self.core.store, content, head).await;
+        scrubbed.map_err(|error| intake::refusal(&error))
+    }
+
     async fn accept(
         &mut self,
         transaction: &Transaction,
@@ -249,12 +263,18 @@ impl<D: Dns + 'static> Session<'_, D> {
     ) -> Result<(), Reply> {
         let content = self.intake.take()?;
         check_header(&content)?;
+        let content = self.without_forgeries(content).await?;
         let mut case = self.case.take().ok_or(Reply::BAD_SEQUENCE)?;
         case.judge_message(&envelope, content.len(), transaction.id.as_str()).await?;
         let wishes = case.into_wishes();
         let filtered = Filtered::new(transaction.id, envelope, content);
         let filtered = self.filters.message(&self.core.store, filtered).await?;
-        let Filtered { envelope, content, discard, .. } = filtered;
+        let Filtered { envelope, content, discard, quarantine, .. } = filtered;
+        let known = Known { sender: transaction.facts(), quarantine };
+        let decision = verdict::message(&known, self.checks.rules());
+        if let Some(reply) = decision.refusal() {
+            return Err(reply);
+        }
         let with = With {
             lmtp: false,
             extended: peer.client.extended,
@@ -272,7 +292,7 @@ impl<D: Dns + 'static> Session<'_, D> {
             recipient: sole_recipient(&envelope),
             date: now(),
         };
-        let prefix = wishes.fields() + &received.field();
+        let prefix = wishes.fields() + &decision.field() + &received.field();
         let id = transaction.id;
         if wishes.discard || discard {
             info!(%id, "dropped, since the policy service or a filter wants it so");
@@ -280,7 +300,8 @@ impl<D: Dns + 'static> Session<'_, D> {
         }
         let Envelope { reverse_path, recipients, parameters } = envelope;
         let recipients = wishes.recipients(recipients);
-        let message = Message { id, reverse_path, parameters, recipients, prefix, content };
+        let junk = decision.verdict == Verdict::Junk;
+        let message = Message { id, reverse_path, parameters, recipients, prefix, junk, content };
         deliver(self.core, message).await.map_err(|error| error.reply())
     }
 }

@@ -251,7 +251,8 @@ impl Session<'_> {
             return Ok(());
         }
         let Envelope { reverse_path, recipients, parameters } = envelope;
-        let message = Message { id, reverse_path, parameters, recipients, prefix, content };
+        let junk = false;
+        let message = Message { id, reverse_path, parameters, recipients, prefix, junk, content };
         deliver(self.core, message).await.map_err(|error| error.reply())
     }
 

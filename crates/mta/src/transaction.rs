@@ -49,6 +49,11 @@ impl Transaction {
         Self { forwarded_for, ..self }
     }
 
+    /// What was found out about the sender.
+    pub(crate) fn facts(&self) -> Facts {
+        self.facts
+    }
+
     /// What speaks against the sender, for the log.
     pub(crate) fn note(&mut self, facts: Facts) {
         self.facts = facts;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Kings, NameServer, Setup, letter};
+use crate::harness::{Kings, NameServer, Setup, letter, messages};
 
 const ANN: &str = "ann@example.org";
 const RECORDS: &str = "sender IN MX 10 mx\nmx IN A 192.0.2.1\nsilent IN MX 0 .\n";
@@ -35,6 +35,17 @@ fn a_sender_domain_is_recorded_and_refused_only_when_asked() {
     for fact in ["unknown_sender_domain", "sender_domain_null_mx"] {
         assert!(log(&junk).contains(fact), "{fact}\n{}", log(&junk));
     }
+    // Junk is filed as such, with the reason, and is where a mail program looks for it.
+    assert_eq!(messages(&junk.maildir(ANN)).len(), 1);
+    let filed = messages(&junk.maildir(ANN).join(".Junk"));
+    assert_eq!(filed.len(), 2);
+    assert!(
+        filed[0].text().contains("X-Kings-Verdict: junk; the domain of the sender "),
+        "{}",
+        filed[0].text()
+    );
+    let listed = junk.imap(ANN).command("STATUS Junk (MESSAGES)");
+    assert!(listed.iter().any(|line| line.text.contains("MESSAGES 2")));
 
     let strict = with_rules("unknown_sender_domain = \"reject\"", &dns.address);
     send(&strict, "mx.example.net", "joe@sender.example.net").is("250");
@@ -70,4 +81,16 @@ fn a_bad_helo_is_recorded_and_refused_only_when_asked() {
     let strict = with_rules("unknown_helo = \"defer\"", &dns.address);
     send(&strict, "nowhere.example.net", "").is("450 4.7.1");
     send(&strict, "mx.example.net", "").is("250");
+}
+
+#[test]
+fn nobody_else_writes_our_verdict() {
+    let kings = with_rules("", "127.0.0.1:9");
+    let forged =
+        [&b"x-kings-verdict : accept; friend of the house\r\n"[..], &letter("", ANN, "forged")].concat();
+    let mut client = kings.smtp();
+    client.message("joe@example.net", &[ANN], &forged).unwrap().is("250");
+    let text = messages(&kings.maildir(ANN))[0].text();
+    assert_eq!(text.to_lowercase().matches("x-kings-verdict").count(), 1, "{text}");
+    assert!(text.contains("X-Kings-Verdict: accept\r\n") && !text.contains("friend of the house"), "{text}");
 }

@@ -97,6 +97,7 @@ impl Setup {
             parameters: MailParameters::default(),
             recipients: recipients.iter().map(recipient).collect(),
             prefix: String::new(),
+            junk: false,
             content: Arc::new(content),
         }
     }

@@ -12,6 +12,7 @@ use kings_store::{Incoming, StoreError};
 use super::outcome::{deferred, failed};
 use crate::core::{Core, blocking, for_each_piece, new_id};
 use crate::deliver::{self, DeliveryError, Message};
+use crate::policy::verdict;
 use crate::traced;
 
 /// Delivers to recipients of hosted domains, as if the message had just arrived.
@@ -53,6 +54,8 @@ async fn deliver_one(
         parameters: MailParameters { hold: None, ..attempt.parameters.clone() },
         recipients: vec![recipient.clone()],
         prefix: String::new(),
+        // What was thought of it when it came holds for copies that are tried again.
+        junk: verdict::is_junk(content.head()),
         content: content.clone(),
     };
     match deliver::deliver(core, message).await {
@@ -80,6 +83,7 @@ pub(crate) async fn post(core: &Core, notification: Notification) -> Result<(), 
         parameters: envelope.parameters,
         recipients: envelope.recipients,
         prefix: String::new(),
+        junk: false,
         content: Arc::new(content),
     };
     tracing::info!(id = %message.id, %about, %forward_path, "notification posted");

@@ -1,0 +1,219 @@
+//! What becomes of a whole message from a stranger: one pure function from what is known to accept, junk, defer or reject.
+
+use std::fmt;
+
+use kings_mail::header;
+use kings_smtp::reply::{Reply, Status};
+
+use crate::facts::{Facts, Rules, Standing, Verdict};
+
+/// The field that says what we thought of a message, and why.
+pub(crate) const FIELD: &str = "X-Kings-Verdict";
+/// Octets of one line of the field; folded before that (RFC 5322 §2.1.1).
+const LINE: usize = 78;
+
+/// One thing that was found out about a message, as a sentence for its reader and for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// The EHLO name is none that a mail server has.
+    BadHelo,
+    /// The EHLO name has no address.
+    UnknownHelo,
+    /// Mail to the sender's domain would have no way.
+    UnknownSenderDomain,
+    /// The sender's domain takes no mail.
+    SenderTakesNoMail,
+    /// A filter wants it held back, for this reason.
+    Quarantine(String),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadHelo => f.write_str("the EHLO name of the client is no name of a mail server"),
+            Self::UnknownHelo => f.write_str("the EHLO name of the client does not exist"),
+            Self::UnknownSenderDomain => f.write_str("the domain of the sender does not exist"),
+            Self::SenderTakesNoMail => f.write_str("the domain of the sender says that it takes no mail"),
+            Self::Quarantine(why) => write!(f, "a filter wants it held back: {why}"),
+        }
+    }
+}
+
+/// All that is known of a whole message.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) sender: Facts,
+    /// Why a filter wants it held back.
+    pub(crate) quarantine: Option<String>,
+}
+
+/// What becomes of it, and what spoke for that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub(crate) verdict: Verdict,
+    /// Those that led to the verdict, and those that would have if the verdict were milder.
+    pub(crate) reasons: Vec<Reason>,
+}
+
+/// Decides. What is only recorded is no reason; doubt is none either, so that a DNS that does not answer refuses nothing
+/// and hides nothing.
+pub(crate) fn message(known: &Known, rules: Rules) -> Decision {
+    let sender = known.sender;
+    let quarantine = known.quarantine.clone().map(|why| (Reason::Quarantine(why), Verdict::Junk));
+    let findings = [
+        sender.bad_helo.then_some((Reason::BadHelo, rules.bad_helo)),
+        (sender.helo == Some(Standing::Unknown)).then_some((Reason::UnknownHelo, rules.unknown_helo)),
+        match sender.sender_domain {
+            Some(Standing::Unknown) => Some((Reason::UnknownSenderDomain, rules.unknown_sender_domain)),
+            Some(Standing::NullMx) => Some((Reason::SenderTakesNoMail, rules.unknown_sender_domain)),
+            Some(Standing::Known | Standing::Unsure) | None => None,
+        },
+        quarantine,
+    ];
+    let findings = findings.into_iter().flatten().filter(|(_, verdict)| *verdict != Verdict::Accept);
+    let (reasons, verdicts): (Vec<Reason>, Vec<Verdict>) = findings.unzip();
+    Decision { verdict: verdicts.into_iter().max().unwrap_or_default(), reasons }
+}
+
+impl Decision {
+    /// The refusal, where the verdict is one; it names the reasons, since the sender's postmaster is to act on them.
+    pub(crate) fn refusal(&self) -> Option<Reply> {
+        let (code, class) = match self.verdict {
+            Verdict::Accept | Verdict::Junk => return None,
+            Verdict::Defer => (451, 4),
+            Verdict::Reject => (550, 5),
+        };
+        let text = format!("Not accepted: {}", self.sentences());
+        Some(Reply { code, status: Some(Status(class, 7, 1)), text: text.into() })
+    }
+
+    fn sentences(&self) -> String {
+        self.reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join("; ")
+    }
+
+    /// The field that goes in front of the message.
+    pub(crate) fn field(&self) -> String {
+        let word = if self.verdict == Verdict::Junk { "junk" } else { "accept" };
+        let text = if self.reasons.is_empty() {
+            format!("{FIELD}: {word}")
+        } else {
+            format!("{FIELD}: {word}; {}", self.sentences())
+        };
+        fold(&text)
+    }
+}
+
+/// Breaks a line at blanks. Words that are too long for a line stand in one of their own.
+fn fold(text: &str) -> String {
+    let (mut out, mut line) = (String::new(), 0);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if line > 0 && line + 1 + length > LINE {
+            out.push_str("\r\n\t");
+            line = 8;
+        } else if line > 0 {
+            out.push(' ');
+            line += 1;
+        }
+        out.push_str(word);
+        line += length;
+    }
+    out + "\r\n"
+}
+
+/// Whether our field in front of a message files it into the junk: for copies that are tried again.
+pub(crate) fn is_junk(head: &[u8]) -> bool {
+    header::first(head, FIELD).is_some_and(|field| field.text().split(';').next() == Some("junk"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(helo: Option<Standing>, sender_domain: Option<Standing>, quarantine: Option<&str>) -> Known {
+        let sender = Facts { bad_helo: false, helo, sender_domain };
+        Known { sender, quarantine: quarantine.map(str::to_owned) }
+    }
+
+    #[test]
+    fn the_strongest_finding_decides_and_all_that_count_are_named() {
+        let rules = |bad_helo, unknown_helo, unknown_sender_domain| Rules {
+            bad_helo,
+            unknown_helo,
+            unknown_sender_domain,
+        };
+        let (accept, junk, reject) = (Verdict::Accept, Verdict::Junk, Verdict::Reject);
+        let unknown = Some(Standing::Unknown);
+        let why = || Reason::Quarantine("spam".to_owned());
+        let cases = [
+            (known(None, None, None), rules(reject, reject, reject), accept, vec![]),
+            (known(unknown, None, None), rules(accept, accept, reject), accept, vec![]),
+            (known(unknown, None, None), rules(accept, junk, accept), junk, vec![Reason::UnknownHelo]),
+            (
+                known(None, unknown, None),
+                rules(accept, accept, junk),
+                junk,
+                vec![Reason::UnknownSenderDomain],
+            ),
+            (
+                known(None, Some(Standing::NullMx), None),
+                rules(junk, junk, junk),
+                junk,
+                vec![Reason::SenderTakesNoMail],
+            ),
+            (
+                known(Some(Standing::Unsure), Some(Standing::Unsure), None),
+                rules(junk, junk, junk),
+                accept,
+                vec![],
+            ),
+            (
+                known(Some(Standing::Known), Some(Standing::Known), None),
+                rules(junk, junk, junk),
+                accept,
+                vec![],
+            ),
+            (known(None, None, Some("spam")), Rules::default(), junk, vec![why()]),
+            (
+                known(unknown, None, Some("spam")),
+                rules(accept, reject, accept),
+                reject,
+                vec![Reason::UnknownHelo, why()],
+            ),
+        ];
+        for (known, rules, verdict, reasons) in cases {
+            assert_eq!(message(&known, rules), Decision { verdict, reasons }, "{known:?}");
+        }
+        let bad = Known { sender: Facts { bad_helo: true, ..Facts::default() }, quarantine: None };
+        assert_eq!(message(&bad, rules(junk, accept, accept)).reasons, [Reason::BadHelo]);
+    }
+
+    #[test]
+    fn a_refusal_says_why_and_anything_else_is_no_refusal() {
+        let decision = |verdict| Decision { verdict, reasons: vec![Reason::UnknownHelo] };
+        assert_eq!(decision(Verdict::Accept).refusal(), None);
+        assert_eq!(decision(Verdict::Junk).refusal(), None);
+        let deferred = decision(Verdict::Defer).refusal().map(|reply| reply.to_string());
+        assert_eq!(
+            deferred.as_deref(),
+            Some("451 4.7.1 Not accepted: the EHLO name of the client does not exist")
+        );
+        assert_eq!(decision(Verdict::Reject).refusal().map(|reply| reply.code), Some(550));
+    }
+
+    #[test]
+    fn the_field_is_folded_and_read_back() {
+        let clean = Decision { verdict: Verdict::Accept, reasons: vec![] };
+        assert_eq!(clean.field(), "X-Kings-Verdict: accept\r\n");
+        let reasons = vec![Reason::UnknownHelo, Reason::Quarantine("x".repeat(100))];
+        let junk = Decision { verdict: Verdict::Junk, reasons }.field();
+        assert!(junk.lines().all(|line| line.len() < 120), "{junk}");
+        assert!(junk.starts_with(
+            "X-Kings-Verdict: junk; the EHLO name of the client does not exist; a filter\r\n\twants"
+        ));
+        assert!(is_junk(junk.as_bytes()));
+        assert!(!is_junk(clean.field().as_bytes()));
+        assert!(!is_junk(b"Subject: junk\r\n\r\nX-Kings-Verdict: junk\r\n"));
+        assert!(!is_junk(b"X-Kings-Verdict: junkyard\r\n\r\n"));
+    }
+}
