@@ -16,6 +16,8 @@ const JOE: &str = "joe@example.net";
 /// Messages before each cut, and cuts.
 const MESSAGES: usize = 5;
 const CUTS: usize = 6;
+/// Every sync says that it went well, and did nothing.
+const NO_SYNC: &str = "inject=fsync,fdatasync:retval=0";
 
 /// What a server that keeps its word may lose: nothing.
 #[test]
@@ -29,23 +31,45 @@ fn what_was_acknowledged_survives_a_power_cut() {
     }
 }
 
-/// The planted faults: a sync left out, and a file renamed before its own sync (only every second sync, that of the
-/// folder, is real). The same check must see both.
+/// Planted faults: a sync left out, and a file renamed before its own sync (only every second sync, that of the
+/// folder, is real). The same check must see both at the first cut.
 #[test]
 fn a_server_that_only_pretends_to_sync_is_caught() {
     for (fault, inject) in [
-        ("no sync at all", "inject=fsync,fdatasync:retval=0"),
+        ("no sync at all", NO_SYNC),
         ("no sync of the file before its rename", "inject=fsync,fdatasync:retval=0:when=1+2"),
     ] {
         let mut disk = Disk::new();
         let mut kings = start(&disk);
-        // Accounts and folders are made before, honestly.
-        send_all(&kings, 0);
-        let strace = Strace::attach(kings.process(), &["-e", "trace=fsync,fdatasync", "-e", inject]);
-        send_all(&kings, 1);
-        disk.cut_under(&mut kings, strace);
+        plant(&mut kings, inject, &mut disk, |_| {});
         assert_ne!(missing(&disk, 1), [""; 0], "{fault}: nothing was lost, so nothing is proven");
     }
+}
+
+/// The third planted fault: 250 before the sync. The syncs the server asks for while it answers do nothing, and the
+/// disk is synced when all is acknowledged. A cut before that is seen at the first time, and a cut after it costs
+/// nothing: what is caught is the order, not a sync that never comes.
+#[test]
+fn a_server_that_says_250_before_the_sync_is_caught() {
+    let mut disk = Disk::new();
+    let mut kings = start(&disk);
+    plant(&mut kings, NO_SYNC, &mut disk, |_| {});
+    assert_ne!(missing(&disk, 1), [""; 0], "nothing was lost between 250 and sync, so nothing is proven");
+
+    let mut disk = Disk::new();
+    let mut kings = start(&disk);
+    plant(&mut kings, NO_SYNC, &mut disk, Disk::sync);
+    assert_eq!(missing(&disk, 1), [""; 0], "the late sync saves everything from a cut that is later still");
+}
+
+/// Lets a server with a fault acknowledge a round of messages, does `late`, and cuts the power.
+fn plant(kings: &mut Kings, inject: &str, disk: &mut Disk, late: fn(&Disk)) {
+    // Accounts and folders are made before, honestly.
+    send_all(kings, 0);
+    let strace = Strace::attach(kings.process(), &["-e", "trace=fsync,fdatasync", "-e", inject]);
+    send_all(kings, 1);
+    late(disk);
+    disk.cut_under(kings, strace);
 }
 
 fn start(disk: &Disk) -> Kings {
@@ -143,6 +167,11 @@ impl Disk {
         self.unmount();
         self.mount();
         kings.serve();
+    }
+
+    /// Puts everything on the disk, whoever wrote it.
+    fn sync(&self) {
+        run(rooted("/bin/sync").arg("--file-system").arg(self.mounted())).succeeded();
     }
 
     /// `FS_IOC_SHUTDOWN` with `NOLOGFLUSH`.
