@@ -1,7 +1,7 @@
 //! The queue as an operator sees it: pages of entries, and all there is to know of one.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kings_mail::date::DateTime;
 use kings_mail::envelope::{self, MailParameters};
@@ -19,9 +19,10 @@ use crate::spool::{LoadError, Name};
 /// Most entries looked at for one page: each is a file that is opened, and nobody waits long for a page.
 const PAGE: usize = 500;
 
-/// How often, and how long apart, an entry is looked for whose file just got another name.
-const LOOKS: usize = 3;
+/// How long apart an entry is looked for whose file just got another name, and until when, counted from the beginning
+/// of the page: on a busy machine whoever renames may be interrupted between the file and the timetable.
 const LOOK: Duration = Duration::from_millis(1);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Which entries are meant; nothing said means all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -158,13 +159,13 @@ impl Queue {
 
     fn read_page(&self, filter: &Filter, after: Option<TraceId>) -> Page {
         let names = self.timetable().names_after(after, PAGE);
-        let now = self.clock().now().wall;
+        let (now, until) = (self.clock().now().wall, Instant::now() + PATIENCE);
         let mut page = Page {
             next: names.last().filter(|_| names.len() == PAGE).map(|name| name.id),
             ..Page::default()
         };
         for name in names {
-            match self.load_renamed(name, |name| self.spool().load(name)) {
+            match self.load_renamed(name, until, |name| self.spool().load(name)) {
                 Ok(entry) => page
                     .entries
                     .extend(Some(ListedEntry::from(&entry)).filter(|entry| filter.admits(entry, now))),
@@ -198,7 +199,9 @@ impl Queue {
     pub async fn details(&self, id: TraceId) -> Option<Details> {
         self.on_disk(move |queue| {
             let name = queue.timetable().name(id)?;
-            let (entry, records) = queue.load_renamed(name, |name| queue.spool().load_history(name)).ok()?;
+            let until = Instant::now() + PATIENCE;
+            let load = |name| queue.spool().load_history(name);
+            let (entry, records) = queue.load_renamed(name, until, load).ok()?;
             let name = queue.timetable().name(id)?;
             let beginning =
                 queue.spool().beginning(name, entry.content, MAX_RETURNED_HEADER).unwrap_or_default();
@@ -217,18 +220,15 @@ impl Queue {
         .await
     }
 
-    /// Loads an entry that may get another name just now.
+    /// Loads an entry that may get another name just now; it is gone when the timetable says so too.
     pub(crate) fn load_renamed<T>(
         &self,
         name: Name,
+        until: Instant,
         load: impl Fn(Name) -> Result<T, LoadError>,
     ) -> Result<T, LoadError> {
         let mut result = load(name);
-        // Between the change of the file's name and that of the timetable there is a moment.
-        for _ in 0..LOOKS {
-            if !matches!(result, Err(LoadError::Gone)) {
-                break;
-            }
+        while matches!(result, Err(LoadError::Gone)) && Instant::now() < until {
             std::thread::sleep(LOOK);
             result = load(self.timetable().name(name.id).ok_or(LoadError::Gone)?);
         }

@@ -197,6 +197,41 @@ impl Disk for QuickDisk {
     }
 }
 
+/// A quick disk on a machine so busy that whoever renames a file is interrupted right afterwards.
+pub(crate) struct Interrupted;
+
+impl Disk for Interrupted {
+    fn create(&self, path: &Path) -> io::Result<File> {
+        QuickDisk.create(path)
+    }
+
+    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        QuickDisk.write_at(file, bytes, offset)
+    }
+
+    fn set_len(&self, file: &File, length: u64) -> io::Result<()> {
+        QuickDisk.set_len(file, length)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        QuickDisk.sync(file)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        QuickDisk.rename(from, to)?;
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        QuickDisk.remove(path)
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        QuickDisk.sync_directory(path)
+    }
+}
+
 fn inode(path: &Path) -> u64 {
     fs::metadata(path).unwrap().ino()
 }

@@ -1,11 +1,12 @@
 //! `kings queue` on mail that waits: while the server runs, and while it does not.
 
-use std::process::Output;
+use std::collections::BTreeSet;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::harness::{Kings, Setup, free_port, messages, wait_until};
+use super::harness::{Kings, Setup, free_port, letter, messages, wait_until};
 
 const ANN: &str = "ann@example.org";
 
@@ -97,6 +98,27 @@ fn one_entry_is_shown_with_all_that_happened_to_it() {
     assert!(shown["header"].as_str().unwrap().contains("\r\nSubject: waiting 1\r\n"), "{shown}");
     let text = String::from_utf8(queue(&kings, &["show", &first]).stdout).unwrap();
     assert!(text.contains("Subject: waiting 1") && text.contains("deferred"), "{text}");
+}
+
+/// Attempts change the names of files under the eyes of whoever lists them.
+#[test]
+fn a_list_during_attempts_shows_every_entry_once() {
+    let tables = format!("[outbound]\nsmart_host = \"127.0.0.1:{}\"\n", free_port());
+    let kings = Setup { tables, ..Setup::default() }.start();
+    let mut client = kings.submissions(ANN);
+    for number in 0..20 {
+        let to = format!("joe{number}@example.net");
+        client.message(ANN, &[&to], &letter(ANN, &to, "waiting")).unwrap().is("250 2.0.0");
+    }
+    for round in 0..15 {
+        let mut retry = kings.command(&["queue", "retry", "all"]).stdout(Stdio::null()).spawn().unwrap();
+        let list = items(&kings, &[]);
+        let ids: BTreeSet<_> = list.iter().map(|item| item["id"].as_str().unwrap()).collect();
+        assert_eq!((ids.len(), list.len()), (20, 20), "round {round}");
+        assert!(retry.wait().unwrap().success());
+    }
+    let attempts = |item: &Value| item["recipients"][0]["attempts"].as_u64().unwrap();
+    assert!(items(&kings, &[]).iter().map(attempts).sum::<u64>() > 40, "hardly anything was tried meanwhile");
 }
 
 #[test]

@@ -19,8 +19,8 @@ use crate::order::{Order, OrderError};
 use crate::queue::Settings;
 use crate::recipient::RecipientState;
 use crate::testing::{
-    Failing, FakeDeliverer, Files, QuickDisk, START, TestDisk, envelope, id, read_files, settings,
-    write_files,
+    Failing, FakeDeliverer, Files, Interrupted, QuickDisk, START, TestDisk, envelope, id, read_files,
+    settings, write_files,
 };
 
 mod load;

@@ -149,6 +149,40 @@ async fn pages_are_bounded_and_together_hold_every_entry() {
     assert_eq!(sizes, [500, 500, 100]);
 }
 
+#[tokio::test]
+async fn a_page_read_while_entries_get_other_names_holds_each_once() {
+    let folder = tempdir().unwrap();
+    let queue = Queue::open_on(settings(folder.path()), Arc::new(Interrupted)).unwrap();
+    let ids: Vec<_> = (0..10).map(id).collect();
+    for &id in &ids {
+        let envelope = envelope("ann@example.org", &["joe@a.example"]);
+        queue.submit(id, envelope, Cursor::new(CONTENT)).await.unwrap();
+    }
+    let renaming = queue.clone();
+    let task = tokio::task::spawn_blocking(move || {
+        for next in 1..10 {
+            for id in (0..10).map(id) {
+                let name = renaming.timetable().name(id).unwrap();
+                renaming.reschedule(name, name.next + next);
+            }
+        }
+    });
+    let mut pages = 0;
+    while !task.is_finished() {
+        let page = queue.page(Filter::default(), None).await;
+        let listed: Vec<_> = page.entries.iter().map(|entry| entry.id).collect();
+        assert_eq!((listed, page.damaged), (ids.clone(), vec![]), "page {pages}");
+        pages += 1;
+    }
+    task.await.unwrap();
+    assert!(pages > 10, "only {pages} pages were read meanwhile");
+    // One that really goes is missed at once, and not waited for.
+    let name = queue.timetable().name(ids[0]).unwrap();
+    std::fs::remove_file(folder.path().join(format!("entries/{name}"))).unwrap();
+    queue.timetable().forget(ids[0]);
+    assert_eq!(queue.page(Filter::default(), None).await.entries.len(), 9);
+}
+
 #[tokio::test(start_paused = true)]
 async fn retry_makes_an_entry_due_now() {
     let rig = Rig::new();
