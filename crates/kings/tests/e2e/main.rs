@@ -30,6 +30,7 @@ mod proxy;
 mod queue;
 mod senders;
 mod sendmail;
+mod smuggling;
 mod submit;
 mod swaks;
 mod thunderbird;

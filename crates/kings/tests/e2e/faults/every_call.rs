@@ -4,15 +4,12 @@
 //! The server has one thread for connections and one for the disk meanwhile, so that every run makes the same calls
 //! in the same order and a point of the first run can be met again.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::strace::{Point, Strace, observe};
 use crate::crash::queued_subjects;
-use crate::harness::{
-    Daemon, Folder, Kings, Setup, Smtp, free_port, letter, listening, messages, part, plain, show, wait_until,
-};
+use crate::harness::{Kings, Setup, Sink, Smtp, files, free_port, letter, messages, plain, show, wait_until};
 
 const ANN: &str = "ann@example.org";
 const CAROL: &str = "carol@example.net";
@@ -167,40 +164,4 @@ fn all_deferred(kings: &Kings) -> bool {
         next.is_some_and(|next| next > now + 30)
     };
     files(&kings.folder().join("data/queue/entries")).iter().all(|path| waits(path))
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let entries = entries.map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
-}
-
-/// Postfix's smtp-sink, which takes every message and keeps it.
-struct Sink {
-    _daemon: Daemon,
-    folder: Folder,
-    port: u16,
-}
-
-impl Sink {
-    fn start() -> Self {
-        let (folder, port, postfix) = (Folder::new("sink"), free_port(), part("postfix"));
-        folder.create("mail");
-        let mut command = std::process::Command::new(postfix.join("usr/sbin/smtp-sink"));
-        command.env("LD_LIBRARY_PATH", postfix.join("usr/lib/postfix")).args(["-u", "root", "-d"]);
-        command.arg(folder.join("mail/%H.")).arg(format!("127.0.0.1:{port}")).arg("100");
-        let mut daemon = Daemon::start("smtp-sink", &mut command, &folder.join("log"));
-        daemon.wait_for("its port", PATIENCE, |_| listening(port));
-        Self { _daemon: daemon, folder, port }
-    }
-
-    fn subjects(&self) -> Vec<String> {
-        let text = |path: &PathBuf| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
-        let subject = |text: &str| {
-            let (_, rest) = text.split_once("\nSubject: ")?;
-            let subject = rest.lines().next()?.trim_end();
-            rest.contains(&format!("Hello, this is {subject}.")).then(|| subject.to_owned())
-        };
-        files(&self.folder.join("mail")).iter().filter_map(|path| subject(&text(path))).collect()
-    }
 }

@@ -1,0 +1,48 @@
+//! Postfix's smtp-sink, which takes every message and keeps it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::{Daemon, Folder, free_port, listening, part};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// It runs until it is dropped.
+pub(crate) struct Sink {
+    _daemon: Daemon,
+    folder: Folder,
+    pub(crate) port: u16,
+}
+
+impl Sink {
+    pub(crate) fn start() -> Self {
+        let (folder, port, postfix) = (Folder::new("sink"), free_port(), part("postfix"));
+        folder.create("mail");
+        let mut command = Command::new(postfix.join("usr/sbin/smtp-sink"));
+        command.env("LD_LIBRARY_PATH", postfix.join("usr/lib/postfix")).args(["-u", "root", "-d"]);
+        command.arg(folder.join("mail/%H.")).arg(format!("127.0.0.1:{port}")).arg("100");
+        let mut daemon = Daemon::start("smtp-sink", &mut command, &folder.join("log"));
+        daemon.wait_for("its port", PATIENCE, |_| listening(port));
+        Self { _daemon: daemon, folder, port }
+    }
+
+    /// The subjects of all [`letter`](super::letter)s that came whole.
+    pub(crate) fn subjects(&self) -> Vec<String> {
+        let text = |path: &PathBuf| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+        let subject = |text: &str| {
+            let (_, rest) = text.split_once("\nSubject: ")?;
+            let subject = rest.lines().next()?.trim_end();
+            rest.contains(&format!("Hello, this is {subject}.")).then(|| subject.to_owned())
+        };
+        files(&self.folder.join("mail")).iter().filter_map(|path| subject(&text(path))).collect()
+    }
+}
+
+/// All files below a folder.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let entries = entries.map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
