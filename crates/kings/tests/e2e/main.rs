@@ -28,6 +28,7 @@ mod peers;
 mod postfix;
 mod proxy;
 mod queue;
+mod reports;
 mod senders;
 mod sendmail;
 mod smuggling;
