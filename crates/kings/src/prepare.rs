@@ -15,12 +15,16 @@ use rustix::fs::{Access, AtFlags, CWD, FlockOperation, accessat, flock};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::Settings;
+use crate::config::{Limits, Settings};
 use crate::identity::Identity;
 use crate::local;
 
 /// Octets of a secret that we make.
 const SECRET_OCTETS: usize = 32;
+
+/// Files open beside those of connections: a delivery holds six on each of 128 threads, and there are logs, records and
+/// listeners.
+const FILES_BESIDES: u64 = 1_000;
 
 /// A process that holds everything it may need root for.
 pub(crate) struct Prepared {
@@ -79,7 +83,7 @@ impl Prepared {
         if let Some(settings) = &settings.local {
             local::prepare(&settings.folder, &identity)?;
         }
-        raise_file_limit();
+        raise_file_limit(&settings.limits);
         let sockets = bind_all(&settings, &identity)?;
         // Certbot's keys are for root alone; a certificate of our own is for whoever we become.
         let from_files = match &settings.certificate {
@@ -223,10 +227,21 @@ fn bind(server: Server, place: &Place, access: SocketAccess) -> anyhow::Result<S
     Ok(Socket { server, place, bound })
 }
 
-/// Every connection is a file descriptor; the soft limit of 1,024 is a relic. Failing that, fewer fit.
-fn raise_file_limit() {
+/// Every connection is a file descriptor, and the soft limit of 1,024 is a relic: it is raised to the hard one. Where
+/// even that is too low, connections wait while all are in use, and the operator is told.
+fn raise_file_limit(limits: &Limits) {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let connections = (limits.smtp_connections + limits.imap_connections) as u64;
+    let wanted = connections + FILES_BESIDES;
+    // None is no limit.
+    if let Some(files) = getrlimit(Resource::Nofile).current.filter(|files| *files < wanted) {
+        tracing::warn!(
+            "only {files} files may be open, but the {connections} connections of [limits] and the mail on its way \
+             may need {wanted}: set LimitNOFILE={wanted} in the service (ulimit -Hn), or lower smtp_connections and \
+             imap_connections"
+        );
+    }
 }
 
 /// Opens accounts and aliases.

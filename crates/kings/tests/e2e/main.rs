@@ -22,6 +22,7 @@ mod log;
 mod mbsync;
 mod milters;
 mod mutt;
+mod open_files;
 mod open_relay;
 mod outbound_tls;
 mod peers;
