@@ -497,11 +497,12 @@ fn open_records(settings: &Settings) -> Records {
     })
 }
 
-/// Asks for policies of MTA-STS again before they expire, for ever.
+/// Asks for policies of MTA-STS again before they expire, for ever; at once after a start, for nobody knows how long the
+/// server was down.
 async fn refresh_policies(relay: Arc<CurrentRelay>) {
     loop {
-        tokio::time::sleep(REFRESH_POLICIES).await;
         relay.0.load_full().refresh_policies().await;
+        tokio::time::sleep(REFRESH_POLICIES).await;
     }
 }
 

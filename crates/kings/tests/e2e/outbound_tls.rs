@@ -250,6 +250,68 @@ fn mta_sts_enforces_watches_and_remembers() {
     assert_eq!(world.postfix.delivered().len(), 4, "nothing else has left");
 }
 
+/// The text of the policy that is kept for a domain.
+fn kept_policy(kings: &Kings, domain: &str) -> String {
+    const SCRIPT: &str = "import sqlite3, sys\n\
+         print(*sqlite3.connect(sys.argv[1]).execute('SELECT policy FROM sts WHERE domain = ?', sys.argv[2:]))";
+    let mut python = program("python3");
+    python.arg("-c").arg(SCRIPT).arg(kings.folder().join("data/records.sqlite")).arg(domain);
+    run(&mut python).succeeded().text()
+}
+
+/// RFC 8461 §5.1 and §10.2: a policy that would expire is asked for again by itself, and one with another id at once; as
+/// long as the id is the same, nobody asks.
+#[test]
+fn a_policy_is_refreshed_before_it_expires_and_replaced_when_its_id_changes() {
+    let world = World::new();
+    let (domain, dave, ip, port) =
+        ("good.unsigned.test", "dave@good.unsigned.test", "127.0.0.86", free_port());
+    let zone = |id: u32| {
+        format!(
+            "mx IN A 127.0.0.1\ngood IN MX 10 mx\nmta-sts.good IN A {ip}\n\
+             _mta-sts.good 0 IN TXT \"v=STSv1; id={id};\"\n"
+        )
+    };
+    let tree = SignedTree::start("spare IN TXT spoiled\n", "spoiled", &zone(1));
+    let server = policy_server(&world, ip, port, "enforce", "mx.unsigned.test");
+    let mut kings = world.kings(&tree, port);
+    kings.submit(ANN, dave, "by the first policy");
+    world.delivered("by the first policy");
+
+    // It lasts a day, which is soon; the new one has the same id.
+    drop(server);
+    let server = policy_server(&world, ip, port, "enforce", "mx.elsewhere.test");
+    kings.kill();
+    kings.serve();
+    wait_until("the policy to be refreshed", DELIVERY, || {
+        kept_policy(&kings, domain).contains("mx.elsewhere.test").then_some(())
+    });
+    kings.submit(ANN, dave, "by the refreshed policy");
+    let reply = deferred(&kings, dave);
+    assert!(reply.contains("is not named by the MTA-STS policy"), "{reply}");
+
+    drop(server);
+    let _server = policy_server(&world, ip, port, "enforce", "mx.unsigned.test");
+    run(&mut kings.command(&["queue", "retry", "all"])).succeeded();
+    wait_until("a second attempt by the same policy", DELIVERY, || {
+        let list = json(&kings, &["queue", "list", "--json"]);
+        let recipient = &list["items"][0]["recipients"][0];
+        (recipient["attempts"] == 2 && recipient["state"] == "deferred").then_some(())
+    });
+    assert!(kept_policy(&kings, domain).contains("mx.elsewhere.test"));
+
+    tree.change_unsigned(&zone(2));
+    wait_until("the new id in DNS", DELIVERY, || {
+        tree.ask("_mta-sts.good.unsigned.test", "TXT").contains("id=2").then_some(())
+    });
+    // A destination that has just failed is looked at by one message at a time.
+    wait_until("the delivery by the new policy", DELIVERY, || {
+        run(&mut kings.command(&["queue", "retry", "all"])).succeeded();
+        (world.postfix.delivered().len() == 2).then_some(())
+    });
+    assert!(kept_policy(&kings, domain).contains("mx: mx.unsigned.test"));
+}
+
 #[test]
 fn the_trace_tells_where_a_message_is() {
     let world = World::new();

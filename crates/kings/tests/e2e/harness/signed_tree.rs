@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use super::{Daemon, Folder, free_port, listening, program, run};
 
 const HEAD: &str = "$TTL 60\n@ IN SOA ns hostmaster 1 3600 600 86400 60\n@ IN NS ns\nns IN A 127.0.0.1\n";
@@ -10,8 +12,8 @@ const START: Duration = Duration::from_secs(20);
 /// `signed.test` and `unsigned.test` behind a validating resolver on loopback.
 pub(crate) struct SignedTree {
     _resolver: Daemon,
-    _server: Daemon,
-    _folder: Folder,
+    server: Daemon,
+    folder: Folder,
     /// The resolver, as `[dns] servers` wants it.
     pub(crate) address: String,
 }
@@ -30,7 +32,19 @@ impl SignedTree {
         let mut resolver = start_resolver(&folder, &anchor, resolver_port, port);
         resolver.wait_for("its port", START, |_| listening(resolver_port));
         let address = format!("127.0.0.1:{resolver_port}");
-        Self { _resolver: resolver, _server: server, _folder: folder, address }
+        Self { _resolver: resolver, server, folder, address }
+    }
+
+    /// Serves other records in the zone that is not signed. The resolver keeps answers by their TTL.
+    pub(crate) fn change_unsigned(&self, records: &str) {
+        self.folder.write("unsigned.test", format!("$ORIGIN unsigned.test.\n{HEAD}{records}"));
+        self.server.signal(Signal::HUP);
+    }
+
+    /// What the resolver answers for a name and type, as text.
+    pub(crate) fn ask(&self, name: &str, kind: &str) -> String {
+        let (server, port) = self.address.split_once(':').expect("address and port");
+        run(program("drill").args(["-p", port, &format!("@{server}"), name, kind])).succeeded().text()
     }
 }
 
