@@ -3,11 +3,16 @@
 use kings_directory::{RegexpTable, read_reply, try_system_aliases};
 use kings_mail::domain::Domain;
 
+/// Most lines of a table here: each pattern takes up to a fifth of a millisecond to compile, so that thousands of honest
+/// ones would look like one that hangs.
+const TABLE_LINES: usize = 500;
+
 /// A table and an address, parted by NUL: reading and matching end, and give the same twice.
 pub fn regexp_table(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (table, input) = text.split_once('\0').unwrap_or((&text, "list-dev@example.org"));
-    match RegexpTable::parse(table) {
+    let end = table.match_indices('\n').nth(TABLE_LINES).map_or(table.len(), |(at, _)| at);
+    match RegexpTable::parse(&table[..end]) {
         Ok(table) => assert_eq!(table.find(input), table.find(input)),
         Err(complaints) => assert!(complaints.iter().all(|bad| bad.line > 0 && !bad.what.is_empty())),
     }
