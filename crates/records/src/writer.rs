@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,6 +17,8 @@ use crate::trace::{self, Event};
 
 /// How long notes gather before they are committed together.
 const GATHER: Duration = Duration::from_millis(100);
+/// How often it is looked meanwhile whether somebody wants a flush.
+const LOOKS: u32 = 5;
 /// Most notes of one commit.
 const BATCH: usize = 2_000;
 /// How often what is too old goes.
@@ -102,13 +104,20 @@ impl Writer {
 }
 
 /// What comes within a moment of the first note; a flush ends the moment.
+///
+/// The thread looks now and then instead of waiting for each note: otherwise every message would wake it twice.
 fn gather(first: Note, notes: &Receiver<Note>) -> Vec<Note> {
-    let until = Instant::now() + GATHER;
     let mut batch = vec![first];
-    while batch.len() < BATCH && !matches!(batch.last(), Some(Note::Flush(_))) {
-        match notes.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(note) => batch.push(note),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+    for _ in 0..LOOKS {
+        if matches!(batch.last(), Some(Note::Flush(_))) {
+            break;
+        }
+        thread::sleep(GATHER / LOOKS);
+        while let Ok(note) = notes.try_recv() {
+            batch.push(note);
+            if batch.len() >= BATCH || matches!(batch.last(), Some(Note::Flush(_))) {
+                return batch;
+            }
         }
     }
     batch

@@ -16,9 +16,11 @@ pub(crate) struct LineEnds {
 impl LineEnds {
     /// Counts on with the next piece.
     pub(crate) fn feed(&mut self, piece: &[u8]) {
-        for &byte in piece {
-            self.bare += u64::from(byte == b'\n' && !self.after_cr);
-            self.after_cr = byte == b'\r';
+        let after_cr = |at: usize| at.checked_sub(1).map_or(self.after_cr, |before| piece[before] == b'\r');
+        let bare = memchr::memchr_iter(b'\n', piece).filter(|&at| !after_cr(at)).count() as u64;
+        self.bare += bare;
+        if let Some(&last) = piece.last() {
+            self.after_cr = last == b'\r';
         }
     }
 
@@ -88,7 +90,7 @@ mod tests {
     #[test]
     fn a_line_end_cut_in_two_counts_once() {
         let mut ends = LineEnds::default();
-        for piece in ["a\r", "\n", "b", "\nc"] {
+        for piece in ["a\r", "", "\n", "b", "\nc"] {
             ends.feed(piece.as_bytes());
         }
         assert_eq!(ends.bare(), 1);

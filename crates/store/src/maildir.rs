@@ -118,6 +118,7 @@ fn microseconds(rest: &[u8]) -> Option<u64> {
 #[derive(Debug)]
 pub(crate) struct NameMaker {
     host: String,
+    process: u32,
     counter: AtomicU32,
 }
 
@@ -127,7 +128,7 @@ impl NameMaker {
         let host = rustix::system::uname();
         let clean = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '_' };
         let host = host.nodename().to_string_lossy().chars().take(MAX_HOST).map(clean).collect();
-        Self { host, counter: AtomicU32::new(0) }
+        Self { host, process: std::process::id(), counter: AtomicU32::new(0) }
     }
 
     /// A fresh base without sizes.
@@ -138,8 +139,8 @@ impl NameMaker {
         let (seconds, microseconds) = (now.as_secs(), now.subsec_micros());
         let count = self.counter.fetch_add(1, Relaxed);
         let random = u64::from_ne_bytes(random);
-        let (pid, host) = (std::process::id(), &self.host);
-        Ok(format!("{seconds}.M{microseconds}P{pid}Q{count}R{random:016x}.{host}"))
+        let Self { host, process, .. } = self;
+        Ok(format!("{seconds}.M{microseconds}P{process}Q{count}R{random:016x}.{host}"))
     }
 }
 

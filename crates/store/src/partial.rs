@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use crate::clock::unix_now;
 use crate::dir::{Dir, Stamp};
 use crate::dotlock::set_mtime;
 use crate::error::StoreError;
@@ -22,7 +21,7 @@ pub(crate) struct Partial<'a> {
 }
 
 impl<'a> Partial<'a> {
-    /// Writes `trace` and the message, sets the date, and syncs the file.
+    /// Writes `trace` and the message, sets the date where it is not now, and syncs the file.
     ///
     /// A failed sync is not tried again: Linux reports it once and forgets the pages, so a second one
     /// would lie. The file is dropped instead.
@@ -38,7 +37,7 @@ impl<'a> Partial<'a> {
         ends.feed(trace);
         partial.measured.disk = trace.len() as u64 + incoming.len();
         partial.measured.crlf = trace.len() as u64 + ends.bare() + incoming.crlf_len();
-        partial.finish(&file, date.unwrap_or_else(unix_now))?;
+        partial.finish(&file, date)?;
         Ok(partial)
     }
 
@@ -74,7 +73,7 @@ impl<'a> Partial<'a> {
         copy(&mut source, &mut file)?;
         let (disk, crlf) = line_ends::measure(tmp.open_file(&partial.unique)?)?;
         (partial.measured.disk, partial.measured.crlf) = (disk, crlf);
-        partial.finish(&file, date)?;
+        partial.finish(&file, Some(date))?;
         Ok(partial)
     }
 
@@ -89,9 +88,12 @@ impl<'a> Partial<'a> {
         Self { tmp, unique, measured, placed: false }
     }
 
-    fn finish(&mut self, file: &File, date: i64) -> io::Result<()> {
-        set_mtime(file, date)?;
-        self.measured.date = date;
+    /// Writing has dated the file; to set the same date again would change the inode once more for nothing.
+    fn finish(&mut self, file: &File, date: Option<i64>) -> io::Result<()> {
+        self.measured.date = match date {
+            Some(date) => set_mtime(file, date).map(|()| date)?,
+            None => Stamp::of(&rustix::fs::fstat(file)?).seconds(),
+        };
         file.sync_all()
     }
 

@@ -22,6 +22,8 @@ struct Syncs {
 #[derive(Debug, Default)]
 struct State {
     running: bool,
+    /// Threads that wait for a sync to end. To wake nobody is a system call too.
+    waiting: usize,
     /// The sync that begins next. Whoever asks now has renamed already, so it covers them; the one that
     /// runs may have begun too early.
     next: Arc<Round>,
@@ -66,7 +68,9 @@ impl Syncs {
                 return result.map_err(Failure::into);
             }
             if state.running {
+                state.waiting += 1;
                 state = self.ended.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+                state.waiting -= 1;
                 continue;
             }
             state.running = true;
@@ -74,8 +78,13 @@ impl Syncs {
             drop(state);
             let result = dir.sync().map_err(|error| Failure::of(&error));
             *locked(&round.0) = Some(result);
-            locked(&self.state).running = false;
-            self.ended.notify_all();
+            let mut state = locked(&self.state);
+            state.running = false;
+            let is_awaited = state.waiting > 0;
+            drop(state);
+            if is_awaited {
+                self.ended.notify_all();
+            }
             return result.map_err(Failure::into);
         }
     }

@@ -93,16 +93,19 @@ impl Store {
     /// Goes down to the account's folder, making what is missing. The first time in this process every
     /// folder on the way is synced: an earlier process may have made it and died before it could.
     fn open_folders(&self, folders: &[String], first_time: bool) -> Result<Dir, StoreError> {
-        let mut dir = self.0.root.dir.try_clone()?;
+        let root = &self.0.root.dir;
+        let mut below: Option<Dir> = None;
         for name in folders {
+            let dir = below.as_ref().unwrap_or(root);
             let (next, made) = dir.open_or_create(name).map_err(|error| {
                 if folder::is_no_folder(&error) { StoreError::BadName } else { error.into() }
             })?;
             if made || first_time {
                 dir.sync()?;
             }
-            dir = next;
+            below = Some(next);
         }
+        let dir = below.map_or_else(|| root.try_clone(), Ok)?;
         if first_time {
             dir.sync()?;
         }
