@@ -5,8 +5,13 @@
 
 mod base64;
 mod canonical;
+mod fold;
 mod header;
 mod key;
+pub mod key_files;
+pub mod opendkim;
+mod private_key;
+mod sign;
 mod signature;
 mod tags;
 mod verdict;
@@ -15,6 +20,8 @@ mod verify;
 pub use canonical::Canonicalization;
 pub use header::HeaderTooLarge;
 pub use key::{BadKey, KeyRecord, MAX_RSA_BITS, MIN_RSA_BITS, STRONG_RSA_BITS};
+pub use private_key::{BadPrivateKey, PrivateKey};
+pub use sign::{Cover, Rules, SignError, Signer, SigningIdentity};
 pub use signature::{Algorithm, BadSignature, Identity, Selector, Signature};
 pub use tags::BadTags;
 pub use verdict::{Checked, Claim, Report, Verdict, Word};

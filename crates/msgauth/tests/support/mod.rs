@@ -1,4 +1,5 @@
 //! A second, naive signer: it holds the whole message and shares no code with what it tests.
+#![allow(dead_code, reason = "each test uses its own part")]
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -202,4 +203,34 @@ pub(crate) fn first(message: &str, zone: &Zone) -> (Word, String) {
     let report = verify(message, zone);
     let checked = report.signatures.first().expect("a signature");
     (checked.verdict.word(), checked.verdict.to_string())
+}
+
+/// What a signature field covers of a message that stands below it, as text (octets as characters).
+pub(crate) fn covered(
+    field: &str,
+    message: &[u8],
+    header_form: &str,
+    body_form: &str,
+) -> (Vec<String>, String) {
+    let text: String = message.iter().map(|&octet| char::from(octet)).collect();
+    let text = text.replace("\r\n", "\n").replace('\n', "\r\n");
+    let (header, body) = match text.strip_prefix("\r\n") {
+        Some(body) => ("", body),
+        None => text.split_once("\r\n\r\n").unwrap_or((&text, "")),
+    };
+    let (_, names) = field.split_once("h=").expect("h=");
+    let (names, _) = names.split_once(';').expect("an end of h=");
+    let mut left: HashMap<String, Vec<String>> = HashMap::new();
+    for field in fields(header).into_iter().filter(|field| field.contains(':')) {
+        left.entry(name_of(&field)).or_default().push(field);
+    }
+    let mut chosen = Vec::new();
+    for name in names.split(':').map(str::trim) {
+        chosen.push(
+            left.get_mut(name)
+                .and_then(Vec::pop)
+                .map_or(String::new(), |field| canonical_field(header_form, &field)),
+        );
+    }
+    (chosen, canonical_body(body_form, body))
 }

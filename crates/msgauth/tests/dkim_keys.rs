@@ -1,0 +1,198 @@
+//! Private keys, the files that opendkim-genkey writes, and OpenDKIM's tables.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use kings_mail::domain::Domain;
+use kings_msgauth::dkim::opendkim::{BadLine, Complaint, Hosts, Matching, SigningTable, key_table};
+use kings_msgauth::dkim::{Algorithm, BadPrivateKey, KeyRecord, PrivateKey, Selector, key_files};
+
+const RSA: &str = include_str!("data/rsa2048.pem");
+const ED25519: &str = include_str!("data/ed25519.pem");
+/// Both written by opendkim-genkey 2.11 of Debian: `opendkim-genkey -s mail -d example.com`.
+const GENKEY_PRIVATE: &str = include_str!("data/genkey.private");
+const GENKEY_TXT: &str = include_str!("data/genkey.txt");
+
+#[test]
+fn keys_are_read_in_every_form_and_publish_what_openssl_says() {
+    let cases = [
+        (RSA, Algorithm::RsaSha256, Some(2_048), include_str!("data/rsa2048.public")),
+        (ED25519, Algorithm::Ed25519Sha256, None, include_str!("data/ed25519.public")),
+    ];
+    for (pem, algorithm, bits, public) in cases {
+        for text in [pem.to_owned(), pem.replace('\n', "\r\n"), format!("# a comment\n{pem}\nmore")] {
+            let key = PrivateKey::from_pem(&text).unwrap();
+            assert_eq!((key.algorithm(), key.rsa_bits(), key.public().as_str()), (algorithm, bits, public));
+            let record = KeyRecord::parse(key_files::record(&key).as_bytes()).unwrap();
+            assert_eq!((record.rsa_bits(), record.testing, record.strict), (bits, false, false));
+            assert!(!format!("{key:?}").contains(&text[60..70]), "a key is never printed");
+        }
+    }
+    assert_eq!(PrivateKey::from_pem(GENKEY_PRIVATE).unwrap().rsa_bits(), Some(2_048));
+}
+
+#[test]
+fn what_is_no_key_to_sign_with_is_told_by_its_fault() {
+    let cut = RSA.replace("-----END", "-----FIN");
+    let damaged = RSA.replacen("MII", "AAA", 1);
+    let cases = [
+        ("", BadPrivateKey::NotPem),
+        ("-----BEGIN PRIVATE KEY-----", BadPrivateKey::NotPem),
+        ("-----BEGIN PRIVATE KEY-----\n*\n-----END PRIVATE KEY-----", BadPrivateKey::NotPem),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", BadPrivateKey::NotPem),
+        (cut.as_str(), BadPrivateKey::NotPem),
+        (damaged.as_str(), BadPrivateKey::Kind),
+        ("-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----", BadPrivateKey::Kind),
+        (include_str!("data/p256.pem"), BadPrivateKey::Kind),
+        (include_str!("data/encrypted.pem"), BadPrivateKey::Encrypted),
+        (include_str!("data/rsa1024.pem"), BadPrivateKey::TooShort),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(PrivateKey::from_pem(text).err(), Some(expected), "{text:.60}");
+    }
+    assert_eq!(PrivateKey::from_pem(&" ".repeat(70_000)).err(), Some(BadPrivateKey::TooLong));
+}
+
+#[test]
+fn the_files_of_a_key_are_those_of_opendkim_genkey() {
+    let key = PrivateKey::from_pem(GENKEY_PRIVATE).unwrap();
+    let (selector, domain) = (Selector::parse("mail").unwrap(), Domain::parse("example.com").unwrap());
+    assert_eq!(key_files::zone_line(&selector, &domain, &key), GENKEY_TXT);
+    let body: String = GENKEY_PRIVATE.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, body).unwrap();
+    assert_eq!(key_files::private_pem(&der), GENKEY_PRIVATE);
+}
+
+#[test]
+fn a_record_is_cut_into_strings_that_dns_can_carry() {
+    for pem in [RSA, ED25519] {
+        let key = PrivateKey::from_pem(pem).unwrap();
+        let strings = key_files::strings(&key);
+        assert!(strings.iter().all(|string| (1..=255).contains(&string.len())), "{strings:?}");
+        assert_eq!(strings.concat(), key_files::record(&key));
+        let line =
+            key_files::zone_line(&Selector::parse("s").unwrap(), &Domain::parse("a.example").unwrap(), &key);
+        let quoted: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
+        assert_eq!(quoted.concat(), key_files::record(&key));
+        assert!(quoted.iter().all(|string| string.len() <= 255));
+    }
+}
+
+fn complaints(result: Result<impl Sized, Vec<Complaint>>) -> Vec<(usize, BadLine)> {
+    result.err().unwrap_or_default().into_iter().map(|bad| (bad.line, bad.what)).collect()
+}
+
+#[test]
+fn a_key_table_reads_like_this() {
+    let text = "# keys\n\nmail._domainkey.example.org  example.org:mail:/etc/opendkim/keys/mail.private # old\n\
+        any\t%:2026a:/etc/keys/a:b\n";
+    let table = key_table(text).unwrap();
+    let seen: Vec<_> = table
+        .iter()
+        .map(|entry| {
+            let domain = entry.domain.as_ref().map_or("%", Domain::as_str);
+            (entry.name.as_str(), domain, entry.selector.as_str(), entry.path.as_str())
+        })
+        .collect();
+    let expected = [
+        ("mail._domainkey.example.org", "example.org", "mail", "/etc/opendkim/keys/mail.private"),
+        ("any", "%", "2026a", "/etc/keys/a:b"),
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn every_bad_line_of_a_key_table_is_told() {
+    let text = "a\nb x:y\nc a..b:s:/f\nd example.org:s/../x:/f\ne example.org:s:\nf example.org:s:/f\n";
+    let expected = [
+        (1, BadLine::NoValue),
+        (2, BadLine::NotAKey),
+        (3, BadLine::Domain),
+        (4, BadLine::Selector),
+        (5, BadLine::NotAKey),
+    ];
+    assert_eq!(complaints(key_table(text)), expected);
+}
+
+#[test]
+fn a_plain_signing_table_asks_from_the_address_upwards() {
+    let text = "ann@a.example.org exact\na.example.org host\nbob@.example.org bob-below\n.example.org below\n\
+        eve@* eve\n* rest\na.example.org host-2\n";
+    let table = SigningTable::parse(text, Matching::Plain).unwrap();
+    let cases: [(&str, &[&str]); 10] = [
+        ("ann@a.example.org", &["exact"]),
+        ("ANN@A.Example.ORG", &["exact"]),
+        ("joe@a.example.org", &["host", "host-2"]),
+        ("bob@b.example.org", &["bob-below"]),
+        ("joe@x.b.example.org", &["below"]),
+        ("joe@example.org", &["rest"]),
+        ("joe@notexample.org", &["rest"]),
+        ("eve@example.net", &["eve"]),
+        ("joe@example.net", &["rest"]),
+        ("no address", &[]),
+    ];
+    for (author, keys) in cases {
+        assert_eq!(table.keys(author, true), keys, "{author}");
+        assert_eq!(table.keys(author, false), &keys[..keys.len().min(1)], "{author}");
+    }
+    assert_eq!(
+        complaints(SigningTable::parse("*@example.org k\nx\n", Matching::Plain)),
+        [(1, BadLine::Pattern), (2, BadLine::NoValue)]
+    );
+}
+
+#[test]
+fn a_signing_table_with_wildcards_takes_what_matches_in_order() {
+    let text =
+        "*@example.org one\nann@* two @example.org\n*@*.example.org three\na*b*c@x.example four\n* five\n";
+    let table = SigningTable::parse(text, Matching::Wildcards).unwrap();
+    let cases: [(&str, &[&str]); 8] = [
+        ("ann@example.org", &["one", "two", "five"]),
+        ("joe@EXAMPLE.org", &["one", "five"]),
+        ("joe@a.example.org", &["three", "five"]),
+        ("joe@a.b.example.org", &["three", "five"]),
+        ("joe@example.org.evil.example", &["five"]),
+        ("abc@x.example", &["four", "five"]),
+        ("a-cc-b@x.example", &["five"]),
+        ("axbxc@x.example", &["four", "five"]),
+    ];
+    for (author, keys) in cases {
+        assert_eq!(table.keys(author, true), keys, "{author}");
+    }
+    let hostile = SigningTable::parse(&format!("{}b k\n", "a*".repeat(2_000)), Matching::Wildcards).unwrap();
+    assert_eq!(hostile.keys(&"a".repeat(100_000), true), Vec::<&str>::new());
+}
+
+#[test]
+fn trusted_hosts_are_addresses_networks_and_names() {
+    let text = "127.0.0.1\n::1\n[2001:db8::]/32\nlocalhost\n10.0.0.0/8 # inside\n!10.1.0.0/16\n10.1.2.3\n!10.9.9.9\n\
+        mail.example.org\n.example.net\n!bad.example.net\n";
+    let hosts = Hosts::parse(text).unwrap();
+    let cases = [
+        ("127.0.0.1", None, true),
+        ("::ffff:127.0.0.1", None, true),
+        ("127.0.0.2", None, false),
+        ("127.0.0.2", Some("localhost"), true),
+        ("::1", None, true),
+        ("2001:db8::9", None, true),
+        ("2001:db9::9", None, false),
+        ("10.2.3.4", None, true),
+        ("10.1.0.1", None, false),
+        ("10.1.2.3", None, true),
+        ("10.9.9.9", None, false),
+        ("192.0.2.1", None, false),
+        ("192.0.2.1", Some("MAIL.example.org."), true),
+        ("192.0.2.1", Some("example.org"), false),
+        ("192.0.2.1", Some("a.example.net"), true),
+        ("192.0.2.1", Some("a.b.example.net"), true),
+        ("192.0.2.1", Some("example.net"), false),
+        ("192.0.2.1", Some("notexample.net"), false),
+        ("192.0.2.1", Some("bad.example.net"), false),
+        ("10.2.3.4", Some("bad.example.net"), true),
+    ];
+    for (address, name, expected) in cases {
+        assert_eq!(hosts.contains(address.parse().unwrap(), name), expected, "{address} {name:?}");
+    }
+    assert!(!Hosts::default().contains("127.0.0.1".parse().unwrap(), Some("localhost")));
+    assert!(Hosts::parse("0.0.0.0/0").unwrap().contains("192.0.2.1".parse().unwrap(), None));
+    let bad = "10.0.0.0/33\n::/129\n10.0.0.0/x\n*\na b\n!\n";
+    assert_eq!(complaints(Hosts::parse(bad)), (1..=6).map(|line| (line, BadLine::Host)).collect::<Vec<_>>());
+}
