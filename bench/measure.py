@@ -5,21 +5,28 @@
     bench/measure.py                     every case, three runs each
     bench/measure.py --runs 5 --only inbound
     bench/measure.py --other BINARY      the same cases with another build as well, the two taking turns
+    bench/measure.py --calls             system calls a message (strace), and instructions outside the kernel (valgrind):
+                                         these do not depend on a calm machine
 
 Prints a Markdown table: median, lowest and highest. Plain inbound load comes from Postfix's smtp-source and relayed mail
-goes to its smtp-sink (tests/parts.sh unpacks both); TLS and logins come from kings-bench. The machine should be calm.
+goes to its smtp-sink (tests/parts.sh unpacks both); TLS and logins come from kings-bench. The machine should be calm, and
+nothing should have been deleted within the last half minute: ext4 then makes files slowly.
 """
 import argparse
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import socket
+import ssl
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -31,8 +38,17 @@ CASES = {
     "inbound 4 KB, 1 session": ("smtp-source", 1, 500, 4096),
     "inbound 100 KB, 10 sessions": ("smtp-source", 10, 1000, 102400),
     "inbound 4 KB, 50 sessions, STARTTLS kept": ("inbound-tls", 50, 5000, 4096),
+    "inbound 4 KB, 50 sessions, a connection each": ("smtp-source", 50, 5000, 4096, "each"),
     "submission 4 KB relayed, 50 sessions kept": ("submission", 50, 3000, 4096),
 }
+# name: (listener, what each connection says before it falls silent)
+IDLE = {
+    "idle, 1,000 on IMAPS logged in": ("imaps", ["a LOGIN user{} x", "b SELECT INBOX"]),
+    "idle, 1,000 on SMTP under STARTTLS": ("smtp", []),
+}
+IDLE_CONNECTIONS = 1000
+TLS = ssl.create_default_context()
+TLS.check_hostname, TLS.verify_mode = False, ssl.CERT_NONE
 
 
 def part(name):
@@ -45,12 +61,45 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def ask(connection, word, end):
+    """Says a word, or nothing, and reads until the answer holds `end`."""
+    if word is not None:
+        connection.sendall(word.encode() + b"\r\n")
+    answer = b""
+    while end not in answer:
+        piece = connection.recv(4096)
+        if not piece:
+            sys.exit(f"the server closed after {word!r}: {answer!r}")
+        answer += piece
+
+
+class Names(threading.Thread):
+    """A name server for which every name has one MX host and one address, as senders of mail have."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.start()
+
+    def run(self):
+        while True:
+            question, client = self.socket.recvfrom(4096)
+            end = question.index(0, 12) + 5
+            kind = question[end - 4 : end - 2]
+            data = {b"\0\x01": b"\x7f\0\0\1", b"\0\x0f": b"\0\x0a\xc0\x0c"}.get(kind, b"")
+            head = question[:2] + struct.pack(">HHHHH", 0x8180, 1, 1 if data else 0, 0, 0)
+            answer = b"\xc0\x0c" + kind + struct.pack(">HIH", 1, 3600, len(data)) + data if data else b""
+            self.socket.sendto(head + question[12:end] + answer, client)
+
+
 class Server:
     """One Kings with ten accounts, and the sink it relays to."""
 
-    def __init__(self, binary, postfix):
+    def __init__(self, binary, postfix, under=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="kings-bench-"))
-        self.smtp, self.submissions, self.sink = free_port(), free_port(), free_port()
+        self.smtp, self.submissions, self.imaps, self.sink = (free_port() for _ in range(4))
         (self.folder / "users").write_text("".join(f"user{n}@rig.example:{{PLAIN}}x\n" for n in range(10)))
         (self.folder / "kings.toml").write_text(
             f"""hostname = "mail.rig.example"
@@ -63,9 +112,11 @@ file = "users"
 [listen]
 smtp = ["127.0.0.1:{self.smtp}"]
 submissions = ["127.0.0.1:{self.submissions}"]
-imaps = ["127.0.0.1:0"]
+imaps = ["127.0.0.1:{self.imaps}"]
 [tls]
 self_signed = true
+[dns]
+servers = ["127.0.0.1:{Names().port}"]
 [outbound]
 smart_host = "127.0.0.1:{self.sink}"
 [limits]
@@ -79,7 +130,7 @@ exempt = ["127.0.0.0/8"]
         self.sink_process = subprocess.Popen(sink, env=environment, stderr=subprocess.DEVNULL)
         log = open(self.folder / "log", "wb")
         began = time.monotonic()
-        command = [str(binary), "serve", "--config", str(self.folder / "kings.toml")]
+        command = [*under, str(binary), "serve", "--config", str(self.folder / "kings.toml")]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
         if not self.process.stdout.readline().strip().endswith(b" ready"):
             sys.exit(f"the server did not start: see {self.folder}/log")
@@ -89,9 +140,9 @@ exempt = ["127.0.0.0/8"]
         stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(") ")[2].split()
         return (int(stat[11]) + int(stat[12])) * 10
 
-    def resident_kb(self):
+    def resident_kb(self, field="VmHWM"):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0])
+        return int(status.split(f"{field}:")[1].split()[0])
 
     def delivered(self):
         return sum(len(os.listdir(folder)) for folder in self.folder.glob("mail/rig.example/*/new"))
@@ -101,10 +152,11 @@ exempt = ["127.0.0.0/8"]
         return sum(1 for path in entries.rglob("*") if path.is_file() and path.name[:1].isdigit() and "." in path.name)
 
     def run(self, case):
-        generator, sessions, messages, size = CASES[case]
+        generator, sessions, messages, size, *each = CASES[case]
         before, cpu, began = self.delivered(), self.cpu_ms(), time.monotonic()
         if generator == "smtp-source":
-            command = self.source + ["-d", "-s", str(sessions), "-m", str(messages), "-l", str(size),
+            # -d keeps a connection for all messages of its session.
+            command = self.source + [*([] if each else ["-d"]), "-s", str(sessions), "-m", str(messages), "-l", str(size),
                                      "-f", "a@sender.example", "-t", "user0@rig.example", f"127.0.0.1:{self.smtp}"]
             subprocess.run(command, env=self.environment, check=True)
         else:
@@ -122,11 +174,74 @@ exempt = ["127.0.0.0/8"]
             sys.exit(f"{case}: {self.delivered() - before} of {messages} messages are in the mailbox")
         return {"messages/s": messages / took, "CPU ms/message": cpu / messages, "peak RSS MB": self.resident_kb() / 1024}
 
+    def source_inbound(self, sessions, messages):
+        command = self.source + ["-d", "-s", str(sessions), "-m", str(messages), "-l", "4096", "-f", "a@sender.example",
+                                 "-t", "user0@rig.example", f"127.0.0.1:{self.smtp}"]
+        subprocess.run(command, env=self.environment, check=True)
+
+    def calls(self, sessions, messages):
+        """System calls a message, the most frequent first."""
+        self.source_inbound(sessions, 2 * sessions)
+        output = self.folder / "calls"
+        tracer = subprocess.Popen(["strace", "-qq", "-f", "-c", "-S", "calls", "-o", output, "-p", str(self.process.pid)])
+        time.sleep(2)
+        self.source_inbound(sessions, messages)
+        time.sleep(0.5)
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait()
+        rows = [line.split() for line in output.read_text().splitlines()[2:] if not line.startswith("-")]
+        return {row[-1]: int(row[3]) / messages for row in rows}
+
+    def idle(self, case):
+        """What a connection costs that says nothing."""
+        listener, words = IDLE[case]
+        before, connections = self.resident_kb("VmRSS"), []
+        for number in range(IDLE_CONNECTIONS):
+            connection = socket.create_connection(("127.0.0.1", self.imaps if listener == "imaps" else self.smtp))
+            if listener == "smtp":
+                for word in (None, "EHLO client.example", "STARTTLS"):
+                    ask(connection, word, b"\r\n")
+            connection = TLS.wrap_socket(connection)
+            ask(connection, "EHLO client.example" if listener == "smtp" else None, b"\r\n")
+            for word in words:
+                ask(connection, word.format(f"{number % 10}@rig.example"), word[:1].encode() + b" OK")
+            connections.append(connection)
+        time.sleep(2)
+        after = self.resident_kb("VmRSS")
+        for connection in connections:
+            connection.close()
+        return {"RSS KB/connection": (after - before) / IDLE_CONNECTIONS, "RSS MB": after / 1024}
+
     def stop(self):
         for process in (self.process, self.sink_process):
             process.send_signal(signal.SIGTERM)
             process.wait()
-        shutil.rmtree(self.folder)
+
+
+def instructions(binary, postfix, folders):
+    """Instructions a message outside the kernel: what 500 more messages cost."""
+    counts = []
+    for messages in (100, 600):
+        under = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+        server = Server(binary, postfix, under)
+        folders.append(server.folder)
+        server.source_inbound(1, messages)
+        server.stop()
+        counts.append(int((server.folder / "log").read_text().split("Collected :")[1].split()[0]))
+    return (counts[1] - counts[0]) / 500
+
+
+def count(options, postfix, folders):
+    print("| inbound 4 KB | calls a message |\n|---|---|")
+    for sessions in (1, 50):
+        server = Server(options.binary, postfix)
+        folders.append(server.folder)
+        calls = server.calls(sessions, 1000)
+        server.stop()
+        for name, calls in calls.items():
+            if calls >= 0.5:
+                print(f"| {sessions} sessions, {name} | {calls:.1f} |")
+    print(f"| 1 session, instructions outside the kernel | {instructions(options.binary, postfix, folders):.0f} |")
 
 
 def main():
@@ -135,27 +250,39 @@ def main():
     parser.add_argument("--only", default="", help="cases whose name holds this text")
     parser.add_argument("--binary", type=pathlib.Path, default=TARGET / "kings")
     parser.add_argument("--other", type=pathlib.Path, help="a second build, measured in turn with the first")
+    parser.add_argument("--calls", action="store_true", help="count system calls and instructions instead")
     parser.add_argument("--json", action="store_true", help="every run as a line of JSON instead of the table")
     options = parser.parse_args()
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     postfix = part("postfix")
     builds = {"kings": options.binary, **({"other": options.other} if options.other else {})}
-    figures = {}
-    for _ in range(options.runs):
+    figures, folders = {}, []
+    if options.calls:
+        count(options, postfix, folders)
+    for _ in range(0 if options.calls else options.runs):
         for build, binary in builds.items():
             server = Server(binary, postfix)
+            folders.append(server.folder)
             time.sleep(0.3)
             idle = {"ready ms": server.ready_ms, "idle RSS MB": server.resident_kb() / 1024}
             rows = {"start, idle": idle}
             for case in CASES:
                 if options.only in case:
                     rows[case] = server.run(case)
+            for case in IDLE:
+                if options.only in case:
+                    rows[case] = server.idle(case)
             server.stop()
             for case, measures in rows.items():
                 for measure, value in measures.items():
                     figures.setdefault((case, measure, build), []).append(value)
                 if options.json:
                     print(json.dumps({"schema": 1, "build": build, "case": case, **measures}), flush=True)
-    if options.json:
+    # Not before: ext4 looks at every file that was deleted within seconds when it makes another one.
+    for folder in folders:
+        shutil.rmtree(folder)
+    if options.json or options.calls:
         return
     print("| case | measure | build | median | range |\n|---|---|---|---|---|")
     for (case, measure, build), values in figures.items():
