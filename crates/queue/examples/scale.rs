@@ -1,11 +1,9 @@
-//! A queue of a million: how long the start and the first look take, what an entry costs, and what one message
-//! costs beside it.
+//! A queue of a million: how long the start and the first look take, what an entry costs, and what one message and one
+//! attempt cost beside it.
 //!
-//! `cargo run -p kings-queue --example scale -- FOLDER 1000000` writes that many entries that are due tomorrow into an
-//! empty folder, and prints figures. On 2 virtual cores and ext4, unoptimised and beside other work, a million were
-//! looked at in 10 s, at 114 bytes of memory each; the queue was open after 0.1 s. Counted with
-//! `strace -f -e trace=fsync,fdatasync`, a message in and out alone costs 2.2 syncs, and one of many that come
-//! together 1.2, removal included.
+//! `cargo run --release -p kings-queue --example scale -- FOLDER 1000000` writes that many entries that are due tomorrow
+//! into an empty folder, and prints figures; with 10 it shows what the same costs in a small queue. The figures stand in
+//! `docs/performance.md`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program that only measures")]
 
 use std::fs;
@@ -16,20 +14,37 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kings_mail::domain::Domain;
 use kings_mail::dsn::Status;
-use kings_mail::envelope::{Envelope, MailParameters};
+use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
-use kings_queue::{Attempt, Deliver, Finished, Notification, Outcome, PostError, Queue, Report, Settings};
+use kings_queue::{
+    Attempt, Deliver, Finished, Notification, Order, Outcome, PostError, Queue, Report, Settings,
+};
 use tokio_util::sync::CancellationToken;
 
-/// Takes everything.
+/// Takes everything, but for what is to be tried later.
 #[derive(Default)]
 struct Sink(AtomicUsize);
+
+impl Sink {
+    fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// How often each thing is done that is timed.
+const ROUNDS: u32 = 500;
+/// How often it is looked whether it is done.
+const SOON: Duration = Duration::from_micros(200);
 
 impl Deliver for Sink {
     async fn deliver(&self, attempt: Attempt) -> Finished {
         self.0.fetch_add(1, Ordering::SeqCst);
-        vec![Outcome::Relayed(Report::ours(Status::DONE, "taken")); attempt.recipients.len()].into()
+        let outcome = |recipient: &Recipient| match recipient.path.to_string().as_str() {
+            "<later@elsewhere.example>" => Outcome::Deferred(Report::ours(Status(4, 3, 0), "later")),
+            _ => Outcome::Relayed(Report::ours(Status::DONE, "taken")),
+        };
+        attempt.recipients.iter().map(outcome).collect::<Vec<_>>().into()
     }
 
     async fn notify(&self, _: Notification) -> Result<(), PostError> {
@@ -61,22 +76,15 @@ async fn measure(root: &Path, count: u64) {
     let (looked, entries) = (began.elapsed(), queue.len());
     println!(
         "first look: {entries} entries in {looked:?}, {} bytes of memory each",
-        (resident() - before) / count
+        resident().saturating_sub(before) / count
     );
-    let began = Instant::now();
-    let messages = 200;
-    for number in 0..messages {
-        submit(&queue, (1 << 54) + number).await;
-        while sink.0.load(Ordering::SeqCst) <= usize::try_from(number).unwrap() {
-            tokio::time::sleep(Duration::from_micros(200)).await;
-        }
-    }
-    println!("one message in and out: {:?}", began.elapsed() / u32::try_from(messages).unwrap());
+    one_after_the_other(&queue, &sink).await;
+    put_off(&queue, &sink).await;
     let (began, burst) = (Instant::now(), 1_000);
     let tasks: Vec<_> = (0..burst)
         .map(|number| {
             let queue = queue.clone();
-            tokio::spawn(async move { submit(&queue, (1 << 53) + number).await })
+            tokio::spawn(async move { submit(&queue, (1 << 53) + number, "joe").await })
         })
         .collect();
     for task in tasks {
@@ -87,17 +95,52 @@ async fn measure(root: &Path, count: u64) {
     task.await.unwrap();
 }
 
-async fn submit(queue: &Queue, number: u64) {
+/// Messages that come alone and are delivered at once.
+async fn one_after_the_other(queue: &Queue, sink: &Sink) {
+    let (began, cpu, before) = (Instant::now(), processor_time(), sink.count());
+    for number in 0..ROUNDS {
+        submit(queue, (1 << 54) + u64::from(number), "joe").await;
+        while sink.count() <= before + number as usize {
+            tokio::time::sleep(SOON).await;
+        }
+    }
+    let cpu = processor_time().saturating_sub(cpu) / ROUNDS;
+    println!("one message in and out: {:?}, {cpu:?} of processor time", began.elapsed() / ROUNDS);
+}
+
+/// One entry that is tried over and over, and put off each time: a record, another name, and a sync for each.
+async fn put_off(queue: &Queue, sink: &Sink) {
+    let id = submit(queue, 1 << 55, "later").await;
+    let attempts =
+        || async { queue.details(id).await.map_or(0, |details| details.entry.recipients[0].attempts) };
+    while attempts().await == 0 {
+        tokio::time::sleep(SOON).await;
+    }
+    let (began, cpu, before) = (Instant::now(), processor_time(), sink.count());
+    for number in 0..ROUNDS as usize {
+        while sink.count() <= before + number {
+            // An order that comes while the last attempt is being written down finds the entry taken and does nothing.
+            queue.order(id, Order::Retry).await.unwrap();
+            tokio::time::sleep(SOON).await;
+        }
+    }
+    let cpu = processor_time().saturating_sub(cpu) / ROUNDS;
+    println!("one attempt that is put off: {:?}, {cpu:?} of processor time", began.elapsed() / ROUNDS);
+    queue.order(id, Order::Hold).await.ok();
+}
+
+async fn submit(queue: &Queue, number: u64, to: &str) -> TraceId {
     let sender = ReversePath::parse("ann@example.org").unwrap();
     let mut envelope = Envelope::new(sender, MailParameters::default());
-    envelope.recipients.push(ForwardPath::parse("joe@elsewhere.example").unwrap().into());
+    envelope.recipients.push(ForwardPath::parse(&format!("{to}@elsewhere.example")).unwrap().into());
     let id = TraceId::new(number, 0);
     queue.submit(id, envelope, &b"Subject: hi\r\n\r\nhello\r\n"[..]).await.unwrap();
+    id
 }
 
 /// Writes copies of one entry under other ids, without syncs: a million of these would take hours.
 async fn fill(root: &Path, count: u64, queue: Queue) {
-    submit(&queue, 1).await;
+    submit(&queue, 1, "joe").await;
     let entries = root.join("entries");
     let only = fs::read_dir(&entries).unwrap().next().unwrap().unwrap().path();
     let text = fs::read_to_string(&only).unwrap();
@@ -120,4 +163,12 @@ fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+/// Processor time of this process, in steps of 10 ms: fields 14 and 15 of `/proc/self/stat`.
+fn processor_time() -> Duration {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let ticks = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap());
+    Duration::from_millis(ticks.sum::<u64>() * 10)
 }
