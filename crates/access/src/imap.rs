@@ -22,10 +22,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kings_directory::Directory;
+use kings_directory::{ClientFacts, Directory, Origin};
 use kings_imap::{Session, Settings};
 use kings_mail::network::client_network;
-use kings_net::{Connection, Service, Shutdown};
+use kings_net::{Connection, Service, Shutdown, Stream};
+use kings_sasl::Mechanisms;
+use kings_sasl::scram::Binding;
 use kings_store::Store;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -82,6 +84,11 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    /// For the directory, which counts failures, and for the log.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin { protocol: "imap", address: self.ip(), exempt: self.exempt }
+    }
+
     pub(crate) fn ip(&self) -> IpAddr {
         self.address.ip()
     }
@@ -99,16 +106,18 @@ impl Imap {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let peer = Peer { address: peer, exempt: false };
-        let mut wire = Wire::new(Calm(stream), Session::new(self.settings(true)));
+        let peer_origin = peer.origin();
         let mut client = Client::new(Arc::clone(&self.0), peer);
+        let mechanisms = client.mechanisms(ClientFacts::new(peer_origin));
+        let mut wire = Wire::new(Calm(stream), Session::new(self.settings(true, mechanisms)));
         let began = Instant::now();
         let end = wire.drive(&mut client, shutdown).await;
         client.log_end(&wire, &end, began);
     }
 
-    fn settings(&self, tls: bool) -> Settings {
+    fn settings(&self, tls: bool, mechanisms: Mechanisms) -> Settings {
         let Parts { append_octets, separator, .. } = self.0.parts;
-        Settings { tls, starttls: !tls, separator, message_bytes: append_octets }
+        Settings { tls, starttls: !tls, separator, message_bytes: append_octets, mechanisms }
     }
 }
 
@@ -116,21 +125,25 @@ impl Service for Imap {
     async fn serve(&self, connection: Connection) {
         let peer = Peer { address: connection.peer, exempt: connection.exempt };
         let shutdown = connection.shutdown.clone();
-        let tls = connection.stream.tls().is_some();
+        let mut client = Client::new(Arc::clone(&self.0), peer.clone());
+        let mechanisms = client.mechanisms(facts(&peer, &connection.stream));
+        let settings = self.settings(connection.stream.tls().is_some(), mechanisms);
         let most = if peer.exempt { usize::MAX } else { self.0.parts.connections_per_address };
         let stranger = self.0.strangers.take(client_network(peer.ip()), most);
         let session = match &stranger {
-            Some(_) => Session::new(self.settings(tls)),
-            None => Session::refusing(self.settings(tls), "Too many connections from your address"),
+            Some(_) => Session::new(settings),
+            None => Session::refusing(settings, "Too many connections from your address"),
         };
-        let mut client = Client::new(Arc::clone(&self.0), peer);
         client.count_until_login(stranger);
         let mut wire = Wire::new(Socket::new(connection), session);
         let began = Instant::now();
         let end = loop {
             match wire.drive(&mut client, &shutdown).await {
                 Ok(End::StartTls) => match self.start_tls(wire).await {
-                    Ok(secured) => wire = secured,
+                    Ok(secured) => {
+                        wire = secured;
+                        wire.session.offer(client.mechanisms(facts(&peer, wire.stream.inner())));
+                    }
                     Err(error) => return tracing::debug!(%error, "TLS handshake failed"),
                 },
                 end => break end,
@@ -141,6 +154,15 @@ impl Service for Imap {
 
     fn busy(&self) -> &'static [u8] {
         b"* BYE Too many connections, try again later\r\n"
+    }
+}
+
+/// What the connection shows of its client.
+fn facts(peer: &Peer, stream: &Stream) -> ClientFacts {
+    ClientFacts {
+        origin: peer.origin(),
+        certificate_names: stream.peer_certificate().map(kings_tls::names_of_client).unwrap_or_default(),
+        bindings: stream.exporter().map(Binding::exporter).into_iter().collect(),
     }
 }
 

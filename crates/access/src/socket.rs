@@ -40,6 +40,10 @@ impl Socket {
         Ok(self)
     }
 
+    pub(crate) fn inner(&self) -> &Stream {
+        &self.0.stream
+    }
+
     fn stream(self: Pin<&mut Self>) -> Pin<&mut Stream> {
         Pin::new(&mut self.get_mut().0.stream)
     }

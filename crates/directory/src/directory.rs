@@ -4,23 +4,26 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mail::path::ForwardPath;
+use kings_sasl::{Mechanisms, Secret};
 use tokio::sync::Semaphore;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
-use crate::login;
+use crate::known::{self, Known};
 use crate::passwd_file::BadLine;
 use crate::reading::Files;
 use crate::relays::RelayDomain;
 use crate::resolve::{Book, LOCALHOST, Resolution};
 use crate::tables::{self, AliasSource, Answers, Stop, Tables};
 use crate::throttle::Throttle;
+use crate::token::TokenCheck;
+use crate::verify;
 
 /// How often the files are looked at, at the most: a change acts within a second.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -42,8 +45,27 @@ pub struct Settings {
     pub relays: Vec<RelayDomain>,
     /// Characters that part a name from its tag; empty where there are no tags.
     pub delimiters: String,
+    /// How people log in.
+    pub login: LoginSettings,
+}
+
+/// How people log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginSettings {
+    /// The mechanisms to offer; `None` for those that all accounts can use.
+    pub mechanisms: Option<Mechanisms>,
+    /// Whether the -PLUS forms of SCRAM are offered as well.
+    pub channel_binding: bool,
     /// Failed logins per client network and minute before it must wait.
-    pub login_failures_per_minute: u32,
+    pub failures_per_minute: u32,
+    /// Failed logins per login name and minute before strangers must wait: all from where the account has never logged
+    /// in before.
+    pub failures_per_account: u32,
+    /// Keeps from where accounts have logged in.
+    pub known: Option<PathBuf>,
+    /// Random text that only this installation knows and that stays the same: salts for names that do not exist are
+    /// made from it.
+    pub secret: Secret,
 }
 
 /// The machine's own users: who `root` is.
@@ -138,6 +160,8 @@ struct Inner {
     files: ArcSwap<Files>,
     last_look: Mutex<Instant>,
     throttle: Mutex<Throttle>,
+    known: Mutex<Known>,
+    tokens: OnceLock<Arc<dyn TokenCheck>>,
     pub(crate) hashing: Semaphore,
     hash_operations: AtomicU64,
 }
@@ -156,15 +180,24 @@ impl Directory {
     /// Reads the files. Every fault is told at once.
     pub fn open(settings: Settings) -> Result<Self, DirectoryError> {
         let files = Files::read(&settings, None)?;
-        let throttle = Mutex::new(Throttle::new(settings.login_failures_per_minute));
+        let LoginSettings { failures_per_minute, failures_per_account, .. } = settings.login;
+        let throttle = Mutex::new(Throttle::new(failures_per_minute, failures_per_account));
+        let known = Mutex::new(Known::open(settings.login.known.clone()));
         Ok(Self(Arc::new(Inner {
             settings,
             files: ArcSwap::from_pointee(files),
             last_look: Mutex::new(Instant::now()),
             throttle,
-            hashing: Semaphore::new(login::CONCURRENT_HASHES),
+            known,
+            tokens: OnceLock::new(),
+            hashing: Semaphore::new(verify::CONCURRENT_HASHES),
             hash_operations: AtomicU64::new(0),
         })))
+    }
+
+    /// Lets `check` say what bearer tokens are worth; without it none are taken. To be called once, before logins.
+    pub fn trust_tokens(&self, check: Arc<dyn TokenCheck>) {
+        let _ = self.0.tokens.set(check);
     }
 
     /// What a recipient stands for. Waits only where another program has to be asked.
@@ -302,14 +335,40 @@ impl Directory {
         self.0.hash_operations.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn must_wait(&self, client: Option<IpAddr>) -> bool {
-        client.is_some_and(|client| lock(&self.0.throttle).is_closed(client, Instant::now()))
+    pub(crate) fn tokens(&self) -> Option<Arc<dyn TokenCheck>> {
+        self.0.tokens.get().cloned()
     }
 
-    pub(crate) fn record_failure(&self, client: Option<IpAddr>) {
+    /// Whether this client must wait before it tries this name (empty: before it has said one). Where an account has
+    /// logged in from, failures from elsewhere count for nothing.
+    pub(crate) fn must_wait(&self, client: Option<IpAddr>, name: &str) -> bool {
+        let Some(client) = client else { return false };
+        let now = Instant::now();
+        let (closed, closed_for_strangers) = {
+            let throttle = lock(&self.0.throttle);
+            (throttle.is_closed(client, now), throttle.is_closed_for(name, now))
+        };
+        closed || (closed_for_strangers && !self.is_usual(client, name))
+    }
+
+    fn is_usual(&self, client: IpAddr, name: &str) -> bool {
+        Address::parse(name).is_ok_and(|account| lock(&self.0.known).holds(&account.folded(), client))
+    }
+
+    pub(crate) fn record_failure(&self, client: Option<IpAddr>, name: &str) {
         if let Some(client) = client {
-            lock(&self.0.throttle).record_failure(client, Instant::now());
+            lock(&self.0.throttle).record_failure(client, name, Instant::now());
         }
+    }
+
+    pub(crate) fn record_success(&self, client: Option<IpAddr>, account: &Address) {
+        let Some(client) = client else { return };
+        let Some((file, line)) = lock(&self.0.known).add(account, client) else { return };
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = known::append(&file, &line) {
+                warn!(%error, "cannot write down from where an account logs in");
+            }
+        });
     }
 }
 

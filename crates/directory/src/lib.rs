@@ -3,6 +3,7 @@
 mod aliases;
 mod directory;
 mod edit;
+mod known;
 mod login;
 mod passwd_file;
 mod password;
@@ -10,17 +11,23 @@ mod reading;
 mod regexp_table;
 mod relays;
 mod resolve;
+mod seed;
 mod socketmap;
 mod system;
 mod tables;
 mod throttle;
+mod token;
+mod verify;
 
-pub use crate::directory::{Directory, DirectoryError, HostedDomain, Machine, Settings, Unavailable};
+pub use crate::directory::{
+    Directory, DirectoryError, HostedDomain, LoginSettings, Machine, Settings, Unavailable,
+};
 pub use crate::edit::EditError;
-pub use crate::login::{Account, LoginError, Origin};
+pub use crate::login::{Account, ClientFacts, Login, LoginError, Origin, Progress};
 pub use crate::regexp_table::{BadRule, Match, RegexpTable};
 pub use crate::relays::RelayDomain;
 pub use crate::resolve::{Resolution, Target};
 pub use crate::socketmap::{Answer, Socketmap, SocketmapError, read_reply};
 pub use crate::system::try_system_aliases;
 pub use crate::tables::AliasSource;
+pub use crate::token::{TokenCheck, TokenError};

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use kings_mail::address::Address;
+use kings_sasl::scram::Hash;
 
 use crate::password::StoredPassword;
 
@@ -76,6 +77,8 @@ pub(crate) struct Accounts {
     by_address: HashMap<Address, Entry>,
     /// In the order of the file: the first one is who postmaster reaches when nothing else is said.
     order: Vec<Address>,
+    /// For each hash, whether every password here can be proven by SCRAM.
+    scram: [bool; 2],
 }
 
 /// Something is wrong with one line.
@@ -101,6 +104,10 @@ impl Accounts {
                 Err(what) => complaints.push(BadLine { line, what }),
             }
         }
+        accounts.scram = [Hash::Sha1, Hash::Sha256].map(|hash| {
+            let mut stored = accounts.iter().filter_map(|entry| entry.password.as_ref()).peekable();
+            stored.peek().is_some() && stored.all(|stored| stored.can_use(hash))
+        });
         if complaints.is_empty() { Ok(accounts) } else { Err(complaints) }
     }
 
@@ -112,6 +119,16 @@ impl Accounts {
     /// Looks an account up by its folded address.
     pub(crate) fn get(&self, folded: &Address) -> Option<&Entry> {
         self.by_address.get(folded)
+    }
+
+    /// Looks an account up by what somebody calls himself at a login: its exact address, in any case.
+    pub(crate) fn of_login(&self, login: &str) -> Option<&Entry> {
+        self.get(&Address::parse(login).ok()?.folded())
+    }
+
+    /// Whether everybody who can log in can do so with SCRAM and this hash, and there is somebody.
+    pub(crate) fn all_can_use(&self, hash: Hash) -> bool {
+        self.scram[hash as usize]
     }
 
     /// In the order of the file.

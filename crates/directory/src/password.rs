@@ -2,7 +2,8 @@
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use kings_sasl::Secret;
+use kings_sasl::scram::{Hash, Keys};
+use kings_sasl::{CramKeys, Secret};
 use sha_crypt::ShaCrypt;
 
 /// A stored password: scheme and hash, as in `{ARGON2ID}$argon2id$...`.
@@ -10,6 +11,15 @@ use sha_crypt::ShaCrypt;
 pub(crate) struct StoredPassword {
     scheme: Scheme,
     hash: Secret,
+    /// What SCRAM and CRAM-MD5 need, read from `hash`.
+    keys: Option<ProofKeys>,
+}
+
+/// Keys that a proof is checked against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum ProofKeys {
+    Scram(Keys),
+    Cram(CramKeys),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,13 +32,19 @@ pub(crate) enum Scheme {
     Bcrypt,
     /// `$argon2id$` and `$argon2i$` (RFC 9106).
     Argon2,
+    /// `ITERATIONS,SALT,STORED-KEY,SERVER-KEY` (RFC 5802 §5.1).
+    ScramSha1,
+    /// The same (RFC 7677).
+    ScramSha256,
+    /// MD5's states behind the padded keys (RFC 2195).
+    CramMd5,
 }
 
 /// The field holds nothing that a password can be checked against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadPassword {
     #[error(
-        "password scheme is unknown; known are ARGON2ID, BLF-CRYPT, SHA512-CRYPT, SHA256-CRYPT, CRYPT and PLAIN"
+        "password scheme is unknown; known are ARGON2ID, BLF-CRYPT, SHA512-CRYPT, SHA256-CRYPT, CRYPT, SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5 and PLAIN"
     )]
     UnknownScheme,
     #[error("password has no {{SCHEME}} before it")]
@@ -45,7 +61,13 @@ impl StoredPassword {
             field.strip_prefix('{').and_then(|f| f.split_once('}')).ok_or(BadPassword::NoScheme)?;
         let prefixes: &[&str] = match name.to_ascii_uppercase().as_str() {
             "PLAIN" | "CLEAR" | "CLEARTEXT" => {
-                return Ok(Self { scheme: Scheme::Plain, hash: Secret::new(hash) });
+                return Ok(Self::new(Scheme::Plain, hash, None));
+            }
+            "SCRAM-SHA-1" => return Self::scram(Scheme::ScramSha1, Hash::Sha1, hash),
+            "SCRAM-SHA-256" => return Self::scram(Scheme::ScramSha256, Hash::Sha256, hash),
+            "CRAM-MD5" => {
+                let keys = CramKeys::parse(hash).ok_or(BadPassword::Malformed)?;
+                return Ok(Self::new(Scheme::CramMd5, hash, Some(ProofKeys::Cram(keys))));
             }
             "ARGON2ID" | "ARGON2I" => &["$argon2"],
             "BLF-CRYPT" => &["$2"],
@@ -62,7 +84,16 @@ impl StoredPassword {
             b'2' => Scheme::Bcrypt,
             _ => Scheme::ShaCrypt,
         };
-        Ok(Self { scheme, hash: Secret::new(hash) })
+        Ok(Self::new(scheme, hash, None))
+    }
+
+    fn new(scheme: Scheme, hash: impl Into<String>, keys: Option<ProofKeys>) -> Self {
+        Self { scheme, hash: Secret::new(hash), keys }
+    }
+
+    fn scram(scheme: Scheme, hash: Hash, field: &str) -> Result<Self, BadPassword> {
+        let keys = Keys::parse(hash, field).ok_or(BadPassword::Malformed)?;
+        Ok(Self::new(scheme, field, Some(ProofKeys::Scram(keys))))
     }
 
     /// Hashes with the scheme for new passwords, Argon2id with the parameters of RFC 9106's library default.
@@ -72,13 +103,42 @@ impl StoredPassword {
         let hash: argon2::PasswordHash = Argon2::default()
             .hash_password(password.expose().as_bytes())
             .expect("default parameters are valid and the system has random bytes");
-        Self { scheme: Scheme::Argon2, hash: Secret::new(hash.to_string()) }
+        Self::new(Scheme::Argon2, hash.to_string(), None)
+    }
+
+    /// The password itself, where it is stored in clear.
+    pub(crate) fn clear_text(&self) -> Option<&Secret> {
+        (self.scheme == Scheme::Plain).then_some(&self.hash)
+    }
+
+    /// Its SCRAM keys of this hash, where they are stored.
+    pub(crate) fn scram_keys(&self, hash: Hash) -> Option<&Keys> {
+        match &self.keys {
+            Some(ProofKeys::Scram(keys)) if keys.hash() == hash => Some(keys),
+            _ => None,
+        }
+    }
+
+    /// Its keys for CRAM-MD5, stored or made.
+    pub(crate) fn cram_keys(&self) -> Option<CramKeys> {
+        match &self.keys {
+            Some(ProofKeys::Cram(keys)) => Some(keys.clone()),
+            _ => self.clear_text().map(|password| CramKeys::derive(password.expose())),
+        }
+    }
+
+    /// Whether a SCRAM exchange with this hash can be checked against it.
+    pub(crate) fn can_use(&self, hash: Hash) -> bool {
+        self.clear_text().is_some() || self.scram_keys(hash).is_some()
     }
 
     /// The text of the passwd-file field.
     pub(crate) fn field(&self) -> String {
         let name = match (self.scheme, self.hash.expose()) {
             (Scheme::Plain, _) => "PLAIN",
+            (Scheme::ScramSha1, _) => "SCRAM-SHA-1",
+            (Scheme::ScramSha256, _) => "SCRAM-SHA-256",
+            (Scheme::CramMd5, _) => "CRAM-MD5",
             (Scheme::ShaCrypt, hash) if hash.starts_with("$5$") => "SHA256-CRYPT",
             (Scheme::ShaCrypt, _) => "SHA512-CRYPT",
             (Scheme::Bcrypt, _) => "BLF-CRYPT",
@@ -92,6 +152,11 @@ impl StoredPassword {
     pub(crate) fn matches(&self, password: &Secret) -> bool {
         let (hash, offered) = (self.hash.expose(), password.expose());
         match self.scheme {
+            Scheme::ScramSha1 | Scheme::ScramSha256 | Scheme::CramMd5 => match &self.keys {
+                Some(ProofKeys::Scram(keys)) => keys.belong_to(offered),
+                Some(ProofKeys::Cram(keys)) => keys.belong_to(offered),
+                None => false,
+            },
             Scheme::Plain => constant_time_equal(hash.as_bytes(), offered.as_bytes()),
             Scheme::ShaCrypt => ShaCrypt::default().verify_password(offered.as_bytes(), hash).is_ok(),
             Scheme::Bcrypt => bcrypt::verify(offered, hash).unwrap_or(false),
@@ -101,8 +166,11 @@ impl StoredPassword {
 
     /// Accounts of one class cost the same to check: scheme and its cost parameters, without salt and hash.
     pub(crate) fn cost_class(&self) -> (Scheme, String) {
+        if let Some(ProofKeys::Scram(keys)) = &self.keys {
+            return (self.scheme, keys.iterations().to_string());
+        }
         let kept = match self.scheme {
-            Scheme::Plain => 0,
+            Scheme::Plain | Scheme::CramMd5 | Scheme::ScramSha1 | Scheme::ScramSha256 => 0,
             Scheme::ShaCrypt | Scheme::Bcrypt => 3,
             Scheme::Argon2 => 4,
         };
@@ -125,7 +193,10 @@ mod tests {
     use super::*;
 
     /// Hashes of "secret" as `doveadm pw` 2.3 makes them.
-    const HASHES: [&str; 6] = [
+    const HASHES: [&str; 9] = [
+        "{CRAM-MD5}cd3ba7deaad6e5ca23448ba42e379747a9e0f7f1fbc00c8a81bbaac395731b56",
+        "{SCRAM-SHA-256}4096,kM+iCEcDQFxrR/lzXVGYhQ==,G5aIXaQi5Sc29e8FuHPYrqJwqvHD7bH/vNDofuwUsbk=,P6cJf8FT5VWS68xOz1Sg9Mgy8w6GBVBGAhR1ltmvQ4Y=",
+        "{SCRAM-SHA-1}4096,lCUeGO6fAucnsBzCU+Lt4g==,emqZELtrNaH+fBj6TwJDQR4tJrQ=,7eDtJzB6Qr5Ywxjy5SJr3o4RBC4=",
         "{PLAIN}secret",
         "{ARGON2I}$argon2i$v=19$m=32768,t=3,p=1$iCHZksf5EkH4O06J10oCkQ$461f9/cO/8tRabGkhQOrtkCg0TKhSvtaNjEDRq1CMSo",
         "{BLF-CRYPT}$2y$05$dKQwIre5M1dKlhgsZfMMiuywiMpIDo8sXPE4XZeZ.bJvZ.0TJ92ny",
@@ -154,6 +225,8 @@ mod tests {
             ("{SHA512-CRYPT}$5$x$y", BadPassword::Malformed),
             ("{BLF-CRYPT}", BadPassword::Malformed),
             ("{CRYPT}abJnggxhB/yWI", BadPassword::Malformed),
+            ("{SCRAM-SHA-256}4096,AAAA,AAAA,AAAA", BadPassword::Malformed),
+            ("{CRAM-MD5}cd3b", BadPassword::Malformed),
         ];
         for (field, expected) in cases {
             assert_eq!(StoredPassword::parse(field), Err(expected), "{field}");

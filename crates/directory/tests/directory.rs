@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kings_directory::{
-    AliasSource, Directory, EditError, HostedDomain, LoginError, Origin, Resolution, Settings, Socketmap,
-    Target,
+    AliasSource, Directory, EditError, HostedDomain, LoginError, LoginSettings, Origin, Resolution, Settings,
+    Socketmap, Target,
 };
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
@@ -35,7 +35,18 @@ fn settings(folder: &Path) -> Settings {
         machine: None,
         relays: Vec::new(),
         delimiters: "+".to_owned(),
-        login_failures_per_minute: 10,
+        login: login_settings(),
+    }
+}
+
+fn login_settings() -> LoginSettings {
+    LoginSettings {
+        mechanisms: None,
+        channel_binding: false,
+        failures_per_minute: 10,
+        failures_per_account: 30,
+        known: None,
+        secret: Secret::new("of this house"),
     }
 }
 

@@ -165,6 +165,10 @@ impl Tagged {
     pub const INBOX_STAYS: Self = Self::no(Code::Cannot, "INBOX cannot be deleted");
     /// Wrong login name or password; the same words for both.
     pub const LOGIN_FAILED: Self = Self::no(Code::AuthenticationFailed, "Login name or password is wrong");
+    /// What a client sends during AUTHENTICATE is always base64 (RFC 3501 §6.2.2).
+    pub const NOT_BASE64: Self = Self::bad("Response is not base64");
+    /// A response that does not fit its mechanism.
+    pub const BAD_RESPONSE: Self = Self::bad("Malformed response");
     /// The accounts cannot be asked now.
     pub const LOGIN_UNAVAILABLE: Self =
         Self::no(Code::Unavailable, "Cannot check logins now, try again later");

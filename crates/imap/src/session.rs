@@ -3,7 +3,7 @@
 mod exchange;
 mod literal;
 
-use kings_sasl::{Credentials, Mechanism};
+use kings_sasl::{BadBase64, Credentials, Mechanism, Mechanisms, Turn};
 
 use crate::command::{self, Append, Command, Legal, Own, Request, tag_of};
 use crate::cursor::SyntaxError;
@@ -23,6 +23,8 @@ pub struct Settings {
     pub separator: char,
     /// Largest message that APPEND may bring, in octets.
     pub message_bytes: u64,
+    /// What AUTHENTICATE takes under TLS.
+    pub mechanisms: Mechanisms,
 }
 
 /// The server side of one IMAP connection. It owns no socket, clock or task, so every test runs it in
@@ -64,8 +66,11 @@ pub enum Progress {
 /// What the session cannot do alone.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// LOGIN or AUTHENTICATE: check, then [`Session::finish`].
+    /// LOGIN: check, then [`Session::finish`].
     Login(Credentials),
+    /// AUTHENTICATE begins or goes on: [`Session::challenge`], or at its end [`Session::finish`]. A login that the
+    /// client gives up ends without a word to you.
+    Authenticate(Turn),
     /// Do it, [`Session::respond`] as needed, then [`Session::finish`].
     Request(Request),
     /// A message is to come: [`Session::accept_message`], or [`Session::finish`] with a refusal.
@@ -210,6 +215,22 @@ impl Session {
         }
     }
 
+    /// Answers [`Event::Authenticate`] with a challenge (RFC 3501 §6.2.2): the login goes on.
+    pub fn challenge(&mut self, challenge: Vec<u8>) {
+        match std::mem::take(&mut self.exchange) {
+            Exchange::Answer { tag, after: After::Login } => {
+                self.respond(&Response::Challenge(challenge));
+                self.exchange = Exchange::Sasl { tag };
+            }
+            other => self.exchange = other,
+        }
+    }
+
+    /// What AUTHENTICATE takes, once the handshake of STARTTLS has shown more of the client.
+    pub fn offer(&mut self, mechanisms: Mechanisms) {
+        self.settings.mechanisms = mechanisms;
+    }
+
     /// The handshake is done: everything before it is forgotten (RFC 3501 §6.2.1).
     pub fn tls_started(&mut self) {
         self.reader.clear();
@@ -241,14 +262,20 @@ impl Session {
         } else {
             words.push("LITERAL-");
             if self.settings.tls {
-                words.extend(["AUTH=PLAIN", "AUTH=LOGIN"]);
+                words.extend(self.settings.mechanisms.iter().map(Mechanism::capability));
             } else {
                 words.extend(self.settings.starttls.then_some("STARTTLS"));
-                words.push("LOGINDISABLED");
             }
+            words.extend((!self.takes_passwords()).then_some("LOGINDISABLED"));
         }
         words.extend(["NAMESPACE", "CHILDREN", "SPECIAL-USE", "UIDPLUS", "MOVE", "UNSELECT", "IDLE"]);
         words
+    }
+
+    /// LOGIN does what the mechanism of that name does, so it is there when one like it is (RFC 3501 §6.2.3).
+    fn takes_passwords(&self) -> bool {
+        let mechanisms = self.settings.mechanisms;
+        self.settings.tls && Mechanisms::PASSWORD.iter().any(|mechanism| mechanisms.contains(mechanism))
     }
 
     fn take(&mut self, frame: Frame) -> Option<Event> {
@@ -334,6 +361,10 @@ impl Session {
                 self.tagged(&tag, &Tagged::PRIVACY_REQUIRED);
                 None
             }
+            Own::Login(_) if !self.takes_passwords() => {
+                self.tagged(&tag, &Tagged::no(Code::Cannot, "Use AUTHENTICATE"));
+                None
+            }
             Own::Login(credentials) => {
                 self.exchange = Exchange::Answer { tag, after: After::Login };
                 Some(Event::Login(credentials))
@@ -367,16 +398,17 @@ impl Session {
         mechanism: Option<Mechanism>,
         initial: Option<&[u8]>,
     ) -> Option<Event> {
-        let Some(mechanism) = mechanism else {
+        let Some(mechanism) = mechanism.filter(|known| self.settings.mechanisms.contains(*known)) else {
             self.tagged(&tag, &Tagged::no(Code::Cannot, "Unknown mechanism"));
             return None;
         };
-        let server = kings_sasl::Server::new(mechanism);
-        if initial.is_none() {
-            self.respond(&Response::Challenge(server.first_challenge().to_vec()));
+        match initial.map(kings_sasl::decode).transpose() {
+            Ok(initial) => Some(self.ask_login(tag, Turn::Begin(mechanism, initial))),
+            Err(BadBase64) => {
+                self.tagged(&tag, &Tagged::NOT_BASE64);
+                None
+            }
         }
-        self.exchange = Exchange::Sasl { tag, server };
-        initial.and_then(|response| self.exchange_line(response))
     }
 
     /// A line that is no command at all, or breaks the exchange under way.

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use backend::Backend;
 use kings_imap::{Event, Session, Settings};
+use kings_sasl::{Mechanism, Mechanisms};
 
 #[test]
 fn transcripts() {
@@ -52,12 +53,17 @@ struct Player {
 
 fn play(dialogue: &str, chunk: usize) -> String {
     let clear = dialogue.lines().any(|line| line == "! clear");
-    let settings = Settings { tls: !clear, starttls: clear, separator: '.', message_bytes: 100_000 };
-    let (session, backend) = (Session::new(settings), Backend::new());
+    let names = dialogue.lines().find_map(|line| line.strip_prefix("! mechanisms "));
+    let mechanisms = names.map(|names| names.split(' ').filter_map(Mechanism::parse).collect());
+    let mechanisms = mechanisms.unwrap_or(Mechanisms::PASSWORD);
+    let settings =
+        Settings { tls: !clear, starttls: clear, separator: '.', message_bytes: 100_000, mechanisms };
+    let (session, mut backend) = (Session::new(settings), Backend::new());
+    backend.house.binds = names.is_some_and(|names| names.contains("-PLUS"));
     let mut player = Player { session, backend, chunk, closed: false, log: String::new() };
     let mut greeted = false;
     for line in dialogue.lines().filter(|line| !line.starts_with('S')) {
-        if !greeted && !line.starts_with('#') && line != "! clear" {
+        if !greeted && !line.starts_with('#') && line != "! clear" && !line.starts_with("! mechanisms ") {
             greeted = true;
             player.output(line != "! login");
         }
@@ -67,7 +73,7 @@ fn play(dialogue: &str, chunk: usize) -> String {
                 player.input(format!("{}\r\n", text.strip_prefix(' ').unwrap_or(text)).as_bytes());
             }
             ("C\\", text) => player.input(&unescape(text.strip_prefix(": ").unwrap())),
-            ("! ", "clear") => {}
+            ("! ", words) if words == "clear" || words.starts_with("mechanisms ") => {}
             ("! ", "login") => {
                 player.feed(b"0 LOGIN ann secret\r\n");
                 drop(player.session.transmit());

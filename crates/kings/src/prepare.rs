@@ -4,12 +4,13 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use kings_directory::{Directory, DirectoryError, HostedDomain, Resolution};
+use kings_directory::{Directory, DirectoryError, HostedDomain, LoginSettings, Resolution};
 use kings_mail::path::ForwardPath;
 use kings_net::{Access as SocketAccess, Bound, Place};
+use kings_sasl::Secret;
 use kings_tls::{Certificates, Source};
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation, accessat, flock};
 use rustix::io::Errno;
@@ -244,8 +245,38 @@ fn raise_file_limit(limits: &Limits) {
     }
 }
 
-/// Opens accounts and aliases.
+/// Opens accounts and aliases, to look at them and to change them.
 pub(crate) fn open_directory(settings: &Settings) -> Result<Directory, DirectoryError> {
+    open_for_logins(settings, None, Secret::new("nobody logs in"))
+}
+
+/// Opens accounts and aliases for a server that people log in to.
+pub(crate) fn serve_directory(settings: &Settings) -> anyhow::Result<Directory> {
+    let secret = login_secret(&settings.data_dir).context("cannot keep a secret for logins")?;
+    Ok(open_for_logins(settings, Some(settings.data_dir.join("logins")), secret)?)
+}
+
+/// The secret that made-up salts come from: made once, so that they stay the same.
+fn login_secret(data_dir: &Path) -> io::Result<Secret> {
+    let path = data_dir.join("login-secret");
+    match fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => return Ok(Secret::new(text.trim())),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(_) | Err(_) => {}
+    }
+    let mut random = [0; 32];
+    getrandom::fill(&mut random)?;
+    let text = kings_sasl::encode(&random);
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    file.write_all(format!("{text}\n").as_bytes())?;
+    Ok(Secret::new(text))
+}
+
+fn open_for_logins(
+    settings: &Settings,
+    known: Option<PathBuf>,
+    secret: Secret,
+) -> Result<Directory, DirectoryError> {
     Directory::open(kings_directory::Settings {
         hostname: settings.hostname.clone(),
         domains: settings.domains.clone(),
@@ -254,7 +285,14 @@ pub(crate) fn open_directory(settings: &Settings) -> Result<Directory, Directory
         machine: settings.machine.clone(),
         relays: settings.relays.clone(),
         delimiters: settings.delimiters.clone(),
-        login_failures_per_minute: settings.limits.login_failures_per_minute,
+        login: LoginSettings {
+            mechanisms: settings.login.mechanisms,
+            channel_binding: settings.login.channel_binding,
+            failures_per_minute: settings.limits.login_failures_per_minute,
+            failures_per_account: settings.limits.login_failures_per_account,
+            known,
+            secret,
+        },
     })
 }
 

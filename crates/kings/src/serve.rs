@@ -103,7 +103,7 @@ struct Kept {
 impl Services {
     fn new(settings: &Settings, certificates: &Certificates, kept: &Kept) -> anyhow::Result<Self> {
         let Kept { store, queue, records, traffic } = kept;
-        let directory = prepare::open_directory(settings)?;
+        let directory = prepare::serve_directory(settings)?;
         tokio::spawn(tell_doubts(settings.domains.clone(), directory.clone()));
         let dns = Resolver::new(&settings.dns)?;
         if !dns.trusts_ad() {

@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
-use crate::decide::{Decide, Final, Peer};
+use crate::decide::{Challenge, Decide, Final, Peer};
 
 /// Longest wait for a whole command, whatever trickles in meanwhile (RFC 5321 §4.5.3.2.7); also for a
 /// client to take our replies.
@@ -44,10 +44,13 @@ pub(crate) enum End {
 /// (RFC 2920 §3.2).
 pub(crate) async fn drive<D: Decide>(
     connection: Connection,
-    session: Session,
+    mut session: Session,
     tls: Arc<ServerConfig>,
     decide: &mut D,
 ) -> io::Result<End> {
+    if connection.stream.tls().is_some() {
+        session.offer(decide.mechanisms(&connection.stream));
+    }
     Driver { connection, session, tls, decide, since: Instant::now(), data: None }.run().await
 }
 
@@ -93,6 +96,7 @@ impl<D: Decide> Driver<'_, D> {
         self.connection.stream =
             timeout(HANDSHAKE, self.connection.stream.accept_tls(self.tls.clone())).await??;
         self.session.tls_started();
+        self.session.offer(self.decide.mechanisms(&self.connection.stream));
         Ok(self)
     }
 
@@ -191,7 +195,10 @@ pub(crate) async fn answer<D: Decide>(
     tls: Option<String>,
 ) {
     let reply = match event {
-        Event::Login(credentials) => decide.log_in(credentials).await,
+        Event::Login(turn) => match decide.log_in(turn).await {
+            Ok(reply) => reply,
+            Err(Challenge(challenge)) => return session.challenge(&challenge),
+        },
         Event::Mail(path, parameters) => {
             let peer = Peer { client: session.client(), tls };
             decide.mail(&path, parameters, &peer).await

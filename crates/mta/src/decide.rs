@@ -4,7 +4,8 @@ use std::future::Future;
 
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::path::ReversePath;
-use kings_sasl::Credentials;
+use kings_net::Stream;
+use kings_sasl::{Mechanisms, Turn};
 use kings_smtp::claim::Claim;
 use kings_smtp::reply::Reply;
 use kings_smtp::server::Client;
@@ -16,6 +17,9 @@ pub(crate) struct Peer<'a> {
     /// TLS version and cipher suite, for the trace field.
     pub(crate) tls: Option<String>,
 }
+
+/// What a login goes on with.
+pub(crate) struct Challenge(pub(crate) Vec<u8>);
 
 /// The answer to a whole message.
 pub(crate) enum Final {
@@ -29,8 +33,13 @@ pub(crate) enum Final {
 ///
 /// Every answer is a reply; a positive one lets the session go on.
 pub(crate) trait Decide: Send {
-    /// Somebody claims to be somebody.
-    fn log_in(&mut self, credentials: Credentials) -> impl Future<Output = Reply> + Send;
+    /// What to log in with, once TLS is on. Nothing, where nobody logs in.
+    fn mechanisms(&mut self, _: &Stream) -> Mechanisms {
+        Mechanisms::default()
+    }
+
+    /// A login begins or goes on: a challenge, or the reply that ends it.
+    fn log_in(&mut self, turn: Turn) -> impl Future<Output = Result<Reply, Challenge>> + Send;
 
     /// A transaction begins.
     fn mail(

@@ -7,14 +7,14 @@ use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::path::ReversePath;
 use kings_mail::trace::{Received, With};
 use kings_net::{Connection, Service};
-use kings_sasl::Credentials;
+use kings_sasl::Turn;
 use kings_smtp::reply::Reply;
 use kings_smtp::server::{self as smtp, Role, Settings, Trust};
 use tracing::debug;
 
 use crate::connection::drive;
 use crate::core::{Core, now};
-use crate::decide::{Decide, Final, Peer};
+use crate::decide::{Challenge, Decide, Final, Peer};
 use crate::deliver::{Message, deliver_each, sole_recipient};
 use crate::intake::Intake;
 use crate::policy::{self, RcptFacts};
@@ -63,8 +63,8 @@ struct Session<'a> {
 }
 
 impl Decide for Session<'_> {
-    async fn log_in(&mut self, _: Credentials) -> Reply {
-        Reply::NOT_IMPLEMENTED
+    async fn log_in(&mut self, _: Turn) -> Result<Reply, Challenge> {
+        Ok(Reply::NOT_IMPLEMENTED)
     }
 
     async fn mail(&mut self, _: &ReversePath, _: MailParameters, _: &Peer<'_>) -> Reply {

@@ -12,7 +12,7 @@ use kings_mail::header;
 use kings_mail::path::ReversePath;
 use kings_mail::trace;
 use kings_net::Shutdown;
-use kings_sasl::Credentials;
+use kings_sasl::Turn;
 use kings_smtp::reply::Reply;
 use kings_smtp::server::{self, Event};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -22,7 +22,7 @@ use tracing::{debug, info};
 use crate::author::{self, Completion};
 use crate::connection::answer;
 use crate::core::{Core, blocking, now};
-use crate::decide::{Decide, Final, Peer};
+use crate::decide::{Challenge, Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
 use crate::intake::{self, Intake};
 use crate::policy::{self, LocalSender, RcptFacts};
@@ -208,8 +208,8 @@ struct Session<'a> {
 }
 
 impl Decide for Session<'_> {
-    async fn log_in(&mut self, _: Credentials) -> Reply {
-        Reply::NOT_IMPLEMENTED
+    async fn log_in(&mut self, _: Turn) -> Result<Reply, Challenge> {
+        Ok(Reply::NOT_IMPLEMENTED)
     }
 
     async fn mail(&mut self, path: &ReversePath, _: MailParameters, _: &Peer<'_>) -> Reply {

@@ -192,6 +192,7 @@ pub(crate) fn login_refusal(error: LoginError) -> Reply {
     match error {
         // One answer for both: a second one would tell a guesser that the password is right.
         LoginError::Refused | LoginError::Closed => Reply::LOGIN_REFUSED,
+        LoginError::Malformed => Reply::BAD_LOGIN_DATA,
         LoginError::TooManyFailures | LoginError::Busy => Reply::LOGIN_LATER,
     }
 }

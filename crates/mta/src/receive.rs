@@ -11,7 +11,7 @@ use kings_mail::header;
 use kings_mail::path::ReversePath;
 use kings_mail::trace::{Received, With};
 use kings_net::{Connection, Service};
-use kings_sasl::Credentials;
+use kings_sasl::Turn;
 use kings_smtp::claim::{Attribute, Claim};
 use kings_smtp::reply::Reply;
 use kings_smtp::server::{self as smtp, Role, Settings};
@@ -21,7 +21,7 @@ use tracing::{debug, info};
 
 use crate::connection::drive;
 use crate::core::{Core, now};
-use crate::decide::{Decide, Final, Peer};
+use crate::decide::{Challenge, Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
 use crate::facts::Verdict;
 use crate::inbound::{Case, Checks, Ends, Inbound};
@@ -134,8 +134,8 @@ struct Session<'a, D> {
 }
 
 impl<D: Dns + 'static> Decide for Session<'_, D> {
-    async fn log_in(&mut self, _: Credentials) -> Reply {
-        Reply::NOT_IMPLEMENTED
+    async fn log_in(&mut self, _: Turn) -> Result<Reply, Challenge> {
+        Ok(Reply::NOT_IMPLEMENTED)
     }
 
     async fn mail(&mut self, path: &ReversePath, parameters: MailParameters, peer: &Peer<'_>) -> Reply {

@@ -3,13 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use kings_directory::{Origin, Unavailable};
+use kings_directory::{ClientFacts, Login, Origin, Progress, Unavailable};
 use kings_mail::address::Address;
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::path::ReversePath;
 use kings_mail::trace::{Received, With};
-use kings_net::{Connection, Service};
-use kings_sasl::Credentials;
+use kings_net::{Connection, Service, Stream};
+use kings_sasl::scram::Binding;
+use kings_sasl::{Mechanisms, Turn};
 use kings_smtp::claim::{Attribute, Claim};
 use kings_smtp::reply::Reply;
 use kings_smtp::server::{self as smtp, Role, Settings};
@@ -19,7 +20,7 @@ use tracing::{debug, info};
 use crate::author::{self, Completion};
 use crate::connection::drive;
 use crate::core::{Core, now};
-use crate::decide::{Decide, Final, Peer};
+use crate::decide::{Challenge, Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
 use crate::intake::{self, Intake};
 use crate::limits::Meter;
@@ -52,6 +53,7 @@ impl Service for Submit {
             future_release: core.outgoing.future_release(),
             trust: core.clients.trusted.of(client),
         };
+        let login = core.directory.login(ClientFacts::new(origin(client, exempt)));
         let meter = Meter::new(&core.traffic, core.limits.rates, client, exempt);
         let smtp = smtp::Session::new(settings, connection.stream.tls().is_some());
         let mut session = Session {
@@ -61,6 +63,7 @@ impl Service for Submit {
             exempt,
             meter,
             account: None,
+            login,
             filters: Chain::new(&core.milters.submission, core.limits.message_bytes),
             intake: Intake::default(),
         };
@@ -85,22 +88,42 @@ struct Session<'a> {
     exempt: bool,
     meter: Meter,
     account: Option<Address>,
+    login: Login,
     filters: Chain,
     intake: Intake,
 }
 
+fn origin(address: IpAddr, exempt: bool) -> Origin {
+    Origin { protocol: "submission", address, exempt }
+}
+
 impl Decide for Session<'_> {
-    async fn log_in(&mut self, credentials: Credentials) -> Reply {
-        let login = credentials.login.clone();
-        let origin = Origin { protocol: "submission", address: self.client, exempt: self.exempt };
-        let result = self.core.directory.log_in(credentials, origin).await;
-        origin.log(&login, result.as_ref().map(|account| &account.address).map_err(|error| error as _));
-        match result {
-            Ok(account) => {
+    fn mechanisms(&mut self, stream: &Stream) -> Mechanisms {
+        let facts = ClientFacts {
+            origin: origin(self.client, self.exempt),
+            certificate_names: stream.peer_certificate().map(kings_tls::names_of_client).unwrap_or_default(),
+            bindings: stream.exporter().map(Binding::exporter).into_iter().collect(),
+        };
+        let mechanisms = self.core.directory.mechanisms(&facts);
+        self.login = self.core.directory.login(facts);
+        mechanisms
+    }
+
+    async fn log_in(&mut self, turn: Turn) -> Result<Reply, Challenge> {
+        let progress = self.login.take(turn).await;
+        let (mechanism, login) = self.login.describe();
+        let origin = origin(self.client, self.exempt);
+        match progress {
+            Ok(Progress::Challenge(challenge)) => Err(Challenge(challenge)),
+            Ok(Progress::Done(account)) => {
+                origin.log(login, mechanism, Ok(&account.address));
                 self.account = Some(account.address);
-                Reply::LOGGED_IN
+                Ok(Reply::LOGGED_IN)
             }
-            Err(error) => policy::login_refusal(error),
+            Err(error) => {
+                origin.log(login, mechanism, Err(&error));
+                Ok(policy::login_refusal(error))
+            }
         }
     }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ConnectionCommon, ProtocolVersion, ServerConfig};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -105,6 +105,26 @@ impl Stream {
         !patience.is_zero() && matches!(timeout(patience, peek).await, Ok(Ok(1)))
     }
 
+    /// What both ends of this TLS connection know and nobody between them (RFC 9266 §2). Only in TLS 1.3: before, two
+    /// connections can be made to share it (RFC 9266 §4.2).
+    pub fn exporter(&self) -> Option<[u8; 32]> {
+        let Self::Tls(stream) = self else { return None };
+        let (_, connection) = stream.get_ref();
+        if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+            return None;
+        }
+        match &**stream {
+            TlsStream::Server(stream) => exported(stream.get_ref().1),
+            TlsStream::Client(stream) => exported(stream.get_ref().1),
+        }
+    }
+
+    /// The certificate that the peer has shown and that was verified.
+    pub fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
+        let Self::Tls(stream) = self else { return None };
+        stream.get_ref().1.peer_certificates()?.first()
+    }
+
     /// What the handshake agreed on; `None` in clear.
     pub fn tls(&self) -> Option<TlsFacts> {
         let Self::Tls(stream) = self else { return None };
@@ -113,6 +133,10 @@ impl Stream {
         let suite = connection.negotiated_cipher_suite()?.suite();
         Some(TlsFacts { description: format!("{version:?} {suite:?}") })
     }
+}
+
+fn exported<Data>(connection: &ConnectionCommon<Data>) -> Option<[u8; 32]> {
+    connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok()
 }
 
 impl AsyncRead for Stream {

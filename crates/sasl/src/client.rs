@@ -1,26 +1,57 @@
 //! The client side: what we send when a smart host asks who we are.
 
+use crate::scram::{ClientExchange, Hash};
 use crate::{Mechanism, Secret};
+
+/// The challenge does not fit the mechanism, or the server does not know the password that it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("challenge does not fit the login")]
+pub struct BadChallenge;
 
 /// The client side of one exchange.
 #[derive(Debug)]
 pub struct Client {
     mechanism: Mechanism,
-    login: String,
-    password: Secret,
-    sent: usize,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Plain { login: String, password: Secret },
+    LoginName { login: String, password: Secret },
+    LoginPassword(Secret),
+    Scram(Box<ClientExchange>),
+    Over,
 }
 
 impl Client {
-    /// Begins an exchange with the better of the mechanisms that the server offers, if there is one.
+    /// Those we know, best first. A mechanism that proves both sides comes before those that send the password.
+    const KNOWN: [Mechanism; 4] = [
+        Mechanism::Scram { hash: Hash::Sha256, plus: false },
+        Mechanism::Scram { hash: Hash::Sha1, plus: false },
+        Mechanism::Plain,
+        Mechanism::Login,
+    ];
+
+    /// Begins an exchange with the best of the mechanisms that the server offers, if there is one. `nonce` is
+    /// printable text without commas that was never used before.
     pub fn choose<'a>(
         offered: impl IntoIterator<Item = &'a str>,
         login: &str,
         password: &Secret,
+        nonce: &str,
     ) -> Option<Self> {
         let offered: Vec<Mechanism> = offered.into_iter().filter_map(Mechanism::parse).collect();
-        let mechanism = Mechanism::ALL.into_iter().find(|mechanism| offered.contains(mechanism))?;
-        Some(Self { mechanism, login: login.to_owned(), password: password.clone(), sent: 0 })
+        let mechanism = Self::KNOWN.into_iter().find(|mechanism| offered.contains(mechanism))?;
+        let (name, secret) = (login.to_owned(), password.clone());
+        let state = match mechanism {
+            Mechanism::Scram { hash, .. } => {
+                State::Scram(Box::new(ClientExchange::new(hash, login, password, nonce, None)))
+            }
+            Mechanism::Login => State::LoginName { login: name, password: secret },
+            _ => State::Plain { login: name, password: secret },
+        };
+        Some(Self { mechanism, state })
     }
 
     /// The mechanism to name in AUTH.
@@ -28,16 +59,30 @@ impl Client {
         self.mechanism
     }
 
-    /// The next response, or `None` when the server asks for more than the mechanism has.
-    pub fn next_response(&mut self) -> Option<Vec<u8>> {
-        self.sent += 1;
-        match (self.mechanism, self.sent) {
-            (Mechanism::Plain, 1) => {
-                Some(format!("\0{}\0{}", self.login, self.password.expose()).into_bytes())
+    /// The answer to a challenge. The first one of PLAIN and SCRAM is empty, and may be left out.
+    pub fn respond(&mut self, challenge: &[u8]) -> Result<Vec<u8>, BadChallenge> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Plain { login, password } => Ok(format!("\0{login}\0{}", password.expose()).into_bytes()),
+            State::LoginName { login, password } => {
+                self.state = State::LoginPassword(password);
+                Ok(login.into_bytes())
             }
-            (Mechanism::Login, 1) => Some(self.login.clone().into_bytes()),
-            (Mechanism::Login, 2) => Some(self.password.expose().as_bytes().to_vec()),
-            _ => None,
+            State::LoginPassword(password) => Ok(password.expose().as_bytes().to_vec()),
+            State::Scram(mut exchange) => {
+                let response = exchange.respond(challenge);
+                self.state = State::Scram(exchange);
+                response
+            }
+            State::Over => Err(BadChallenge),
+        }
+    }
+
+    /// Whether a success that the server claims now may be believed: with SCRAM only after it has proven itself.
+    pub fn may_succeed(&self) -> bool {
+        match &self.state {
+            State::Scram(exchange) => exchange.is_proven(),
+            State::Over => true,
+            State::Plain { .. } | State::LoginName { .. } | State::LoginPassword(_) => false,
         }
     }
 }
@@ -45,26 +90,67 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Credentials, Server, Step};
+    use crate::scram::Keys;
+    use crate::server::{Claim, Context, Credentials, Server, Step};
 
-    #[test]
-    fn each_client_satisfies_its_server() {
-        for mechanism in Mechanism::ALL {
-            let password = Secret::new("secret");
-            let mut client = Client::choose([mechanism.name()], "ann", &password).expect("a known mechanism");
-            let mut server = Server::new(mechanism);
-            let found = std::iter::from_fn(|| server.respond(&client.next_response()?).ok())
-                .find(|step| matches!(step, Step::Credentials(_)));
-            assert_eq!(found, Some(Step::Credentials(Credentials { login: "ann".into(), password })));
+    /// Runs client and server against each other; gives what the server found.
+    fn run(mechanism: Mechanism) -> (Step, Client) {
+        let password = Secret::new("secret");
+        let mut client =
+            Client::choose([mechanism.name()], "ann", &password, "client").expect("a known mechanism");
+        let context =
+            Context { nonce: "server".into(), hostname: "mail.example.org".into(), bindings: vec![] };
+        let mut server = Server::new(mechanism, context);
+        let mut step = server.start(None).expect("a challenge");
+        loop {
+            step = match step {
+                Step::Challenge(challenge) => {
+                    let response = client.respond(&challenge).expect("a challenge that fits");
+                    server.respond(&response).expect("a response that fits")
+                }
+                Step::FindKeys { hash, login } => {
+                    assert_eq!(login, "ann");
+                    server.take_keys(Keys::derive(hash, "secret", b"salt", 4_096)).expect("keys are wanted")
+                }
+                found => return (found, client),
+            }
         }
     }
 
     #[test]
-    fn plain_is_preferred_and_unknown_offers_are_none() {
-        let password = Secret::new("x");
-        let client =
-            Client::choose(["LOGIN", "SCRAM-SHA-1", "plain"], "ann", &password).expect("an offer we know");
-        assert_eq!(client.mechanism(), Mechanism::Plain);
-        assert!(Client::choose(["GSSAPI"], "ann", &password).is_none());
+    fn each_client_satisfies_its_server() {
+        for mechanism in Client::KNOWN {
+            let (found, client) = run(mechanism);
+            let expected = match mechanism {
+                Mechanism::Scram { .. } => Step::Proven("ann".into()),
+                _ => Step::Check(Claim::Password(Credentials {
+                    login: "ann".into(),
+                    password: Secret::new("secret"),
+                })),
+            };
+            assert_eq!(found, expected);
+            assert!(client.may_succeed(), "{mechanism:?}");
+        }
+    }
+
+    #[test]
+    fn the_best_offer_is_taken_and_unknown_ones_are_none() {
+        let choose = |offered: &[&str]| {
+            let client = Client::choose(offered.iter().copied(), "ann", &Secret::new("x"), "nonce");
+            client.map(|client| client.mechanism().name())
+        };
+        assert_eq!(choose(&["LOGIN", "plain"]), Some("PLAIN"));
+        assert_eq!(choose(&["LOGIN", "SCRAM-SHA-1", "plain"]), Some("SCRAM-SHA-1"));
+        assert_eq!(choose(&["GSSAPI", "SCRAM-SHA-256-PLUS", "CRAM-MD5", "XOAUTH2"]), None);
+    }
+
+    #[test]
+    fn a_success_before_the_proof_is_not_believed() {
+        let mut client = Client::choose(["SCRAM-SHA-1"], "ann", &Secret::new("x"), "nonce").expect("known");
+        client.respond(b"").expect("the first message");
+        assert!(!client.may_succeed());
+        let mut plain = Client::choose(["PLAIN"], "ann", &Secret::new("x"), "nonce").expect("known");
+        plain.respond(b"").expect("the only message");
+        assert_eq!(plain.respond(b"more"), Err(BadChallenge));
     }
 }

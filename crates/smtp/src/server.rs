@@ -8,7 +8,7 @@ mod settings;
 
 use kings_mail::envelope::{Envelope, Hold, MailParameters, Recipient};
 use kings_mail::path::ReversePath;
-use kings_sasl::{self as sasl, Credentials};
+use kings_sasl::{Mechanisms, Turn};
 
 use self::content::Skipped;
 use crate::claim::Claim;
@@ -33,8 +33,9 @@ pub const MAX_IDLE_COMMANDS: usize = 100;
 pub enum Event {
     /// Send what [`Session::transmit`] gives, do the handshake, then call [`Session::tls_started`]: no answer.
     StartTls,
-    /// Somebody claims to be somebody. A positive answer logs them in.
-    Login(Credentials),
+    /// A login begins or goes on. Answer with [`Session::challenge`], or at its end with [`Session::answer`]: a
+    /// positive reply logs the client in. A login that the client gives up ends without a word to you.
+    Login(Turn),
     /// A transaction begins.
     Mail(ReversePath, MailParameters),
     /// One more recipient, for the transaction of [`Session::envelope`].
@@ -63,6 +64,7 @@ pub struct Session {
     settings: Settings,
     state: State,
     pending: Option<Pending>,
+    mechanisms: Mechanisms,
     lines: Lines,
     output: Vec<u8>,
     content: Vec<u8>,
@@ -81,7 +83,7 @@ enum State {
     /// Between transactions.
     Ready,
     /// Inside AUTH: lines are responses.
-    Login(sasl::Server),
+    Login,
     /// MAIL was accepted.
     Transaction(Envelope),
     /// DATA was accepted: input is content.
@@ -120,6 +122,7 @@ impl Session {
             settings,
             state: State::Greeted,
             pending: None,
+            mechanisms: Mechanisms::PASSWORD,
             lines: Lines::default(),
             output: Vec::new(),
             content: Vec::new(),
@@ -203,7 +206,7 @@ impl Session {
                         return Some(event);
                     }
                 }
-                State::Login(_) => {
+                State::Login => {
                     let event = match self.next_response()? {
                         Ok(response) => self.respond(response.as_bytes()),
                         Err(reply) => self.end_login(&reply),

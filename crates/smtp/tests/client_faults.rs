@@ -5,7 +5,7 @@ use kings_mail::domain::Domain;
 use kings_mail::envelope::MailParameters;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_sasl::Secret;
-use kings_smtp::client::{Event, Outcome, Protocol, Session, Settings, StartTls, Survey, Transaction};
+use kings_smtp::client::{Event, Login, Outcome, Protocol, Session, Settings, StartTls, Survey, Transaction};
 use kings_smtp::reply::{Reply, Status};
 
 /// The replies of a session where all goes well, with its three recipients from `RCPTS` on.
@@ -123,7 +123,11 @@ fn hand_over(step: usize, instead: Option<&str>) -> End {
 }
 
 fn session() -> Session {
-    let login = Some(("ann@here.example".to_owned(), Secret::new("secret")));
+    let login = Some(Login {
+        name: "ann@here.example".into(),
+        password: Secret::new("secret"),
+        nonce: "client".into(),
+    });
     let hostname = Domain::parse("mx.here.example").unwrap();
     Session::new(Settings {
         hostname,

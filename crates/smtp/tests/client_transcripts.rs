@@ -20,7 +20,7 @@ use kings_mail::envelope::{Body, MailParameters, Recipient};
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::{EnvelopeId, Notify, OriginalRecipient, Return};
 use kings_sasl::Secret;
-use kings_smtp::client::{Event, Outcome, Protocol, Session, Settings, StartTls, Survey, Transaction};
+use kings_smtp::client::{Event, Login, Outcome, Protocol, Session, Settings, StartTls, Survey, Transaction};
 use kings_smtp::reply::{Reply, Status};
 
 const BROKEN: Reply = Reply::new(451, Status(4, 4, 2), "Connection lost");
@@ -62,6 +62,10 @@ fn play(text: &str, chunk: Chunk) -> String {
     player.log
 }
 
+fn login(name: &str, password: &str) -> Login {
+    Login { name: name.into(), password: Secret::new(password), nonce: "rOprNGfwEbeRWgbNEkqO".into() }
+}
+
 impl Player {
     fn new(head: &[&str]) -> Self {
         let hostname = Domain::parse("mx.here.example").unwrap();
@@ -81,7 +85,7 @@ impl Player {
                 ["tls"] => settings.tls = true,
                 ["chunk", "whole"] => {}
                 ["lmtp"] => settings.protocol = Protocol::Lmtp,
-                ["login", name, password] => settings.login = Some((name.into(), Secret::new(password))),
+                ["login", name, password] => settings.login = Some(login(name, password)),
                 ["message", reverse_path, ref words @ ..] => {
                     messages.insert(0, (reverse_path.to_owned(), words.to_vec()));
                 }

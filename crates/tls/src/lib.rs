@@ -3,10 +3,12 @@
 mod certificates;
 mod client;
 mod dane;
+mod names;
 mod self_signed;
 mod verifier;
 
 pub use crate::certificates::{CertificateError, Certificates, Source};
 pub use crate::client::{Authorities, ClientTls, Trust};
 pub use crate::dane::Dane;
+pub use crate::names::names_of_client;
 pub use crate::verifier::Observed;

@@ -10,6 +10,7 @@ use kings_imap::{
     Append, Command, Event, Flag, Request, SequenceNumber, Session, Settings, Tagged, Uid, parse,
 };
 use kings_mail::date::DateTime;
+use kings_sasl::{Mechanisms, Turn};
 
 use super::Cut;
 
@@ -171,8 +172,13 @@ struct Player {
 
 impl Player {
     fn play(data: &[u8], cut: Cut, is_logged_in: bool) -> Self {
-        let settings =
-            Settings { tls: is_logged_in, starttls: true, separator: '.', message_bytes: MESSAGE_BYTES };
+        let settings = Settings {
+            tls: is_logged_in,
+            starttls: true,
+            separator: '.',
+            message_bytes: MESSAGE_BYTES,
+            mechanisms: Mechanisms::PASSWORD,
+        };
         let session = Session::new(settings);
         let mut player =
             Self { session, output: Vec::new(), record: Vec::new(), incoming: None, shook_hands: false };
@@ -210,13 +216,18 @@ impl Player {
     }
 
     fn answer(&mut self, event: Event) {
-        let seen = if matches!(event, Event::Login(_)) { "Login".to_owned() } else { format!("{event:?}") };
+        let seen = if matches!(event, Event::Login(_) | Event::Authenticate(_)) {
+            "Login".to_owned()
+        } else {
+            format!("{event:?}")
+        };
         self.record.push(seen);
         match event {
             Event::Login(credentials) if credentials.login.contains('x') => {
                 self.session.finish(Tagged::LOGIN_FAILED);
             }
-            Event::Login(_) | Event::IdleDone => self.session.finish(Tagged::DONE),
+            Event::Authenticate(Turn::Begin(..)) => self.session.challenge(b"go on".to_vec()),
+            Event::Authenticate(_) | Event::Login(_) | Event::IdleDone => self.session.finish(Tagged::DONE),
             Event::Request(request) => {
                 carry_out(&request);
                 self.session.finish(Tagged::DONE);

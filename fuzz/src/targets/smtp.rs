@@ -6,7 +6,7 @@ use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
 use kings_mail::envelope::{Body, Envelope, MailParameters, Recipient};
 use kings_mail::path::{ForwardPath, ReversePath};
-use kings_sasl::Secret;
+use kings_sasl::{Secret, Turn};
 use kings_smtp::claim::Attribute;
 use kings_smtp::client;
 use kings_smtp::command::{self, Command, Offered};
@@ -199,7 +199,11 @@ impl Server {
 
     fn answer(&mut self, question: &Event) {
         let reply = match question {
-            Event::Login(credentials) if credentials.login.contains('x') => Reply::LOGIN_REFUSED,
+            Event::Login(Turn::Begin(..)) => {
+                self.record.push("Begin".to_owned());
+                return self.session.challenge(b"go on");
+            }
+            Event::Login(Turn::Response(response)) if response.contains(&b'x') => Reply::LOGIN_REFUSED,
             Event::Login(_) => Reply::LOGGED_IN,
             Event::Mail(..) => {
                 self.content.clear();
@@ -291,7 +295,11 @@ impl Client {
             hostname: Domain::parse("mx.example").expect("a domain"),
             protocol,
             start_tls,
-            login: (start_tls == client::StartTls::Required).then(|| ("ann".into(), Secret::new("secret"))),
+            login: (start_tls == client::StartTls::Required).then(|| client::Login {
+                name: "ann".into(),
+                password: Secret::new("secret"),
+                nonce: "client".into(),
+            }),
             tls: false,
         };
         let session = client::Session::new(settings);

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use kings_directory::{ClientFacts, Login};
 use kings_imap::view::Reports;
 use kings_imap::{Event, Request, Session, Tagged};
 use kings_mail::address::Address;
@@ -29,6 +30,7 @@ pub(crate) struct Client {
     pub(super) selected: Option<Selected>,
     pub(super) intake: Intake,
     pub(super) stranger: Option<Place<IpAddr>>,
+    pub(super) login: Login,
     commands: u64,
 }
 
@@ -43,7 +45,8 @@ pub(super) struct Person {
 impl Client {
     pub(crate) fn new(inner: Arc<Inner>, peer: Peer) -> Self {
         let intake = Intake::default();
-        Self { inner, peer, person: None, selected: None, intake, stranger: None, commands: 0 }
+        let login = inner.parts.directory.login(ClientFacts::new(peer.origin()));
+        Self { inner, peer, person: None, selected: None, intake, stranger: None, login, commands: 0 }
     }
 
     /// Keeps the place among strangers until the login.
@@ -72,6 +75,10 @@ impl Client {
                 let result = self.log_in(credentials).await;
                 wire.session.finish(result);
             }
+            Event::Authenticate(turn) => match self.authenticate(turn).await {
+                Ok(result) => wire.session.finish(result),
+                Err(challenge) => wire.session.challenge(challenge),
+            },
             Event::Request(request) => return self.request(wire, request).await,
             Event::Append(append) => match self.begin_append(append).await {
                 Ok(()) => wire.session.accept_message(),

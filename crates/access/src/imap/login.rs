@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use kings_directory::{LoginError, Origin};
+use kings_directory::{ClientFacts, LoginError, Progress};
 use kings_imap::Tagged;
 use kings_mail::address::Address;
 use kings_mail::network::client_network;
-use kings_sasl::Credentials;
+use kings_sasl::{Credentials, Mechanisms, Turn};
 
 use super::client::Person;
 use super::{Client, Trouble};
@@ -16,29 +16,57 @@ use crate::blocking::blocking;
 const FAILURE_DELAY: Duration = Duration::from_secs(2);
 
 impl Client {
+    /// LOGIN.
     pub(super) async fn log_in(&mut self, credentials: Credentials) -> Tagged {
-        let login = credentials.login.clone();
-        let origin = Origin { protocol: "imap", address: self.peer.ip(), exempt: self.peer.exempt };
+        let name = credentials.login.clone();
+        let origin = self.peer.origin();
         match self.inner.parts.directory.log_in(credentials, origin).await {
-            Ok(account) => match self.admit(account.address).await {
-                Ok(address) => {
-                    origin.log(&login, Ok(&address));
-                    Tagged::ok("Logged in")
-                }
-                Err(closed) => {
-                    origin.log(&login, Err(&closed));
-                    closed.result()
-                }
-            },
-            Err(error) => {
-                origin.log(&login, Err(&error));
-                let is_guess = matches!(error, LoginError::Refused | LoginError::Closed);
-                if is_guess && !self.peer.exempt {
-                    tokio::time::sleep(FAILURE_DELAY).await;
-                }
-                refusal(error)
+            Ok(account) => self.welcome(account.address, &name, "LOGIN").await,
+            Err(error) => self.refuse(error, &name, "LOGIN").await,
+        }
+    }
+
+    /// AUTHENTICATE: a challenge, or the result that ends it.
+    pub(super) async fn authenticate(&mut self, turn: Turn) -> Result<Tagged, Vec<u8>> {
+        let progress = self.login.take(turn).await;
+        let (mechanism, name) = self.login.describe();
+        let name = name.to_owned();
+        match progress {
+            Ok(Progress::Challenge(challenge)) => Err(challenge),
+            Ok(Progress::Done(account)) => Ok(self.welcome(account.address, &name, mechanism).await),
+            Err(error) => Ok(self.refuse(error, &name, mechanism).await),
+        }
+    }
+
+    /// What the client may log in with, now that TLS is on.
+    pub(crate) fn mechanisms(&mut self, facts: ClientFacts) -> Mechanisms {
+        let directory = &self.inner.parts.directory;
+        let mechanisms = directory.mechanisms(&facts);
+        self.login = directory.login(facts);
+        mechanisms
+    }
+
+    async fn welcome(&mut self, address: Address, login: &str, mechanism: &str) -> Tagged {
+        let origin = self.peer.origin();
+        match self.admit(address).await {
+            Ok(address) => {
+                origin.log(login, mechanism, Ok(&address));
+                Tagged::ok("Logged in")
+            }
+            Err(closed) => {
+                origin.log(login, mechanism, Err(&closed));
+                closed.result()
             }
         }
+    }
+
+    async fn refuse(&self, error: LoginError, login: &str, mechanism: &str) -> Tagged {
+        self.peer.origin().log(login, mechanism, Err(&error));
+        let is_guess = matches!(error, LoginError::Refused | LoginError::Closed);
+        if is_guess && !self.peer.exempt {
+            tokio::time::sleep(FAILURE_DELAY).await;
+        }
+        refusal(error)
     }
 
     /// Opens the account of somebody who has proven who they are.
@@ -81,6 +109,7 @@ fn refusal(error: LoginError) -> Tagged {
     match error {
         // One answer for both: a second one would tell a guesser that the password is right.
         LoginError::Refused | LoginError::Closed => Tagged::LOGIN_FAILED,
+        LoginError::Malformed => Tagged::BAD_RESPONSE,
         LoginError::TooManyFailures => Tagged::LOGIN_LIMIT,
         LoginError::Busy => Tagged::LOGIN_UNAVAILABLE,
     }

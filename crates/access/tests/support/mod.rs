@@ -51,7 +51,14 @@ impl Server {
             machine: None,
             relays: Vec::new(),
             delimiters: "+".to_owned(),
-            login_failures_per_minute: 10,
+            login: kings_directory::LoginSettings {
+                mechanisms: None,
+                channel_binding: false,
+                failures_per_minute: 10,
+                failures_per_account: 30,
+                known: None,
+                secret: kings_sasl::Secret::new("of the tests"),
+            },
         })
         .unwrap();
         let store = Store::open(kings_store::Settings {

@@ -1,6 +1,6 @@
 //! What is under way between two commands: an event that waits for its answer, or lines that are no commands.
 
-use kings_sasl::{BadExchange, Server, Step};
+use kings_sasl::{BadBase64, Turn};
 
 use super::{Event, Session, State};
 use crate::command::Request;
@@ -19,7 +19,7 @@ pub(super) enum Exchange {
     /// The message comes. Broken: it holds a NUL (RFC 3501 §9 `CHAR8`), the rest is dropped.
     Message { tag: Vec<u8>, broken: bool },
     /// The client owes a response.
-    Sasl { tag: Vec<u8>, server: Server },
+    Sasl { tag: Vec<u8> },
     /// The client owes DONE.
     Idle { tag: Vec<u8> },
     /// The caller shakes hands.
@@ -94,11 +94,11 @@ impl Session {
                 self.exchange = Exchange::Answer { tag, after: After::Nothing };
                 Some(Event::IdleDone)
             }
-            Exchange::Sasl { tag, .. } if line == b"*" => {
+            Exchange::Sasl { tag } if line == b"*" => {
                 self.tagged(&tag, &Tagged::bad("Login cancelled"));
                 None
             }
-            Exchange::Sasl { tag, server } => self.sasl_response(tag, server, line),
+            Exchange::Sasl { tag } => self.sasl_response(tag, line),
             Exchange::Message { tag, broken: true } => {
                 self.tagged(&tag, &Tagged::no(Code::Cannot, "The message contains NUL"));
                 Some(Event::AppendAborted)
@@ -110,23 +110,19 @@ impl Session {
         }
     }
 
-    fn sasl_response(&mut self, tag: Vec<u8>, mut server: Server, line: &[u8]) -> Option<Event> {
-        let refusal = match kings_sasl::decode(line).map(|response| server.respond(&response)) {
-            Ok(Ok(Step::Credentials(credentials))) => {
-                self.exchange = Exchange::Answer { tag, after: After::Login };
-                return Some(Event::Login(credentials));
+    fn sasl_response(&mut self, tag: Vec<u8>, line: &[u8]) -> Option<Event> {
+        match kings_sasl::decode(line) {
+            Ok(response) => Some(self.ask_login(tag, Turn::Response(response))),
+            Err(BadBase64) => {
+                self.tagged(&tag, &Tagged::NOT_BASE64);
+                None
             }
-            Ok(Ok(Step::Challenge(challenge))) => {
-                self.respond(&crate::Response::Challenge(challenge));
-                self.exchange = Exchange::Sasl { tag, server };
-                return None;
-            }
-            Ok(Err(BadExchange::OtherIdentity)) => Tagged::LOGIN_FAILED,
-            Ok(Err(BadExchange::Malformed)) => Tagged::bad("Malformed response"),
-            Err(_) => Tagged::bad("Response is not base64"),
-        };
-        self.tagged(&tag, &refusal);
-        None
+        }
+    }
+
+    pub(super) fn ask_login(&mut self, tag: Vec<u8>, turn: Turn) -> Event {
+        self.exchange = Exchange::Answer { tag, after: After::Login };
+        Event::Authenticate(turn)
     }
 
     /// Ends the exchange with BAD.
@@ -140,7 +136,7 @@ impl Session {
                 self.tagged(&tag, &Tagged::bad(text));
                 Some(Event::AppendAborted)
             }
-            Exchange::Sasl { tag, .. } => {
+            Exchange::Sasl { tag } => {
                 self.tagged(&tag, &Tagged::bad(text));
                 None
             }

@@ -12,6 +12,12 @@ use kings_imap::{
     Change, Code, Condition, Event, Flag, Request, Response, SequenceSet, Session, Tagged, Uid, View,
 };
 use kings_mail::date::DateTime;
+use kings_sasl::BadExchange;
+
+#[path = "../../../sasl/tests/house/mod.rs"]
+mod house;
+
+use house::{Answer, House};
 
 struct Message {
     uid: Uid,
@@ -36,6 +42,7 @@ pub(crate) struct Backend {
     selected: Option<(String, Seen)>,
     incoming: Option<(Append, Vec<u8>)>,
     idling: bool,
+    pub(crate) house: House,
 }
 
 const VALIDITY: u32 = 3_857_529_045;
@@ -64,7 +71,7 @@ impl Backend {
             mailboxes[0].next = number;
             mailboxes[0].add(content, vec![], DateTime::from_unix(837_596_665));
         }
-        Self { mailboxes, selected: None, incoming: None, idling: false }
+        Self { mailboxes, selected: None, incoming: None, idling: false, house: House::new("ann") }
     }
 
     /// What others do to the account: `deliver`, `remove UID`, `flag UID FLAG`.
@@ -94,6 +101,12 @@ impl Backend {
                 let right = credentials.login == "ann" && credentials.password.expose() == "secret";
                 session.finish(if right { Tagged::ok("Logged in") } else { Tagged::LOGIN_FAILED });
             }
+            Event::Authenticate(turn) => match self.house.answer(&turn) {
+                Answer::Challenge(challenge) => session.challenge(challenge),
+                Answer::LoggedIn => session.finish(Tagged::ok("Logged in")),
+                Answer::Refused(BadExchange::Malformed) => session.finish(Tagged::BAD_RESPONSE),
+                Answer::Refused(_) => session.finish(Tagged::LOGIN_FAILED),
+            },
             Event::Request(request) => {
                 let reports = request.reports();
                 let result = self.request(session, request);

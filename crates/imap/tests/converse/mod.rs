@@ -6,6 +6,7 @@ use kings_imap::{
     Event, Flag, Request, Response, SequenceNumber, SequenceSet, Session, Settings, Tagged, Uid, View,
 };
 use kings_mail::date::DateTime;
+use kings_sasl::{Mechanisms, Turn};
 
 /// Feeds `input` in pieces of `piece` octets and answers every event the shortest way: logins succeed,
 /// messages are taken and forgotten, FETCH finds `input` itself in a mailbox of one message. Gives
@@ -13,7 +14,13 @@ use kings_mail::date::DateTime;
 ///
 /// Must return for every input, with the same output for every `piece` of at least 1.
 pub(crate) fn converse(input: &[u8], piece: usize) -> Vec<u8> {
-    let settings = Settings { tls: true, starttls: false, separator: '.', message_bytes: 100_000 };
+    let settings = Settings {
+        tls: true,
+        starttls: false,
+        separator: '.',
+        message_bytes: 100_000,
+        mechanisms: Mechanisms::PASSWORD,
+    };
     let mut session = Session::new(settings);
     let mut said = session.transmit();
     for piece in input.chunks(piece.max(1)) {
@@ -46,7 +53,8 @@ fn answer(session: &mut Session, event: &Event, message: &[u8]) {
             }
             session.finish(Tagged::DONE);
         }
-        Event::Login(_) | Event::Request(_) | Event::AppendEnd | Event::IdleDone => {
+        Event::Authenticate(Turn::Begin(..)) => session.challenge(b"go on".to_vec()),
+        Event::Authenticate(_) | Event::Login(_) | Event::Request(_) | Event::AppendEnd | Event::IdleDone => {
             session.finish(Tagged::DONE);
         }
     }

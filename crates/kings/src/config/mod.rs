@@ -1,6 +1,7 @@
 //! `kings.toml`: read strictly, checked once, handed on as plain settings. Only this module knows its keys.
 
 mod listen;
+mod login;
 mod milters;
 mod outbound;
 mod queue;
@@ -23,6 +24,7 @@ use kings_tls::{Authorities, Source as Certificate};
 use toml::de::DeTable;
 
 pub(crate) use self::listen::{Listen, SocketAccess};
+pub(crate) use self::login::Login;
 pub(crate) use self::queue::{QueueSettings, duration};
 pub(crate) use self::reader::Complaint;
 use self::reader::{Section, Source};
@@ -60,6 +62,7 @@ pub(crate) struct Settings {
     /// Hierarchy separator of mailbox names.
     pub(crate) separator: char,
     pub(crate) listen: Listen,
+    pub(crate) login: Login,
     pub(crate) certificate: Certificate,
     /// Authorities to trust beside those of the machine, as a client.
     pub(crate) authorities: Authorities,
@@ -103,6 +106,8 @@ pub(crate) struct Limits {
     pub(crate) imap_connections_per_account: usize,
     /// Failed logins from one address or /64 within a minute.
     pub(crate) login_failures_per_minute: u32,
+    /// Failed logins to one account within a minute, before strangers must wait.
+    pub(crate) login_failures_per_account: u32,
     /// Octets that stay free on the disk.
     pub(crate) free_space_reserve: u64,
     /// Clients without connection and rate limits.
@@ -204,6 +209,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         recipients::machine(source, &domains.hosted, hostname.as_ref(), (origin, is_there), aliases.system);
     let (separator, delimiters) = section(source, &mut top, "mailboxes", mailboxes);
     let listen = section(source, &mut top, "listen", Listen::read);
+    let login = section(source, &mut top, "login", Login::read);
     let (certificate, authorities) = tls(source, &mut top, data_dir.as_deref(), hostname.as_ref());
     let dns = section(source, &mut top, "dns", |source, section| ResolverSettings {
         servers: section.list(
@@ -242,6 +248,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         delimiters,
         separator,
         listen,
+        login,
         certificate: certificate?,
         authorities,
         dns,
@@ -446,6 +453,7 @@ fn limits(source: &mut Source<'_>, section: &mut Section<'_>) -> Limits {
         section.number(source, key, 1).map_or(usual, |number| usize::try_from(number).unwrap_or(usize::MAX))
     };
     let failures = count("login_failures_per_minute", 10);
+    let failures_per_account = count("login_failures_per_account", 30);
     Limits {
         smtp_arrivals,
         imap_arrivals,
@@ -458,6 +466,7 @@ fn limits(source: &mut Source<'_>, section: &mut Section<'_>) -> Limits {
         imap_connections_per_address: count("imap_connections_per_address", 50),
         imap_connections_per_account: count("imap_connections_per_account", 20),
         login_failures_per_minute: u32::try_from(failures).unwrap_or(u32::MAX),
+        login_failures_per_account: u32::try_from(failures_per_account).unwrap_or(u32::MAX),
         // Room for two of the largest messages, so that the queue can be drained on a full disk.
         free_space_reserve: section
             .number(source, "free_space_reserve", 0)

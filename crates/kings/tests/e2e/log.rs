@@ -56,14 +56,18 @@ fn both_protocols_log_a_login_under_the_same_keys_with_the_name_that_was_tried()
         imap(&kings, login, password);
         submission(&kings, login, password);
     }
-    let of = |protocol: &str| {
-        let ok = r#"client=127.0.0.1 login="ann@example.org" account=ann@example.org result="ok" reason="-""#;
-        let fail = r#"client=127.0.0.1 login="Ann@example.org" account="-" result="fail" reason="login name or password is wrong""#;
-        [ok, fail].map(|fields| format!("protocol={protocol:?} {fields}"))
+    let of = |protocol: &str, mechanism: &str| {
+        let ok = format!(
+            r#"login="ann@example.org" account=ann@example.org mechanism="{mechanism}" result="ok" reason="-""#
+        );
+        let fail = format!(
+            r#"login="Ann@example.org" account="-" mechanism="{mechanism}" result="fail" reason="login name or password is wrong""#
+        );
+        [ok, fail].map(|fields| format!("protocol={protocol:?} client=127.0.0.1 {fields}"))
     };
     let mut lines = wait_for(&kings, "login", 4);
     lines.sort();
-    let mut expected = [of("imap"), of("submission")].concat();
+    let mut expected = [of("imap", "LOGIN"), of("submission", "PLAIN")].concat();
     expected.sort();
     assert_eq!(lines, expected);
 }

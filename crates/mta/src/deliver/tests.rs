@@ -48,7 +48,14 @@ impl Setup {
             machine: None,
             relays: Vec::new(),
             delimiters: "+".to_owned(),
-            login_failures_per_minute: 10,
+            login: kings_directory::LoginSettings {
+                mechanisms: None,
+                channel_binding: false,
+                failures_per_minute: 10,
+                failures_per_account: 30,
+                known: None,
+                secret: kings_sasl::Secret::new("of the tests"),
+            },
         });
         let store = Store::open(kings_store::Settings {
             mail_dir: path.join("mail"),

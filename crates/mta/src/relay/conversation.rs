@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use kings_mail::domain::Domain;
 use kings_net::{Stream, receive};
 use kings_queue::{Contact, Outcome, Report};
-use kings_smtp::client::{Event, Protocol, Session, Settings, StartTls, Transaction};
+use kings_smtp::client::{Event, Login, Protocol, Session, Settings, StartTls, Transaction};
 use kings_smtp::reply::Reply;
 use kings_smtp::{client, reply};
 use tokio::io::AsyncWriteExt;
@@ -89,7 +89,7 @@ impl Conversation {
             hostname: hostname.clone(),
             protocol: hop.protocol,
             start_tls,
-            login: hop.login.clone(),
+            login: hop.login.clone().map(|(name, password)| Login { name, password, nonce: nonce() }),
             tls: implicit,
         });
         let conversation = Self {
@@ -278,4 +278,11 @@ async fn connect_from(source: Option<IpAddr>, address: SocketAddr) -> io::Result
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.bind(SocketAddr::new(source, 0))?;
     socket.connect(address).await
+}
+
+/// Random text for one login. Without random bytes it repeats, which only a server could use that replays an old login.
+fn nonce() -> String {
+    let mut random = [0; 18];
+    let _ = getrandom::fill(&mut random);
+    kings_sasl::encode(&random)
 }

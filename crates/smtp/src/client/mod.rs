@@ -9,6 +9,6 @@ mod transaction;
 
 pub use self::features::Features;
 pub use self::reader::BadReply;
-pub use self::session::{Event, Protocol, Session, Settings, StartTls, no_tls};
+pub use self::session::{Event, Login, Protocol, Session, Settings, StartTls, no_tls};
 pub use self::survey::{ContentFacts, Survey};
 pub use self::transaction::{Outcome, Transaction};

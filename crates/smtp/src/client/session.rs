@@ -59,9 +59,20 @@ pub struct Settings {
     /// Whether to use STARTTLS.
     pub start_tls: StartTls,
     /// Login name and password; sent only under TLS.
-    pub login: Option<(String, Secret)>,
+    pub login: Option<Login>,
     /// The connection is under TLS from its first byte.
     pub tls: bool,
+}
+
+/// Who we are to the server.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// Login name.
+    pub name: String,
+    /// Password.
+    pub password: Secret,
+    /// Printable random text without commas, for this session alone (RFC 5802 §5.1).
+    pub nonce: String,
 }
 
 /// What the session cannot do alone.
@@ -372,8 +383,11 @@ impl Session {
             Phase::StartTls if self.settings.start_tls == StartTls::IfOffered && reply.code != 421 => {
                 self.log_in()
             }
-            Phase::Login(client) if reply.code == 334 => self.next_response(client),
-            Phase::Login(_) if reply.code == 235 => Some(Event::Ready),
+            Phase::Login(client) if reply.code == 334 => self.next_response(client, &reply),
+            Phase::Login(client) if reply.code == 235 && client.may_succeed() => Some(Event::Ready),
+            Phase::Login(_) if reply.code == 235 => {
+                Some(Event::Refused(no_login("Next server did not prove that it knows the password")))
+            }
             Phase::LoginCancelled => Some(Event::Refused(no_login("Next server does not end the login"))),
             Phase::Greeting | Phase::Ehlo | Phase::Helo | Phase::StartTls | Phase::Login(_) => {
                 Some(Event::Refused(reply))

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use kings_sasl::Mechanism;
+use kings_sasl::{Mechanism, Mechanisms};
 
 use super::{Event, Role, Session, State};
 use crate::claim;
@@ -37,8 +37,8 @@ impl Session {
             text.push_str("\nREQUIRETLS");
         }
         if offered.auth {
-            let names = Mechanism::ALL.map(Mechanism::name).join(" ");
-            let _ = write!(text, "\nAUTH {names}");
+            let names: Vec<&str> = self.mechanisms.iter().map(Mechanism::name).collect();
+            let _ = write!(text, "\nAUTH {}", names.join(" "));
         }
         if let Some(future) = self.settings.future_release {
             let _ = write!(text, "\nFUTURERELEASE {} {}", future.longest, future.latest.to_rfc3339());
@@ -55,12 +55,18 @@ impl Session {
     pub(super) fn offered(&self) -> Offered {
         let settings = &self.settings;
         Offered {
-            auth: settings.role == Role::Submission && self.client.tls,
+            auth: settings.role == Role::Submission && self.client.tls && !self.mechanisms.is_empty(),
             require_tls: self.client.tls,
             future_release: settings.future_release.is_some(),
             xclient: settings.trust.xclient,
             xforward: settings.trust.xforward,
         }
+    }
+
+    /// What AUTH takes under TLS, instead of PLAIN and LOGIN. It may depend on the handshake, so it is told again after
+    /// [`Session::tls_started`].
+    pub fn offer(&mut self, mechanisms: Mechanisms) {
+        self.mechanisms = mechanisms;
     }
 
     fn offers_start_tls(&self) -> bool {

@@ -1,6 +1,6 @@
 //! AUTH: the login exchange (RFC 4954 §4).
 
-use kings_sasl::{self as sasl, BadExchange, Mechanism};
+use kings_sasl::{self as sasl, BadBase64, Mechanism, Turn};
 
 use super::{Event, MAX_AUTH_LINE, Pending, Role, Session, State};
 use crate::lines::Line;
@@ -18,25 +18,29 @@ impl Session {
         if self.client.logged_in {
             return self.refuse(&Reply::BAD_SEQUENCE);
         }
-        let Some(mechanism) = Mechanism::parse(mechanism) else {
+        let Some(mechanism) = Mechanism::parse(mechanism).filter(|known| self.mechanisms.contains(*known))
+        else {
             return self.refuse(&Reply::UNKNOWN_MECHANISM);
         };
-        let server = sasl::Server::new(mechanism);
-        match initial_response {
-            Some(response) => {
-                self.state = State::Login(server);
-                self.respond(response.as_bytes())
-            }
-            None => {
-                self.challenge(server.first_challenge());
-                self.state = State::Login(server);
-                None
-            }
+        let initial = initial_response.map(|response| sasl::decode(response.as_bytes()));
+        match initial.transpose() {
+            Ok(initial) => Some(self.ask_login(Turn::Begin(mechanism, initial))),
+            Err(BadBase64) => self.end_login(&Reply::BAD_LOGIN_DATA),
         }
     }
 
-    pub(super) fn challenge(&mut self, challenge: &[u8]) {
-        self.reply(&Reply::plain(334, "").with_text(sasl::encode(challenge)));
+    /// Answers [`Event::Login`] with a challenge: the login goes on.
+    pub fn challenge(&mut self, challenge: &[u8]) {
+        if matches!(self.pending, Some(Pending::Login)) {
+            self.pending = None;
+            self.state = State::Login;
+            self.reply(&Reply::plain(334, "").with_text(sasl::encode(challenge)));
+        }
+    }
+
+    fn ask_login(&mut self, turn: Turn) -> Event {
+        self.pending = Some(Pending::Login);
+        Event::Login(turn)
     }
 
     /// A line of the login exchange: `*` gives up (RFC 4954 §4). `None` when it is not there yet.
@@ -50,19 +54,9 @@ impl Session {
     }
 
     pub(super) fn respond(&mut self, response: &[u8]) -> Option<Event> {
-        let State::Login(server) = &mut self.state else { return None };
-        let Ok(decoded) = sasl::decode(response) else { return self.end_login(&Reply::BAD_LOGIN_DATA) };
-        match server.respond(&decoded) {
-            Ok(sasl::Step::Challenge(challenge)) => {
-                self.challenge(&challenge);
-                None
-            }
-            Ok(sasl::Step::Credentials(credentials)) => {
-                self.pending = Some(Pending::Login);
-                Some(Event::Login(credentials))
-            }
-            Err(BadExchange::Malformed) => self.end_login(&Reply::BAD_LOGIN_DATA),
-            Err(BadExchange::OtherIdentity) => self.end_login(&Reply::LOGIN_REFUSED),
+        match sasl::decode(response) {
+            Ok(response) => Some(self.ask_login(Turn::Response(response))),
+            Err(BadBase64) => self.end_login(&Reply::BAD_LOGIN_DATA),
         }
     }
 

@@ -7,13 +7,17 @@ use kings_mail::domain::Domain;
 use kings_mail::envelope::{Envelope, Recipient};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
-use kings_sasl::Credentials;
+use kings_sasl::{BadExchange, Turn};
 use kings_smtp::claim::{Attribute, Claim};
 use kings_smtp::reply::Reply;
 use kings_smtp::server::{Event, FutureRelease, Role, Session, Settings, Trust};
 
+#[path = "../../../sasl/tests/house/mod.rs"]
+mod house;
+
+use house::{Answer, House};
+
 const LOGIN: &str = "ann@here.example";
-const PASSWORD: &str = "secret";
 
 /// A message that was answered with 250.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +36,7 @@ pub(crate) struct Backend {
     /// Everything accepted, in order.
     pub(crate) messages: Vec<Message>,
     content: Vec<u8>,
+    pub(crate) house: House,
 }
 
 /// The roles a server plays, by their port; 24 is LMTP.
@@ -56,7 +61,14 @@ pub(crate) fn session(port: u16, message_bytes: u64, trust: Trust) -> Session {
 
 impl Default for Backend {
     fn default() -> Self {
-        Self { most_recipients: 3, full: false, lmtp: false, messages: Vec::new(), content: Vec::new() }
+        Self {
+            most_recipients: 3,
+            full: false,
+            lmtp: false,
+            messages: Vec::new(),
+            content: Vec::new(),
+            house: House::new(LOGIN),
+        }
     }
 }
 
@@ -64,7 +76,10 @@ impl Backend {
     /// Does what one event asks for. `StartTls` and `Closed` are the caller's.
     pub(crate) fn answer(&mut self, event: Event, session: &mut Session) {
         let reply = match event {
-            Event::Login(credentials) => log_in(&credentials),
+            Event::Login(turn) => match self.log_in(&turn) {
+                Ok(reply) => reply,
+                Err(challenge) => return session.challenge(&challenge),
+            },
             Event::Mail(path, _) => self.mail(&path, session.client().logged_in),
             Event::Rcpt(recipient) => {
                 let sofar = session.envelope().expect("inside a transaction").recipients.len();
@@ -87,6 +102,16 @@ impl Backend {
             Event::StartTls | Event::Closed => return,
         };
         session.answer(&reply);
+    }
+
+    /// The reply that ends a login, or the challenge that goes on with it.
+    fn log_in(&mut self, turn: &Turn) -> Result<Reply, Vec<u8>> {
+        match self.house.answer(turn) {
+            Answer::Challenge(challenge) => Err(challenge),
+            Answer::LoggedIn => Ok(Reply::LOGGED_IN),
+            Answer::Refused(BadExchange::Malformed) => Ok(Reply::BAD_LOGIN_DATA),
+            Answer::Refused(_) => Ok(Reply::LOGIN_REFUSED),
+        }
     }
 
     /// `busy@` stands for a server that is stopping.
@@ -142,11 +167,6 @@ fn become_other(claim: &Claim) -> Reply {
         Attribute::Is(login) if login != LOGIN => Reply::LOGIN_REFUSED,
         _ => Reply::OK,
     }
-}
-
-fn log_in(Credentials { login, password }: &Credentials) -> Reply {
-    let right = login == LOGIN && password.expose() == PASSWORD;
-    if right { Reply::LOGGED_IN } else { Reply::LOGIN_REFUSED }
 }
 
 /// The relay rule: who is not hosted here is outside, whatever the local part looks like.

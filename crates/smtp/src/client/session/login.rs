@@ -1,23 +1,23 @@
 //! The login at the next hop.
 
-use kings_sasl as sasl;
+use kings_sasl::{self as sasl, BadChallenge};
 
-use super::{Event, Phase, Session};
+use super::{Event, Login, Phase, Session};
 use crate::reply::{Reply, Status};
 
 impl Session {
     pub(super) fn log_in(&mut self) -> Option<Event> {
-        let Some((login, password)) = &self.settings.login else { return Some(Event::Ready) };
+        let Some(Login { name, password, nonce }) = &self.settings.login else { return Some(Event::Ready) };
         if !self.tls {
             return Some(Event::Refused(no_login("Next server offers no TLS, so no password is sent")));
         }
         let offered = self.features.mechanisms.iter().map(String::as_str);
-        let Some(mut client) = sasl::Client::choose(offered, login, password) else {
+        let Some(mut client) = sasl::Client::choose(offered, name, password, nonce) else {
             return Some(Event::Refused(no_login("Next server offers no login that we know")));
         };
         let mechanism = client.mechanism();
-        // Only PLAIN has an initial response; LOGIN waits for its prompts.
-        let first = (mechanism == sasl::Mechanism::Plain).then(|| client.next_response()).flatten();
+        // LOGIN waits for its prompts; all others here speak first.
+        let first = (mechanism != sasl::Mechanism::Login).then(|| client.respond(b"").ok()).flatten();
         let line = match first {
             Some(response) => format!("AUTH {} {}", mechanism.name(), sasl::encode(&response)),
             None => format!("AUTH {}", mechanism.name()),
@@ -26,10 +26,12 @@ impl Session {
         None
     }
 
-    pub(super) fn next_response(&mut self, mut client: sasl::Client) -> Option<Event> {
-        match client.next_response() {
-            Some(response) => self.command(&sasl::encode(&response), Phase::Login(client)),
-            None => self.command("*", Phase::LoginCancelled),
+    pub(super) fn next_response(&mut self, mut client: sasl::Client, reply: &Reply) -> Option<Event> {
+        // Prompts of LOGIN that are not base64 are still prompts.
+        let challenge = sasl::decode(reply.text.trim().as_bytes()).unwrap_or_default();
+        match client.respond(&challenge) {
+            Ok(response) => self.command(&sasl::encode(&response), Phase::Login(client)),
+            Err(BadChallenge) => self.command("*", Phase::LoginCancelled),
         }
         None
     }
