@@ -4,6 +4,7 @@ mod command;
 mod config;
 mod control;
 mod demo;
+mod dkim;
 mod identity;
 mod local;
 mod log;

@@ -18,7 +18,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::{Limits, Settings};
 use crate::identity::Identity;
-use crate::local;
+use crate::{dkim, local};
 
 /// Octets of a secret that we make.
 const SECRET_OCTETS: usize = 32;
@@ -323,6 +323,7 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<Directory> {
     {
         complaints.take(check_writable(folder));
     }
+    complaints.take(dkim::load(settings));
     let directory = complaints.take(open_directory(settings).map_err(anyhow::Error::from));
     match directory {
         Some(directory) if complaints.0.is_empty() => Ok(directory),

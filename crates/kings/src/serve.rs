@@ -26,8 +26,8 @@ use tracing::{error, info, warn};
 use crate::command::{Failure, print};
 use crate::config::{Settings, Threads};
 use crate::control::{self, Answer, Request};
-use crate::local;
 use crate::prepare::{self, Prepared, Server, Socket};
+use crate::{dkim, local};
 
 /// How long sessions may take to end at shutdown.
 const GRACE: Duration = Duration::from_secs(8);
@@ -124,6 +124,7 @@ impl Services {
             clients: settings.clients.clone(),
             outgoing: settings.submission.clone(),
             milters: settings.milters.clone(),
+            signing: dkim::load(settings)?,
             directory: directory.clone(),
             srs: sender_rewriting(settings)?,
             store: store.clone(),

@@ -21,6 +21,7 @@ use rustls::ServerConfig;
 use crate::limits::{Rates, Traffic};
 use crate::milter::Milters;
 use crate::policy::EarlyTalker;
+use crate::signing::Signing;
 use crate::srs::{BadSrs, Srs};
 
 /// The limits of the mail flow that an operator may set.
@@ -96,6 +97,8 @@ pub struct Parts {
     pub outgoing: Outgoing,
     /// Who else has a say.
     pub milters: Milters,
+    /// The keys that what leaves is signed with.
+    pub signing: Signing,
     /// Who exists.
     pub directory: Directory,
     /// Gives mail that aliases send on a reverse-path of ours, where that is wanted.

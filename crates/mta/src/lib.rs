@@ -20,6 +20,7 @@ mod policy;
 mod receive;
 pub mod relay;
 mod reports;
+pub mod signing;
 mod srs;
 mod submit;
 mod traced;

@@ -302,9 +302,12 @@ impl Session<'_> {
             date,
             sole_recipient(&envelope),
         );
-        let prefix = received + &completion + &sender;
+        // What we add is signed with the rest, so it belongs to the content.
+        let head = [completion.as_bytes(), sender.as_bytes(), &head].concat();
         let content =
             intake::with_head(&core.store, content, head).await.map_err(|error| intake::refusal(&error))?;
+        let content = Arc::new(content);
+        let prefix = core.signing.fields(&content).await + &received;
         let Envelope { reverse_path, recipients, parameters } = envelope;
         let message = Message {
             id,
@@ -313,7 +316,7 @@ impl Session<'_> {
             recipients,
             prefix,
             junk: false,
-            content: Arc::new(content),
+            content,
         };
         deliver(core, message).await.map_err(|error| error.reply())
     }

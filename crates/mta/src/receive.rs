@@ -245,6 +245,20 @@ impl<D: Dns + 'static> Session<'_, D> {
         self.filters.mail(&caller, path, parameters).await
     }
 
+    /// The signature of our domains under what hosts bring that are trusted with it.
+    async fn signature(&self, content: &Arc<Incoming>) -> String {
+        let signing = &self.core.signing;
+        if !signing.trusts_anybody() {
+            return String::new();
+        }
+        let name = self.reverse_name.get_or_init(|| self.checks.confirmed_name(self.client)).await;
+        if signing.trusts(self.client, name.as_deref()) {
+            signing.fields(content).await
+        } else {
+            String::new()
+        }
+    }
+
     /// The message without fields that only we may write.
     async fn without_forgeries(&self, content: Incoming) -> Result<Incoming, Reply> {
         if header::first(content.head(), verdict::FIELD).is_none() {
@@ -292,7 +306,8 @@ impl<D: Dns + 'static> Session<'_, D> {
             recipient: sole_recipient(&envelope),
             date: now(),
         };
-        let prefix = wishes.fields() + &decision.field() + &received.field();
+        let signature = self.signature(&content).await;
+        let prefix = wishes.fields() + &signature + &decision.field() + &received.field();
         let id = transaction.id;
         if wishes.discard || discard {
             info!(%id, "dropped, since the policy service or a filter wants it so");

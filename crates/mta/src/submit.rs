@@ -274,6 +274,7 @@ impl Session<'_> {
             return Ok(());
         }
         let Envelope { reverse_path, recipients, parameters } = envelope;
+        let prefix = self.core.signing.fields(&content).await + &prefix;
         let junk = false;
         let message = Message { id, reverse_path, parameters, recipients, prefix, junk, content };
         deliver(self.core, message).await.map_err(|error| error.reply())

@@ -225,6 +225,7 @@ impl Setup {
             clients: Clients::default(),
             outgoing: Outgoing { client_in_received: false, longest_hold: Duration::ZERO },
             milters: kings_mta::milter::Milters::default(),
+            signing: kings_mta::signing::Signing::default(),
             directory: directory.unwrap(),
             srs: None,
             store: store.unwrap(),

@@ -1,6 +1,7 @@
 //! The command line: noun, then verb.
 
 mod account;
+mod dkim;
 mod queue;
 mod status;
 mod tls;
@@ -41,6 +42,9 @@ enum Command {
     /// The accounts that receive mail and log in.
     #[command(subcommand)]
     Account(account::Command),
+    /// The keys that mail is signed with.
+    #[command(subcommand)]
+    Dkim(dkim::Command),
     /// Mail that waits to leave.
     #[command(subcommand)]
     Queue(queue::Command),
@@ -147,6 +151,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(options) => demo::run(&options),
         Command::Config(ConfigCommand::Check(common)) => check(&common),
         Command::Account(command) => account::run(command),
+        Command::Dkim(command) => dkim::run(command),
         Command::Queue(command) => queue::run(command),
         Command::Trace(options) => trace::run(options),
         Command::Tls(command) => tls::run(&command),

@@ -1,5 +1,6 @@
 //! `kings.toml`: read strictly, checked once, handed on as plain settings. Only this module knows its keys.
 
+mod dkim;
 mod listen;
 mod login;
 mod milters;
@@ -23,6 +24,7 @@ use kings_store::Layout;
 use kings_tls::{Authorities, Source as Certificate};
 use toml::de::DeTable;
 
+pub(crate) use self::dkim::{Dkim, Tables};
 pub(crate) use self::listen::{Listen, SocketAccess};
 pub(crate) use self::login::Login;
 pub(crate) use self::queue::{QueueSettings, duration};
@@ -78,6 +80,8 @@ pub(crate) struct Settings {
     pub(crate) clients: Clients,
     /// Switches of submission.
     pub(crate) submission: Outgoing,
+    /// Where keys to sign with are, beside those of `data_dir`.
+    pub(crate) dkim: Dkim,
     /// Filters at each way in.
     pub(crate) milters: Milters,
     pub(crate) limits: Limits,
@@ -228,6 +232,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         Trusted { xclient_from: listen.xclient_from.clone(), xforward_from: listen.xforward_from.clone() };
     let clients = Clients { trusted, ..clients };
     let submission = section(source, &mut top, "submission", submission::read);
+    let dkim = section(source, &mut top, "dkim", dkim::read);
     let milters = milters::read(source, &mut top);
     let limits = section(source, &mut top, "limits", limits);
     let days = section(source, &mut top, "records", |source, section| section.number(source, "days", 1));
@@ -259,6 +264,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         records: records?,
         inbound,
         submission,
+        dkim,
         milters,
         limits,
         warnings,

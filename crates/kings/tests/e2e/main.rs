@@ -12,6 +12,7 @@ mod crash;
 mod curl;
 mod delegation;
 mod disk;
+mod dkim;
 mod dovecot;
 mod exchange;
 mod faults;

@@ -75,6 +75,7 @@ impl Setup {
             clients: Clients::default(),
             outgoing: Outgoing { client_in_received: false, longest_hold: Duration::ZERO },
             milters: crate::milter::Milters::default(),
+            signing: crate::signing::Signing::default(),
             records: Records::none(),
             srs: Some(Srs::new("a secret of the test", name("here.example")).unwrap()),
             directory: directory.unwrap(),

@@ -77,14 +77,15 @@ pub(crate) async fn post(core: &Core, notification: Notification) -> Result<(), 
     let Notification { about, forward_path, .. } = notification;
     let content = gather(core, Content::from(notification.content)).await;
     let content = content.map_err(|error| PostError::Later(error.to_string()))?;
+    let content = Arc::new(content);
     let message = Message {
         id: new_id(),
         reverse_path: envelope.reverse_path,
         parameters: envelope.parameters,
         recipients: envelope.recipients,
-        prefix: String::new(),
+        prefix: core.signing.fields(&content).await,
         junk: false,
-        content: Arc::new(content),
+        content,
     };
     tracing::info!(id = %message.id, %about, %forward_path, "notification posted");
     traced::notified(core, about, &forward_path);

@@ -1,0 +1,62 @@
+//! `[dkim]`: where keys to sign with are, beside those that `kings dkim` keeps.
+
+use std::path::PathBuf;
+
+use kings_msgauth::dkim::opendkim::Matching;
+
+use super::reader::{Section, Source};
+
+/// OpenDKIM's files, read as they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dkim {
+    /// `KeyTable` and `SigningTable`; one makes no sense without the other.
+    pub(crate) tables: Option<Tables>,
+    /// `InternalHosts`: whose mail is signed, and not verified.
+    pub(crate) trusted_hosts: Option<PathBuf>,
+}
+
+/// Which author's mail gets which keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tables {
+    pub(crate) key_table: PathBuf,
+    pub(crate) signing_table: PathBuf,
+    pub(crate) matching: Matching,
+    /// `MultipleSignatures`
+    pub(crate) every: bool,
+}
+
+pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> Dkim {
+    let folder = source.folder.to_owned();
+    let key_table = section.text(source, "key_table");
+    let signing_table = section.text(source, "signing_table");
+    let every = section.flag(source, "multiple_signatures").unwrap_or(false);
+    let trusted_hosts = section.text(source, "trusted_hosts").map(|text| folder.join(plain(&text)));
+    let tables = match (key_table, signing_table) {
+        (Some(key_table), Some(signing_table)) => {
+            let wildcards = signing_table.strip_prefix("refile:");
+            Some(Tables {
+                key_table: folder.join(plain(&key_table)),
+                signing_table: folder.join(wildcards.unwrap_or_else(|| plain(&signing_table))),
+                matching: if wildcards.is_some() { Matching::Wildcards } else { Matching::Plain },
+                every,
+            })
+        }
+        (None, None) => None,
+        (Some(_), None) => {
+            source.complain("[dkim] has a key_table and no signing_table: add signing_table = \"refile:/etc/opendkim/SigningTable\"");
+            None
+        }
+        (None, Some(_)) => {
+            source.complain(
+                "[dkim] has a signing_table and no key_table: add key_table = \"/etc/opendkim/KeyTable\"",
+            );
+            None
+        }
+    };
+    Dkim { tables, trusted_hosts }
+}
+
+/// OpenDKIM lets the kind of a plain file be said.
+fn plain(text: &str) -> &str {
+    text.strip_prefix("file:").or_else(|| text.strip_prefix("refile:")).unwrap_or(text)
+}

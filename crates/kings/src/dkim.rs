@@ -1,0 +1,245 @@
+//! The keys to sign with: where they lie, how they are made, and what of them is in use.
+//!
+//! `DATA_DIR/dkim/DOMAIN/SELECTOR.private` signs. A key that waits until its record is known everywhere ends in `.next`,
+//! one that signs no more while mail with its signatures is still under way in `.retired`.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, anyhow, bail};
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{Ed25519KeyPair, RsaKeyPair};
+use kings_mail::domain::Domain;
+use kings_msgauth::dkim::opendkim::{self, Complaint, Hosts, SigningTable};
+use kings_msgauth::dkim::{Algorithm, PrivateKey, Selector, key_files};
+use kings_mta::signing::{Key, Signing, Tables};
+
+use crate::config::{self, Settings};
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// It signs.
+    Active,
+    /// Its record is to be published before it signs.
+    Next,
+    /// It signs no more; its record stays until all mail it has signed has arrived.
+    Retired,
+}
+
+impl Stage {
+    const ALL: [Self; 3] = [Self::Active, Self::Next, Self::Retired];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Next => "next",
+            Self::Retired => "retired",
+        }
+    }
+
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Active => "private",
+            Self::Next => "next",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+/// One key file of a domain.
+#[derive(Debug)]
+pub(crate) struct KeyFile {
+    pub(crate) selector: Selector,
+    pub(crate) stage: Stage,
+    pub(crate) path: PathBuf,
+    pub(crate) key: PrivateKey,
+    /// Since when it has been at its stage.
+    pub(crate) since: SystemTime,
+}
+
+impl KeyFile {
+    fn read(path: PathBuf, stage: Stage) -> anyhow::Result<Self> {
+        let name = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+        let selector = Selector::parse(name);
+        let selector = selector.with_context(|| format!("{}: the name is no selector", path.display()))?;
+        let (key, since) = (private_key(&path)?, fs::metadata(&path)?.modified()?);
+        Ok(Self { selector, stage, path, key, since })
+    }
+
+    /// How long it has been at its stage.
+    pub(crate) fn age(&self) -> Duration {
+        self.since.elapsed().unwrap_or_default()
+    }
+
+    /// Moves it on; its age begins anew.
+    pub(crate) fn advance(self, stage: Stage) -> anyhow::Result<Self> {
+        let path = self.path.with_extension(stage.extension());
+        File::options().append(true).open(&self.path)?.set_modified(SystemTime::now())?;
+        fs::rename(&self.path, &path).with_context(|| format!("cannot rename {}", self.path.display()))?;
+        sync_parent(&path)?;
+        Ok(Self { path, stage, since: SystemTime::now(), ..self })
+    }
+
+    /// Removes it and the record beside it.
+    pub(crate) fn remove(self) -> anyhow::Result<()> {
+        fs::remove_file(&self.path).with_context(|| format!("cannot remove {}", self.path.display()))?;
+        let _ = fs::remove_file(self.path.with_extension("txt"));
+        sync_parent(&self.path)
+    }
+}
+
+fn private_key(path: &Path) -> anyhow::Result<PrivateKey> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    PrivateKey::from_pem(&text).with_context(|| format!("{}", path.display()))
+}
+
+/// Where the keys of a domain are.
+pub(crate) fn folder(settings: &Settings, domain: &Domain) -> PathBuf {
+    settings.data_dir.join("dkim").join(domain.to_string())
+}
+
+/// All keys of a domain, those in use first. None is left out silently: a broken file is an error.
+pub(crate) fn key_files(settings: &Settings, domain: &Domain) -> anyhow::Result<Vec<KeyFile>> {
+    let folder = folder(settings, domain);
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("cannot read {}", folder.display()))?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let stage =
+            Stage::ALL.into_iter().find(|stage| path.extension() == Some(OsStr::new(stage.extension())));
+        files.extend(stage.map(|stage| KeyFile::read(path, stage)).transpose()?);
+    }
+    files.sort_by(|a, b| (a.stage, a.selector.as_str()).cmp(&(b.stage, b.selector.as_str())));
+    Ok(files)
+}
+
+/// Everything to sign with, as the config and the folders have it now.
+pub(crate) fn load(settings: &Settings) -> anyhow::Result<Signing> {
+    let mut domains = HashMap::new();
+    for hosted in &settings.domains {
+        let files = key_files(settings, &hosted.name)?;
+        let active = files.into_iter().filter(|file| file.stage == Stage::Active);
+        let key = |file: KeyFile| Key {
+            domain: Some(hosted.name.clone()),
+            selector: file.selector,
+            private: file.key,
+        };
+        domains.insert(hosted.name.clone(), active.map(key).collect());
+    }
+    let tables = settings.dkim.tables.as_ref().map(tables).transpose()?;
+    let trusted = match &settings.dkim.trusted_hosts {
+        Some(path) => Hosts::parse(&read(path)?).map_err(|complaints| broken(path, &complaints))?,
+        None => Hosts::default(),
+    };
+    Ok(Signing::new(domains, tables, trusted))
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("[dkim]: cannot read {}", path.display()))
+}
+
+fn broken(path: &Path, complaints: &[Complaint]) -> anyhow::Error {
+    let lines: Vec<String> =
+        complaints.iter().map(|complaint| format!("{}: {complaint}", path.display())).collect();
+    anyhow!(lines.join("\n"))
+}
+
+fn tables(settings: &config::Tables) -> anyhow::Result<Tables> {
+    let config::Tables { key_table, signing_table, matching, every } = settings;
+    let entries =
+        opendkim::key_table(&read(key_table)?).map_err(|complaints| broken(key_table, &complaints))?;
+    let mut keys = HashMap::new();
+    for entry in entries {
+        let path = key_table.parent().unwrap_or(Path::new("/")).join(&entry.path);
+        let key = Key { domain: entry.domain, selector: entry.selector, private: private_key(&path)? };
+        keys.insert(entry.name, key);
+    }
+    let signing = SigningTable::parse(&read(signing_table)?, *matching)
+        .map_err(|complaints| broken(signing_table, &complaints))?;
+    Ok(Tables { signing, keys, every: *every })
+}
+
+/// Makes a key and writes both of its files; never over one that is there.
+pub(crate) fn create(
+    settings: &Settings,
+    domain: &Domain,
+    selector: &Selector,
+    algorithm: Algorithm,
+    stage: Stage,
+) -> anyhow::Result<KeyFile> {
+    let folder = folder(settings, domain);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    for taken in Stage::ALL {
+        let path = folder.join(format!("{selector}.{}", taken.extension()));
+        if path.exists() {
+            bail!("{} is there already; choose another name with --selector", path.display());
+        }
+    }
+    let pkcs8 = generate(algorithm)?;
+    let key = PrivateKey::from_pkcs8(&pkcs8)?;
+    let path = folder.join(format!("{selector}.{}", stage.extension()));
+    write(&path, &key_files::private_pem(&pkcs8), 0o600)?;
+    let record = path.with_extension("txt");
+    write(&record, &key_files::zone_line(selector, domain, &key), 0o644)?;
+    sync_parent(&path)?;
+    let top = settings.data_dir.join("dkim");
+    for made in [&top, &folder, &path, &record] {
+        belong_to_owner_of(&settings.data_dir, made)?;
+    }
+    KeyFile::read(path, stage)
+}
+
+fn generate(algorithm: Algorithm) -> anyhow::Result<Vec<u8>> {
+    let failed = |_| anyhow!("no key could be made: the system has no random numbers");
+    Ok(match algorithm {
+        Algorithm::Ed25519Sha256 => {
+            let random = aws_lc_rs::rand::SystemRandom::new();
+            Ed25519KeyPair::generate_pkcs8(&random).map_err(failed)?.as_ref().to_vec()
+        }
+        Algorithm::RsaSha256 | Algorithm::RsaSha1 => {
+            let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
+            let der = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair).map_err(failed)?;
+            der.as_ref().to_vec()
+        }
+    })
+}
+
+fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+    let written = (|| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    })();
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn sync_parent(path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .with_context(|| format!("cannot sync {}", folder.display()))
+}
+
+/// What root makes is for the server, which may run as another user.
+fn belong_to_owner_of(folder: &Path, made: &Path) -> anyhow::Result<()> {
+    let (owner, own) = (fs::metadata(folder)?, fs::metadata(made)?);
+    if (owner.uid(), owner.gid()) == (own.uid(), own.gid()) {
+        return Ok(());
+    }
+    chown(made, Some(owner.uid()), Some(owner.gid()))
+        .with_context(|| format!("cannot give {} to the owner of {}", made.display(), folder.display()))
+}

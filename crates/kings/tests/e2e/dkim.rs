@@ -1,0 +1,154 @@
+//! Keys made by `kings dkim` sign what users send, and OpenDKIM finds the signatures good.
+
+use std::fs;
+use std::path::Path;
+
+use crate::harness::{Folder, Kings, Message, NameServer, Setup, letter, messages, program, run};
+
+const ANN: &str = "ann@example.org";
+const BOB: &str = "bob@example.org";
+
+/// The lines that `kings dkim` writes beside its keys, for a zone file.
+fn zone_lines(folder: &Path) -> String {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let records = files.filter(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    records.map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+/// What OpenDKIM says of a message, with `lines` as the zone.
+fn opendkim(message: &[u8], lines: &str) -> String {
+    let folder = Folder::new("judge");
+    let records: String = lines
+        .lines()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .split(" ; -----")
+        .filter_map(|record| {
+            let (name, rest) = record.rsplit_once("._domainkey")?;
+            let name = name.split_whitespace().last()?;
+            let strings: Vec<String> =
+                rest.split('"').skip(1).step_by(2).map(|string| format!("\"{string}\"")).collect();
+            Some(format!(" local-data: '{name}._domainkey.example.org. TXT {}'\n", strings.join(" ")))
+        })
+        .collect();
+    let resolver = format!("server:\n local-zone: \"example.org.\" static\n{records}");
+    let resolver = folder.write("resolver", resolver);
+    let settings = format!("Mode v\nSyslog no\nResolverConfiguration {}\n", resolver.display());
+    let settings = folder.write("opendkim.conf", settings);
+    let content = folder.write("message", message);
+    let mut command = program("opendkim");
+    let output = run(command.arg("-x").arg(settings).arg("-t").arg(content).arg("-vv"));
+    output.text() + &output.errors()
+}
+
+#[track_caller]
+fn only_message_of(kings: &Kings, account: &str) -> Message {
+    let mut found = messages(&kings.maildir(account));
+    assert_eq!(found.len(), 1, "messages of {account}");
+    found.remove(0)
+}
+
+/// A server whose keys are made before it starts.
+fn signing() -> Kings {
+    let mut kings = Setup::default().start();
+    run(&mut kings.command(&["dkim", "create", "example.org", "--selector", "one"]))
+        .succeeded()
+        .says("one._domainkey");
+    kings.kill();
+    kings.serve();
+    kings
+}
+
+#[test]
+fn what_users_send_is_signed_twice_and_opendkim_agrees() {
+    let kings = signing();
+    kings.submit(ANN, BOB, "signed");
+    let text = only_message_of(&kings, BOB).text();
+    assert_eq!(text.matches("DKIM-Signature:").count(), 2, "{text}");
+    let content = &text[text.find("DKIM-Signature:").unwrap()..];
+    let lines = zone_lines(&kings.folder().join("data/dkim/example.org"));
+    let said = opendkim(content.as_bytes(), &lines);
+    assert!(said.contains("verification (s=one, d=example.org, 2048-bit key) succeeded"), "{said}");
+
+    let changed = content.replace("signed.", "signed, or not.");
+    assert_ne!(changed, content);
+    let said = opendkim(changed.as_bytes(), &lines);
+    assert!(!said.contains("succeeded"), "{said}");
+}
+
+#[test]
+fn strangers_are_not_signed_and_trusted_hosts_are() {
+    let files = vec![("trusted", "127.0.0.0/8\n!127.0.0.1\n")];
+    let tables = "[dkim]\ntrusted_hosts = \"trusted\"\n".to_owned();
+    let mut kings = Setup { files, tables, ..Setup::default() }.start();
+    run(&mut kings.command(&["dkim", "create", "example.org", "--selector", "one"])).succeeded();
+    for (trusted, expected) in [("!127.0.0.1\n127.0.0.0/8\n", 0), ("127.0.0.1\n", 2)] {
+        kings.folder().write("trusted", trusted);
+        kings.kill();
+        kings.serve();
+        let mut client = kings.smtp();
+        client.message(ANN, &[BOB], &letter(ANN, BOB, "hello")).unwrap().is("250");
+        let found = messages(&kings.maildir(BOB));
+        let text = found.iter().map(Message::text).max_by_key(String::len).unwrap();
+        assert_eq!(text.matches("DKIM-Signature:").count(), expected, "{text}");
+    }
+}
+
+#[test]
+fn opendkims_own_tables_are_read_as_they_are() {
+    let mut kings = signing();
+    let data = kings.folder().join("data/dkim/example.org");
+    fs::copy(data.join("one.private"), kings.folder().join("key")).unwrap();
+    kings.folder().write("KeyTable", format!("main example.org:old:{}\n", kings.folder().text("key")));
+    kings.folder().write("SigningTable", "*@example.org main\n");
+    let config = fs::read_to_string(kings.folder().join("kings.toml")).unwrap();
+    let config = config + "[dkim]\nkey_table = \"KeyTable\"\nsigning_table = \"refile:SigningTable\"\n";
+    kings.folder().write("kings.toml", config);
+    run(&mut kings.command(&["config", "check"])).succeeded();
+    kings.kill();
+    kings.serve();
+    kings.submit(ANN, BOB, "signed");
+    let text = only_message_of(&kings, BOB).text();
+    assert!(text.contains(" s=old;") && text.matches("DKIM-Signature:").count() == 1, "{text}");
+
+    kings.folder().write("KeyTable", "main example.org:old\n");
+    run(&mut kings.command(&["config", "check"])).failed().says("KeyTable");
+}
+
+#[test]
+fn keys_change_step_by_step_and_never_before_their_records_are_there() {
+    let mut kings = signing();
+    let folder = kings.folder().join("data/dkim/example.org");
+    run(&mut kings.command(&["dkim", "create", "example.org"])).failed().says("rotate");
+    run(&mut kings.command(&["dkim", "create", "example.org", "--selector", "one"]))
+        .failed()
+        .says("is there already");
+    run(&mut kings.command(&["dkim", "create", "example.net"])).failed().says("not hosted here");
+    run(&mut kings.command(&["dkim", "rotate", "example.org"])).succeeded().says("Publish these records");
+    // Nobody answers DNS here: cannot tell.
+    let refused = run(&mut kings.command(&["dkim", "rotate", "example.org"]));
+    assert_eq!(refused.status.code(), Some(75), "{}", refused.errors());
+
+    // The old records alone are published, then all of them.
+    let empty = NameServer::start("example.org", "mail IN A 127.0.0.1\n");
+    let full = NameServer::start("example.org", &zone_lines(&folder));
+    let config = fs::read_to_string(kings.folder().join("kings.toml")).unwrap();
+    let with = |server: &NameServer| config.replace("127.0.0.1:9\"", &format!("{}\"", server.address));
+    kings.folder().write("kings.toml", with(&empty));
+    run(&mut kings.command(&["dkim", "rotate", "example.org"])).failed().says("not published");
+    kings.folder().write("kings.toml", with(&full));
+    run(&mut kings.command(&["dkim", "list"])).succeeded().says("next  published");
+    run(&mut kings.command(&["dkim", "rotate", "example.org"])).succeeded().says("new keys are in place");
+    let listed = run(&mut kings.command(&["dkim", "list", "--json"])).succeeded().text();
+    assert_eq!(
+        (listed.matches("\"active\"").count(), listed.matches("\"retired\"").count()),
+        (2, 2),
+        "{listed}"
+    );
+
+    kings.kill();
+    kings.serve();
+    kings.submit(ANN, BOB, "rotated");
+    let text = only_message_of(&kings, BOB).text();
+    assert!(text.matches("DKIM-Signature:").count() == 2 && !text.contains(" s=one"), "{text}");
+}
