@@ -76,9 +76,37 @@ pub const MILTER: &[&str] = &[
     "c", "a", "r", "t", "d", "y", "s", "p", "h", "i", "m", "b", "+", "-", "2", "e", "q", "4", "f", "{auth_authen}\0", "550 5.7.1 ", "\0",
 ];
 
+/// RFC 7208.
+#[rustfmt::skip]
+pub const SPF: &[&str] = &[
+    "v=spf1 ", "-all", "~all", "?all", "+", "include:", "redirect=", "exp=", "a:", "mx:", "ptr", "exists:", "ip4:192.0.2.1",
+    "ip6:2001:db8::1", "/24", "//64", "/0", "%{s}", "%{l1r-}", "%{p}", "%{ir}.%{v}", "%{c}", "%{D99r.-}", "%%", "%_", "%-",
+    "%{", "}", "d.example", "..", " ", "\n", "192.0.2.1", "::1", "@", "\u{e4}", "\0",
+];
+
 /// RFC 8461.
 #[rustfmt::skip]
 pub const MTA_STS: &[&str] = &[
-    "version: STSv1\n", "mode: ", "enforce", "testing", "none", "max_age: ", "31557600", "99999999999", "mx: ", "*.", "*.*.",
-    "v=STSv1;", " id=", ";", "=", ":", "\r\n", "\n", "\0", "xn--", "\u{e4}", " ",
+    "version: STSv1\n",
+    "mode: ",
+    "enforce",
+    "testing",
+    "none",
+    "max_age: ",
+    "31557600",
+    "99999999999",
+    "mx: ",
+    "*.",
+    "*.*.",
+    "v=STSv1;",
+    " id=",
+    ";",
+    "=",
+    ":",
+    "\r\n",
+    "\n",
+    "\0",
+    "xn--",
+    "\u{e4}",
+    " ",
 ];

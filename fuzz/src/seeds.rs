@@ -74,6 +74,21 @@ pub const MILTER: &[&str] = &[
     "\0\0\0\x0dO\0\0\0\x06\0\0\x01\x7f\0\0\0\0\0\0\0\x01c\0\0\0\x06hX\0y\0\0\0\0\x0ey550 5.7.1 No\0\0\0\0\x01a",
 ];
 
+/// Records of SPF.
+pub const SPF_RECORDS: &[&str] = &[
+    "v=spf1 a mx/24//64 include:_spf.d.example ~all",
+    "v=spf1 ip4:192.0.2.0/24 ip6:2001:db8::/32 exists:%{ir}.%{v}.%{l1r+-}.d.example -all exp=why.%{d2}",
+    "v=spf1 ptr:d.example redirect=_spf.%{o} x-unknown=%{s}",
+];
+
+/// Zones for SPF, headed by who asks.
+pub const SPF_ZONES: &[&str] = &[
+    "192.0.2.1 h.example ann@d.example\nd.example v=spf1 a mx include:e.example ptr exists:%{p}.%{d} -all exp=w.example\n\
+     d.example m.example\nm.example 192.0.2.2\ne.example v=spf1 redirect=d.example\n192.0.2.1 m.example\nw.example no %{s}, %{c}\n",
+    "2001:db8::1 d.example\nd.example v=spf1 include:d.example a:%{l}.%{h} -all",
+    "192.0.2.1 h.example \nh.example v=spf1 ?all",
+];
+
 /// Mailbox names and other words, in the forms in which they travel.
 #[rustfmt::skip]
 pub const WORDS: &[&str] = &[

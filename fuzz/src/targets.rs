@@ -7,6 +7,7 @@ mod mail;
 mod milter;
 mod msgauth;
 mod smtp;
+mod spf;
 
 pub use delegation::policy_answer;
 pub use directory::{regexp_table, socketmap, system_aliases};
@@ -15,6 +16,7 @@ pub use mail::{address_list, header, mime, words};
 pub use milter::{milter_packet, milter_session};
 pub use msgauth::mta_sts;
 pub use smtp::{smtp_client, smtp_command, smtp_data, smtp_session};
+pub use spf::{spf_check, spf_record};
 
 use crate::{dictionary, seeds};
 
@@ -54,6 +56,8 @@ pub const TARGETS: &[Target] = &[
     target("system_aliases", system_aliases, dictionary::TABLES, seeds::SYSTEM_ALIASES),
     target("socketmap", socketmap, dictionary::TABLES, seeds::SOCKETMAP),
     target("mta_sts", mta_sts, dictionary::MTA_STS, seeds::MTA_STS),
+    target("spf_record", spf_record, dictionary::SPF, seeds::SPF_RECORDS),
+    target("spf_check", spf_check, dictionary::SPF, seeds::SPF_ZONES),
     target("words", words, dictionary::MESSAGE, seeds::WORDS),
     target("milter_packet", milter_packet, dictionary::MILTER, seeds::MILTER),
     target("milter_session", milter_session, dictionary::MILTER, seeds::MILTER),

@@ -1,4 +1,5 @@
-//! Message authentication: DKIM signatures and the policies of MTA-STS. No IO but through `trait Dns`.
+//! Message authentication: DKIM signatures, SPF and the policies of MTA-STS. No IO but through `trait Dns`.
 
 pub mod dkim;
 pub mod mta_sts;
+pub mod spf;
