@@ -9,6 +9,21 @@ pub const REGEXP_TABLES: &[&str] = &[
     "if /^sales/\n/^sales-(us|ca)@/i north,\n  $(1)@x\nendif\n|a|m $$\0sales-us@example.org",
 ];
 
+/// Rules of header_checks(5) and a header, parted by NUL.
+#[rustfmt::skip]
+pub const HEADER_CHECKS: &[&str] = &[
+    "/^Subject:.*pills/ REJECT no\n/^X-(\\w+): (.*)$/ REPLACE Y-$1: $2\n\0Subject: a\r\nX-B: c\r\n d\r\n\r\nX: body\r\n",
+    "if /^List/\n/dev/ PREPEND X-Folder: dev\nendif\n/^Bcc/ IGNORE\n\0List-Id: dev\r\nBcc: x\r\n",
+];
+
+/// Addresses as SRS makes them.
+#[rustfmt::skip]
+pub const SRS: &[&str] = &[
+    "ann@x.example",
+    "SRS0=abcd=ab=x.example=ann@our.example",
+    "SRS1=abcd=y.example==abcd=ab=x.example=ann@our.example",
+];
+
 /// Files of aliases(5).
 #[rustfmt::skip]
 pub const SYSTEM_ALIASES: &[&str] = &[

@@ -2,6 +2,7 @@
 
 mod delegation;
 mod directory;
+mod flow;
 mod imap;
 mod mail;
 mod milter;
@@ -11,6 +12,7 @@ mod spf;
 
 pub use delegation::policy_answer;
 pub use directory::{regexp_table, socketmap, system_aliases};
+pub use flow::{header_checks, srs};
 pub use imap::{imap_command, imap_fetch, imap_session};
 pub use mail::{address_list, header, mime, words};
 pub use milter::{milter_packet, milter_session};
@@ -52,6 +54,8 @@ pub const TARGETS: &[Target] = &[
     target("mime", mime, dictionary::MESSAGE, seeds::MESSAGES),
     target("header", header, dictionary::MESSAGE, seeds::MESSAGES),
     target("address_list", address_list, dictionary::MESSAGE, seeds::ADDRESS_LISTS),
+    target("header_checks", header_checks, dictionary::TABLES, seeds::HEADER_CHECKS),
+    target("srs", srs, dictionary::MESSAGE, seeds::SRS),
     target("regexp_table", regexp_table, dictionary::TABLES, seeds::REGEXP_TABLES),
     target("system_aliases", system_aliases, dictionary::TABLES, seeds::SYSTEM_ALIASES),
     target("socketmap", socketmap, dictionary::TABLES, seeds::SOCKETMAP),

@@ -22,6 +22,7 @@ enum Step {
     Rule {
         condition: Condition,
         result: Vec<Piece>,
+        line: usize,
     },
     /// Where `if` does not hold, go on at this place, behind its `endif`.
     If {
@@ -85,6 +86,19 @@ impl RegexpTable {
         if complaints.is_empty() { Ok(Self(draft.steps)) } else { Err(complaints) }
     }
 
+    /// Whether nothing can match.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Every right side with the line of its rule, its groups empty: for those who know what results may be.
+    pub fn results(&self) -> impl Iterator<Item = (usize, Match)> + '_ {
+        self.0.iter().filter_map(|step| match step {
+            Step::Rule { result, line, .. } => Some((*line, fill(result, None))),
+            Step::If { .. } => None,
+        })
+    }
+
     /// The right side of the first rule that matches.
     pub fn find(&self, input: &str) -> Option<Match> {
         let mut at = 0;
@@ -93,7 +107,7 @@ impl RegexpTable {
             match step {
                 Step::If { condition, or_else } if !condition.holds(input) => at = *or_else,
                 Step::If { .. } => {}
-                Step::Rule { condition, result } => {
+                Step::Rule { condition, result, .. } => {
                     if let Some(found) = condition.apply(input, result) {
                         return Some(found);
                     }
@@ -159,7 +173,7 @@ impl Draft {
         if let Some(Piece::Group(number)) = result.iter().find(|piece| stray(piece)) {
             return Err(format!("${number} is no group of this pattern"));
         }
-        self.steps.push(Step::Rule { condition, result });
+        self.steps.push(Step::Rule { condition, result, line });
         Ok(())
     }
 

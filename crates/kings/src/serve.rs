@@ -127,6 +127,7 @@ impl Services {
             signing: dkim::load(settings)?,
             directory: directory.clone(),
             srs: sender_rewriting(settings)?,
+            rules: settings.house_rules.clone(),
             store: store.clone(),
             queue: queue.clone(),
             records: records.clone(),

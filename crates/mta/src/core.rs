@@ -18,6 +18,8 @@ use kings_smtp::server::{FutureRelease, Trust};
 use kings_store::Store;
 use rustls::ServerConfig;
 
+use crate::copies::Copies;
+use crate::header_checks::HeaderChecks;
 use crate::limits::{Rates, Traffic};
 use crate::milter::Milters;
 use crate::policy::EarlyTalker;
@@ -82,6 +84,18 @@ impl Outgoing {
     }
 }
 
+/// What an operator wants beside the delivery of a message. Mail that comes by LMTP is left alone: the server in front
+/// has rules of its own.
+#[derive(Clone, Debug, Default)]
+pub struct HouseRules {
+    /// Who gets copies.
+    pub copies: Copies,
+    /// Rules about the header of what comes from other servers.
+    pub inbound: HeaderChecks,
+    /// The same for what our users send.
+    pub submission: HeaderChecks,
+}
+
 /// What [`Core`] is made of.
 #[derive(Clone)]
 pub struct Parts {
@@ -99,6 +113,8 @@ pub struct Parts {
     pub milters: Milters,
     /// The keys that what leaves is signed with.
     pub signing: Signing,
+    /// Copies, and rules about headers.
+    pub rules: HouseRules,
     /// Who exists.
     pub directory: Directory,
     /// Gives mail that aliases send on a reverse-path of ours, where that is wanted.

@@ -5,11 +5,13 @@
 
 mod author;
 mod connection;
+mod copies;
 mod core;
 mod decide;
 pub mod delegation;
 mod deliver;
 mod facts;
+mod header_checks;
 mod inbound;
 mod intake;
 mod limits;
@@ -26,8 +28,10 @@ mod submit;
 mod traced;
 mod transaction;
 
-pub use crate::core::{Clients, Core, Limits, Outgoing, Parts, Trusted};
+pub use crate::copies::{AddressMap, Copies};
+pub use crate::core::{Clients, Core, HouseRules, Limits, Outgoing, Parts, Trusted};
 pub use crate::facts::{Rules, Verdict};
+pub use crate::header_checks::{HeaderChecks, try_header_checks};
 pub use crate::inbound::Inbound;
 pub use crate::limits::{Allowance, Rates, Traffic};
 pub use crate::lmtp::Lmtp;

@@ -306,12 +306,20 @@ impl Session<'_> {
         let head = [completion.as_bytes(), sender.as_bytes(), &head].concat();
         let content =
             intake::with_head(&core.store, content, head).await.map_err(|error| intake::refusal(&error))?;
+        let (content, ruling) = core.rules.submission.rule(&core.store, content, id).await?;
+        if ruling.discard {
+            info!(%id, "dropped, since a header rule wants it so");
+            return Ok(());
+        }
         let content = Arc::new(content);
         let prefix = core.signing.fields(&content).await + &received;
         let Envelope { reverse_path, recipients, parameters } = envelope;
+        let reverse_path = self.local.completed(reverse_path);
+        let mut recipients = ruling.recipients(recipients);
+        core.rules.copies.add(&reverse_path, &mut recipients);
         let message = Message {
             id,
-            reverse_path: self.local.completed(reverse_path),
+            reverse_path,
             parameters,
             recipients,
             prefix,

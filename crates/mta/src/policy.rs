@@ -10,6 +10,7 @@ use kings_smtp::reply::{Reply, Status};
 
 use crate::author::BadAuthor;
 use crate::facts::{Facts, Rules, Standing, Verdict};
+use crate::header_checks::Ruling;
 
 /// `[inbound] early_talker`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +80,12 @@ pub(crate) fn local_sender(sender: LocalSender) -> Result<(), Reply> {
         LocalSender::Own | LocalSender::Trusted => Ok(()),
         LocalSender::Foreign => Err(Reply::SENDER_NOT_YOURS),
     }
+}
+
+/// Decides by what the operator's rules say about the header.
+pub(crate) fn header_rules(ruling: &Ruling) -> Result<(), Reply> {
+    let Some(text) = &ruling.reject else { return Ok(()) };
+    Err(Reply::new(550, Status(5, 7, 1), "").with_text(text.clone()))
 }
 
 /// Decides about a message by its header alone.
@@ -253,6 +260,14 @@ mod tests {
         let summary = |received| Ok(HeaderSummary { received, ..HeaderSummary::default() });
         assert_eq!(header(summary(100)), Ok(()));
         assert_eq!(header(summary(101)), Err(Reply::LOOP));
+    }
+
+    #[test]
+    fn only_a_rule_that_rejects_refuses() {
+        assert_eq!(header_rules(&Ruling { discard: true, ..Ruling::default() }), Ok(()));
+        let reply =
+            header_rules(&Ruling { reject: Some("No pills".into()), ..Ruling::default() }).unwrap_err();
+        assert_eq!(reply.to_string(), "550 5.7.1 No pills");
     }
 
     #[test]

@@ -278,6 +278,8 @@ impl<D: Dns + 'static> Session<'_, D> {
         let content = self.intake.take()?;
         check_header(&content)?;
         let content = self.without_forgeries(content).await?;
+        let id = transaction.id;
+        let (content, ruling) = self.core.rules.inbound.rule(&self.core.store, content, id).await?;
         let mut case = self.case.take().ok_or(Reply::BAD_SEQUENCE)?;
         case.judge_message(&envelope, content.len(), transaction.id.as_str()).await?;
         let wishes = case.into_wishes();
@@ -308,13 +310,13 @@ impl<D: Dns + 'static> Session<'_, D> {
         };
         let signature = self.signature(&content).await;
         let prefix = wishes.fields() + &signature + &decision.field() + &received.field();
-        let id = transaction.id;
-        if wishes.discard || discard {
-            info!(%id, "dropped, since the policy service or a filter wants it so");
+        if wishes.discard || discard || ruling.discard {
+            info!(%id, "dropped, since the policy service, a filter or a header rule wants it so");
             return Ok(());
         }
         let Envelope { reverse_path, recipients, parameters } = envelope;
-        let recipients = wishes.recipients(recipients);
+        let mut recipients = ruling.recipients(wishes.recipients(recipients));
+        self.core.rules.copies.add(&reverse_path, &mut recipients);
         let junk = decision.verdict == Verdict::Junk;
         let message = Message { id, reverse_path, parameters, recipients, prefix, junk, content };
         deliver(self.core, message).await.map_err(|error| error.reply())

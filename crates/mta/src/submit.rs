@@ -266,15 +266,18 @@ impl Session<'_> {
         };
         let prefix = received.field();
         let content = self.complete(content, &completion).await.map_err(|error| intake::refusal(&error))?;
+        let (content, ruling) = self.core.rules.submission.rule(&self.core.store, content, id).await?;
         let filtered = Filtered::new(id, envelope, content);
         let Filtered { envelope, content, discard, .. } =
             self.filters.message(&self.core.store, filtered).await?;
-        if discard {
-            info!(%id, "dropped, since a filter wants it so");
+        if discard || ruling.discard {
+            info!(%id, "dropped, since a filter or a header rule wants it so");
             return Ok(());
         }
         let Envelope { reverse_path, recipients, parameters } = envelope;
         let prefix = self.core.signing.fields(&content).await + &prefix;
+        let mut recipients = ruling.recipients(recipients);
+        self.core.rules.copies.add(&reverse_path, &mut recipients);
         let junk = false;
         let message = Message { id, reverse_path, parameters, recipients, prefix, junk, content };
         deliver(self.core, message).await.map_err(|error| error.reply())

@@ -16,7 +16,7 @@ use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::{Notify, OriginalRecipient};
 use kings_mta::relay::{Family, Level, Relay, Settings, SmartHost, Sources};
-use kings_mta::{Clients, Core, Limits, Outgoing, Parts, Rates, Traffic};
+use kings_mta::{Clients, Core, HouseRules, Limits, Outgoing, Parts, Rates, Traffic};
 use kings_queue::{Attempt, Contact, Content, Deliver, Destination, Finished, Outcome, Queue};
 use kings_records::Records;
 use kings_store::{Layout, Store};
@@ -227,6 +227,7 @@ impl Setup {
             milters: kings_mta::milter::Milters::default(),
             signing: kings_mta::signing::Signing::default(),
             directory: directory.unwrap(),
+            rules: HouseRules::default(),
             srs: None,
             store: store.unwrap(),
             queue: Queue::open(kings_queue::Settings::new(folder.join("queue"), hostname)).unwrap(),

@@ -1,6 +1,7 @@
 //! `kings.toml`: read strictly, checked once, handed on as plain settings. Only this module knows its keys.
 
 mod dkim;
+mod house_rules;
 mod listen;
 mod login;
 mod milters;
@@ -18,7 +19,10 @@ use kings_directory::{AliasSource, HostedDomain, Machine, RelayDomain};
 use kings_mail::domain::Domain;
 use kings_mta::delegation::{self, Action, Place};
 use kings_mta::milter::Milters;
-use kings_mta::{Allowance, Clients, EarlyTalker, Inbound, Outgoing, Rates, Rules, Trusted, Verdict, relay};
+use kings_mta::{
+    Allowance, Clients, Copies, EarlyTalker, HouseRules, Inbound, Outgoing, Rates, Rules, Trusted, Verdict,
+    relay,
+};
 use kings_net::{IpNet, Rate, ResolverSettings};
 use kings_store::Layout;
 use kings_tls::{Authorities, Source as Certificate};
@@ -78,6 +82,8 @@ pub(crate) struct Settings {
     /// Switches of port 25.
     pub(crate) inbound: Inbound,
     pub(crate) clients: Clients,
+    /// Copies, and rules about headers.
+    pub(crate) house_rules: HouseRules,
     /// Switches of submission.
     pub(crate) submission: Outgoing,
     /// Where keys to sign with are, beside those of `data_dir`.
@@ -207,6 +213,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     warnings.extend(recipients::backscatter(&domains.relays));
     let accounts = accounts(source, &mut top);
     let aliases = section(source, &mut top, "aliases", recipients::aliases);
+    let copies = house_rules::copies(source, &mut top);
     let (origin, local) = section(source, &mut top, "local", recipients::local);
     let is_there = local.is_some();
     let machine =
@@ -226,12 +233,17 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     });
     let (outbound, srs) = outbound::read(source, &mut top, domains.routes, domains.sources);
     let queue = section(source, &mut top, "queue", queue::read);
-    let (inbound, clients) =
-        section(source, &mut top, "inbound", |source, section| inbound(source, section, &mut warnings));
+    let (checks, (inbound, clients)) = section(source, &mut top, "inbound", |source, section| {
+        (house_rules::header_checks(source, section), inbound(source, section, &mut warnings))
+    });
     let trusted =
         Trusted { xclient_from: listen.xclient_from.clone(), xforward_from: listen.xforward_from.clone() };
     let clients = Clients { trusted, ..clients };
-    let submission = section(source, &mut top, "submission", submission::read);
+    let (own_checks, submission) = section(source, &mut top, "submission", |source, section| {
+        (house_rules::header_checks(source, section), submission::read(source, section))
+    });
+    let copies = Copies { delimiters: delimiters.clone(), ..copies };
+    let house_rules = HouseRules { copies, inbound: checks, submission: own_checks };
     let dkim = section(source, &mut top, "dkim", dkim::read);
     let milters = milters::read(source, &mut top);
     let limits = section(source, &mut top, "limits", limits);
@@ -263,6 +275,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         queue,
         records: records?,
         inbound,
+        house_rules,
         submission,
         dkim,
         milters,

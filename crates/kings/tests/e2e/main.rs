@@ -18,6 +18,7 @@ mod exchange;
 mod faults;
 mod forwarding;
 mod harness;
+mod house_rules;
 mod lmtp;
 mod log;
 mod mbsync;

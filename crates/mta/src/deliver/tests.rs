@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::core::new_id;
-use crate::{Clients, Limits, Outgoing, Parts, Rates, Srs, Traffic};
+use crate::{Clients, HouseRules, Limits, Outgoing, Parts, Rates, Srs, Traffic};
 
 const ALIASES: &str = "team@here.example ann@here.example, joe@here.example, far@far.example
 away@here.example far@far.example
@@ -77,6 +77,7 @@ impl Setup {
             milters: crate::milter::Milters::default(),
             signing: crate::signing::Signing::default(),
             records: Records::none(),
+            rules: HouseRules::default(),
             srs: Some(Srs::new("a secret of the test", name("here.example")).unwrap()),
             directory: directory.unwrap(),
             store: store.unwrap(),

@@ -1,0 +1,31 @@
+//! Targets for the rules that `kings-mta` applies to mail.
+
+use kings_mail::address::Address;
+use kings_mail::domain::Domain;
+use kings_mail::header::{Fields, header_end};
+use kings_mta::{Srs, try_header_checks};
+
+/// Rules and a message, parted by NUL: the body stays, and no rule turns one field into three.
+pub fn header_checks(data: &[u8]) {
+    let at = data.iter().position(|octet| *octet == 0).unwrap_or(data.len());
+    let message = data.get(at + 1..).unwrap_or_default();
+    let Some(changed) = try_header_checks(&String::from_utf8_lossy(&data[..at]), message) else { return };
+    // PREPEND adds one field to each field that is there.
+    assert!(Fields::new(&changed).count() <= 2 * Fields::new(message).count());
+    assert!(changed.ends_with(&message[header_end(message)..]));
+}
+
+/// What is rewritten comes back to where it came from.
+pub fn srs(data: &[u8]) {
+    let our = Domain::parse("our.example").expect("a domain");
+    let srs = Srs::new("the secret of this target", our).expect("it is long enough");
+    let Some(address) = std::str::from_utf8(data).ok().and_then(|text| Address::parse(text).ok()) else {
+        return;
+    };
+    let _ = srs.reverse(&address, 20_000);
+    if let Some(rewritten) = srs.forward(&address, 20_000) {
+        let back = srs.reverse(&rewritten, 20_000);
+        let is_guarded = rewritten.local_part.as_str().starts_with("SRS1");
+        assert!(is_guarded || back == Ok(address), "{rewritten}");
+    }
+}
