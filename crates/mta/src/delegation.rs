@@ -18,9 +18,9 @@ use self::pool::Pool;
 pub(crate) use self::request::{Caller, Request, Stage};
 pub use self::verdict::{Action, BadAction};
 
-/// Longest wait for one answer: a program that looks at DNS itself may take a while, and the client waits no
-/// longer than five minutes (RFC 5321 §4.5.3.2.3).
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for one answer where the config says nothing (Postfix's `smtpd_policy_service_timeout`). A client waits
+/// five minutes (RFC 5321 §4.5.3.2.3).
+pub const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Where the program listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct Settings {
     pub place: Place,
     /// What counts when it cannot be reached, does not answer in time or makes no sense.
     pub default_action: Action,
+    /// Longest wait for one answer.
+    pub patience: Duration,
 }
 
 /// Why there is no answer.
@@ -49,8 +51,8 @@ enum DelegationError {
     BadAnswer(#[from] BadAction),
     #[error("the answer is too long")]
     TooLong,
-    #[error("no answer in {} s", PATIENCE.as_secs())]
-    TooSlow,
+    #[error("no answer in {} s", .0.as_secs())]
+    TooSlow(Duration),
     #[error("{0}")]
     Io(#[from] io::Error),
 }
@@ -63,12 +65,13 @@ pub(crate) struct Delegate(Arc<Inner>);
 struct Inner {
     pool: Pool,
     default_action: Action,
+    patience: Duration,
 }
 
 impl Delegate {
     pub(crate) fn new(settings: Settings) -> Self {
-        let Settings { place, default_action } = settings;
-        Self(Arc::new(Inner { pool: Pool::new(place), default_action }))
+        let Settings { place, default_action, patience } = settings;
+        Self(Arc::new(Inner { pool: Pool::new(place), default_action, patience }))
     }
 
     /// Asks; when there is no answer the default action is one, and the log has the reason.
@@ -81,9 +84,9 @@ impl Delegate {
 
     async fn try_to_ask(&self, request: &Request<'_>) -> Result<Action, DelegationError> {
         let request = request.to_bytes()?;
-        match timeout(PATIENCE, self.0.pool.exchange(&request)).await {
+        match timeout(self.0.patience, self.0.pool.exchange(&request)).await {
             Ok(answer) => Ok(Action::read(&answer?)?),
-            Err(_) => Err(DelegationError::TooSlow),
+            Err(_) => Err(DelegationError::TooSlow(self.0.patience)),
         }
     }
 }

@@ -343,4 +343,4 @@ pub(crate) fn sole_recipient(envelope: &Envelope) -> Option<&Address> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -18,6 +18,8 @@ mod limits;
 mod lmtp;
 mod local;
 pub mod milter;
+#[cfg(test)]
+mod open_relay;
 mod policy;
 mod receive;
 pub mod relay;

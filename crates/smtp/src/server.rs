@@ -24,6 +24,9 @@ pub const MAX_COMMAND_LINE: usize = 2_048;
 pub const MAX_AUTH_LINE: usize = 12_288;
 /// Refused commands before the session ends, as Postfix's `smtpd_hard_error_limit`.
 pub const MAX_ERRORS: usize = 20;
+/// Recipients beyond the limit that count as no error: a client that pipelines a long list has named them all before it
+/// hears of the first (Postfix's `smtpd_recipient_overshoot_limit`).
+pub const MAX_OVERSHOOT: usize = 1_000;
 /// Commands that move no mail, between two messages (Postfix's `smtpd_junk_command_limit`).
 pub const MAX_IDLE_COMMANDS: usize = 100;
 
@@ -71,6 +74,7 @@ pub struct Session {
     client: Client,
     errors: usize,
     faults: usize,
+    overshoot: usize,
     idle_commands: usize,
     quit: bool,
 }
@@ -129,6 +133,7 @@ impl Session {
             client: Client { tls, ..Client::default() },
             errors: 0,
             faults: 0,
+            overshoot: 0,
             idle_commands: 0,
             quit: false,
         };
@@ -487,6 +492,10 @@ impl Session {
     fn reply_times(&mut self, reply: &Reply, times: usize) {
         for _ in 0..times {
             reply.write_to(&mut self.output);
+        }
+        if *reply == Reply::TOO_MANY_RECIPIENTS && self.overshoot < MAX_OVERSHOOT {
+            self.overshoot += 1;
+            return;
         }
         self.errors += usize::from(!reply.is_positive());
         self.faults += usize::from(reply.is_permanent());

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use kings_directory::{AliasSource, HostedDomain, Machine, RelayDomain};
 use kings_mail::domain::Domain;
-use kings_mta::delegation::{self, Action, Place};
+use kings_mta::delegation::{self, Action, PATIENCE, Place};
 use kings_mta::milter::Milters;
 use kings_mta::{
     Allowance, Clients, Copies, EarlyTalker, HouseRules, Inbound, Outgoing, Rates, Rules, Trusted, Verdict,
@@ -37,6 +37,9 @@ use self::reader::{Section, Source};
 
 /// Where the config is when nothing else is said.
 pub(crate) const DEFAULT_PATH: &str = "/etc/kings-smtp/kings.toml";
+
+/// A client waits five minutes for the reply to RCPT (RFC 5321 §4.5.3.2.3), and has to hear it in time.
+const LONGEST_POLICY_TIMEOUT: Duration = Duration::from_secs(250);
 
 /// Everything the program needs to know, checked.
 #[derive(Clone, Debug)]
@@ -460,7 +463,12 @@ fn policy_service(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<
     let action = "an action such as \"DUNNO\" or \"451 4.3.5 Try again later\"";
     let default_action = section.parsed(source, "policy_default_action", action, Action::parse);
     let default_action = default_action.or_else(|| Action::parse(DEFAULT_ACTION).ok())?;
-    Some(delegation::Settings { place: place?, default_action })
+    let time = "a time such as \"100s\", at most \"250s\"";
+    let patience = section.parsed(source, "policy_timeout", time, |text| {
+        let fits = |time: &Duration| !time.is_zero() && *time <= LONGEST_POLICY_TIMEOUT;
+        duration(text).filter(fits).ok_or("another text")
+    });
+    Some(delegation::Settings { place: place?, default_action, patience: patience.unwrap_or(PATIENCE) })
 }
 
 fn limits(source: &mut Source<'_>, section: &mut Section<'_>) -> Limits {

@@ -131,7 +131,15 @@ fn a_policy_service_and_the_rules_about_senders_are_read() {
     assert_eq!(service.place, Place::Inet("127.0.0.1".to_owned(), 10_023));
     assert!(matches!(service.default_action, Action::Refuse(reply) if reply.code == 451));
     let service = read("policy_service = \"unix:/run/policy\"\npolicy_default_action = \"DUNNO\"");
-    assert_eq!(service.policy_service.unwrap().default_action, Action::Continue);
+    let service = service.policy_service.unwrap();
+    assert_eq!((service.default_action, service.patience.as_secs()), (Action::Continue, 100));
+    let service =
+        read("policy_service = \"unix:/run/policy\"\npolicy_timeout = \"2m\"").policy_service.unwrap();
+    assert_eq!(service.patience.as_secs(), 120);
+    let wrong_times = ["policy_timeout = \"0s\"", "policy_timeout = \"5m\"", "policy_timeout = 100"];
+    for wrong in wrong_times {
+        assert!(!complaints(&format!("{SMALLEST}[inbound]\n{wrong}\n")).is_empty(), "{wrong}");
+    }
     for wrong in ["bad_helo = \"maybe\"", "policy_service = \"policy\"", "policy_default_action = \"HOLD\""] {
         assert!(!complaints(&format!("{SMALLEST}[inbound]\n{wrong}\n")).is_empty(), "{wrong}");
     }

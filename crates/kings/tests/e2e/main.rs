@@ -31,6 +31,7 @@ mod peers;
 mod postfix;
 mod proxy;
 mod queue;
+mod recipients;
 mod reports;
 mod senders;
 mod sendmail;

@@ -28,7 +28,8 @@ fn client(kings: &Kings, listener: &str) -> Smtp {
         }
         _ => Smtp::connect(kings.address(listener)).unwrap(),
     };
-    client.command("EHLO client.example").unwrap().is("250");
+    let hello = if listener == "lmtp" { "LHLO" } else { "EHLO" };
+    client.command(&format!("{hello} client.example")).unwrap().is("250");
     client
 }
 
@@ -47,28 +48,31 @@ fn no_listener_takes_any_form_from_a_stranger() {
     let tables = "[[domain]]\nname = \"behind.example\"\nrelay_to = \"smtp:127.0.0.1:9\"\nrecipients = \"list\"\n\
                   [local]\nfolder = \"local\"\n[outbound]\nsmart_host = \"127.0.0.1:9\"\n\
                   [limits]\nexempt = [\"127.0.0.0/8\"]\n";
-    let kings = Setup {
+    let mut setup = Setup {
         files: vec![("list", "ann@behind.example x\n")],
         tables: tables.to_owned(),
         ..Setup::default()
-    }
-    .start();
-    for listener in ["smtp", "submission", "submissions"] {
+    };
+    setup.listen += "lmtp = [\"127.0.0.1:0\"]\n";
+    let kings = setup.start();
+    for listener in ["smtp", "lmtp", "submission", "submissions"] {
         for sender in SENDERS {
             for forms in FORMS.chunks(ERRORS) {
                 let mut client = client(&kings, listener);
                 for (form, expected) in forms {
                     let reply = try_form(&mut client, sender, form);
-                    let accepted = *expected == OK && listener == "smtp";
+                    let accepted = *expected == OK && ["smtp", "lmtp"].contains(&listener);
                     assert_eq!(reply.starts_with('2'), accepted, "{listener} {sender} {form:?}: {reply}");
                     assert!(accepted || reply.starts_with('5'), "{listener} {sender} {form:?}: {reply}");
                 }
             }
         }
     }
-    let mut client = client(&kings, "smtp");
-    assert!(try_form(&mut client, "<>", "TO:<ann@behind.example>").starts_with("250"));
-    assert!(try_form(&mut client, "<>", "TO:<joe@behind.example>").starts_with("550 5.1.1"));
+    for listener in ["smtp", "lmtp"] {
+        let mut client = client(&kings, listener);
+        assert!(try_form(&mut client, "<>", "TO:<ann@behind.example>").starts_with("250"));
+        assert!(try_form(&mut client, "<>", "TO:<joe@behind.example>").starts_with("550 5.1.1"));
+    }
 }
 
 #[test]

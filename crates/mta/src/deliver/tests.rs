@@ -23,13 +23,13 @@ out@here.example far@far.example, off@far.example
 ";
 
 /// Ann and Joe are here; `team@` is both of them and somebody elsewhere.
-struct Setup {
+pub(crate) struct Setup {
     folder: TempDir,
-    core: Core,
+    pub(crate) core: Core,
 }
 
 impl Setup {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_reserve(0)
     }
 
