@@ -19,6 +19,9 @@ const MAX_TARGETS: usize = 1_000;
 const MAX_DEPTH: usize = 50;
 /// Names that reach somebody in every domain (RFC 5321 §4.5.1, RFC 2142 §2).
 const ROLES: [&str; 2] = ["postmaster", "abuse"];
+/// What the name of a list is joined with for the address of its owner, and of whoever keeps its members.
+const OWNER: &str = "owner-";
+const REQUEST: &str = "-request";
 /// Who gets what the machine itself has to say.
 const ROOT: &str = "root";
 /// The machine under the name that it has for its own users alone (RFC 6761 §6.3).
@@ -39,9 +42,19 @@ pub enum Resolution {
     Unavailable,
 }
 
+/// One of those that a recipient stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Where its copy goes.
+    pub place: Place,
+    /// Who hears of a copy that fails, in the place of its sender: `owner-NAME`, where the alias `NAME` leads here and
+    /// there is such an address (Postfix's `owner_request_special`).
+    pub owner: Option<Address>,
+}
+
 /// One place a message goes to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Target {
+pub enum Place {
     /// A mailbox here.
     Account(Address),
     /// An address at another server.
@@ -80,7 +93,7 @@ impl Book<'_> {
             Walk { targets, .. } if !targets.is_empty() => Resolution::Targets(targets),
             // An alias that leads to nobody must not make postmaster, or root, nobody.
             Walk { .. } if self.is_role(&address) => match self.first_account(&address) {
-                Some(account) => Resolution::Targets(vec![Target::Account(account)]),
+                Some(account) => Resolution::Targets(vec![Place::Account(account).into()]),
                 None => Resolution::Unknown,
             },
             Walk { circle: true, .. } => Resolution::Looping,
@@ -95,7 +108,7 @@ impl Book<'_> {
         let folded = address.folded();
         let base = self.split_tag(&folded).0;
         let known = recipients.as_ref().is_none_or(|list| list.knows(&folded) || list.knows(&base));
-        if known { Resolution::Targets(vec![Target::Remote(address)]) } else { Resolution::Unknown }
+        if known { Resolution::Targets(vec![Place::Remote(address).into()]) } else { Resolution::Unknown }
     }
 
     /// Whether mail for this address ends here: a hosted domain, a name of the machine, or a role name at our own
@@ -135,25 +148,43 @@ impl Book<'_> {
         let folded = address.folded();
         if !walk.seen.insert(folded.clone()) {
             match self.account_of(&folded) {
-                Some(account) => walk.add(Target::Account(account)),
+                Some(account) => walk.add(Place::Account(account)),
                 None => walk.circle = true,
             }
             return Ok(());
         }
         if !self.is_ours(address) {
-            walk.add(Target::Remote(address.clone()));
+            walk.add(Place::Remote(address.clone()));
             return Ok(());
         }
         match self.lookup(address)? {
-            Some(Found::Account(account)) => walk.add(Target::Account(account)),
+            Some(Found::Account(account)) => walk.add(Place::Account(account)),
             Some(Found::Aliases(goals)) => {
+                let outer = walk.owner.clone();
+                if let Some(owner) = self.owner_of(address)? {
+                    walk.owner = Some(owner);
+                }
                 for goal in goals {
                     self.expand(&goal, walk, depth + 1)?;
                 }
+                walk.owner = outer;
             }
             None => {}
         }
         Ok(())
+    }
+
+    /// `owner-NAME` for the alias `NAME`, if it has a line of its own: a catch-all owns no list.
+    fn owner_of(&self, alias: &Address) -> Result<Option<Address>, Stop> {
+        let (base, _) = self.split_tag(&alias.folded());
+        let name = base.local_part.as_str();
+        let Ok(local_part) = LocalPart::parse(&format!("{OWNER}{name}")) else { return Ok(None) };
+        let owner = Address::new(local_part, base.host.clone());
+        let known = !name.starts_with(OWNER)
+            && (self.accounts.get(&owner).is_some()
+                || self.system(&owner).is_some()
+                || self.tables.of_base(&owner)?.is_some());
+        Ok(known.then_some(owner))
     }
 
     /// One step. The order is Postfix's (virtual(5): full address, then without its tag, then `@domain`; aliases(5)
@@ -262,14 +293,17 @@ impl Book<'_> {
         }
         let resolution = self.resolve(&ForwardPath::Address(folded))?;
         Ok(
-            matches!(resolution, Resolution::Targets(targets) if targets.contains(&Target::Account(account.clone()))),
+            matches!(resolution, Resolution::Targets(targets) if targets.iter().any(|target| target.place == Place::Account(account.clone()))),
         )
     }
 
-    /// `ann+tag@x` as (`ann@x`, `+tag`); without a tag the address itself.
+    /// `ann+tag@x` as (`ann@x`, `+tag`); without a tag the address itself. `owner-list` and `list-request` are names, also
+    /// where a tag begins with `-`.
     fn split_tag(&self, address: &Address) -> (Address, Option<String>) {
         let text = address.local_part.as_str();
-        let at = text.find(|c| self.delimiters.contains(c)).filter(|at| *at > 0);
+        let is_special = |text: &str| text.starts_with(OWNER) || text.ends_with(REQUEST);
+        let is_name = self.delimiters.contains('-') && is_special(&text.to_lowercase());
+        let at = text.find(|c| self.delimiters.contains(c)).filter(|at| *at > 0 && !is_name);
         let base = at.and_then(|at| Some((LocalPart::parse(&text[..at]).ok()?, &text[at..])));
         match base {
             Some((name, tag)) => (Address::new(name, address.host.clone()), Some(tag.to_owned())),
@@ -283,6 +317,13 @@ impl Book<'_> {
         let name =
             tagged.and_then(|tag| LocalPart::parse(&format!("{}{tag}", target.local_part.as_str())).ok());
         name.map_or(target.clone(), |name| Address::new(name, target.host))
+    }
+}
+
+impl From<Place> for Target {
+    /// Without an owner.
+    fn from(place: Place) -> Self {
+        Self { place, owner: None }
     }
 }
 
@@ -301,6 +342,8 @@ impl Found {
 struct Walk {
     seen: HashSet<Address>,
     targets: Vec<Target>,
+    /// Of the innermost alias that has one.
+    owner: Option<Address>,
     /// An alias led back to itself.
     circle: bool,
     /// The chain was too long or the targets too many.
@@ -308,9 +351,9 @@ struct Walk {
 }
 
 impl Walk {
-    fn add(&mut self, target: Target) {
-        if !self.targets.contains(&target) {
-            self.targets.push(target);
+    fn add(&mut self, place: Place) {
+        if self.targets.iter().all(|target| target.place != place) {
+            self.targets.push(Target { place, owner: self.owner.clone() });
         }
     }
 }
@@ -406,9 +449,13 @@ dead@example.org nobody@example.org
         fn resolve(&self, path: &str) -> String {
             match self.ask(|book| book.resolve(&ForwardPath::parse(path).unwrap())) {
                 Ok(Resolution::Targets(targets)) => {
-                    let show = |target: &Target| match target {
-                        Target::Account(address) => address.to_string(),
-                        Target::Remote(address) => format!("-> {address}"),
+                    let show = |target: &Target| {
+                        let owner =
+                            target.owner.as_ref().map(|owner| format!("({owner}) ")).unwrap_or_default();
+                        match &target.place {
+                            Place::Account(address) => format!("{owner}{address}"),
+                            Place::Remote(address) => format!("{owner}-> {address}"),
+                        }
                     };
                     targets.iter().map(show).collect::<Vec<_>>().join(" ")
                 }
@@ -534,7 +581,7 @@ dead@example.org nobody@example.org
                 Err(Stop::Unavailable) => panic!("unavailable"),
             }
         };
-        let eve = Target::Remote(address("info+x@elsewhere.example"));
+        let eve = Place::Remote(address("info+x@elsewhere.example")).into();
         assert!(matches!(found, Resolution::Targets(targets) if !targets.contains(&eve)));
         assert!(
             asked[0].contains("info+x@example.org") && asked[1].contains("info@example.org"),
@@ -561,6 +608,36 @@ dead@example.org nobody@example.org
         minus.resolves(&[("joe-x@example.org", "joe@example.org"), ("joe+x@example.org", "joe@example.org")]);
         let none = Shelf { delimiters: "", ..Shelf::default() };
         none.resolves(&[("joe+x@example.org", "unknown"), ("joe@example.org", "joe@example.org")]);
+    }
+
+    #[test]
+    fn mail_of_a_list_is_its_owners_where_the_list_has_one() {
+        let lists = "list@example.org ann@example.org, joe@elsewhere.example\nowner-list@example.org joe@example.org\n\
+                     all@example.org list@example.org, joe@example.org\nplain@example.org ann@example.org\n\
+                     owner-owner-list@example.org ann@example.org\n@second.example ann@example.org\n";
+        let aliases = || Table::Virtual(Aliases::parse(lists, Some(&domain("example.org"))).unwrap());
+        let members =
+            "(owner-list@example.org) ann@example.org (owner-list@example.org) -> joe@elsewhere.example";
+        let cases = [
+            ("List@example.org", members),
+            ("all@example.org", &format!("{members} joe@example.org")),
+            ("plain@example.org", "ann@example.org"),
+            ("owner-list@example.org", "joe@example.org"),
+            // A catch-all that would take mail for an owner makes none.
+            ("list@second.example", "ann@example.org"),
+            ("ann@example.org", "ann@example.org"),
+        ];
+        Shelf::with(aliases()).resolves(&cases);
+        let tagged = [
+            (
+                "list-x@example.org",
+                "(owner-list@example.org) ann@example.org (owner-list@example.org) -> joe-x@elsewhere.example",
+            ),
+            ("owner-list@example.org", "joe@example.org"),
+            ("joe-request@example.org", "unknown"),
+            ("joe-x@example.org", "joe@example.org"),
+        ];
+        Shelf { delimiters: "-", ..Shelf::with(aliases()) }.resolves(&tagged);
     }
 
     #[test]

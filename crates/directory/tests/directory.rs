@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kings_directory::{
-    AliasSource, Directory, EditError, HostedDomain, LoginError, LoginSettings, Origin, Resolution, Settings,
-    Socketmap, Target,
+    AliasSource, Directory, EditError, HostedDomain, LoginError, LoginSettings, Origin, Place, Resolution,
+    Settings, Socketmap,
 };
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
@@ -168,7 +168,7 @@ fn answering(socket: &Path, reply: &'static [u8]) {
 async fn a_table_that_does_not_answer_refuses_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let joe = ForwardPath::parse("joe@example.org").unwrap();
-    let ann = Resolution::Targets(vec![Target::Account(address("ann@example.org"))]);
+    let ann = Resolution::Targets(vec![Place::Account(address("ann@example.org")).into()]);
     let cases: [(&str, &[u8], Resolution); 5] = [
         ("found", b"18:OK ann@example.org,", ann),
         ("absent", b"9:NOTFOUND ,", Resolution::Unknown),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use kings_directory::{Directory, Resolution, Target};
+use kings_directory::{Directory, Place, Resolution};
 use kings_mail::address::Address;
 use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
@@ -147,7 +147,7 @@ impl Core {
         if let (Some(srs), ForwardPath::Address(address), ReversePath::Null) = (&self.srs, path, reverse_path)
         {
             match srs.reverse(address, today()) {
-                Ok(sender) => return Resolution::Targets(vec![Target::Remote(sender)]),
+                Ok(sender) => return Resolution::Targets(vec![Place::Remote(sender).into()]),
                 Err(BadSrs::Forged | BadSrs::Expired) => return Resolution::Unknown,
                 Err(BadSrs::NotSrs) => {}
             }

@@ -21,7 +21,7 @@ use crate::{reports, traced};
 
 mod plan;
 
-use self::plan::{Departure, Guise, Plan, Visited, at, depart};
+use self::plan::{Departure, Guise, LocalCopy, Plan, Visited, depart};
 
 /// A message that nothing speaks against.
 pub(crate) struct Message {
@@ -86,7 +86,7 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
         return Err(DeliveryError::Loop);
     }
     if message.parameters.hold.is_some() {
-        plan.wait(&message.reverse_path);
+        plan.wait();
     }
     let mut staged = stage(core, &message, &plan.departures, &plan.looping).await?;
     let Copies { stored, failed } = match store_copies(core, &message, &plan.local).await {
@@ -98,8 +98,8 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
     };
     if !failed.is_empty() {
         give_up(staged).await;
-        for recipient in failed {
-            plan.depart(Guise::plain(&message.reverse_path), recipient);
+        for (guise, recipient) in failed {
+            plan.depart(guise, recipient);
         }
         staged = stage(core, &message, &plan.departures, &plan.looping).await?;
     }
@@ -115,32 +115,29 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
 struct Copies {
     stored: Vec<Recipient>,
     /// Those that failed while others succeeded.
-    failed: Vec<Recipient>,
+    failed: Vec<(Guise, Recipient)>,
 }
 
 /// Stores the local copies.
-async fn store_copies(
-    core: &Core,
-    message: &Message,
-    local: &[(Address, Recipient)],
-) -> Result<Copies, DeliveryError> {
+async fn store_copies(core: &Core, message: &Message, local: &[LocalCopy]) -> Result<Copies, DeliveryError> {
     if local.is_empty() {
         return Ok(Copies::default());
     }
-    let results = store_all(core, message, local.iter().map(|(account, _)| account)).await;
+    let results = store_all(core, message, local.iter()).await;
 
     let any_stored = results.iter().any(Result::is_ok);
     let mut copies = Copies::default();
-    for ((account, recipient), result) in local.iter().zip(results) {
+    for (copy, result) in local.iter().zip(results) {
+        let account = &copy.account;
         match result {
             Ok(()) => {
                 traced::placed(core, message, Step::Stored, account);
-                copies.stored.push(recipient.clone());
+                copies.stored.push(copy.recipient.clone());
             }
             Err(error) if !any_stored => return Err(DeliveryError::Store(error)),
             Err(error) => {
                 warn!(id = %message.id, %account, %error, "one copy could not be stored, will be tried again");
-                copies.failed.push(at(recipient, account.clone()));
+                copies.failed.push(copy.waiting());
             }
         }
     }
@@ -151,9 +148,9 @@ async fn store_copies(
 async fn store_all(
     core: &Core,
     message: &Message,
-    accounts: impl Iterator<Item = &Address>,
+    copies: impl Iterator<Item = &LocalCopy>,
 ) -> Vec<Result<(), StoreError>> {
-    let deliveries: Vec<Delivery> = accounts.map(|account| delivery(message, account)).collect();
+    let deliveries: Vec<Delivery> = copies.map(|copy| delivery(message, copy)).collect();
     let (store, content) = (core.store.clone(), message.content.clone());
     blocking(move || store.deliver(&content, &deliveries)).await
 }
@@ -168,17 +165,19 @@ pub(crate) async fn deliver_each(core: &Core, message: &Message) -> Vec<Result<(
         let plan = Plan::make(core, &message.reverse_path, recipients, &visited).await;
         plans.push(if plan.only_loops() { Err(DeliveryError::Loop.reply()) } else { Ok(plan) });
     }
-    let accounts: HashSet<Address> = plans
+    let mut seen = HashSet::new();
+    let copies: Vec<&LocalCopy> = plans
         .iter()
         .flatten()
-        .flat_map(|plan| plan.local.iter().map(|(account, _)| account.clone()))
+        .flat_map(|plan| &plan.local)
+        .filter(|copy| seen.insert(&copy.account))
         .collect();
-    let results = store_all(core, message, accounts.iter()).await;
+    let results = store_all(core, message, copies.iter().copied()).await;
     let mut failures: HashMap<Address, Reply> = HashMap::new();
-    for (account, result) in accounts.into_iter().zip(results) {
+    for (LocalCopy { account, .. }, result) in copies.into_iter().zip(results) {
         match result {
-            Ok(()) => traced::placed(core, message, Step::Stored, &account),
-            Err(error) => drop(failures.insert(account, intake::refusal(&error))),
+            Ok(()) => traced::placed(core, message, Step::Stored, account),
+            Err(error) => drop(failures.insert(account.clone(), intake::refusal(&error))),
         }
     }
 
@@ -194,8 +193,9 @@ pub(crate) async fn deliver_each(core: &Core, message: &Message) -> Vec<Result<(
         });
         let outcome = settled.map(|(failed, plan)| {
             looping.extend_from_slice(&plan.looping);
-            let failed = failed.into_iter().map(|recipient| (Guise::plain(&message.reverse_path), recipient));
-            for (guise, recipient) in failed.chain(plan.departures.iter().flat_map(Departure::each)) {
+            for (guise, recipient) in
+                failed.into_iter().chain(plan.departures.iter().flat_map(Departure::each))
+            {
                 depart(&mut departures, guise, recipient);
             }
         });
@@ -225,21 +225,20 @@ async fn enqueue_all(
 }
 
 /// Which copies of one recipient have to be tried again, or why the client keeps it.
-fn settle(plan: &Plan, failures: &HashMap<Address, Reply>) -> Result<Vec<Recipient>, Reply> {
-    let all = plan.local.len();
-    let failed: Vec<&(Address, Recipient)> =
-        plan.local.iter().filter(|(account, _)| failures.contains_key(account)).collect();
-    if let Some(reply) = failed.first().and_then(|(account, _)| failures.get(account))
-        && failed.len() == all
+fn settle(plan: &Plan, failures: &HashMap<Address, Reply>) -> Result<Vec<(Guise, Recipient)>, Reply> {
+    let failed: Vec<&LocalCopy> =
+        plan.local.iter().filter(|copy| failures.contains_key(&copy.account)).collect();
+    if let Some(reply) = failed.first().and_then(|copy| failures.get(&copy.account))
+        && failed.len() == plan.local.len()
     {
         return Err(reply.clone());
     }
-    Ok(failed.into_iter().map(|(account, recipient)| at(recipient, account.clone())).collect())
+    Ok(failed.into_iter().map(LocalCopy::waiting).collect())
 }
 
 /// One copy with the trace fields of the final delivery (RFC 5321 §4.4).
-fn delivery(message: &Message, account: &Address) -> Delivery {
-    let return_path = trace::return_path(&message.reverse_path);
+fn delivery(message: &Message, LocalCopy { account, reverse_path, .. }: &LocalCopy) -> Delivery {
+    let return_path = trace::return_path(reverse_path);
     let delivered_to = trace::delivered_to(account);
     let trace = format!("{return_path}{delivered_to}{}", message.prefix).into_bytes();
     let mailbox = if message.junk { MailboxName::junk() } else { MailboxName::inbox() };

@@ -1,7 +1,7 @@
 //! Whatever a stranger writes behind RCPT: what is accepted is ours, and goes nowhere that the operator did not name.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use kings_directory::{Resolution, Target};
+use kings_directory::{Place, Resolution, Target};
 use kings_mail::domain::Domain;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_smtp::reply::Reply;
@@ -106,9 +106,9 @@ fn is_ours(path: &ForwardPath) -> bool {
 
 /// The targets that the alias file names, with any tag.
 fn is_named(target: &Target) -> bool {
-    match target {
-        Target::Account(address) => address.domain().is_some_and(|domain| domain.as_str() == "here.example"),
-        Target::Remote(address) => {
+    match &target.place {
+        Place::Account(address) => address.domain().is_some_and(|domain| domain.as_str() == "here.example"),
+        Place::Remote(address) => {
             let name = address.local_part.as_str().split('+').next().unwrap_or_default();
             let is_far = address.domain().is_some_and(|domain| domain.as_str() == "far.example");
             is_far && ["far", "off"].contains(&name)

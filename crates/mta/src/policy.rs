@@ -207,7 +207,7 @@ pub(crate) fn login_refusal(error: LoginError) -> Reply {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use kings_directory::Target;
+    use kings_directory::Place;
 
     use super::*;
 
@@ -221,8 +221,8 @@ mod tests {
     #[test]
     fn only_a_login_opens_the_way_out() {
         let ann = Address::parse("ann@example.org").unwrap();
-        let local = Resolution::Targets(vec![Target::Account(ann.clone())]);
-        let forwarded = Resolution::Targets(vec![Target::Remote(ann.clone())]);
+        let local = Resolution::Targets(vec![Place::Account(ann.clone()).into()]);
+        let forwarded = Resolution::Targets(vec![Place::Remote(ann.clone()).into()]);
         let elsewhere = Resolution::Elsewhere(ann);
         let cases = [
             (false, &local, Ok(())),

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kings_directory::{Resolution, Target};
+use kings_directory::{Place, Resolution, Target};
 use kings_mail::address::Address;
 use kings_mail::envelope::Recipient;
 use kings_mail::header;
@@ -15,8 +15,8 @@ use crate::core::Core;
 /// Where the copies of one message go.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// Accounts here, each with the recipient it stands for.
-    pub(super) local: Vec<(Address, Recipient)>,
+    /// Copies for accounts here.
+    pub(super) local: Vec<LocalCopy>,
     /// What the queue takes: recipients elsewhere, and those that stand for nothing any more, or for what
     /// nobody can tell now.
     pub(super) departures: Vec<Departure>,
@@ -24,6 +24,23 @@ pub(super) struct Plan {
     pub(super) expanded: Vec<Recipient>,
     /// Recipients that had this very message before: nobody tries them, and the sender hears of it.
     pub(super) looping: Vec<Recipient>,
+}
+
+/// A copy for an account here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LocalCopy {
+    pub(super) account: Address,
+    /// The one it stands for.
+    pub(super) recipient: Recipient,
+    /// The sender, or the owner of the list that the account is on.
+    pub(super) reverse_path: ReversePath,
+}
+
+impl LocalCopy {
+    /// The same copy for the queue.
+    pub(super) fn waiting(&self) -> (Guise, Recipient) {
+        (Guise::plain(&self.reverse_path), at(&self.recipient, self.account.clone()))
+    }
 }
 
 /// Recipients whose copies leave in one entry of the queue.
@@ -73,21 +90,12 @@ impl Plan {
                 }
                 Resolution::Targets(targets) => {
                     let recipient = &plan.standing_for(recipient, targets.len());
-                    for target in targets.into_iter().filter(|target| seen.insert(target.clone())) {
-                        match target {
-                            Target::Account(account) if visited.holds(&account) => {
-                                plan.looping.push(at(recipient, account));
-                            }
-                            Target::Account(account) => plan.local.push((account, recipient.clone())),
-                            Target::Remote(address) => {
-                                let guise = guise(core, reverse_path, &recipient.path, &address);
-                                plan.depart(guise, at(recipient, address));
-                            }
-                        }
+                    for target in targets.into_iter().filter(|target| seen.insert(target.place.clone())) {
+                        plan.add(core, reverse_path, recipient, target, visited);
                     }
                 }
                 Resolution::Elsewhere(address) => {
-                    if seen.insert(Target::Remote(address.clone())) {
+                    if seen.insert(Place::Remote(address.clone())) {
                         plan.depart(Guise::plain(reverse_path), at(recipient, address));
                     }
                 }
@@ -98,6 +106,29 @@ impl Plan {
             }
         }
         plan
+    }
+
+    fn add(
+        &mut self,
+        core: &Core,
+        reverse_path: &ReversePath,
+        recipient: &Recipient,
+        Target { place, owner }: Target,
+        visited: &Visited,
+    ) {
+        let reverse_path = &owned(reverse_path, owner);
+        match place {
+            Place::Account(account) if visited.holds(&account) => self.looping.push(at(recipient, account)),
+            Place::Account(account) => self.local.push(LocalCopy {
+                account,
+                recipient: recipient.clone(),
+                reverse_path: reverse_path.clone(),
+            }),
+            Place::Remote(address) => {
+                let guise = guise(core, reverse_path, &recipient.path, &address);
+                self.depart(guise, at(recipient, address));
+            }
+        }
     }
 
     /// The recipient as its targets inherit it: the success of one of several says nothing of the whole.
@@ -115,16 +146,17 @@ impl Plan {
 
     /// For whom a copy was stored, and whose copies go on from here.
     pub(super) fn reached(&self, failures: &HashMap<Address, Reply>) -> Vec<(Recipient, Handover)> {
-        let stored = self.local.iter().filter(|(account, _)| !failures.contains_key(account));
-        let stored = stored.map(|(_, recipient)| (recipient.clone(), Handover::Mailbox));
+        let stored = self.local.iter().filter(|copy| !failures.contains_key(&copy.account));
+        let stored = stored.map(|copy| (copy.recipient.clone(), Handover::Mailbox));
         let expanded = self.expanded.iter().map(|recipient| (recipient.clone(), Handover::Expanded));
         stored.chain(expanded).collect()
     }
 
     /// What is held waits in the queue, our own accounts' copies too (RFC 4865 §4).
-    pub(super) fn wait(&mut self, reverse_path: &ReversePath) {
-        for (account, recipient) in std::mem::take(&mut self.local) {
-            self.depart(Guise::plain(reverse_path), at(&recipient, account));
+    pub(super) fn wait(&mut self) {
+        for copy in std::mem::take(&mut self.local) {
+            let (guise, recipient) = copy.waiting();
+            self.depart(guise, recipient);
         }
     }
 
@@ -162,10 +194,18 @@ pub(super) fn at(recipient: &Recipient, address: Address) -> Recipient {
     recipient.at(ForwardPath::Address(address))
 }
 
+/// Whom failures of a copy are for. What has no sender gets none, or bounces could bounce (RFC 5321 §4.5.5).
+fn owned(reverse_path: &ReversePath, owner: Option<Address>) -> ReversePath {
+    match (reverse_path, owner) {
+        (ReversePath::Address(_), Some(owner)) => ReversePath::Address(owner),
+        (reverse_path, _) => reverse_path.clone(),
+    }
+}
+
 /// Whether this alias has sent the message on to other servers before, so that it is back from one of them.
 fn has_sent_on(path: &ForwardPath, targets: &[Target], visited: &Visited) -> bool {
     let ForwardPath::Address(alias) = path else { return false };
-    let leaves = |target: &Target| matches!(target, Target::Remote(address) if address != alias);
+    let leaves = |target: &Target| matches!(&target.place, Place::Remote(address) if address != alias);
     visited.holds(alias) && targets.iter().any(leaves)
 }
 

@@ -20,6 +20,8 @@ use crate::{Clients, HouseRules, Limits, Outgoing, Parts, Rates, Srs, Traffic};
 const ALIASES: &str = "team@here.example ann@here.example, joe@here.example, far@far.example
 away@here.example far@far.example
 out@here.example far@far.example, off@far.example
+list@here.example ann@here.example, far@far.example
+owner-list@here.example joe@here.example
 ";
 
 /// Ann and Joe are here; `team@` is both of them and somebody elsewhere.
@@ -310,4 +312,30 @@ async fn each_recipient_of_lmtp_hears_of_its_own_ring() {
     let [(reverse_path, recipients)] = &setup.entries().await[..] else { panic!("one entry") };
     assert!(reverse_path.starts_with("<SRS0="), "{reverse_path}");
     assert_eq!(recipients, "<far@far.example> <off@far.example>");
+}
+
+#[tokio::test]
+async fn copies_of_a_list_come_from_its_owner_where_it_has_one() {
+    let owner = "owner-list@here.example";
+    let cases = [
+        ("list@here.example", CAROL, owner),
+        ("list@here.example", "", ""),
+        ("team@here.example", CAROL, CAROL),
+    ];
+    for (list, sender, expected) in cases {
+        let setup = Setup::new();
+        setup.deliver_from(sender, &[list], "").await.unwrap();
+        let new = setup.path("mail/here.example/ann/new");
+        let file = fs::read_dir(new).unwrap().next().unwrap().unwrap();
+        let text = fs::read_to_string(file.path()).unwrap();
+        assert!(text.starts_with(&format!("Return-Path: <{expected}>\r\n")), "{list} {sender}: {text}");
+        let (reverse_path, recipients) = setup.entries().await.remove(0);
+        assert_eq!(recipients, "<far@far.example>");
+        let is_expected = if list.starts_with("team") {
+            reverse_path.starts_with("<SRS0=")
+        } else {
+            reverse_path == format!("<{expected}>")
+        };
+        assert!(is_expected, "{list} {sender}: {reverse_path}");
+    }
 }
