@@ -17,7 +17,9 @@ use arc_swap::ArcSwap;
 use kings_mta::{Dropped, Local, LocalUser};
 use kings_net::{Shutdown, TaskTracker};
 use nix::unistd::{Uid, User};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::io::AsyncWriteExt;
+use tokio::net::unix::pipe;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
@@ -37,7 +39,7 @@ const DROP_MODE: u32 = 0o3733;
 /// Most local sessions at once, in all and of one user.
 const MAX_SESSIONS: usize = 200;
 const MAX_SESSIONS_PER_USER: usize = 20;
-/// How often the folder is looked at, and how often drops that must wait are tried.
+/// How often the folder is looked at without being told, and how often drops that must wait are tried.
 const LOOK: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_mins(1);
 /// Most drops of one look; the others wait for the next.
@@ -181,11 +183,13 @@ impl Drop for Place {
 /// Takes what lies in the folder of drops, now and whenever it changes, until shutdown.
 pub(crate) async fn pick_up(folder: PathBuf, most: u64, local: Arc<ArcSwap<Local>>, shutdown: Shutdown) {
     let folder = drops(&folder);
+    let mut watch = Watch::of(&folder);
     let mut seen = None;
     let mut tried = Instant::now();
+    let mut told = true;
     loop {
         let stamp = fs::metadata(&folder).and_then(|found| found.modified()).ok();
-        if stamp != seen || tried.elapsed() >= RETRY {
+        if told || stamp != seen || tried.elapsed() >= RETRY {
             tried = Instant::now();
             // A time that is younger than its own resolution would hide what comes next.
             let settled = |at: &SystemTime| at.elapsed().is_ok_and(|age| age > Duration::from_secs(2));
@@ -198,10 +202,50 @@ pub(crate) async fn pick_up(folder: PathBuf, most: u64, local: Arc<ArcSwap<Local
                 take(&drop, &local.load_full()).await;
             }
         }
-        tokio::select! {
+        told = tokio::select! {
             () = shutdown.cancelled() => return,
-            () = sleep(LOOK) => {}
+            () = watch.dropped() => true,
+            () = sleep(LOOK) => false,
+        };
+    }
+}
+
+/// Tells at once of new drops. Where the kernel has no watch left the folder is looked at every second, and that is all.
+///
+/// To the runtime an inotify descriptor is a pipe: it is polled and read like one.
+struct Watch(Option<pipe::Receiver>);
+
+impl Watch {
+    fn of(folder: &Path) -> Self {
+        let begin = || -> io::Result<pipe::Receiver> {
+            let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+            // A drop gets its name when it is whole.
+            inotify::add_watch(&inotify, folder, WatchFlags::MOVED_TO | WatchFlags::ONLYDIR)?;
+            pipe::Receiver::from_owned_fd_unchecked(inotify)
+        };
+        Self(begin().inspect_err(|error| warn!(%error, "drops are noticed within a second only")).ok())
+    }
+
+    /// Ends when something has come since the last time.
+    async fn dropped(&mut self) {
+        let Some(inotify) = &self.0 else { return std::future::pending().await };
+        let mut events = [0; 4096];
+        loop {
+            let heard = match inotify.readable().await {
+                Ok(()) => inotify.try_read(&mut events),
+                Err(error) => Err(error),
+            };
+            match &heard {
+                Ok(1..) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(0) | Err(_) => {
+                    warn!(?heard, "drops are noticed within a second only");
+                    self.0 = None;
+                    return;
+                }
+            }
         }
+        while inotify.try_read(&mut events).is_ok_and(|count| count > 0) {}
     }
 }
 
@@ -306,6 +350,20 @@ mod tests {
         assert_eq!(left, ["a.drop", "b.drop", "c.part", "d.refused"]);
         std::os::unix::fs::symlink("/etc/passwd", at("e.drop")).unwrap();
         assert!(open(&at("e.drop")).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_drop_is_told_of_when_it_is_whole_and_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watch = Watch::of(folder.path());
+        let patience = Duration::from_millis(100);
+        fs::write(folder.path().join("a.part"), "x").unwrap();
+        assert!(tokio::time::timeout(patience, watch.dropped()).await.is_err(), "it is not whole yet");
+        fs::rename(folder.path().join("a.part"), folder.path().join("a.drop")).unwrap();
+        tokio::time::timeout(Duration::from_secs(10), watch.dropped()).await.unwrap();
+        assert!(tokio::time::timeout(patience, watch.dropped()).await.is_err(), "it was told of before");
+        let mut nowhere = Watch::of(Path::new("/nowhere"));
+        assert!(tokio::time::timeout(patience, nowhere.dropped()).await.is_err());
     }
 
     #[test]
