@@ -23,7 +23,8 @@ mod plan;
 
 use self::plan::{Departure, Guise, LocalCopy, Plan, Visited, depart};
 
-/// A message that nothing speaks against.
+/// A message that nothing speaks against. Clones share the content.
+#[derive(Clone)]
 pub(crate) struct Message {
     pub(crate) id: TraceId,
     pub(crate) reverse_path: ReversePath,
@@ -73,12 +74,13 @@ fn queue_refusal(error: &SubmitError) -> Reply {
 /// Once one copy is stored the message is accepted: copies that failed for now go to the queue, which tries
 /// them again. Only when nothing at all could be stored does the client keep the message.
 ///
-/// The order is what keeps a failure from leaving something double. The queue's part is written and synced
-/// first, where it does not count yet; then the copies are stored; then the queue's part is made to count,
-/// which takes a rename and no more space. So a full disk or a broken queue is found out while the client can
-/// still keep everything, and mailboxes that refuse everything leave nothing in the queue. What remains is
-/// hardware that fails between the last two steps, and a copy that fails while others are stored when the
-/// queue, asked a second time, refuses as well: the client then comes again, and doubles are better than loss.
+/// The order is what keeps a failure from leaving something double. The copies are written and synced first, where no
+/// mail program sees them; then the queue's part, with the copies that failed so far, where it does not count yet; then
+/// the copies get their places; then the queue's part is made to count. Placing and counting are renames and take no
+/// space. So a full disk, a broken queue or a mailbox that cannot be written is found out while the client can still
+/// keep everything. What remains: hardware that fails between the last two steps; and a copy whose rename fails while
+/// others have got theirs (or, behind the fiftieth recipient, one that cannot be written) when the queue, asked a second
+/// time, refuses as well. The client then comes again, and doubles are better than loss.
 pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), DeliveryError> {
     let visited = Visited::told_by(message.content.head());
     let mut plan = Plan::make(core, &message.reverse_path, &message.recipients, &visited).await;
@@ -88,20 +90,21 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
     if message.parameters.hold.is_some() {
         plan.wait();
     }
-    let mut staged = stage(core, &message, &plan.departures, &plan.looping).await?;
-    let Copies { stored, failed } = match store_copies(core, &message, &plan.local).await {
+    let (mut staged, results) = stage_and_store(core, &message, &plan).await?;
+    let Copies { stored, failed } = match sort_copies(core, &message, &plan.local, results) {
         Ok(copies) => copies,
         Err(error) => {
             give_up(staged).await;
             return Err(error);
         }
     };
-    if !failed.is_empty() {
+    // Those that failed before anything was in its place are staged already.
+    if failed.iter().any(|(guise, recipient)| !is_staged(&staged, guise, recipient)) {
         give_up(staged).await;
         for (guise, recipient) in failed {
             plan.depart(guise, recipient);
         }
-        staged = stage(core, &message, &plan.departures, &plan.looping).await?;
+        staged = blocking_stage(core, &message, plan.departures.clone(), plan.looping.clone()).await?;
     }
     commit(core, &message, staged).await?;
     let stored = stored.into_iter().map(|recipient| (recipient, Handover::Mailbox));
@@ -118,13 +121,57 @@ struct Copies {
     failed: Vec<(Guise, Recipient)>,
 }
 
-/// Stores the local copies.
-async fn store_copies(core: &Core, message: &Message, local: &[LocalCopy]) -> Result<Copies, DeliveryError> {
-    if local.is_empty() {
-        return Ok(Copies::default());
-    }
-    let results = store_all(core, message, local.iter()).await;
+/// What the queue has to keep, and what became of each local copy.
+type StagedAndStored = (Vec<Entry>, Vec<Result<(), StoreError>>);
 
+/// Writes the local copies, stages what the queue has to keep, and gives the copies their places.
+async fn stage_and_store(
+    core: &Core,
+    message: &Message,
+    plan: &Plan,
+) -> Result<StagedAndStored, DeliveryError> {
+    if plan.local.is_empty() {
+        let staged = blocking_stage(core, message, plan.departures.clone(), plan.looping.clone()).await?;
+        return Ok((staged, Vec::new()));
+    }
+    let deliveries: Vec<Delivery> = plan.local.iter().map(|copy| delivery(message, copy)).collect();
+    let waiting: Vec<(Guise, Recipient)> = plan.local.iter().map(LocalCopy::waiting).collect();
+    let (mut departures, looping) = (plan.departures.clone(), plan.looping.clone());
+    let (store, queue, message) = (core.store.clone(), core.queue.clone(), message.clone());
+    blocking(move || {
+        let mut staged = Vec::new();
+        let content = message.content.clone();
+        let results = store.deliver_when(&content, &deliveries, |results| {
+            // Where nothing can be stored the client keeps the message, and the queue gets nothing of it.
+            if results.len() == deliveries.len() && results.iter().all(Result::is_err) {
+                return Ok(());
+            }
+            for ((guise, recipient), result) in waiting.into_iter().zip(results) {
+                if result.is_err() {
+                    depart(&mut departures, guise, recipient);
+                }
+            }
+            staged = stage(&queue, &message, departures, &looping)?;
+            Ok(())
+        });
+        results.map(|results| (staged, results))
+    })
+    .await
+    .map_err(DeliveryError::Queue)
+}
+
+fn is_staged(staged: &[Entry], guise: &Guise, recipient: &Recipient) -> bool {
+    let holds = |departure: &Departure| departure.guise == *guise && departure.recipients.contains(recipient);
+    staged.iter().any(|entry| holds(&entry.departure))
+}
+
+/// Tells the copies that were stored from those that were not.
+fn sort_copies(
+    core: &Core,
+    message: &Message,
+    local: &[LocalCopy],
+    results: Vec<Result<(), StoreError>>,
+) -> Result<Copies, DeliveryError> {
     let any_stored = results.iter().any(Result::is_ok);
     let mut copies = Copies::default();
     for (copy, result) in local.iter().zip(results) {
@@ -220,7 +267,7 @@ async fn enqueue_all(
     departures: &[Departure],
     looping: &[Recipient],
 ) -> Result<(), DeliveryError> {
-    let staged = stage(core, message, departures, looping).await?;
+    let staged = blocking_stage(core, message, departures.to_vec(), looping.to_vec()).await?;
     commit(core, message, staged).await
 }
 
@@ -252,15 +299,27 @@ struct Entry {
     staged: Staged,
 }
 
-/// Writes what the queue is to take, if anything: one entry for each guise. Recipients that had the message before
-/// stand beside those whose copies leave as they came.
-async fn stage(
+async fn blocking_stage(
     core: &Core,
     message: &Message,
-    departures: &[Departure],
-    looping: &[Recipient],
+    departures: Vec<Departure>,
+    looping: Vec<Recipient>,
 ) -> Result<Vec<Entry>, DeliveryError> {
-    let mut departures = departures.to_vec();
+    if departures.is_empty() && looping.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (queue, message) = (core.queue.clone(), message.clone());
+    blocking(move || stage(&queue, &message, departures, &looping)).await.map_err(DeliveryError::Queue)
+}
+
+/// Writes what the queue is to take, if anything: one entry for each guise, and nothing at all when one of them fails.
+/// Recipients that had the message before stand beside those whose copies leave as they came. Blocking.
+fn stage(
+    queue: &Queue,
+    message: &Message,
+    mut departures: Vec<Departure>,
+    looping: &[Recipient],
+) -> Result<Vec<Entry>, SubmitError> {
     let plain = Guise::plain(&message.reverse_path);
     if !looping.is_empty() && departures.iter().all(|departure| departure.guise != plain) {
         departures.insert(0, Departure { guise: plain.clone(), recipients: Vec::new() });
@@ -270,23 +329,18 @@ async fn stage(
         // The first entry keeps the name of the message.
         let id = if place == 0 { message.id } else { new_id() };
         let looping = if departure.guise == plain { looping } else { &[] };
-        match stage_one(&core.queue, message, id, (&departure, looping)).await {
-            Ok(staged) => entries.push(Entry { id, departure, staged }),
-            Err(error) => {
-                give_up(entries).await;
-                return Err(error);
-            }
-        }
+        let staged = stage_one(queue, message, id, (&departure, looping))?;
+        entries.push(Entry { id, departure, staged });
     }
     Ok(entries)
 }
 
-async fn stage_one(
+fn stage_one(
     queue: &Queue,
     message: &Message,
     id: TraceId,
     (departure, looping): (&Departure, &[Recipient]),
-) -> Result<Staged, DeliveryError> {
+) -> Result<Staged, SubmitError> {
     let Departure { guise, recipients } = departure;
     let envelope = Envelope {
         reverse_path: guise.reverse_path.clone(),
@@ -295,16 +349,13 @@ async fn stage_one(
     };
     let places = recipients.len()..envelope.recipients.len();
     let given_up: Vec<(usize, Report)> = places.map(|place| (place, loop_report())).collect();
-    let (queue, content) = (queue.clone(), message.content.clone());
+    let mut submission: Submission = queue.begin()?;
     // What comes back is known by it, as with Postfix's local(8).
-    let prefix = guise.alias.as_ref().map(trace::delivered_to).unwrap_or_default() + &message.prefix;
-    let write = move || -> Result<Staged, SubmitError> {
-        let mut submission: Submission = queue.begin()?;
-        submission.write(prefix.as_bytes())?;
-        for_each_piece(content.reader(), |piece| submission.write(piece))?;
-        submission.stage(id, &envelope, &given_up)
-    };
-    blocking(write).await.map_err(DeliveryError::Queue)
+    let delivered_to = guise.alias.as_ref().map(trace::delivered_to).unwrap_or_default();
+    submission.write(delivered_to.as_bytes())?;
+    submission.write(message.prefix.as_bytes())?;
+    for_each_piece(message.content.reader(), |piece| submission.write(piece))?;
+    submission.stage(id, &envelope, &given_up)
 }
 
 /// What the sender is told about a recipient that had the message before.

@@ -3,7 +3,7 @@
 use kings_directory::{BadRule, Match, RegexpTable};
 use kings_mail::address::Address;
 use kings_mail::envelope::Recipient;
-use kings_mail::header::{self, Field, Fields};
+use kings_mail::header::{Field, Fields};
 use kings_mail::id::TraceId;
 use kings_mail::path::ForwardPath;
 use kings_smtp::reply::Reply;

@@ -1,6 +1,7 @@
 //! Delivery: a message into the mailboxes of its recipients, on disk when the call returns.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
@@ -49,11 +50,38 @@ impl Store {
     /// did, is dropped, and that is an error. The uidlist is not touched: a UID is given when somebody
     /// looks. One result for each delivery, in order.
     pub fn deliver(&self, incoming: &Incoming, deliveries: &[Delivery]) -> Vec<Result<(), StoreError>> {
-        deliveries.chunks(BATCH).flat_map(|batch| self.deliver_batch(incoming, batch)).collect()
+        let delivered: Result<_, Infallible> = self.deliver_when(incoming, deliveries, |_| Ok(()));
+        delivered.unwrap_or_else(|never| match never {})
+    }
+
+    /// The same for a caller that has something else to keep, above all the copies that fail here: once every file is
+    /// written and synced, and none is in its place yet, `ready` hears which of them have failed. An error of `ready`
+    /// calls all of it off, and no mailbox holds anything. What can still fail after it is a rename or the sync of a
+    /// folder.
+    ///
+    /// `ready` hears of the first fifty copies only; those behind them are written after it.
+    pub fn deliver_when<E>(
+        &self,
+        incoming: &Incoming,
+        deliveries: &[Delivery],
+        ready: impl FnOnce(&[Result<(), StoreError>]) -> Result<(), E>,
+    ) -> Result<Vec<Result<(), StoreError>>, E> {
+        let (first, others) = deliveries.split_at(deliveries.len().min(BATCH));
+        let mut results = self.deliver_batch(incoming, first, ready)?;
+        for batch in others.chunks(BATCH) {
+            let delivered: Result<_, Infallible> = self.deliver_batch(incoming, batch, |_| Ok(()));
+            results.extend(delivered.unwrap_or_else(|never| match never {}));
+        }
+        Ok(results)
     }
 
     /// Every file is written and synced before any is renamed; then each folder is synced once.
-    fn deliver_batch(&self, incoming: &Incoming, deliveries: &[Delivery]) -> Vec<Result<(), StoreError>> {
+    fn deliver_batch<E>(
+        &self,
+        incoming: &Incoming,
+        deliveries: &[Delivery],
+        ready: impl FnOnce(&[Result<(), StoreError>]) -> Result<(), E>,
+    ) -> Result<Vec<Result<(), StoreError>>, E> {
         let mut results = Vec::with_capacity(deliveries.len());
         let mut targets = Vec::with_capacity(deliveries.len());
         for (number, delivery) in deliveries.iter().enumerate() {
@@ -67,6 +95,7 @@ impl Store {
                 Err(error) => results[target.number] = Err(error),
             }
         }
+        ready(&results)?;
         let mut folders: HashMap<_, Vec<Placed<'_>>> = HashMap::new();
         for (target, partial) in written {
             let name = partial.base();
@@ -78,7 +107,7 @@ impl Store {
         for placed in folders.values() {
             self.sync_folder(placed, &mut results);
         }
-        results
+        Ok(results)
     }
 
     fn target(&self, number: usize, delivery: &Delivery) -> Result<Target, StoreError> {

@@ -339,3 +339,18 @@ async fn copies_of_a_list_come_from_its_owner_where_it_has_one() {
         assert!(is_expected, "{list} {sender}: {reverse_path}");
     }
 }
+
+#[tokio::test]
+async fn a_copy_that_fails_while_the_queue_refuses_leaves_nothing_to_come_twice() {
+    for (broken, expected) in [("space", Reply::NO_SPACE), ("folder", Reply::TRY_LATER)] {
+        let setup = Setup::with_reserve(if broken == "space" { u64::MAX } else { 0 });
+        fs::create_dir_all(setup.path("mail/here.example")).unwrap();
+        fs::write(setup.path("mail/here.example/joe"), "no folder").unwrap();
+        if broken == "folder" {
+            fs::remove_dir(setup.path("queue/incoming")).unwrap();
+        }
+        assert_eq!(setup.deliver(&[ANN, JOE], "").await, Err(expected), "{broken}");
+        assert_eq!(setup.stored(), [0, 0], "{broken}");
+        assert_eq!(files(&setup.path("mail/here.example/ann/tmp")), 0, "{broken}");
+    }
+}
