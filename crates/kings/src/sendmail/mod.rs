@@ -4,6 +4,7 @@ mod exit;
 mod letter;
 mod mailq;
 mod options;
+mod session;
 mod submit;
 
 use std::ffi::OsString;
@@ -171,21 +172,25 @@ fn gecos_name(user: &User) -> String {
     gecos.split(',').next().unwrap_or_default().replace('&', &user.name)
 }
 
-/// `-bs`: the socket's dialogue on standard input and output; line ends are mended on the way.
+/// `-bs`: the socket's dialogue on standard input and output; line ends are mended on the way. While nobody listens at the
+/// socket this process answers, and messages are dropped.
 fn speak(folder: &Path) -> Result<(), Trouble> {
-    let closed = |error: io::Error| {
-        print("421 4.3.2 The server does not run\r\n");
-        Trouble::new(Exit::TryLater, format!("cannot reach the server: {error}"))
+    let broke = |error: io::Error| Trouble::new(Exit::TryLater, format!("the dialogue broke: {error}"));
+    let Ok(mut stream) = UnixStream::connect(local::socket(folder)) else {
+        return match session::answer(&mut io::stdin().lock(), &mut io::stdout().lock(), folder) {
+            // The end of the session ends the dialogue.
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(broke(error)),
+            Ok(()) | Err(_) => Ok(()),
+        };
     };
-    let mut stream = UnixStream::connect(local::socket(folder)).map_err(closed)?;
-    let mut writer = stream.try_clone().map_err(closed)?;
+    let mut writer = stream.try_clone().map_err(broke)?;
     // It ends with the process: nobody can wait for a read of standard input to end.
     std::thread::spawn(move || {
         let _ = copy_lines(&mut io::stdin().lock(), &mut writer);
         let _ = writer.shutdown(Shutdown::Write);
     });
     let copied = io::copy(&mut stream, &mut io::stdout());
-    copied.map(drop).map_err(|error| Trouble::new(Exit::TryLater, format!("the dialogue broke: {error}")))
+    copied.map(drop).map_err(broke)
 }
 
 /// Every line with CRLF, as it comes.

@@ -48,7 +48,7 @@ impl Mail<'_> {
         match self.send(folder) {
             Ok(()) => Ok(()),
             Err(Failed::Trouble(trouble)) => Err(trouble),
-            Err(Failed::NotNow(why)) => self.leave(folder).map_err(|error| {
+            Err(Failed::NotNow(why)) => leave(folder, &self.batch(), &self.letter).map_err(|error| {
                 let text = format!(
                     "the server does not take it now ({why}), and it cannot be left in {}: {error}",
                     drops(folder).display()
@@ -111,43 +111,47 @@ impl Mail<'_> {
         self.recipients.iter().map(move |address| format!("RCPT TO:<{address}>{notify}"))
     }
 
-    /// Leaves the client's side of the dialogue as a file: batch SMTP, as RFC 2442 §2 calls it.
-    ///
-    /// Written under another name, synced, renamed; then the file system is synced, since a folder that one may not read
-    /// cannot be opened for a sync of its own.
-    fn leave(&self, folder: &Path) -> io::Result<()> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(io::Error::other)?;
-        let name: String = random.iter().map(|octet| format!("{octet:02x}")).collect();
-        let folder = drops(folder);
-        let partial = folder.join(&name).with_added_extension(UNFINISHED);
-        let written = self.write_drop(&partial).and_then(|file| {
-            std::fs::rename(&partial, folder.join(&name).with_added_extension(WHOLE))?;
-            Ok(rustix::fs::syncfs(&file)?)
-        });
-        if written.is_err() {
-            // Its folder is sticky and the file is ours.
-            let _ = std::fs::remove_file(&partial);
-        }
-        written
-    }
-
-    fn write_drop(&self, path: &Path) -> io::Result<File> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        // The group is the server's, from the folder; the umask must not keep it out.
-        file.set_permissions(Permissions::from_mode(0o640))?;
-        let mut batch = format!("EHLO localhost\r\n{}\r\n", self.mail_command());
+    /// The client's side of the transaction up to DATA.
+    fn batch(&self) -> String {
+        let mut batch = format!("{}\r\n", self.mail_command());
         for command in self.rcpt_commands() {
             batch.push_str(&command);
             batch.push_str("\r\n");
         }
-        batch.push_str("DATA\r\n");
-        file.write_all(batch.as_bytes())?;
-        file.write_all(&self.letter.stuffed())?;
-        file.write_all(b"QUIT\r\n")?;
-        file.sync_all()?;
-        Ok(file)
+        batch
     }
+}
+
+/// Leaves the client's side of a dialogue as a file: batch SMTP, as RFC 2442 §2 calls it. `envelope`: MAIL and RCPT.
+///
+/// Written under another name, synced, renamed; then the file system is synced, since a folder that one may not read
+/// cannot be opened for a sync of its own.
+pub(super) fn leave(folder: &Path, envelope: &str, letter: &Letter) -> io::Result<()> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let name: String = random.iter().map(|octet| format!("{octet:02x}")).collect();
+    let folder = drops(folder);
+    let partial = folder.join(&name).with_added_extension(UNFINISHED);
+    let written = write_drop(&partial, envelope, letter).and_then(|file| {
+        std::fs::rename(&partial, folder.join(&name).with_added_extension(WHOLE))?;
+        Ok(rustix::fs::syncfs(&file)?)
+    });
+    if written.is_err() {
+        // Its folder is sticky and the file is ours.
+        let _ = std::fs::remove_file(&partial);
+    }
+    written
+}
+
+fn write_drop(path: &Path, envelope: &str, letter: &Letter) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    // The group is the server's, from the folder; the umask must not keep it out.
+    file.set_permissions(Permissions::from_mode(0o640))?;
+    file.write_all(format!("EHLO localhost\r\n{envelope}DATA\r\n").as_bytes())?;
+    file.write_all(&letter.stuffed())?;
+    file.write_all(b"QUIT\r\n")?;
+    file.sync_all()?;
+    Ok(file)
 }
 
 fn unreached(refused: &[Trouble]) -> Trouble {

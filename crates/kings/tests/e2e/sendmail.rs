@@ -249,3 +249,15 @@ fn one_user_can_neither_read_nor_harm_the_drops_of_another() {
     });
     assert!(messages(&machine.kings.maildir(BOB)).is_empty());
 }
+
+#[test]
+fn smtp_on_standard_input_is_answered_while_the_server_is_down() {
+    let mut machine = Machine::start("");
+    machine.kings.kill();
+    let session =
+        b"EHLO x\nMAIL FROM:<root@localhost>\nRCPT TO:<ann@example.org>\nDATA\nSubject: kept\n\nx\n.\nQUIT\n";
+    let output = run_with_input(&mut machine.program("sendmail", &["-bs"]), session).succeeded();
+    assert!(output.text().contains("250 2.0.0 Kept until the server runs"), "{output}");
+    machine.kings.serve();
+    assert!(machine.only_message(ANN).text().contains("Subject: kept"));
+}
