@@ -110,3 +110,12 @@ pub const MTA_STS: &[&str] = &[
     "\u{e4}",
     " ",
 ];
+
+/// RFC 6376 and its heirs.
+#[rustfmt::skip]
+pub const DKIM: &[&str] = &[
+    "DKIM-Signature: ", "v=1; ", "a=rsa-sha256; ", "a=ed25519-sha256; ", "a=rsa-sha1; ", "b=", "bh=", "c=relaxed/simple; ", "simple",
+    "relaxed", "d=example.org; ", "h=from:to:subject; ", "from", ":", "i=@example.org; ", "l=", "18446744073709551616", "q=dns/txt; ",
+    "s=s; ", "t=1790000000; ", "x=1790000000; ", "z=", "v=DKIM1; ", "k=ed25519; ", "k=rsa; ", "p=", "t=y:s; ", "h=sha256; ", "s=email; ",
+    "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", ";", "=", "\r\n ", "\r\n", "\n", "\r", "\t", " ", "\0", "\u{e4}", "From: a\r\n", "\r\n\r\n",
+];

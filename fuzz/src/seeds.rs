@@ -104,6 +104,34 @@ pub const SPF_ZONES: &[&str] = &[
     "192.0.2.1 h.example \nh.example v=spf1 ?all",
 ];
 
+/// Values of DKIM-Signature fields; the first stands in RFC 8463 §A.3.
+#[rustfmt::skip]
+pub const DKIM_SIGNATURES: &[&str] = &[
+    " v=1; a=ed25519-sha256; c=relaxed/relaxed;\r\n d=football.example.com; i=@football.example.com;\r\n q=dns/txt; s=brisbane; \
+     t=1528637909; h=from : to :\r\n subject : date : message-id : from : subject : date;\r\n \
+     bh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=;\r\n b=/gCrinpcQOoIfuHNQIbq4pgh9kyIK3AQUdt9OdqQehSwhEIug4D11Bus\r\n \
+     Fa3bT3FY5OsU7ZbnKELq+eXdp1Q1Dw==\r\n",
+    "v=1; a=rsa-sha1; d=example.org; s=a.b; h=from; l=0; x=9; t=1; i=a=20b@x.example.org; bh=AA; b=AAAA; z=From:x",
+];
+
+/// Key records.
+#[rustfmt::skip]
+pub const DKIM_KEYS: &[&str] = &[
+    "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+    "v=DKIM1; h=sha1:sha256; s=*; t=y:s; n=note; p=MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDkHlOQoBTzWRiGs5V6NpP3idY6Wk08a5qhdR6wy5bdOKb2\
+     jLQiY/J16JYi0Qvx/byYzCNb3W91y3FutACDfzwQ/BC/e/8uBsCR+yz1Lxj+PL6lHvqMKrM3rG4hstT5QjvHO9PzoxZyVYLzBfO2EeC3Ip3G+2kryOTIKT+l/K4w3QIDAQAB",
+    "p=",
+];
+
+/// Messages with and without signatures.
+#[rustfmt::skip]
+pub const DKIM_MESSAGES: &[&str] = &[
+    "From: Joe <joe@football.example.com>\r\nSubject: Is dinner ready?\r\n\r\nHi.\r\n\r\n We  lost \t\r\n\r\n",
+    "DKIM-Signature: v=1; a=ed25519-sha256; d=example.org; s=s; h=from:from; l=3; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; \
+     b=AAAA\r\ndkim-signature : v=1; a=rsa-sha256; c=relaxed; d=example.org; s=s; h=from; \
+     bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\nFrom: a\r\n\r\nabc",
+];
+
 /// Mailbox names and other words, in the forms in which they travel.
 #[rustfmt::skip]
 pub const WORDS: &[&str] = &[

@@ -2,6 +2,7 @@
 
 mod delegation;
 mod directory;
+mod dkim;
 mod flow;
 mod imap;
 mod mail;
@@ -12,6 +13,7 @@ mod spf;
 
 pub use delegation::policy_answer;
 pub use directory::{regexp_table, socketmap, system_aliases};
+pub use dkim::{dkim_key, dkim_message, dkim_signature};
 pub use flow::{header_checks, srs};
 pub use imap::{imap_command, imap_fetch, imap_session};
 pub use mail::{address_list, header, mime, words};
@@ -62,6 +64,9 @@ pub const TARGETS: &[Target] = &[
     target("mta_sts", mta_sts, dictionary::MTA_STS, seeds::MTA_STS),
     target("spf_record", spf_record, dictionary::SPF, seeds::SPF_RECORDS),
     target("spf_check", spf_check, dictionary::SPF, seeds::SPF_ZONES),
+    target("dkim_signature", dkim_signature, dictionary::DKIM, seeds::DKIM_SIGNATURES),
+    target("dkim_key", dkim_key, dictionary::DKIM, seeds::DKIM_KEYS),
+    target("dkim_message", dkim_message, dictionary::DKIM, seeds::DKIM_MESSAGES),
     target("words", words, dictionary::MESSAGE, seeds::WORDS),
     target("milter_packet", milter_packet, dictionary::MILTER, seeds::MILTER),
     target("milter_session", milter_session, dictionary::MILTER, seeds::MILTER),

@@ -141,6 +141,11 @@ impl fmt::Display for Identity {
 }
 
 impl Signature {
+    /// Where the key is published (RFC 6376 §3.6.2.1).
+    pub fn key_name(&self) -> &DnsName {
+        &self.key_name
+    }
+
     /// Reads a field's value.
     pub fn parse(value: &[u8]) -> Result<Self, BadSignature> {
         let tags = Tags::parse(value)?;
