@@ -1,5 +1,8 @@
-//! Message authentication: DKIM signatures, SPF and the policies of MTA-STS. No IO but through `trait Dns`.
+//! Message authentication: DKIM signatures, SPF, reverse names, lists in DNS, and the policies of MTA-STS. No IO but
+//! through `trait Dns`.
 
 pub mod dkim;
+pub mod dns_list;
+pub mod iprev;
 pub mod mta_sts;
 pub mod spf;
