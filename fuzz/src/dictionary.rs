@@ -84,6 +84,13 @@ pub const SPF: &[&str] = &[
     "%{", "}", "d.example", "..", " ", "\n", "192.0.2.1", "::1", "@", "\u{e4}", "\0",
 ];
 
+/// RFC 9989.
+#[rustfmt::skip]
+pub const DMARC: &[&str] = &[
+    "v=DMARC1;", "p=none;", "p=reject;", "sp=quarantine;", "np=", "psd=y;", "psd=n;", "t=y;", "adkim=s;", "aspf=r;", "rua=", "ruf=",
+    "mailto:a@example.org", ",", "!10m", "%2C", "%", "?subject=x", "fo=1:d:s;", ";", "=", ":", " ", "\t", "\0", "\u{e4}",
+];
+
 /// RFC 8461.
 #[rustfmt::skip]
 pub const MTA_STS: &[&str] = &[

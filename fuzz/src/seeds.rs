@@ -132,6 +132,12 @@ pub const DKIM_MESSAGES: &[&str] = &[
      bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\nFrom: a\r\n\r\nabc",
 ];
 
+/// Records of DMARC.
+pub const DMARC_RECORDS: &[&str] = &[
+    "v=DMARC1; p=reject; sp=quarantine; np=reject; adkim=s; aspf=r; t=y; psd=n; fo=1:d:s",
+    "v=DMARC1;rua=mailto:a@example.org!10m,mailto:b%21@example.net;ruf=mailto:c@example.org?subject=x;p=what",
+];
+
 /// Mailbox names and other words, in the forms in which they travel.
 #[rustfmt::skip]
 pub const WORDS: &[&str] = &[

@@ -3,6 +3,7 @@
 mod delegation;
 mod directory;
 mod dkim;
+mod dmarc;
 mod flow;
 mod imap;
 mod mail;
@@ -14,6 +15,7 @@ mod spf;
 pub use delegation::policy_answer;
 pub use directory::{regexp_table, socketmap, system_aliases};
 pub use dkim::{dkim_key, dkim_message, dkim_signature};
+pub use dmarc::dmarc_record;
 pub use flow::{header_checks, srs};
 pub use imap::{imap_command, imap_fetch, imap_session};
 pub use mail::{address_list, header, mime, words};
@@ -67,6 +69,7 @@ pub const TARGETS: &[Target] = &[
     target("dkim_signature", dkim_signature, dictionary::DKIM, seeds::DKIM_SIGNATURES),
     target("dkim_key", dkim_key, dictionary::DKIM, seeds::DKIM_KEYS),
     target("dkim_message", dkim_message, dictionary::DKIM, seeds::DKIM_MESSAGES),
+    target("dmarc_record", dmarc_record, dictionary::DMARC, seeds::DMARC_RECORDS),
     target("words", words, dictionary::MESSAGE, seeds::WORDS),
     target("milter_packet", milter_packet, dictionary::MILTER, seeds::MILTER),
     target("milter_session", milter_session, dictionary::MILTER, seeds::MILTER),

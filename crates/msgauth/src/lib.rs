@@ -1,7 +1,8 @@
-//! Message authentication: DKIM signatures, SPF, reverse names, lists in DNS, and the policies of MTA-STS. No IO but
-//! through `trait Dns`.
+//! Message authentication: DKIM signatures, SPF, DMARC, reverse names, lists in DNS, and the policies of MTA-STS. No IO
+//! but through `trait Dns`.
 
 pub mod dkim;
+pub mod dmarc;
 pub mod dns_list;
 pub mod iprev;
 pub mod mta_sts;
