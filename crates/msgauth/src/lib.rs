@@ -6,4 +6,5 @@ pub mod dmarc;
 pub mod dns_list;
 pub mod iprev;
 pub mod mta_sts;
+pub mod results;
 pub mod spf;

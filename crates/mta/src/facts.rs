@@ -161,8 +161,17 @@ pub(crate) enum Enquiry<T> {
 
 impl<T: Clone + Send + 'static> Enquiry<T> {
     pub(crate) fn begin(question: impl Future<Output = T> + Send + 'static, otherwise: T) -> Self {
+        Self::within(BUDGET, question, otherwise)
+    }
+
+    /// The same with a time of its own.
+    pub(crate) fn within(
+        budget: Duration,
+        question: impl Future<Output = T> + Send + 'static,
+        otherwise: T,
+    ) -> Self {
         let late = otherwise.clone();
-        Self::Asked(tokio::spawn(async move { timeout(BUDGET, question).await.unwrap_or(late) }), otherwise)
+        Self::Asked(tokio::spawn(async move { timeout(budget, question).await.unwrap_or(late) }), otherwise)
     }
 
     /// The answer; `None` when it is not there and not to be waited for.

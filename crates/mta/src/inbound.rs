@@ -10,11 +10,13 @@ use kings_mail::envelope::{Envelope, Recipient};
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_smtp::reply::Reply;
 
-use crate::core::new_id;
+use crate::authenticate::{Claims, Evidence, Methods};
+use crate::core::{new_id, now};
 use crate::decide::Peer;
 use crate::delegation::{self, Action, Caller, Delegate, Request, Stage};
 use crate::facts::{Enquiries, Enquiry, Facts, Rules, Sender, Verdict};
 use crate::policy;
+use crate::policy::verdict::Verdicts;
 
 /// Header fields that the policy service may add to one message.
 const MAX_FIELDS: usize = 50;
@@ -24,6 +26,10 @@ const MAX_FIELDS: usize = 50;
 pub struct Inbound {
     /// What findings about the sender lead to.
     pub rules: Rules,
+    /// How it is authenticated, and what follows from that.
+    pub methods: Methods,
+    /// What the results lead to.
+    pub verdicts: Verdicts,
     /// A program that has a say at RCPT and at the end of a message.
     pub policy_service: Option<delegation::Settings>,
 }
@@ -34,6 +40,8 @@ pub(crate) struct Checks<D> {
     dns: Arc<D>,
     hostname: Domain,
     rules: Rules,
+    methods: Methods,
+    verdicts: Verdicts,
     delegate: Option<Delegate>,
 }
 
@@ -46,12 +54,27 @@ pub(crate) struct Ends {
 
 impl<D: Dns + 'static> Checks<D> {
     pub(crate) fn new(dns: D, hostname: Domain, inbound: Inbound) -> Self {
-        let delegate = inbound.policy_service.map(Delegate::new);
-        Self { dns: Arc::new(dns), hostname, rules: inbound.rules, delegate }
+        let Inbound { rules, methods, verdicts, policy_service } = inbound;
+        let delegate = policy_service.map(Delegate::new);
+        Self { dns: Arc::new(dns), hostname, rules, methods, verdicts, delegate }
     }
 
     pub(crate) fn rules(&self) -> Rules {
         self.rules
+    }
+
+    pub(crate) fn verdicts(&self) -> Verdicts {
+        self.verdicts
+    }
+
+    pub(crate) fn dns(&self) -> &Arc<D> {
+        &self.dns
+    }
+
+    /// The checks of one message, from MAIL on.
+    pub(crate) fn evidence(&self, path: &ReversePath, helo: &str, client: IpAddr) -> Evidence {
+        let claims = Claims { client, helo, reverse_path: path, receiver: &self.hostname, now: now() };
+        Evidence::begin(&self.dns, self.methods, &claims)
     }
 
     /// Asks all there is to ask, and waits for none of it.

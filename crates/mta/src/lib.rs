@@ -3,6 +3,7 @@
 //! Inbound reads as a straight line: [`connection`] -> [`receive`] -> [`policy`] -> [`deliver`]; submission
 //! takes [`submit`] in the place of [`receive`], LMTP [`lmtp`]; what leaves goes on in [`relay`].
 
+mod authenticate;
 mod author;
 mod connection;
 mod copies;
@@ -30,6 +31,7 @@ mod submit;
 mod traced;
 mod transaction;
 
+pub use crate::authenticate::{Check, Methods};
 pub use crate::copies::{AddressMap, Copies};
 pub use crate::core::{Clients, Core, HouseRules, Limits, Outgoing, Parts, Trusted};
 pub use crate::facts::{Rules, Verdict};
@@ -39,6 +41,7 @@ pub use crate::limits::{Allowance, Rates, Traffic};
 pub use crate::lmtp::Lmtp;
 pub use crate::local::{Dropped, Local, LocalUser};
 pub use crate::policy::EarlyTalker;
+pub use crate::policy::verdict::Verdicts;
 pub use crate::receive::Receive;
 pub use crate::relay::Relay;
 pub use crate::srs::{BadSecrets, BadSrs, Srs};

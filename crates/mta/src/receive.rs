@@ -6,10 +6,12 @@ use std::time::Instant;
 
 use kings_directory::Resolution;
 use kings_dns::Dns;
+use kings_mail::domain::Domain;
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::header;
 use kings_mail::path::ReversePath;
 use kings_mail::trace::{Received, With};
+use kings_msgauth::results;
 use kings_net::{Connection, Service};
 use kings_sasl::Turn;
 use kings_smtp::claim::{Attribute, Claim};
@@ -19,6 +21,7 @@ use kings_store::Incoming;
 use tokio::sync::OnceCell;
 use tracing::{debug, info};
 
+use crate::authenticate::Evidence;
 use crate::connection::drive;
 use crate::core::{Core, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
@@ -81,6 +84,7 @@ impl<D: Dns + 'static> Service for Receive<D> {
             ends,
             meter,
             case: None,
+            evidence: None,
             forwarded_for: None,
             filters: Chain::new(&core.milters.inbound, core.limits.message_bytes),
             reverse_name: OnceCell::new(),
@@ -125,6 +129,8 @@ struct Session<'a, D> {
     meter: Meter,
     /// The transaction that goes on.
     case: Option<Case>,
+    /// What is found out about it by SPF, DKIM and DMARC.
+    evidence: Option<Evidence>,
     /// Where a trusted host says that the next message came from.
     forwarded_for: Option<IpAddr>,
     filters: Chain,
@@ -143,6 +149,7 @@ impl<D: Dns + 'static> Decide for Session<'_, D> {
             return reply;
         }
         self.case = Some(self.checks.begin(path, parameters.size, peer, self.ends));
+        self.evidence = Some(self.checks.evidence(path, &peer.client.name, self.client));
         self.tell_filters(path, &parameters, peer).await.err().unwrap_or(Reply::SENDER_OK)
     }
 
@@ -162,6 +169,9 @@ impl<D: Dns + 'static> Decide for Session<'_, D> {
     }
 
     async fn content(&mut self, piece: &[u8]) {
+        if let Some(evidence) = &mut self.evidence {
+            evidence.content(self.checks.dns(), piece);
+        }
         self.intake.content(piece).await;
     }
 
@@ -247,24 +257,38 @@ impl<D: Dns + 'static> Session<'_, D> {
 
     /// The signature of our domains under what hosts bring that are trusted with it.
     async fn signature(&self, content: &Arc<Incoming>) -> String {
+        if self.is_trusted().await { self.core.signing.fields(content).await } else { String::new() }
+    }
+
+    /// The field with the results of message authentication, and those of them that may count against the message.
+    async fn authenticate(&mut self, content: &Incoming) -> (String, Known) {
+        let Some(evidence) = self.evidence.take() else { return Default::default() };
+        if self.is_trusted().await {
+            return Default::default();
+        }
+        let methods = evidence.methods();
+        let findings = evidence.findings(self.checks.dns(), content.head(), now()).await;
+        let is_ours = |domain: &Domain| self.core.directory.hosts(domain);
+        (findings.field(methods, &self.core.hostname), findings.known(methods, is_ours))
+    }
+
+    /// Whether the client's mail is signed as our own, and not verified.
+    async fn is_trusted(&self) -> bool {
         let signing = &self.core.signing;
         if !signing.trusts_anybody() {
-            return String::new();
+            return false;
         }
         let name = self.reverse_name.get_or_init(|| self.checks.confirmed_name(self.client)).await;
-        if signing.trusts(self.client, name.as_deref()) {
-            signing.fields(content).await
-        } else {
-            String::new()
-        }
+        signing.trusts(self.client, name.as_deref())
     }
 
     /// The message without fields that only we may write.
     async fn without_forgeries(&self, content: Incoming) -> Result<Incoming, Reply> {
-        if header::first(content.head(), verdict::FIELD).is_none() {
-            return Ok(content);
-        }
-        let head = header::without(content.head(), &[verdict::FIELD]);
+        let forged_verdict = header::first(content.head(), verdict::FIELD)
+            .map(|_| header::without(content.head(), &[verdict::FIELD]));
+        let head = forged_verdict.as_deref().unwrap_or(content.head());
+        let forged_results = results::without_forged(&self.core.hostname, head);
+        let Some(head) = forged_results.or(forged_verdict) else { return Ok(content) };
         let scrubbed = intake::with_head(&self.core.store, content, head).await;
         scrubbed.map_err(|error| intake::refusal(&error))
     }
@@ -277,6 +301,7 @@ impl<D: Dns + 'static> Session<'_, D> {
     ) -> Result<(), Reply> {
         let content = self.intake.take()?;
         check_header(&content)?;
+        let (authenticated, mut known) = self.authenticate(&content).await;
         let content = self.without_forgeries(content).await?;
         let id = transaction.id;
         let (content, ruling) = self.core.rules.inbound.rule(&self.core.store, content, id).await?;
@@ -286,8 +311,9 @@ impl<D: Dns + 'static> Session<'_, D> {
         let filtered = Filtered::new(transaction.id, envelope, content);
         let filtered = self.filters.message(&self.core.store, filtered).await?;
         let Filtered { envelope, content, discard, quarantine, .. } = filtered;
-        let known = Known { sender: transaction.facts(), quarantine };
-        let decision = verdict::message(&known, self.checks.rules());
+        known.sender = transaction.facts();
+        known.quarantine = quarantine;
+        let decision = verdict::message(&known, self.checks.rules(), self.checks.verdicts());
         if let Some(reply) = decision.refusal() {
             return Err(reply);
         }
@@ -309,7 +335,7 @@ impl<D: Dns + 'static> Session<'_, D> {
             date: now(),
         };
         let signature = self.signature(&content).await;
-        let prefix = wishes.fields() + &signature + &decision.field() + &received.field();
+        let prefix = wishes.fields() + &signature + &authenticated + &decision.field() + &received.field();
         if wishes.discard || discard || ruling.discard {
             info!(%id, "dropped, since the policy service, a filter or a header rule wants it so");
             return Ok(());

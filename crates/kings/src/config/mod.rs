@@ -20,8 +20,8 @@ use kings_mail::domain::Domain;
 use kings_mta::delegation::{self, Action, PATIENCE, Place};
 use kings_mta::milter::Milters;
 use kings_mta::{
-    Allowance, Clients, Copies, EarlyTalker, HouseRules, Inbound, Outgoing, Rates, Rules, Trusted, Verdict,
-    relay,
+    Allowance, Check, Clients, Copies, EarlyTalker, HouseRules, Inbound, Methods, Outgoing, Rates, Rules,
+    Trusted, Verdict, Verdicts, relay,
 };
 use kings_net::{IpNet, Rate, ResolverSettings};
 use kings_store::Layout;
@@ -392,33 +392,29 @@ fn certificate(
     }
 }
 
-/// What a check of arriving mail may do; the checks come with message authentication.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Check {
-    Off,
-    Tag,
-    Enforce,
-}
-
-/// `[inbound]` is read from the first day, so that a config does not change when the checks arrive. Asking
-/// for a check that is not there yet is worth a warning.
+/// `[inbound]` is read from the first day, so that a config does not change when more checks arrive. Asking for
+/// one that is not there yet is worth a warning.
 fn inbound(
     source: &mut Source<'_>,
     section: &mut Section<'_>,
     warnings: &mut Vec<Complaint>,
 ) -> (Inbound, Clients) {
-    const CHECKS: [&str; 5] = ["spf", "dkim", "dmarc", "arc", "iprev"];
     let choices = [("off", Check::Off), ("tag", Check::Tag), ("enforce", Check::Enforce)];
-    for key in CHECKS {
-        if section.choice(source, key, &choices) == Some(Check::Enforce) {
-            let what =
-                format!("[inbound] {key} = \"enforce\": this check is not built yet, mail passes unchecked");
-            warnings.push(Complaint { line: None, what });
-        }
+    let mut check = |key| section.choice(source, key, &choices).unwrap_or_default();
+    let methods =
+        Methods { spf: check("spf"), dkim: check("dkim"), dmarc: check("dmarc"), iprev: check("iprev") };
+    if check("arc") == Check::Enforce {
+        let what =
+            "[inbound] arc = \"enforce\": this check is not built yet, mail passes unchecked".to_owned();
+        warnings.push(Complaint { line: None, what });
     }
-    for key in ["spf_fail", "dmarc_reject", "dmarc_quarantine", "dnsbl_listed"] {
-        verdict(source, section, key);
-    }
+    let usual = Verdicts::default();
+    let verdicts = Verdicts {
+        spf_fail: verdict_or(source, section, "spf_fail", usual.spf_fail),
+        dmarc_reject: verdict_or(source, section, "dmarc_reject", usual.dmarc_reject),
+        dmarc_quarantine: verdict_or(source, section, "dmarc_quarantine", usual.dmarc_quarantine),
+    };
+    verdict(source, section, "dnsbl_listed");
     let rules = Rules {
         bad_helo: verdict(source, section, "bad_helo"),
         unknown_helo: verdict(source, section, "unknown_helo"),
@@ -435,7 +431,7 @@ fn inbound(
         greeting_wait: Duration::from_millis(section.number(source, "greeting_wait_ms", 0).unwrap_or(0)),
         trusted: Trusted::default(),
     };
-    (Inbound { rules, policy_service: policy_service(source, section) }, clients)
+    (Inbound { rules, methods, verdicts, policy_service: policy_service(source, section) }, clients)
 }
 
 /// The records of a year are the most that a question can be answered from in good time.
@@ -445,13 +441,22 @@ fn records(data_dir: &Path, days: u64) -> kings_records::Settings {
 }
 
 fn verdict(source: &mut Source<'_>, section: &mut Section<'_>, key: &'static str) -> Verdict {
+    verdict_or(source, section, key, Verdict::Accept)
+}
+
+fn verdict_or(
+    source: &mut Source<'_>,
+    section: &mut Section<'_>,
+    key: &'static str,
+    usual: Verdict,
+) -> Verdict {
     const VERDICTS: [(&str, Verdict); 4] = [
         ("accept", Verdict::Accept),
         ("junk", Verdict::Junk),
         ("defer", Verdict::Defer),
         ("reject", Verdict::Reject),
     ];
-    section.choice(source, key, &VERDICTS).unwrap_or_default()
+    section.choice(source, key, &VERDICTS).unwrap_or(usual)
 }
 
 /// Without an answer of the service the client is put off, as Postfix does it.

@@ -113,9 +113,14 @@ fn what_is_not_built_is_refused_and_not_ignored() {
 
 #[test]
 fn a_check_that_is_asked_for_and_not_built_is_a_warning() {
-    let text = format!("{SMALLEST}[inbound]\nspf = \"enforce\"\ndkim = \"tag\"\nspf_fail = \"junk\"\n");
+    let text = format!(
+        "{SMALLEST}[inbound]\narc = \"enforce\"\nspf = \"enforce\"\ndkim = \"tag\"\nspf_fail = \"junk\"\n"
+    );
     let settings = Settings::parse(&text, Path::new("/")).unwrap();
     assert_eq!(settings.warnings.len(), 1);
+    let inbound = settings.inbound;
+    assert_eq!((inbound.methods.spf, inbound.methods.dkim), (Check::Enforce, Check::Tag));
+    assert_eq!((inbound.methods.dmarc, inbound.verdicts.spf_fail), (Check::Off, Verdict::Junk));
     assert!(!complaints(&format!("{SMALLEST}[inbound]\nspf = \"enforced\"\n")).is_empty());
 }
 

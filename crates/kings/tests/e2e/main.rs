@@ -6,6 +6,7 @@
 
 mod account;
 mod alpn;
+mod authenticate;
 mod chunking;
 mod corpus;
 mod crash;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use kings_mail::header;
+use kings_msgauth::dmarc::Policy;
 use kings_smtp::reply::{Reply, Status};
 
 use crate::facts::{Facts, Rules, Standing, Verdict};
@@ -23,6 +24,12 @@ pub(crate) enum Reason {
     UnknownSenderDomain,
     /// The sender's domain takes no mail.
     SenderTakesNoMail,
+    /// The sender's domain does not let this client send, for this reason.
+    SpfFail(String),
+    /// The author's domain wants mail like this refused, or put aside, for this reason.
+    DmarcFail(String),
+    /// It claims to be from one of our own domains and nothing proves it.
+    NotOurs(String),
     /// A filter wants it held back, for this reason.
     Quarantine(String),
 }
@@ -34,7 +41,40 @@ impl fmt::Display for Reason {
             Self::UnknownHelo => f.write_str("the EHLO name of the client does not exist"),
             Self::UnknownSenderDomain => f.write_str("the domain of the sender does not exist"),
             Self::SenderTakesNoMail => f.write_str("the domain of the sender says that it takes no mail"),
+            Self::SpfFail(why) => write!(f, "SPF fails: {why}"),
+            Self::DmarcFail(why) => write!(f, "DMARC fails: {why}"),
+            Self::NotOurs(domain) => {
+                write!(f, "it says to be from {domain}, which is ours, and does not prove it")
+            }
             Self::Quarantine(why) => write!(f, "a filter wants it held back: {why}"),
+        }
+    }
+}
+
+/// What the results of message authentication lead to (`[inbound]`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdicts {
+    /// The client may not use the domain of the reverse-path.
+    pub spf_fail: Verdict,
+    /// DMARC failed and the author's domain asks for `reject`.
+    pub dmarc_reject: Verdict,
+    /// DMARC failed and the author's domain asks for `quarantine`.
+    pub dmarc_quarantine: Verdict,
+}
+
+impl Default for Verdicts {
+    /// What the domains ask for; SPF alone breaks forwarded mail, so it is left to DMARC.
+    fn default() -> Self {
+        Self { spf_fail: Verdict::Accept, dmarc_reject: Verdict::Reject, dmarc_quarantine: Verdict::Junk }
+    }
+}
+
+impl Verdicts {
+    fn of(self, policy: Policy) -> Verdict {
+        match policy {
+            Policy::None => Verdict::Accept,
+            Policy::Quarantine => self.dmarc_quarantine,
+            Policy::Reject => self.dmarc_reject,
         }
     }
 }
@@ -43,6 +83,12 @@ impl fmt::Display for Reason {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
     pub(crate) sender: Facts,
+    /// Why SPF failed, where it did and counts.
+    pub(crate) spf_fail: Option<String>,
+    /// What the author's domain wants done, and why, where DMARC failed and counts.
+    pub(crate) dmarc_fail: Option<(Policy, String)>,
+    /// One of our domains, where the author says to be of it and DMARC did not pass.
+    pub(crate) unproven: Option<String>,
     /// Why a filter wants it held back.
     pub(crate) quarantine: Option<String>,
 }
@@ -57,8 +103,11 @@ pub(crate) struct Decision {
 
 /// Decides. What is only recorded is no reason; doubt is none either, so that a DNS that does not answer refuses nothing
 /// and hides nothing.
-pub(crate) fn message(known: &Known, rules: Rules) -> Decision {
+pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decision {
     let sender = known.sender;
+    let spf = known.spf_fail.clone().map(|why| (Reason::SpfFail(why), verdicts.spf_fail));
+    let dmarc = known.dmarc_fail.clone().map(|(policy, why)| (Reason::DmarcFail(why), verdicts.of(policy)));
+    let unproven = known.unproven.clone().map(|domain| (Reason::NotOurs(domain), Verdict::Junk));
     let quarantine = known.quarantine.clone().map(|why| (Reason::Quarantine(why), Verdict::Junk));
     let findings = [
         sender.bad_helo.then_some((Reason::BadHelo, rules.bad_helo)),
@@ -68,6 +117,9 @@ pub(crate) fn message(known: &Known, rules: Rules) -> Decision {
             Some(Standing::NullMx) => Some((Reason::SenderTakesNoMail, rules.unknown_sender_domain)),
             Some(Standing::Known | Standing::Unsure) | None => None,
         },
+        spf,
+        dmarc,
+        unproven,
         quarantine,
     ];
     let findings = findings.into_iter().flatten().filter(|(_, verdict)| *verdict != Verdict::Accept);
@@ -132,7 +184,7 @@ mod tests {
 
     fn known(helo: Option<Standing>, sender_domain: Option<Standing>, quarantine: Option<&str>) -> Known {
         let sender = Facts { bad_helo: false, helo, sender_domain };
-        Known { sender, quarantine: quarantine.map(str::to_owned) }
+        Known { sender, quarantine: quarantine.map(str::to_owned), ..Known::default() }
     }
 
     #[test]
@@ -182,10 +234,45 @@ mod tests {
             ),
         ];
         for (known, rules, verdict, reasons) in cases {
-            assert_eq!(message(&known, rules), Decision { verdict, reasons }, "{known:?}");
+            assert_eq!(
+                message(&known, rules, Verdicts::default()),
+                Decision { verdict, reasons },
+                "{known:?}"
+            );
         }
-        let bad = Known { sender: Facts { bad_helo: true, ..Facts::default() }, quarantine: None };
-        assert_eq!(message(&bad, rules(junk, accept, accept)).reasons, [Reason::BadHelo]);
+        let bad = Known { sender: Facts { bad_helo: true, ..Facts::default() }, ..Known::default() };
+        assert_eq!(
+            message(&bad, rules(junk, accept, accept), Verdicts::default()).reasons,
+            [Reason::BadHelo]
+        );
+    }
+
+    #[test]
+    fn domains_get_what_they_ask_for_and_ours_are_never_believed_unproven() {
+        let why = || "because".to_owned();
+        let spf = Known { spf_fail: Some(why()), ..Known::default() };
+        let dmarc = |policy| Known { dmarc_fail: Some((policy, why())), ..Known::default() };
+        let ours = Known { unproven: Some("example.org".to_owned()), ..Known::default() };
+        let usual = Verdicts::default();
+        let mild = Verdicts { dmarc_reject: Verdict::Junk, dmarc_quarantine: Verdict::Accept, ..usual };
+        let strict = Verdicts { spf_fail: Verdict::Reject, ..usual };
+        let cases = [
+            (&spf, usual, Verdict::Accept),
+            (&spf, strict, Verdict::Reject),
+            (&dmarc(Policy::None), strict, Verdict::Accept),
+            (&dmarc(Policy::Quarantine), usual, Verdict::Junk),
+            (&dmarc(Policy::Quarantine), mild, Verdict::Accept),
+            (&dmarc(Policy::Reject), usual, Verdict::Reject),
+            (&dmarc(Policy::Reject), mild, Verdict::Junk),
+            (&ours, mild, Verdict::Junk),
+        ];
+        for (known, verdicts, expected) in cases {
+            assert_eq!(
+                message(known, Rules::default(), verdicts).verdict,
+                expected,
+                "{known:?} {verdicts:?}"
+            );
+        }
     }
 
     #[test]

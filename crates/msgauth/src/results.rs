@@ -1,0 +1,314 @@
+//! Authentication-Results (RFC 8601): the one field that we write, and those of others that pass for it.
+
+use std::fmt::Write as _;
+
+use kings_mail::domain::Domain;
+use kings_mail::header::{Field, Fields};
+
+use crate::dkim;
+
+/// The name of the field.
+pub const FIELD: &str = "Authentication-Results";
+/// Octets of a line before it is folded (RFC 5322 §2.1.1).
+const LINE: usize = 78;
+/// Octets of a comment or value that are shown; the rest says nothing to anybody.
+const MAX_TEXT: usize = 200;
+
+/// What one method said about a message (RFC 8601 §2.2, `resinfo`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MethodResult {
+    /// `spf`, `dkim`, `dmarc`, ... of the registry (RFC 8601 §2.7).
+    pub method: &'static str,
+    /// `pass`, `fail`, ...
+    pub result: &'static str,
+    /// Why, for people.
+    pub comment: Option<String>,
+    /// What was judged: `smtp.mailfrom`, `header.d`, ...
+    pub properties: Vec<(&'static str, String)>,
+}
+
+impl MethodResult {
+    /// A result with nothing beside it.
+    pub fn new(method: &'static str, result: &'static str) -> Self {
+        Self { method, result, comment: None, properties: Vec::new() }
+    }
+
+    /// With a reason for people.
+    #[must_use]
+    pub fn because(mut self, comment: &(impl ToString + ?Sized)) -> Self {
+        self.comment = Some(comment.to_string());
+        self
+    }
+
+    /// With something that was judged.
+    #[must_use]
+    pub fn about(mut self, property: &'static str, value: &(impl ToString + ?Sized)) -> Self {
+        self.properties.push((property, value.to_string()));
+        self
+    }
+
+    /// The words of one result, each of which may stand at the start of a line.
+    fn words(&self) -> Vec<String> {
+        let mut words = vec![format!("{}={}", self.method, self.result)];
+        words.extend(self.comment.as_deref().map(comment));
+        words.extend(self.properties.iter().map(|(name, text)| format!("{name}={}", value(text))));
+        words
+    }
+}
+
+/// The results of a report, one for each signature; `none` where there is none (RFC 8601 §2.7.1).
+pub fn of_dkim(report: &dkim::Report) -> Vec<MethodResult> {
+    if report.signatures.is_empty() {
+        return vec![MethodResult::new("dkim", report.word().as_str())];
+    }
+    let one = |checked: &dkim::Checked| {
+        let result = MethodResult::new("dkim", checked.verdict.word().as_str()).because(&checked.verdict);
+        let Some(claim) = &checked.claim else { return result };
+        result
+            .about("header.d", &claim.domain)
+            .about("header.i", &claim.identity)
+            .about("header.s", &claim.selector)
+            .about("header.a", claim.algorithm.as_str())
+            .about("header.b", &claim.start)
+    };
+    report.signatures.iter().map(one).collect()
+}
+
+/// The whole field with its line end. `authserv_id` is our name.
+pub fn field(authserv_id: &Domain, results: &[MethodResult]) -> String {
+    let mut out = format!("{FIELD}: {authserv_id}");
+    if results.is_empty() {
+        out.push_str("; none\r\n");
+        return out;
+    }
+    for result in results {
+        out.push_str(";\r\n\t");
+        let mut line = 8;
+        for (number, word) in result.words().iter().enumerate() {
+            if number > 0 && line + 1 + word.len() > LINE {
+                out.push_str("\r\n\t ");
+                line = 9;
+            } else if number > 0 {
+                out.push(' ');
+                line += 1;
+            }
+            out.push_str(word);
+            line += word.len();
+        }
+    }
+    out + "\r\n"
+}
+
+/// Text of others as it may stand in a field: printable ASCII on one line, shortened.
+fn printable(text: &str) -> String {
+    let safe = |c: char| if c == ' ' || c.is_ascii_graphic() { c } else { '?' };
+    text.chars().take(MAX_TEXT).map(safe).collect()
+}
+
+/// `(text)` with what would end the comment quoted (RFC 5322 §3.2.2).
+fn comment(text: &str) -> String {
+    let mut out = String::from("(");
+    for c in printable(text).chars() {
+        if matches!(c, '(' | ')' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out + ")"
+}
+
+/// A value: as it is where it is a token or an address of tokens, else quoted (RFC 8601 §2.2 `pvalue`, RFC 2045 §5.1).
+fn value(text: &str) -> String {
+    let text = printable(text);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`{|}~@".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text;
+    }
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out + "\""
+}
+
+/// Whether the value of an Authentication-Results field that came from outside says that we wrote it (RFC 8601 §5): in
+/// any case, folded, with comments, quoted, with a version. What cannot be read and has our name in it counts as well.
+pub fn claims_to_be(ours: &Domain, value: &[u8]) -> bool {
+    let text = kings_mail::header::unfold(value);
+    match authserv_id(&text) {
+        Some(id) => Domain::parse(&id).is_ok_and(|id| id == *ours),
+        None => text.to_lowercase().contains(&ours.to_string()),
+    }
+}
+
+/// A message without the fields that claim to be ours; `None` where there is none. Everything else keeps its octets.
+pub fn without_forged(ours: &Domain, message: &[u8]) -> Option<Vec<u8>> {
+    let is_forged = |field: &Field<'_>| field.is(FIELD) && claims_to_be(ours, field.value);
+    let mut kept = Vec::new();
+    let mut at = 0;
+    for field in Fields::new(message).filter(is_forged) {
+        let start = field.raw.as_ptr() as usize - message.as_ptr() as usize;
+        kept.extend_from_slice(&message[at..start]);
+        at = start + field.raw.len();
+    }
+    (at > 0).then(|| [&kept, &message[at..]].concat())
+}
+
+/// The first word of the field: a token or a quoted string, behind comments and white space.
+fn authserv_id(text: &str) -> Option<String> {
+    let rest = skip_comments(text)?;
+    let Some(quoted) = rest.strip_prefix('"') else {
+        let end = rest.find(|c: char| c.is_whitespace() || ";(\"".contains(c)).unwrap_or(rest.len());
+        return Some(rest[..end].trim_end_matches('.').to_owned()).filter(|id| !id.is_empty());
+    };
+    let mut id = String::new();
+    let mut characters = quoted.chars();
+    loop {
+        match characters.next()? {
+            '"' => return Some(id.trim().trim_end_matches('.').to_owned()),
+            '\\' => id.push(characters.next()?),
+            c => id.push(c),
+        }
+    }
+}
+
+/// What follows white space and comments, which nest; `None` where one does not end.
+fn skip_comments(text: &str) -> Option<&str> {
+    let (mut depth, mut escaped) = (0_u32, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if depth > 0 => escaped = true,
+            '(' => depth += 1,
+            ')' if depth > 0 => depth -= 1,
+            _ if depth > 0 || c.is_whitespace() => {}
+            _ => return Some(&text[at..]),
+        }
+    }
+    (depth == 0).then_some("")
+}
+
+/// What Received-SPF says of a check (RFC 7208 §9.1), beside the result itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedSpf<'a> {
+    /// `pass`, `fail`, ...
+    pub result: &'a str,
+    /// Why, for people.
+    pub comment: String,
+    /// Key and value in the order of the field: `client-ip`, `envelope-from`, `helo`, `identity`, `receiver`, ...
+    pub pairs: Vec<(&'static str, String)>,
+}
+
+impl ReceivedSpf<'_> {
+    /// The whole field with its line end.
+    pub fn field(&self) -> String {
+        let mut out = format!("Received-SPF: {} {}", self.result, comment(&self.comment));
+        for (number, (key, text)) in self.pairs.iter().enumerate() {
+            let end = if number + 1 < self.pairs.len() { ";" } else { "" };
+            let _ = write!(out, "\r\n\t{key}={}{end}", value(text));
+        }
+        out + "\r\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn ours() -> Domain {
+        Domain::parse("mail.example.org").unwrap()
+    }
+
+    #[test]
+    fn one_field_says_all_in_order() {
+        let results = [
+            MethodResult::new("spf", "pass").because("matched ip4").about("smtp.mailfrom", "example.net"),
+            MethodResult::new("dmarc", "fail").about("header.from", "example.com"),
+        ];
+        assert_eq!(
+            field(&ours(), &results),
+            "Authentication-Results: mail.example.org;\r\n\tspf=pass (matched ip4) smtp.mailfrom=example.net;\r\n\tdmarc=fail header.from=example.com\r\n"
+        );
+        assert_eq!(field(&ours(), &[]), "Authentication-Results: mail.example.org; none\r\n");
+    }
+
+    #[test]
+    fn nothing_of_others_breaks_out_of_its_place() {
+        let nasty = "a) dkim=pass\r\nX: \\(b\u{e4}";
+        let text = field(
+            &ours(),
+            &[MethodResult::new("spf", "fail").because(nasty).about("smtp.helo", "x\";y\\ z")],
+        );
+        assert_eq!(
+            text,
+            "Authentication-Results: mail.example.org;\r\n\tspf=fail (a\\) dkim=pass??X: \\\\\\(b?) smtp.helo=\"x\\\";y\\\\ z\"\r\n"
+        );
+        let long = "x".repeat(10_000);
+        let text =
+            field(&ours(), &[MethodResult::new("spf", "fail").because(&long).about("smtp.helo", &long)]);
+        assert!(text.len() < 600 && text.lines().all(|line| line.len() < 300), "{text}");
+        assert_eq!(value(""), "\"\"");
+    }
+
+    #[test]
+    fn fields_in_our_name_are_found_however_they_are_written() {
+        let forged = [
+            " mail.example.org; spf=pass",
+            "mail.example.org",
+            " MAIL.Example.ORG 1; dkim=pass",
+            "\r\n\tmail.example.org\r\n\t;spf=pass",
+            " (nested (comment) \\) here) mail.example.org; none",
+            " \"mail.example.org\"; none",
+            " \"mail.\\example.org\" ; none",
+            " mail.example.org.; none",
+            " mail.example.org(comment); none",
+            " (never closed mail.example.org; none",
+            " \"never closed mail.example.org; none",
+        ];
+        for text in forged {
+            assert!(claims_to_be(&ours(), text.as_bytes()), "{text:?}");
+        }
+        let others = [
+            " mx.example.net; spf=pass smtp.mailfrom=mail.example.org",
+            " mail.example.org.evil.example; none",
+            " xmail.example.org; none",
+            " (mail.example.org) mx.example.net; none",
+            "",
+            " ;",
+            " (open; none",
+        ];
+        for text in others {
+            assert!(!claims_to_be(&ours(), text.as_bytes()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn forged_fields_go_and_everything_else_stays() {
+        let message = b"Subject: x\r\nauthentication-results : MAIL.example.org;\r\n\tspf=pass\r\nAuthentication-Results: mx.example.net; none\r\n\
+                        junk\r\nAuthentication-Results: mail.example.org; none\r\n\r\nAuthentication-Results: mail.example.org; none\r\n";
+        let kept = without_forged(&ours(), message).unwrap();
+        assert_eq!(
+            String::from_utf8(kept.clone()).unwrap(),
+            "Subject: x\r\nAuthentication-Results: mx.example.net; none\r\njunk\r\n\r\nAuthentication-Results: mail.example.org; none\r\n"
+        );
+        assert_eq!(without_forged(&ours(), &kept), None);
+        assert_eq!(without_forged(&ours(), b"Authentication-Results: mail.example.org"), Some(Vec::new()));
+    }
+
+    #[test]
+    fn received_spf_has_a_pair_on_each_line() {
+        let field = ReceivedSpf {
+            result: "softfail",
+            comment: "matched ~all".to_owned(),
+            pairs: vec![("client-ip", "2001:db8::1".to_owned()), ("helo", "mx.example.net".to_owned())],
+        };
+        assert_eq!(
+            field.field(),
+            "Received-SPF: softfail (matched ~all)\r\n\tclient-ip=\"2001:db8::1\";\r\n\thelo=mx.example.net\r\n"
+        );
+    }
+}

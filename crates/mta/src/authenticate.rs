@@ -1,0 +1,299 @@
+//! Gather: SPF, DKIM, DMARC and the reverse name of arriving mail, asked for while the dialogue goes on.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kings_dns::Dns;
+use kings_mail::date::DateTime;
+use kings_mail::domain::{DnsName, Domain};
+use kings_mail::path::ReversePath;
+use kings_msgauth::results::{self, MethodResult};
+use kings_msgauth::{dkim, dmarc, iprev, spf};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::facts::Enquiry;
+use crate::policy::verdict::Known;
+
+/// How long the keys of all signatures may take, and the policy of the author's domain.
+const KEYS: Duration = Duration::from_secs(10);
+const POLICY: Duration = Duration::from_secs(10);
+
+/// What is done about one method.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Check {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Its result is recorded in the message.
+    Tag,
+    /// Its result counts as well.
+    Enforce,
+}
+
+/// Which methods are used (`[inbound]`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Methods {
+    /// May this client use this domain?
+    pub spf: Check,
+    /// Whose signatures are on the message?
+    pub dkim: Check,
+    /// Does either belong to the author's domain, and what does that domain want?
+    pub dmarc: Check,
+    /// Does the client's reverse name lead back?
+    pub iprev: Check,
+}
+
+impl Methods {
+    /// Whether anything is recorded at all.
+    fn any(self) -> bool {
+        [self.spf, self.dkim, self.dmarc, self.iprev].iter().any(|check| *check != Check::Off)
+    }
+
+    /// DMARC judges by what the other two found, whether they are recorded or not.
+    fn asks_spf(self) -> bool {
+        self.spf != Check::Off || self.dmarc != Check::Off
+    }
+
+    fn asks_dkim(self) -> bool {
+        self.dkim != Check::Off || self.dmarc != Check::Off
+    }
+}
+
+/// Who sends, as far as these checks care.
+pub(crate) struct Claims<'a> {
+    pub(crate) client: IpAddr,
+    pub(crate) helo: &'a str,
+    pub(crate) reverse_path: &'a ReversePath,
+    pub(crate) receiver: &'a Domain,
+    pub(crate) now: DateTime,
+}
+
+/// The checks of one message that are under way.
+pub(crate) struct Evidence {
+    methods: Methods,
+    iprev: Option<Enquiry<Option<iprev::Outcome>>>,
+    helo: Option<Enquiry<Option<spf::Outcome>>>,
+    mail_from: Option<Enquiry<Option<spf::Outcome>>>,
+    signatures: Option<Signatures>,
+}
+
+/// The message as it passes by, and the keys of its signatures on their way.
+struct Signatures {
+    verifier: dkim::Verifier,
+    keys: Option<JoinHandle<dkim::Keys>>,
+}
+
+/// Everything that was found out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) iprev: Option<iprev::Outcome>,
+    pub(crate) helo: Option<spf::Outcome>,
+    pub(crate) mail_from: Option<spf::Outcome>,
+    pub(crate) dkim: Option<dkim::Report>,
+    pub(crate) dmarc: Option<dmarc::Outcome>,
+}
+
+impl Evidence {
+    /// Asks what `methods` want to know of the sender, and waits for nothing.
+    pub(crate) fn begin<D: Dns + 'static>(dns: &Arc<D>, methods: Methods, claims: &Claims<'_>) -> Self {
+        let reverse = (methods.iprev != Check::Off).then(|| {
+            let (dns, client) = (dns.clone(), claims.client);
+            Enquiry::begin(async move { Some(iprev::check(&*dns, client).await) }, None)
+        });
+        let spf =
+            |mail_from: Option<ReversePath>| methods.asks_spf().then(|| check_spf(dns, claims, mail_from));
+        Self {
+            methods,
+            iprev: reverse,
+            helo: spf(None),
+            mail_from: spf(Some(claims.reverse_path.clone())),
+            signatures: methods
+                .asks_dkim()
+                .then(|| Signatures { verifier: dkim::Verifier::new(), keys: None }),
+        }
+    }
+
+    /// Takes a piece of the message. As soon as its header is whole the keys are asked for.
+    pub(crate) fn content<D: Dns + 'static>(&mut self, dns: &Arc<D>, piece: &[u8]) {
+        let Some(signatures) = &mut self.signatures else { return };
+        signatures.verifier.push(piece);
+        if signatures.keys.is_none() {
+            signatures.keys = signatures.verifier.questions().map(|questions| ask_keys(dns, questions));
+        }
+    }
+
+    /// All results; `head` is the header of the message.
+    pub(crate) async fn findings<D: Dns + 'static>(
+        self,
+        dns: &Arc<D>,
+        head: &[u8],
+        now: DateTime,
+    ) -> Findings {
+        let mut findings = Findings {
+            iprev: answer(self.iprev).await,
+            helo: answer(self.helo).await,
+            mail_from: answer(self.mail_from).await,
+            ..Findings::default()
+        };
+        if let Some(signatures) = self.signatures {
+            findings.dkim = Some(signatures.report(dns, now).await);
+        }
+        if self.methods.dmarc != Check::Off {
+            findings.dmarc = findings.dmarc(&**dns, head).await;
+        }
+        findings
+    }
+
+    pub(crate) fn methods(&self) -> Methods {
+        self.methods
+    }
+}
+
+impl Signatures {
+    async fn report<D: Dns + 'static>(self, dns: &Arc<D>, now: DateTime) -> dkim::Report {
+        let ended = self.verifier.end();
+        let keys = self.keys.unwrap_or_else(|| ask_keys(dns, ended.questions()));
+        ended.finish(&keys.await.unwrap_or_default(), now)
+    }
+}
+
+/// A key that does not come in time is a temporary error of its signature.
+fn ask_keys<D: Dns + 'static>(dns: &Arc<D>, questions: dkim::Questions) -> JoinHandle<dkim::Keys> {
+    let dns = dns.clone();
+    tokio::spawn(async move { timeout(KEYS, questions.ask(&*dns)).await.unwrap_or_default() })
+}
+
+async fn answer<T: Clone + Send + 'static>(enquiry: Option<Enquiry<Option<T>>>) -> Option<T> {
+    enquiry?.answer(true).await.flatten()
+}
+
+/// The time that SPF itself grants is kept by the check, which then says so.
+fn check_spf<D: Dns + 'static>(
+    dns: &Arc<D>,
+    claims: &Claims<'_>,
+    mail_from: Option<ReversePath>,
+) -> Enquiry<Option<spf::Outcome>> {
+    let (dns, client, time) = (dns.clone(), claims.client, u64::try_from(claims.now.unix()).unwrap_or(0));
+    let (helo, receiver) = (claims.helo.to_owned(), claims.receiver.to_string());
+    let check = async move {
+        let question = spf::Question {
+            client,
+            helo: &helo,
+            mail_from: mail_from.as_ref(),
+            receiver: &receiver,
+            time,
+            limits: spf::Limits::default(),
+        };
+        Some(spf::check(&*dns, &question, sleep(spf::TIME)).await)
+    };
+    Enquiry::within(spf::TIME + Duration::from_secs(1), check, None)
+}
+
+impl Findings {
+    async fn dmarc(&self, dns: &impl Dns, head: &[u8]) -> Option<dmarc::Outcome> {
+        let dkim: Vec<(DnsName, dmarc::Proof)> = self
+            .dkim
+            .iter()
+            .flat_map(|report| &report.signatures)
+            .filter_map(|checked| {
+                let domain = DnsName::from(&checked.claim.as_ref()?.domain);
+                Some((domain, proof_of_dkim(checked.verdict.word())))
+            })
+            .collect();
+        let spf = self
+            .mail_from
+            .as_ref()
+            .and_then(|outcome| Some((outcome.domain.as_ref()?, proof_of_spf(outcome.result))));
+        let evidence = dmarc::Evidence { dkim: &dkim, spf };
+        timeout(POLICY, dmarc::evaluate(dns, head, evidence)).await.ok()
+    }
+
+    /// What of it may count against the message: failures of methods that are enforced. Doubt is none.
+    pub(crate) fn known(&self, methods: Methods, is_ours: impl Fn(&Domain) -> bool) -> Known {
+        let spf = self.mail_from.as_ref().filter(|_| methods.spf == Check::Enforce);
+        let spf_fail = spf.filter(|outcome| outcome.result == spf::SpfResult::Fail);
+        let dmarc = self.dmarc.as_ref().filter(|_| methods.dmarc == Check::Enforce);
+        let dmarc_fail = dmarc.filter(|outcome| outcome.result == dmarc::DmarcResult::Fail);
+        let unproven = dmarc.filter(|outcome| outcome.result != dmarc::DmarcResult::Pass);
+        Known {
+            spf_fail: spf_fail.map(|outcome| outcome.reason.to_string()),
+            dmarc_fail: dmarc_fail.map(|outcome| (outcome.policy, outcome.reason.to_string())),
+            unproven: unproven
+                .and_then(|outcome| outcome.author.as_ref())
+                .filter(|author| is_ours(author))
+                .map(Domain::to_string),
+            ..Known::default()
+        }
+    }
+
+    /// Our field for the top of the message; empty where no method is used.
+    pub(crate) fn field(&self, methods: Methods, hostname: &Domain) -> String {
+        if !methods.any() {
+            return String::new();
+        }
+        let mut all = Vec::new();
+        if methods.spf != Check::Off {
+            all.extend(self.mail_from.as_ref().map(of_spf));
+            all.extend(self.helo.as_ref().map(of_spf));
+        }
+        if let Some(report) = self.dkim.as_ref().filter(|_| methods.dkim != Check::Off) {
+            all.extend(results::of_dkim(report));
+        }
+        if methods.dmarc != Check::Off {
+            all.push(self.dmarc.as_ref().map_or_else(|| MethodResult::new("dmarc", "temperror"), of_dmarc));
+        }
+        all.extend(self.iprev.as_ref().map(of_iprev));
+        results::field(hostname, &all)
+    }
+}
+
+fn proof_of_dkim(word: dkim::Word) -> dmarc::Proof {
+    match word {
+        dkim::Word::Pass => dmarc::Proof::Pass,
+        dkim::Word::TempError => dmarc::Proof::TempError,
+        _ => dmarc::Proof::Other,
+    }
+}
+
+fn proof_of_spf(result: spf::SpfResult) -> dmarc::Proof {
+    match result {
+        spf::SpfResult::Pass => dmarc::Proof::Pass,
+        spf::SpfResult::TempError => dmarc::Proof::TempError,
+        _ => dmarc::Proof::Other,
+    }
+}
+
+/// RFC 8601 §2.7.2.
+fn of_spf(outcome: &spf::Outcome) -> MethodResult {
+    let property = match outcome.identity {
+        spf::Identity::MailFrom => "smtp.mailfrom",
+        spf::Identity::Helo => "smtp.helo",
+    };
+    let result = MethodResult::new("spf", outcome.result.as_str()).because(&outcome.reason);
+    match &outcome.domain {
+        Some(domain) => result.about(property, domain.as_str()),
+        None => result,
+    }
+}
+
+/// RFC 9989 §9.1; the policy stands beside it for those who read it later.
+fn of_dmarc(outcome: &dmarc::Outcome) -> MethodResult {
+    let result = MethodResult::new("dmarc", outcome.result.as_str()).because(&outcome.reason);
+    let result = match &outcome.published {
+        Some(_) => result.about("policy.published-domain-policy", outcome.requested.as_str()),
+        None => result,
+    };
+    match &outcome.author {
+        Some(author) => result.about("header.from", author),
+        None => result,
+    }
+}
+
+/// RFC 8601 §2.7.3.
+fn of_iprev(outcome: &iprev::Outcome) -> MethodResult {
+    MethodResult::new("iprev", outcome.result.as_str())
+        .because(&outcome.reason)
+        .about("policy.iprev", &outcome.client)
+}
