@@ -126,3 +126,11 @@ pub const DKIM: &[&str] = &[
     "s=s; ", "t=1790000000; ", "x=1790000000; ", "z=", "v=DKIM1; ", "k=ed25519; ", "k=rsa; ", "p=", "t=y:s; ", "h=sha256; ", "s=email; ",
     "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", ";", "=", "\r\n ", "\r\n", "\n", "\r", "\t", " ", "\0", "\u{e4}", "From: a\r\n", "\r\n\r\n",
 ];
+
+/// Tokens and keys in JSON.
+#[rustfmt::skip]
+pub const OAUTH: &[&str] = &[
+    ".", "..", "eyJhbGciOiJFZERTQSJ9", "eyJhbGciOiJub25lIn0", "eyJhbGciOiJIUzI1NiJ9", "e30", "\"keys\":[", "\"kty\":", "\"RSA\"", "\"EC\"", "\"OKP\"",
+    "\"oct\"", "\"n\":", "\"e\":\"AQAB\"", "\"crv\":", "\"P-256\"", "\"x\":", "\"kid\":", "\"iss\":\"https://id.example.org\"", "\"aud\":\"kings\"",
+    "\"exp\":1e300", "\"exp\":1800000000", "\"nbf\":-1", "\"email\":\"ann@example.org\"", "\"email_verified\":false", "[", "]", "{", "}", ",", "null",
+];

@@ -51,6 +51,23 @@ pub const MESSAGES: &[&str] = &[
     "From ann Fri Nov  6 10:00:00 2026\nFrom: ann@example.org\nSubject: bare line ends\n\nbody\n",
 ];
 
+/// A token of each fate: for another key, unsigned, with a shared secret, of another kind.
+#[rustfmt::skip]
+pub const OAUTH_TOKENS: &[&str] = &[
+    "eyJhbGciOiJFZERTQSJ9.eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUub3JnIiwiYXVkIjoia2luZ3MiLCJleHAiOjE4MDAwMDAzMDAsImVtYWlsIjoiYW5uQGV4YW1wbGUub3JnIn0.AAAA",
+    "eyJhbGciOiJub25lIn0.e30.",
+    "eyJhbGciOiJIUzI1NiJ9.e30.AAAA",
+    "opaque",
+];
+
+/// Sets of keys, and claims.
+#[rustfmt::skip]
+pub const OAUTH_KEYS: &[&str] = &[
+    r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},{"kty":"oct","k":"AAAA"}]}"#,
+    r#"{"keys":[{"kty":"EC","crv":"P-256","use":"sig","alg":"ES256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#,
+    r#"{"iss":"https://id.example.org","aud":["kings"],"exp":1800000300,"nbf":1,"email":"ann@example.org","email_verified":true}"#,
+];
+
 /// Answers of a policy service.
 #[rustfmt::skip]
 pub const POLICY_ANSWERS: &[&str] = &[

@@ -9,6 +9,7 @@ mod imap;
 mod mail;
 mod milter;
 mod msgauth;
+mod oauth;
 mod smtp;
 mod spf;
 
@@ -21,6 +22,7 @@ pub use imap::{imap_command, imap_fetch, imap_session};
 pub use mail::{address_list, header, mime, words};
 pub use milter::{milter_packet, milter_session};
 pub use msgauth::mta_sts;
+pub use oauth::{oauth_keys, oauth_token};
 pub use smtp::{smtp_client, smtp_command, smtp_data, smtp_session};
 pub use spf::{spf_check, spf_record};
 
@@ -74,6 +76,8 @@ pub const TARGETS: &[Target] = &[
     target("milter_packet", milter_packet, dictionary::MILTER, seeds::MILTER),
     target("milter_session", milter_session, dictionary::MILTER, seeds::MILTER),
     target("policy_answer", policy_answer, dictionary::POLICY, seeds::POLICY_ANSWERS),
+    target("oauth_token", oauth_token, dictionary::OAUTH, seeds::OAUTH_TOKENS),
+    target("oauth_keys", oauth_keys, dictionary::OAUTH, seeds::OAUTH_KEYS),
 ];
 
 const fn target(

@@ -56,6 +56,7 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
             "kings-store",
         ],
     ),
+    ("kings-oauth", 3, &["kings-mail", "kings-sasl", "kings-fetch", "kings-directory"]),
     (
         "kings-ops",
         3,

@@ -12,6 +12,7 @@ use kings_fetch::Fetch;
 use kings_mta::relay::Relay;
 use kings_mta::{Core, Lmtp, Local, Receive, Srs, Submit, Traffic};
 use kings_net::{Bound, Endpoint, Guard, Listener, Place, Resolver, Service, Shutdown, Slots, TaskTracker};
+use kings_oauth::Issuers;
 use kings_queue::{Attempt, Deliver, Finished, Notification, PostError, Queue};
 use kings_records::Records;
 use kings_store::Store;
@@ -110,6 +111,9 @@ impl Services {
             info!("DANE is off: it needs a validating resolver on this machine, or [dns] trust_ad = true");
         }
         let tls = ClientTls::with_authorities(&settings.authorities);
+        if let Some(check) = issuers(settings, &dns, &tls) {
+            directory.trust_tokens(Arc::new(check));
+        }
         let allow_private = settings.outbound.allow_private.clone();
         let fetch = Fetch::new(dns.clone(), &tls, kings_fetch::Settings { allow_private });
         let limits = kings_mta::Limits {
@@ -160,6 +164,15 @@ fn sender_rewriting(settings: &Settings) -> anyhow::Result<Option<Srs>> {
     let secrets = prepare::secret(&path)?;
     let srs = Srs::new(&secrets, first.name.clone());
     Ok(Some(srs.with_context(|| format!("{}: remove it, and a new one is made", path.display()))?))
+}
+
+/// What tokens are checked with, if any issuer is trusted. Each has a client that goes where its own block allows.
+fn issuers(settings: &Settings, dns: &Resolver, tls: &ClientTls) -> Option<Issuers> {
+    let issuers = settings.oauth.iter().map(|oauth| {
+        let allow_private = oauth.allow_private.clone();
+        (oauth.issuer.clone(), Fetch::new(dns.clone(), tls, kings_fetch::Settings { allow_private }))
+    });
+    (!settings.oauth.is_empty()).then(|| Issuers::new(issuers))
 }
 
 fn local_mail(settings: &Settings, core: &Core) -> Option<Local> {

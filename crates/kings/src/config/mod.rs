@@ -5,6 +5,7 @@ mod house_rules;
 mod listen;
 mod login;
 mod milters;
+mod oauth;
 mod outbound;
 mod queue;
 mod reader;
@@ -31,6 +32,7 @@ use toml::de::DeTable;
 pub(crate) use self::dkim::{Dkim, Tables};
 pub(crate) use self::listen::{Listen, SocketAccess};
 pub(crate) use self::login::Login;
+pub(crate) use self::oauth::OAuth;
 pub(crate) use self::queue::{QueueSettings, duration};
 pub(crate) use self::reader::Complaint;
 use self::reader::{Section, Source};
@@ -72,6 +74,8 @@ pub(crate) struct Settings {
     pub(crate) separator: char,
     pub(crate) listen: Listen,
     pub(crate) login: Login,
+    /// Whose tokens log people in.
+    pub(crate) oauth: Vec<OAuth>,
     pub(crate) certificate: Certificate,
     /// Authorities to trust beside those of the machine, as a client.
     pub(crate) authorities: Authorities,
@@ -224,6 +228,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let (separator, delimiters) = section(source, &mut top, "mailboxes", mailboxes);
     let listen = section(source, &mut top, "listen", Listen::read);
     let login = section(source, &mut top, "login", Login::read);
+    let oauth = oauth::read(source, &mut top);
     let (certificate, authorities) = tls(source, &mut top, data_dir.as_deref(), hostname.as_ref());
     let dns = section(source, &mut top, "dns", |source, section| ResolverSettings {
         servers: section.list(
@@ -269,6 +274,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         separator,
         listen,
         login,
+        oauth,
         certificate: certificate?,
         authorities,
         dns,

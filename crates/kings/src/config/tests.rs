@@ -3,6 +3,7 @@
 use kings_mta::milter::{self, DefaultAction};
 
 use super::*;
+use kings_oauth::{KeySource, Proof};
 
 const SMALLEST: &str = r#"
 hostname = "mail.example.org"
@@ -294,5 +295,48 @@ fn the_queue_section_reads_counts_and_times() {
         "atempts = 1",
     ] {
         assert_eq!(complaints(&format!("{SMALLEST}[queue]\n{wrong}\n")).len(), 1, "{wrong}");
+    }
+}
+
+#[test]
+fn issuers_of_tokens_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret"), "hush\n").unwrap();
+    let key = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    std::fs::write(folder.path().join("jwks.json"), key).unwrap();
+    std::fs::write(folder.path().join("none.json"), "{}").unwrap();
+    let parse = |lines: &str| Settings::parse(&format!("{SMALLEST}{lines}\n"), folder.path());
+    let first = "[[oauth]]\nissuer = \"https://id.example.org/\"\naudience = [\"kings\"]";
+    let second = "[[oauth]]\nissuer = \"https://b.example\"\nintrospection = \"https://b.example/ask\"\nclient_id = \"kings\"\nclient_secret_file = \"secret\"";
+    let read = parse(&format!("{first}\n{second}")).unwrap().oauth;
+    let discovery =
+        kings_fetch::Url::parse("https://id.example.org/.well-known/openid-configuration").unwrap();
+    assert!(matches!(&read[0].issuer.proof, Proof::Keys(KeySource::Discovery(url)) if *url == discovery));
+    assert_eq!(read[0].issuer.rules.account, ["email"]);
+    let Proof::Introspection(introspection) = &read[1].issuer.proof else { panic!("{read:?}") };
+    assert_eq!((introspection.client_secret.expose(), introspection.remember.as_secs()), ("hush", 60));
+    for good in
+        ["keys = \"jwks.json\"", "keys = \"https://c.example/jwks\"", "leeway = \"0s\"", "scope = \"mail\""]
+    {
+        assert!(parse(&format!("{first}\n{good}")).is_ok(), "{good}");
+    }
+    for wrong in [
+        "[[oauth]]\naudience = [\"kings\"]\nkeys = \"jwks.json\"",
+        "[[oauth]]\nissuer = \"https://id.example.org\"",
+        "[[oauth]]\nissuer = \"staff\"\naudience = [\"kings\"]",
+        &format!("{first}\n{first}"),
+        &format!("{first}\nkeys = \"http://id.example.org/jwks\""),
+        &format!("{first}\nkeys = \"missing.json\""),
+        &format!("{first}\nkeys = \"none.json\""),
+        &format!("{first}\nleeway = \"6m\""),
+        &format!("{first}\nscope = \"two words\""),
+        &format!("{first}\nclient_id = \"kings\""),
+        &format!("{first}\nissuers = 1"),
+        &format!("{second}\nkeys = \"jwks.json\""),
+        &format!("{second}\nremember = \"2h\""),
+        &second.replace("\"secret\"", "\"missing\""),
+        &second.replace("client_id = \"kings\"\n", ""),
+    ] {
+        assert_eq!(parse(wrong).err().map(|complaints| complaints.len()), Some(1), "{wrong}");
     }
 }

@@ -25,6 +25,7 @@ mod log;
 mod mbsync;
 mod milters;
 mod mutt;
+mod oauth;
 mod open_files;
 mod open_relay;
 mod outbound_tls;
