@@ -27,6 +27,11 @@ impl Macros {
         }
     }
 
+    /// Whether one has this value; one that is not set is empty.
+    pub fn is(&self, name: &str, value: &[u8]) -> bool {
+        self.0.get(name).map_or(&[][..], Vec::as_slice) == value
+    }
+
     /// Those of `names` that are set, in that order.
     fn chosen(&self, names: &[String]) -> Vec<(String, Vec<u8>)> {
         names.iter().filter_map(|name| Some((name.clone(), self.0.get(name)?.clone()))).collect()

@@ -84,6 +84,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) tls: Option<&'a str>,
     /// Who is logged in.
     pub(crate) account: Option<&'a Address>,
+    /// The mechanism of that login; empty where there was none.
+    pub(crate) mechanism: &'static str,
 }
 
 /// The filters of one session. They are spoken to from the first MAIL on: a client that brings none costs them nothing.

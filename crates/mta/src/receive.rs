@@ -251,6 +251,7 @@ impl<D: Dns + 'static> Session<'_, D> {
             helo: &peer.client.name,
             tls: peer.tls.as_deref(),
             account: None,
+            mechanism: "",
         };
         self.filters.mail(&caller, path, parameters).await
     }

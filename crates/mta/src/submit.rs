@@ -326,6 +326,7 @@ impl Session<'_> {
             helo: &peer.client.name,
             tls: peer.tls.as_deref(),
             account: self.account.as_ref(),
+            mechanism: self.login.describe().0,
         };
         self.filters.mail(&caller, path, parameters).await
     }

@@ -48,7 +48,6 @@ impl Words {
         self.helo = Some(Command::Helo(caller.helo.into()));
         let (version, cipher) = caller.tls.and_then(|tls| tls.split_once(' ')).unwrap_or_default();
         let account = caller.account.map(Address::to_string).unwrap_or_default();
-        let login = if account.is_empty() { "" } else { "PLAIN" };
         let values = [
             ("j", caller.hostname.to_string()),
             ("v", concat!("Kings ", env!("CARGO_PKG_VERSION")).to_owned()),
@@ -61,7 +60,7 @@ impl Words {
             ("client_port", caller.peer.port().to_string()),
             ("tls_version", version.to_owned()),
             ("cipher", cipher.to_owned()),
-            ("auth_type", login.to_owned()),
+            ("auth_type", caller.mechanism.to_owned()),
             ("auth_authen", account.clone()),
             ("auth_author", account),
         ];
@@ -305,4 +304,37 @@ fn read_body(content: &Incoming, pieces: &mpsc::Sender<Vec<u8>>) -> std::io::Res
         }
     });
     result
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use kings_mail::domain::Domain;
+
+    use super::*;
+
+    #[test]
+    fn filters_hear_who_logged_in_and_how() {
+        let hostname = Domain::parse("mail.example.org").unwrap();
+        let ann = Address::parse("ann@example.org").unwrap();
+        let caller = |account, mechanism| Caller {
+            daemon: "submission",
+            hostname: &hostname,
+            peer: "192.0.2.1:4000".parse().unwrap(),
+            local: "192.0.2.2:587".parse().unwrap(),
+            reverse_name: None,
+            helo: "client",
+            tls: Some("TLSv1.3 AES"),
+            account,
+            mechanism,
+        };
+        let mut words = Words::default();
+        words.introduce(&caller(Some(&ann), "SCRAM-SHA-256"));
+        let usual = words.macros.clone();
+        assert!(usual.is("auth_type", b"SCRAM-SHA-256") && usual.is("auth_authen", b"ann@example.org"));
+        assert!(usual.is("tls_version", b"TLSv1.3") && usual.is("cipher", b"AES"));
+        // The next one over the same connection has no login, and nothing of the last one stays.
+        words.introduce(&caller(None, ""));
+        assert!(words.macros.is("auth_type", b"") && words.macros.is("auth_authen", b""));
+    }
 }
