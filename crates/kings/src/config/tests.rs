@@ -152,6 +152,16 @@ fn a_policy_service_and_the_rules_about_senders_are_read() {
 }
 
 #[test]
+fn mechanisms_are_those_that_somebody_can_use() {
+    let text = |list: &str| format!("{SMALLEST}[login]\nmechanisms = [{list}]\n");
+    let settings = Settings::parse(&text("\"PLAIN\", \"SCRAM-SHA-256\""), Path::new("/")).unwrap();
+    assert!(settings.login.mechanisms.is_some());
+    for wrong in ["", "\"EXTERNAL\"", "\"SCRAM-SHA-256-PLUS\"", "\"NTLM\""] {
+        assert!(!complaints(&text(wrong)).is_empty(), "{wrong}");
+    }
+}
+
+#[test]
 fn milters_are_read_in_their_order() {
     let text = format!(
         "{SMALLEST}[[milter]]\naddress = \"inet:[::1]:11332\"\n[[milter]]\naddress = \"unix:/run/clamav\"\n\
