@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::harness::{Kings, Message, letter, messages, program, run_with_input};
+use crate::harness::{Kings, Message, Setup, letter, messages, program, run_with_input};
 
 const ANN: &str = "ann@example.org";
 const BOB: &str = "bob@example.org";
@@ -66,6 +66,47 @@ fn msmtp_submits_with_plain_and_login_on_both_ports() {
     }
 }
 
+/// Every mechanism with a password, CRAM-MD5 too, which nobody gets unasked.
+const MECHANISMS: &str =
+    "[login]\nmechanisms = [\"PLAIN\", \"LOGIN\", \"SCRAM-SHA-256\", \"SCRAM-SHA-1\", \"CRAM-MD5\"]\n";
+
+fn with_mechanisms() -> Kings {
+    Setup { tables: MECHANISMS.to_owned(), ..Setup::default() }.start()
+}
+
+#[test]
+fn msmtp_logs_in_by_challenge_and_response() {
+    let kings = with_mechanisms();
+    let mechanisms = ["scram-sha-256", "scram-sha-1", "cram-md5"];
+    for mechanism in mechanisms {
+        let mut command = msmtp(&kings, "submissions", &format!("auth {mechanism}\npassword wrong"));
+        run_with_input(&mut command, &letter(ANN, BOB, mechanism)).failed().says("535");
+        let mut command = msmtp(&kings, "submissions", &format!("auth {mechanism}\npassword secret"));
+        run_with_input(&mut command, &letter(ANN, BOB, mechanism)).succeeded();
+    }
+    let mut subjects: Vec<_> =
+        messages(&kings.maildir(BOB)).iter().filter_map(|message| message.field("Subject")).collect();
+    subjects.sort();
+    assert_eq!(subjects, ["cram-md5", "scram-sha-1", "scram-sha-256"]);
+
+    // Where it is not asked for, CRAM-MD5 is not there.
+    let usual = Kings::start();
+    let mut command = msmtp(&usual, "submissions", "auth cram-md5\npassword secret");
+    run_with_input(&mut command, &letter(ANN, BOB, "cram")).failed();
+    assert!(messages(&usual.maildir(BOB)).is_empty());
+}
+
+#[test]
+fn mutt_logs_in_by_challenge_and_response() {
+    for mechanism in ["scram-sha-256", "scram-sha-1", "cram-md5"] {
+        let kings = with_mechanisms();
+        run_with_input(&mut mutt(&kings, "smtps", "submissions", mechanism, "wrong"), b"Hello.\n").failed();
+        run_with_input(&mut mutt(&kings, "smtps", "submissions", mechanism, "secret"), b"Hello.\n")
+            .succeeded();
+        assert_eq!(only_message_of_bob(&kings).field("Subject").as_deref(), Some("by mutt"), "{mechanism}");
+    }
+}
+
 #[test]
 fn msmtp_is_told_that_its_password_is_wrong() {
     let kings = Kings::start();
@@ -74,22 +115,27 @@ fn msmtp_is_told_that_its_password_is_wrong() {
     assert!(messages(&kings.maildir(BOB)).is_empty());
 }
 
+fn mutt(kings: &Kings, scheme: &str, listener: &str, mechanism: &str, password: &str) -> Command {
+    let here = kings.folder().path().display().to_string();
+    let settings = format!(
+        "set from = '{ANN}'\nset smtp_url = '{scheme}://ann%40example.org@{}/'\nset smtp_pass = '{password}'\n\
+         set smtp_authenticators = '{mechanism}'\nset ssl_force_tls = yes\nset ssl_ca_certificates_file = '{}'\n\
+         set ssl_verify_host = yes\nset copy = no\nset tmpdir = '{here}'\n",
+        kings.at(listener),
+        kings.certificates.authority.display()
+    );
+    let file = kings.folder().write("muttrc", settings);
+    let mut command = program("mutt");
+    command.env("HOME", &here).arg("-n").arg("-F").arg(file).args(["-s", "by mutt", BOB]);
+    command
+}
+
 #[test]
 fn mutt_submits_with_its_own_smtp() {
     for (scheme, listener) in [("smtps", "submissions"), ("smtp", "submission")] {
         let kings = Kings::start();
-        let here = kings.folder().path().display().to_string();
-        let settings = format!(
-            "set from = '{ANN}'\nset smtp_url = '{scheme}://ann%40example.org@{}/'\nset smtp_pass = 'secret'\n\
-             set smtp_authenticators = 'plain'\nset ssl_force_tls = yes\nset ssl_ca_certificates_file = '{}'\n\
-             set ssl_verify_host = yes\nset copy = no\nset tmpdir = '{here}'\n",
-            kings.at(listener),
-            kings.certificates.authority.display()
-        );
-        let file = kings.folder().write("muttrc", settings);
-        let mut command = program("mutt");
-        command.env("HOME", &here).arg("-n").arg("-F").arg(file).args(["-s", "by mutt", BOB]);
-        run_with_input(&mut command, b"Hello from mutt.\n").succeeded();
+        run_with_input(&mut mutt(&kings, scheme, listener, "plain", "secret"), b"Hello from mutt.\n")
+            .succeeded();
         let message = only_message_of_bob(&kings);
         assert_eq!(message.field("Subject").as_deref(), Some("by mutt"));
         assert!(message.text().contains("Hello from mutt."), "{}", message.text());
