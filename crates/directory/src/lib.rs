@@ -24,6 +24,7 @@ pub use crate::directory::{
 };
 pub use crate::edit::EditError;
 pub use crate::login::{Account, ClientFacts, Login, LoginError, Origin, Progress};
+pub use crate::password::{NEW_SCHEMES, hash_password};
 pub use crate::regexp_table::{BadRule, Match, RegexpTable};
 pub use crate::relays::RelayDomain;
 pub use crate::resolve::{Place, Resolution, Target};

@@ -2,9 +2,23 @@
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use kings_sasl::scram::{Hash, Keys};
+use kings_sasl::scram::{Hash, Keys, MIN_ITERATIONS};
 use kings_sasl::{CramKeys, Secret};
 use sha_crypt::ShaCrypt;
+
+/// Schemes that [`hash_password`] makes, the usual one first.
+pub const NEW_SCHEMES: [&str; 7] =
+    ["ARGON2ID", "SCRAM-SHA-256", "SCRAM-SHA-1", "SHA512-CRYPT", "BLF-CRYPT", "CRAM-MD5", "PLAIN"];
+/// Octets of a salt of SCRAM, as Dovecot makes them.
+const SCRAM_SALT: usize = 16;
+/// Octets of a salt of SHA-crypt: the 16 characters that crypt(3) reads, in its base64. Longer ones it cuts.
+const CRYPT_SALT: usize = 12;
+
+/// The second field of a passwd-file line for a password, such as `{SCRAM-SHA-256}4096,...`; `None` for a scheme that is not
+/// one of [`NEW_SCHEMES`]. Slow by design: some tens of milliseconds.
+pub fn hash_password(scheme: &str, password: &Secret) -> Option<String> {
+    StoredPassword::create_as(scheme, password).map(|stored| stored.field())
+}
 
 /// A stored password: scheme and hash, as in `{ARGON2ID}$argon2id$...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +120,39 @@ impl StoredPassword {
         Self::new(Scheme::Argon2, hash.to_string(), None)
     }
 
+    /// Hashes with a scheme by name, as `doveadm pw -s` does; `None` for one that is unknown.
+    ///
+    /// Slow by design, as [`StoredPassword::create`].
+    fn create_as(scheme: &str, password: &Secret) -> Option<Self> {
+        let text = password.expose();
+        let scram = |scheme, hash| {
+            let mut salt = [0; SCRAM_SALT];
+            getrandom::fill(&mut salt).ok()?;
+            let keys = Keys::derive(hash, text, &salt, MIN_ITERATIONS);
+            Some(Self::new(scheme, keys.field(), Some(ProofKeys::Scram(keys))))
+        };
+        match scheme.to_ascii_uppercase().as_str() {
+            "ARGON2ID" => Some(Self::create(password)),
+            "SHA512-CRYPT" => {
+                let mut salt = [0; CRYPT_SALT];
+                getrandom::fill(&mut salt).ok()?;
+                let hash = ShaCrypt::default().hash_password_with_salt(text.as_bytes(), &salt).ok()?;
+                Some(Self::new(Scheme::ShaCrypt, hash.to_string(), None))
+            }
+            "BLF-CRYPT" => {
+                Some(Self::new(Scheme::Bcrypt, bcrypt::hash(text, bcrypt::DEFAULT_COST).ok()?, None))
+            }
+            "SCRAM-SHA-256" => scram(Scheme::ScramSha256, Hash::Sha256),
+            "SCRAM-SHA-1" => scram(Scheme::ScramSha1, Hash::Sha1),
+            "CRAM-MD5" => {
+                let keys = CramKeys::derive(text);
+                Some(Self::new(Scheme::CramMd5, keys.to_hex(), Some(ProofKeys::Cram(keys))))
+            }
+            "PLAIN" => Some(Self::new(Scheme::Plain, text, None)),
+            _ => None,
+        }
+    }
+
     /// The password itself, where it is stored in clear.
     pub(crate) fn clear_text(&self) -> Option<&Secret> {
         (self.scheme == Scheme::Plain).then_some(&self.hash)
@@ -204,6 +251,22 @@ mod tests {
         "{SHA256-CRYPT}$5$J5Y22Jh6fDlxoFBW$ni2jfIMqVu0nlxRxgT6BcbcNsmvuqrQHrBBHJp8xQK0",
         "{CRYPT}$5$J5Y22Jh6fDlxoFBW$ni2jfIMqVu0nlxRxgT6BcbcNsmvuqrQHrBBHJp8xQK0",
     ];
+
+    #[test]
+    fn every_scheme_that_is_made_is_read_and_lets_in_its_password_alone() {
+        let (right, wrong) = (Secret::new("p\u{e4}ss word"), Secret::new("pass word"));
+        for scheme in NEW_SCHEMES {
+            let field = hash_password(&scheme.to_lowercase(), &right).unwrap();
+            assert!(field.starts_with(&format!("{{{scheme}}}")), "{scheme}");
+            let stored = StoredPassword::parse(&field).unwrap();
+            assert!(stored.matches(&right) && !stored.matches(&wrong), "{scheme}");
+        }
+        assert_eq!(hash_password("MD5", &right), None);
+        // Two of the same are never alike, so that nobody sees who has the same password.
+        for scheme in &NEW_SCHEMES[..5] {
+            assert_ne!(hash_password(scheme, &right), hash_password(scheme, &right), "{scheme}");
+        }
+    }
 
     #[test]
     fn hashes_made_by_dovecot_match_their_password_and_no_other() {

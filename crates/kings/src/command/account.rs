@@ -1,5 +1,6 @@
 //! `kings account`: who receives mail and logs in.
 
+use std::fmt::Display;
 use std::io::{self, BufRead, IsTerminal};
 
 use clap::Subcommand;
@@ -90,11 +91,11 @@ fn list(output: &Output) -> Result<(), Failure> {
 }
 
 /// Asked for twice at a terminal; one line of standard input otherwise.
-fn new_password(account: &Address) -> Result<Secret, Failure> {
+pub(super) fn new_password(purpose: impl Display) -> Result<Secret, Failure> {
     let unreadable = |error: io::Error| Failure::cannot_tell(format!("cannot read the password: {error}"));
     let password = if io::stdin().is_terminal() {
         let first =
-            rpassword::prompt_password(format!("New password for {account}: ")).map_err(unreadable)?;
+            rpassword::prompt_password(format!("New password for {purpose}: ")).map_err(unreadable)?;
         let second = rpassword::prompt_password("Once more: ").map_err(unreadable)?;
         if first != second {
             return Err(Failure::check_failed("the two passwords differ, nothing was changed"));

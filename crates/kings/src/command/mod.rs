@@ -2,6 +2,7 @@
 
 mod account;
 mod dkim;
+mod pw;
 mod queue;
 mod status;
 mod tls;
@@ -45,6 +46,8 @@ enum Command {
     /// The keys that mail is signed with.
     #[command(subcommand)]
     Dkim(dkim::Command),
+    /// A password's hash for a passwd-file; the password comes from a prompt or from standard input.
+    Pw(pw::Options),
     /// Mail that waits to leave.
     #[command(subcommand)]
     Queue(queue::Command),
@@ -152,6 +155,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Config(ConfigCommand::Check(common)) => check(&common),
         Command::Account(command) => account::run(command),
         Command::Dkim(command) => dkim::run(command),
+        Command::Pw(options) => pw::run(&options),
         Command::Queue(command) => queue::run(command),
         Command::Trace(options) => trace::run(options),
         Command::Tls(command) => tls::run(&command),
