@@ -91,6 +91,13 @@ pub const DMARC: &[&str] = &[
     "mailto:a@example.org", ",", "!10m", "%2C", "%", "?subject=x", "fo=1:d:s;", ";", "=", ":", " ", "\t", "\0", "\u{e4}",
 ];
 
+/// RFC 8601.
+#[rustfmt::skip]
+pub const AUTH_RESULTS: &[&str] = &[
+    "Authentication-Results: ", "mail.example.org", "MAIL.EXAMPLE.ORG.", "; none", "; spf=pass", " 1;", "\r\n\t", "\r\n", "(", ")", "\\",
+    "\"", "\"mail.example.org\"", ".", "/1", "=?utf-8?q?", "?=", "ARC-Authentication-Results: i=1; ", "Subject: x\r\n", "\0", "\u{fc}", "\u{3002}",
+];
+
 /// RFC 8461.
 #[rustfmt::skip]
 pub const MTA_STS: &[&str] = &[

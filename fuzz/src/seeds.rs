@@ -155,6 +155,12 @@ pub const DMARC_RECORDS: &[&str] = &[
     "v=DMARC1;rua=mailto:a@example.org!10m,mailto:b%21@example.net;ruf=mailto:c@example.org?subject=x;p=what",
 ];
 
+/// Headers with Authentication-Results, ours and others'.
+pub const AUTH_RESULTS: &[&str] = &[
+    "Authentication-Results: mail.example.org; spf=pass smtp.mailfrom=example.net\r\nSubject: x\r\n\r\nbody",
+    "authentication-results :\r\n\t(c (d)) \"MAIL.example.\\org\" 1;\r\n none\r\nAuthentication-Results: other.example; none\r\n\r\n",
+];
+
 /// Mailbox names and other words, in the forms in which they travel.
 #[rustfmt::skip]
 pub const WORDS: &[&str] = &[

@@ -10,6 +10,7 @@ mod mail;
 mod milter;
 mod msgauth;
 mod oauth;
+mod results;
 mod smtp;
 mod spf;
 
@@ -23,6 +24,7 @@ pub use mail::{address_list, header, mime, words};
 pub use milter::{milter_packet, milter_session};
 pub use msgauth::mta_sts;
 pub use oauth::{oauth_keys, oauth_token};
+pub use results::auth_results;
 pub use smtp::{smtp_client, smtp_command, smtp_data, smtp_session};
 pub use spf::{spf_check, spf_record};
 
@@ -72,6 +74,7 @@ pub const TARGETS: &[Target] = &[
     target("dkim_key", dkim_key, dictionary::DKIM, seeds::DKIM_KEYS),
     target("dkim_message", dkim_message, dictionary::DKIM, seeds::DKIM_MESSAGES),
     target("dmarc_record", dmarc_record, dictionary::DMARC, seeds::DMARC_RECORDS),
+    target("auth_results", auth_results, dictionary::AUTH_RESULTS, seeds::AUTH_RESULTS),
     target("words", words, dictionary::MESSAGE, seeds::WORDS),
     target("milter_packet", milter_packet, dictionary::MILTER, seeds::MILTER),
     target("milter_session", milter_session, dictionary::MILTER, seeds::MILTER),
