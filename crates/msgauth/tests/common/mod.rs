@@ -1,7 +1,13 @@
 //! A zone as text, and futures that never wait.
-#![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses a part of it; tests")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "each test binary uses a part of it; tests"
+)]
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -52,4 +58,14 @@ pub(crate) fn octets(text: &str) -> Vec<u8> {
         out.extend_from_slice(rest.as_bytes());
     }
     out
+}
+
+/// The Python that has the judges: that of `./test.sh`, which puts it in front of the path, or its folder in the cache.
+pub(crate) fn python() -> PathBuf {
+    let under = |variable: &str, rest: &str| Some(PathBuf::from(std::env::var_os(variable)?).join(rest));
+    let cache = under("KINGS_CACHE", "")
+        .or_else(|| under("XDG_CACHE_HOME", "kings"))
+        .or_else(|| under("HOME", ".cache/kings"));
+    let own = cache.map(|cache| cache.join("python/bin/python3")).filter(|python| python.exists());
+    own.unwrap_or_else(|| "python3".into())
 }
