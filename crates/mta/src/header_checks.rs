@@ -3,7 +3,7 @@
 use kings_directory::{BadRule, Match, RegexpTable};
 use kings_mail::address::Address;
 use kings_mail::envelope::Recipient;
-use kings_mail::header::{Field, Fields};
+use kings_mail::header::{Field, Fields, MAX_HEADER_BLOCK};
 use kings_mail::id::TraceId;
 use kings_mail::path::ForwardPath;
 use kings_smtp::reply::Reply;
@@ -134,7 +134,7 @@ impl HeaderChecks {
         Ok((content, ruling))
     }
 
-    /// Gives the head as the rules leave it.
+    /// Gives the head as the rules leave it; of one that they make too large, no more than shows it.
     fn apply(&self, head: &[u8], id: TraceId) -> (Vec<u8>, Ruling) {
         let mut ruling = Ruling::default();
         let mut changed = Vec::with_capacity(head.len() + 256);
@@ -160,6 +160,9 @@ impl HeaderChecks {
             }
             if !matches!(action, Action::Ignore | Action::Replace(_)) {
                 changed.extend_from_slice(raw);
+            }
+            if changed.len() > MAX_HEADER_BLOCK {
+                return (changed, ruling);
             }
         }
         changed.extend_from_slice(&head[done..]);
@@ -192,6 +195,8 @@ pub fn try_header_checks(table: &str, head: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use kings_mail::header;
+
     use super::*;
 
     const TABLE: &str = r"
@@ -264,6 +269,20 @@ endif
         let (head, _) = apply("X-Spam-Flag: a\r\n b\r\nA: b\r\n\r\n");
         assert_eq!(Fields::new(head.as_bytes()).count(), 2, "{head}");
         assert!(head.starts_with("X-Foreign-Spam-Flag: a"), "{head}");
+    }
+
+    #[test]
+    fn rules_that_blow_a_header_up_are_stopped_at_its_limit() {
+        let table = format!("/^a/ PREPEND B: {}\n", "b".repeat(10_000));
+        let checks = HeaderChecks::parse(&table).unwrap();
+        let applied = |fields: usize| {
+            let head = "a: b\r\n".repeat(fields) + "\r\n";
+            checks.apply(head.as_bytes(), TraceId::new(0, 0)).0
+        };
+        assert!(header::check(&applied(20)).is_ok());
+        let over = applied(10_000);
+        assert_eq!(header::check(&over).unwrap_err(), header::BadHeader::TooLarge);
+        assert!(over.len() < MAX_HEADER_BLOCK + 20_000, "{}", over.len());
     }
 
     #[test]

@@ -2,14 +2,24 @@
 
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
-use kings_mail::header::{Fields, header_end};
+use kings_mail::header::{self, Fields, MAX_HEADER_BLOCK, header_end};
 use kings_mta::{Srs, try_header_checks};
 
-/// Rules and a message, parted by NUL: the body stays, and no rule turns one field into three.
+use super::directory::first_lines;
+
+/// Rules and a message, parted by NUL: the body stays, and no rule turns one field into three; a header that becomes too
+/// large is refused whole.
 pub fn header_checks(data: &[u8]) {
     let at = data.iter().position(|octet| *octet == 0).unwrap_or(data.len());
     let message = data.get(at + 1..).unwrap_or_default();
-    let Some(changed) = try_header_checks(&String::from_utf8_lossy(&data[..at]), message) else { return };
+    if header::check(message).is_err() {
+        return;
+    }
+    let table = String::from_utf8_lossy(&data[..at]);
+    let Some(changed) = try_header_checks(first_lines(&table), message) else { return };
+    if changed.len() > MAX_HEADER_BLOCK {
+        return;
+    }
     // PREPEND adds one field to each field that is there.
     assert!(Fields::new(&changed).count() <= 2 * Fields::new(message).count());
     assert!(changed.ends_with(&message[header_end(message)..]));
