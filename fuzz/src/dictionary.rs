@@ -141,3 +141,11 @@ pub const OAUTH: &[&str] = &[
     "\"oct\"", "\"n\":", "\"e\":\"AQAB\"", "\"crv\":", "\"P-256\"", "\"x\":", "\"kid\":", "\"iss\":\"https://id.example.org\"", "\"aud\":\"kings\"",
     "\"exp\":1e300", "\"exp\":1800000000", "\"nbf\":-1", "\"email\":\"ann@example.org\"", "\"email_verified\":false", "[", "]", "{", "}", ",", "null",
 ];
+
+/// RFC 8617.
+#[rustfmt::skip]
+pub const ARC: &[&str] = &[
+    "ARC-Seal: ", "ARC-Message-Signature: ", "ARC-Authentication-Results: ", "i=1; ", "i=2; ", "i=50; ", "i=51; ", "cv=none; ", "cv=pass; ",
+    "cv=fail; ", "a=ed25519-sha256; ", "d=example.org; ", "s=s; ", "h=from; ", "bh=", "b=", "c=relaxed/relaxed; ", "l=0; ", "t=1; ", "\r\n",
+    "\r\n ", "\n", ";", "=", "From: a\r\n", "\r\n\r\n", "\0", " ",
+];

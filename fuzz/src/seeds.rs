@@ -161,6 +161,17 @@ pub const AUTH_RESULTS: &[&str] = &[
     "authentication-results :\r\n\t(c (d)) \"MAIL.example.\\org\" 1;\r\n none\r\nAuthentication-Results: other.example; none\r\n\r\n",
 ];
 
+/// Messages with and without chains.
+#[rustfmt::skip]
+pub const ARC: &[&str] = &[
+    "From: a\r\nSubject: hello\r\n\r\nHi\r\n",
+    "ARC-Seal: i=1; a=ed25519-sha256; t=1; cv=none; d=example.org; s=s; b=AAAA\r\nARC-Message-Signature: i=1; a=ed25519-sha256; \
+     c=relaxed/relaxed; d=example.org; s=s; h=from;\r\n bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n\
+     ARC-Authentication-Results: i=1; mx.example; spf=pass\r\nFrom: a\r\n\r\nHi\r\n",
+    "ARC-Seal: i=1; a=rsa-sha256; cv=fail; d=example.org; s=s; b=AAAA\nARC-Message-Signature: i=1; a=b\n\
+     ARC-Authentication-Results: i=1; x\nFrom: a\n\n",
+];
+
 /// Mailbox names and other words, in the forms in which they travel.
 #[rustfmt::skip]
 pub const WORDS: &[&str] = &[

@@ -16,7 +16,7 @@ mod spf;
 
 pub use delegation::policy_answer;
 pub use directory::{regexp_table, socketmap, system_aliases};
-pub use dkim::{dkim_key, dkim_message, dkim_signature};
+pub use dkim::{arc, dkim_key, dkim_message, dkim_signature};
 pub use dmarc::dmarc_record;
 pub use flow::{header_checks, srs};
 pub use imap::{imap_command, imap_fetch, imap_session};
@@ -73,6 +73,7 @@ pub const TARGETS: &[Target] = &[
     target("dkim_signature", dkim_signature, dictionary::DKIM, seeds::DKIM_SIGNATURES),
     target("dkim_key", dkim_key, dictionary::DKIM, seeds::DKIM_KEYS),
     target("dkim_message", dkim_message, dictionary::DKIM, seeds::DKIM_MESSAGES),
+    target("arc", arc, dictionary::ARC, seeds::ARC),
     target("dmarc_record", dmarc_record, dictionary::DMARC, seeds::DMARC_RECORDS),
     target("auth_results", auth_results, dictionary::AUTH_RESULTS, seeds::AUTH_RESULTS),
     target("words", words, dictionary::MESSAGE, seeds::WORDS),

@@ -3,19 +3,20 @@
 //! Messages arrive in pieces and are hashed while they do; nothing but the header is kept. Keys come through
 //! `trait Dns`, and time is an argument.
 
-mod base64;
-mod canonical;
-mod fold;
-mod header;
-mod key;
+pub(crate) mod base64;
+pub(crate) mod canonical;
+pub(crate) mod fold;
+pub(crate) mod header;
+pub(crate) mod key;
 pub mod key_files;
 pub mod opendkim;
 mod private_key;
-mod sign;
+pub(crate) mod sign;
 mod signature;
-mod tags;
+pub(crate) mod stream;
+pub(crate) mod tags;
 mod verdict;
-mod verify;
+pub(crate) mod verify;
 
 pub use canonical::Canonicalization;
 pub use header::HeaderTooLarge;

@@ -1,6 +1,7 @@
-//! Message authentication: DKIM signatures, SPF, DMARC, reverse names, lists in DNS, and the policies of MTA-STS. No IO
-//! but through `trait Dns`.
+//! Message authentication: ARC, DKIM, SPF, DMARC, reverse names, lists in DNS, and the policies of MTA-STS. No IO but
+//! through `trait Dns`.
 
+pub mod arc;
 pub mod dkim;
 pub mod dmarc;
 pub mod dns_list;

@@ -1,4 +1,4 @@
-//! dkimpy and OpenDKIM judge what we sign, and we judge what dkimpy signs.
+//! dkimpy and OpenDKIM judge what we sign and seal, and we judge what dkimpy does.
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "the judges are programs that read files and the clock")]
 
@@ -11,6 +11,7 @@ use std::process::Command;
 use kings_dns::Zone;
 use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
+use kings_msgauth::arc::{self, Chain, ChainValidation, Sealer};
 use kings_msgauth::dkim::{
     Canonicalization, PrivateKey, Rules, Selector, Signer, SigningIdentity, Word, check, key_files,
 };
@@ -217,4 +218,55 @@ fn opendkim_verifies_both_of_our_signatures() {
     }
     folder.write("broken.eml", std::fs::read_to_string(folder.0.join("000.eml")).unwrap() + "more\r\n");
     assert!(!judge("broken.eml").contains("succeeded"));
+}
+
+/// Hosts that pass messages on; dkimpy knows no Ed25519 in ARC.
+const HOST: &str = "a.example";
+
+fn sealed(message: &str, validation: ChainValidation) -> String {
+    let (domain, [(selector, key), _]) = (Domain::parse(HOST).unwrap(), keys());
+    let mut sealer = Sealer::new(Rules::default());
+    sealer.push(message.as_bytes());
+    let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key };
+    let results = "mx.example; spf=pass smtp.mailfrom=ann@example.org";
+    sealer.finish(&identity, results, validation, today()).unwrap() + message
+}
+
+#[test]
+fn dkimpy_and_we_hold_and_break_the_same_chains() {
+    let folder = Folder::new("arc");
+    let [(_, key), _] = keys();
+    folder.write("zone", format!("rsa._domainkey.{HOST} {}\n", key_files::record(&key)));
+    folder.write("rsa.pem", RSA);
+    for number in 0..MESSAGES / 3 {
+        let message =
+            format!("Authentication-Results: mx.example; arc=pass; spf=pass\r\n{}", message(number));
+        let once = sealed(&message, ChainValidation::None);
+        let twice = sealed(&format!("Received: by b.example; now\r\n{once}"), ChainValidation::Pass);
+        folder.write(&format!("{number:03}.eml"), &twice);
+        folder.write(
+            &format!("{number:03}-bad.eml"),
+            twice.replacen("i=1; mx.example; spf=pass", "i=1; mx.example; spf=fail", 1),
+        );
+    }
+    let verdicts = python(&["chain"], &folder);
+    assert_eq!(verdicts.lines().count(), MESSAGES as usize / 3 * 2);
+    for verdict in verdicts.lines() {
+        let expected = if verdict.contains("-bad") { " fail" } else { " pass" };
+        assert!(verdict.ends_with(expected), "{verdict}");
+    }
+
+    // dkimpy seals the third set on top of our two.
+    for number in 0..MESSAGES / 3 {
+        std::fs::remove_file(folder.0.join(format!("{number:03}-bad.eml"))).unwrap();
+    }
+    let zone = Zone::default().with_txt(name(&format!("rsa._domainkey.{HOST}")), key_files::record(&key));
+    python(&["seal"], &folder);
+    for number in 0..MESSAGES / 3 {
+        let message = std::fs::read(folder.0.join(format!("{number:03}.sealed"))).unwrap();
+        let report = now(arc::check(&message, &zone, today()));
+        assert_eq!((report.chain, report.sets.len()), (Chain::Pass, 3), "{}", message.escape_ascii());
+        let changed = [&message[..], b"more\r\n"].concat();
+        assert_eq!(now(arc::check(&changed, &zone, today())).word(), Word::Fail);
+    }
 }

@@ -1,4 +1,4 @@
-//! Targets for DKIM: signatures, keys, and whole messages in pieces.
+//! Targets for DKIM and ARC: signatures, keys, and whole messages in pieces.
 
 use std::future::Future;
 use std::pin::pin;
@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use kings_dns::Zone;
 use kings_mail::date::DateTime;
 use kings_mail::domain::{DnsName, Domain};
+use kings_msgauth::arc::{self, Chain, Sealer};
 use kings_msgauth::dkim::{
     KeyRecord, MAX_RSA_BITS, MIN_RSA_BITS, PrivateKey, Report, Rules, Selector, Signature, Signer,
     SigningIdentity, Verifier, Word, key_files,
@@ -87,6 +88,41 @@ fn sign(message: &[u8], cut: Cut) -> Option<String> {
     let identity =
         SigningIdentity { domain: &SIGNING.domain, selector: &SIGNING.selector, key: &SIGNING.key };
     signer.finish(&[identity], DateTime::from_unix(1_790_000_000)).ok()
+}
+
+/// However a message is cut, its chain is the same; a chain that holds or is new holds with one set more.
+pub fn arc(data: &[u8]) {
+    let report = chain(data, Cut::Whole);
+    for cut in [Cut::Lines, Cut::Octets] {
+        assert_eq!(chain(data, cut), report);
+    }
+    let Some(validation) = report.validation() else { return };
+    let mut sealer = Sealer::new(Rules::default());
+    Cut::Lines.pieces(data).for_each(|piece| sealer.push(piece));
+    let identity =
+        SigningIdentity { domain: &SIGNING.domain, selector: &SIGNING.selector, key: &SIGNING.key };
+    let added = sealer.finish(&identity, "mx.example; none", validation, DateTime::from_unix(1_790_000_000));
+    // White space in front would make the message a part of the last field.
+    let Ok(fields) = added.map(|fields| [fields.as_bytes(), data].concat()) else { return };
+    if data.starts_with(b" ") || data.starts_with(b"\t") {
+        return;
+    }
+    let again = chain(&fields, Cut::Whole);
+    match report.chain {
+        Chain::None | Chain::Pass => assert!(
+            again.chain == Chain::Pass || again.chain == Chain::Fail(arc::Fault::TooLarge),
+            "{again:?}"
+        ),
+        _ => assert_ne!(again.chain, Chain::Pass),
+    }
+}
+
+fn chain(message: &[u8], cut: Cut) -> arc::Report {
+    let mut verifier = arc::Verifier::default();
+    cut.pieces(message).for_each(|piece| verifier.push(piece));
+    let ended = verifier.end();
+    let keys = now(ended.questions().ask(&SIGNING.zone));
+    ended.finish(&keys, DateTime::from_unix(1_790_000_000))
 }
 
 /// A zone in memory never waits.

@@ -7,9 +7,10 @@ use kings_mail::domain::Domain;
 use super::base64;
 use super::canonical::{BodyHasher, Canonicalization};
 use super::fold::Folder;
-use super::header::{Collector, Header, HeaderTooLarge};
+use super::header::{Header, HeaderTooLarge};
 use super::private_key::PrivateKey;
 use super::signature::Selector;
+use super::stream::{self, Stream};
 
 /// How often a signature covers a name (RFC 6376 §5.4, §8.15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +86,10 @@ impl Default for Rules {
 
 impl Rules {
     /// `h=` for a header: each name as often as its rule says.
-    fn names_for(&self, header: &Header) -> Vec<String> {
+    pub(crate) fn names_for(&self, header: &Header) -> Result<Vec<String>, SignError> {
+        if header.named("from").len() == 0 {
+            return Err(SignError::NoFrom);
+        }
         let mut covered = Vec::new();
         let from = ("from".to_owned(), Cover::OneMore);
         let from = self.names.iter().all(|(name, _)| !name.eq_ignore_ascii_case("from")).then_some(&from);
@@ -99,7 +103,7 @@ impl Rules {
             };
             covered.extend(std::iter::repeat_n(name, present + more));
         }
-        covered
+        Ok(covered)
     }
 }
 
@@ -131,51 +135,46 @@ pub enum SignError {
 /// Takes the message that will be sent, in pieces of any size.
 pub struct Signer {
     rules: Rules,
-    state: State,
+    stream: Stream<SignedBody>,
 }
 
-enum State {
-    Header(Collector),
-    Body(Header, BodyHasher),
-    TooLarge,
+/// The message from its empty line on.
+pub(crate) struct SignedBody {
+    pub(crate) header: Header,
+    pub(crate) hasher: BodyHasher,
+}
+
+impl SignedBody {
+    pub(crate) fn new(header: Header, form: Canonicalization) -> Self {
+        Self { header, hasher: BodyHasher::new(form, None) }
+    }
+}
+
+impl stream::Body for SignedBody {
+    fn push(&mut self, piece: &[u8]) {
+        self.hasher.push(piece);
+    }
 }
 
 impl Signer {
     /// Waits for the first octet.
     pub fn new(rules: Rules) -> Self {
-        Self { rules, state: State::Header(Collector::default()) }
+        Self { rules, stream: Stream::default() }
     }
 
     /// Takes the next octets as they will be sent, before dots are stuffed. LF alone counts as CRLF, as which it
     /// will be sent; everything else is signed as it is.
     pub fn push(&mut self, piece: &[u8]) {
-        match &mut self.state {
-            State::Header(collector) => match collector.push(piece) {
-                Ok(None) => {}
-                Ok(Some(rest)) => {
-                    let mut hasher = BodyHasher::new(self.rules.body_form, None);
-                    hasher.push(rest);
-                    self.state = State::Body(std::mem::take(collector).finish(), hasher);
-                }
-                Err(HeaderTooLarge) => self.state = State::TooLarge,
-            },
-            State::Body(_, hasher) => hasher.push(piece),
-            State::TooLarge => {}
-        }
+        let form = self.rules.body_form;
+        self.stream.push(piece, |header| SignedBody::new(header, form));
     }
 
     /// The message is whole: one DKIM-Signature field for each identity, in order, each with its CRLF, to be put
     /// in front of the message.
     pub fn finish(self, identities: &[SigningIdentity<'_>], now: DateTime) -> Result<String, SignError> {
-        let (header, hasher) = match self.state {
-            State::Header(collector) => (collector.finish(), BodyHasher::new(self.rules.body_form, None)),
-            State::Body(header, hasher) => (header, hasher),
-            State::TooLarge => return Err(HeaderTooLarge.into()),
-        };
-        if header.named("from").len() == 0 {
-            return Err(SignError::NoFrom);
-        }
-        let names = self.rules.names_for(&header);
+        let form = self.rules.body_form;
+        let SignedBody { header, hasher } = self.stream.end(|header| SignedBody::new(header, form))?;
+        let names = self.rules.names_for(&header)?;
         let body_hash = base64::encode(hasher.finish().hash);
         let now = u64::try_from(now.unix()).unwrap_or(0);
         let mut covered = Context::new(&SHA256);
@@ -192,7 +191,7 @@ impl Signer {
 }
 
 /// RFC 6376 §3.7: the field itself comes last, without its CRLF.
-fn with_field(mut covered: Context, form: Canonicalization, field: &str) -> Digest {
+pub(crate) fn with_field(mut covered: Context, form: Canonicalization, field: &str) -> Digest {
     let mut canonical = Vec::new();
     form.field(field.as_bytes(), &mut canonical);
     covered.update(&canonical);
@@ -210,6 +209,19 @@ impl Rules {
     ) -> Folder {
         let mut field = Folder::new("DKIM-Signature:");
         field.word(" v=1;");
+        self.claims(&mut field, identity, names, body_hash, now);
+        field
+    }
+
+    /// The tags that DKIM and ARC share, up to `b=`.
+    pub(crate) fn claims(
+        &self,
+        field: &mut Folder,
+        identity: &SigningIdentity<'_>,
+        names: &[String],
+        body_hash: &str,
+        now: u64,
+    ) {
         field.word(&format!(" a={};", identity.key.algorithm().as_str()));
         field.word(&format!(" c={}/{};", self.header_form.as_str(), self.body_form.as_str()));
         field.word(&format!(" d={};", identity.domain));
@@ -221,6 +233,5 @@ impl Rules {
         field.list(" h=", names);
         field.word(&format!(" bh={body_hash};"));
         field.word(" b=");
-        field
     }
 }

@@ -152,15 +152,16 @@ impl Signature {
         if required(&tags, "v")? != "1" {
             return Err(BadSignature::Unknown("v"));
         }
-        let claims = Self::claims(&tags)?;
-        if !claims.names.iter().any(|name| name == "from") {
-            return Err(BadSignature::FromNotSigned);
-        }
-        Ok(claims)
+        Self::claims(&tags, tags.get("i"))
+    }
+
+    /// Reads an ARC-Message-Signature: no version, and `i=` is another thing (RFC 8617 §4.1.2).
+    pub(crate) fn parse_arc(value: &[u8]) -> Result<Self, BadSignature> {
+        Self::claims(&Tags::parse(value)?, None)
     }
 
     /// Everything but the version.
-    fn claims(tags: &Tags<'_>) -> Result<Self, BadSignature> {
+    fn claims(tags: &Tags<'_>, agent: Option<&str>) -> Result<Self, BadSignature> {
         let hole = tags.tag("b").ok_or(BadSignature::Missing("b"))?.range.clone();
         let algorithm = Algorithm::parse(required(tags, "a")?).ok_or(BadSignature::Unknown("a"))?;
         let (header_form, body_form) = forms(tags.get("c"))?;
@@ -174,12 +175,16 @@ impl Signature {
         if signed.zip(expires).is_some_and(|(signed, expires)| expires < signed) {
             return Err(BadSignature::Malformed("x"));
         }
+        let names = names(required(tags, "h")?)?;
+        if !names.iter().any(|name| name == "from") {
+            return Err(BadSignature::FromNotSigned);
+        }
         Ok(Self {
             algorithm,
-            identity: identity(tags.get("i"), &domain)?,
+            identity: identity(agent, &domain)?,
             header_form,
             body_form,
-            names: names(required(tags, "h")?)?,
+            names,
             length: number(tags, "l")?,
             signed,
             expires,

@@ -1,6 +1,6 @@
 //! Verifying: the message goes in piece by piece, the keys come from DNS meanwhile, a report comes out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
@@ -11,9 +11,10 @@ use kings_mail::date::DateTime;
 use kings_mail::domain::DnsName;
 
 use super::canonical::{BodyHash, BodyHasher, Canonicalization};
-use super::header::{Collector, Header, HeaderTooLarge, RawField};
+use super::header::{Header, HeaderTooLarge, RawField};
 use super::key::{BadKey, KeyRecord};
 use super::signature::{Algorithm, BadSignature, Signature};
+use super::stream::{self, Stream};
 use super::verdict::{Checked, Report, Verdict};
 
 /// Signatures of one message that are verified, from the top: an author's domain, a provider and two lists, each
@@ -26,13 +27,8 @@ const MAX_RECORDS: usize = 4;
 const CLOCK_SKEW: u64 = 300;
 
 /// Takes a message in pieces of any size.
-pub struct Verifier(State);
-
-enum State {
-    Header(Collector),
-    Body(Body),
-    TooLarge,
-}
+#[derive(Default)]
+pub struct Verifier(Stream<Body>);
 
 /// The message from its empty line on.
 struct Body {
@@ -45,52 +41,29 @@ struct Body {
 /// Signatures of one kind share a hash.
 type BodyKind = (Canonicalization, Option<u64>);
 
-impl Default for Verifier {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Verifier {
     /// Waits for the first octet of a message.
     pub fn new() -> Self {
-        Self(State::Header(Collector::default()))
+        Self::default()
     }
 
     /// Takes the next octets of the message, with dots unstuffed. LF alone counts as CRLF.
     pub fn push(&mut self, piece: &[u8]) {
-        match &mut self.0 {
-            State::Header(collector) => match collector.push(piece) {
-                Ok(None) => {}
-                Ok(Some(rest)) => {
-                    let mut body = Body::new(std::mem::take(collector).finish());
-                    body.push(rest);
-                    self.0 = State::Body(body);
-                }
-                Err(HeaderTooLarge) => self.0 = State::TooLarge,
-            },
-            State::Body(body) => body.push(piece),
-            State::TooLarge => {}
-        }
+        self.0.push(piece, Body::new);
     }
 
     /// Which keys to fetch, as soon as the header is whole: ask while the body arrives.
     pub fn questions(&self) -> Option<Questions> {
         match &self.0 {
-            State::Header(_) => None,
-            State::Body(body) => Some(body.questions()),
-            State::TooLarge => Some(Questions::default()),
+            Stream::Header(_) => None,
+            Stream::Body(body) => Some(body.questions()),
+            Stream::TooLarge => Some(Questions::default()),
         }
     }
 
     /// The message is whole.
     pub fn end(self) -> Ended {
-        let body = match self.0 {
-            State::Header(collector) => Some(Body::new(collector.finish())),
-            State::Body(body) => Some(body),
-            State::TooLarge => None,
-        };
-        Ended(body)
+        Ended(self.0.end(Body::new).ok())
     }
 }
 
@@ -121,6 +94,12 @@ pub async fn check(message: &[u8], dns: &impl Dns, now: DateTime) -> Report {
     ended.finish(&keys, now)
 }
 
+impl stream::Body for Body {
+    fn push(&mut self, piece: &[u8]) {
+        self.hashers.iter_mut().for_each(|(_, hasher)| hasher.push(piece));
+    }
+}
+
 impl Body {
     fn new(header: Header) -> Self {
         let fields = header.named("dkim-signature");
@@ -139,18 +118,9 @@ impl Body {
         Self { header, signatures, ignored, hashers }
     }
 
-    fn push(&mut self, piece: &[u8]) {
-        self.hashers.iter_mut().for_each(|(_, hasher)| hasher.push(piece));
-    }
-
     fn questions(&self) -> Questions {
-        let mut names: Vec<DnsName> = Vec::new();
-        for signature in self.signatures.iter().flatten().filter(|one| one.algorithm != Algorithm::RsaSha1) {
-            if !names.contains(&signature.key_name) {
-                names.push(signature.key_name.clone());
-            }
-        }
-        Questions(names)
+        let asked = self.signatures.iter().flatten().filter(|one| one.algorithm != Algorithm::RsaSha1);
+        asked.map(|signature| signature.key_name.clone()).collect()
     }
 
     fn finish(self, keys: &Keys, now: u64) -> Report {
@@ -165,11 +135,7 @@ impl Body {
             };
             let body = bodies.iter().find(|(kind, _)| *kind == (signature.body_form, signature.length));
             let Some((_, body)) = body else { return Checked::new(Verdict::Sha1, false, Some(&signature)) };
-            let hash = header_hash(&header, &field, &signature);
-            let (verdict, testing) = match keys.records(&signature.key_name) {
-                Err(verdict) => (verdict, false),
-                Ok(records) => judge(&signature, records, body, &hash, now),
-            };
+            let (verdict, testing) = check_signature(&header, &field, &signature, body, keys, now);
             Checked::new(verdict, testing, Some(&signature))
         };
         let signatures = fields.zip(signatures).map(one).collect();
@@ -189,20 +155,30 @@ fn header_hash(header: &Header, field: &RawField<'_>, signature: &Signature) -> 
     context.finish()
 }
 
-/// The best of the records under the selector: one that verifies, else the last fault (RFC 6376 §6.1.2).
-fn judge(
+/// Verifies one signature with the keys of its selector, and says whether the key is on trial.
+pub(crate) fn check_signature(
+    header: &Header,
+    field: &RawField<'_>,
     signature: &Signature,
-    records: &[Vec<u8>],
     body: &BodyHash,
-    hash: &Digest,
+    keys: &Keys,
     now: u64,
 ) -> (Verdict, bool) {
+    let hash = header_hash(header, field, signature);
+    match keys.records(&signature.key_name) {
+        Err(verdict) => (verdict, false),
+        Ok(records) => best_record(records, |record| match usable_key(signature, record) {
+            Err(bad) => (bad.into(), false),
+            Ok(key) => (verify(signature, &key, body, &hash, now), key.testing),
+        }),
+    }
+}
+
+/// The best of the records under the selector: one that verifies, else the last fault (RFC 6376 §6.1.2).
+pub(crate) fn best_record(records: &[Vec<u8>], check: impl Fn(&[u8]) -> (Verdict, bool)) -> (Verdict, bool) {
     let mut outcome = (Verdict::NoKey, false);
     for record in records.iter().take(MAX_RECORDS) {
-        outcome = match usable_key(signature, record) {
-            Err(bad) => (bad.into(), false),
-            Ok(key) => (verify(signature, &key, body, hash, now), key.testing),
-        };
+        outcome = check(record);
         if !matches!(outcome.0, Verdict::BadKey(_) | Verdict::HeaderChanged) {
             break;
         }
@@ -247,6 +223,13 @@ fn verify(signature: &Signature, key: &KeyRecord, body: &BodyHash, hash: &Digest
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Questions(Vec<DnsName>);
 
+impl FromIterator<DnsName> for Questions {
+    fn from_iter<I: IntoIterator<Item = DnsName>>(names: I) -> Self {
+        let mut seen = HashSet::new();
+        Self(names.into_iter().filter(|name| seen.insert(name.clone())).collect())
+    }
+}
+
 impl Questions {
     /// The names.
     pub fn names(&self) -> &[DnsName] {
@@ -286,7 +269,7 @@ pub struct Keys(HashMap<DnsName, Result<Vec<Vec<u8>>, DnsError>>);
 
 impl Keys {
     /// Only a temporary failure is worth another attempt (RFC 6376 §6.1.2).
-    fn records(&self, name: &DnsName) -> Result<&[Vec<u8>], Verdict> {
+    pub(crate) fn records(&self, name: &DnsName) -> Result<&[Vec<u8>], Verdict> {
         match self.0.get(name) {
             None => Err(Verdict::KeyUnavailable("no answer in time".to_owned())),
             Some(Ok(records)) => Ok(records),

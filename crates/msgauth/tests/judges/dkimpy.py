@@ -1,6 +1,8 @@
 """Signs and verifies with dkimpy, for tests/dkim_judges.rs.
 
     dkimpy.py verify FOLDER    prints a line for each *.eml: its name and a word for each signature, True or False
+    dkimpy.py chain FOLDER     prints a line for each *.eml: its name and what came of its ARC chain
+    dkimpy.py seal FOLDER      seals each *.eml with the RSA key for a.example, into NAME.sealed
     dkimpy.py sign FOLDER      signs each *.plain with both keys in all canonical forms, into NAME.FORM.ALGORITHM.eml
 
 FOLDER/zone holds "name text" lines; FOLDER/rsa.pem and FOLDER/ed25519.seed the keys for signing.
@@ -14,13 +16,32 @@ import dkim
 FORMS = (b"simple", b"relaxed")
 
 
-def verify(folder):
+def resolver(folder):
     zone = dict(line.split(" ", 1) for line in (folder / "zone").read_text().splitlines())
 
     def ask(name, timeout=5):
         text = zone.get(name.decode().rstrip(".").lower())
         return text.encode() if text else None
 
+    return ask
+
+
+def chain(folder):
+    for path in sorted(folder.glob("*.eml")):
+        validation, _, _ = dkim.arc_verify(path.read_bytes(), dnsfunc=resolver(folder))
+        print(path.name, validation.decode())
+
+
+def seal(folder):
+    key = (folder / "rsa.pem").read_bytes()
+    for path in sorted(folder.glob("*.eml")):
+        message = path.read_bytes()
+        fields = dkim.arc_sign(message, b"rsa", b"a.example", key, b"mx.example")
+        path.with_suffix(".sealed").write_bytes(b"".join(fields) + message)
+
+
+def verify(folder):
+    ask = resolver(folder)
     for path in sorted(folder.glob("*.eml")):
         message = dkim.DKIM(path.read_bytes())
         signatures = [name for name, _ in message.headers if name.lower() == b"dkim-signature"]
@@ -56,4 +77,4 @@ def sign(folder):
 
 
 if __name__ == "__main__":
-    {"verify": verify, "sign": sign}[sys.argv[1]](pathlib.Path(sys.argv[2]))
+    {"chain": chain, "seal": seal, "sign": sign, "verify": verify}[sys.argv[1]](pathlib.Path(sys.argv[2]))
