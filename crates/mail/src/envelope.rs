@@ -28,6 +28,8 @@ pub struct Recipient {
     pub notify: Notify,
     /// `ORCPT=`: whom the sender wrote to, before anybody rewrote it (RFC 3461 §4.2).
     pub original: Option<OriginalRecipient>,
+    /// The path is an account that this server found for the recipient: aliases are not asked again. Never from RCPT.
+    pub resolved: bool,
 }
 
 /// The parameters of MAIL.
@@ -87,6 +89,6 @@ impl Recipient {
 impl From<ForwardPath> for Recipient {
     /// Without parameters.
     fn from(path: ForwardPath) -> Self {
-        Self { path, notify: Notify::default(), original: None }
+        Self { path, notify: Notify::default(), original: None, resolved: false }
     }
 }

@@ -9,6 +9,7 @@ use kings_directory::{Directory, Place, Resolution};
 use kings_mail::address::Address;
 use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
+use kings_mail::envelope::Recipient;
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_net::IpNet;
@@ -153,6 +154,21 @@ impl Core {
             }
         }
         self.directory.resolve(path).await
+    }
+
+    /// The same for one that may have been resolved before it waited: what its aliases lead to beside it has been
+    /// served then. An account that is gone meanwhile is looked for like any address.
+    pub(crate) async fn resolve_again(
+        &self,
+        recipient: &Recipient,
+        reverse_path: &ReversePath,
+    ) -> Resolution {
+        match &recipient.path {
+            ForwardPath::Address(account) if recipient.resolved && self.directory.has_account(account) => {
+                Resolution::Targets(vec![Place::Account(account.clone()).into()])
+            }
+            path => self.resolve(path, reverse_path).await,
+        }
     }
 }
 

@@ -39,7 +39,8 @@ pub(super) struct LocalCopy {
 impl LocalCopy {
     /// The same copy for the queue.
     pub(super) fn waiting(&self) -> (Guise, Recipient) {
-        (Guise::plain(&self.reverse_path), at(&self.recipient, self.account.clone()))
+        let account = at(&self.recipient, self.account.clone());
+        (Guise::plain(&self.reverse_path), Recipient { resolved: true, ..account })
     }
 }
 
@@ -84,7 +85,7 @@ impl Plan {
         let mut plan = Self::default();
         let mut seen = HashSet::new();
         for recipient in recipients {
-            match core.resolve(&recipient.path, reverse_path).await {
+            match core.resolve_again(recipient, reverse_path).await {
                 Resolution::Targets(targets) if has_sent_on(&recipient.path, &targets, visited) => {
                     plan.looping.push(recipient.clone());
                 }

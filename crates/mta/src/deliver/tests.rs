@@ -22,9 +22,10 @@ away@here.example far@far.example
 out@here.example far@far.example, off@far.example
 list@here.example ann@here.example, far@far.example
 owner-list@here.example joe@here.example
+sue@here.example sue@here.example, far@far.example
 ";
 
-/// Ann and Joe are here; `team@` is both of them and somebody elsewhere.
+/// Ann, Joe and Sue are here; `team@` is the first two and somebody elsewhere, and Sue lets somebody elsewhere read along.
 pub(crate) struct Setup {
     folder: TempDir,
     pub(crate) core: Core,
@@ -40,7 +41,7 @@ impl Setup {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         let name = |text| Domain::parse(text).unwrap();
-        fs::write(path.join("users"), "ann@here.example:\njoe@here.example:\n").unwrap();
+        fs::write(path.join("users"), "ann@here.example:\njoe@here.example:\nsue@here.example:\n").unwrap();
         fs::write(path.join("aliases"), ALIASES).unwrap();
         let directory = Directory::open(kings_directory::Settings {
             hostname: name("mail.here.example"),
@@ -168,6 +169,7 @@ fn files(folder: &Path) -> usize {
 
 const ANN: &str = "ann@here.example";
 const JOE: &str = "joe@here.example";
+const SUE: &str = "sue@here.example";
 const CAROL: &str = "carol@far.example";
 const AWAY: &str = "away@here.example";
 const AWAY_SENT_IT: &str = "Delivered-To: Away@here.example\r\n";
@@ -215,6 +217,34 @@ async fn a_copy_that_fails_beside_one_that_is_stored_is_queued_for_its_account_a
     let mut states = setup.states().await;
     states.sort();
     assert_eq!(states, ["<far@far.example> New ", "<joe@here.example> New "]);
+}
+
+#[tokio::test]
+async fn a_copy_that_waited_is_for_its_account_alone_whatever_its_alias_leads_to_beside_it() {
+    let setup = Setup::new();
+    fs::create_dir_all(setup.path("mail/here.example")).unwrap();
+    fs::write(setup.path("mail/here.example/sue"), "no folder").unwrap();
+    setup.deliver(&[ANN, SUE], "").await.unwrap();
+    let mut states = setup.states().await;
+    states.sort();
+    assert_eq!(states, ["<far@far.example> New ", "<sue@here.example> New "]);
+    let entries = fs::read_dir(setup.path("queue/entries")).unwrap();
+    let texts: Vec<String> = entries.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    let marked = |text: &&String| text.contains("\nrecipient <sue@here.example> resolved=yes\n");
+    assert_eq!(texts.iter().filter(marked).count(), 1, "{texts:?}");
+
+    fs::remove_file(setup.path("mail/here.example/sue")).unwrap();
+    let again =
+        |address: &str| Recipient { resolved: true, ..Recipient::from(ForwardPath::parse(address).unwrap()) };
+    let retried = Message { recipients: vec![again(SUE)], ..setup.message(CAROL, &[], "") };
+    deliver(&setup.core, retried).await.unwrap();
+    assert_eq!((files(&setup.path("mail/here.example/sue/new")), setup.queued()), (1, [2, 0]));
+    // What comes anew goes to both; and an account that is gone is looked for like any address.
+    setup.deliver(&[SUE], "").await.unwrap();
+    assert_eq!((files(&setup.path("mail/here.example/sue/new")), setup.queued()), (2, [3, 0]));
+    let retried = Message { recipients: vec![again("team@here.example")], ..setup.message(CAROL, &[], "") };
+    deliver(&setup.core, retried).await.unwrap();
+    assert_eq!((setup.stored(), setup.queued()), ([2, 1], [4, 0]));
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ async fn deliver_one(
     recipient: &Recipient,
     content: &Arc<Incoming>,
 ) -> Outcome {
-    match core.resolve(&recipient.path, &attempt.reverse_path).await {
+    match core.resolve_again(recipient, &attempt.reverse_path).await {
         Resolution::Unknown => return refused(&Reply::UNKNOWN_USER),
         Resolution::Unavailable => return refused(&Reply::TRY_LATER),
         Resolution::Looping => return refused(&Reply::ALIAS_LOOP),

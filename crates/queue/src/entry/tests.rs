@@ -88,6 +88,7 @@ fn what_the_sender_asked_for_reads_back() {
     recipients[0].notify = Notify::When { success: true, failure: true, delay: false };
     recipients[0].original = OriginalRecipient::parse("rfc822;Joe+2Bx>@a.example>");
     recipients[1].original = OriginalRecipient::parse("rfc822;postmaster>");
+    recipients[1].resolved = true;
     recipients[2].notify = Notify::Never;
     let (text, seed) = head.encode();
     assert!(
