@@ -205,23 +205,23 @@ fn parse_parameters(lines: &mut Lines<'_>) -> Option<MailParameters> {
     Some(MailParameters { body, smtputf8, size: None, ret, envelope_id, require_tls, hold })
 }
 
-/// `<path> [notify=...] [orcpt=...] [resolved=yes]`
+/// `<path> [notify=...] [resolved=yes] [orcpt=...]`
 fn encode_recipient(recipient: &envelope::Recipient, text: &mut String) {
     let envelope::Recipient { path, notify, original, resolved } = recipient;
     write!(text, "recipient {path}").expect("a String takes any text");
     if *notify != Notify::Unsaid {
         write!(text, " notify={notify}").expect("a String takes any text");
     }
-    if let Some(original) = original {
-        write!(text, " orcpt={original}").expect("a String takes any text");
-    }
     if *resolved {
         text.push_str(" resolved=yes");
+    }
+    if let Some(original) = original {
+        write!(text, " orcpt={original}").expect("a String takes any text");
     }
     text.push('\n');
 }
 
-/// A quoted path may hold `> ` itself, and the parameters a `>`, but no space: so the path ends at the last
+/// A quoted path may hold `> ` itself, and the last parameter a `>`, but no space: so the path ends at the last
 /// `> `, unless the whole is a path.
 fn parse_recipient(text: &str) -> Option<envelope::Recipient> {
     let path = |text: &str| ForwardPath::parse(in_brackets(text)?).ok();
