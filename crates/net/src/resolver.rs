@@ -1,7 +1,10 @@
 //! The real resolver: asks the name servers of the machine or of the config, and keeps answers by their TTL.
 
+mod answers;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hickory_resolver::config::{
@@ -18,12 +21,10 @@ use hickory_resolver::{ConnectionProvider, PoolContext};
 use kings_dns::{Answer, Dns, DnsError, Mx, Tlsa};
 use kings_mail::domain::DnsName;
 
+use self::answers::{Answers, Question, Told};
+
 /// One question to one server; there are two rounds over all servers.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
-/// Answers kept at once.
-const CACHE_ENTRIES: u64 = 8_192;
-/// Longest time any answer is kept: a TTL of 2^31 is no reason to believe it for 68 years.
-const LONGEST_TTL: Duration = Duration::from_hours(24);
 
 /// Where questions go, and what is believed of the answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct ResolverSettings {
 #[derive(Clone)]
 pub struct Resolver {
     inner: hickory_resolver::Resolver<AskingForAd>,
+    /// Shared by all copies of this resolver: what came in and what goes out ask the same names.
+    answers: Arc<Answers>,
     /// The AD bit of an answer that crossed a network is anybody's word (RFC 7672 §2.1.1, RFC 4035 §4.9.3).
     trust_ad: bool,
 }
@@ -65,7 +68,7 @@ impl Resolver {
         let mut builder = hickory_resolver::Resolver::builder_with_config(config, provider);
         *builder.options_mut() = adjusted(options);
         let inner = builder.build().map_err(system)?;
-        Ok(Self { inner, trust_ad: settings.trust_ad || local })
+        Ok(Self { inner, answers: Arc::default(), trust_ad: settings.trust_ad || local })
     }
 
     /// Whether answers can be authenticated at all: DANE needs a validating resolver on this machine.
@@ -92,27 +95,52 @@ impl Resolver {
         kind: RecordType,
         read: fn(&RData) -> Option<T>,
     ) -> Result<Answer<T>, DnsError> {
-        let absolute = Name::from_ascii(format!("{name}.")).map_err(|_| DnsError::NoDomain)?;
-        self.look_up(absolute, kind, read).await
+        self.look_up(Question::Records(name.clone(), kind), read).await
     }
 
     async fn look_up<T>(
         &self,
-        absolute: Name,
-        kind: RecordType,
+        question: Question,
         read: fn(&RData) -> Option<T>,
     ) -> Result<Answer<T>, DnsError> {
-        let lookup = self.inner.lookup(absolute, kind).await.map_err(|error| explain(&error))?;
-        let records: Vec<T> = lookup.answers().iter().filter_map(|record| read(&record.data)).collect();
+        let now = Instant::now();
+        let query = self.query(&question);
+        let kept = self.answers.get(question.clone(), now, query).await;
+        let records: Vec<T> = match &kept.told.outcome {
+            Ok(records) => records.iter().filter_map(read).collect(),
+            Err(error) => return Err(error.clone()),
+        };
         if records.is_empty() {
             return Err(DnsError::NoRecord);
         }
-        Ok(Answer {
-            records,
-            ttl: remaining(&lookup),
-            authenticated: self.trust_ad && lookup.message().metadata.authentic_data,
-        })
+        let authenticated = self.trust_ad && kept.told.authentic_data;
+        Ok(Answer { records, ttl: kept.remaining(now), authenticated })
     }
+
+    /// Asks the name servers.
+    async fn query(&self, question: &Question) -> Told {
+        let (name, kind) = match question {
+            Question::Records(name, kind) => (Name::from_ascii(format!("{name}.")), *kind),
+            Question::Reverse(address) => (Ok(Name::from(*address)), RecordType::PTR),
+        };
+        let Ok(name) = name else {
+            return Told { outcome: Err(DnsError::NoDomain), ttl: None, authentic_data: false };
+        };
+        match self.inner.lookup(name, kind).await {
+            Ok(lookup) => Told {
+                outcome: Ok(records(&lookup, kind)),
+                ttl: Some(lookup.valid_until().saturating_duration_since(Instant::now())),
+                authentic_data: lookup.message().metadata.authentic_data,
+            },
+            Err(error) => Told { outcome: Err(explain(&error)), ttl: no_for(&error), authentic_data: false },
+        }
+    }
+}
+
+/// Those of the kind that was asked for; the aliases on the way to them are of no use to us.
+fn records(lookup: &Lookup, kind: RecordType) -> Vec<RData> {
+    let of_kind = lookup.answers().iter().filter(|record| record.record_type() == kind);
+    of_kind.map(|record| record.data.clone()).collect()
 }
 
 /// The hosts file would answer for names that DNS says nothing about; mail follows DNS alone.
@@ -120,10 +148,9 @@ fn adjusted(mut options: ResolverOpts) -> ResolverOpts {
     options.timeout = QUESTION_TIMEOUT;
     options.attempts = 2;
     options.edns0 = true;
-    options.cache_size = CACHE_ENTRIES;
+    // Answers are kept by us, failures as well.
+    options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
-    options.positive_max_ttl = Some(LONGEST_TTL);
-    options.negative_max_ttl = Some(LONGEST_TTL);
     options
 }
 
@@ -174,8 +201,10 @@ fn name_server(address: &SocketAddr) -> NameServerConfig {
     NameServerConfig::new(address.ip(), true, connections)
 }
 
-fn remaining(lookup: &Lookup) -> Duration {
-    lookup.valid_until().saturating_duration_since(Instant::now())
+/// How long a "no" holds: the SOA record beside it says so (RFC 2308 §5).
+fn no_for(error: &NetError) -> Option<Duration> {
+    let NetError::Dns(HickoryError::NoRecordsFound(none)) = error else { return None };
+    none.negative_ttl.map(|seconds| Duration::from_secs(seconds.into()))
 }
 
 /// Only a clear "no" from a server is final; everything else is doubt (RFC 5321 §5.1).
@@ -243,7 +272,7 @@ impl Dns for Resolver {
     }
 
     async fn reverse(&self, address: IpAddr) -> Result<Answer<DnsName>, DnsError> {
-        self.look_up(Name::from(address), RecordType::PTR, |data| {
+        self.look_up(Question::Reverse(address), |data| {
             let RData::PTR(name) = data else { return None };
             DnsName::parse(&name.0.to_ascii()).ok()
         })

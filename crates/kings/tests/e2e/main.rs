@@ -25,6 +25,7 @@ mod log;
 mod mbsync;
 mod milters;
 mod mutt;
+mod name_servers;
 mod oauth;
 mod open_files;
 mod open_relay;

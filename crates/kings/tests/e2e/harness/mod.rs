@@ -18,6 +18,7 @@ mod signed_tree;
 mod sink;
 mod smtp;
 mod stream;
+mod tap;
 mod wait;
 
 pub(crate) use certificates::Certificates;
@@ -37,4 +38,5 @@ pub(crate) use signed_tree::SignedTree;
 pub(crate) use sink::{Sink, files};
 pub(crate) use smtp::{Reply, Smtp};
 pub(crate) use stream::Stream;
+pub(crate) use tap::Tap;
 pub(crate) use wait::{free_port, listening, wait_until};
