@@ -98,6 +98,15 @@ pub const AUTH_RESULTS: &[&str] = &[
     "\"", "\"mail.example.org\"", ".", "/1", "=?utf-8?q?", "?=", "ARC-Authentication-Results: i=1; ", "Subject: x\r\n", "\0", "\u{fc}", "\u{3002}",
 ];
 
+/// RFC 9990 and RFC 8460.
+#[rustfmt::skip]
+pub const REPORTS: &[&str] = &[
+    "<feedback>", "</feedback>", "<report_metadata>", "</report_metadata>", "<org_name>x</org_name>", "<report_id>1</report_id>",
+    "<policy_published>", "</policy_published>", "<domain>d</domain>", "<record>", "</record>", "<row>", "</row>", "<source_ip>::1</source_ip>",
+    "<count>9</count>", "<auth_results>", "<dkim>", "</dkim>", "<spf/>", "&amp;", "&#0;", "&#x41;", "&x;", "<![CDATA[", "]]>", "<!--", "-->",
+    "<!DOCTYPE x>", "<?xml version=\"1.0\"?>", "{\"organization-name\":\"x\",", "\"policies\":[]", "PK\x03\x04", "!", ".xml.gz", "\0",
+];
+
 /// RFC 8461.
 #[rustfmt::skip]
 pub const MTA_STS: &[&str] = &[

@@ -172,6 +172,21 @@ pub const ARC: &[&str] = &[
      ARC-Authentication-Results: i=1; x\nFrom: a\n\n",
 ];
 
+/// Reports, and the name of one's file.
+#[rustfmt::skip]
+pub const REPORTS: &[&str] = &[
+    "<?xml version=\"1.0\"?><feedback xmlns=\"urn:ietf:params:xml:ns:dmarc-2.0\"><version>1.0</version><report_metadata><org_name>a &amp; b</org_name>\
+     <email>x@y</email><report_id>1</report_id><date_range><begin>1</begin><end>2</end></date_range></report_metadata><policy_published><domain>d</domain>\
+     <adkim>s</adkim><p>reject</p><np>none</np><testing>y</testing></policy_published><record><row><source_ip>192.0.2.1</source_ip><count>3</count>\
+     <policy_evaluated><disposition>pass</disposition><dkim>pass</dkim><spf>fail</spf><reason><type>other</type></reason></policy_evaluated></row>\
+     <identifiers><header_from>d</header_from></identifiers><auth_results><dkim><domain>d</domain><selector>s</selector><result>pass</result></dkim>\
+     <spf><domain>d</domain><result>none</result></spf></auth_results></record></feedback>",
+    "{\"organization-name\":\"x\",\"date-range\":{\"start-datetime\":\"2016-04-01T00:00:00Z\",\"end-datetime\":\"2016-04-01T23:59:59Z\"},\"report-id\":\"1\",\
+     \"policies\":[{\"policy\":{\"policy-type\":\"sts\",\"policy-string\":\"a\",\"policy-domain\":\"d\"},\"summary\":{\"total-successful-session-count\":1,\
+     \"total-failure-session-count\":0},\"failure-details\":[{\"result-type\":\"x\",\"failed-session-count\":1}]}]}",
+    "mail.receiver.example!example.com!1013662812!1013749130!7.xml.gz",
+];
+
 /// Mailbox names and other words, in the forms in which they travel.
 #[rustfmt::skip]
 pub const WORDS: &[&str] = &[

@@ -10,6 +10,7 @@ mod mail;
 mod milter;
 mod msgauth;
 mod oauth;
+mod reports;
 mod results;
 mod smtp;
 mod spf;
@@ -24,6 +25,7 @@ pub use mail::{address_list, header, mime, words};
 pub use milter::{milter_packet, milter_session};
 pub use msgauth::mta_sts;
 pub use oauth::{oauth_keys, oauth_token};
+pub use reports::dmarc_report;
 pub use results::auth_results;
 pub use smtp::{smtp_client, smtp_command, smtp_data, smtp_session};
 pub use spf::{spf_check, spf_record};
@@ -76,6 +78,7 @@ pub const TARGETS: &[Target] = &[
     target("arc", arc, dictionary::ARC, seeds::ARC),
     target("dmarc_record", dmarc_record, dictionary::DMARC, seeds::DMARC_RECORDS),
     target("auth_results", auth_results, dictionary::AUTH_RESULTS, seeds::AUTH_RESULTS),
+    target("dmarc_report", dmarc_report, dictionary::REPORTS, seeds::REPORTS),
     target("words", words, dictionary::MESSAGE, seeds::WORDS),
     target("milter_packet", milter_packet, dictionary::MILTER, seeds::MILTER),
     target("milter_session", milter_session, dictionary::MILTER, seeds::MILTER),

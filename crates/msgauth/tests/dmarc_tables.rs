@@ -189,7 +189,7 @@ fn a_message_without_one_author_has_a_result_of_its_own() {
     }
 }
 
-/// RFC 9990 §4.
+/// RFC 9990 §3.
 #[test]
 fn reports_go_to_other_domains_only_where_these_agree() {
     let zone = zone(&[

@@ -1,4 +1,4 @@
-//! May reports about one domain go to addresses of another? The other domain must say so (RFC 9990 §4).
+//! May reports about one domain go to addresses of another? The other domain must say so (RFC 9990 §3).
 
 use kings_dns::{Dns, DnsError};
 use kings_mail::address::Address;
@@ -50,7 +50,7 @@ pub async fn permission(
     })
 }
 
-/// Other addresses are followed only within the host that names them (RFC 9990 §4).
+/// Other addresses are followed only within the host that names them (RFC 9990 §3).
 fn redirected(record: &Record, host: &Domain) -> Permission {
     let within: Vec<Address> =
         record.rua.iter().filter(|other| other.domain() == Some(host)).cloned().collect();

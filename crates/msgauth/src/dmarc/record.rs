@@ -6,7 +6,7 @@ use kings_mail::address::Address;
 
 /// Longest record that is read, in octets: ours; the longest in use have about 1,000.
 pub const MAX_RECORD: usize = 16 * 1024;
-/// Most report addresses of one kind that are kept: ours. RFC 9990 §4 asks for two at least.
+/// Most report addresses of one kind that are kept: ours; no record in use names more.
 pub const MAX_ADDRESSES: usize = 10;
 
 /// RFC 9989 §4.7 `p`, `sp`, `np`.
@@ -22,7 +22,8 @@ pub enum Policy {
 }
 
 impl Policy {
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads the word, in any case.
+    pub fn parse(text: &str) -> Option<Self> {
         match text.to_ascii_lowercase().as_str() {
             "none" => Some(Self::None),
             "quarantine" => Some(Self::Quarantine),
