@@ -38,6 +38,8 @@ private_key = "$RIG_SHARED/tls.key"
 servers = ["127.0.0.1:$RIG_DNS"]
 [outbound]
 smart_host = "127.0.0.1:$RIG_SINK"
+[submission]
+foreign_senders = "accept"
 [limits]
 exempt = ["127.0.0.0/8"]
 ${KINGS_TABLES-}

@@ -23,7 +23,7 @@ use crate::copies::Copies;
 use crate::header_checks::HeaderChecks;
 use crate::limits::{Rates, Traffic};
 use crate::milter::Milters;
-use crate::policy::EarlyTalker;
+use crate::policy::{EarlyTalker, ForeignSenders};
 use crate::signing::Signing;
 use crate::srs::{BadSrs, Srs};
 
@@ -67,12 +67,14 @@ impl Trusted {
 }
 
 /// What an operator may say of submission.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outgoing {
     /// The address a user writes from stands in Received.
     pub client_in_received: bool,
     /// Longest time that mail may be held (RFC 4865 §3); zero: FUTURERELEASE is not offered.
     pub longest_hold: Duration,
+    /// Whether a user may write as somebody else.
+    pub foreign_senders: ForeignSenders,
 }
 
 impl Outgoing {

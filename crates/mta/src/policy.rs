@@ -30,6 +30,16 @@ pub(crate) fn connect(spoke_first: bool, early_talker: EarlyTalker) -> Result<()
     }
 }
 
+/// `[submission] foreign_senders`: addresses that a logged-in account has neither itself nor by an alias.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForeignSenders {
+    /// As from itself; the mail log says which account it was. Postfix without `reject_sender_login_mismatch`.
+    Accept,
+    /// Neither in MAIL nor in the header (RFC 6409 §6.1).
+    #[default]
+    Reject,
+}
+
 /// Everything the RCPT decision may look at, gathered beforehand.
 pub(crate) struct RcptFacts<'a> {
     /// The client has logged in.
@@ -102,14 +112,24 @@ pub(crate) fn header(summary: Result<HeaderSummary, BadHeader>) -> Result<(), Re
     }
 }
 
-/// Decides whether a logged-in account may write as these authors (RFC 6409 §6.1, §8.1).
+/// Decides whether a logged-in account may use a reverse-path (RFC 6409 §6.1). That of nobody (`<>`) is anybody's.
+pub(crate) fn reverse_path(is_own: bool, foreign: ForeignSenders) -> Result<(), Reply> {
+    match foreign {
+        ForeignSenders::Reject if !is_own => Err(Reply::SENDER_NOT_YOURS),
+        ForeignSenders::Accept | ForeignSenders::Reject => Ok(()),
+    }
+}
+
+/// Decides whether a logged-in account may write as these authors (RFC 6409 §6.1, §8.1). A header that does not name
+/// them beyond doubt is refused to everybody: two readers of it would see two authors.
 pub(crate) fn author(
     authors: &Result<Vec<Address>, BadAuthor>,
     is_own: impl Fn(&Address) -> bool,
+    foreign: ForeignSenders,
 ) -> Result<(), Reply> {
     let malformed = |text: String| Err(Reply { code: 550, status: Some(Status(5, 6, 0)), text: text.into() });
     match authors {
-        Ok(authors) if authors.iter().all(is_own) => Ok(()),
+        Ok(authors) if foreign == ForeignSenders::Accept || authors.iter().all(is_own) => Ok(()),
         Ok(_) => Err(Reply::AUTHOR_NOT_YOURS),
         Err(BadAuthor::Authors(name)) => {
             malformed(format!("{name} field does not name its author beyond doubt"))
@@ -289,10 +309,36 @@ mod tests {
     fn every_author_must_be_the_accounts_own() {
         let [ann, joe] = ["ann@example.org", "joe@example.org"].map(|text| Address::parse(text).unwrap());
         let is_ann = |address: &Address| *address == ann;
-        assert_eq!(author(&Ok(vec![ann.clone()]), is_ann), Ok(()));
-        assert_eq!(author(&Ok(vec![ann.clone(), joe]), is_ann), Err(Reply::AUTHOR_NOT_YOURS));
-        let unclear = author(&Err(BadAuthor::Authors("Resent-From")), is_ann).unwrap_err();
-        assert_eq!(unclear.to_string(), "550 5.6.0 Resent-From field does not name its author beyond doubt");
+        let cases = [
+            (vec![], Ok(()), Ok(())),
+            (vec![ann.clone()], Ok(()), Ok(())),
+            (vec![ann.clone(), joe.clone()], Err(Reply::AUTHOR_NOT_YOURS), Ok(())),
+            (vec![joe], Err(Reply::AUTHOR_NOT_YOURS), Ok(())),
+        ];
+        for (authors, usual, lenient) in cases {
+            let authors = Ok(authors);
+            assert_eq!(author(&authors, is_ann, ForeignSenders::default()), usual, "{authors:?}");
+            assert_eq!(author(&authors, is_ann, ForeignSenders::Accept), lenient, "{authors:?}");
+        }
+        for foreign in [ForeignSenders::Reject, ForeignSenders::Accept] {
+            let unclear = author(&Err(BadAuthor::Authors("Resent-From")), is_ann, foreign).unwrap_err();
+            let expected = "550 5.6.0 Resent-From field does not name its author beyond doubt";
+            assert_eq!(unclear.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_foreign_reverse_path_is_taken_only_where_the_switch_says_so() {
+        let cases = [
+            (true, ForeignSenders::Reject, Ok(())),
+            (true, ForeignSenders::Accept, Ok(())),
+            (false, ForeignSenders::Reject, Err(Reply::SENDER_NOT_YOURS)),
+            (false, ForeignSenders::Accept, Ok(())),
+        ];
+        for (is_own, foreign, expected) in cases {
+            assert_eq!(reverse_path(is_own, foreign), expected, "{is_own} {foreign:?}");
+        }
+        assert_eq!(reverse_path(false, ForeignSenders::default()), Err(Reply::SENDER_NOT_YOURS));
     }
 
     #[test]

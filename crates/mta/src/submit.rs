@@ -29,7 +29,7 @@ use crate::policy::{self, RcptFacts};
 use crate::receive::{BUSY, claimed_address, turn_away};
 use crate::transaction::{Transaction, check_header};
 
-/// The service of submission: a login first, then mail to anybody, as oneself.
+/// The service of submission: a login first, then mail to anybody, as oneself unless the operator allows more.
 #[derive(Clone)]
 pub struct Submit(Core);
 
@@ -130,23 +130,16 @@ impl Decide for Session<'_> {
     async fn mail(&mut self, path: &ReversePath, parameters: MailParameters, peer: &Peer<'_>) -> Reply {
         self.forget_closed_account();
         let Some(account) = &self.account else { return Reply::LOGIN_FIRST };
-        let is_own = match path.address() {
-            Some(address) => self.core.directory.may_send_as(account, address).await,
-            None => Ok(true),
-        };
-        match is_own {
-            Ok(true) => {
-                if let Err(reply) = self.meter.message(Some(account), Instant::now()) {
-                    return reply;
-                }
-                let told = self.tell_filters(path, &parameters, peer).await;
-                return told.err().unwrap_or(Reply::SENDER_OK);
-            }
-            Ok(false) => {}
-            Err(Unavailable) => return Reply::TRY_LATER,
+        let Ok(own) = self.own(account, path.address()).await else { return Reply::TRY_LATER };
+        let is_own = path.address().is_none_or(|address| own.contains(address));
+        if let Err(reply) = policy::reverse_path(is_own, self.core.outgoing.foreign_senders) {
+            info!(client = %self.client, %account, reverse_path = %path, "sender refused");
+            return reply;
         }
-        info!(client = %self.client, %account, reverse_path = %path, "sender refused");
-        Reply::SENDER_NOT_YOURS
+        if let Err(reply) = self.meter.message(Some(account), Instant::now()) {
+            return reply;
+        }
+        self.tell_filters(path, &parameters, peer).await.err().unwrap_or(Reply::SENDER_OK)
     }
 
     async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
@@ -242,7 +235,7 @@ impl Session<'_> {
         let authors = author::authors(content.head());
         let own =
             self.own(account, authors.iter().flatten()).await.map_err(|Unavailable| Reply::TRY_LATER)?;
-        policy::author(&authors, |address| own.contains(address))?;
+        policy::author(&authors, |address| own.contains(address), self.core.outgoing.foreign_senders)?;
 
         let (id, date, hostname) = (transaction.id, now(), &self.core.hostname);
         let completion = Completion { account, hostname, id, date }.missing_fields(content.head());
@@ -283,11 +276,11 @@ impl Session<'_> {
         deliver(self.core, message).await.map_err(|error| error.reply())
     }
 
-    /// Those of the addresses that the account may write as.
+    /// Those of the addresses that belong to the account.
     async fn own<'a>(
         &self,
         account: &Address,
-        addresses: impl Iterator<Item = &'a Address>,
+        addresses: impl IntoIterator<Item = &'a Address>,
     ) -> Result<Vec<Address>, Unavailable> {
         let mut own = Vec::new();
         for address in addresses {

@@ -223,7 +223,7 @@ impl Setup {
             limits: Limits { message_bytes: 100_000, recipients: 10, rates: Rates::UNLIMITED },
             traffic: Traffic::default(),
             clients: Clients::default(),
-            outgoing: Outgoing { client_in_received: false, longest_hold: Duration::ZERO },
+            outgoing: Outgoing::default(),
             milters: kings_mta::milter::Milters::default(),
             signing: kings_mta::signing::Signing::default(),
             directory: directory.unwrap(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kings_mta::Outgoing;
+use kings_mta::{ForeignSenders, Outgoing};
 
 use super::reader::{Section, Source};
 
@@ -13,8 +13,10 @@ const MOST_DAYS: u64 = 3_650;
 
 pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> Outgoing {
     let days = section.number(source, "future_release_days", 0).unwrap_or(FUTURE_RELEASE_DAYS);
+    let foreign = [("reject", ForeignSenders::Reject), ("accept", ForeignSenders::Accept)];
     Outgoing {
         client_in_received: section.flag(source, "client_in_received").unwrap_or(false),
         longest_hold: Duration::from_secs(days.min(MOST_DAYS) * 24 * 60 * 60),
+        foreign_senders: section.choice(source, "foreign_senders", &foreign).unwrap_or_default(),
     }
 }

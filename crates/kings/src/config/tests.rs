@@ -1,5 +1,6 @@
 //! What the config accepts, refuses and says about it.
 #![allow(clippy::unwrap_used, reason = "tests")]
+use kings_mta::ForeignSenders;
 use kings_mta::milter::{self, DefaultAction};
 
 use super::*;
@@ -149,6 +150,18 @@ fn a_policy_service_and_the_rules_about_senders_are_read() {
     for wrong in ["bad_helo = \"maybe\"", "policy_service = \"policy\"", "policy_default_action = \"HOLD\""] {
         assert!(!complaints(&format!("{SMALLEST}[inbound]\n{wrong}\n")).is_empty(), "{wrong}");
     }
+}
+
+#[test]
+fn foreign_senders_are_refused_unless_they_are_accepted() {
+    let submission = |key: &str| {
+        let text = format!("{SMALLEST}[submission]\n{key}\n");
+        Settings::parse(&text, Path::new("/")).unwrap().submission
+    };
+    assert_eq!(submission("").foreign_senders, ForeignSenders::Reject);
+    assert_eq!(submission("foreign_senders = \"accept\"").foreign_senders, ForeignSenders::Accept);
+    let bad = complaints(&format!("{SMALLEST}[submission]\nforeign_senders = \"maybe\"\n"));
+    assert!(bad.len() == 1 && bad[0].contains("foreign_senders"), "{bad:?}");
 }
 
 #[test]

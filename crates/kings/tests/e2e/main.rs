@@ -17,6 +17,7 @@ mod dkim;
 mod dovecot;
 mod exchange;
 mod faults;
+mod foreign_senders;
 mod forwarding;
 mod harness;
 mod house_rules;

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use kings_directory::{AliasSource, Directory, HostedDomain};
 use kings_mail::domain::Domain;
@@ -76,7 +75,7 @@ impl Setup {
             limits: Limits { message_bytes: 1_000_000, recipients: 100, rates: Rates::UNLIMITED },
             traffic: Traffic::default(),
             clients: Clients::default(),
-            outgoing: Outgoing { client_in_received: false, longest_hold: Duration::ZERO },
+            outgoing: Outgoing::default(),
             milters: crate::milter::Milters::default(),
             signing: crate::signing::Signing::default(),
             records: Records::none(),
