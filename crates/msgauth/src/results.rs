@@ -1,9 +1,13 @@
 //! Authentication-Results (RFC 8601): the one field that we write, and those of others that pass for it.
 
+mod read;
+
 use std::fmt::Write as _;
 
 use kings_mail::domain::Domain;
 use kings_mail::header::{Field, Fields};
+
+pub use read::{MAX_STATEMENTS, Statement, read};
 
 use crate::dkim;
 

@@ -1,4 +1,6 @@
-//! Gather: SPF, DKIM, DMARC and the reverse name of arriving mail, asked for while the dialogue goes on.
+//! Gather: SPF, DKIM, DMARC, ARC and the reverse name of arriving mail, asked for while the dialogue goes on.
+
+mod chain;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,12 +10,13 @@ use kings_dns::Dns;
 use kings_mail::date::DateTime;
 use kings_mail::domain::{DnsName, Domain};
 use kings_mail::path::ReversePath;
-use kings_msgauth::results::{self, MethodResult};
-use kings_msgauth::{dkim, dmarc, iprev, spf};
+use kings_msgauth::results::{self, MethodResult, ReceivedSpf};
+use kings_msgauth::{arc, dkim, dmarc, iprev, spf};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::facts::Enquiry;
+use crate::policy::sealed;
 use crate::policy::verdict::Known;
 
 /// How long the keys of all signatures may take, and the policy of the author's domain.
@@ -43,17 +46,21 @@ pub struct Methods {
     pub dmarc: Check,
     /// Does the client's reverse name lead back?
     pub iprev: Check,
+    /// What did those who passed the message on see of it? It counts where they are listed.
+    pub arc: Check,
+    /// SPF stands in a field of its own as well (RFC 7208 §9.1).
+    pub received_spf: bool,
 }
 
 impl Methods {
     /// Whether anything is recorded at all.
     fn any(self) -> bool {
-        [self.spf, self.dkim, self.dmarc, self.iprev].iter().any(|check| *check != Check::Off)
+        [self.spf, self.dkim, self.dmarc, self.iprev, self.arc].iter().any(|check| *check != Check::Off)
     }
 
     /// DMARC judges by what the other two found, whether they are recorded or not.
     fn asks_spf(self) -> bool {
-        self.spf != Check::Off || self.dmarc != Check::Off
+        self.spf != Check::Off || self.dmarc != Check::Off || self.received_spf
     }
 
     fn asks_dkim(self) -> bool {
@@ -77,6 +84,7 @@ pub(crate) struct Evidence {
     helo: Option<Enquiry<Option<spf::Outcome>>>,
     mail_from: Option<Enquiry<Option<spf::Outcome>>>,
     signatures: Option<Signatures>,
+    links: Option<chain::Links>,
 }
 
 /// The message as it passes by, and the keys of its signatures on their way.
@@ -93,6 +101,7 @@ pub(crate) struct Findings {
     pub(crate) mail_from: Option<spf::Outcome>,
     pub(crate) dkim: Option<dkim::Report>,
     pub(crate) dmarc: Option<dmarc::Outcome>,
+    pub(crate) arc: Option<arc::Report>,
 }
 
 impl Evidence {
@@ -104,19 +113,29 @@ impl Evidence {
         });
         let spf =
             |mail_from: Option<ReversePath>| methods.asks_spf().then(|| check_spf(dns, claims, mail_from));
+        let (helo, mail_from) = (spf(None), spf(Some(claims.reverse_path.clone())));
+        Self { iprev: reverse, helo, mail_from, ..Self::of_content(methods) }
+    }
+
+    /// Asks what the content alone can tell, nothing of the client.
+    pub(crate) fn of_content(methods: Methods) -> Self {
         Self {
             methods,
-            iprev: reverse,
-            helo: spf(None),
-            mail_from: spf(Some(claims.reverse_path.clone())),
+            iprev: None,
+            helo: None,
+            mail_from: None,
             signatures: methods
                 .asks_dkim()
                 .then(|| Signatures { verifier: dkim::Verifier::new(), keys: None }),
+            links: (methods.arc != Check::Off).then(chain::Links::default),
         }
     }
 
     /// Takes a piece of the message. As soon as its header is whole the keys are asked for.
     pub(crate) fn content<D: Dns + 'static>(&mut self, dns: &Arc<D>, piece: &[u8]) {
+        if let Some(links) = &mut self.links {
+            links.content(dns, piece);
+        }
         let Some(signatures) = &mut self.signatures else { return };
         signatures.verifier.push(piece);
         if signatures.keys.is_none() {
@@ -139,6 +158,9 @@ impl Evidence {
         };
         if let Some(signatures) = self.signatures {
             findings.dkim = Some(signatures.report(dns, now).await);
+        }
+        if let Some(links) = self.links {
+            findings.arc = Some(links.report(dns, now).await);
         }
         if self.methods.dmarc != Check::Off {
             findings.dmarc = findings.dmarc(&**dns, head).await;
@@ -228,6 +250,29 @@ impl Findings {
         }
     }
 
+    /// The listed sealer who saw DMARC pass before the message was passed on, where chains count.
+    pub(crate) fn voucher(&self, methods: Methods, sealers: &[Domain]) -> Option<&Domain> {
+        let report = self.arc.as_ref().filter(|_| methods.arc == Check::Enforce)?;
+        sealed::voucher(report, sealers, self.dmarc.as_ref()?.author.as_ref()?)
+    }
+
+    /// Received-SPF (RFC 7208 §9.1) of the MAIL FROM check, where it is wanted.
+    pub(crate) fn received_spf(&self, methods: Methods, claims: &Claims<'_>) -> String {
+        let Some(outcome) = self.mail_from.as_ref().filter(|_| methods.received_spf) else {
+            return String::new();
+        };
+        let reverse_path = claims.reverse_path.to_string();
+        let pairs = vec![
+            ("client-ip", claims.client.to_canonical().to_string()),
+            ("envelope-from", reverse_path.trim_matches(['<', '>']).to_owned()),
+            ("helo", claims.helo.to_owned()),
+            ("identity", outcome.identity.as_str().to_owned()),
+            ("receiver", claims.receiver.to_string()),
+        ];
+        let comment = format!("{}: {}", claims.receiver, outcome.reason);
+        ReceivedSpf { result: outcome.result.as_str(), comment, pairs }.field()
+    }
+
     /// Our field for the top of the message; empty where no method is used.
     pub(crate) fn field(&self, methods: Methods, hostname: &Domain) -> String {
         if !methods.any() {
@@ -244,6 +289,7 @@ impl Findings {
         if methods.dmarc != Check::Off {
             all.push(self.dmarc.as_ref().map_or_else(|| MethodResult::new("dmarc", "temperror"), of_dmarc));
         }
+        all.extend(self.arc.as_ref().map(chain::result));
         all.extend(self.iprev.as_ref().map(of_iprev));
         results::field(hostname, &all)
     }

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::core::{Core, blocking, for_each_piece, new_id};
 use crate::intake;
+use crate::signing::Seal;
 use crate::{reports, traced};
 
 mod plan;
@@ -34,6 +35,8 @@ pub(crate) struct Message {
     pub(crate) prefix: String,
     /// It belongs into the junk mailboxes of its recipients here.
     pub(crate) junk: bool,
+    /// What we found of its authentication, for copies that aliases send on; nothing for what begins here.
+    pub(crate) seal: Option<Arc<Seal>>,
     pub(crate) content: Arc<Incoming>,
 }
 
@@ -352,8 +355,11 @@ fn stage_one(
     let mut submission: Submission = queue.begin()?;
     // What comes back is known by it, as with Postfix's local(8).
     let delivered_to = guise.alias.as_ref().map(trace::delivered_to).unwrap_or_default();
-    submission.write(delivered_to.as_bytes())?;
-    submission.write(message.prefix.as_bytes())?;
+    let trace = delivered_to + &message.prefix;
+    if let (Some(seal), Some(alias)) = (&message.seal, &guise.alias) {
+        submission.write(seal.fields(alias, &trace, &message.content).as_bytes())?;
+    }
+    submission.write(trace.as_bytes())?;
     for_each_piece(message.content.reader(), |piece| submission.write(piece))?;
     submission.stage(id, &envelope, &given_up)
 }

@@ -30,6 +30,8 @@ pub struct Inbound {
     pub methods: Methods,
     /// What the results lead to.
     pub verdicts: Verdicts,
+    /// Whose seals of ARC count.
+    pub arc_sealers: Vec<Domain>,
     /// A program that has a say at RCPT and at the end of a message.
     pub policy_service: Option<delegation::Settings>,
 }
@@ -42,6 +44,7 @@ pub(crate) struct Checks<D> {
     rules: Rules,
     methods: Methods,
     verdicts: Verdicts,
+    arc_sealers: Vec<Domain>,
     delegate: Option<Delegate>,
 }
 
@@ -54,9 +57,9 @@ pub(crate) struct Ends {
 
 impl<D: Dns + 'static> Checks<D> {
     pub(crate) fn new(dns: D, hostname: Domain, inbound: Inbound) -> Self {
-        let Inbound { rules, methods, verdicts, policy_service } = inbound;
+        let Inbound { rules, methods, verdicts, arc_sealers, policy_service } = inbound;
         let delegate = policy_service.map(Delegate::new);
-        Self { dns: Arc::new(dns), hostname, rules, methods, verdicts, delegate }
+        Self { dns: Arc::new(dns), hostname, rules, methods, verdicts, arc_sealers, delegate }
     }
 
     pub(crate) fn rules(&self) -> Rules {
@@ -67,14 +70,26 @@ impl<D: Dns + 'static> Checks<D> {
         self.verdicts
     }
 
+    pub(crate) fn arc_sealers(&self) -> &[Domain] {
+        &self.arc_sealers
+    }
+
     pub(crate) fn dns(&self) -> &Arc<D> {
         &self.dns
     }
 
     /// The checks of one message, from MAIL on.
     pub(crate) fn evidence(&self, path: &ReversePath, helo: &str, client: IpAddr) -> Evidence {
-        let claims = Claims { client, helo, reverse_path: path, receiver: &self.hostname, now: now() };
-        Evidence::begin(&self.dns, self.methods, &claims)
+        Evidence::begin(&self.dns, self.methods, &self.claims(path, helo, client))
+    }
+
+    pub(crate) fn claims<'a>(
+        &'a self,
+        reverse_path: &'a ReversePath,
+        helo: &'a str,
+        client: IpAddr,
+    ) -> Claims<'a> {
+        Claims { client, helo, reverse_path, receiver: &self.hostname, now: now() }
     }
 
     /// Asks all there is to ask, and waits for none of it.

@@ -134,7 +134,7 @@ impl Session<'_> {
         let id = transaction.id;
         let content = Arc::new(content);
         let junk = false;
-        let message = Message { id, reverse_path, parameters, recipients, prefix, junk, content };
+        let message = Message { id, reverse_path, parameters, recipients, prefix, junk, seal: None, content };
         Ok(deliver_each(self.core, &message).await)
     }
 }

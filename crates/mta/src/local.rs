@@ -317,7 +317,8 @@ impl Session<'_> {
         let reverse_path = self.local.completed(reverse_path);
         let mut recipients = ruling.recipients(recipients);
         core.rules.copies.add(&reverse_path, &mut recipients);
-        let message = Message { id, reverse_path, parameters, recipients, prefix, junk: false, content };
+        let message =
+            Message { id, reverse_path, parameters, recipients, prefix, junk: false, seal: None, content };
         deliver(core, message).await.map_err(|error| error.reply())
     }
 

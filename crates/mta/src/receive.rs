@@ -33,6 +33,7 @@ use crate::limits::Meter;
 use crate::milter::{Caller, Chain, Filtered};
 use crate::policy::verdict::{self, Known};
 use crate::policy::{self, RcptFacts};
+use crate::signing::Seal;
 use crate::traced;
 use crate::transaction::{Transaction, check_header};
 
@@ -120,6 +121,17 @@ pub(crate) fn claimed_address(claim: &Claim) -> Option<IpAddr> {
 
 /// [`Reply::BUSY`] in wire form.
 pub(crate) const BUSY: &[u8] = b"421 4.7.0 Too many connections, try again later\r\n";
+
+/// What message authentication found.
+#[derive(Default)]
+struct Authenticated {
+    /// The fields that say so.
+    fields: String,
+    /// What may count against the message.
+    known: Known,
+    /// What aliases tell those they send it on to.
+    seal: Option<Arc<Seal>>,
+}
 
 struct Session<'a, D> {
     core: &'a Core,
@@ -261,16 +273,27 @@ impl<D: Dns + 'static> Session<'_, D> {
         if self.is_trusted().await { self.core.signing.fields(content).await } else { String::new() }
     }
 
-    /// The field with the results of message authentication, and those of them that may count against the message.
-    async fn authenticate(&mut self, content: &Incoming) -> (String, Known) {
-        let Some(evidence) = self.evidence.take() else { return Default::default() };
+    /// The results of message authentication; nothing for mail that is signed as our own.
+    async fn authenticate(
+        &mut self,
+        content: &Incoming,
+        envelope: &Envelope,
+        peer: &Peer<'_>,
+    ) -> Authenticated {
+        let Some(evidence) = self.evidence.take() else { return Authenticated::default() };
         if self.is_trusted().await {
-            return Default::default();
+            return Authenticated::default();
         }
         let methods = evidence.methods();
         let findings = evidence.findings(self.checks.dns(), content.head(), now()).await;
         let is_ours = |domain: &Domain| self.core.directory.hosts(domain);
-        (findings.field(methods, &self.core.hostname), findings.known(methods, is_ours))
+        let field = findings.field(methods, &self.core.hostname);
+        let claims = self.checks.claims(&envelope.reverse_path, &peer.client.name, self.client);
+        let mut known = findings.known(methods, is_ours);
+        known.sealed = findings.voucher(methods, self.checks.arc_sealers()).map(Domain::to_string);
+        let seal = findings.arc.as_ref().and_then(|report| Seal::new(&self.core.signing, &field, report));
+        let fields = field + &findings.received_spf(methods, &claims);
+        Authenticated { fields, known, seal: seal.map(Arc::new) }
     }
 
     /// Whether the client's mail is signed as our own, and not verified.
@@ -302,7 +325,8 @@ impl<D: Dns + 'static> Session<'_, D> {
     ) -> Result<(), Reply> {
         let content = self.intake.take()?;
         check_header(&content)?;
-        let (authenticated, mut known) = self.authenticate(&content).await;
+        let Authenticated { fields: authenticated, mut known, seal } =
+            self.authenticate(&content, &envelope, peer).await;
         let content = self.without_forgeries(content).await?;
         let id = transaction.id;
         let (content, ruling) = self.core.rules.inbound.rule(&self.core.store, content, id).await?;
@@ -315,6 +339,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         known.sender = transaction.facts();
         known.quarantine = quarantine;
         let decision = verdict::message(&known, self.checks.rules(), self.checks.verdicts());
+        traced::judged(self.core, id, &envelope.reverse_path, &decision);
         if let Some(reply) = decision.refusal() {
             return Err(reply);
         }
@@ -345,7 +370,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         let mut recipients = ruling.recipients(wishes.recipients(recipients));
         self.core.rules.copies.add(&reverse_path, &mut recipients);
         let junk = decision.verdict == Verdict::Junk;
-        let message = Message { id, reverse_path, parameters, recipients, prefix, junk, content };
+        let message = Message { id, reverse_path, parameters, recipients, prefix, junk, seal, content };
         deliver(self.core, message).await.map_err(|error| error.reply())
     }
 }

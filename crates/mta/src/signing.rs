@@ -1,4 +1,5 @@
-//! Signing what leaves (RFC 6376): which keys a message gets, and the fields to put in front of it.
+//! Signing what leaves (RFC 6376), and sealing what is passed on (RFC 8617): which keys a message gets, and the fields
+//! to put in front of it.
 
 use std::collections::HashMap;
 use std::io;
@@ -7,10 +8,11 @@ use std::sync::Arc;
 
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
+use kings_msgauth::arc::{self, ChainValidation, Sealer};
 use kings_msgauth::dkim::opendkim::{Hosts, SigningTable};
-use kings_msgauth::dkim::{PrivateKey, Rules, Selector, Signer, SigningIdentity};
+use kings_msgauth::dkim::{Algorithm, PrivateKey, Rules, Selector, Signer, SigningIdentity};
 use kings_store::Incoming;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::author;
 use crate::core::{blocking, for_each_piece, now};
@@ -75,6 +77,49 @@ impl Signing {
         }
         let (keys, content) = (self.0.clone(), content.clone());
         blocking(move || keys.sign(&author, &content)).await
+    }
+}
+
+/// What we found of a message's authentication, for those that it is sent on to.
+#[derive(Debug)]
+pub(crate) struct Seal {
+    signing: Signing,
+    /// The value of our Authentication-Results.
+    results: String,
+    validation: ChainValidation,
+}
+
+impl Seal {
+    /// `None` while nobody can tell whether the chain holds: sealed as broken it would stay so.
+    pub(crate) fn new(signing: &Signing, results_field: &str, report: &arc::Report) -> Option<Self> {
+        let (_, results) = results_field.split_once(':')?;
+        let results = results.trim().to_owned();
+        Some(Self { signing: signing.clone(), results, validation: report.validation()? })
+    }
+
+    /// The three fields of the next set, for a copy that `alias` sends on with `trace` in front of the content; empty
+    /// where its domain has no key. With a key of each kind the RSA one seals: many validators know no other.
+    ///
+    /// Blocking. A message that cannot be sealed leaves unsealed, and the log says why.
+    pub(crate) fn fields(&self, alias: &Address, trace: &str, content: &Incoming) -> String {
+        let keys = self.signing.0.keys(alias);
+        let is_rsa = |(_, key): &&(&Domain, &Key)| key.private.algorithm() == Algorithm::RsaSha256;
+        let Some((domain, key)) = keys.iter().find(is_rsa).or(keys.first()) else { return String::new() };
+        let mut sealer = Sealer::new(Rules::default());
+        sealer.push(trace.as_bytes());
+        let read = for_each_piece(content.reader(), |piece| {
+            sealer.push(piece);
+            Ok::<_, io::Error>(())
+        });
+        if let Err(error) = read {
+            error!(%error, %alias, "a message is sent on unsealed: it cannot be read");
+            return String::new();
+        }
+        let identity = SigningIdentity { domain, selector: &key.selector, key: &key.private };
+        sealer.finish(&identity, &self.results, self.validation, now()).unwrap_or_else(|error| {
+            warn!(%error, %alias, "a message is sent on unsealed");
+            String::new()
+        })
     }
 }
 

@@ -272,7 +272,7 @@ impl Session<'_> {
         let mut recipients = ruling.recipients(recipients);
         self.core.rules.copies.add(&reverse_path, &mut recipients);
         let junk = false;
-        let message = Message { id, reverse_path, parameters, recipients, prefix, junk, content };
+        let message = Message { id, reverse_path, parameters, recipients, prefix, junk, seal: None, content };
         deliver(self.core, message).await.map_err(|error| error.reply())
     }
 

@@ -11,6 +11,7 @@ use kings_smtp::reply::Reply;
 
 use crate::core::{Core, new_id};
 use crate::deliver::Message;
+use crate::policy::verdict::Decision;
 
 /// A recipient was refused before there was a message.
 pub(crate) fn recipient_refused(
@@ -26,6 +27,15 @@ pub(crate) fn recipient_refused(
         remote: Some(client.to_string()),
         reply: Some(reply.to_string()),
         ..Event::new(new_id(), Step::Refused)
+    });
+}
+
+/// What was thought of a whole message, with a sentence for each reason.
+pub(crate) fn judged(core: &Core, id: TraceId, sender: &ReversePath, decision: &Decision) {
+    core.records.trace(Event {
+        sender: Some(bare(sender)),
+        reply: Some(decision.to_string()),
+        ..Event::new(id, Step::Judged)
     });
 }
 

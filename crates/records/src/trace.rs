@@ -17,6 +17,8 @@ const MAX_TEXT: usize = 1_000;
 pub enum Step {
     /// We took it over: 250 was said.
     Received,
+    /// What was thought of it, and why, before it was taken or refused.
+    Judged,
     /// We did not take it, and said so.
     Refused,
     /// It is in the queue for this recipient.
@@ -34,8 +36,9 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Received,
+        Self::Judged,
         Self::Refused,
         Self::Queued,
         Self::Stored,
@@ -49,6 +52,7 @@ impl Step {
     pub fn word(self) -> &'static str {
         match self {
             Self::Received => "received",
+            Self::Judged => "judged",
             Self::Refused => "refused",
             Self::Queued => "queued",
             Self::Stored => "stored",

@@ -129,6 +129,7 @@ fn sentence(event: &Event) -> String {
     let said = event.reply.as_ref().map(|reply| format!(": {reply}")).unwrap_or_default();
     match event.step {
         Step::Received => format!("taken over from {remote}, and told so{said}"),
+        Step::Judged => format!("judged: {}", known(&event.reply, "nothing is known")),
         Step::Refused => format!("refused to {remote} for {recipient}{said}"),
         Step::Queued => format!("waits in the queue for {recipient}"),
         Step::Stored => format!("stored in the mailbox of {recipient}"),

@@ -405,14 +405,21 @@ fn inbound(
     section: &mut Section<'_>,
     warnings: &mut Vec<Complaint>,
 ) -> (Inbound, Clients) {
+    let received_spf = section.flag(source, "received_spf").unwrap_or(false);
     let choices = [("off", Check::Off), ("tag", Check::Tag), ("enforce", Check::Enforce)];
     let mut check = |key| section.choice(source, key, &choices).unwrap_or_default();
-    let methods =
-        Methods { spf: check("spf"), dkim: check("dkim"), dmarc: check("dmarc"), iprev: check("iprev") };
-    if check("arc") == Check::Enforce {
-        let what =
-            "[inbound] arc = \"enforce\": this check is not built yet, mail passes unchecked".to_owned();
-        warnings.push(Complaint { line: None, what });
+    let methods = Methods {
+        spf: check("spf"),
+        dkim: check("dkim"),
+        dmarc: check("dmarc"),
+        iprev: check("iprev"),
+        arc: check("arc"),
+        received_spf,
+    };
+    let sealers = "a domain such as \"lists.example.org\"";
+    let arc_sealers = section.list(source, "arc_sealers", sealers, Domain::parse);
+    if let Some(what) = useless_sealers(methods, &arc_sealers) {
+        warnings.push(Complaint { line: None, what: what.to_owned() });
     }
     let usual = Verdicts::default();
     let verdicts = Verdicts {
@@ -437,7 +444,24 @@ fn inbound(
         greeting_wait: Duration::from_millis(section.number(source, "greeting_wait_ms", 0).unwrap_or(0)),
         trusted: Trusted::default(),
     };
-    (Inbound { rules, methods, verdicts, policy_service: policy_service(source, section) }, clients)
+    (
+        Inbound { rules, methods, verdicts, arc_sealers, policy_service: policy_service(source, section) },
+        clients,
+    )
+}
+
+/// Why seals cannot count as the config wants it.
+fn useless_sealers(methods: Methods, sealers: &[Domain]) -> Option<&'static str> {
+    match (methods.arc, sealers.is_empty()) {
+        (Check::Enforce, true) => {
+            Some("[inbound] arc = \"enforce\": no seal counts before arc_sealers lists whose")
+        }
+        (Check::Enforce, false) if methods.dmarc == Check::Off => {
+            Some("[inbound] arc = \"enforce\" excuses failures of DMARC, and dmarc is off")
+        }
+        (Check::Off | Check::Tag, false) => Some("[inbound] arc_sealers count with arc = \"enforce\" only"),
+        _ => None,
+    }
 }
 
 /// The records of a year are the most that a question can be answered from in good time.

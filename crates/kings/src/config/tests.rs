@@ -114,12 +114,22 @@ fn what_is_not_built_is_refused_and_not_ignored() {
 }
 
 #[test]
-fn a_check_that_is_asked_for_and_not_built_is_a_warning() {
+fn a_check_that_is_asked_for_and_cannot_count_is_a_warning() {
     let text = format!(
         "{SMALLEST}[inbound]\narc = \"enforce\"\nspf = \"enforce\"\ndkim = \"tag\"\nspf_fail = \"junk\"\n"
     );
     let settings = Settings::parse(&text, Path::new("/")).unwrap();
     assert_eq!(settings.warnings.len(), 1);
+    for (lines, warnings) in [
+        ("arc = \"enforce\"\narc_sealers = [\"lists.example\"]\ndmarc = \"tag\"\n", 0),
+        ("arc = \"enforce\"\narc_sealers = [\"lists.example\"]\n", 1),
+        ("arc = \"tag\"\narc_sealers = [\"lists.example\"]\n", 1),
+        ("arc = \"tag\"\nreceived_spf = true\n", 0),
+    ] {
+        let read = Settings::parse(&format!("{SMALLEST}[inbound]\n{lines}"), Path::new("/")).unwrap();
+        assert_eq!(read.warnings.len(), warnings, "{lines}");
+    }
+    assert!(!complaints(&format!("{SMALLEST}[inbound]\narc_sealers = [\"no domain\"]\n")).is_empty());
     let inbound = settings.inbound;
     assert_eq!((inbound.methods.spf, inbound.methods.dkim), (Check::Enforce, Check::Tag));
     assert_eq!((inbound.methods.dmarc, inbound.verdicts.spf_fail), (Check::Off, Verdict::Junk));

@@ -6,6 +6,7 @@
 
 mod account;
 mod alpn;
+mod arc;
 mod authenticate;
 mod chunking;
 mod corpus;

@@ -109,6 +109,7 @@ impl Setup {
             recipients: recipients.iter().map(recipient).collect(),
             prefix: String::new(),
             junk: false,
+            seal: None,
             content: Arc::new(content),
         }
     }

@@ -32,6 +32,8 @@ pub(crate) enum Reason {
     NotOurs(String),
     /// A filter wants it held back, for this reason.
     Quarantine(String),
+    /// This sealer is listed and saw it authentic, so that its failures here do not count.
+    Sealed(String),
 }
 
 impl fmt::Display for Reason {
@@ -47,6 +49,12 @@ impl fmt::Display for Reason {
                 write!(f, "it says to be from {domain}, which is ours, and does not prove it")
             }
             Self::Quarantine(why) => write!(f, "a filter wants it held back: {why}"),
+            Self::Sealed(sealer) => {
+                write!(
+                    f,
+                    "it fails here, but {sealer}, whose seals count, saw DMARC pass before passing it on"
+                )
+            }
         }
     }
 }
@@ -91,6 +99,8 @@ pub(crate) struct Known {
     pub(crate) unproven: Option<String>,
     /// Why a filter wants it held back.
     pub(crate) quarantine: Option<String>,
+    /// The listed sealer that saw DMARC pass for this author (RFC 8617 §7.2).
+    pub(crate) sealed: Option<String>,
 }
 
 /// What becomes of it, and what spoke for that.
@@ -105,6 +115,11 @@ pub(crate) struct Decision {
 /// and hides nothing.
 pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decision {
     let sender = known.sender;
+    if let Some(sealer) = known.sealed.as_ref().filter(|_| known.is_unauthentic()) {
+        let mut decision = message(&known.believed(), rules, verdicts);
+        decision.reasons.push(Reason::Sealed(sealer.clone()));
+        return decision;
+    }
     let spf = known.spf_fail.clone().map(|why| (Reason::SpfFail(why), verdicts.spf_fail));
     let dmarc = known.dmarc_fail.clone().map(|(policy, why)| (Reason::DmarcFail(why), verdicts.of(policy)));
     let unproven = known.unproven.clone().map(|domain| (Reason::NotOurs(domain), Verdict::Junk));
@@ -127,6 +142,17 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
     Decision { verdict: verdicts.into_iter().max().unwrap_or_default(), reasons }
 }
 
+impl Known {
+    fn is_unauthentic(&self) -> bool {
+        self.spf_fail.is_some() || self.dmarc_fail.is_some() || self.unproven.is_some()
+    }
+
+    /// The same without what passing on explains.
+    fn believed(&self) -> Self {
+        Self { spf_fail: None, dmarc_fail: None, unproven: None, sealed: None, ..self.clone() }
+    }
+}
+
 impl Decision {
     /// The refusal, where the verdict is one; it names the reasons, since the sender's postmaster is to act on them.
     pub(crate) fn refusal(&self) -> Option<Reply> {
@@ -135,24 +161,33 @@ impl Decision {
             Verdict::Defer => (451, 4),
             Verdict::Reject => (550, 5),
         };
-        let text = format!("Not accepted: {}", self.sentences());
+        // What speaks for a message is no reason to refuse it.
+        let against = self.reasons.iter().filter(|reason| !matches!(reason, Reason::Sealed(_)));
+        let text = format!("Not accepted: {}", sentences(against));
         Some(Reply { code, status: Some(Status(class, 7, 1)), text: text.into() })
-    }
-
-    fn sentences(&self) -> String {
-        self.reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join("; ")
     }
 
     /// The field that goes in front of the message.
     pub(crate) fn field(&self) -> String {
-        let word = if self.verdict == Verdict::Junk { "junk" } else { "accept" };
-        let text = if self.reasons.is_empty() {
-            format!("{FIELD}: {word}")
-        } else {
-            format!("{FIELD}: {word}; {}", self.sentences())
-        };
-        fold(&text)
+        fold(&format!("{FIELD}: {self}"))
     }
+}
+
+impl fmt::Display for Decision {
+    /// The verdict, and a sentence for each reason.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.verdict {
+            Verdict::Accept => "accept",
+            Verdict::Junk => "junk",
+            Verdict::Defer => "defer",
+            Verdict::Reject => "reject",
+        })?;
+        if self.reasons.is_empty() { Ok(()) } else { write!(f, "; {}", sentences(&self.reasons)) }
+    }
+}
+
+fn sentences<'a>(reasons: impl IntoIterator<Item = &'a Reason>) -> String {
+    reasons.into_iter().map(Reason::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Breaks a line at blanks. Words that are too long for a line stand in one of their own.
@@ -273,6 +308,37 @@ mod tests {
                 "{known:?} {verdicts:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_listed_sealer_explains_failures_of_authentication_and_nothing_else() {
+        let why = || "because".to_owned();
+        let sealed = Known {
+            spf_fail: Some(why()),
+            dmarc_fail: Some((Policy::Reject, why())),
+            unproven: Some("example.org".to_owned()),
+            sealed: Some("lists.example".to_owned()),
+            ..Known::default()
+        };
+        let strict = Verdicts { spf_fail: Verdict::Reject, ..Verdicts::default() };
+        let reason = || Reason::Sealed("lists.example".to_owned());
+        let saved = message(&sealed, Rules::default(), strict);
+        assert_eq!(saved, Decision { verdict: Verdict::Accept, reasons: vec![reason()] });
+        assert!(
+            saved.field().replace("\r\n\t", " ").contains("lists.example, whose seals count"),
+            "{}",
+            saved.field()
+        );
+
+        let spam = Known { quarantine: Some(why()), ..sealed.clone() };
+        let held_back =
+            Decision { verdict: Verdict::Junk, reasons: vec![Reason::Quarantine(why()), reason()] };
+        assert_eq!(message(&spam, Rules::default(), strict), held_back);
+        let unsealed = Known { sealed: None, ..sealed };
+        assert_eq!(message(&unsealed, Rules::default(), strict).verdict, Verdict::Reject);
+        // Where nothing fails there is nothing to explain.
+        let fine = Known { sealed: Some("lists.example".to_owned()), ..Known::default() };
+        assert_eq!(message(&fine, Rules::default(), strict).reasons, []);
     }
 
     #[test]

@@ -56,6 +56,7 @@ async fn deliver_one(
         prefix: String::new(),
         // What was thought of it when it came holds for copies that are tried again.
         junk: verdict::is_junk(content.head()),
+        seal: None,
         content: content.clone(),
     };
     match deliver::deliver(core, message).await {
@@ -85,6 +86,7 @@ pub(crate) async fn post(core: &Core, notification: Notification) -> Result<(), 
         recipients: envelope.recipients,
         prefix: core.signing.fields(&content).await,
         junk: false,
+        seal: None,
         content,
     };
     tracing::info!(id = %message.id, %about, %forward_path, "notification posted");
