@@ -202,6 +202,8 @@ impl Decide for Session<'_> {
             self.ends.0.set_ip(client);
             self.filters = Chain::new(&self.core.milters.submission, self.core.limits.message_bytes);
             self.exempt = false;
+            // Its failures are its own, `allow_nets` means it, and what the speaker's TLS proves says nothing of it.
+            self.login = self.core.directory.login(ClientFacts::new(origin(client, false)));
             self.meter = Meter::new(&self.core.traffic, self.core.limits.rates, client, false);
         }
         Reply::OK

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::harness::{Kings, Setup, Smtp, letter, messages, program, run};
+use crate::harness::{Kings, Setup, Smtp, letter, messages, plain, program, run};
 
 const ANN: &str = "ann@example.org";
 const BOB: &str = "bob@example.org";
@@ -42,6 +42,37 @@ fn nobody_else_speaks_for_others() {
         client.command(&format!("XFORWARD ADDR={CLIENT}")).unwrap().is("550 5.7.0");
         client.message(CAROL, &[ANN], &letter(CAROL, ANN, "itself")).unwrap().is("250 2.0.0");
         assert!(messages(&kings.maildir(ANN)).remove(0).text().contains("([127.0.0.1])"));
+    }
+}
+
+/// `allow_nets` names the client; the host that speaks for it is not meant, whichever of the two it lets in.
+#[test]
+fn a_login_is_that_of_the_client_that_is_spoken_for() {
+    let users = "ann@example.org:{PLAIN}secret::::::allow_nets=203.0.113.0/24\n\
+                 bob@example.org:{PLAIN}secret::::::allow_nets=127.0.0.0/8\n";
+    let mut setup = Setup { files: vec![("users", users)], ..Setup::default() };
+    setup.listen += "xclient_from = [\"127.0.0.0/8\"]\n";
+    let kings = setup.start();
+    for (account, spoken_for, expected) in [
+        (ANN, Some(CLIENT), "235 2.7.0"),
+        (ANN, Some("198.51.100.1"), "535 5.7.8"),
+        (ANN, None, "535 5.7.8"),
+        (BOB, Some(CLIENT), "535 5.7.8"),
+        (BOB, None, "235 2.7.0"),
+    ] {
+        let client = Smtp::connect_silently(kings.address("submissions")).unwrap();
+        let mut client = client.secure(&kings.certificates);
+        client.reply().unwrap().is("220");
+        client.command("EHLO proxy.example.net").unwrap().is("250");
+        if let Some(address) = spoken_for {
+            client.command(&format!("XCLIENT ADDR={address}")).unwrap().is("220");
+            client.command("EHLO client.example.net").unwrap().is("250");
+        }
+        let reply = client.command(&format!("AUTH PLAIN {}", plain(account, "secret"))).unwrap();
+        assert!(
+            format!("{} {}", reply.code, reply.text).starts_with(expected),
+            "{account} {spoken_for:?}: {reply:?}"
+        );
     }
 }
 
