@@ -91,6 +91,8 @@ struct Services {
     relay: Relay<Resolver>,
     /// For the machine's own users, where it has any.
     local: Option<Local>,
+    /// What listeners show where people log in.
+    tls_for_people: Arc<ServerConfig>,
 }
 
 /// The parts that outlive a reload.
@@ -136,17 +138,19 @@ impl Services {
             queue: queue.clone(),
             records: records.clone(),
             tls: certificates.server(),
+            tls_for_people: certificates.server_for_people(settings.client_authorities.as_ref()),
         });
         let imap = kings_access::Parts {
             directory,
             store: store.clone(),
-            tls: certificates.server(),
+            tls: core.tls_for_people.clone(),
             append_octets: settings.limits.message_bytes,
             connections_per_account: settings.limits.imap_connections_per_account,
             connections_per_address: settings.limits.imap_connections_per_address,
             separator: settings.separator,
         };
         Ok(Self {
+            tls_for_people: core.tls_for_people.clone(),
             receive: Receive::new(&core, dns.clone(), settings.inbound.clone()),
             submit: Submit::new(&core),
             lmtp: Lmtp::new(&core),
@@ -189,14 +193,14 @@ async fn tell_doubts(domains: Vec<HostedDomain>, directory: Directory) {
 
 impl Endpoints {
     fn new(settings: &Settings, tls: &Arc<ServerConfig>, services: &Services) -> Self {
-        let Services { receive, submit, lmtp, imap, .. } = services;
+        let Services { receive, submit, lmtp, imap, tls_for_people: people, .. } = services;
         Self {
             smtp: swap(endpoint(settings, Server::Smtp, tls, receive)),
-            submission: swap(endpoint(settings, Server::Submission, tls, submit)),
-            submissions: swap(endpoint(settings, Server::Submissions, tls, submit)),
+            submission: swap(endpoint(settings, Server::Submission, people, submit)),
+            submissions: swap(endpoint(settings, Server::Submissions, people, submit)),
             lmtp: swap(endpoint(settings, Server::Lmtp, tls, lmtp)),
-            imap: swap(endpoint(settings, Server::Imap, tls, imap)),
-            imaps: swap(endpoint(settings, Server::Imaps, tls, imap)),
+            imap: swap(endpoint(settings, Server::Imap, people, imap)),
+            imaps: swap(endpoint(settings, Server::Imaps, people, imap)),
         }
     }
 

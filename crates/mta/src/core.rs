@@ -128,8 +128,10 @@ pub struct Parts {
     pub queue: Queue,
     /// What is remembered of all of it.
     pub records: Records,
-    /// What STARTTLS shows.
+    /// What STARTTLS shows to other servers.
     pub tls: Arc<ServerConfig>,
+    /// What it shows to people who may log in.
+    pub tls_for_people: Arc<ServerConfig>,
 }
 
 /// Shared by all sessions of all flows. Clones share one value.

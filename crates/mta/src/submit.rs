@@ -67,7 +67,7 @@ impl Service for Submit {
             filters: Chain::new(&core.milters.submission, core.limits.message_bytes),
             intake: Intake::default(),
         };
-        let ended = drive(connection, smtp, core.tls.clone(), &mut session).await;
+        let ended = drive(connection, smtp, core.tls_for_people.clone(), &mut session).await;
         debug!(%client, ?ended, "session ended");
     }
 

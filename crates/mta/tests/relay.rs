@@ -217,7 +217,8 @@ impl Setup {
         let certificates = Certificates::open(&Source::SelfSigned {
             folder: folder.join("tls"),
             hostname: hostname.clone(),
-        });
+        })
+        .unwrap();
         let core = Core::new(Parts {
             hostname: hostname.clone(),
             limits: Limits { message_bytes: 100_000, recipients: 10, rates: Rates::UNLIMITED },
@@ -232,7 +233,8 @@ impl Setup {
             store: store.unwrap(),
             queue: Queue::open(kings_queue::Settings::new(folder.join("queue"), hostname)).unwrap(),
             records: self.records.clone(),
-            tls: certificates.unwrap().server(),
+            tls: certificates.server(),
+            tls_for_people: certificates.server(),
         });
         Relay::new(&core, self.zone.clone(), ClientTls::new(), None, self.settings.clone())
     }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use kings_mail::domain::Domain;
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
 use tracing::info;
 
+use crate::client_auth::ClientAuthorities;
 use crate::self_signed;
 
 /// Where the certificate comes from.
@@ -40,7 +41,7 @@ pub enum CertificateError {
     /// A file is missing, unreadable or not PEM.
     #[error("cannot read {what} {path}: {cause}; {}", remedy(.what))]
     Unreadable {
-        /// "certificate", "private key" or "authorities"
+        /// "certificate", "private key", "authorities" or "client authorities"
         what: &'static str,
         /// The file.
         path: PathBuf,
@@ -73,7 +74,15 @@ pub enum CertificateError {
 
 /// How to get a file that can be read.
 fn remedy(what: &str) -> String {
-    let key = if what == "certificate" { "certificate" } else { "private_key" };
+    let key = match what {
+        "certificate" => "certificate",
+        "private key" => "private_key",
+        "authorities" => "authorities",
+        _ => "client_ca",
+    };
+    if !matches!(key, "certificate" | "private_key") {
+        return format!("put the PEM file of the authority there, or name another one as {key} in [tls]");
+    }
     format!(
         "put the PEM file there, name another one as {key} in [tls], or get both with  certbot certonly --standalone -d HOSTNAME"
     )
@@ -93,11 +102,7 @@ impl Certificates {
     /// Reads the certificate, or makes one.
     pub fn open(source: &Source) -> Result<Self, CertificateError> {
         let current = Arc::new(Current(ArcSwap::from_pointee(load(source)?)));
-        let server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the provider has suites for TLS 1.2 and 1.3")
-            .with_no_client_auth()
-            .with_cert_resolver(current.clone());
+        let server = builder().with_no_client_auth().with_cert_resolver(current.clone());
         Ok(Self { current, server: Arc::new(server) })
     }
 
@@ -112,6 +117,24 @@ impl Certificates {
     pub fn server(&self) -> Arc<ServerConfig> {
         self.server.clone()
     }
+
+    /// The settings of listeners where people log in: where there are authorities for that, a client is asked for a
+    /// certificate. It need not have one; but one that does not count ends the handshake.
+    pub fn server_for_people(&self, authorities: Option<&ClientAuthorities>) -> Arc<ServerConfig> {
+        authorities.map_or_else(
+            || self.server(),
+            |authorities| {
+                let verified = builder().with_client_cert_verifier(authorities.verifier());
+                Arc::new(verified.with_cert_resolver(self.current.clone()))
+            },
+        )
+    }
+}
+
+fn builder() -> ConfigBuilder<ServerConfig, WantsVerifier> {
+    ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has suites for TLS 1.2 and 1.3")
 }
 
 /// One certificate for every name: a mail client that sends an odd name, or none, still gets through.

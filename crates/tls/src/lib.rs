@@ -2,6 +2,7 @@
 
 mod certificates;
 mod client;
+mod client_auth;
 mod dane;
 mod names;
 mod self_signed;
@@ -9,6 +10,7 @@ mod verifier;
 
 pub use crate::certificates::{CertificateError, Certificates, Source};
 pub use crate::client::{Authorities, ClientTls, Trust};
+pub use crate::client_auth::ClientAuthorities;
 pub use crate::dane::Dane;
 pub use crate::names::names_of_client;
 pub use crate::verifier::Observed;

@@ -16,10 +16,9 @@ pub(crate) struct Login {
 impl Login {
     pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> Self {
         let is_there = section.value("mechanisms").is_some();
+        // EXTERNAL is checked with [tls], which says whose certificates count.
         let example = "a mechanism such as \"SCRAM-SHA-256\", and channel_binding = true for its -PLUS form";
         let listed = section.list(source, "mechanisms", example, |name| match Mechanism::parse(name) {
-            // No listener asks clients for certificates yet, so nobody could use it.
-            Some(Mechanism::External) => Err("not built yet"),
             Some(Mechanism::Scram { plus: true, .. }) | None => Err("unknown"),
             Some(mechanism) => Ok(mechanism),
         });
@@ -29,6 +28,15 @@ impl Login {
         Self {
             mechanisms: is_there.then(|| listed.into_iter().collect()),
             channel_binding: section.flag(source, "channel_binding").unwrap_or(false),
+        }
+    }
+
+    /// Complains of what only `[tls]` makes possible.
+    pub(super) fn check(&self, source: &mut Source<'_>, asks_for_certificates: bool) {
+        if self.mechanisms.is_some_and(|list| list.contains(Mechanism::External)) && !asks_for_certificates {
+            source.complain(
+                "[login] mechanisms has EXTERNAL, which needs client_ca = \"ca.pem\" in [tls]: the authority whose certificates log people in",
+            );
         }
     }
 }

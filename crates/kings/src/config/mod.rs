@@ -26,7 +26,7 @@ use kings_mta::{
 };
 use kings_net::{IpNet, Rate, ResolverSettings};
 use kings_store::Layout;
-use kings_tls::{Authorities, Source as Certificate};
+use kings_tls::{Authorities, ClientAuthorities, Source as Certificate};
 use toml::de::DeTable;
 
 pub(crate) use self::dkim::{Dkim, Tables};
@@ -79,6 +79,8 @@ pub(crate) struct Settings {
     pub(crate) certificate: Certificate,
     /// Authorities to trust beside those of the machine, as a client.
     pub(crate) authorities: Authorities,
+    /// Authorities whose certificates let people log in.
+    pub(crate) client_authorities: Option<ClientAuthorities>,
     pub(crate) dns: ResolverSettings,
     /// Trace, results for TLS reports, MTA-STS policies.
     pub(crate) records: kings_records::Settings,
@@ -229,7 +231,9 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let listen = section(source, &mut top, "listen", Listen::read);
     let login = section(source, &mut top, "login", Login::read);
     let oauth = oauth::read(source, &mut top);
-    let (certificate, authorities) = tls(source, &mut top, data_dir.as_deref(), hostname.as_ref());
+    let (certificate, authorities, client_authorities) =
+        tls(source, &mut top, data_dir.as_deref(), hostname.as_ref());
+    login.check(source, client_authorities.is_some());
     let dns = section(source, &mut top, "dns", |source, section| ResolverSettings {
         servers: section.list(
             source,
@@ -277,6 +281,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         oauth,
         certificate: certificate?,
         authorities,
+        client_authorities,
         dns,
         clients,
         outbound: outbound?,
@@ -355,14 +360,19 @@ fn tls(
     top: &mut Section<'_>,
     data_dir: Option<&Path>,
     hostname: Option<&Domain>,
-) -> (Option<Certificate>, Authorities) {
+) -> (Option<Certificate>, Authorities, Option<ClientAuthorities>) {
     section(source, top, "tls", |source, section| {
         let authorities = section.path(source, "authorities").map(|file| Authorities::read(&file));
         let authorities = authorities.transpose().unwrap_or_else(|error| {
             source.complain(error.to_string());
             None
         });
-        (certificate(source, section, data_dir, hostname), authorities.unwrap_or_default())
+        let for_clients = section.path(source, "client_ca").map(|file| ClientAuthorities::read(&file));
+        let for_clients = for_clients.transpose().unwrap_or_else(|error| {
+            source.complain(error.to_string());
+            None
+        });
+        (certificate(source, section, data_dir, hostname), authorities.unwrap_or_default(), for_clients)
     })
 }
 

@@ -81,7 +81,7 @@ fn a_misspelt_key_is_refused_by_name() {
     let far = changed("self_signed = true", "self_signed = true\nzzz = 1");
     assert_eq!(far.len(), 1);
     assert!(
-        far[0].contains("known are: acme, authorities, certificate, private_key, self_signed"),
+        far[0].contains("known are: acme, authorities, certificate, client_ca, private_key, self_signed"),
         "{far:?}"
     );
 }
@@ -182,6 +182,7 @@ fn mechanisms_are_those_that_somebody_can_use() {
     for wrong in ["", "\"EXTERNAL\"", "\"SCRAM-SHA-256-PLUS\"", "\"NTLM\""] {
         assert!(!complaints(&text(wrong)).is_empty(), "{wrong}");
     }
+    assert!(complaints(&text("\"EXTERNAL\""))[0].contains("client_ca"));
 }
 
 #[test]

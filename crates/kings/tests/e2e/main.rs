@@ -17,6 +17,7 @@ mod disk;
 mod dkim;
 mod dovecot;
 mod exchange;
+mod external;
 mod faults;
 mod foreign_senders;
 mod forwarding;

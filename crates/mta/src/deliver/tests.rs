@@ -85,6 +85,7 @@ impl Setup {
             store: store.unwrap(),
             queue: Queue::open(queue).unwrap(),
             tls: Certificates::open(&source).unwrap().server(),
+            tls_for_people: Certificates::open(&source).unwrap().server(),
         });
         Self { folder, core }
     }
