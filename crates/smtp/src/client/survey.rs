@@ -9,8 +9,6 @@ pub struct ContentFacts {
     pub octets: u64,
     /// It holds octets above 127 (RFC 6152 §3).
     pub eight_bit: bool,
-    /// Its header does, the part before the first empty line (RFC 6532 §3.2).
-    pub eight_bit_header: bool,
     /// Every line ends with CRLF, and there is no bare CR, bare LF or NUL: it may leave exactly as it is.
     pub clean: bool,
 }
@@ -20,20 +18,19 @@ pub struct ContentFacts {
 pub struct Survey {
     facts: ContentFacts,
     place: Place,
-    in_header: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     LineStart,
     Text,
-    Cr { line_is_empty: bool },
+    Cr,
 }
 
 impl Default for Survey {
     fn default() -> Self {
-        let facts = ContentFacts { octets: 0, eight_bit: false, eight_bit_header: false, clean: true };
-        Self { facts, place: Place::LineStart, in_header: true }
+        let facts = ContentFacts { octets: 0, eight_bit: false, clean: true };
+        Self { facts, place: Place::LineStart }
     }
 }
 
@@ -51,8 +48,8 @@ impl Survey {
         self.facts.eight_bit |= !piece.is_ascii();
         let mut rest = piece;
         while let Some(first) = rest.first() {
-            if let Place::Cr { line_is_empty } = self.place {
-                self.end_line(line_is_empty);
+            if self.place == Place::Cr {
+                self.place = Place::LineStart;
                 if *first == b'\n' {
                     rest = &rest[1..];
                 } else {
@@ -76,14 +73,13 @@ impl Survey {
         let (text, behind) = rest.split_at(end);
         if !text.is_empty() {
             self.place = Place::Text;
-            self.facts.eight_bit_header |= self.in_header && !text.is_ascii();
         }
         match behind.first() {
             None => return behind,
-            Some(b'\r') => self.place = Place::Cr { line_is_empty: self.place == Place::LineStart },
+            Some(b'\r') => self.place = Place::Cr,
             Some(b'\n') => {
                 self.facts.clean = false;
-                self.end_line(self.place == Place::LineStart);
+                self.place = Place::LineStart;
             }
             Some(_) => {
                 self.facts.clean = false;
@@ -91,11 +87,6 @@ impl Survey {
             }
         }
         &behind[1..]
-    }
-
-    fn end_line(&mut self, line_is_empty: bool) {
-        self.place = Place::LineStart;
-        self.in_header &= !line_is_empty;
     }
 }
 
@@ -105,23 +96,23 @@ mod tests {
 
     #[test]
     fn the_octets_tell_what_a_content_needs() {
-        // Content; 8-bit anywhere, 8-bit in the header, clean.
-        let cases: [(&[u8], bool, bool, bool); 12] = [
-            (b"", false, false, true),
-            (b"Subject: x\r\n\r\nx\r\n", false, false, true),
-            (b"Subject: x\r\n\r\n\xe9\r\n", true, false, true),
-            (b"Subject: \xe9\r\n\r\nx\r\n", true, true, true),
-            (b"\r\n\xe9\r\n", true, false, true),
-            (b"Subject: x\r\n\xe9", true, true, false),
-            (b"Subject: x\r\n\r\nx", false, false, false),
-            (b"Subject: x\n\n\xe9\n", true, false, false),
-            (b"a\rb\r\n", false, false, false),
-            (b"a\r\n\r\n\r", false, false, false),
-            (b"a\0b\r\n", false, false, false),
-            (b"a\r\r\n\xe9\r\n", true, false, false),
+        // Content; 8-bit, clean.
+        let cases: [(&[u8], bool, bool); 12] = [
+            (b"", false, true),
+            (b"Subject: x\r\n\r\nx\r\n", false, true),
+            (b"Subject: x\r\n\r\n\xe9\r\n", true, true),
+            (b"Subject: \xe9\r\n\r\nx\r\n", true, true),
+            (b"\r\n\xe9\r\n", true, true),
+            (b"Subject: x\r\n\xe9", true, false),
+            (b"Subject: x\r\n\r\nx", false, false),
+            (b"Subject: x\n\n\xe9\n", true, false),
+            (b"a\rb\r\n", false, false),
+            (b"a\r\n\r\n\r", false, false),
+            (b"a\0b\r\n", false, false),
+            (b"a\r\r\n\xe9\r\n", true, false),
         ];
-        for (content, eight_bit, eight_bit_header, clean) in cases {
-            let expected = ContentFacts { octets: content.len() as u64, eight_bit, eight_bit_header, clean };
+        for (content, eight_bit, clean) in cases {
+            let expected = ContentFacts { octets: content.len() as u64, eight_bit, clean };
             for chunk in [usize::MAX, 1, 2] {
                 let mut survey = Survey::default();
                 content.chunks(chunk.min(content.len().max(1))).for_each(|piece| survey.take(piece));

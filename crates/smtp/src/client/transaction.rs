@@ -21,10 +21,11 @@ pub struct Transaction {
 
 impl Transaction {
     /// Whether a server without SMTPUTF8 must not have it (RFC 6531 §3.2). A sender that announced SMTPUTF8 may
-    /// have meant the header of a part, so there any 8-bit octet counts.
+    /// have meant the header of a part, so there any 8-bit octet counts. Without that announcement 8-bit octets in the
+    /// header are of some old charset, and go where 8-bit content goes, as with Postfix.
     pub(super) fn needs_smtputf8(&self) -> bool {
         let Self { content, parameters, .. } = self;
-        let in_content = content.eight_bit_header || parameters.smtputf8 && content.eight_bit;
+        let in_content = parameters.smtputf8 && content.eight_bit;
         in_content || !self.reverse_path.to_string().is_ascii() || !self.recipients.iter().all(is_ascii)
     }
 }
