@@ -113,6 +113,11 @@ impl Failure {
         Self { code: 75, text: text.into() }
     }
 
+    /// This user may not: 77 (EX_NOPERM of sysexits.h).
+    pub(crate) fn not_allowed(text: impl Into<String>) -> Self {
+        Self { code: 77, text: text.into() }
+    }
+
     /// The config or what it names cannot be used: 78 (EX_CONFIG of sysexits.h).
     pub(crate) fn config(text: impl Into<String>) -> Self {
         Self { code: 78, text: text.into() }

@@ -6,6 +6,7 @@ mod text;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -73,16 +74,16 @@ pub(crate) struct Drop {
 #[derive(Args, Default)]
 struct FilterArgs {
     /// Part of the reverse-path; `<>` for mail without a sender.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     sender: Option<String>,
     /// Part of a forward-path.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     recipient: Option<String>,
     /// The beginning of the id.
-    #[arg(long = "id", value_name = "PREFIX")]
+    #[arg(long = "id", value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new())]
     prefix: Option<String>,
     /// Part of the last reply.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: Option<String>,
     /// How a recipient stands: new, deferred, held, delivered, failed.
     #[arg(long, value_name = "STATE", value_parser = state)]
@@ -170,6 +171,9 @@ fn ask_server(data_dir: &Path, request: &Request) -> Result<Answer, Failure> {
 }
 
 fn cannot_ask(error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return Failure::not_allowed("only root and the user that runs the server may look at its queue: try with sudo");
+    }
     Failure::cannot_tell(format!("cannot ask the server: {error}"))
 }
 

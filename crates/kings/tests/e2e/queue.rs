@@ -127,6 +127,11 @@ fn orders_that_name_nothing_are_refused() {
     for verb in ["hold", "release", "drop"] {
         assert_eq!(said(&kings, &[verb]).0, Some(2), "{verb} without an id");
     }
+    // As a script says that has nothing in its variable.
+    for filter in ["--id", "--sender", "--recipient", "--reason"] {
+        assert_eq!(said(&kings, &["drop", filter, ""]).0, Some(2), "drop {filter} with nothing");
+    }
+    assert_eq!(states(&kings, &[]).len(), 3);
     assert_eq!(said(&kings, &["hold", "x", "--sender", "ann"]).0, Some(2));
     assert_eq!(said(&kings, &["list", "--older", "soon"]).0, Some(2));
     for verb in ["show", "retry", "hold", "release", "drop"] {
