@@ -9,7 +9,7 @@ use kings_mail::path::ReversePath;
 use kings_queue::{Attempt, Destination, Outcome, Report};
 
 use super::SmartHost;
-use super::outcome::failed;
+use super::outcome::{deferred, failed};
 use super::source::Source;
 
 /// One route; the first that matches an attempt wins.
@@ -76,7 +76,16 @@ pub(crate) fn settled(action: &Action) -> Option<Outcome> {
             // No success to speak of: nobody is told.
             Some(Outcome::PassedOn(Report::ours(Status::DONE, "discarded by a route")))
         }
-        Action::Error(text) => Some(failed(Status(5, 7, 1), text.clone())),
+        Action::Error(text) => Some(error(text)),
+    }
+}
+
+/// Text that begins with a status of its own says whether to try again, as with Postfix's error(8) and retry(8).
+fn error(text: &str) -> Outcome {
+    match text.split(' ').next().and_then(Status::parse) {
+        Some(status @ Status(4, ..)) => deferred(status, text),
+        Some(status @ Status(5, ..)) => failed(status, text),
+        _ => failed(Status(5, 7, 1), text),
     }
 }
 
@@ -98,6 +107,19 @@ mod tests {
             recipients: Vec::new(),
             number: 1,
             content: Content::from(Vec::new()),
+        }
+    }
+
+    #[test]
+    fn the_status_of_an_error_says_whether_to_try_again() {
+        let ours = Report::ours;
+        for (text, expected) in [
+            ("not that way", Outcome::Failed(ours(Status(5, 7, 1), "not that way"))),
+            ("5.1.2 gone", Outcome::Failed(ours(Status(5, 1, 2), "5.1.2 gone"))),
+            ("4.7.1 later", Outcome::Deferred(ours(Status(4, 7, 1), "4.7.1 later"))),
+            ("2.0.0 what", Outcome::Failed(ours(Status(5, 7, 1), "2.0.0 what"))),
+        ] {
+            assert_eq!(settled(&Action::Error(text.to_owned())), Some(expected));
         }
     }
 
