@@ -107,7 +107,10 @@ impl Book<'_> {
         let Some((_, recipients)) = relay else { return Resolution::Elsewhere(address) };
         let folded = address.folded();
         let base = self.split_tag(&folded).0;
-        let known = recipients.as_ref().is_none_or(|list| list.knows(&folded) || list.knows(&base));
+        let known = recipients.as_ref().is_none_or(|list| {
+            // Whoever relays for a domain takes mail for its postmaster (RFC 5321 §4.5.1).
+            folded.local_part.as_str() == ROLES[0] || list.knows(&folded) || list.knows(&base)
+        });
         if known { Resolution::Targets(vec![Place::Remote(address).into()]) } else { Resolution::Unknown }
     }
 
@@ -597,6 +600,8 @@ dead@example.org nobody@example.org
             ("Ann@behind.example", "-> Ann@behind.example"),
             ("ann+x@behind.example", "-> ann+x@behind.example"),
             ("bob@behind.example", "unknown"),
+            ("Postmaster@behind.example", "-> Postmaster@behind.example"),
+            ("postmaster@elsewhere.example", "elsewhere postmaster@elsewhere.example"),
             ("any@open.example", "-> any@open.example"),
             ("any@sub.open.example", "elsewhere any@sub.open.example"),
         ]);
