@@ -1,6 +1,7 @@
 //! The file: how it is opened, what its tables are, and what happens to one that cannot be used.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -70,6 +71,8 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 
 fn prepare(path: &Path) -> Result<Connection, RecordsError> {
     let connection = Connection::open(path)?;
+    // Who wrote to whom is for nobody else; SQLite gives its other files the mode of this one.
+    fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(RecordsError::Private)?;
     connection.busy_timeout(BUSY)?;
     // Synced at checkpoints only, by the writer thread: a power cut may cost the last notes and nothing else.
     connection.pragma_update(None, "journal_mode", "WAL")?;

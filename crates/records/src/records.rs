@@ -43,6 +43,9 @@ pub enum RecordsError {
     /// A damaged file cannot be moved out of the way.
     #[error("records: cannot set the damaged file aside: {0}")]
     SetAside(io::Error),
+    /// The file cannot be closed to other users.
+    #[error("records: cannot make the file private: {0}")]
+    Private(io::Error),
     /// The thread that writes cannot be started.
     #[error("records: cannot start the writer: {0}")]
     Thread(io::Error),

@@ -172,7 +172,9 @@ fn ask_server(data_dir: &Path, request: &Request) -> Result<Answer, Failure> {
 
 fn cannot_ask(error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::PermissionDenied {
-        return Failure::not_allowed("only root and the user that runs the server may look at its queue: try with sudo");
+        return Failure::not_allowed(
+            "only root and the user that runs the server may look at its queue: try with sudo",
+        );
     }
     Failure::cannot_tell(format!("cannot ask the server: {error}"))
 }
