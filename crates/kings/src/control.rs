@@ -29,6 +29,15 @@ pub(crate) enum Request {
         /// Those behind this id; the `next` of the page before.
         after: Option<String>,
     },
+    /// Sends the reports of a day that have not gone yet.
+    ReportSend {
+        /// Only tell what would be sent.
+        dry_run: bool,
+        /// About this domain alone.
+        domain: Option<String>,
+        /// Days since 1970; yesterday where nothing is said.
+        day: Option<u64>,
+    },
     /// Everything about one entry.
     QueueShow {
         /// Its id.

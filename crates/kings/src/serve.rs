@@ -9,8 +9,9 @@ use arc_swap::ArcSwap;
 use kings_access::Imap;
 use kings_directory::{Directory, HostedDomain};
 use kings_fetch::Fetch;
+use kings_mail::domain::Domain;
 use kings_mta::relay::Relay;
-use kings_mta::{Core, Lmtp, Local, Receive, Srs, Submit, Traffic};
+use kings_mta::{Core, Lmtp, Local, Order, Receive, Reporter, Reports, Srs, Submit, Traffic};
 use kings_net::{Bound, Endpoint, Guard, Listener, Place, Resolver, Service, Shutdown, Slots, TaskTracker};
 use kings_oauth::Issuers;
 use kings_queue::{Attempt, Deliver, Finished, Notification, PostError, Queue};
@@ -34,6 +35,8 @@ use crate::{dkim, local};
 const GRACE: Duration = Duration::from_secs(8);
 /// How often policies of MTA-STS that would expire are fetched again.
 const REFRESH_POLICIES: Duration = Duration::from_hours(1);
+/// How often it is looked for reports that are due.
+const REPORTS: Duration = Duration::from_mins(5);
 
 /// `kings serve`: everything that can be wrong before the first connection is 78.
 pub(crate) fn run(config: &Path) -> Result<(), Failure> {
@@ -65,6 +68,7 @@ pub(crate) struct Running {
     kept: Kept,
     endpoints: Endpoints,
     relay: Arc<CurrentRelay>,
+    reporter: Arc<ArcSwap<Reporter<Resolver>>>,
     local: Option<Arc<ArcSwap<Local>>>,
     listening: Vec<(Server, Place)>,
     tasks: TaskTracker,
@@ -89,6 +93,7 @@ struct Services {
     lmtp: Lmtp,
     imap: Imap,
     relay: Relay<Resolver>,
+    reporter: Reporter<Resolver>,
     /// For the machine's own users, where it has any.
     local: Option<Local>,
     /// What listeners show where people log in.
@@ -136,6 +141,7 @@ impl Services {
             rules: settings.house_rules.clone(),
             store: store.clone(),
             queue: queue.clone(),
+            reports: settings.reports.clone().map(Reports::new).unwrap_or_default(),
             records: records.clone(),
             tls: certificates.server(),
             tls_for_people: certificates.server_for_people(settings.client_authorities.as_ref()),
@@ -156,6 +162,7 @@ impl Services {
             lmtp: Lmtp::new(&core),
             local: local_mail(settings, &core),
             imap: Imap::new(imap),
+            reporter: Reporter::new(&core, dns.clone(), Some(fetch.clone())),
             relay: Relay::new(&core, dns, tls, Some(fetch), settings.outbound.clone()),
         })
     }
@@ -269,6 +276,7 @@ impl Running {
         let services = Services::new(&settings, &certificates, &kept)?;
         let endpoints = Endpoints::new(&settings, &certificates.server(), &services);
         let relay = Arc::new(CurrentRelay(ArcSwap::from_pointee(services.relay)));
+        let reporter = Arc::new(ArcSwap::from_pointee(services.reporter));
         let local = services.local.map(|local| Arc::new(ArcSwap::from_pointee(local)));
         let control = control::listen(&settings.data_dir).context("cannot open the control socket")?;
 
@@ -278,6 +286,7 @@ impl Running {
         let (runner, stop, deliver) = (kept.queue.clone(), shutdown.clone(), relay.clone());
         tasks.spawn(async move { runner.run(deliver, stop).await });
         tokio::spawn(refresh_policies(relay.clone()));
+        tokio::spawn(send_reports(reporter.clone()));
 
         take_local_mail(&settings, local.as_ref(), &tasks, &shutdown)?;
 
@@ -287,13 +296,18 @@ impl Running {
             kept,
             endpoints,
             relay,
+            reporter,
             local,
             listening,
             tasks,
             shutdown,
             _prepared: lock,
         };
-        let answers = Answers { queue: running.kept.queue.clone(), status: running.status() };
+        let answers = Answers {
+            queue: running.kept.queue.clone(),
+            reporter: running.reporter.clone(),
+            status: running.status(),
+        };
         tokio::spawn(control::serve(control, move |request| answers.clone().answer(request)));
         Ok(running)
     }
@@ -343,6 +357,7 @@ impl Running {
         self.keep_what_needs_a_restart(&mut settings);
         self.endpoints.replace(&Endpoints::new(&settings, &self.certificates.server(), &services));
         self.relay.0.store(Arc::new(services.relay));
+        self.reporter.store(Arc::new(services.reporter));
         if let (Some(current), Some(local)) = (&self.local, services.local) {
             current.store(Arc::new(local));
         }
@@ -478,6 +493,7 @@ impl Deliver for CurrentRelay {
 #[derive(Clone)]
 struct Answers {
     queue: Queue,
+    reporter: Arc<ArcSwap<Reporter<Resolver>>>,
     status: serde_json::Value,
 }
 
@@ -489,6 +505,12 @@ impl Answers {
                 status["queued"] = self.queue.len().into();
                 status["damaged"] = self.queue.count_damaged().await.unwrap_or_default().into();
                 Ok(status)
+            }
+            Request::ReportSend { dry_run, domain, day } => {
+                let domain = domain.map(|text| Domain::parse(&text)).transpose();
+                let domain = domain.map_err(|error| error.to_string())?;
+                let order = Order { day, domain, dry_run };
+                Ok(crate::command::report_answer(&self.reporter.load_full().send(&order).await))
             }
             request
             @ (Request::QueueList { .. } | Request::QueueShow { .. } | Request::QueueOrder { .. }) => {
@@ -522,6 +544,14 @@ async fn refresh_policies(relay: Arc<CurrentRelay>) {
     loop {
         relay.0.load_full().refresh_policies().await;
         tokio::time::sleep(REFRESH_POLICIES).await;
+    }
+}
+
+/// Sends reports as they fall due, for ever.
+async fn send_reports(reporter: Arc<ArcSwap<Reporter<Resolver>>>) {
+    loop {
+        tokio::time::sleep(REPORTS).await;
+        reporter.load_full().send_due().await;
     }
 }
 

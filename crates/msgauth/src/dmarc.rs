@@ -12,7 +12,9 @@ use kings_mail::domain::{DnsName, Domain};
 
 pub use author::{NoAuthor, author_domain};
 pub use destination::{Permission, permission};
-pub use record::{Alignment, FailureOptions, MAX_ADDRESSES, MAX_RECORD, Policy, Psd, Record, mailto};
+pub use record::{
+    Alignment, FailureOptions, MAX_ADDRESSES, MAX_RECORD, Policy, Psd, Record, mailto, report_addresses,
+};
 pub use walk::{Known, MAX_QUERIES, Unanswered, Walk};
 
 /// Results of DMARC, as Authentication-Results spells them (RFC 9989 §9.1).

@@ -24,6 +24,7 @@ use crate::header_checks::HeaderChecks;
 use crate::limits::{Rates, Traffic};
 use crate::milter::Milters;
 use crate::policy::{EarlyTalker, ForeignSenders};
+use crate::reporting::Reports;
 use crate::signing::Signing;
 use crate::srs::{BadSrs, Srs};
 
@@ -126,6 +127,8 @@ pub struct Parts {
     pub store: Store,
     /// Where mail for others waits.
     pub queue: Queue,
+    /// Reports that domains ask for, and those of others.
+    pub reports: Reports,
     /// What is remembered of all of it.
     pub records: Records,
     /// What STARTTLS shows to other servers.

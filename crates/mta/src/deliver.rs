@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use crate::core::{Core, blocking, for_each_piece, new_id};
 use crate::intake;
 use crate::signing::Seal;
-use crate::{reports, traced};
+use crate::{reporting, reports, traced};
 
 mod plan;
 
@@ -110,6 +110,9 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
         staged = blocking_stage(core, &message, plan.departures.clone(), plan.looping.clone()).await?;
     }
     commit(core, &message, staged).await?;
+    if !stored.is_empty() {
+        reporting::look(core, &message);
+    }
     let stored = stored.into_iter().map(|recipient| (recipient, Handover::Mailbox));
     let expanded = plan.expanded.into_iter().map(|recipient| (recipient, Handover::Expanded));
     reports::success(core, &message, stored.chain(expanded).collect()).await;

@@ -31,6 +31,7 @@ use crate::inbound::{Case, Checks, Ends, Inbound};
 use crate::intake::{self, Intake};
 use crate::limits::Meter;
 use crate::milter::{Caller, Chain, Filtered};
+use crate::observed::Observed;
 use crate::policy::verdict::{self, Known};
 use crate::policy::{self, RcptFacts};
 use crate::signing::Seal;
@@ -131,6 +132,8 @@ struct Authenticated {
     known: Known,
     /// What aliases tell those they send it on to.
     seal: Option<Arc<Seal>>,
+    /// What a report to the author's domain will tell.
+    observed: Option<Observed>,
 }
 
 struct Session<'a, D> {
@@ -293,7 +296,8 @@ impl<D: Dns + 'static> Session<'_, D> {
         known.sealed = findings.voucher(methods, self.checks.arc_sealers()).map(Domain::to_string);
         let seal = findings.arc.as_ref().and_then(|report| Seal::new(&self.core.signing, &field, report));
         let fields = field + &findings.received_spf(methods, &claims);
-        Authenticated { fields, known, seal: seal.map(Arc::new) }
+        let observed = Observed::of(&findings, self.client, envelope, content.head(), &self.core.reports);
+        Authenticated { fields, known, seal: seal.map(Arc::new), observed }
     }
 
     /// Whether the client's mail is signed as our own, and not verified.
@@ -325,7 +329,7 @@ impl<D: Dns + 'static> Session<'_, D> {
     ) -> Result<(), Reply> {
         let content = self.intake.take()?;
         check_header(&content)?;
-        let Authenticated { fields: authenticated, mut known, seal } =
+        let Authenticated { fields: authenticated, mut known, seal, observed } =
             self.authenticate(&content, &envelope, peer).await;
         let content = self.without_forgeries(content).await?;
         let id = transaction.id;
@@ -340,6 +344,9 @@ impl<D: Dns + 'static> Session<'_, D> {
         known.quarantine = quarantine;
         let decision = verdict::message(&known, self.checks.rules(), self.checks.verdicts());
         traced::judged(self.core, id, &envelope.reverse_path, &decision);
+        if let Some(observed) = observed {
+            observed.note(&self.core.records, &decision);
+        }
         if let Some(reply) = decision.refusal() {
             return Err(reply);
         }

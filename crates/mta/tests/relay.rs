@@ -232,6 +232,7 @@ impl Setup {
             srs: None,
             store: store.unwrap(),
             queue: Queue::open(kings_queue::Settings::new(folder.join("queue"), hostname)).unwrap(),
+            reports: kings_mta::Reports::default(),
             records: self.records.clone(),
             tls: certificates.server(),
             tls_for_people: certificates.server(),

@@ -40,6 +40,31 @@ CREATE TABLE IF NOT EXISTS tls_result (
     sessions INTEGER NOT NULL,
     PRIMARY KEY (day, domain, policy, policy_text, host, failure)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS judged (
+    day INTEGER NOT NULL,               -- days since 1970
+    domain TEXT NOT NULL,               -- where the policy stands
+    facts TEXT NOT NULL,
+    messages INTEGER NOT NULL,
+    PRIMARY KEY (day, domain, facts)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS report_sent (
+    kind TEXT NOT NULL,
+    domain TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    PRIMARY KEY (kind, domain, day)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS report (
+    place INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    domain TEXT NOT NULL,
+    organisation TEXT NOT NULL,
+    report_id TEXT NOT NULL,
+    begin_at INTEGER NOT NULL,          -- seconds since 1970
+    end_at INTEGER NOT NULL,
+    arrived INTEGER NOT NULL,
+    content TEXT NOT NULL,
+    UNIQUE (kind, domain, organisation, report_id)
+);
 CREATE TABLE IF NOT EXISTS sts (
     domain TEXT PRIMARY KEY,
     id TEXT NOT NULL,

@@ -1,15 +1,19 @@
-//! Facts worth remembering, none worth losing mail for: trace, TLS report data, MTA-STS cache.
+//! Facts worth remembering, none worth losing mail for: trace, data of reports, reports of others, MTA-STS cache.
 //!
 //! One SQLite file in WAL mode. Everything that is noted goes through a bounded queue to one writer thread, so that
 //! no mail ever waits for it; when the thread is behind, notes are dropped and counted.
 
 mod database;
+mod judged;
+mod received_report;
 mod records;
 mod sts;
 mod tls_result;
 mod trace;
 mod writer;
 
+pub use crate::judged::{Judged, Kind, MAX_KINDS, ReportDay, ReportKind};
+pub use crate::received_report::{MAX_CONTENT, ReceivedReport};
 pub use crate::records::{Records, RecordsError, Settings, reader};
 pub use crate::sts::StsEntry;
 pub use crate::tls_result::{DayOfResults, TlsFailure, TlsPolicy, TlsResult};

@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use kings_mail::domain::Domain;
 
 use crate::database;
+use crate::judged::{self, Judged, Kind, ReportDay, ReportKind};
+use crate::received_report::{self, ReceivedReport};
 use crate::sts::{self, StsEntry};
 use crate::tls_result::{self, DayOfResults, TlsResult};
 use crate::trace::{self, Event, Query};
@@ -90,6 +92,46 @@ impl Records {
         self.note(Note::Tls(now(), result));
     }
 
+    /// Notes a message that DMARC judged. Never waits.
+    pub fn judged(&self, mail: Judged) {
+        self.note(Note::Judged(now(), mail));
+    }
+
+    /// Keeps a report of others. Never waits.
+    pub fn keep_report(&self, report: ReceivedReport) {
+        self.note(Note::Report(report));
+    }
+
+    /// Notes that a report has gone, or that there is nobody to send it to; [`flush`](Self::flush) waits for it.
+    pub fn report_sent(&self, report: ReportDay) {
+        self.note(Note::Sent(report));
+    }
+
+    /// Domains and days within `days` of which something is on record; `unsent_only`: and no report has gone. Blocking.
+    pub fn report_days(
+        &self,
+        kind: ReportKind,
+        days: std::ops::Range<u64>,
+        unsent_only: bool,
+    ) -> Result<Vec<ReportDay>, RecordsError> {
+        let Some(inner) = &self.0 else { return Ok(Vec::new()) };
+        judged::days(&database::read(&inner.settings.file)?, kind, days, unsent_only)
+    }
+
+    /// What DMARC judged of one domain and day, the most frequent first. Blocking.
+    pub fn judged_mail(&self, domain: &Domain, day: u64) -> Result<Vec<Kind>, RecordsError> {
+        let Some(inner) = &self.0 else { return Ok(Vec::new()) };
+        judged::kinds(&database::read(&inner.settings.file)?, domain, day)
+    }
+
+    /// How the sessions with one domain went on one day. Blocking.
+    pub fn tls_results(&self, domain: &Domain, day: u64) -> Result<Vec<DayOfResults>, RecordsError> {
+        let Some(inner) = &self.0 else { return Ok(Vec::new()) };
+        let mut days = tls_result::days(&database::read(&inner.settings.file)?)?;
+        days.retain(|found| found.day == day && found.domain == domain.as_str());
+        Ok(days)
+    }
+
     /// The policy kept for this domain, unless it has expired.
     pub fn policy(&self, domain: &Domain) -> Option<StsEntry> {
         let kept = self.0.as_ref()?.policies().get(domain).cloned();
@@ -156,7 +198,10 @@ impl Inner {
 
 /// Answers from a file that another process may be writing to, as commands do.
 pub mod reader {
-    use super::{DayOfResults, Event, Query, RecordsError, database, tls_result, trace};
+    use super::{
+        DayOfResults, Event, Query, ReceivedReport, RecordsError, database, received_report, tls_result,
+        trace,
+    };
     use std::path::Path;
 
     /// The steps of all messages that fit the question, oldest first.
@@ -167,6 +212,11 @@ pub mod reader {
     /// TLS results by day and domain, oldest first.
     pub fn tls_results(file: &Path) -> Result<Vec<DayOfResults>, RecordsError> {
         tls_result::days(&database::read(file)?)
+    }
+
+    /// Reports of others, in the order of the time that they are about.
+    pub fn reports(file: &Path) -> Result<Vec<ReceivedReport>, RecordsError> {
+        received_report::all(&database::read(file)?)
     }
 }
 

@@ -11,6 +11,8 @@ use kings_mail::domain::Domain;
 use rusqlite::Connection;
 use tracing::warn;
 
+use crate::judged::{self, Judged, ReportDay};
+use crate::received_report::{self, ReceivedReport};
 use crate::sts::{self, StsEntry};
 use crate::tls_result::{self, TlsResult};
 use crate::trace::{self, Event};
@@ -30,6 +32,9 @@ pub(crate) enum Note {
     Trace(Duration, Event),
     Tls(Duration, TlsResult),
     Policy(Domain, StsEntry),
+    Judged(Duration, Judged),
+    Sent(ReportDay),
+    Report(ReceivedReport),
     /// Says that everything before it is written.
     Flush(SyncSender<()>),
 }
@@ -81,6 +86,9 @@ impl Writer {
                 Note::Trace(at, event) => trace::write(&transaction, *at, event)?,
                 Note::Tls(at, result) => tls_result::write(&transaction, *at, result)?,
                 Note::Policy(domain, entry) => sts::write(&transaction, domain, entry)?,
+                Note::Judged(at, mail) => judged::write(&transaction, *at, mail)?,
+                Note::Sent(report) => judged::mark_sent(&transaction, report)?,
+                Note::Report(report) => received_report::write(&transaction, report)?,
                 Note::Flush(_) => {}
             }
         }
@@ -88,6 +96,8 @@ impl Writer {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             trace::prune(&transaction, now.saturating_sub(self.keep))?;
             tls_result::prune(&transaction, now.saturating_sub(self.keep))?;
+            judged::prune(&transaction, now.saturating_sub(self.keep))?;
+            received_report::prune(&transaction, now.saturating_sub(self.keep))?;
             sts::prune(&transaction, now.as_secs())?;
             self.pruned = Some(Instant::now());
         }

@@ -4,12 +4,14 @@ mod account;
 mod dkim;
 mod pw;
 mod queue;
+mod report;
 mod status;
 mod tls;
 mod trace;
 
 pub(crate) use self::queue::Reach;
 pub(crate) use self::queue::answer as queue_answer;
+pub(crate) use self::report::answer as report_answer;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -53,6 +55,9 @@ enum Command {
     Queue(queue::Command),
     /// Where is my mail? Each step of each message, with the words of the servers it met.
     Trace(trace::Options),
+    /// Reports: what others say about mail and TLS of our domains, and what we tell theirs.
+    #[command(subcommand)]
+    Report(report::Command),
     /// The TLS of other servers.
     #[command(subcommand)]
     Tls(tls::Command),
@@ -163,6 +168,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Pw(options) => pw::run(&options),
         Command::Queue(command) => queue::run(command),
         Command::Trace(options) => trace::run(options),
+        Command::Report(command) => report::run(&command),
         Command::Tls(command) => tls::run(&command),
         Command::Status(output) => status::run(&output),
     }

@@ -10,6 +10,7 @@ mod outbound;
 mod queue;
 mod reader;
 mod recipients;
+mod reports;
 mod submission;
 
 use std::fs;
@@ -21,8 +22,8 @@ use kings_mail::domain::Domain;
 use kings_mta::delegation::{self, Action, PATIENCE, Place};
 use kings_mta::milter::Milters;
 use kings_mta::{
-    Allowance, Check, Clients, Copies, EarlyTalker, HouseRules, Inbound, Methods, Outgoing, Rates, Rules,
-    Trusted, Verdict, Verdicts, relay,
+    Allowance, Check, Clients, Copies, EarlyTalker, HouseRules, Inbound, Methods, Outgoing, Rates,
+    ReportSettings, Rules, Trusted, Verdict, Verdicts, relay,
 };
 use kings_net::{IpNet, Rate, ResolverSettings};
 use kings_store::Layout;
@@ -84,6 +85,8 @@ pub(crate) struct Settings {
     pub(crate) dns: ResolverSettings,
     /// Trace, results for TLS reports, MTA-STS policies.
     pub(crate) records: kings_records::Settings,
+    /// Reports that domains ask for, and those of others.
+    pub(crate) reports: Option<ReportSettings>,
     pub(crate) outbound: relay::Settings,
     /// Aliases send foreign mail on under a reverse-path of ours.
     pub(crate) srs: bool,
@@ -259,6 +262,9 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let dkim = section(source, &mut top, "dkim", dkim::read);
     let milters = milters::read(source, &mut top);
     let limits = section(source, &mut top, "limits", limits);
+    let reports = section(source, &mut top, "reports", |source, section| {
+        reports::read(source, section, &domains.hosted, hostname.as_ref())
+    });
     let days = section(source, &mut top, "records", |source, section| section.number(source, "days", 1));
     let records = data_dir.as_ref().map(|folder| records(folder, days.unwrap_or(30)));
     top.finish(source);
@@ -288,6 +294,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         srs,
         queue,
         records: records?,
+        reports,
         inbound,
         house_rules,
         submission,

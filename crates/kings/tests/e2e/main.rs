@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod account;
+mod aggregate_reports;
 mod alpn;
 mod arc;
 mod authenticate;

@@ -10,7 +10,9 @@ pub const MAX_RECORD: usize = 16 * 1024;
 pub const MAX_ADDRESSES: usize = 10;
 
 /// RFC 9989 §4.7 `p`, `sp`, `np`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub enum Policy {
     /// Nothing in particular.
     #[default]
@@ -57,7 +59,7 @@ impl fmt::Display for Policy {
 }
 
 /// RFC 9989 §4.7 `adkim` and `aspf`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Alignment {
     /// The same organisational domain is enough.
     #[default]
@@ -226,6 +228,30 @@ pub fn mailto(uri: &str) -> Option<Address> {
     let address =
         is_mailto.then(|| percent_decoded(rest)).flatten().and_then(|text| Address::parse(&text).ok())?;
     address.domain().is_some().then_some(address)
+}
+
+/// The addresses of a record's `rua`, each with the most octets that it takes: `!10m` behind an address, which RFC 9989
+/// dropped and records still have (RFC 7489 §6.2).
+pub fn report_addresses(text: &[u8]) -> Vec<(Address, Option<u64>)> {
+    let text = std::str::from_utf8(text).unwrap_or_default();
+    let mut tags = text.split(';').filter_map(|tag| tag.split_once('='));
+    let list = tags.find(|(name, _)| trim(name).eq_ignore_ascii_case("rua")).map_or("", |(_, list)| list);
+    let entries = list.split(',').map(trim).filter_map(|uri| Some((mailto(uri)?, most_octets(uri))));
+    entries.take(MAX_ADDRESSES).collect()
+}
+
+fn most_octets(uri: &str) -> Option<u64> {
+    let (_, size) = uri.rsplit_once('!')?;
+    let digits = size.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let power = match size[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok().map(|number| number.saturating_mul(1 << power))
 }
 
 /// RFC 3986 §2.1.

@@ -5,12 +5,14 @@ mod write;
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::dmarc::{Alignment, Policy};
 
 pub use read::{BadReport, MAX_ALL_VALUES, MAX_DEPTH, MAX_ROWS, MAX_VALUES};
 
 /// One report: one policy, one span of time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// Who writes it, about when.
     pub metadata: Metadata,
@@ -21,7 +23,7 @@ pub struct Report {
 }
 
 /// RFC 9990 §2.1 `report_metadata`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
     /// The organisation that reports.
     pub org_name: String,
@@ -40,7 +42,7 @@ pub struct Metadata {
 }
 
 /// RFC 9990 §2.1 `policy_published`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedPolicy {
     /// Where the record stands.
     pub domain: String,
@@ -63,7 +65,7 @@ pub struct PublishedPolicy {
 }
 
 /// What was done with the messages of a row (RFC 9990 §2.1 `disposition`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Disposition {
     /// Nothing.
     #[default]
@@ -89,7 +91,7 @@ impl Disposition {
 }
 
 /// Messages alike (RFC 9990 §2.1 `record`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// The client; `None` where a report we read has no address there.
     pub source: Option<IpAddr>,
@@ -116,7 +118,7 @@ pub struct Row {
 }
 
 /// RFC 9990 §2.1.5 `reason`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Override {
     /// `local_policy`, `mailing_list`, `other`, `policy_test_mode`, `trusted_forwarder`.
     pub kind: String,
@@ -125,7 +127,7 @@ pub struct Override {
 }
 
 /// RFC 9990 §2.1 `dkim`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DkimResult {
     /// `d=`.
     pub domain: String,
@@ -138,7 +140,7 @@ pub struct DkimResult {
 }
 
 /// RFC 9990 §2.1 `spf`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpfResult {
     /// The domain that was checked.
     pub domain: String,
@@ -148,6 +150,41 @@ pub struct SpfResult {
     pub result: String,
     /// In words.
     pub human_result: Option<String>,
+}
+
+/// One message as a report tells of it, with the policy that applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// The policy.
+    pub policy: PublishedPolicy,
+    /// The message.
+    pub row: Row,
+}
+
+impl Observation {
+    /// As text, the same for messages alike.
+    pub fn to_text(&self) -> String {
+        // Nothing in it can fail to be written: no maps, no numbers with fractions.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads it back.
+    pub fn from_text(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
+
+impl Report {
+    /// As JSON, for our own records.
+    pub fn to_json(&self) -> String {
+        // As above.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads our own JSON back.
+    pub fn from_json(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
 }
 
 /// The subject of the message that carries a report (RFC 9990 §2.5.2).

@@ -78,6 +78,7 @@ impl Setup {
             outgoing: Outgoing::default(),
             milters: crate::milter::Milters::default(),
             signing: crate::signing::Signing::default(),
+            reports: crate::reporting::Reports::default(),
             records: Records::none(),
             rules: HouseRules::default(),
             srs: Some(Srs::new("a secret of the test", name("here.example")).unwrap()),

@@ -18,7 +18,7 @@ const MOMENTS: usize = 20;
 /// One page, one entry, or what came of one step of an order. The forms stand in docs/cli.md.
 pub(crate) async fn answer(queue: &Queue, request: Request) -> Answer {
     match request {
-        Request::Status => Err("not a question about the queue".to_owned()),
+        Request::Status | Request::ReportSend { .. } => Err("not a question about the queue".to_owned()),
         Request::QueueList { selection, after } => list(queue, selection, cursor(after)?).await,
         Request::QueueShow { id } => {
             let details = match TraceId::parse(&id) {

@@ -1,0 +1,148 @@
+//! What is remembered of mail that DMARC judged, for the report that its author's domain asks for (RFC 9990 §2.1).
+
+use std::net::IpAddr;
+
+use kings_mail::envelope::{Envelope, Recipient};
+use kings_mail::header;
+use kings_mail::path::{ForwardPath, ReversePath};
+use kings_msgauth::dmarc::{self, DmarcResult, Policy};
+use kings_msgauth::reports::aggregate::{
+    Disposition, DkimResult, Observation, Override, PublishedPolicy, Row, SpfResult,
+};
+use kings_msgauth::spf;
+use kings_records::{Judged, Records};
+
+use crate::authenticate::Findings;
+use crate::facts::Verdict;
+use crate::policy::verdict::Decision;
+use crate::reporting::Reports;
+
+/// One message, but for what is done with it.
+pub(crate) struct Observed {
+    domain: kings_mail::domain::Domain,
+    result: DmarcResult,
+    asked: Policy,
+    observation: Observation,
+}
+
+impl Observed {
+    /// `None` where nobody asks for a report, or where the message is a report itself: reports about reports would go
+    /// to and fro for ever.
+    pub(crate) fn of(
+        findings: &Findings,
+        client: IpAddr,
+        envelope: &Envelope,
+        head: &[u8],
+        reports: &Reports,
+    ) -> Option<Self> {
+        reports.settings().filter(|settings| settings.dmarc)?;
+        let outcome = findings.dmarc.as_ref()?;
+        let (domain, record) = outcome.published.as_ref()?;
+        let counts = matches!(outcome.result, DmarcResult::Pass | DmarcResult::Fail);
+        if !counts || record.rua.is_empty() || is_report(outcome, envelope, head, reports) {
+            return None;
+        }
+        let row = Row {
+            source: Some(client.to_canonical()),
+            count: 1,
+            dkim_aligned: outcome.dkim_aligned,
+            spf_aligned: outcome.spf_aligned,
+            header_from: outcome.author.as_ref()?.to_string(),
+            envelope_from: Some(domain_of(&envelope.reverse_path)),
+            envelope_to: only_domain(&envelope.recipients),
+            dkim: signatures(findings),
+            spf: findings.mail_from.iter().map(of_spf).collect(),
+            ..Row::default()
+        };
+        let observation = Observation { policy: published(domain.to_string(), record), row };
+        Some(Self { domain: domain.clone(), result: outcome.result, asked: outcome.requested, observation })
+    }
+
+    /// Puts it on record together with what is done with the message.
+    pub(crate) fn note(mut self, records: &Records, decision: &Decision) {
+        let row = &mut self.observation.row;
+        row.disposition = match (self.result, decision.verdict) {
+            (DmarcResult::Pass, _) if self.asked == Policy::None => Disposition::None,
+            (DmarcResult::Pass, _) => Disposition::Pass,
+            (_, Verdict::Reject) => Disposition::Reject,
+            (_, Verdict::Junk) => Disposition::Quarantine,
+            (_, Verdict::Accept | Verdict::Defer) => Disposition::None,
+        };
+        let wanted = match self.asked {
+            Policy::None => Disposition::None,
+            Policy::Quarantine => Disposition::Quarantine,
+            Policy::Reject => Disposition::Reject,
+        };
+        if self.result == DmarcResult::Fail && row.disposition != wanted {
+            let testing = self.observation.policy.testing;
+            let kind = if testing { "policy_test_mode" } else { "local_policy" };
+            row.overrides.push(Override { kind: kind.to_owned(), comment: None });
+        }
+        records.judged(Judged { domain: self.domain, facts: self.observation.to_text() });
+    }
+}
+
+/// Mail to an address that takes reports; or a report by its subject, which only counts where DMARC proves its author.
+fn is_report(outcome: &dmarc::Outcome, envelope: &Envelope, head: &[u8], reports: &Reports) -> bool {
+    if envelope.recipients.iter().any(|recipient| reports.takes(&recipient.path)) {
+        return true;
+    }
+    let subject = header::first(head, "Subject").map(|field| field.text().trim().to_owned());
+    outcome.result == DmarcResult::Pass
+        && subject.is_some_and(|text| text.starts_with("Report Domain: ") && text.contains("Report-ID:"))
+}
+
+fn domain_of(path: &ReversePath) -> String {
+    path.address().and_then(|address| address.domain()).map(ToString::to_string).unwrap_or_default()
+}
+
+/// Where recipients are of several domains none is named: it would tell of one what is none of the others' business.
+fn only_domain(recipients: &[Recipient]) -> Option<String> {
+    let mut domains = recipients.iter().map(|recipient| match &recipient.path {
+        ForwardPath::Address(address) => address.domain(),
+        ForwardPath::Postmaster => None,
+    });
+    let first = domains.next()??;
+    domains.all(|other| other == Some(first)).then(|| first.to_string())
+}
+
+fn signatures(findings: &Findings) -> Vec<DkimResult> {
+    let checked = findings.dkim.iter().flat_map(|report| &report.signatures);
+    let result = |checked: &kings_msgauth::dkim::Checked| {
+        let claim = checked.claim.as_ref()?;
+        Some(DkimResult {
+            domain: claim.domain.to_string(),
+            selector: claim.selector.to_string(),
+            result: checked.verdict.word().as_str().to_owned(),
+            human_result: None,
+        })
+    };
+    checked.filter_map(result).collect()
+}
+
+fn of_spf(outcome: &spf::Outcome) -> SpfResult {
+    let scope = match outcome.identity {
+        spf::Identity::MailFrom => "mfrom",
+        spf::Identity::Helo => "helo",
+    };
+    SpfResult {
+        domain: outcome.domain.as_ref().map(ToString::to_string).unwrap_or_default(),
+        scope: Some(scope.to_owned()),
+        result: outcome.result.as_str().to_owned(),
+        human_result: None,
+    }
+}
+
+fn published(domain: String, record: &dmarc::Record) -> PublishedPolicy {
+    PublishedPolicy {
+        domain,
+        discovery_method: Some("treewalk".to_owned()),
+        adkim: record.adkim,
+        aspf: record.aspf,
+        policy: record.policy,
+        subdomains: record.subdomains.unwrap_or(record.policy),
+        nonexistent: record.nonexistent,
+        testing: record.testing,
+        failure_options: None,
+    }
+}

@@ -1,0 +1,67 @@
+//! Aggregate reports: sent once a day to the domains that ask for them (RFC 9990, RFC 8460), and read where others send
+//! theirs to us.
+
+mod compose;
+mod incoming;
+mod send;
+
+use std::sync::Arc;
+
+use kings_mail::address::Address;
+use kings_mail::path::ForwardPath;
+use tokio::sync::Semaphore;
+
+pub(crate) use incoming::look;
+pub use send::{Order, Reporter, Sent, Way};
+
+/// Most messages with reports that wait to be read: ours; what comes beyond is delivered and not read.
+const WAITING: usize = 16;
+
+/// What an operator says of reports (`[reports]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportSettings {
+    /// Reports about mail are made and sent.
+    pub dmarc: bool,
+    /// Reports about TLS are sent.
+    pub tls: bool,
+    /// Who sends them.
+    pub from: Address,
+    /// Who we are, in words.
+    pub organisation: String,
+    /// How to reach us.
+    pub contact: String,
+    /// Addresses here that take the reports of others.
+    pub receive: Vec<Address>,
+}
+
+/// The settings, and how much is read at once. Clones share it; the default makes none and reads none.
+#[derive(Clone, Debug, Default)]
+pub struct Reports(Option<Arc<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: ReportSettings,
+    waiting: Arc<Semaphore>,
+    /// One at a time: a report may take some ten megabytes while it is read.
+    reading: Semaphore,
+}
+
+impl Reports {
+    /// Makes and reads reports as the settings say.
+    pub fn new(settings: ReportSettings) -> Self {
+        let (waiting, reading) = (Arc::new(Semaphore::new(WAITING)), Semaphore::new(1));
+        Self(Some(Arc::new(Inner { settings, waiting, reading })))
+    }
+
+    pub(crate) fn settings(&self) -> Option<&ReportSettings> {
+        self.0.as_ref().map(|inner| &inner.settings)
+    }
+
+    /// Whether mail to this address is read as a report.
+    pub(crate) fn takes(&self, path: &ForwardPath) -> bool {
+        let ForwardPath::Address(address) = path else { return false };
+        let receive = self.settings().map(|settings| settings.receive.as_slice()).unwrap_or_default();
+        let folded = address.folded();
+        receive.iter().any(|own| own.folded() == folded)
+    }
+}
