@@ -5,12 +5,18 @@
     bench/measure.py                     every case, three runs each
     bench/measure.py --runs 5 --only inbound
     bench/measure.py --other BINARY      the same cases with another build as well, the two taking turns
+    bench/measure.py --dir FOLDER        where the servers keep their files; default: the folder for temporary ones
     bench/measure.py --calls             system calls a message (strace), and instructions outside the kernel (valgrind):
                                          these do not depend on a calm machine
 
 Prints a Markdown table: median, lowest and highest. Plain inbound load comes from Postfix's smtp-source and relayed mail
-goes to its smtp-sink (tests/parts.sh unpacks both); TLS and logins come from kings-bench. The machine should be calm, and
-nothing should have been deleted within the last half minute: ext4 then makes files slowly.
+goes to its smtp-sink (tests/parts.sh unpacks both); TLS and logins come from kings-bench. Each idle case has a server of
+its own. The machine should be calm, and FOLDER on a file system like that of a real server: ext4 with its journal, which
+needs 2 GB for all cases. Where `dumpe2fs -h DEVICE | grep has_journal` finds nothing, files are made slowly for half a
+minute after others were deleted, and a loop device helps:
+
+    truncate -s 4G /var/tmp/bench.img && mkfs.ext4 -q /var/tmp/bench.img
+    mkdir /mnt/bench && mount -o loop /var/tmp/bench.img /mnt/bench && bench/measure.py --dir /mnt/bench
 """
 import argparse
 import json
@@ -250,9 +256,11 @@ def main():
     parser.add_argument("--only", default="", help="cases whose name holds this text")
     parser.add_argument("--binary", type=pathlib.Path, default=TARGET / "kings")
     parser.add_argument("--other", type=pathlib.Path, help="a second build, measured in turn with the first")
+    parser.add_argument("--dir", type=pathlib.Path, help="where the servers keep their files: ext4 with a journal")
     parser.add_argument("--calls", action="store_true", help="count system calls and instructions instead")
     parser.add_argument("--json", action="store_true", help="every run as a line of JSON instead of the table")
     options = parser.parse_args()
+    tempfile.tempdir = options.dir and str(options.dir)
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     postfix = part("postfix")
@@ -270,16 +278,20 @@ def main():
             for case in CASES:
                 if options.only in case:
                     rows[case] = server.run(case)
+            server.stop()
             for case in IDLE:
                 if options.only in case:
+                    # A mailbox full of messages, or memory that a load has left, is another case.
+                    server = Server(binary, postfix)
+                    folders.append(server.folder)
                     rows[case] = server.idle(case)
-            server.stop()
+                    server.stop()
             for case, measures in rows.items():
                 for measure, value in measures.items():
                     figures.setdefault((case, measure, build), []).append(value)
                 if options.json:
                     print(json.dumps({"schema": 1, "build": build, "case": case, **measures}), flush=True)
-    # Not before: ext4 looks at every file that was deleted within seconds when it makes another one.
+    # Not before: without a journal ext4 looks at every file that was deleted within seconds when it makes another one.
     for folder in folders:
         shutil.rmtree(folder)
     if options.json or options.calls:

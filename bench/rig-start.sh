@@ -6,7 +6,7 @@
 #     SMTP, SUBM, IMAPS         ports on 127.0.0.1
 #     USERS                     a file of addresses, one a line; all have the password RIG_PASS
 #     RIG_DOMAIN                the domain that they are in
-#     RIG_SHARED                a folder with tls.crt, tls.key and dkim.key
+#     RIG_SHARED                a folder with tls.crt, tls.key and dkim.key, which signs what users submit (selector rig)
 #     RIG_SINK, RIG_DNS         ports on 127.0.0.1: the next hop of mail for elsewhere, and a name server
 #     KINGS_BINARY              default: target/release/kings of this tree
 #     KINGS_TABLES              more of the config, added at its end
@@ -19,6 +19,8 @@ binary=${KINGS_BINARY:-$PWD/target/release/kings}
 if [ ! -e "$DIR/kings.toml" ]; then
     hash=$(openssl passwd -6 "$RIG_PASS")
     sed "s|\$|:{SHA512-CRYPT}$hash::::::|" "$USERS" >"$DIR/accounts"
+    echo "rig $RIG_DOMAIN:rig:$RIG_SHARED/dkim.key" >"$DIR/KeyTable"
+    echo "*@$RIG_DOMAIN rig" >"$DIR/SigningTable"
     cat >"$DIR/kings.toml" <<X
 hostname = "mx.$RIG_DOMAIN"
 data_dir = "data"
@@ -40,6 +42,9 @@ servers = ["127.0.0.1:$RIG_DNS"]
 smart_host = "127.0.0.1:$RIG_SINK"
 [submission]
 foreign_senders = "accept"
+[dkim]
+key_table = "KeyTable"
+signing_table = "refile:SigningTable"
 [limits]
 exempt = ["127.0.0.0/8"]
 ${KINGS_TABLES-}
