@@ -95,8 +95,10 @@ class Names(threading.Thread):
             end = question.index(0, 12) + 5
             kind = question[end - 4 : end - 2]
             data = {b"\0\x01": b"\x7f\0\0\1", b"\0\x0f": b"\0\x0a\xc0\x0c"}.get(kind, b"")
-            head = question[:2] + struct.pack(">HHHHH", 0x8180, 1, 1 if data else 0, 0, 0)
-            answer = b"\xc0\x0c" + kind + struct.pack(">HIH", 1, 3600, len(data)) + data if data else b""
+            # A "no" has an SOA record beside it, which says how long it may be kept.
+            head = question[:2] + struct.pack(">HHHHH", 0x8180, 1, 1 if data else 0, 0 if data else 1, 0)
+            kind, data = (kind, data) if data else (b"\0\x06", b"\0\0" + struct.pack(">5I", 1, 3600, 600, 86400, 3600))
+            answer = b"\xc0\x0c" + kind + struct.pack(">HIH", 1, 3600, len(data)) + data
             self.socket.sendto(head + question[12:end] + answer, client)
 
 

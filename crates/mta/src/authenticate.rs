@@ -235,11 +235,14 @@ impl Findings {
     /// What of it may count against the message: failures of methods that are enforced. Doubt is none.
     pub(crate) fn known(&self, methods: Methods, is_ours: impl Fn(&Domain) -> bool) -> Known {
         let spf = self.mail_from.as_ref().filter(|_| methods.spf == Check::Enforce);
+        let helo = self.helo.as_ref().filter(|_| methods.spf == Check::Enforce);
+        let spf_helo_fail = helo.filter(|outcome| outcome.result == spf::SpfResult::Fail);
         let spf_fail = spf.filter(|outcome| outcome.result == spf::SpfResult::Fail);
         let dmarc = self.dmarc.as_ref().filter(|_| methods.dmarc == Check::Enforce);
         let dmarc_fail = dmarc.filter(|outcome| outcome.result == dmarc::DmarcResult::Fail);
         let unproven = dmarc.filter(|outcome| outcome.result != dmarc::DmarcResult::Pass);
         Known {
+            spf_helo_fail: spf_helo_fail.map(|outcome| outcome.reason.to_string()),
             spf_fail: spf_fail.map(|outcome| outcome.reason.to_string()),
             dmarc_fail: dmarc_fail.map(|outcome| (outcome.policy, outcome.reason.to_string())),
             unproven: unproven

@@ -15,8 +15,9 @@ use crate::core::{new_id, now};
 use crate::decide::Peer;
 use crate::delegation::{self, Action, Caller, Delegate, Request, Stage};
 use crate::facts::{Enquiries, Enquiry, Facts, Rules, Sender, Verdict};
+use crate::lists::{ListEnquiries, Lists};
 use crate::policy;
-use crate::policy::verdict::Verdicts;
+use crate::policy::verdict::{Listings, Verdicts};
 
 /// Header fields that the policy service may add to one message.
 const MAX_FIELDS: usize = 50;
@@ -32,6 +33,8 @@ pub struct Inbound {
     pub verdicts: Verdicts,
     /// Whose seals of ARC count.
     pub arc_sealers: Vec<Domain>,
+    /// Which lists in DNS are asked about clients.
+    pub lists: Lists,
     /// A program that has a say at RCPT and at the end of a message.
     pub policy_service: Option<delegation::Settings>,
 }
@@ -45,6 +48,7 @@ pub(crate) struct Checks<D> {
     methods: Methods,
     verdicts: Verdicts,
     arc_sealers: Vec<Domain>,
+    lists: Lists,
     delegate: Option<Delegate>,
 }
 
@@ -57,9 +61,9 @@ pub(crate) struct Ends {
 
 impl<D: Dns + 'static> Checks<D> {
     pub(crate) fn new(dns: D, hostname: Domain, inbound: Inbound) -> Self {
-        let Inbound { rules, methods, verdicts, arc_sealers, policy_service } = inbound;
+        let Inbound { rules, methods, verdicts, arc_sealers, lists, policy_service } = inbound;
         let delegate = policy_service.map(Delegate::new);
-        Self { dns: Arc::new(dns), hostname, rules, methods, verdicts, arc_sealers, delegate }
+        Self { dns: Arc::new(dns), hostname, rules, methods, verdicts, arc_sealers, lists, delegate }
     }
 
     pub(crate) fn rules(&self) -> Rules {
@@ -110,7 +114,8 @@ impl<D: Dns + 'static> Checks<D> {
             announced: size.unwrap_or(0),
         });
         let enquiries = Enquiries::begin(&self.dns, self.rules, &sender);
-        Case { rules: self.rules, enquiries, consultation, wishes: Wishes::default() }
+        let lists = ListEnquiries::begin(&self.dns, &self.lists, ends.peer.ip());
+        Case { rules: self.rules, enquiries, lists, consultation, wishes: Wishes::default() }
     }
 
     /// The name of a client by DNS, where it leads back to the client.
@@ -125,6 +130,7 @@ impl<D: Dns + 'static> Checks<D> {
 pub(crate) struct Case {
     rules: Rules,
     enquiries: Enquiries,
+    lists: ListEnquiries,
     consultation: Option<Consultation>,
     wishes: Wishes,
 }
@@ -164,6 +170,11 @@ impl Case {
     /// All that was found, for the log: what has a consequence is waited for, the rest is what is known by now.
     pub(crate) async fn facts(&mut self) -> Facts {
         self.enquiries.facts(|verdict| verdict != Verdict::Accept, self.rules).await
+    }
+
+    /// The lists that the client is on; to be asked once.
+    pub(crate) async fn listings(&mut self) -> Listings {
+        std::mem::take(&mut self.lists).listings().await
     }
 
     pub(crate) fn into_wishes(self) -> Wishes {

@@ -336,6 +336,9 @@ impl<D: Dns + 'static> Session<'_, D> {
         let (content, ruling) = self.core.rules.inbound.rule(&self.core.store, content, id).await?;
         let mut case = self.case.take().ok_or(Reply::BAD_SEQUENCE)?;
         case.judge_message(&envelope, content.len(), transaction.id.as_str()).await?;
+        if !self.is_trusted().await {
+            known.listings = case.listings().await;
+        }
         let wishes = case.into_wishes();
         let filtered = Filtered::new(transaction.id, envelope, content);
         let filtered = self.filters.message(&self.core.store, filtered).await?;

@@ -3,6 +3,7 @@
 mod dkim;
 mod house_rules;
 mod listen;
+mod lists;
 mod login;
 mod milters;
 mod oauth;
@@ -441,30 +442,26 @@ fn inbound(
     let usual = Verdicts::default();
     let verdicts = Verdicts {
         spf_fail: verdict_or(source, section, "spf_fail", usual.spf_fail),
+        spf_helo_fail: verdict_or(source, section, "spf_helo_fail", usual.spf_helo_fail),
+        dnsbl_listed: verdict_or(source, section, "dnsbl_listed", usual.dnsbl_listed),
+        dnsbl_threshold: lists::threshold(source, section).unwrap_or(usual.dnsbl_threshold),
         dmarc_reject: verdict_or(source, section, "dmarc_reject", usual.dmarc_reject),
         dmarc_quarantine: verdict_or(source, section, "dmarc_quarantine", usual.dmarc_quarantine),
     };
-    verdict(source, section, "dnsbl_listed");
     let rules = Rules {
         bad_helo: verdict(source, section, "bad_helo"),
         unknown_helo: verdict(source, section, "unknown_helo"),
         unknown_sender_domain: verdict(source, section, "unknown_sender_domain"),
     };
-    let zones = section.list(source, "dnsbl", "a zone such as \"zen.example.org\"", Domain::parse);
-    if !zones.is_empty() {
-        warnings
-            .push(Complaint { line: None, what: "[inbound] dnsbl: this check is not built yet".to_owned() });
-    }
+    let lists = lists::read(source, section);
     let early_talker = [("accept", EarlyTalker::Accept), ("reject", EarlyTalker::Reject)];
     let clients = Clients {
         early_talker: section.choice(source, "early_talker", &early_talker).unwrap_or_default(),
         greeting_wait: Duration::from_millis(section.number(source, "greeting_wait_ms", 0).unwrap_or(0)),
         trusted: Trusted::default(),
     };
-    (
-        Inbound { rules, methods, verdicts, arc_sealers, policy_service: policy_service(source, section) },
-        clients,
-    )
+    let policy_service = policy_service(source, section);
+    (Inbound { rules, methods, verdicts, arc_sealers, lists, policy_service }, clients)
 }
 
 /// Why seals cannot count as the config wants it.

@@ -24,6 +24,7 @@ mod foreign_senders;
 mod forwarding;
 mod harness;
 mod house_rules;
+mod lists;
 mod lmtp;
 mod log;
 mod mbsync;

@@ -1,6 +1,7 @@
 //! What becomes of a whole message from a stranger: one pure function from what is known to accept, junk, defer or reject.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use kings_mail::header;
 use kings_msgauth::dmarc::Policy;
@@ -24,6 +25,10 @@ pub(crate) enum Reason {
     UnknownSenderDomain,
     /// The sender's domain takes no mail.
     SenderTakesNoMail,
+    /// Lists in DNS name the client: these, with their codes.
+    Listed(String),
+    /// The domain of the EHLO name does not let this client use it, for this reason.
+    HeloSpfFail(String),
     /// The sender's domain does not let this client send, for this reason.
     SpfFail(String),
     /// The author's domain wants mail like this refused, or put aside, for this reason.
@@ -43,6 +48,8 @@ impl fmt::Display for Reason {
             Self::UnknownHelo => f.write_str("the EHLO name of the client does not exist"),
             Self::UnknownSenderDomain => f.write_str("the domain of the sender does not exist"),
             Self::SenderTakesNoMail => f.write_str("the domain of the sender says that it takes no mail"),
+            Self::Listed(lists) => write!(f, "the client is on {lists}"),
+            Self::HeloSpfFail(why) => write!(f, "SPF of the EHLO name fails: {why}"),
             Self::SpfFail(why) => write!(f, "SPF fails: {why}"),
             Self::DmarcFail(why) => write!(f, "DMARC fails: {why}"),
             Self::NotOurs(domain) => {
@@ -64,6 +71,12 @@ impl fmt::Display for Reason {
 pub struct Verdicts {
     /// The client may not use the domain of the reverse-path.
     pub spf_fail: Verdict,
+    /// The client may not use the EHLO name.
+    pub spf_helo_fail: Verdict,
+    /// Lists in DNS name the client, with weights that reach `dnsbl_threshold`.
+    pub dnsbl_listed: Verdict,
+    /// The sum of weights from which a client counts as listed, as Postfix's `postscreen_dnsbl_threshold`.
+    pub dnsbl_threshold: i32,
     /// DMARC failed and the author's domain asks for `reject`.
     pub dmarc_reject: Verdict,
     /// DMARC failed and the author's domain asks for `quarantine`.
@@ -73,7 +86,14 @@ pub struct Verdicts {
 impl Default for Verdicts {
     /// What the domains ask for; SPF alone breaks forwarded mail, so it is left to DMARC.
     fn default() -> Self {
-        Self { spf_fail: Verdict::Accept, dmarc_reject: Verdict::Reject, dmarc_quarantine: Verdict::Junk }
+        Self {
+            spf_fail: Verdict::Accept,
+            spf_helo_fail: Verdict::Accept,
+            dnsbl_listed: Verdict::Reject,
+            dnsbl_threshold: 1,
+            dmarc_reject: Verdict::Reject,
+            dmarc_quarantine: Verdict::Junk,
+        }
     }
 }
 
@@ -87,10 +107,49 @@ impl Verdicts {
     }
 }
 
+/// One list that a client is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listing {
+    pub(crate) zone: String,
+    pub(crate) weight: i32,
+    /// What the list answers.
+    pub(crate) codes: Vec<Ipv4Addr>,
+}
+
+/// All lists that a client is on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Listings {
+    pub(crate) block: Vec<Listing>,
+    /// Those of good senders.
+    pub(crate) welcome: Vec<Listing>,
+}
+
+impl Listings {
+    /// The lists that speak against the client, where these weigh enough and no list of good senders knows it.
+    fn against(&self, threshold: i32) -> Option<String> {
+        let score = self.block.iter().map(|listing| listing.weight).fold(0, i32::saturating_add);
+        if score < threshold || !self.welcome.is_empty() {
+            return None;
+        }
+        let bad = self.block.iter().filter(|listing| listing.weight > 0);
+        let texts: Vec<String> = bad
+            .map(|Listing { zone, codes, .. }| {
+                let codes: Vec<String> = codes.iter().map(Ipv4Addr::to_string).collect();
+                format!("the list {zone} ({})", codes.join(", "))
+            })
+            .collect();
+        (!texts.is_empty()).then(|| texts.join(" and "))
+    }
+}
+
 /// All that is known of a whole message.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
     pub(crate) sender: Facts,
+    /// The lists that the client is on.
+    pub(crate) listings: Listings,
+    /// Why SPF of the EHLO name failed, where it did and counts.
+    pub(crate) spf_helo_fail: Option<String>,
     /// Why SPF failed, where it did and counts.
     pub(crate) spf_fail: Option<String>,
     /// What the author's domain wants done, and why, where DMARC failed and counts.
@@ -120,6 +179,8 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
         decision.reasons.push(Reason::Sealed(sealer.clone()));
         return decision;
     }
+    let listed = known.listings.against(verdicts.dnsbl_threshold);
+    let helo = known.spf_helo_fail.clone().map(|why| (Reason::HeloSpfFail(why), verdicts.spf_helo_fail));
     let spf = known.spf_fail.clone().map(|why| (Reason::SpfFail(why), verdicts.spf_fail));
     let dmarc = known.dmarc_fail.clone().map(|(policy, why)| (Reason::DmarcFail(why), verdicts.of(policy)));
     let unproven = known.unproven.clone().map(|domain| (Reason::NotOurs(domain), Verdict::Junk));
@@ -132,6 +193,8 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
             Some(Standing::NullMx) => Some((Reason::SenderTakesNoMail, rules.unknown_sender_domain)),
             Some(Standing::Known | Standing::Unsure) | None => None,
         },
+        listed.map(|lists| (Reason::Listed(lists), verdicts.dnsbl_listed)),
+        helo,
         spf,
         dmarc,
         unproven,
@@ -339,6 +402,56 @@ mod tests {
         // Where nothing fails there is nothing to explain.
         let fine = Known { sealed: Some("lists.example".to_owned()), ..Known::default() };
         assert_eq!(message(&fine, Rules::default(), strict).reasons, []);
+    }
+
+    #[test]
+    fn lists_count_by_their_weights_and_not_against_those_who_are_welcome() {
+        let on = |zone: &str, weight| Listing {
+            zone: zone.to_owned(),
+            weight,
+            codes: vec![Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 10)],
+        };
+        let usual = Verdicts::default();
+        let junk = Verdicts { dnsbl_listed: Verdict::Junk, ..usual };
+        let high = Verdicts { dnsbl_threshold: 3, ..usual };
+        let (a, b, good) = (on("a.test", 2), on("b.test", 1), on("good.test", -2));
+        let cases = [
+            (vec![], vec![], usual, Verdict::Accept),
+            (vec![a.clone()], vec![], usual, Verdict::Reject),
+            (vec![a.clone()], vec![], junk, Verdict::Junk),
+            (vec![a.clone()], vec![b.clone()], usual, Verdict::Accept),
+            (vec![a.clone()], vec![], high, Verdict::Accept),
+            (vec![a.clone(), b.clone()], vec![], high, Verdict::Reject),
+            (vec![a.clone(), good.clone()], vec![], usual, Verdict::Accept),
+            (vec![good], vec![], Verdicts { dnsbl_threshold: -5, ..usual }, Verdict::Accept),
+        ];
+        for (block, welcome, verdicts, expected) in cases {
+            let known = Known { listings: Listings { block, welcome }, ..Known::default() };
+            assert_eq!(
+                message(&known, Rules::default(), verdicts).verdict,
+                expected,
+                "{known:?} {verdicts:?}"
+            );
+        }
+        let known = Known { listings: Listings { block: vec![a, b], welcome: vec![] }, ..Known::default() };
+        let reply = message(&known, Rules::default(), usual).refusal().map(|reply| reply.to_string());
+        assert_eq!(
+            reply.as_deref(),
+            Some(
+                "550 5.7.1 Not accepted: the client is on the list a.test (127.0.0.2, 127.0.0.10) and the list b.test \
+                 (127.0.0.2, 127.0.0.10)"
+            )
+        );
+    }
+
+    #[test]
+    fn the_ehlo_name_counts_only_where_the_switch_says_so() {
+        let known = Known { spf_helo_fail: Some("why".to_owned()), ..Known::default() };
+        let usual = Verdicts::default();
+        assert_eq!(message(&known, Rules::default(), usual).verdict, Verdict::Accept);
+        let strict = Verdicts { spf_helo_fail: Verdict::Junk, ..usual };
+        let decision = message(&known, Rules::default(), strict);
+        assert_eq!(decision.field(), "X-Kings-Verdict: junk; SPF of the EHLO name fails: why\r\n");
     }
 
     #[test]
