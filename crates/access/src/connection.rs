@@ -7,10 +7,10 @@ use std::time::Duration;
 use kings_imap::{Event, Progress, Response, Session};
 use kings_net::{Shutdown, receive};
 use tokio::io::AsyncWriteExt;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
-use crate::imap::Client;
+use crate::imap::{Client, News};
 use crate::socket::Link;
 
 /// Longest wait for a whole command once it has begun, for a stranger to log in, and for a client to take a
@@ -25,8 +25,6 @@ const INACTIVITY: Duration = Duration::from_secs(30 * 60 + 30);
 const MESSAGE_GRACE: Duration = Duration::from_mins(1);
 /// Slowest message that is waited for, in octets a second (DESIGN limits).
 const MESSAGE_RATE: u64 = 500;
-/// How often a silent session asks whether its account is still there: a removal acts within seconds.
-const ACCOUNT_LOOK: Duration = Duration::from_secs(5);
 /// Output that waits for more of it, in octets; beyond, it is sent before more is made.
 const HIGH_WATER: usize = 64 * 1024;
 /// Largest piece of content that one deadline covers, in octets.
@@ -86,7 +84,7 @@ impl<S: Link> Wire<S> {
             }
             match self.wait(client, shutdown).await? {
                 Heard::Bytes | Heard::Deadline => {}
-                Heard::Silence => {
+                Heard::Accounts => {
                     client.end_if_closed(&mut self.session);
                 }
                 Heard::News => {
@@ -135,18 +133,19 @@ impl<S: Link> Wire<S> {
         Ok(End::Closed)
     }
 
-    /// Waits for bytes, for news while the client idles, for the end of its time, or for ours.
+    /// Waits for bytes, for news while the client idles or of its account, for the end of its time, or for ours.
     async fn wait(&mut self, client: &mut Client, shutdown: &Shutdown) -> io::Result<Heard> {
         let deadline = self.deadline();
         let idling = self.session.is_idling();
         // A message on its way may still arrive whole; only then is the client told.
         let may_stop = self.session.progress() != Progress::Message;
-        let has_account = self.session.is_authenticated();
         let session = &mut self.session;
         tokio::select! {
             () = shutdown.cancelled(), if may_stop => session.bye("Server is shutting down"),
-            () = client.news(), if idling => return Ok(Heard::News),
-            () = sleep(ACCOUNT_LOOK), if has_account => return Ok(Heard::Silence),
+            news = client.news(idling) => return Ok(match news {
+                News::Mailbox => Heard::News,
+                News::Accounts => Heard::Accounts,
+            }),
             received = timeout_at(deadline, receive(&mut self.stream, |bytes| session.receive(bytes))) => {
                 if let Ok(received) = received {
                     let count = received?;
@@ -198,8 +197,8 @@ impl<S: Link> Wire<S> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Heard {
     Bytes,
-    /// Nothing for a while: time to see whether the account is still there.
-    Silence,
+    /// Accounts were removed, closed or added: time to see whether this one is still there.
+    Accounts,
     /// The mailbox changed while the client idles.
     News,
     /// The session has its BYE ready.

@@ -38,6 +38,7 @@ use crate::sessions::{AccountKey, Counter};
 use crate::socket::{Calm, Socket};
 
 pub(crate) use client::Client;
+pub(crate) use report::News;
 pub(crate) use trouble::Trouble;
 
 /// Longest handshake after STARTTLS.

@@ -12,7 +12,7 @@ use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mail::path::ForwardPath;
 use kings_sasl::{Mechanisms, Secret};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tracing::{debug, error, info, warn};
 
 use crate::known::{self, Known};
@@ -152,13 +152,17 @@ fn describe(path: &Path, lines: &[(usize, String)]) -> String {
 
 /// Who exists. Clones share one state.
 #[derive(Clone, Debug)]
-pub struct Directory(Arc<Inner>);
+pub struct Directory(pub(crate) Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Inner {
     settings: Settings,
     files: ArcSwap<Files>,
     last_look: Mutex<Instant>,
+    /// Moves with each reading that holds.
+    pub(crate) readings: watch::Sender<()>,
+    /// A task looks for those who wait for readings.
+    pub(crate) looked_after: Mutex<bool>,
     throttle: Mutex<Throttle>,
     known: Mutex<Known>,
     tokens: OnceLock<Arc<dyn TokenCheck>>,
@@ -187,6 +191,8 @@ impl Directory {
             settings,
             files: ArcSwap::from_pointee(files),
             last_look: Mutex::new(Instant::now()),
+            readings: watch::Sender::new(()),
+            looked_after: Mutex::new(false),
             throttle,
             known,
             tokens: OnceLock::new(),
@@ -313,6 +319,7 @@ impl Directory {
             Ok(files) => {
                 info!(accounts = files.accounts.iter().count(), "accounts and aliases read again");
                 self.0.files.store(Arc::new(files));
+                self.0.readings.send_replace(());
             }
             // The old reading keeps its old state, so the next look finds the file changed once more.
             Err(error @ DirectoryError::Unfinished { .. }) => debug!(%error, "looking again"),

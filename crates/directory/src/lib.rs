@@ -1,6 +1,7 @@
 //! Who exists: domains, accounts, aliases, passwords.
 
 mod aliases;
+mod changes;
 mod directory;
 mod edit;
 mod known;
@@ -19,6 +20,7 @@ mod throttle;
 mod token;
 mod verify;
 
+pub use crate::changes::Changes;
 pub use crate::directory::{
     Directory, DirectoryError, HostedDomain, LoginSettings, Machine, Settings, Unavailable,
 };

@@ -294,3 +294,21 @@ async fn accounts_are_added_changed_and_removed_in_the_file() {
     assert!(matches!(directory.remove_account(&joe), Err(EditError::Unknown(_))));
     assert_eq!(directory.accounts(), [(ann, true)]);
 }
+
+#[tokio::test]
+async fn whoever_waits_hears_of_a_new_reading_and_of_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = open(folder.path(), "ann@example.org:{PLAIN}x\n");
+    for users in ["", "ann@example.org:{PLAIN}x\njoe@example.org:{PLAIN}x\n"] {
+        // The second one comes after the task has ended for want of listeners, or while it still looks.
+        let mut changes = directory.changes();
+        let heard = |seconds| Duration::from_secs(seconds);
+        if users.is_empty() {
+            assert!(tokio::time::timeout(heard(3), changes.next()).await.is_err(), "nothing has changed");
+            continue;
+        }
+        std::fs::write(folder.path().join("users"), users).unwrap();
+        tokio::time::timeout(heard(10), changes.next()).await.unwrap();
+        assert!(directory.has_account(&Address::parse("joe@example.org").unwrap()));
+    }
+}

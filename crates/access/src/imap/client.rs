@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use kings_directory::{ClientFacts, Login};
+use kings_directory::{Changes, ClientFacts, Login};
 use kings_imap::view::Reports;
 use kings_imap::{Event, Request, Session, Tagged};
 use kings_mail::address::Address;
@@ -39,6 +39,8 @@ pub(crate) struct Client {
 pub(super) struct Person {
     pub(super) address: Address,
     pub(super) account: Account,
+    /// Tells when the account may be gone.
+    pub(super) changes: Changes,
     pub(super) _place: Place<AccountKey>,
 }
 

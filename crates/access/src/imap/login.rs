@@ -77,7 +77,8 @@ impl Client {
         let store = self.inner.parts.store.clone();
         let name = address.clone();
         let account = blocking(move || store.account(&name)).await.map_err(NotAdmitted::NoMailboxes)?;
-        self.person = Some(Person { address: address.clone(), account, _place: place });
+        let changes = self.inner.parts.directory.changes();
+        self.person = Some(Person { address: address.clone(), account, changes, _place: place });
         self.stranger = None;
         Ok(address)
     }
