@@ -220,12 +220,15 @@ pub(crate) fn now() -> DateTime {
     DateTime::from_unix(i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX))
 }
 
+/// Octets of content read at once: most messages are one piece, and clearing more room would cost more than reading.
+const PIECE: usize = 16 * 1024;
+
 /// Reads to the end, piece by piece. Blocking.
 pub(crate) fn for_each_piece<E: From<io::Error>>(
     mut reader: impl Read,
     mut take: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = vec![0; PIECE];
     loop {
         match reader.read(&mut buffer) {
             Ok(0) => return Ok(()),

@@ -93,6 +93,12 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
     if message.parameters.hold.is_some() {
         plan.wait();
     }
+    if plan.local.is_empty() {
+        enqueue(core, &message, plan.departures, plan.looping).await?;
+        let expanded = plan.expanded.into_iter().map(|recipient| (recipient, Handover::Expanded));
+        reports::success(core, &message, expanded.collect()).await;
+        return Ok(());
+    }
     let (mut staged, results) = stage_and_store(core, &message, &plan).await?;
     let Copies { stored, failed } = match sort_copies(core, &message, &plan.local, results) {
         Ok(copies) => copies,
@@ -136,10 +142,6 @@ async fn stage_and_store(
     message: &Message,
     plan: &Plan,
 ) -> Result<StagedAndStored, DeliveryError> {
-    if plan.local.is_empty() {
-        let staged = blocking_stage(core, message, plan.departures.clone(), plan.looping.clone()).await?;
-        return Ok((staged, Vec::new()));
-    }
     let deliveries: Vec<Delivery> = plan.local.iter().map(|copy| delivery(message, copy)).collect();
     let waiting: Vec<(Guise, Recipient)> = plan.local.iter().map(LocalCopy::waiting).collect();
     let (mut departures, looping) = (plan.departures.clone(), plan.looping.clone());
@@ -254,7 +256,7 @@ pub(crate) async fn deliver_each(core: &Core, message: &Message) -> Vec<Result<(
         });
         outcomes.push((outcome, waits));
     }
-    if let Err(error) = enqueue_all(core, message, &departures, &looping).await {
+    if let Err(error) = enqueue(core, message, departures, looping).await {
         let waiting = outcomes.iter_mut().filter(|(_, waits)| *waits);
         let reply = error.reply();
         waiting.for_each(|(outcome, _)| *outcome = Err(reply.clone()));
@@ -267,14 +269,20 @@ pub(crate) async fn deliver_each(core: &Core, message: &Message) -> Vec<Result<(
     outcomes
 }
 
-async fn enqueue_all(
+/// Gives the queue what leaves, at once: for where nothing else has to be stored meanwhile.
+async fn enqueue(
     core: &Core,
     message: &Message,
-    departures: &[Departure],
-    looping: &[Recipient],
+    departures: Vec<Departure>,
+    looping: Vec<Recipient>,
 ) -> Result<(), DeliveryError> {
-    let staged = blocking_stage(core, message, departures.to_vec(), looping.to_vec()).await?;
-    commit(core, message, staged).await
+    if departures.is_empty() && looping.is_empty() {
+        return Ok(());
+    }
+    let (queue, shared) = (core.queue.clone(), message.clone());
+    let queued = blocking(move || make_count(stage(&queue, &shared, departures, &looping)?));
+    put_on_record(core, message, queued.await.map_err(DeliveryError::Queue)?);
+    Ok(())
 }
 
 /// Which copies of one recipient have to be tried again, or why the client keeps it.
@@ -373,10 +381,26 @@ fn loop_report() -> Report {
     Report::ours(reply.status.unwrap_or(Status::LOCAL_TROUBLE), reply.to_string())
 }
 
-/// Makes all entries count, and puts on record where the message is now.
+/// Makes all entries count.
 async fn commit(core: &Core, message: &Message, entries: Vec<Entry>) -> Result<(), DeliveryError> {
-    for Entry { id, departure, staged } in entries {
-        blocking(move || staged.commit()).await.map_err(DeliveryError::Queue)?;
+    if !entries.is_empty() {
+        let queued = blocking(move || make_count(entries)).await.map_err(DeliveryError::Queue)?;
+        put_on_record(core, message, queued);
+    }
+    Ok(())
+}
+
+/// Makes all entries count, or none; gives their ids and what they hold. Blocking.
+fn make_count(entries: Vec<Entry>) -> Result<Vec<(TraceId, Departure)>, SubmitError> {
+    let (queued, staged): (Vec<_>, Vec<_>) =
+        entries.into_iter().map(|entry| ((entry.id, entry.departure), entry.staged)).unzip();
+    Staged::commit_all(staged)?;
+    Ok(queued)
+}
+
+/// Where the message is now.
+fn put_on_record(core: &Core, message: &Message, queued: Vec<(TraceId, Departure)>) {
+    for (id, departure) in queued {
         if id != message.id {
             info!(id = %message.id, entry = %id, "another entry of the same message");
         }
@@ -385,7 +409,6 @@ async fn commit(core: &Core, message: &Message, entries: Vec<Entry>) -> Result<(
             traced::leaves(core, message, (id, &departure.guise.reverse_path), &recipient.path);
         }
     }
-    Ok(())
 }
 
 async fn give_up(entries: Vec<Entry>) {

@@ -126,7 +126,8 @@ impl Resolver {
         let Ok(name) = name else {
             return Told { outcome: Err(DnsError::NoDomain), ttl: None, authentic_data: false };
         };
-        match self.inner.lookup(name, kind).await {
+        // Large, and part of whatever may have to ask: boxed, it costs nothing where nobody asks.
+        match Box::pin(self.inner.lookup(name, kind)).await {
             Ok(lookup) => Told {
                 outcome: Ok(records(&lookup, kind)),
                 ttl: Some(lookup.valid_until().saturating_duration_since(Instant::now())),

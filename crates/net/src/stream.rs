@@ -69,13 +69,14 @@ impl Stream {
     /// The server side of a handshake. Whatever the caller has read beyond its own protocol must have
     /// been thrown away before (RFC 3207 §4.2).
     pub async fn accept_tls(self, config: Arc<ServerConfig>) -> io::Result<Self> {
-        let accepted = TlsAcceptor::from(config).accept(self.into_plain()?).await?;
+        // Boxed: a session is one future, and would have the size of its handshake for ever.
+        let accepted = Box::pin(TlsAcceptor::from(config).accept(self.into_plain()?)).await?;
         Ok(Self::Tls(Box::new(TlsStream::Server(accepted))))
     }
 
     /// The client side of a handshake with a host of this name.
     pub async fn connect_tls(self, config: Arc<ClientConfig>, host: ServerName<'static>) -> io::Result<Self> {
-        let connected = TlsConnector::from(config).connect(host, self.into_plain()?).await?;
+        let connected = Box::pin(TlsConnector::from(config).connect(host, self.into_plain()?)).await?;
         Ok(Self::Tls(Box::new(TlsStream::Client(connected))))
     }
 

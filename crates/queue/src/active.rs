@@ -10,6 +10,7 @@ use kings_mail::envelope;
 use crate::clock::Moment;
 use crate::deliver::{Attempt, Content, Destination, Handover, Outcome, Report};
 use crate::entry::Entry;
+use crate::fresh::Whole;
 use crate::recipient::Occasion;
 use crate::record::{Fact, Record, as_kept};
 use crate::schedule::{FIRST_RETRY, next_delay, uptime_of};
@@ -35,6 +36,8 @@ pub(crate) struct Terms {
 pub(crate) struct Active {
     pub(crate) name: Name,
     pub(crate) entry: Entry,
+    /// Its content, where it need not be read.
+    pub(crate) content: Option<Content>,
     asked: Option<NonZeroU64>,
     /// Recipients to be tried at this time or before are tried now; in seconds since 1970.
     /// `None` while the sender wants it to wait.
@@ -107,7 +110,13 @@ pub(crate) enum Release {
 }
 
 impl Active {
-    pub(crate) fn new(due: Due, entry: Entry, now: Moment, terms: Terms) -> Self {
+    /// `content`: where it need not be read.
+    pub(crate) fn new(
+        due: Due,
+        (entry, content): (Entry, Option<Content>),
+        now: Moment,
+        terms: Terms,
+    ) -> Self {
         let Due { name, asked } = due;
         // The timetable said "now" by a clock that does not jump; so whatever the wall clock says, those
         // whose time stands in the name are due. Only what its sender wants to wait has an age to say so.
@@ -116,6 +125,7 @@ impl Active {
         Self {
             name,
             entry,
+            content,
             asked,
             until,
             terms,
@@ -128,6 +138,12 @@ impl Active {
             report_later: false,
             fate: None,
         }
+    }
+
+    /// The entry as it can wait in memory, when all that happened is on disk.
+    pub(crate) fn into_whole(self) -> Option<Whole> {
+        let content = self.content.filter(|_| self.unwritten.is_empty())?;
+        Whole::new(self.entry, || content)
     }
 
     /// The recipients to be tried now: by destination, and no more at once than one attempt takes.

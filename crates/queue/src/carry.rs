@@ -14,15 +14,19 @@ use crate::queue::Queue;
 use crate::recipient::Occasion;
 use crate::spool::{LoadError, Name};
 
-/// Reads and checks the content, then has the attempt made with it.
+/// Reads and checks the content unless it is at hand, then has the attempt made with it.
 pub(crate) async fn attempt<D: Deliver>(
     queue: &Queue,
     deliver: Arc<D>,
-    name: Name,
-    span: Span,
+    (name, span): (Name, Span),
+    at_hand: Option<Content>,
     attempt: impl FnOnce(Content) -> Attempt,
 ) -> Result<Finished, LoadError> {
-    let attempt = attempt(queue.on_disk(move |queue| queue.spool().content(name, span)).await?);
+    let content = match at_hand {
+        Some(content) => content,
+        None => queue.on_disk(move |queue| queue.spool().content(name, span)).await?,
+    };
+    let attempt = attempt(content);
     let finished = guarded(async move { deliver.deliver(attempt).await }).await;
     Ok(finished.unwrap_or_else(|| Vec::new().into()))
 }
@@ -66,7 +70,8 @@ fn excerpt(queue: &Queue, name: Name, span: Span, whole: bool) -> Excerpt {
 /// Runs the deliverer apart, so that a panic in it costs one attempt and not the queue; `None` after one.
 /// When the runner drops this, the deliverer is stopped too.
 async fn guarded<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
-    match AbortOnDropHandle::new(tokio::spawn(work)).await {
+    // Boxed: a task is moved several times before it runs, and this one is large.
+    match AbortOnDropHandle::new(tokio::spawn(Box::pin(work))).await {
         Ok(value) => Some(value),
         Err(error) => {
             tracing::error!(%error, "the deliverer failed");

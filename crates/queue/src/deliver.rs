@@ -205,14 +205,14 @@ pub struct Content(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    Memory(Arc<[u8]>),
+    Memory(Arc<Vec<u8>>),
     Stored { file: Arc<File>, start: u64, length: u64 },
 }
 
 impl From<Vec<u8>> for Content {
     /// A message that never was in the queue.
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Source::Memory(bytes.into()))
+        Self(Source::Memory(Arc::new(bytes)))
     }
 }
 
@@ -235,8 +235,12 @@ impl Content {
         self.len() == 0
     }
 
-    /// Up to `most` bytes from `offset`; empty only at the end. Reads on a thread that may block.
+    /// Up to `most` bytes from `offset`; empty only at the end. What is in a file is read on a thread that may block.
     pub async fn read_at(&self, offset: u64, most: usize) -> io::Result<Vec<u8>> {
+        if let Source::Memory(bytes) = &self.0 {
+            let rest = usize::try_from(offset).ok().and_then(|from| bytes.get(from..)).unwrap_or_default();
+            return Ok(rest[..most.min(rest.len())].to_vec());
+        }
         let content = self.clone();
         blocking(move || {
             let mut chunk = Vec::new();

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use crate::deliver::Content;
 use crate::disk::Disk;
 use crate::spool::Spool;
 
@@ -50,6 +51,11 @@ impl Draft {
         self.hasher.update(bytes);
         self.length += bytes.len() as u64;
         Ok(())
+    }
+
+    /// What is in memory; `None` for what went to a file.
+    pub(crate) fn into_content(self) -> Option<Content> {
+        self.file.is_none().then(|| Content::from(self.memory))
     }
 
     /// Writes everything to `target`, from `start` on.

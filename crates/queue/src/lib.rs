@@ -11,6 +11,7 @@ mod deliver;
 mod disk;
 mod draft;
 mod entry;
+mod fresh;
 mod lanes;
 mod line;
 mod list;

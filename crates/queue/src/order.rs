@@ -73,6 +73,7 @@ impl Queue {
             self.timetable().force(id, now)?;
         } else {
             let name = self.timetable().take_to_change(id)?;
+            self.fresh().take(id);
             // Once begun it is finished, even if nobody waits for it any more.
             self.on_disk(move |queue| queue.change(name, order)).await?;
         }

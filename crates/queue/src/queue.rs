@@ -19,6 +19,7 @@ use crate::deliver::{Deliver, Handover, Notification, Report};
 use crate::disk::{Disk, SystemDisk, blocking};
 use crate::draft::{CHUNK, Draft};
 use crate::entry::Head;
+use crate::fresh::{Fresh, Whole};
 use crate::lanes::Limits;
 use crate::notification;
 use crate::record::{self, Fact, Record};
@@ -72,6 +73,7 @@ pub struct Queue(Arc<Inner>);
 struct Inner {
     spool: Spool,
     timetable: Mutex<Timetable>,
+    fresh: Mutex<Fresh>,
     /// Something may be due earlier than the runner thinks.
     changed: Notify,
     /// The first look at the folder is done.
@@ -107,6 +109,7 @@ impl Queue {
         Ok(Self(Arc::new(Inner {
             spool: Spool::open(&root, free_space_reserve, disk)?,
             timetable: Mutex::default(),
+            fresh: Mutex::default(),
             changed: Notify::new(),
             scanned: AtomicBool::new(false),
             running: AtomicBool::new(false),
@@ -199,6 +202,19 @@ impl Queue {
         self.0.running.load(Ordering::Relaxed)
     }
 
+    /// Adds an entry to the timetable, with what need not be read of it.
+    ///
+    /// A look at the folder may have found the file before: then it may have been read, tried and written to already,
+    /// and what is in memory is out of date. Under one lock, so that nobody takes the entry in between.
+    fn announce(&self, name: Name, due: u64, whole: Option<Whole>) {
+        let mut timetable = self.timetable();
+        if timetable.add(name, due)
+            && let Some(whole) = whole
+        {
+            self.fresh().keep(whole);
+        }
+    }
+
     /// Adds what the folder holds to the timetable, without opening it. Blocking.
     pub(crate) fn scan(&self, stop: &CancellationToken) -> io::Result<()> {
         self.0.spool.scan(|batch| {
@@ -248,6 +264,11 @@ impl Queue {
 
     pub(crate) fn timetable(&self) -> MutexGuard<'_, Timetable> {
         self.0.timetable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What need not be read from the disk.
+    pub(crate) fn fresh(&self) -> MutexGuard<'_, Fresh> {
+        self.0.fresh.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn changed(&self) -> &Notify {
@@ -322,8 +343,11 @@ impl Submission {
             fact: Fact::Failed(record::as_kept(report.clone())),
         };
         let records: Vec<Record> = given_up.iter().map(failure).collect();
-        queue.spool().stage(&head, &draft, &records)?;
-        Ok(Staged { queue, head: Some(head) })
+        let entry = queue.spool().stage(&head, &draft, &records)?;
+        // What happened already stands in the file alone.
+        let content = draft.into_content().filter(|_| records.is_empty());
+        let whole = content.and_then(|content| Whole::new(entry, || content));
+        Ok(Staged { queue, head: Some(head), whole })
     }
 }
 
@@ -333,20 +357,30 @@ pub struct Staged {
     queue: Queue,
     /// `None` once it is committed.
     head: Option<Head>,
+    whole: Option<Whole>,
 }
 
 impl Staged {
     /// Makes the message count, and has it tried at once. It takes no more space, so a full disk does not
     /// stop it. After `Ok` it survives a crash.
-    pub fn commit(mut self) -> Result<(), SubmitError> {
-        let Some(head) = self.head.take() else { return Ok(()) };
-        let queue = &self.queue;
-        let name = queue.spool().publish(&head)?;
-        queue.timetable().add(name, uptime_of(name.next, queue.clock().now()));
+    pub fn commit(self) -> Result<(), SubmitError> {
+        Self::commit_all(vec![self])
+    }
+
+    /// The same for several entries of one queue, all or none: they share a sync.
+    pub fn commit_all(mut entries: Vec<Self>) -> Result<(), SubmitError> {
+        let Some(queue) = entries.first().map(|entry| entry.queue.clone()) else { return Ok(()) };
+        let heads: Vec<Head> = entries.iter_mut().filter_map(|entry| entry.head.take()).collect();
+        let names = queue.spool().publish(&heads.iter().collect::<Vec<_>>())?;
+        let now = queue.clock().now();
+        for (name, entry) in names.into_iter().zip(&mut entries) {
+            queue.announce(name, uptime_of(name.next, now), entry.whole.take());
+        }
         queue.changed().notify_one();
-        let Head { id, envelope, content_length: bytes, .. } = head;
-        let recipients = envelope.recipients.len();
-        tracing::info!(%id, reverse_path = %envelope.reverse_path, recipients, bytes, "queued");
+        for Head { id, envelope, content_length: bytes, .. } in heads {
+            let recipients = envelope.recipients.len();
+            tracing::info!(%id, reverse_path = %envelope.reverse_path, recipients, bytes, "queued");
+        }
         Ok(())
     }
 }

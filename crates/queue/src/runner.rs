@@ -18,7 +18,7 @@ use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::active::{Active, Fate, Terms};
-use crate::deliver::{Deliver, Destination, Finished, Outcome, PostError, Report};
+use crate::deliver::{Content, Deliver, Destination, Finished, Outcome, PostError, Report};
 use crate::entry::{Damage, Entry};
 use crate::lanes::{Lanes, Learned};
 use crate::queue::Queue;
@@ -41,6 +41,9 @@ pub(crate) struct Runner<D> {
     active: HashMap<TraceId, Active>,
     /// Entries being read: each once, however many places it is called to meanwhile.
     loading: HashSet<TraceId>,
+    /// Settled entries that wait until those before them are removed.
+    settled: Vec<Name>,
+    is_removing: bool,
     tasks: JoinSet<Event>,
 }
 
@@ -70,6 +73,8 @@ enum Event {
         id: TraceId,
         result: io::Result<()>,
     },
+    /// The same for several that went together.
+    Removed(Vec<(TraceId, io::Result<()>)>),
     Renamed {
         name: Name,
         next: u64,
@@ -86,6 +91,8 @@ impl<D: Deliver> Runner<D> {
             lanes,
             active: HashMap::new(),
             loading: HashSet::new(),
+            settled: Vec::new(),
+            is_removing: false,
             tasks: JoinSet::new(),
         }
     }
@@ -137,7 +144,8 @@ impl<D: Deliver> Runner<D> {
             }
             let uptime = self.uptime();
             let Some(due) = self.queue.timetable().take_due(uptime) else { return };
-            self.spawn_load(due);
+            let ready = self.load(due);
+            self.advance_all(ready.into_iter().collect());
         }
     }
 
@@ -157,9 +165,18 @@ impl<D: Deliver> Runner<D> {
                 self.reported(id, occasion, &places, posted);
             }
             Ok(Event::Ended { id, result }) => self.ended(id, result),
+            Ok(Event::Removed(results)) => {
+                self.is_removing = false;
+                for (id, result) in results {
+                    self.ended(id, result);
+                }
+                self.spawn_removal();
+            }
             Ok(Event::Renamed { name, next }) => self.renamed(name, next),
             Err(error) => {
                 tracing::error!(%error, "a task of the queue failed; its entry rests until a restart");
+                // It may have been that one; two at once do no harm.
+                self.is_removing = false;
             }
         }
     }
@@ -183,9 +200,7 @@ impl<D: Deliver> Runner<D> {
         self.loading.remove(&id);
         match result {
             Ok(entry) => {
-                let terms = Terms { jitter: jitter(), delay_warning: self.queue.delay_warning() };
-                let active = Active::new(due, entry, self.queue.clock().now(), terms);
-                self.active.insert(id, active);
+                self.begin(due, entry, None);
                 self.advance_all(vec![id]);
             }
             Err(error) => {
@@ -194,6 +209,12 @@ impl<D: Deliver> Runner<D> {
                 self.advance_all(called);
             }
         }
+    }
+
+    fn begin(&mut self, due: Due, entry: Entry, content: Option<Content>) {
+        let terms = Terms { jitter: jitter(), delay_warning: self.queue.delay_warning() };
+        let active = Active::new(due, (entry, content), self.queue.clock().now(), terms);
+        self.active.insert(due.name.id, active);
     }
 
     fn not_loaded(&mut self, due: Due, error: LoadError) {

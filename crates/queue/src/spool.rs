@@ -167,35 +167,47 @@ impl Spool {
     }
 
     /// Writes a new entry whole and synced where nobody looks: its file needs no more space to become one that
-    /// counts. `records` say what happened to some of its recipients already. On an error nothing is left.
-    pub(crate) fn stage(&self, head: &Head, draft: &Draft, records: &[Record]) -> Result<(), SubmitError> {
+    /// counts. `records` say what happened to some of its recipients already. Gives the entry as it reads without them.
+    /// On an error nothing is left.
+    pub(crate) fn stage(&self, head: &Head, draft: &Draft, records: &[Record]) -> Result<Entry, SubmitError> {
         let (text, seed) = head.encode();
         // What cannot be read back would be lost after its 250; better refused now.
-        if text.len() > MAX_ENVELOPE || Head::parse(text.as_bytes()).as_ref() != Ok(&(head.clone(), seed)) {
-            return Err(SubmitError::BadEnvelope);
-        }
+        let read_back = Head::parse(text.as_bytes()).ok().filter(|(read, sum)| read == head && *sum == seed);
+        let (read_back, _) =
+            read_back.filter(|_| text.len() <= MAX_ENVELOPE).ok_or(SubmitError::BadEnvelope)?;
         let mut end = Vec::new();
         for record in records {
             record.write_to(seed, &mut end);
         }
-        Ok(self.write_new(&self.staged(head), &text, draft, &end)?)
+        self.write_new(&self.staged(head), &text, draft, &end)?;
+        Ok(Entry::new(read_back, seed, text.len() as u64))
     }
 
-    /// Makes a staged entry count. Once this returns `Ok` a power cut does not lose it; on an error nothing is
-    /// left.
-    pub(crate) fn publish(&self, head: &Head) -> Result<Name, SubmitError> {
-        let name = Name { id: head.id, next: head.first_attempt() };
-        let (partial, complete) = (self.staged(head), self.path(name));
-        if let Err(error) = self.disk.rename(&partial, &complete) {
-            self.drop_file(&partial);
-            return Err(match error.kind() {
-                io::ErrorKind::AlreadyExists => SubmitError::DuplicateId(head.id),
-                _ => error.into(),
-            });
+    /// Makes staged entries count, all or none. Once this returns `Ok` a power cut does not lose them; on an error
+    /// nothing is left. Gives their names, in order.
+    pub(crate) fn publish(&self, heads: &[&Head]) -> Result<Vec<Name>, SubmitError> {
+        let mut names = Vec::with_capacity(heads.len());
+        for (place, head) in heads.iter().enumerate() {
+            let name = Name { id: head.id, next: head.first_attempt() };
+            if let Err(error) = self.disk.rename(&self.staged(head), &self.path(name)) {
+                heads[place..].iter().for_each(|head| self.unstage(head));
+                self.unpublish(&names);
+                return Err(match error.kind() {
+                    io::ErrorKind::AlreadyExists => SubmitError::DuplicateId(head.id),
+                    _ => error.into(),
+                });
+            }
+            names.push(name);
         }
-        // The client hears of a failure and comes again, so this copy must not be sent as well.
-        self.names.sync().inspect_err(|_| self.drop_file(&complete))?;
-        Ok(name)
+        self.names.sync().inspect_err(|_| self.unpublish(&names))?;
+        Ok(names)
+    }
+
+    /// The client hears of a failure and comes again, so these copies must not be sent as well.
+    fn unpublish(&self, names: &[Name]) {
+        for name in names {
+            self.drop_file(&self.path(*name));
+        }
     }
 
     /// Removes a staged entry that will not count.
@@ -351,9 +363,21 @@ impl Spool {
 
     /// Removes an entry that is settled; needs no space. One that is gone already is no error.
     pub(crate) fn remove(&self, name: Name) -> io::Result<()> {
+        self.unlink(name)?;
+        self.names.sync_in_company()
+    }
+
+    /// The same for several, with one sync: what became of each, in order.
+    pub(crate) fn remove_all(&self, names: &[Name]) -> Vec<io::Result<()>> {
+        let unlinked: Vec<_> = names.iter().map(|name| self.unlink(*name)).collect();
+        let synced = self.names.sync_in_company().map_err(|error| error.kind());
+        unlinked.into_iter().map(|unlinked| unlinked.and(synced.map_err(io::Error::from))).collect()
+    }
+
+    fn unlink(&self, name: Name) -> io::Result<()> {
         match self.disk.remove(&self.path(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => self.names.sync_in_company(),
+            _ => Ok(()),
         }
     }
 

@@ -63,11 +63,13 @@ pub(crate) enum Unavailable {
 
 impl Timetable {
     /// Adds an entry, due at the uptime `due` unless its name says that it is held; one that is known already
-    /// stays as it is.
-    pub(crate) fn add(&mut self, name: Name, due: u64) {
-        if !self.slots.contains_key(&name.id) {
+    /// stays as it is. Says whether it is new.
+    pub(crate) fn add(&mut self, name: Name, due: u64) -> bool {
+        let is_new = !self.slots.contains_key(&name.id);
+        if is_new {
             self.place(name, due, None);
         }
+        is_new
     }
 
     fn place(&mut self, name: Name, due: u64, asked: Option<NonZeroU64>) {
@@ -279,7 +281,7 @@ mod tests {
     #[test]
     fn pages_follow_each_other_in_order_of_arrival() {
         let mut timetable = Timetable::default();
-        (0..5).rev().for_each(|number| timetable.add(name(number), number));
+        (0..5).rev().for_each(|number| assert!(timetable.add(name(number), number)));
         let first = timetable.names_after(None, 3);
         assert_eq!(first, [0, 1, 2].map(name));
         assert_eq!(timetable.names_after(Some(first[2].id), 3), [3, 4].map(name));

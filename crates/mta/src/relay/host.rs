@@ -170,7 +170,7 @@ impl<'a> Errand<'a> {
             }
             debug!(host = way.hop.described(way.address), "a kept connection was closed, opening another");
         }
-        let fresh = Conversation::open(way, self.outfit.hostname).await?;
+        let fresh = Box::pin(Conversation::open(way, self.outfit.hostname)).await?;
         let done = fresh.hand_over(self.transaction(), &self.cargo).await;
         Ok(self.keep(key, done))
     }

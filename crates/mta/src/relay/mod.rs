@@ -215,7 +215,7 @@ impl<D: Dns + 'static> Deliver for Relay<D> {
     async fn deliver(&self, attempt: Attempt) -> Finished {
         let began = Instant::now();
         let finished = if self.is_here(&attempt.destination) {
-            here::deliver(&self.core, &attempt).await.into()
+            Box::pin(here::deliver(&self.core, &attempt)).await.into()
         } else {
             self.send_away(&attempt).await
         };

@@ -18,7 +18,7 @@ fn active(recipients: &[&str]) -> Active {
         content_checksum: 0,
     };
     let due = Due { name: Name { id, next: 1_000 }, asked: None };
-    Active::new(due, Entry::new(head, 0, 0), NOW, TERMS)
+    Active::new(due, (Entry::new(head, 0, 0), None), NOW, TERMS)
 }
 
 fn run(active: &mut Active, places: &[usize], outcomes: Vec<Outcome>) {

@@ -7,9 +7,10 @@ use kings_mail::id::TraceId;
 use tokio::time::sleep;
 
 use super::{Event, Runner};
-use crate::active::{Queued, Release, Step};
+use crate::active::{Active, Queued, Release, Step};
 use crate::carry;
 use crate::deliver::Deliver;
+use crate::fresh::Whole;
 use crate::lanes::{Admission, Wish};
 use crate::queue::Queue;
 use crate::recipient::Occasion;
@@ -31,7 +32,7 @@ impl<D: Deliver> Runner<D> {
             }
             let called = self.queue.timetable().take_called(id);
             match called {
-                Some(due) => self.spawn_load(due),
+                Some(due) => ids.extend(self.load(due)),
                 None => ids.extend(self.forfeit(id)),
             }
         }
@@ -50,10 +51,10 @@ impl<D: Deliver> Runner<D> {
                 Admission::Closed(why) => active.suspend(&places, &why, now),
                 Admission::Run => {
                     let (queue, deliver) = (self.queue.clone(), Arc::clone(&self.deliver));
-                    let (name, span) = (active.name, active.entry.content);
+                    let (place, at_hand) = ((active.name, active.entry.content), active.content.clone());
                     let attempt = active.start(destination.clone(), &places);
                     self.tasks.spawn(async move {
-                        let finished = carry::attempt(&queue, deliver, name, span, attempt).await;
+                        let finished = carry::attempt(&queue, deliver, place, at_hand, attempt).await;
                         Event::Attempted { id, destination, places, finished }
                     });
                 }
@@ -78,6 +79,10 @@ impl<D: Deliver> Runner<D> {
                 Event::Written { id, count, tail }
             }),
             Step::Report(occasion, places) => self.spawn_report(id, occasion, places),
+            Step::Remove if pause.is_zero() => {
+                self.settled.push(name);
+                self.spawn_removal();
+            }
             Step::Remove => self.spawn_on_disk(pause, move |queue| {
                 let result = queue.spool().remove(name);
                 Event::Ended { id, result }
@@ -94,9 +99,10 @@ impl<D: Deliver> Runner<D> {
     fn release(&mut self, name: Name, release: Release) {
         match release {
             Release::InLine => {
-                self.active.remove(&name.id);
+                self.keep_whole(name.id);
                 self.queue.timetable().put_in_line(name.id);
             }
+            // From the disk again: what goes round at once must not go round in here.
             Release::Now { asked } => {
                 self.active.remove(&name.id);
                 let now = self.queue.clock().now().uptime;
@@ -109,14 +115,50 @@ impl<D: Deliver> Runner<D> {
         }
     }
 
+    /// Lets go of an entry, which need not be read again if it is short.
+    fn keep_whole(&mut self, id: TraceId) {
+        if let Some(whole) = self.active.remove(&id).and_then(Active::into_whole) {
+            self.queue.fresh().keep(whole);
+        }
+    }
+
     pub(super) fn spawn_scan(&mut self, pause: Duration) {
         let stop = self.shutdown.clone();
         self.spawn_on_disk(pause, move |queue| Event::Scanned(queue.scan(&stop)));
     }
 
-    pub(super) fn spawn_load(&mut self, due: Due) {
+    /// Takes an entry up: its id if it is ready to be moved on, which it is later if it has to be read.
+    pub(super) fn load(&mut self, due: Due) -> Option<TraceId> {
+        let id = due.name.id;
+        let whole = self.queue.fresh().take(id);
+        match whole {
+            Some(Whole { entry, content }) => {
+                self.begin(due, entry, Some(content));
+                Some(id)
+            }
+            None => {
+                self.spawn_load(due);
+                None
+            }
+        }
+    }
+
+    fn spawn_load(&mut self, due: Due) {
         self.loading.insert(due.name.id);
         self.spawn_on_disk(Duration::ZERO, move |queue| Event::Loaded(due, queue.spool().load(due.name)));
+    }
+
+    /// Removes all that is settled by now; what comes meanwhile goes together with the next.
+    pub(super) fn spawn_removal(&mut self) {
+        if self.is_removing || self.settled.is_empty() {
+            return;
+        }
+        self.is_removing = true;
+        let names = std::mem::take(&mut self.settled);
+        self.spawn_on_disk(Duration::ZERO, move |queue| {
+            let results = queue.spool().remove_all(&names);
+            Event::Removed(names.into_iter().map(|name| name.id).zip(results).collect())
+        });
     }
 
     pub(super) fn spawn_set_aside(&mut self, name: Name, pause: Duration) {

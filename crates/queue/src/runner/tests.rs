@@ -348,7 +348,10 @@ async fn damaged_entries_are_set_aside_and_stop_nobody() {
     let mut bytes = std::fs::read(file(2)).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(file(2), bytes).unwrap();
+    drop(queue);
+    let queue = Queue::open(settings(folder.path())).unwrap();
     let rig = Rig::start(folder, queue, Arc::default());
+    rig.wait(MINUTE).await;
     rig.settled().await;
     assert_eq!(rig.recipients(), ["<ok@a.example>"]);
     let damaged = rig.queue.damaged().await.unwrap();
@@ -474,4 +477,41 @@ async fn finish_after_crash(first: &FakeDeliverer, point: usize, files: &Files, 
         later.iter().filter(|recipient| recipient.contains("ok@") && earlier.contains(recipient)).count();
     drop(rig.stop().await);
     repeated
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_message_is_sent_from_memory_and_one_that_an_operator_had_in_hand_from_its_file() {
+    for in_hand in [false, true] {
+        let folder = tempdir().unwrap();
+        let queue = Queue::open(settings(folder.path())).unwrap();
+        let envelope = envelope("ann@example.org", &["ok@a.example"]);
+        queue.submit(id(1), envelope, Cursor::new(CONTENT)).await.unwrap();
+        std::fs::write(folder.path().join(&names(folder.path())[0]), "no entry").unwrap();
+        if in_hand {
+            assert!(queue.order(id(1), Order::Hold).await.is_err());
+        }
+        let rig = Rig::start(folder, queue, Arc::default());
+        rig.settled().await;
+        let sent: &[&str] = if in_hand { &[] } else { &["<ok@a.example>"] };
+        assert_eq!(rig.recipients(), sent);
+        assert_eq!(rig.files().len(), usize::from(in_hand), "set aside: {:?}", rig.files());
+    }
+}
+
+/// A copy in memory that missed an attempt would send the message again.
+#[tokio::test(start_paused = true)]
+async fn what_a_look_at_the_folder_found_before_its_commit_ended_is_read_from_its_file() {
+    for found in [false, true] {
+        let folder = tempdir().unwrap();
+        let queue = Queue::open(settings(folder.path())).unwrap();
+        let mut submission = queue.begin().unwrap();
+        submission.write(CONTENT).unwrap();
+        let staged = submission.stage(id(1), &envelope("ann@example.org", &["ok@a.example"]), &[]).unwrap();
+        if found {
+            assert!(queue.timetable().add(Name { id: id(1), next: START }, 0));
+        }
+        staged.commit().unwrap();
+        assert_eq!(queue.fresh().take(id(1)).is_none(), found);
+        assert_eq!(queue.len(), 1);
+    }
 }

@@ -54,7 +54,7 @@ fn submit(spool: &Spool, content: &[u8]) -> Result<Name, SubmitError> {
 /// Both steps of taking an entry in.
 fn commit(spool: &Spool, head: &Head, draft: &Draft) -> Result<Name, SubmitError> {
     spool.stage(head, draft, &[])?;
-    spool.publish(head)
+    spool.publish(&[head]).map(|names| names[0])
 }
 
 fn names(spool: &Spool) -> Vec<Name> {
@@ -329,4 +329,36 @@ fn new_mail_is_refused_before_the_disk_is_full() {
     let greedy = Spool::open(folder.path(), u64::MAX, Arc::new(SystemDisk)).unwrap();
     assert!(matches!(greedy.check_space(), Err(SubmitError::NoSpace)));
     open(folder.path()).check_space().unwrap();
+}
+
+#[test]
+fn entries_that_count_or_go_together_share_a_sync_and_none_counts_where_one_cannot() {
+    let (folder, disk, spool) = spool_on_test_disk();
+    let staged = || {
+        let stage = |number| {
+            let (head, draft) = draft(&spool, CONTENT);
+            let head = Head { id: id(number), ..head };
+            spool.stage(&head, &draft, &[]).unwrap();
+            head
+        };
+        [1, 2, 3].map(stage)
+    };
+    let steps = 4;
+    for nth in 0..steps {
+        let heads = staged();
+        disk.fail(Some(Failing::Nth(nth, io::ErrorKind::Other)));
+        assert!(spool.publish(&heads.each_ref()).is_err(), "step {nth}");
+        assert_eq!(read_files(folder.path()), Files::new(), "step {nth}");
+        disk.fail(None);
+    }
+    let heads = staged();
+    disk.fail(None);
+    let names = spool.publish(&heads.each_ref()).unwrap();
+    assert_eq!(disk.fail(None), steps, "three renames and one sync");
+    disk.fail(Some(Failing::Nth(3, io::ErrorKind::Other)));
+    assert!(spool.remove_all(&names).iter().all(Result::is_err), "nobody knows what is on disk");
+    disk.fail(None);
+    assert!(spool.remove_all(&names).iter().all(Result::is_ok));
+    assert_eq!(disk.fail(None), steps, "three removals and one sync");
+    assert_eq!(read_files(folder.path()), Files::new());
 }
