@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::daemon::show;
 use super::namespace::{OWNER, in_namespace};
-use super::{Certificates, Daemon, Folder, Message, free_port, listening, messages, rooted, run};
+use super::{
+    Certificates, Daemon, Folder, Message, free_port, listening, make_readable, messages, rooted, run,
+};
 
 /// Exim on a port of its own. It takes mail for `dave@example.net`, and relays what else comes from loopback.
 pub(crate) struct Exim {
@@ -36,7 +38,7 @@ impl Exim {
 
     /// What arrived for dave.
     pub(crate) fn delivered(&self) -> Vec<Message> {
-        run(rooted("/bin/chmod").args(["-R", "a+rX"]).arg(self.folder.join("mail"))).succeeded();
+        make_readable(&self.folder.join("mail"));
         messages(&self.folder.join("mail"))
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::namespace::OWNER;
-use super::{Daemon, Folder, Message, free_port, listening, messages, program, rooted, run};
+use super::{Daemon, Folder, Message, free_port, listening, make_readable, messages, program, rooted, run};
 
 /// It knows `dave@example.net` and `erin@example.net`.
 pub(crate) struct DovecotLmtp {
@@ -49,7 +49,7 @@ impl DovecotLmtp {
 
     /// What arrived for `user`.
     pub(crate) fn delivered(&self, user: &str) -> Vec<Message> {
-        run(rooted("/bin/chmod").args(["-R", "a+rX"]).arg(self.folder.join("mail"))).succeeded();
+        make_readable(&self.folder.join("mail"));
         messages(&self.folder.join("mail").join(user))
     }
 }

@@ -32,7 +32,7 @@ pub(crate) use maildir::{Message, messages};
 pub(crate) use mx::NameServer;
 pub(crate) use opensmtpd::OpenSmtpd;
 pub(crate) use postfix::Postfix;
-pub(crate) use program::{Output, artefacts, part, program, rooted, run, run_with_input};
+pub(crate) use program::{Output, artefacts, make_readable, part, program, rooted, run, run_with_input};
 pub(crate) use recorder::Recorder;
 pub(crate) use signed_tree::SignedTree;
 pub(crate) use sink::{Sink, files};

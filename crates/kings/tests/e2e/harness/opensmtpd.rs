@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::namespace::{OWNER, in_namespace};
-use super::{Certificates, Daemon, Folder, Message, free_port, listening, messages, rooted, run};
+use super::{
+    Certificates, Daemon, Folder, Message, free_port, listening, make_readable, messages, rooted, run,
+};
 
 /// Its two accounts must not be each other; these numbers are those of `proxy` and `news`.
 const ACCOUNTS: [(&str, &str); 3] = [("opensmtpd", "13"), ("opensmtpq", "9"), ("dave", OWNER)];
@@ -56,7 +58,7 @@ impl OpenSmtpd {
 
     /// What arrived for dave.
     pub(crate) fn delivered(&self) -> Vec<Message> {
-        run(rooted("/bin/chmod").args(["-R", "a+rX"]).arg(self.folder.join("home"))).succeeded();
+        make_readable(&self.folder.join("home"));
         messages(&self.folder.join("home/mail"))
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::daemon::show;
 use super::{
-    Certificates, Daemon, Folder, Message, free_port, listening, messages, part, program, rooted, run,
+    Certificates, Daemon, Folder, Message, free_port, listening, make_readable, messages, part, program,
+    rooted, run,
 };
 
 /// The services of `master.cf` that receiving, relaying, bouncing and delivery to a Maildir need.
@@ -62,7 +63,7 @@ impl Postfix {
 
     /// What arrived for dave.
     pub(crate) fn delivered(&self) -> Vec<Message> {
-        run(rooted("/bin/chmod").args(["-R", "a+rX"]).arg(self.folder.join("mail"))).succeeded();
+        make_readable(&self.folder.join("mail"));
         messages(&self.folder.join("mail/dave"))
     }
 }
