@@ -14,12 +14,13 @@ pub(crate) use self::queue::answer as queue_answer;
 pub(crate) use self::report::answer as report_answer;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{ConfigError, DEFAULT_PATH, Settings};
+use crate::control::{self, Answer, Request};
 use crate::{demo, log, prepare, serve};
 
 /// A complete mail system in one binary.
@@ -93,6 +94,16 @@ pub(crate) struct Output {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Asks the server; `None` where none runs on this data.
+fn ask(data_dir: &Path, request: &Request) -> Result<Option<Answer>, Failure> {
+    control::ask(data_dir, request).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            Failure::not_allowed("only root and the user that runs the server may ask it: try with sudo")
+        }
+        _ => Failure::cannot_tell(format!("cannot ask the server: {error}")),
+    })
 }
 
 /// Why a command did not succeed, and the exit code that says so.

@@ -12,9 +12,9 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 pub(crate) use self::answer::answer;
-use super::{Common, Failure, Output, print};
+use super::{Common, Failure, Output, ask, print};
 use crate::config::{Settings, duration};
-use crate::control::{self, Answer, Order, Request, Selection};
+use crate::control::{Answer, Order, Request, Selection};
 use crate::{prepare, serve};
 
 #[derive(Subcommand)]
@@ -144,7 +144,7 @@ pub(crate) enum Reach {
 
 impl Reach {
     pub(crate) fn new(settings: Settings) -> Result<Self, Failure> {
-        let asked = control::ask(&settings.data_dir, &Request::Status).map_err(|error| cannot_ask(&error))?;
+        let asked = ask(&settings.data_dir, &Request::Status)?;
         if asked.is_some() {
             return Ok(Self::Server(settings.data_dir));
         }
@@ -166,17 +166,7 @@ impl Reach {
 }
 
 fn ask_server(data_dir: &Path, request: &Request) -> Result<Answer, Failure> {
-    let answer = control::ask(data_dir, request).map_err(|error| cannot_ask(&error))?;
-    answer.ok_or_else(|| Failure::cannot_tell("the server has gone away: ask again"))
-}
-
-fn cannot_ask(error: &io::Error) -> Failure {
-    if error.kind() == io::ErrorKind::PermissionDenied {
-        return Failure::not_allowed(
-            "only root and the user that runs the server may look at its queue: try with sudo",
-        );
-    }
-    Failure::cannot_tell(format!("cannot ask the server: {error}"))
+    ask(data_dir, request)?.ok_or_else(|| Failure::cannot_tell("the server has gone away: ask again"))
 }
 
 impl List {

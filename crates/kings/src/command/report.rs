@@ -10,8 +10,8 @@ use kings_msgauth::reports::{aggregate, tls};
 use kings_records::{ReceivedReport, ReportKind, reader};
 use serde_json::{Value, json};
 
-use super::{Common, Failure, Output, print};
-use crate::control::{self, Request};
+use super::{Common, Failure, Output, ask, print};
+use crate::control::Request;
 
 /// Seconds of a day.
 const DAY: i64 = 24 * 60 * 60;
@@ -95,10 +95,8 @@ fn send(options: &Send) -> Result<(), Failure> {
     let data_dir = output.common.settings()?.data_dir;
     let request =
         Request::ReportSend { dry_run: *dry_run, domain: domain.as_ref().map(Domain::to_string), day: *day };
-    let answer =
-        control::ask(&data_dir, &request).map_err(|error| Failure::cannot_tell(error.to_string()))?;
-    let answer =
-        answer.ok_or_else(|| Failure::cannot_tell("no server runs on this data; it alone sends reports"))?;
+    let answer = ask(&data_dir, &request)?
+        .ok_or_else(|| Failure::cannot_tell("no server runs on this data; it alone sends reports"))?;
     let answer = answer.map_err(Failure::cannot_tell)?;
     print(&if *json { format!("{answer}\n") } else { sent(&answer) });
     let items = answer["items"].as_array().into_iter().flatten();

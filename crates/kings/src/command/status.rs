@@ -2,13 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{Failure, Output, print};
-use crate::control::{self, Request};
+use super::{Failure, Output, ask, print};
+use crate::control::Request;
 
 pub(crate) fn run(output: &Output) -> Result<(), Failure> {
     let settings = output.common.settings()?;
-    let answer = control::ask(&settings.data_dir, &Request::Status)
-        .map_err(|error| Failure::cannot_tell(format!("cannot ask the server: {error}")))?;
+    let answer = ask(&settings.data_dir, &Request::Status)?;
     let running = answer.is_some();
     let status = match answer {
         Some(answer) => answer.map_err(Failure::cannot_tell)?,

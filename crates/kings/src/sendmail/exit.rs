@@ -30,6 +30,7 @@ impl From<Failure> for Trouble {
         let (code, text) = failure.parts();
         let exit = match code {
             75 => Exit::TryLater,
+            77 => Exit::NoPermission,
             78 => Exit::Config,
             _ => Exit::Unavailable,
         };

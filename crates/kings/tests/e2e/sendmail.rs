@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{Folder, Kings, Message, Output, Setup, messages, program, run_with_input, wait_until};
+use crate::harness::{
+    Folder, Kings, Message, Output, Setup, messages, program, run, run_with_input, wait_until,
+};
 
 const ANN: &str = "ann@example.org";
 const BOB: &str = "bob@example.org";
@@ -173,6 +175,17 @@ fn programs_speak_smtp_on_standard_input() {
         output.text().starts_with("220 mail.example.org") && output.text().contains("250 2.1.5"),
         "{output}"
     );
+}
+
+#[test]
+fn who_may_not_look_at_the_queue_is_told_who_may() {
+    let machine = Machine::start("");
+    exits(run(&mut machine.as_nobody(&["-bp"])), 77, "only root and the user that runs the server");
+    run(&mut machine.program("sendmail", &["-bp"])).succeeded();
+    let mut command = program("setpriv");
+    command.args(["--reuid", NOBODY, "--regid", "nogroup", "--clear-groups"]);
+    command.arg(machine.programs.join("kings")).args(["status", "--config"]);
+    exits(run(command.arg(machine.kings.folder().join("kings.toml"))), 77, "only root");
 }
 
 #[test]
