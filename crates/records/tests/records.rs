@@ -1,6 +1,8 @@
 //! The records as the server writes them and commands read them.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -133,6 +135,19 @@ fn a_long_text_is_cut_at_a_character() {
     records.flush();
     let found = records.find(&Query::default()).unwrap();
     assert_eq!(found[0].reply.as_deref(), Some("é".repeat(500).as_str()));
+}
+
+#[test]
+fn the_files_are_for_their_owner_alone() {
+    let place = Place::new();
+    std::fs::write(&place.file, "").unwrap();
+    std::fs::set_permissions(&place.file, Permissions::from_mode(0o644)).unwrap();
+    let records = place.open();
+    three_stories(&records);
+    for ending in ["sqlite", "sqlite-wal", "sqlite-shm"] {
+        let mode = place.file.with_extension(ending).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{ending}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use kings_mail::domain::Domain;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
 use tracing::info;
@@ -74,18 +74,17 @@ pub enum CertificateError {
 
 /// How to get a file that can be read.
 fn remedy(what: &str) -> String {
-    let key = match what {
-        "certificate" => "certificate",
-        "private key" => "private_key",
-        "authorities" => "authorities",
-        _ => "client_ca",
-    };
-    if !matches!(key, "certificate" | "private_key") {
-        return format!("put the PEM file of the authority there, or name another one as {key} in [tls]");
+    let or_order = "or get both with  certbot certonly --standalone -d HOSTNAME";
+    match what {
+        "certificate" => {
+            format!("put the PEM file there, name another one as certificate in [tls], {or_order}")
+        }
+        "private key" => {
+            format!("put the PEM file there, name another one as private_key in [tls], {or_order}")
+        }
+        "authorities" => "put their PEM file there, or name another one as authorities in [tls]".to_owned(),
+        _ => "put their PEM file there, or name another one as client_ca in [tls]".to_owned(),
     }
-    format!(
-        "put the PEM file there, name another one as {key} in [tls], or get both with  certbot certonly --standalone -d HOSTNAME"
-    )
 }
 
 /// The certificate all listeners show. Clones share it.
@@ -119,13 +118,17 @@ impl Certificates {
     }
 
     /// The settings of listeners where people log in: where there are authorities for that, a client is asked for a
-    /// certificate. It need not have one; but one that does not count ends the handshake.
+    /// certificate. It need not have one; but one that does not count ends the handshake. Sessions are not resumed there:
+    /// that would let a certificate go on that has run out meanwhile.
     pub fn server_for_people(&self, authorities: Option<&ClientAuthorities>) -> Arc<ServerConfig> {
         authorities.map_or_else(
             || self.server(),
             |authorities| {
                 let verified = builder().with_client_cert_verifier(authorities.verifier());
-                Arc::new(verified.with_cert_resolver(self.current.clone()))
+                let mut config = verified.with_cert_resolver(self.current.clone());
+                config.session_storage = Arc::new(NoServerSessionStorage {});
+                config.send_tls13_tickets = 0;
+                Arc::new(config)
             },
         )
     }

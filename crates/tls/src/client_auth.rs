@@ -121,6 +121,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::certificates::{Certificates, Source};
 
     type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -177,6 +178,25 @@ mod tests {
         ] {
             let error = format!("{:?}", fits(&certificate).unwrap_err());
             assert!(error.contains(what), "{what}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_session_outlives_the_look_at_its_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        std::fs::write(&file, authority("ours").pem()).unwrap();
+        let authorities = ClientAuthorities::read(&file).unwrap();
+        let hostname = kings_mail::domain::Domain::parse("mail.example.org").unwrap();
+        let source = Source::SelfSigned { folder: folder.path().to_owned(), hostname };
+        let certificates = Certificates::open(&source).unwrap();
+        for (config, resumes) in [
+            (certificates.server(), true),
+            (certificates.server_for_people(None), true),
+            (certificates.server_for_people(Some(&authorities)), false),
+        ] {
+            assert_eq!(config.session_storage.can_cache(), resumes);
+            assert_eq!(config.send_tls13_tickets > 0, resumes);
         }
     }
 

@@ -28,7 +28,7 @@ use kings_mta::{
 };
 use kings_net::{IpNet, Rate, ResolverSettings};
 use kings_store::Layout;
-use kings_tls::{Authorities, ClientAuthorities, Source as Certificate};
+use kings_tls::{Authorities, CertificateError, ClientAuthorities, Source as Certificate};
 use toml::de::DeTable;
 
 pub(crate) use self::dkim::{Dkim, Tables};
@@ -370,18 +370,20 @@ fn tls(
     hostname: Option<&Domain>,
 ) -> (Option<Certificate>, Authorities, Option<ClientAuthorities>) {
     section(source, top, "tls", |source, section| {
-        let authorities = section.path(source, "authorities").map(|file| Authorities::read(&file));
-        let authorities = authorities.transpose().unwrap_or_else(|error| {
-            source.complain(error.to_string());
-            None
-        });
-        let for_clients = section.path(source, "client_ca").map(|file| ClientAuthorities::read(&file));
-        let for_clients = for_clients.transpose().unwrap_or_else(|error| {
-            source.complain(error.to_string());
-            None
-        });
+        let authorities = from_file(source, section, "authorities", Authorities::read);
+        let for_clients = from_file(source, section, "client_ca", ClientAuthorities::read);
         (certificate(source, section, data_dir, hostname), authorities.unwrap_or_default(), for_clients)
     })
+}
+
+fn from_file<T>(
+    source: &mut Source<'_>,
+    section: &mut Section<'_>,
+    key: &'static str,
+    read: impl FnOnce(&Path) -> Result<T, CertificateError>,
+) -> Option<T> {
+    let found = read(&section.path(source, key)?);
+    found.map_err(|error| source.complain(error.to_string())).ok()
 }
 
 fn certificate(

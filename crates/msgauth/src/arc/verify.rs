@@ -9,7 +9,7 @@ use super::chain::{ChainValidation, Fault, Seal, SetPlace, message_signature, se
 use crate::dkim::canonical::{BodyHash, BodyHasher, Canonicalization};
 use crate::dkim::header::Header;
 use crate::dkim::key::{BadKey, KeyRecord};
-use crate::dkim::stream::{self, Stream};
+use crate::dkim::stream::{self, Signed, Stream};
 use crate::dkim::verify::{best_record, check_signature};
 use crate::dkim::{Algorithm, Keys, Questions, Signature, Verdict, Word};
 
@@ -105,11 +105,7 @@ impl Verifier {
 
     /// Which keys to fetch, as soon as the header is whole.
     pub fn questions(&self) -> Option<Questions> {
-        match &self.0 {
-            Stream::Header(_) => None,
-            Stream::Body(body) => Some(body.questions()),
-            Stream::TooLarge => Some(Questions::default()),
-        }
+        self.0.questions()
     }
 
     /// The message is whole.
@@ -124,7 +120,7 @@ pub struct Ended(Option<Body>);
 impl Ended {
     /// Which keys to fetch, where they were not asked for before.
     pub fn questions(&self) -> Questions {
-        self.0.as_ref().map(Body::questions).unwrap_or_default()
+        self.0.as_ref().map(Signed::questions).unwrap_or_default()
     }
 
     /// Validates. A field whose key is not among `keys` makes the chain unknown.
@@ -151,6 +147,16 @@ impl stream::Body for Body {
     }
 }
 
+impl Signed for Body {
+    fn questions(&self) -> Questions {
+        let names = |link: &Link| {
+            let signature = link.signature.as_ref().ok().map(|signature| signature.key_name.clone());
+            std::iter::once(link.seal.key_name.clone()).chain(signature)
+        };
+        self.chain.iter().flatten().flat_map(names).collect()
+    }
+}
+
 impl Body {
     fn new(header: Header) -> Self {
         let chain = links(&header);
@@ -161,14 +167,6 @@ impl Body {
             }
         }
         Self { header, chain, hashers }
-    }
-
-    fn questions(&self) -> Questions {
-        let names = |link: &Link| {
-            let signature = link.signature.as_ref().ok().map(|signature| signature.key_name.clone());
-            std::iter::once(link.seal.key_name.clone()).chain(signature)
-        };
-        self.chain.iter().flatten().flat_map(names).collect()
     }
 
     fn finish(self, keys: &Keys, now: u64) -> Report {

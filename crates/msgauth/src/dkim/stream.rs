@@ -1,11 +1,18 @@
 //! A message on its way to whoever hashes it: first the header as a whole, then the body in pieces.
 
 use super::header::{Collector, Header, HeaderTooLarge};
+use super::verify::Questions;
 
 /// What becomes of a header, and takes the body.
 pub(crate) trait Body {
     /// Takes the next octets behind the empty line.
     fn push(&mut self, piece: &[u8]);
+}
+
+/// One whose signatures need keys.
+pub(crate) trait Signed: Body {
+    /// Which.
+    fn questions(&self) -> Questions;
 }
 
 /// Where the message is.
@@ -48,6 +55,17 @@ impl<B: Body> Stream<B> {
             Self::Header(collector) => Ok(begin(collector.finish())),
             Self::Body(body) => Ok(body),
             Self::TooLarge => Err(HeaderTooLarge),
+        }
+    }
+}
+
+impl<B: Signed> Stream<B> {
+    /// Which keys to fetch, as soon as the header is whole.
+    pub(crate) fn questions(&self) -> Option<Questions> {
+        match self {
+            Self::Header(_) => None,
+            Self::Body(body) => Some(body.questions()),
+            Self::TooLarge => Some(Questions::default()),
         }
     }
 }

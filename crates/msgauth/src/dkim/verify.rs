@@ -14,7 +14,7 @@ use super::canonical::{BodyHash, BodyHasher, Canonicalization};
 use super::header::{Header, HeaderTooLarge, RawField};
 use super::key::{BadKey, KeyRecord};
 use super::signature::{Algorithm, BadSignature, Signature};
-use super::stream::{self, Stream};
+use super::stream::{self, Signed, Stream};
 use super::verdict::{Checked, Report, Verdict};
 
 /// Signatures of one message that are verified, from the top: an author's domain, a provider and two lists, each
@@ -54,11 +54,7 @@ impl Verifier {
 
     /// Which keys to fetch, as soon as the header is whole: ask while the body arrives.
     pub fn questions(&self) -> Option<Questions> {
-        match &self.0 {
-            Stream::Header(_) => None,
-            Stream::Body(body) => Some(body.questions()),
-            Stream::TooLarge => Some(Questions::default()),
-        }
+        self.0.questions()
     }
 
     /// The message is whole.
@@ -73,7 +69,7 @@ pub struct Ended(Option<Body>);
 impl Ended {
     /// Which keys to fetch, where they were not asked for before.
     pub fn questions(&self) -> Questions {
-        self.0.as_ref().map(Body::questions).unwrap_or_default()
+        self.0.as_ref().map(Signed::questions).unwrap_or_default()
     }
 
     /// Verifies. A signature whose key is not among `keys` gets a temperror.
@@ -100,6 +96,13 @@ impl stream::Body for Body {
     }
 }
 
+impl Signed for Body {
+    fn questions(&self) -> Questions {
+        let asked = self.signatures.iter().flatten().filter(|one| one.algorithm != Algorithm::RsaSha1);
+        asked.map(|signature| signature.key_name.clone()).collect()
+    }
+}
+
 impl Body {
     fn new(header: Header) -> Self {
         let fields = header.named("dkim-signature");
@@ -116,11 +119,6 @@ impl Body {
             }
         }
         Self { header, signatures, ignored, hashers }
-    }
-
-    fn questions(&self) -> Questions {
-        let asked = self.signatures.iter().flatten().filter(|one| one.algorithm != Algorithm::RsaSha1);
-        asked.map(|signature| signature.key_name.clone()).collect()
     }
 
     fn finish(self, keys: &Keys, now: u64) -> Report {
