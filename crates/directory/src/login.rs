@@ -12,6 +12,9 @@ use crate::directory::Directory;
 use crate::seed;
 use crate::token::TokenError;
 
+/// What the log says of an exchange that nobody finished; there is no client left to hear it.
+const BROKEN_OFF: &str = "broken off before the proof";
+
 /// Somebody who has proven who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -110,6 +113,9 @@ pub struct Login {
     /// Of the login that is under way or was the last, for the log.
     mechanism: Option<Mechanism>,
     name: String,
+    /// The client has heard of the keys of `name` (salt and rounds) and owes the proof. Who breaks off here has tried the
+    /// name, and is counted like anybody else who did.
+    owes_proof: bool,
 }
 
 impl Directory {
@@ -142,7 +148,14 @@ impl Directory {
 
     /// The logins of one connection.
     pub fn login(&self, facts: ClientFacts) -> Login {
-        Login { directory: self.clone(), facts, exchange: None, mechanism: None, name: String::new() }
+        Login {
+            directory: self.clone(),
+            facts,
+            exchange: None,
+            mechanism: None,
+            name: String::new(),
+            owes_proof: false,
+        }
     }
 }
 
@@ -158,6 +171,7 @@ impl Login {
             }
             Turn::Response(response) => {
                 let mut server = self.exchange.take().ok_or(LoginError::Malformed)?;
+                self.proof_may_come()?;
                 let step = server.respond(&response);
                 (server, step)
             }
@@ -174,7 +188,27 @@ impl Login {
         (self.mechanism.map_or("", Mechanism::name), &self.name)
     }
 
+    /// Exchanges that were begun side by side must not all get their answer once the first ones have failed.
+    fn proof_may_come(&mut self) -> Result<(), LoginError> {
+        if self.owes_proof && self.directory.must_wait(self.facts.origin.counted(), &self.name) {
+            self.owes_proof = false;
+            return Err(LoginError::TooManyFailures);
+        }
+        Ok(())
+    }
+
+    /// Counts and logs an exchange that ended without a proof and without a word, once.
+    fn break_off(&mut self) {
+        if std::mem::take(&mut self.owes_proof) {
+            let origin = self.facts.origin;
+            self.directory.record_failure(origin.counted(), &self.name);
+            let (mechanism, name) = self.describe();
+            origin.log(name, mechanism, Err(&BROKEN_OFF));
+        }
+    }
+
     fn begin(&mut self, mechanism: Mechanism) -> Result<Server, LoginError> {
+        self.break_off();
         (self.mechanism, self.name, self.exchange) = (Some(mechanism), String::new(), None);
         if self.directory.must_wait(self.facts.origin.counted(), "") {
             return Err(LoginError::TooManyFailures);
@@ -206,6 +240,7 @@ impl Login {
                 Ok(Step::FindKeys { hash, login }) => {
                     self.name.clone_from(&login);
                     let keys = self.directory.find_keys(self.facts.origin, hash, login).await?;
+                    self.owes_proof = true;
                     server.take_keys(keys)
                 }
                 Ok(Step::Proven(login)) => {
@@ -285,22 +320,37 @@ impl Login {
     }
 
     fn settle(&mut self, found: Result<Account, LoginError>) -> Result<Progress, LoginError> {
+        self.owes_proof = false;
         self.directory.settle(self.facts.origin, &self.name, found).map(Progress::Done)
     }
 
-    /// A client that is only confused is not a guesser; a refused token was counted when it was refused.
+    /// A client that is only confused is not a guesser, unless it has heard of keys; a refused token was counted when it
+    /// was refused.
     fn refuse(&mut self, error: BadExchange) -> LoginError {
         match error {
-            BadExchange::Malformed => LoginError::Malformed,
+            BadExchange::Malformed => {
+                if std::mem::take(&mut self.owes_proof) {
+                    self.directory.record_failure(self.facts.origin.counted(), &self.name);
+                }
+                LoginError::Malformed
+            }
             BadExchange::TokenRefused => LoginError::Refused,
             BadExchange::OtherIdentity
             | BadExchange::WrongProof
             | BadExchange::Downgrade
             | BadExchange::UnknownBinding => {
+                self.owes_proof = false;
                 self.directory.record_failure(self.facts.origin.counted(), &self.name);
                 LoginError::Refused
             }
         }
+    }
+}
+
+/// A connection that ends takes its open exchange with it.
+impl Drop for Login {
+    fn drop(&mut self) {
+        self.break_off();
     }
 }
 

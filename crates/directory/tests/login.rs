@@ -386,3 +386,107 @@ async fn a_closed_account_is_refused_by_every_mechanism() {
         "the refusal, and then the failure"
     );
 }
+
+/// What a client does with an exchange that it has heard the salt of.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    /// It proves its password, right or wrong.
+    Proof(&'static str),
+    /// It answers with something else.
+    Nonsense,
+    /// It is gone.
+    Gone,
+    /// It begins anew and logs in with the right password, by this mechanism.
+    Anew(Mechanism),
+    /// It says nothing more until it has to wait.
+    Late,
+}
+
+/// Plays the beginning of a SCRAM exchange and its ending; gives the directory that it was played on.
+async fn play(folder: &Path, most: u32, name: &str, ending: Ending) -> Directory {
+    fs::write(folder.join("users"), scram_user("ann@example.org", Hash::Sha256, "secret")).unwrap();
+    let mut settings = settings(folder);
+    settings.login.failures_per_minute = most;
+    let directory = Directory::open(settings).unwrap();
+    let client = || ClientFacts::new(from([192, 0, 2, 1]));
+    let mut login = directory.login(client());
+    if let Ending::Proof(password) = ending {
+        let _ = log_in(&mut login, SCRAM[1], name, password).await;
+        return directory;
+    }
+    let first = format!("n,,n={name},r=abc").into_bytes();
+    let heard = login.take(Turn::Begin(SCRAM[1], Some(first))).await;
+    assert!(matches!(heard, Ok(Progress::Challenge(_))), "{heard:?}");
+    match ending {
+        Ending::Proof(_) | Ending::Gone => {}
+        Ending::Nonsense => {
+            assert_eq!(login.take(Turn::Response(b"nonsense".to_vec())).await, Err(LoginError::Malformed));
+            assert_eq!(login.take(Turn::Response(b"more".to_vec())).await, Err(LoginError::Malformed));
+        }
+        Ending::Anew(mechanism) => {
+            let (_, result) = log_in(&mut login, mechanism, "ann@example.org", "secret").await;
+            let allowed = if most > 1 { Ok(()) } else { Err(LoginError::TooManyFailures) };
+            assert_eq!(result.map(|_| ()), allowed, "one failure, and no more, stands in its way");
+        }
+        Ending::Late => {
+            for _ in 0..most {
+                let (_, wrong) =
+                    log_in(&mut directory.login(client()), Mechanism::Plain, "joe@example.org", "x").await;
+                assert_eq!(wrong, Err(LoginError::Refused));
+            }
+            let late = login.take(Turn::Response(b"c=biws,r=abc,p=AAAA".to_vec())).await;
+            assert_eq!(late, Err(LoginError::TooManyFailures));
+            assert_eq!(login.take(Turn::Response(vec![])).await, Err(LoginError::Malformed), "it is over");
+        }
+    }
+    directory
+}
+
+/// HOSTILE: who hears of a salt and breaks off has tried the name. Counted once, whatever the way out and whoever it is.
+#[tokio::test]
+async fn an_exchange_that_is_broken_off_is_one_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["ann@example.org", "nobody@example.org"] {
+        for (ending, expected) in [
+            (Ending::Proof("secret"), u32::from(name != "ann@example.org")),
+            (Ending::Proof("wrong"), 1),
+            (Ending::Nonsense, 1),
+            (Ending::Gone, 1),
+            (Ending::Anew(SCRAM[1]), 1),
+            (Ending::Anew(Mechanism::Plain), 1),
+        ] {
+            let mut counted = 0;
+            for most in 1..=3 {
+                let directory = play(folder.path(), most, name, ending).await;
+                let next = ClientFacts::new(from([192, 0, 2, 1]));
+                let (_, result) =
+                    log_in(&mut directory.login(next), Mechanism::Plain, "ann@example.org", "secret").await;
+                counted += u32::from(result == Err(LoginError::TooManyFailures));
+            }
+            assert_eq!(counted, expected, "{name} {ending:?}");
+        }
+        play(folder.path(), 3, name, Ending::Late).await;
+    }
+}
+
+/// The mirror: what was given up before any keys were heard of has told nothing, and is no failure.
+#[tokio::test]
+async fn an_exchange_that_never_heard_of_keys_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let users = scram_user("ann@example.org", Hash::Sha256, "secret");
+    fs::write(folder.path().join("users"), users).unwrap();
+    let mut settings = settings(folder.path());
+    settings.login.failures_per_minute = 1;
+    let directory = Directory::open(settings).unwrap();
+    let client = ClientFacts::new(from([192, 0, 2, 1]));
+    for (mechanism, initial) in [
+        (SCRAM[1], None),
+        (SCRAM[1], Some(b"nonsense".to_vec())),
+        (Mechanism::Plain, None),
+        (Mechanism::Login, Some(b"ann@example.org".to_vec())),
+    ] {
+        let _ = directory.login(client.clone()).take(Turn::Begin(mechanism, initial)).await;
+    }
+    let (_, result) = log_in(&mut directory.login(client), SCRAM[1], "ann@example.org", "secret").await;
+    assert!(matches!(result, Ok(Progress::Done(_))), "{result:?}");
+}
