@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use aws_lc_rs::hmac;
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mail::path::ForwardPath;
@@ -23,6 +24,7 @@ use crate::resolve::{Book, LOCALHOST, Resolution};
 use crate::tables::{self, AliasSource, Answers, Stop, Tables};
 use crate::throttle::Throttle;
 use crate::token::TokenCheck;
+use crate::verified::{self, Mark, Verified};
 use crate::verify;
 
 /// How often the files are looked at, at the most: a change acts within a second.
@@ -61,6 +63,8 @@ pub struct LoginSettings {
     /// Failed logins per login name and minute before strangers must wait: all from where the account has never logged
     /// in before.
     pub failures_per_account: u32,
+    /// How long a password that was right spares its account the next slow hash; zero: never.
+    pub remember: Duration,
     /// Keeps from where accounts have logged in.
     pub known: Option<PathBuf>,
     /// Random text that only this installation knows and that stays the same: salts for names that do not exist are
@@ -165,6 +169,9 @@ pub(crate) struct Inner {
     pub(crate) looked_after: Mutex<bool>,
     throttle: Mutex<Throttle>,
     known: Mutex<Known>,
+    verified: Mutex<Verified>,
+    /// Of the marks in `verified`.
+    verified_key: Option<hmac::Key>,
     tokens: OnceLock<Arc<dyn TokenCheck>>,
     pub(crate) hashing: Semaphore,
     hash_operations: AtomicU64,
@@ -184,7 +191,7 @@ impl Directory {
     /// Reads the files. Every fault is told at once.
     pub fn open(settings: Settings) -> Result<Self, DirectoryError> {
         let files = Files::read(&settings, None)?;
-        let LoginSettings { failures_per_minute, failures_per_account, .. } = settings.login;
+        let LoginSettings { failures_per_minute, failures_per_account, remember, .. } = settings.login;
         let throttle = Mutex::new(Throttle::new(failures_per_minute, failures_per_account));
         let known = Mutex::new(Known::open(settings.login.known.clone()));
         Ok(Self(Arc::new(Inner {
@@ -195,6 +202,8 @@ impl Directory {
             looked_after: Mutex::new(false),
             throttle,
             known,
+            verified: Mutex::new(Verified::new(remember)),
+            verified_key: verified::key(),
             tokens: OnceLock::new(),
             hashing: Semaphore::new(verify::CONCURRENT_HASHES),
             hash_operations: AtomicU64::new(0),
@@ -251,7 +260,8 @@ impl Directory {
         files.accounts.iter().map(|entry| (entry.address.clone(), entry.can_log_in())).collect()
     }
 
-    /// How many password hashes were computed since the start: one for each login, known or unknown.
+    /// How many password hashes were computed since the start: one for each login, known or unknown, but for those whose
+    /// password was right not long ago.
     pub fn hash_operations(&self) -> u64 {
         self.0.hash_operations.load(Ordering::Relaxed)
     }
@@ -360,6 +370,20 @@ impl Directory {
 
     fn is_usual(&self, client: IpAddr, name: &str) -> bool {
         Address::parse(name).is_ok_and(|account| lock(&self.0.known).holds(&account.folded(), client))
+    }
+
+    /// The mark of a password under the key of this process.
+    pub(crate) fn mark(&self, account: &Address, stored: &str, password: &Secret) -> Option<Mark> {
+        verified::mark(self.0.verified_key.as_ref()?, account, stored, password)
+    }
+
+    /// Whether this password was right not long ago.
+    pub(crate) fn was_right(&self, mark: &Mark) -> bool {
+        lock(&self.0.verified).holds(mark, Instant::now())
+    }
+
+    pub(crate) fn remember_right(&self, mark: Mark) {
+        lock(&self.0.verified).add(mark, Instant::now());
     }
 
     pub(crate) fn record_failure(&self, client: Option<IpAddr>, name: &str) {

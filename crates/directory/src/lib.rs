@@ -18,6 +18,7 @@ mod system;
 mod tables;
 mod throttle;
 mod token;
+mod verified;
 mod verify;
 
 pub use crate::changes::Changes;

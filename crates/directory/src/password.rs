@@ -195,6 +195,11 @@ impl StoredPassword {
         format!("{{{name}}}{}", self.hash.expose())
     }
 
+    /// Whether [`StoredPassword::matches`] takes long.
+    pub(crate) fn is_slow(&self) -> bool {
+        !matches!(self.scheme, Scheme::Plain | Scheme::CramMd5)
+    }
+
     /// Whether this is the password. Slow by design; a damaged hash matches nothing.
     pub(crate) fn matches(&self, password: &Secret) -> bool {
         let (hash, offered) = (self.hash.expose(), password.expose());

@@ -15,6 +15,7 @@ use crate::passwd_file::{Accounts, Entry};
 use crate::password::StoredPassword;
 use crate::reading::Files;
 use crate::seed::Seed;
+use crate::verified::Mark;
 
 /// Hashes computed at once: each may take a core and, with Dovecot's Argon2id, 256 MB.
 pub(crate) const CONCURRENT_HASHES: usize = 2;
@@ -25,9 +26,15 @@ impl Directory {
     /// Checks credentials. A failure is counted against its origin.
     ///
     /// Costs one password hash whatever the answer, so that time does not tell which names exist, nor which
-    /// are closed.
+    /// are closed. Only a password that was right not long ago, for an account that is open to this client, costs less.
     pub async fn log_in(&self, credentials: Credentials, origin: Origin) -> Result<Account, LoginError> {
         let name = credentials.login.clone();
+        if self.must_wait(origin.counted(), &name) {
+            return Err(LoginError::TooManyFailures);
+        }
+        if let Some(account) = self.recall(&credentials, origin.address) {
+            return self.settle(origin, &name, Ok(account));
+        }
         let check = move |directory: &Self| directory.check(&credentials, origin.address);
         let found = self.hashed(origin, &name, check).await?;
         self.settle(origin, &name, found)
@@ -87,7 +94,28 @@ impl Directory {
         let entry = files.accounts.of_login(&credentials.login);
         let stored = entry.and_then(|entry| entry.password.as_ref());
         let matches = compare(stored, &files, &credentials.password);
-        admit(entry.filter(|_| matches && stored.is_some()), client)
+        let found = admit(entry.filter(|_| matches && stored.is_some()), client);
+        if found.is_ok()
+            && let Some(mark) = entry.and_then(|entry| self.mark_of(entry, &credentials.password))
+        {
+            self.remember_right(mark);
+        }
+        found
+    }
+
+    /// The account of a password that was right not long ago and is open to this client. Closed ones are left to
+    /// [`Directory::check`], which takes as long for them as for a wrong password.
+    fn recall(&self, credentials: &Credentials, client: IpAddr) -> Option<Account> {
+        let files = self.files();
+        let entry = files.accounts.of_login(&credentials.login)?;
+        let mark = self.mark_of(entry, &credentials.password)?;
+        self.was_right(&mark).then(|| admit(Some(entry), client).ok()).flatten()
+    }
+
+    /// `None` where the password is no slower to check than its mark.
+    fn mark_of(&self, entry: &Entry, password: &Secret) -> Option<Mark> {
+        let stored = entry.password.as_ref().filter(|stored| stored.is_slow())?;
+        self.mark(&entry.address, &stored.field(), password)
     }
 
     /// The keys that this login is checked against, made up where it has none. Blocking: takes as long as one

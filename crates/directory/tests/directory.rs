@@ -45,6 +45,7 @@ fn login_settings() -> LoginSettings {
         channel_binding: false,
         failures_per_minute: 10,
         failures_per_account: 30,
+        remember: std::time::Duration::ZERO,
         known: None,
         secret: Secret::new("of this house"),
     }

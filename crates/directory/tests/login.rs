@@ -35,6 +35,7 @@ fn settings(folder: &Path) -> Settings {
             channel_binding: false,
             failures_per_minute: 10,
             failures_per_account: 12,
+            remember: std::time::Duration::ZERO,
             known: Some(folder.join("logins")),
             secret: Secret::new("of this house"),
         },
@@ -489,4 +490,105 @@ async fn an_exchange_that_never_heard_of_keys_is_no_failure() {
     }
     let (_, result) = log_in(&mut directory.login(client), SCRAM[1], "ann@example.org", "secret").await;
     assert!(matches!(result, Ok(Progress::Done(_))), "{result:?}");
+}
+
+/// A house that remembers passwords that were right.
+fn remembering(folder: &Path, users: &str) -> Directory {
+    fs::write(folder.join("users"), users).unwrap();
+    let mut settings = settings(folder);
+    settings.login.remember = std::time::Duration::from_mins(10);
+    Directory::open(settings).unwrap()
+}
+
+/// Logs in with a password, and gives how many hashes that took.
+async fn costs(
+    directory: &Directory,
+    name: &str,
+    password: &str,
+    origin: Origin,
+) -> (Result<(), LoginError>, u64) {
+    let before = directory.hash_operations();
+    let claim = Credentials { login: name.to_owned(), password: Secret::new(password) };
+    let result = directory.log_in(claim, origin).await.map(|_| ());
+    (result, directory.hash_operations() - before)
+}
+
+/// Only what was right is cheaper the next time, whoever asks; a guesser pays each time and hears the same.
+#[tokio::test]
+async fn a_password_that_was_right_costs_one_hash_and_a_wrong_one_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = remembering(folder.path(), &scram_user("ann@example.org", Hash::Sha256, "secret"));
+    let client = nobody().origin;
+    for (name, password, expected) in [
+        ("ann@example.org", "wrong", (Err(LoginError::Refused), 1)),
+        ("ann@example.org", "wrong", (Err(LoginError::Refused), 1)),
+        ("ann@example.org", "secret", (Ok(()), 1)),
+        ("ann@example.org", "secret", (Ok(()), 0)),
+        ("ANN@example.org", "secret", (Ok(()), 0)),
+        ("ann@example.org", "wrong", (Err(LoginError::Refused), 1)),
+        ("ann@example.org", "secre", (Err(LoginError::Refused), 1)),
+        ("nobody@example.org", "secret", (Err(LoginError::Refused), 1)),
+        ("nobody@example.org", "secret", (Err(LoginError::Refused), 1)),
+    ] {
+        assert_eq!(costs(&directory, name, password, client).await, expected, "{name} {password}");
+    }
+    // Without the switch, and for what is no slower than its mark, nothing is remembered.
+    let forgetful = open(folder.path(), &scram_user("ann@example.org", Hash::Sha256, "secret"));
+    let plain = remembering(folder.path(), "ann@example.org:{PLAIN}secret\n");
+    for directory in [forgetful, plain] {
+        for _ in 0..2 {
+            assert_eq!(costs(&directory, "ann@example.org", "secret", client).await, (Ok(()), 1));
+        }
+    }
+}
+
+/// HOSTILE: a client that guesses must not get past its limit by what somebody else has proven.
+#[tokio::test]
+async fn whoever_must_wait_waits_though_the_password_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = remembering(folder.path(), &scram_user("ann@example.org", Hash::Sha256, "secret"));
+    let (home, guesser) = (from([192, 0, 2, 1]), from([192, 0, 2, 2]));
+    assert_eq!(costs(&directory, "ann@example.org", "secret", home).await, (Ok(()), 1));
+    for _ in 0..10 {
+        assert_eq!(
+            costs(&directory, "ann@example.org", "guess", guesser).await,
+            (Err(LoginError::Refused), 1)
+        );
+    }
+    let late = costs(&directory, "ann@example.org", "secret", guesser).await;
+    assert_eq!(late, (Err(LoginError::TooManyFailures), 0));
+    assert_eq!(costs(&directory, "ann@example.org", "secret", home).await, (Ok(()), 0));
+}
+
+/// Whatever changes in the file acts as if nothing were remembered; who is closed out pays like a guesser, so that
+/// time does not tell that the password is right.
+#[tokio::test]
+async fn a_remembered_password_outlives_no_change_of_its_account() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = |password: &str| scram_user("ann@example.org", Hash::Sha256, password);
+    let with = |extra: &str| format!("{}::::::{extra}\n", line("secret").trim_end());
+    let keys = Keys::derive(Hash::Sha256, "secret", b"another sixteen.", 4_096).field();
+    let closed = Err(LoginError::Closed);
+    for (change, first, second) in [
+        (line("new"), (Err(LoginError::Refused), 1), (Err(LoginError::Refused), 1)),
+        (format!("ann@example.org:{{SCRAM-SHA-256}}{keys}\n"), (Ok(()), 1), (Ok(()), 0)),
+        (
+            scram_user("bob@example.org", Hash::Sha256, "secret"),
+            (Err(LoginError::Refused), 1),
+            (Err(LoginError::Refused), 1),
+        ),
+        ("ann@example.org:!\n".to_owned(), (Err(LoginError::Refused), 1), (Err(LoginError::Refused), 1)),
+        (with("nologin"), (closed, 1), (closed, 1)),
+        (with("allow_nets=198.51.100.0/24"), (closed, 1), (closed, 1)),
+        (with("allow_nets=192.0.2.0/24"), (Ok(()), 0), (Ok(()), 0)),
+    ] {
+        let directory = remembering(folder.path(), &line("secret"));
+        let client = nobody().origin;
+        assert_eq!(costs(&directory, "ann@example.org", "secret", client).await, (Ok(()), 1));
+        let mut changes = directory.changes();
+        fs::write(folder.path().join("users"), &change).unwrap();
+        changes.next().await;
+        assert_eq!(costs(&directory, "ann@example.org", "secret", client).await, first, "{change}");
+        assert_eq!(costs(&directory, "ann@example.org", "secret", client).await, second, "{change}");
+    }
 }

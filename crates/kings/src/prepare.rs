@@ -290,6 +290,7 @@ fn open_for_logins(
             channel_binding: settings.login.channel_binding,
             failures_per_minute: settings.limits.login_failures_per_minute,
             failures_per_account: settings.limits.login_failures_per_account,
+            remember: settings.login.remember,
             known,
             secret,
         },

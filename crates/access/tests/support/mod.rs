@@ -56,6 +56,7 @@ impl Server {
                 channel_binding: false,
                 failures_per_minute: 10,
                 failures_per_account: 30,
+                remember: std::time::Duration::ZERO,
                 known: None,
                 secret: kings_sasl::Secret::new("of the tests"),
             },

@@ -1,8 +1,17 @@
 //! `[login]`: how people log in.
 
+use std::time::Duration;
+
 use kings_sasl::{Mechanism, Mechanisms};
 
+use super::queue::duration;
 use super::reader::{Section, Source};
+
+/// How long a password that was right spares its account the next slow hash: long enough for whoever logs in for each
+/// message, and shorter than Dovecot's hour, since marks of passwords lie in memory meanwhile.
+const CACHE_TTL: Duration = Duration::from_mins(10);
+/// The longest that can be asked for.
+const MOST_CACHE_TTL: Duration = Duration::from_hours(24);
 
 /// `[login]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,6 +20,8 @@ pub(crate) struct Login {
     pub(crate) mechanisms: Option<Mechanisms>,
     /// Whether the -PLUS forms of SCRAM are offered too.
     pub(crate) channel_binding: bool,
+    /// How long a password that was right spares its account the next slow hash; zero: never.
+    pub(crate) remember: Duration,
 }
 
 impl Login {
@@ -25,9 +36,14 @@ impl Login {
         if is_there && listed.is_empty() {
             source.complain("[login] mechanisms is empty: nobody could log in");
         }
+        let what = "a time such as \"10m\", at most \"24h\"; \"0s\" for none";
+        let remember = section.parsed(source, "cache_ttl", what, |text| {
+            duration(text).filter(|time| *time <= MOST_CACHE_TTL).ok_or("too long")
+        });
         Self {
             mechanisms: is_there.then(|| listed.into_iter().collect()),
             channel_binding: section.flag(source, "channel_binding").unwrap_or(false),
+            remember: remember.unwrap_or(CACHE_TTL),
         }
     }
 

@@ -186,6 +186,23 @@ fn mechanisms_are_those_that_somebody_can_use() {
 }
 
 #[test]
+fn passwords_are_remembered_for_a_while_unless_the_config_says_otherwise() {
+    let parse = |keys: &str| Settings::parse(&format!("{SMALLEST}{keys}"), Path::new("/")).unwrap();
+    for (keys, seconds) in [
+        ("", 600),
+        ("[login]\n", 600),
+        ("[login]\ncache_ttl = \"1h\"\n", 3_600),
+        ("[login]\ncache_ttl = \"0s\"\n", 0),
+    ] {
+        assert_eq!(parse(keys).login.remember.as_secs(), seconds, "{keys}");
+    }
+    for wrong in ["\"25h\"", "10", "\"long\"", "true"] {
+        let bad = complaints(&format!("{SMALLEST}[login]\ncache_ttl = {wrong}\n"));
+        assert!(bad.len() == 1 && bad[0].contains("cache_ttl"), "{bad:?}");
+    }
+}
+
+#[test]
 fn milters_are_read_in_their_order() {
     let text = format!(
         "{SMALLEST}[[milter]]\naddress = \"inet:[::1]:11332\"\n[[milter]]\naddress = \"unix:/run/clamav\"\n\
