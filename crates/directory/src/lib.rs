@@ -4,6 +4,7 @@ mod aliases;
 mod changes;
 mod directory;
 mod edit;
+mod examine;
 mod known;
 mod login;
 mod passwd_file;
@@ -26,6 +27,7 @@ pub use crate::directory::{
     Directory, DirectoryError, HostedDomain, LoginSettings, Machine, Settings, Unavailable,
 };
 pub use crate::edit::EditError;
+pub use crate::examine::{AccountLine, Examination, Verdict};
 pub use crate::login::{Account, ClientFacts, Login, LoginError, Origin, Progress};
 pub use crate::password::{NEW_SCHEMES, hash_password};
 pub use crate::regexp_table::{BadRule, Match, RegexpTable};

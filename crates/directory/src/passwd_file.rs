@@ -150,6 +150,11 @@ pub(crate) fn name(line: &str) -> &str {
     line.split(':').next().unwrap_or(line)
 }
 
+/// The extra fields of one line, behind uid, gid, gecos, home and shell; an IPv6 network or a quota has colons of its own.
+pub(crate) fn extra(line: &str) -> &str {
+    line.splitn(8, ':').nth(7).unwrap_or_default()
+}
+
 fn entry(line: &str) -> Result<Entry, String> {
     let mut fields = line.splitn(3, ':');
     let name = fields.next().unwrap_or_default();
@@ -167,9 +172,7 @@ fn entry(line: &str) -> Result<Entry, String> {
         field if field.starts_with(['!', '*']) => None,
         field => Some(StoredPassword::parse(field).map_err(|error| format!("{name}: {error}"))?),
     };
-    // Behind uid, gid, gecos, home and shell; an IPv6 network or a quota has colons of its own.
-    let extra = fields.next().and_then(|rest| rest.splitn(6, ':').nth(5)).unwrap_or_default();
-    let access = Access::parse(extra).map_err(|what| format!("{name}: {what}"))?;
+    let access = Access::parse(extra(line)).map_err(|what| format!("{name}: {what}"))?;
     Ok(Entry { address: address.folded(), password, access })
 }
 

@@ -179,9 +179,9 @@ impl StoredPassword {
         self.clear_text().is_some() || self.scram_keys(hash).is_some()
     }
 
-    /// The text of the passwd-file field.
-    pub(crate) fn field(&self) -> String {
-        let name = match (self.scheme, self.hash.expose()) {
+    /// The name of its scheme, as Dovecot writes it.
+    pub(crate) fn scheme_name(&self) -> &'static str {
+        match (self.scheme, self.hash.expose()) {
             (Scheme::Plain, _) => "PLAIN",
             (Scheme::ScramSha1, _) => "SCRAM-SHA-1",
             (Scheme::ScramSha256, _) => "SCRAM-SHA-256",
@@ -191,8 +191,12 @@ impl StoredPassword {
             (Scheme::Bcrypt, _) => "BLF-CRYPT",
             (Scheme::Argon2, hash) if hash.starts_with("$argon2i$") => "ARGON2I",
             (Scheme::Argon2, _) => "ARGON2ID",
-        };
-        format!("{{{name}}}{}", self.hash.expose())
+        }
+    }
+
+    /// The text of the passwd-file field.
+    pub(crate) fn field(&self) -> String {
+        format!("{{{}}}{}", self.scheme_name(), self.hash.expose())
     }
 
     /// Whether [`StoredPassword::matches`] takes long.

@@ -363,6 +363,48 @@ fn accounts_are_added_listed_changed_and_removed() {
     assert_eq!(run(folder, &["account", "remove", "joe@example.org"]).status.code(), Some(1));
 }
 
+/// The right login, and each way to fail, with the line that answers; the password never stands in the arguments.
+#[test]
+fn a_login_is_tested_and_told_why_it_fails() {
+    let folder = folder();
+    let folder = folder.path();
+    run_with_input(folder, &["account", "password", "ann@example.org"], "secret\n");
+    let argon2 = fs::read_to_string(folder.join("users")).unwrap();
+    let argon2 = argon2.trim().split(':').nth(1).unwrap();
+    let users = format!(
+        "# people\nann@example.org:{{PLAIN}}secret\nbob@example.org:{argon2}::::::allow_nets=192.0.2.0/24 pass=hush\n\
+         joe@example.org:!{{PLAIN}}secret\ntom@example.org:{{PLAIN}}secret::::::nologin\n"
+    );
+    fs::write(folder.join("users"), users).unwrap();
+    for (login, password, ip, code, result, line, scheme) in [
+        ("Ann@example.org", "secret", "198.51.100.1", 0, "ok", 2, "PLAIN"),
+        ("ann@example.org", "Secret", "198.51.100.1", 1, "wrong-password", 2, "PLAIN"),
+        ("ann@example.org", "", "198.51.100.1", 1, "wrong-password", 2, "PLAIN"),
+        ("bob@example.org", "secret", "192.0.2.9", 0, "ok", 3, "ARGON2ID"),
+        ("bob@example.org", "secret", "198.51.100.1", 1, "allow_nets", 3, "ARGON2ID"),
+        ("bob@example.org", "wrong", "198.51.100.1", 1, "wrong-password", 3, "ARGON2ID"),
+        ("joe@example.org", "secret", "198.51.100.1", 1, "no-password", 4, ""),
+        ("tom@example.org", "secret", "198.51.100.1", 1, "nologin", 5, "PLAIN"),
+        ("eve@example.org", "secret", "198.51.100.1", 1, "unknown", 0, ""),
+        ("no address", "secret", "198.51.100.1", 1, "unknown", 0, ""),
+    ] {
+        let words = ["auth", "test", login, "--ip", ip, "--json"];
+        let output = run_with_input(folder, &words, &format!("{password}\n"));
+        assert_eq!(output.status.code(), Some(code), "{login} {password}: {}", said(&output));
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(told["result"], result, "{told}");
+        assert_eq!(told["line"].as_u64().unwrap_or(0), line, "{told}");
+        assert_eq!(told["scheme"].as_str().unwrap_or(""), scheme, "{told}");
+        assert!(!said(&output).contains("secret") && !said(&output).contains("hush"), "{told}");
+    }
+    let text = said(&run_with_input(folder, &["auth", "test", "bob@example.org"], "secret\n"));
+    for part in ["the login succeeds", "users:3", "ARGON2ID", "PLAIN LOGIN", "pass=...", "--ip ADDRESS"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let argument = run(folder, &["auth", "test", "ann@example.org", "secret"]);
+    assert_eq!(argument.status.code(), Some(2), "no password among the arguments: {}", said(&argument));
+}
+
 #[test]
 fn a_stopped_server_is_told_as_such() {
     let folder = folder();

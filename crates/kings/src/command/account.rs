@@ -90,9 +90,25 @@ fn list(output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Asked for at a terminal; one line of standard input otherwise. Never from the command line, which others can read.
+pub(super) fn password(prompt: impl ToString) -> Result<Secret, Failure> {
+    let read = if io::stdin().is_terminal() { rpassword::prompt_password(prompt) } else { one_line() };
+    read.map(Secret::new).map_err(unreadable)
+}
+
+fn one_line() -> io::Result<String> {
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+fn unreadable(error: io::Error) -> Failure {
+    Failure::cannot_tell(format!("cannot read the password: {error}"))
+}
+
 /// Asked for twice at a terminal; one line of standard input otherwise.
 pub(super) fn new_password(purpose: impl Display) -> Result<Secret, Failure> {
-    let unreadable = |error: io::Error| Failure::cannot_tell(format!("cannot read the password: {error}"));
     let password = if io::stdin().is_terminal() {
         let first =
             rpassword::prompt_password(format!("New password for {purpose}: ")).map_err(unreadable)?;
@@ -102,9 +118,7 @@ pub(super) fn new_password(purpose: impl Display) -> Result<Secret, Failure> {
         }
         first
     } else {
-        let mut line = String::new();
-        io::stdin().lock().read_line(&mut line).map_err(unreadable)?;
-        line.trim_end_matches(['\r', '\n']).to_owned()
+        one_line().map_err(unreadable)?
     };
     if password.is_empty() {
         return Err(Failure::check_failed("the password is empty, nothing was changed"));

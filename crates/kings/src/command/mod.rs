@@ -1,6 +1,7 @@
 //! The command line: noun, then verb.
 
 mod account;
+mod auth;
 mod dkim;
 mod pw;
 mod queue;
@@ -46,6 +47,9 @@ enum Command {
     /// The accounts that receive mail and log in.
     #[command(subcommand)]
     Account(account::Command),
+    /// Logins.
+    #[command(subcommand)]
+    Auth(auth::Command),
     /// The keys that mail is signed with.
     #[command(subcommand)]
     Dkim(dkim::Command),
@@ -175,6 +179,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(options) => demo::run(&options),
         Command::Config(ConfigCommand::Check(common)) => check(&common),
         Command::Account(command) => account::run(command),
+        Command::Auth(command) => auth::run(&command),
         Command::Dkim(command) => dkim::run(command),
         Command::Pw(options) => pw::run(&options),
         Command::Queue(command) => queue::run(command),
