@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use crate::address::Address;
 use crate::date::DateTime;
 use crate::domain::Domain;
+use crate::header;
 use crate::id::TraceId;
 use crate::path::ReversePath;
 
@@ -91,6 +92,43 @@ pub fn received_from_user(
     format!("Received: by {by} (Kings, from user {name}, uid {uid})\r\n\tid {id}{recipient};\r\n\t{date}\r\n")
 }
 
+/// Who brought a message to the host that wrote its topmost Received field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// What the client called itself.
+    pub helo: String,
+    /// Its address.
+    pub address: IpAddr,
+}
+
+/// The client that the topmost Received field names (RFC 5321 §4.4 `From-domain`), as Kings, Postfix and Exim write it.
+pub fn client_of(head: &[u8]) -> Option<Origin> {
+    let text = header::first(head, "Received")?.text();
+    let mut words = text.split_ascii_whitespace();
+    if !words.next()?.eq_ignore_ascii_case("from") {
+        return None;
+    }
+    let helo = words.next()?.to_owned();
+    let before_by = words.take_while(|word| !word.eq_ignore_ascii_case("by"));
+    let address = before_by.filter_map(literal).last()?;
+    Some(Origin { helo, address })
+}
+
+/// The address in `[192.0.2.1]` or `[IPv6:2001:db8::1]`, with what a comment puts around it.
+fn literal(word: &str) -> Option<IpAddr> {
+    let (_, inner) = word.split_once('[')?;
+    let (inner, _) = inner.split_once(']')?;
+    let tagged = inner.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case("IPv6:"));
+    inner[if tagged { 5 } else { 0 }..].parse().ok()
+}
+
+/// The reverse-path in the topmost Return-Path field (RFC 5321 §4.4).
+pub fn reverse_path_of(head: &[u8]) -> Option<ReversePath> {
+    let text = header::first(head, "Return-Path")?.text();
+    let text = text.trim();
+    ReversePath::parse(text.strip_prefix('<')?.strip_suffix('>')?).ok()
+}
+
 /// RFC 5321 §4.4 `TCP-info`.
 fn tcp_info(client: IpAddr) -> String {
     match client {
@@ -122,6 +160,57 @@ pub fn delivered_to(address: &Address) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_client_of_the_topmost_hop_is_read_back() {
+        let cases = [
+            (
+                "from a.example (mx.a.example [192.0.2.1])\r\n\tby b with ESMTP id 1; now",
+                Some(("a.example", "192.0.2.1")),
+            ),
+            ("FROM a.example ([IPv6:2001:db8::1]) by b; now", Some(("a.example", "2001:db8::1"))),
+            // A name that looks like an address does not hide the one that the host saw.
+            ("from [192.0.2.9] (unknown [192.0.2.1]) by b; now", Some(("[192.0.2.9]", "192.0.2.1"))),
+            ("from a.example by b ([192.0.2.1]); now", None),
+            ("from a.example (mx [192.0.2.300]) by b; now", None),
+            ("from a.example ([IPv6 ]) by b; now", None),
+            ("by b (Kings, from user ann, uid 1000) id 1; now", None),
+            ("from", None),
+            ("", None),
+        ];
+        for (value, expected) in cases {
+            let found = client_of(
+                format!("Received: {value}\r\nReceived: from z ([192.0.2.8]) by y\r\n\r\n").as_bytes(),
+            );
+            let found = found.map(|origin| (origin.helo, origin.address.to_string()));
+            assert_eq!(
+                found,
+                expected.map(|(helo, address)| (helo.to_owned(), address.to_owned())),
+                "{value}"
+            );
+        }
+        let written = received("client.example");
+        let address = client_of(written.as_bytes()).map(|origin| origin.address.to_string());
+        assert_eq!(address.as_deref(), Some("192.0.2.1"));
+    }
+
+    #[test]
+    fn the_reverse_path_is_read_back() {
+        let ann = ReversePath::parse("ann@example.org").ok();
+        let cases = [
+            ("<ann@example.org>", ann),
+            (" <> ", Some(ReversePath::Null)),
+            ("ann@example.org", None),
+            ("<x", None),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(
+                reverse_path_of(format!("Return-Path: {value}\r\n\r\n").as_bytes()),
+                expected,
+                "{value}"
+            );
+        }
+    }
 
     fn received(helo: &str) -> String {
         let by = Domain::parse("mx.example.org").expect("a domain");

@@ -107,14 +107,32 @@ pub(crate) struct Findings {
 impl Evidence {
     /// Asks what `methods` want to know of the sender, and waits for nothing.
     pub(crate) fn begin<D: Dns + 'static>(dns: &Arc<D>, methods: Methods, claims: &Claims<'_>) -> Self {
-        let reverse = (methods.iprev != Check::Off).then(|| {
+        Self::of_content(methods)
+            .and_of_address(dns, claims)
+            .and_of_helo(dns, claims)
+            .and_of_reverse_path(dns, claims)
+    }
+
+    /// Asks for the client's reverse name.
+    pub(crate) fn and_of_address<D: Dns + 'static>(mut self, dns: &Arc<D>, claims: &Claims<'_>) -> Self {
+        self.iprev = (self.methods.iprev != Check::Off).then(|| {
             let (dns, client) = (dns.clone(), claims.client);
             Enquiry::begin(async move { Some(iprev::check(&*dns, client).await) }, None)
         });
-        let spf =
-            |mail_from: Option<ReversePath>| methods.asks_spf().then(|| check_spf(dns, claims, mail_from));
-        let (helo, mail_from) = (spf(None), spf(Some(claims.reverse_path.clone())));
-        Self { iprev: reverse, helo, mail_from, ..Self::of_content(methods) }
+        self
+    }
+
+    /// Asks whether the client may use its EHLO name.
+    pub(crate) fn and_of_helo<D: Dns + 'static>(mut self, dns: &Arc<D>, claims: &Claims<'_>) -> Self {
+        self.helo = self.methods.asks_spf().then(|| check_spf(dns, claims, None));
+        self
+    }
+
+    /// Asks whether the client may use the reverse-path.
+    pub(crate) fn and_of_reverse_path<D: Dns + 'static>(mut self, dns: &Arc<D>, claims: &Claims<'_>) -> Self {
+        let path = || Some(claims.reverse_path.clone());
+        self.mail_from = self.methods.asks_spf().then(|| check_spf(dns, claims, path()));
+        self
     }
 
     /// Asks what the content alone can tell, nothing of the client.
@@ -292,8 +310,8 @@ impl Findings {
         if methods.dmarc != Check::Off {
             all.push(self.dmarc.as_ref().map_or_else(|| MethodResult::new("dmarc", "temperror"), of_dmarc));
         }
-        all.extend(self.arc.as_ref().map(chain::result));
-        all.extend(self.iprev.as_ref().map(of_iprev));
+        all.extend(self.arc.as_ref().filter(|_| methods.arc != Check::Off).map(chain::result));
+        all.extend(self.iprev.as_ref().filter(|_| methods.iprev != Check::Off).map(of_iprev));
         results::field(hostname, &all)
     }
 }

@@ -29,6 +29,16 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The word for fields, logs and people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Junk => "junk",
+            Self::Defer => "defer",
+            Self::Reject => "reject",
+        }
+    }
+
     /// Whether the client hears of it.
     pub(crate) fn refuses(self) -> bool {
         matches!(self, Self::Defer | Self::Reject)
@@ -68,7 +78,8 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    fn words(self) -> impl Iterator<Item = &'static str> {
+    /// The findings that speak against the sender.
+    pub(crate) fn words(self) -> impl Iterator<Item = &'static str> {
         let helo = match self.helo {
             Some(Standing::Unknown) => Some("unknown_helo"),
             Some(Standing::Unsure) => Some("helo_unsure"),

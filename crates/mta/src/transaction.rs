@@ -102,9 +102,13 @@ impl Transaction {
 
 /// Judges a message by its header alone.
 pub(crate) fn check_header(content: &Incoming) -> Result<(), Reply> {
-    let head = content.head();
+    check_head(content.head(), content.len())
+}
+
+/// The same by its first [`kings_store::HEAD_OCTETS`] and its whole length.
+pub(crate) fn check_head(head: &[u8], length: u64) -> Result<(), Reply> {
     // A header that fills all of the head is over its limit unless the empty line is the last of it.
-    let fills = content.len() > head.len() as u64 && header::header_end(head) == head.len();
+    let fills = length > head.len() as u64 && header::header_end(head) == head.len();
     let endless = fills && !head.ends_with(b"\n\r\n") && !head.ends_with(b"\n\n");
     let summary = if endless { Err(header::BadHeader::TooLarge) } else { header::check(head) };
     policy::header(summary)

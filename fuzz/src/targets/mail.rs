@@ -5,6 +5,7 @@ use kings_mail::address_list::{self, Entry, MAX_ENTRIES};
 use kings_mail::content_type::{ContentType, Disposition, MAX_PARAMETERS, Parameters};
 use kings_mail::header::{self, Fields, Keep};
 use kings_mail::mime::{self, Facet, Kind, MAX_DEPTH, MAX_PARTS, Part};
+use kings_mail::trace;
 use kings_mail::transfer::{base64, quoted_printable};
 use kings_mail::{charset, encoded_word, utf7};
 
@@ -94,6 +95,8 @@ pub fn header(data: &[u8]) {
         assert_eq!(summary.has_from, header::all(data, "from").count() == 1);
         assert_eq!(summary.received, header::all(data, "Received").count());
     }
+    assert!(trace::client_of(data).is_none_or(|origin| !origin.helo.contains(char::is_whitespace)));
+    assert!(trace::reverse_path_of(data).is_none() || header::first(data, "return-path").is_some());
 }
 
 /// Display shows at most so many entries with groups closed; an author list shows the same addresses, and

@@ -2,6 +2,7 @@
 
 mod account;
 mod auth;
+mod check_message;
 mod dkim;
 mod pw;
 mod queue;
@@ -44,6 +45,8 @@ enum Command {
     /// Look at the config.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// What this server would do with a message, and why: every check with its result. Needs no running server.
+    CheckMessage(check_message::Options),
     /// The accounts that receive mail and log in.
     #[command(subcommand)]
     Account(account::Command),
@@ -178,6 +181,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Demo(options) => demo::run(&options),
         Command::Config(ConfigCommand::Check(common)) => check(&common),
+        Command::CheckMessage(options) => check_message::run(options),
         Command::Account(command) => account::run(command),
         Command::Auth(command) => auth::run(&command),
         Command::Dkim(command) => dkim::run(command),

@@ -9,6 +9,7 @@ mod aggregate_reports;
 mod alpn;
 mod arc;
 mod authenticate;
+mod check_message;
 mod chunking;
 mod corpus;
 mod crash;

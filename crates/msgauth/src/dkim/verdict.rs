@@ -4,6 +4,7 @@ use std::fmt;
 
 use kings_mail::domain::Domain;
 
+use super::canonical::Canonicalization;
 use super::header::HeaderTooLarge;
 use super::key::{BadKey, STRONG_RSA_BITS};
 use super::signature::{Algorithm, BadSignature, Identity, Selector, Signature};
@@ -147,6 +148,12 @@ pub struct Claim {
     /// `header.b`: the first characters of the signature, at least 8, as many as tell it from the others
     /// (RFC 6008 §4).
     pub start: String,
+    /// The fields that are signed, in lower case; one that stands there more often than in the header may not be added.
+    pub names: Vec<String>,
+    /// How the header was prepared, and how the body.
+    pub forms: (Canonicalization, Canonicalization),
+    /// When it was signed, and until when it is good, in seconds since 1970, where it says so.
+    pub times: (Option<u64>, Option<u64>),
 }
 
 impl Checked {
@@ -157,6 +164,9 @@ impl Checked {
             selector: signature.selector.clone(),
             algorithm: signature.algorithm,
             start: signature.text.clone(),
+            names: signature.names.clone(),
+            forms: (signature.header_form, signature.body_form),
+            times: (signature.signed, signature.expires),
         });
         Self { verdict, testing, claim }
     }

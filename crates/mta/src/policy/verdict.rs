@@ -109,19 +109,22 @@ impl Verdicts {
 
 /// One list that a client is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listing {
-    pub(crate) zone: String,
-    pub(crate) weight: i32,
+pub struct Listing {
+    /// The list.
+    pub zone: String,
+    /// What it counts; a negative weight speaks for the client.
+    pub weight: i32,
     /// What the list answers.
-    pub(crate) codes: Vec<Ipv4Addr>,
+    pub codes: Vec<Ipv4Addr>,
 }
 
 /// All lists that a client is on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Listings {
-    pub(crate) block: Vec<Listing>,
+pub struct Listings {
+    /// Those that speak against it, or by a negative weight for it.
+    pub block: Vec<Listing>,
     /// Those of good senders.
-    pub(crate) welcome: Vec<Listing>,
+    pub welcome: Vec<Listing>,
 }
 
 impl Listings {
@@ -239,12 +242,7 @@ impl Decision {
 impl fmt::Display for Decision {
     /// The verdict, and a sentence for each reason.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.verdict {
-            Verdict::Accept => "accept",
-            Verdict::Junk => "junk",
-            Verdict::Defer => "defer",
-            Verdict::Reject => "reject",
-        })?;
+        f.write_str(self.verdict.as_str())?;
         if self.reasons.is_empty() { Ok(()) } else { write!(f, "; {}", sentences(&self.reasons)) }
     }
 }

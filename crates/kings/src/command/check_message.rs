@@ -1,0 +1,200 @@
+//! `kings check-message`: what this server would do with a message, and why.
+
+mod json;
+mod text;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use kings_mail::domain::Domain;
+use kings_mail::header;
+use kings_mail::path::ReversePath;
+use kings_mta::examine::{Circumstances, Examination, Examiner};
+use kings_mta::{Check, Inbound, Methods, Verdict};
+use kings_net::{Resolver, ResolverSettings};
+use kings_store::HEAD_OCTETS;
+
+use super::{Failure, print};
+use crate::config::{DEFAULT_PATH, Settings, Threads};
+use crate::serve;
+
+/// Octets that are read at once.
+const PIECE: usize = 64 * 1024;
+/// Largest message where no config says so, in octets: that of `[limits] message_bytes`.
+const MESSAGE_BYTES: u64 = 50 * 1024 * 1024;
+
+/// The message, and what is known of how it came.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The message as it is stored or sent; "-" for standard input.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The address of the client that brought it.
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<IpAddr>,
+    /// What the client said in EHLO.
+    #[arg(long, value_name = "NAME")]
+    helo: Option<String>,
+    /// The reverse-path; "" or "<>" for none.
+    #[arg(long, value_name = "ADDRESS", value_parser = reverse_path)]
+    mail_from: Option<ReversePath>,
+    /// Take what is not told from the topmost Received and Return-Path fields, which anybody can write.
+    #[arg(long)]
+    from_trace: bool,
+    /// Ask this name server, with or without its port; more than one may be named.
+    #[arg(long, value_name = "SERVER", value_parser = name_server)]
+    dns: Vec<SocketAddr>,
+    /// The config file. Without one, every check counts and each domain gets what it asks for.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn reverse_path(text: &str) -> Result<ReversePath, String> {
+    let bare = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text);
+    ReversePath::parse(bare).map_err(|error| error.to_string())
+}
+
+fn name_server(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
+    address.map_err(|_| "an address such as 127.0.0.1 or [::1]:5353".to_owned())
+}
+
+/// The server that judges.
+struct Judge {
+    hostname: Domain,
+    inbound: Inbound,
+    domains: Vec<Domain>,
+    dns: ResolverSettings,
+    message_bytes: u64,
+}
+
+/// 0: it would be taken. 1: it would be junk, or not be taken. 75: DNS left a question open.
+pub(crate) fn run(options: Options) -> Result<(), Failure> {
+    let judge = Judge::new(&options)?;
+    let json = options.json;
+    let input = open(&options.file)?;
+    let found = serve::runtime(Threads::default())?.block_on(judge.examine(input, options))?;
+    print(&if json { json::of(&found) } else { text::of(&found) });
+    if found.is_unsure() {
+        let text = "DNS did not answer everything, so that the verdict may be another one later; --dns SERVER asks another server";
+        return Err(Failure::cannot_tell(text));
+    }
+    match found.judgement.verdict {
+        Verdict::Accept => Ok(()),
+        Verdict::Junk | Verdict::Defer | Verdict::Reject => Err(Failure::check_failed("")),
+    }
+}
+
+fn open(file: &Path) -> Result<Box<dyn Read>, Failure> {
+    if file == Path::new("-") {
+        return Ok(Box::new(io::stdin()));
+    }
+    let opened = File::open(file).map_err(|error| unreadable(file, &error))?;
+    Ok(Box::new(opened))
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Failure {
+    Failure::usage(format!(
+        "cannot read {}: {error}\nname a file with one message, or \"-\" for standard input",
+        file.display()
+    ))
+}
+
+impl Judge {
+    /// As the config says; where none is named and none is at its usual place, one that checks everything.
+    fn new(options: &Options) -> Result<Self, Failure> {
+        let path = options.config.clone().or_else(|| {
+            let usual = PathBuf::from(DEFAULT_PATH);
+            usual.exists().then_some(usual)
+        });
+        let mut judge = match path {
+            Some(path) => Self::of_settings(Settings::load(&path)?),
+            None => Self::without_config()?,
+        };
+        if !options.dns.is_empty() {
+            judge.dns.servers.clone_from(&options.dns);
+        }
+        Ok(judge)
+    }
+
+    fn of_settings(settings: Settings) -> Self {
+        Self {
+            hostname: settings.hostname,
+            inbound: settings.inbound,
+            domains: settings.domains.into_iter().map(|hosted| hosted.name).collect(),
+            dns: settings.dns,
+            message_bytes: settings.limits.message_bytes,
+        }
+    }
+
+    fn without_config() -> Result<Self, Failure> {
+        let check = Check::Enforce;
+        let methods =
+            Methods { spf: check, dkim: check, dmarc: check, iprev: check, arc: check, received_spf: false };
+        Ok(Self {
+            hostname: machine_name()?,
+            inbound: Inbound { methods, ..Inbound::default() },
+            domains: Vec::new(),
+            dns: ResolverSettings::default(),
+            message_bytes: MESSAGE_BYTES,
+        })
+    }
+
+    /// Reads piece by piece; no more than the head of the message is ever kept.
+    async fn examine(self, mut input: Box<dyn Read>, options: Options) -> Result<Examination, Failure> {
+        let resolver = Resolver::new(&self.dns);
+        let dns = resolver.map_err(|error| Failure::cannot_tell(format!("{error}, or with --dns SERVER")))?;
+        let Options { file, ip, helo, mail_from, from_trace, .. } = options;
+        let read = |error: io::Error| unreadable(&file, &error);
+        let told = Circumstances { client: ip, helo, mail_from };
+        let head = head(&mut input).map_err(read)?;
+        let told = if from_trace { told.or_of_trace(&head) } else { told };
+        let mut examiner = Examiner::begin(dns, self.hostname, self.inbound, told);
+        let (mut piece, mut count) = (head, 0);
+        while !piece.is_empty() {
+            count += piece.len() as u64;
+            if count > self.message_bytes {
+                let most = self.message_bytes;
+                return Err(Failure::check_failed(format!(
+                    "{} is larger than {most} octets, the most this server takes ([limits] message_bytes)",
+                    file.display()
+                )));
+            }
+            examiner.content(&piece);
+            piece = next_piece(&mut input, PIECE).map_err(read)?;
+        }
+        Ok(examiner.finish(|domain| self.domains.contains(domain)).await)
+    }
+}
+
+/// The header and what was read with it.
+fn head(input: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    while head.len() < HEAD_OCTETS {
+        let piece = next_piece(input, PIECE)?;
+        let is_over = piece.is_empty();
+        head.extend_from_slice(&piece);
+        if is_over || header::header_end(&head) < head.len() {
+            break;
+        }
+    }
+    Ok(head)
+}
+
+fn next_piece(input: &mut impl Read, most: usize) -> io::Result<Vec<u8>> {
+    let mut piece = Vec::with_capacity(most);
+    input.take(most as u64).read_to_end(&mut piece)?;
+    Ok(piece)
+}
+
+/// The name of the machine, for the field and for the macros of SPF.
+fn machine_name() -> Result<Domain, Failure> {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let parsed = Domain::parse(&name).or_else(|_| Domain::parse("localhost"));
+    parsed.map_err(|error| Failure::config(error.to_string()))
+}

@@ -1,0 +1,244 @@
+//! What this server would do with a message, and why: the same questions, by the same code, and the same decision as on
+//! port 25, for somebody who asks (`kings check-message`).
+
+mod oddities;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use kings_dns::Dns;
+use kings_mail::domain::Domain;
+use kings_mail::path::ReversePath;
+use kings_mail::trace;
+use kings_msgauth::{arc, dkim, dmarc, iprev, spf};
+use kings_store::HEAD_OCTETS;
+
+use crate::authenticate::{Check, Claims, Evidence, Findings, Methods};
+use crate::core::now;
+use crate::facts::{Enquiries, Facts, Sender, Verdict};
+use crate::inbound::Inbound;
+use crate::lists::ListEnquiries;
+use crate::policy::verdict::{self, Listings};
+use crate::transaction::check_head;
+
+/// What is known of a message beside its octets; what nobody tells is not judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Circumstances {
+    /// Who brought it.
+    pub client: Option<IpAddr>,
+    /// What that client said in EHLO.
+    pub helo: Option<String>,
+    /// The reverse-path.
+    pub mail_from: Option<ReversePath>,
+}
+
+/// What follows from the findings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// What is done with the message.
+    pub verdict: Verdict,
+    /// A sentence for each thing that counts.
+    pub reasons: Vec<String>,
+}
+
+/// All that was found, and what follows.
+#[derive(Clone, Debug)]
+pub struct Examination {
+    /// The message as a whole, in octets.
+    pub octets: u64,
+    /// What was known beside it.
+    pub circumstances: Circumstances,
+    /// The client's reverse name.
+    pub iprev: Option<iprev::Outcome>,
+    /// SPF of the EHLO name.
+    pub helo: Option<spf::Outcome>,
+    /// SPF of the reverse-path.
+    pub mail_from: Option<spf::Outcome>,
+    /// Every signature.
+    pub dkim: dkim::Report,
+    /// `None` where the time for it was over.
+    pub dmarc: Option<dmarc::Outcome>,
+    /// The chain of those who passed it on.
+    pub arc: arc::Report,
+    /// The lists in DNS that the client is on.
+    pub listings: Listings,
+    /// What is odd about the header, a sentence each.
+    pub oddities: Vec<String>,
+    /// What the client's words say against it, in the words of the log.
+    pub sender: Vec<&'static str>,
+    /// What is done with it as the config wants it.
+    pub judgement: Judgement,
+    /// The same where every method counts.
+    pub strictly: Judgement,
+    /// The Authentication-Results field that the config wants; empty where it wants none.
+    pub field: String,
+    /// What could not be judged, and what would be needed for it.
+    pub untold: Vec<&'static str>,
+}
+
+impl Circumstances {
+    /// Fills what nobody told with what the topmost Received and Return-Path fields say. Whoever wrote the message can
+    /// write these too: they are worth something only where our own server, or one that is trusted, put them there.
+    #[must_use]
+    pub fn or_of_trace(self, head: &[u8]) -> Self {
+        let received = trace::client_of(head);
+        Self {
+            client: self.client.or(received.as_ref().map(|origin| origin.address)),
+            helo: self.helo.or(received.map(|origin| origin.helo)),
+            mail_from: self.mail_from.or_else(|| trace::reverse_path_of(head)),
+        }
+    }
+
+    /// What cannot be judged without what was not told.
+    fn untold(&self) -> Vec<&'static str> {
+        let needs_helo = self.mail_from == Some(ReversePath::Null) && self.helo.is_none();
+        let missing = [
+            self.client
+                .is_none()
+                .then_some("SPF, the reverse name and DNS lists need the client's address (--ip)"),
+            self.helo.is_none().then_some("SPF and the rules about the EHLO name need that name (--helo)"),
+            self.mail_from
+                .is_none()
+                .then_some("SPF and the rules about the sender's domain need the reverse-path (--mail-from)"),
+            needs_helo.then_some("SPF of a null reverse-path is that of the EHLO name (--helo)"),
+        ];
+        missing.into_iter().flatten().collect()
+    }
+}
+
+/// One message on its way through all checks.
+pub struct Examiner<D> {
+    dns: Arc<D>,
+    hostname: Domain,
+    inbound: Inbound,
+    told: Circumstances,
+    evidence: Evidence,
+    enquiries: Enquiries,
+    lists: ListEnquiries,
+    head: Vec<u8>,
+    octets: u64,
+}
+
+impl<D: Dns + 'static> Examiner<D> {
+    /// Asks what the circumstances allow, as a server of this name and these settings does at MAIL.
+    pub fn begin(dns: D, hostname: Domain, inbound: Inbound, told: Circumstances) -> Self {
+        let dns = Arc::new(dns);
+        let reverse_path = told.mail_from.clone().unwrap_or(ReversePath::Null);
+        let sender = Sender {
+            helo: told.helo.as_deref().unwrap_or_default(),
+            reverse_path: &reverse_path,
+            hostname: &hostname,
+        };
+        Self {
+            evidence: evidence(&dns, &hostname, &told, &reverse_path),
+            enquiries: Enquiries::begin(&dns, inbound.rules, &sender),
+            lists: told
+                .client
+                .map(|client| ListEnquiries::begin(&dns, &inbound.lists, client))
+                .unwrap_or_default(),
+            dns,
+            hostname,
+            inbound,
+            told,
+            head: Vec::new(),
+            octets: 0,
+        }
+    }
+
+    /// Takes the next octets. No more than the head of the message is kept.
+    pub fn content(&mut self, piece: &[u8]) {
+        self.evidence.content(&self.dns, piece);
+        let room = HEAD_OCTETS - self.head.len();
+        self.head.extend_from_slice(&piece[..piece.len().min(room)]);
+        self.octets += piece.len() as u64;
+    }
+
+    /// Waits for all answers and decides. `is_ours` tells the domains hosted here.
+    pub async fn finish(self, is_ours: impl Fn(&Domain) -> bool) -> Examination {
+        let Self { dns, hostname, inbound, told, evidence, enquiries, lists, head, octets } = self;
+        let sender = facts(enquiries, &inbound, &told).await;
+        let listings = lists.listings().await;
+        let findings = evidence.findings(&dns, &head, now()).await;
+        let header = check_head(&head, octets).err().map(|reply| reply.text.into_owned());
+        let judge = |methods| {
+            let mut known = findings.known(methods, &is_ours);
+            (known.sender, known.listings) = (sender, listings.clone());
+            known.sealed = findings.voucher(methods, &inbound.arc_sealers).map(Domain::to_string);
+            let decision = verdict::message(&known, inbound.rules, inbound.verdicts);
+            let reasons: Vec<String> = decision.reasons.iter().map(ToString::to_string).collect();
+            match header.clone() {
+                None => Judgement { verdict: decision.verdict, reasons },
+                Some(refused) => {
+                    let reasons = std::iter::once(refused).chain(reasons).collect();
+                    Judgement { verdict: Verdict::Reject, reasons }
+                }
+            }
+        };
+        let (judgement, strictly) = (judge(inbound.methods), judge(every(Check::Enforce)));
+        let field = findings.field(inbound.methods, &hostname);
+        let Findings { iprev, helo, mail_from, dkim, dmarc, arc } = findings;
+        Examination {
+            octets,
+            untold: told.untold(),
+            circumstances: told,
+            iprev,
+            helo,
+            mail_from,
+            dkim: dkim.unwrap_or_default(),
+            dmarc,
+            arc: arc.unwrap_or(arc::Report { chain: arc::Chain::None, sets: Vec::new() }),
+            listings,
+            oddities: oddities::of_header(&head, &hostname),
+            sender: sender.words().collect(),
+            judgement,
+            strictly,
+            field,
+        }
+    }
+}
+
+impl Examination {
+    /// Whether DNS left a question open, so that the verdict may be another one later. The reverse name decides nothing.
+    pub fn is_unsure(&self) -> bool {
+        let temporary = |outcome: &spf::Outcome| outcome.result == spf::SpfResult::TempError;
+        self.helo.iter().chain(&self.mail_from).any(temporary)
+            || self.dkim.signatures.iter().any(|one| one.verdict.word() == dkim::Word::TempError)
+            || self.arc.word() == dkim::Word::TempError
+            || self.dmarc.as_ref().is_none_or(|found| found.result == dmarc::DmarcResult::TempError)
+            || self.sender.iter().any(|word| word.ends_with("_unsure"))
+    }
+}
+
+/// Every method, whatever the config makes of it.
+fn every(check: Check) -> Methods {
+    Methods { spf: check, dkim: check, dmarc: check, iprev: check, arc: check, received_spf: false }
+}
+
+fn evidence<D: Dns + 'static>(
+    dns: &Arc<D>,
+    hostname: &Domain,
+    told: &Circumstances,
+    reverse_path: &ReversePath,
+) -> Evidence {
+    let evidence = Evidence::of_content(every(Check::Tag));
+    let Some(client) = told.client else { return evidence };
+    let helo = told.helo.as_deref().unwrap_or("unknown");
+    let claims = Claims { client, helo, reverse_path, receiver: hostname, now: now() };
+    let mut evidence = evidence.and_of_address(dns, &claims);
+    if told.helo.is_some() {
+        evidence = evidence.and_of_helo(dns, &claims);
+    }
+    if told.mail_from.as_ref().is_some_and(|path| *path != ReversePath::Null || told.helo.is_some()) {
+        evidence = evidence.and_of_reverse_path(dns, &claims);
+    }
+    evidence
+}
+
+/// What the client's words say against the message; of a name that nobody told they say nothing.
+async fn facts(mut enquiries: Enquiries, inbound: &Inbound, told: &Circumstances) -> Facts {
+    let facts = enquiries.facts(|_| true, inbound.rules).await;
+    if told.helo.is_some() { facts } else { Facts { bad_helo: false, helo: None, ..facts } }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! Messages before a judge, with DNS in memory.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use kings_dns::Zone;
+use kings_mail::domain::DnsName;
+
+use super::*;
+
+fn zone() -> Zone {
+    let name = |text: &str| DnsName::parse(text).unwrap();
+    Zone::default()
+        .with_txt(name("example.net"), b"v=spf1 ip4:192.0.2.1 -all")
+        .with_txt(name("_dmarc.example.net"), b"v=DMARC1; p=reject")
+        .with_failure(name("broken.example"))
+}
+
+async fn examine(inbound: Inbound, told: Circumstances, pieces: &[&[u8]]) -> Examination {
+    let hostname = Domain::parse("mail.example.org").unwrap();
+    let mut examiner = Examiner::begin(zone(), hostname, inbound, told);
+    for piece in pieces {
+        examiner.content(piece);
+    }
+    examiner.finish(|domain| domain.as_str() == "example.org").await
+}
+
+fn told(client: Option<&str>, helo: Option<&str>, mail_from: Option<&str>) -> Circumstances {
+    Circumstances {
+        client: client.map(|client| client.parse().unwrap()),
+        helo: helo.map(str::to_owned),
+        mail_from: mail_from.map(|path| ReversePath::parse(path).unwrap()),
+    }
+}
+
+fn enforced() -> Inbound {
+    Inbound { methods: every(Check::Enforce), ..Inbound::default() }
+}
+
+const LETTER: &[u8] = b"From: joe@example.net\r\nSubject: x\r\n\r\nhello\r\n";
+
+#[tokio::test]
+async fn what_the_config_leaves_out_is_judged_and_does_not_count() {
+    let forger = told(Some("192.0.2.9"), Some("example.net"), Some("joe@example.net"));
+    let strict = examine(enforced(), forger.clone(), &[LETTER]).await;
+    assert_eq!(strict.judgement.verdict, Verdict::Reject);
+    assert_eq!(strict.judgement, strict.strictly);
+    assert!(strict.field.contains("spf=fail") && strict.field.contains("dmarc=fail"), "{}", strict.field);
+    let lenient = examine(Inbound::default(), forger, &[LETTER]).await;
+    assert_eq!(lenient.judgement, Judgement { verdict: Verdict::Accept, reasons: vec![] });
+    assert_eq!(lenient.strictly, strict.judgement);
+    assert_eq!(lenient.field, "");
+    assert_eq!(lenient.mail_from, strict.mail_from);
+}
+
+#[tokio::test]
+async fn what_nobody_told_is_not_judged_and_is_named() {
+    let cases = [
+        (told(None, None, None), (false, false, false), 3),
+        (told(Some("192.0.2.1"), None, None), (true, false, false), 2),
+        (told(Some("192.0.2.1"), Some("example.net"), None), (true, true, false), 1),
+        (told(Some("192.0.2.1"), None, Some("joe@example.net")), (true, false, true), 1),
+        (told(Some("192.0.2.1"), None, Some("")), (true, false, false), 2),
+        (told(Some("192.0.2.1"), Some("example.net"), Some("")), (true, true, true), 0),
+        (told(None, Some("example.net"), Some("joe@example.net")), (false, false, false), 1),
+    ];
+    for (told, expected, untold) in cases {
+        let found = examine(enforced(), told.clone(), &[LETTER]).await;
+        let done = (found.iprev.is_some(), found.helo.is_some(), found.mail_from.is_some());
+        assert_eq!((done, found.untold.len()), (expected, untold), "{told:?}");
+        assert!(!found.sender.contains(&"bad_helo"), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_pieces_make_no_difference_and_a_bad_header_is_refused_first() {
+    let sender = || told(Some("192.0.2.1"), Some("example.net"), Some("joe@example.net"));
+    let whole = examine(enforced(), sender(), &[LETTER]).await;
+    let octets: Vec<&[u8]> = LETTER.chunks(1).collect();
+    let one_by_one = examine(enforced(), sender(), &octets).await;
+    assert_eq!((whole.judgement.verdict, &whole.field), (Verdict::Accept, &one_by_one.field));
+    assert_eq!(whole.octets, LETTER.len() as u64);
+
+    let two = [b"From: ceo@example.com\r\n", LETTER].concat();
+    let refused = examine(Inbound::default(), sender(), &[&two]).await;
+    assert_eq!(refused.judgement.verdict, Verdict::Reject);
+    assert_eq!(refused.judgement.reasons, ["Message has more than one From field"]);
+}
+
+#[tokio::test]
+async fn a_dns_that_does_not_answer_is_told() {
+    let sender = told(Some("192.0.2.1"), Some("example.net"), Some("joe@broken.example"));
+    let found = examine(enforced(), sender, &[LETTER]).await;
+    assert!(found.is_unsure());
+    let sender = told(Some("192.0.2.1"), Some("example.net"), Some("joe@example.net"));
+    assert!(!examine(enforced(), sender, &[LETTER]).await.is_unsure());
+}
+
+#[test]
+fn trace_fields_fill_only_what_nobody_told() {
+    let head = b"Return-Path: <joe@example.net>\r\nReceived: from far.example ([192.0.2.7])\r\n\tby x with SMTP; now\r\n\
+                 Received: from older ([192.0.2.8]) by y\r\n\r\n";
+    let of_trace = Circumstances::default().or_of_trace(head);
+    assert_eq!(of_trace, told(Some("192.0.2.7"), Some("far.example"), Some("joe@example.net")));
+    let known = told(Some("192.0.2.1"), Some("example.net"), Some(""));
+    assert_eq!(known.clone().or_of_trace(head), known);
+}
