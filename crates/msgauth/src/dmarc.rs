@@ -106,6 +106,8 @@ pub enum Reason {
     Unreadable,
     /// DNS does not answer now.
     Dns(Unanswered),
+    /// It took longer than the caller grants.
+    TimedOut,
     /// An aligned check could not be finished.
     Unfinished,
     /// An aligned pass: `DKIM`, `SPF` or both.
@@ -123,6 +125,7 @@ impl fmt::Display for Reason {
             Self::NoPolicy => f.write_str("no policy is published"),
             Self::Unreadable => f.write_str("the published policy cannot be read"),
             Self::Dns(why) => why.fmt(f),
+            Self::TimedOut => f.write_str("DNS did not answer in time"),
             Self::Unfinished => f.write_str("a check for the author's domain could not be finished"),
             Self::Aligned(what) => write!(f, "aligned: {what}"),
             Self::NotAligned => f.write_str("what passed belongs to other domains"),
@@ -133,20 +136,110 @@ impl fmt::Display for Reason {
 
 /// Judges a message by the header's From field and what SPF and DKIM found out.
 pub async fn evaluate(dns: &impl Dns, head: &[u8], evidence: Evidence<'_>) -> Outcome {
-    match author_domain(head) {
-        Ok(author) => match judge(dns, &author, evidence).await {
-            Ok(outcome) => outcome,
-            Err(why) => Outcome {
-                author: Some(author),
-                ..Outcome::without_policy(DmarcResult::TempError, Reason::Dns(why))
-            },
+    discover(dns, head).await.judge(dns, evidence).await
+}
+
+/// What is known of a message before SPF and DKIM are through.
+#[derive(Debug)]
+pub enum Discovery {
+    /// There is a policy to judge it by.
+    Found(Basis),
+    /// There is none, so that this is the outcome.
+    Settled(Outcome),
+}
+
+/// What a message is judged by.
+#[derive(Debug)]
+pub struct Basis {
+    author: Domain,
+    /// Where the record stands, and the record.
+    published: (Domain, Record),
+    organisation: Domain,
+    known: Known,
+}
+
+/// Looks for the policy of the author's domain.
+pub async fn discover(dns: &impl Dns, head: &[u8]) -> Discovery {
+    let settled = |result, reason| Discovery::Settled(Outcome::without_policy(result, reason));
+    let author = match author_domain(head) {
+        Ok(author) => author,
+        Err(why @ NoAuthor::NoField) => return settled(DmarcResult::None, Reason::NoAuthor(why)),
+        Err(why) => return settled(DmarcResult::PermError, Reason::NoAuthor(why)),
+    };
+    let mut known = Known::default();
+    let (result, reason) = match Walk::from(&author, dns, &mut known).await {
+        Err(why) => (DmarcResult::TempError, Reason::Dns(why)),
+        Ok(walk) => match walk.policy().cloned() {
+            None => (DmarcResult::None, Reason::NoPolicy),
+            Some((_, record)) if !record.is_applicable() => (DmarcResult::None, Reason::Unreadable),
+            Some(published) => {
+                let organisation = walk.organisational_domain();
+                return Discovery::Found(Basis { author, published, organisation, known });
+            }
         },
-        Err(why @ NoAuthor::NoField) => Outcome::without_policy(DmarcResult::None, Reason::NoAuthor(why)),
-        Err(why) => Outcome::without_policy(DmarcResult::PermError, Reason::NoAuthor(why)),
+    };
+    Discovery::Settled(Outcome { author: Some(author), ..Outcome::without_policy(result, reason) })
+}
+
+impl Discovery {
+    /// Judges by what SPF and DKIM found out. Asks where one of them speaks for a subdomain, and about `np`.
+    pub async fn judge(self, dns: &impl Dns, evidence: Evidence<'_>) -> Outcome {
+        let basis = match self {
+            Self::Found(basis) => basis,
+            Self::Settled(outcome) => return outcome,
+        };
+        let author = basis.author.clone();
+        basis.compare(dns, evidence).await.unwrap_or_else(|why| Outcome {
+            author: Some(author),
+            ..Outcome::without_policy(DmarcResult::TempError, Reason::Dns(why))
+        })
+    }
+}
+
+impl Basis {
+    async fn compare(self, dns: &impl Dns, evidence: Evidence<'_>) -> Result<Outcome, Unanswered> {
+        let Self { author, published: (domain, record), organisation, known } = self;
+        let mut aligner = Aligner { dns, author: &author, organisation, known };
+        let spf = match evidence.spf {
+            Some((identifier, proof)) => aligner.proof(identifier, proof, record.aspf).await?,
+            None => Proof::Other,
+        };
+        let mut dkim = Proof::Other;
+        for (identifier, proof) in evidence.dkim.iter().take(MAX_IDENTIFIERS) {
+            if dkim != Proof::Pass {
+                dkim = better(dkim, aligner.proof(identifier, *proof, record.adkim).await?);
+            }
+        }
+        let requested = requested(dns, &author, &domain, &record).await?;
+        let policy = if record.testing { requested.one_level_below() } else { requested };
+        let (result, reason) = verdict(dkim, spf, evidence.has_pass());
+        Ok(Outcome {
+            result,
+            author: Some(author),
+            published: Some((domain, record)),
+            requested,
+            policy,
+            dkim_aligned: dkim == Proof::Pass,
+            spf_aligned: spf == Proof::Pass,
+            reason,
+        })
+    }
+}
+
+impl Evidence<'_> {
+    fn has_pass(&self) -> bool {
+        let dkim = self.dkim.iter().map(|(_, proof)| proof);
+        self.spf.iter().map(|(_, proof)| proof).chain(dkim).any(|proof| *proof == Proof::Pass)
     }
 }
 
 impl Outcome {
+    /// The judgement when the caller's time is over: nothing is known but the author.
+    pub fn timed_out(head: &[u8]) -> Self {
+        let outcome = Self::without_policy(DmarcResult::TempError, Reason::TimedOut);
+        Self { author: author_domain(head).ok(), ..outcome }
+    }
+
     fn without_policy(result: DmarcResult, reason: Reason) -> Self {
         Self {
             result,
@@ -159,47 +252,6 @@ impl Outcome {
             reason,
         }
     }
-}
-
-async fn judge(dns: &impl Dns, author: &Domain, evidence: Evidence<'_>) -> Result<Outcome, Unanswered> {
-    let mut known = Known::default();
-    let walk = Walk::from(author, dns, &mut known).await?;
-    let Some((domain, record)) = walk.policy().cloned() else {
-        let outcome = Outcome::without_policy(DmarcResult::None, Reason::NoPolicy);
-        return Ok(Outcome { author: Some(author.clone()), ..outcome });
-    };
-    if !record.is_applicable() {
-        let outcome = Outcome::without_policy(DmarcResult::None, Reason::Unreadable);
-        return Ok(Outcome { author: Some(author.clone()), ..outcome });
-    }
-    let organisation = walk.organisational_domain();
-    let mut aligner = Aligner { dns, author, organisation, known };
-    let spf = match evidence.spf {
-        Some((identifier, proof)) => aligner.proof(identifier, proof, record.aspf).await?,
-        None => Proof::Other,
-    };
-    let mut dkim = Proof::Other;
-    for (identifier, proof) in evidence.dkim.iter().take(MAX_IDENTIFIERS) {
-        if dkim != Proof::Pass {
-            dkim = better(dkim, aligner.proof(identifier, *proof, record.adkim).await?);
-        }
-    }
-    let requested = requested(dns, author, &domain, &record).await?;
-    let policy = if record.testing { requested.one_level_below() } else { requested };
-    let passed =
-        evidence.spf.iter().map(|(_, proof)| proof).chain(evidence.dkim.iter().map(|(_, proof)| proof));
-    let passed = passed.into_iter().any(|proof| *proof == Proof::Pass);
-    let (result, reason) = verdict(dkim, spf, passed);
-    Ok(Outcome {
-        result,
-        author: Some(author.clone()),
-        published: Some((domain, record)),
-        requested,
-        policy,
-        dkim_aligned: dkim == Proof::Pass,
-        spf_aligned: spf == Proof::Pass,
-        reason,
-    })
 }
 
 fn verdict(dkim: Proof, spf: Proof, passed: bool) -> (DmarcResult, Reason) {

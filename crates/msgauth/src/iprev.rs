@@ -71,6 +71,14 @@ impl fmt::Display for Reason {
     }
 }
 
+impl Outcome {
+    /// What is known when the caller's time is over.
+    pub fn timed_out(client: IpAddr) -> Self {
+        let reason = Reason::Dns("no answer in time".to_owned());
+        Self { result: IprevResult::TempError, client: client.to_canonical(), name: None, reason }
+    }
+}
+
 /// Looks for a reverse name that leads back to the client.
 pub async fn check(dns: &impl Dns, client: IpAddr) -> Outcome {
     let client = client.to_canonical();

@@ -159,6 +159,15 @@ pub async fn check(dns: &impl Dns, question: &Question<'_>, expired: impl Future
     outcome.unwrap_or_else(|| sender.outcome(SpfResult::TempError, Reason::TimedOut))
 }
 
+/// The answer where the caller's time is over before anything came.
+pub fn timed_out(question: &Question<'_>) -> Outcome {
+    let sender = Sender::of(question);
+    match sender.name {
+        Some(_) => sender.outcome(SpfResult::TempError, Reason::TimedOut),
+        None => sender.outcome(SpfResult::None, Reason::NotADomain),
+    }
+}
+
 /// The identity taken apart (RFC 7208 §4.3).
 struct Sender {
     identity: Identity,

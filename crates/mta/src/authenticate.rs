@@ -13,15 +13,16 @@ use kings_mail::path::ReversePath;
 use kings_msgauth::results::{self, MethodResult, ReceivedSpf};
 use kings_msgauth::{arc, dkim, dmarc, iprev, spf};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::facts::Enquiry;
 use crate::policy::sealed;
 use crate::policy::verdict::Known;
 
-/// How long the keys of all signatures may take, and the policy of the author's domain.
-const KEYS: Duration = Duration::from_secs(10);
-const POLICY: Duration = Duration::from_secs(10);
+/// How long all checks together may hold a message whose end has come: ours. What is not known by then is a temporary
+/// error, and nothing is refused for that. SPF may take its 20 s (RFC 7208 §4.6.4) where the message takes as long to
+/// come; a client that waits for the reply to its last dot is worth more than a late result.
+const WHOLE: Duration = Duration::from_secs(5);
 
 /// What is done about one method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +54,20 @@ pub struct Methods {
 }
 
 impl Methods {
+    /// What a server does that is told nothing else: it verifies. The reverse name of a client is only recorded, since
+    /// honest servers without one are still many.
+    pub fn usual() -> Self {
+        let enforce = Check::Enforce;
+        Self {
+            spf: enforce,
+            dkim: enforce,
+            dmarc: enforce,
+            arc: enforce,
+            iprev: Check::Tag,
+            received_spf: false,
+        }
+    }
+
     /// Whether anything is recorded at all.
     fn any(self) -> bool {
         [self.spf, self.dkim, self.dmarc, self.iprev, self.arc].iter().any(|check| *check != Check::Off)
@@ -80,9 +95,9 @@ pub(crate) struct Claims<'a> {
 /// The checks of one message that are under way.
 pub(crate) struct Evidence {
     methods: Methods,
-    iprev: Option<Enquiry<Option<iprev::Outcome>>>,
-    helo: Option<Enquiry<Option<spf::Outcome>>>,
-    mail_from: Option<Enquiry<Option<spf::Outcome>>>,
+    iprev: Option<Enquiry<iprev::Outcome>>,
+    helo: Option<Enquiry<spf::Outcome>>,
+    mail_from: Option<Enquiry<spf::Outcome>>,
     signatures: Option<Signatures>,
     links: Option<chain::Links>,
 }
@@ -117,7 +132,8 @@ impl Evidence {
     pub(crate) fn and_of_address<D: Dns + 'static>(mut self, dns: &Arc<D>, claims: &Claims<'_>) -> Self {
         self.iprev = (self.methods.iprev != Check::Off).then(|| {
             let (dns, client) = (dns.clone(), claims.client);
-            Enquiry::begin(async move { Some(iprev::check(&*dns, client).await) }, None)
+            let late = iprev::Outcome::timed_out(client);
+            Enquiry::within(spf::TIME, async move { iprev::check(&*dns, client).await }, late)
         });
         self
     }
@@ -161,29 +177,48 @@ impl Evidence {
         }
     }
 
-    /// All results; `head` is the header of the message.
+    /// All results; `head` is the header of the message. Takes [`WHOLE`] at most.
     pub(crate) async fn findings<D: Dns + 'static>(
         self,
         dns: &Arc<D>,
         head: &[u8],
         now: DateTime,
     ) -> Findings {
-        let mut findings = Findings {
-            iprev: answer(self.iprev).await,
-            helo: answer(self.helo).await,
-            mail_from: answer(self.mail_from).await,
-            ..Findings::default()
+        let end = Instant::now() + WHOLE;
+        let late = |_| dmarc::Outcome::timed_out(head);
+        let wants_policy = self.methods.dmarc != Check::Off;
+        let policy = async {
+            if !wants_policy {
+                return None;
+            }
+            let discovery = timeout_at(end, dmarc::discover(&**dns, head)).await;
+            Some(discovery.unwrap_or_else(|elapsed| dmarc::Discovery::Settled(late(elapsed))))
         };
-        if let Some(signatures) = self.signatures {
-            findings.dkim = Some(signatures.report(dns, now).await);
-        }
-        if let Some(links) = self.links {
-            findings.arc = Some(links.report(dns, now).await);
-        }
-        if self.methods.dmarc != Check::Off {
-            findings.dmarc = findings.dmarc(&**dns, head).await;
+        let (mut findings, policy) = tokio::join!(self.gather(dns, now, end), policy);
+        if let Some(discovery) = policy {
+            let outcome = timeout_at(end, findings.judge(&**dns, discovery)).await;
+            findings.dmarc = Some(outcome.unwrap_or_else(late));
         }
         findings
+    }
+
+    /// The results of all methods but DMARC.
+    async fn gather<D: Dns + 'static>(self, dns: &Arc<D>, now: DateTime, end: Instant) -> Findings {
+        let Self { methods: _, iprev, helo, mail_from, signatures, links } = self;
+        Findings {
+            iprev: answer(iprev, end).await,
+            helo: answer(helo, end).await,
+            mail_from: answer(mail_from, end).await,
+            dkim: match signatures {
+                Some(signatures) => Some(signatures.report(dns, now, end).await),
+                None => None,
+            },
+            arc: match links {
+                Some(links) => Some(links.report(dns, now, end).await),
+                None => None,
+            },
+            dmarc: None,
+        }
     }
 
     pub(crate) fn methods(&self) -> Methods {
@@ -192,21 +227,32 @@ impl Evidence {
 }
 
 impl Signatures {
-    async fn report<D: Dns + 'static>(self, dns: &Arc<D>, now: DateTime) -> dkim::Report {
+    async fn report<D: Dns + 'static>(self, dns: &Arc<D>, now: DateTime, end: Instant) -> dkim::Report {
         let ended = self.verifier.end();
         let keys = self.keys.unwrap_or_else(|| ask_keys(dns, ended.questions()));
-        ended.finish(&keys.await.unwrap_or_default(), now)
+        ended.finish(&keys_by(end, keys).await, now)
     }
 }
 
-/// A key that does not come in time is a temporary error of its signature.
+/// All keys of a message are asked for together.
 fn ask_keys<D: Dns + 'static>(dns: &Arc<D>, questions: dkim::Questions) -> JoinHandle<dkim::Keys> {
     let dns = dns.clone();
-    tokio::spawn(async move { timeout(KEYS, questions.ask(&*dns)).await.unwrap_or_default() })
+    tokio::spawn(async move { questions.ask(&*dns).await })
 }
 
-async fn answer<T: Clone + Send + 'static>(enquiry: Option<Enquiry<Option<T>>>) -> Option<T> {
-    enquiry?.answer(true).await.flatten()
+/// A key that does not come in time is a temporary error of its signature.
+async fn keys_by(end: Instant, keys: JoinHandle<dkim::Keys>) -> dkim::Keys {
+    let question = keys.abort_handle();
+    let keys = timeout_at(end, keys).await;
+    question.abort();
+    keys.ok().and_then(Result::ok).unwrap_or_default()
+}
+
+async fn answer<T: Clone + Send + 'static>(enquiry: Option<Enquiry<T>>, end: Instant) -> Option<T> {
+    match enquiry {
+        Some(enquiry) => Some(enquiry.answer_by(end).await),
+        None => None,
+    }
 }
 
 /// The time that SPF itself grants is kept by the check, which then says so.
@@ -214,25 +260,45 @@ fn check_spf<D: Dns + 'static>(
     dns: &Arc<D>,
     claims: &Claims<'_>,
     mail_from: Option<ReversePath>,
-) -> Enquiry<Option<spf::Outcome>> {
-    let (dns, client, time) = (dns.clone(), claims.client, u64::try_from(claims.now.unix()).unwrap_or(0));
-    let (helo, receiver) = (claims.helo.to_owned(), claims.receiver.to_string());
-    let check = async move {
-        let question = spf::Question {
-            client,
-            helo: &helo,
-            mail_from: mail_from.as_ref(),
-            receiver: &receiver,
-            time,
-            limits: spf::Limits::default(),
-        };
-        Some(spf::check(&*dns, &question, sleep(spf::TIME)).await)
+) -> Enquiry<spf::Outcome> {
+    let dns = dns.clone();
+    let identity = SpfIdentity {
+        client: claims.client,
+        helo: claims.helo.to_owned(),
+        mail_from,
+        receiver: claims.receiver.to_string(),
+        time: u64::try_from(claims.now.unix()).unwrap_or(0),
     };
-    Enquiry::within(spf::TIME + Duration::from_secs(1), check, None)
+    let late = spf::timed_out(&identity.question());
+    let check = async move { spf::check(&*dns, &identity.question(), sleep(spf::TIME)).await };
+    Enquiry::within(spf::TIME + Duration::from_secs(1), check, late)
+}
+
+/// What SPF is asked, owned: the check outlives the command that began it.
+struct SpfIdentity {
+    client: IpAddr,
+    helo: String,
+    mail_from: Option<ReversePath>,
+    receiver: String,
+    time: u64,
+}
+
+impl SpfIdentity {
+    fn question(&self) -> spf::Question<'_> {
+        spf::Question {
+            client: self.client,
+            helo: &self.helo,
+            mail_from: self.mail_from.as_ref(),
+            receiver: &self.receiver,
+            time: self.time,
+            limits: spf::Limits::default(),
+        }
+    }
 }
 
 impl Findings {
-    async fn dmarc(&self, dns: &impl Dns, head: &[u8]) -> Option<dmarc::Outcome> {
+    /// Whether what was proven belongs to the author's domain.
+    async fn judge(&self, dns: &impl Dns, policy: dmarc::Discovery) -> dmarc::Outcome {
         let dkim: Vec<(DnsName, dmarc::Proof)> = self
             .dkim
             .iter()
@@ -247,7 +313,7 @@ impl Findings {
             .as_ref()
             .and_then(|outcome| Some((outcome.domain.as_ref()?, proof_of_spf(outcome.result))));
         let evidence = dmarc::Evidence { dkim: &dkim, spf };
-        timeout(POLICY, dmarc::evaluate(dns, head, evidence)).await.ok()
+        policy.judge(dns, evidence).await
     }
 
     /// What of it may count against the message: failures of methods that are enforced. Doubt is none.
@@ -307,9 +373,7 @@ impl Findings {
         if let Some(report) = self.dkim.as_ref().filter(|_| methods.dkim != Check::Off) {
             all.extend(results::of_dkim(report));
         }
-        if methods.dmarc != Check::Off {
-            all.push(self.dmarc.as_ref().map_or_else(|| MethodResult::new("dmarc", "temperror"), of_dmarc));
-        }
+        all.extend(self.dmarc.as_ref().filter(|_| methods.dmarc != Check::Off).map(of_dmarc));
         all.extend(self.arc.as_ref().filter(|_| methods.arc != Check::Off).map(chain::result));
         all.extend(self.iprev.as_ref().filter(|_| methods.iprev != Check::Off).map(of_iprev));
         results::field(hostname, &all)

@@ -9,7 +9,7 @@ use kings_mail::address::Host;
 use kings_mail::domain::{DnsName, Domain};
 use kings_mail::path::ReversePath;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Longest time a decision waits for one name, counted from MAIL; after it DNS has not answered.
 const BUDGET: Duration = Duration::from_secs(5);
@@ -197,6 +197,15 @@ impl<T: Clone + Send + 'static> Enquiry<T> {
         match self {
             Self::Answered(answer) => Some(answer.clone()),
             Self::Asked(..) => None,
+        }
+    }
+
+    /// The answer, or what counts as one when it is not there by `end`.
+    pub(crate) async fn answer_by(mut self, end: Instant) -> T {
+        let answer = timeout_at(end, self.answer(true)).await.ok().flatten();
+        match (answer, &self) {
+            (Some(answer), _) => answer,
+            (None, Self::Asked(_, otherwise) | Self::Answered(otherwise)) => otherwise.clone(),
         }
     }
 }

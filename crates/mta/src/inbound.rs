@@ -16,6 +16,7 @@ use crate::decide::Peer;
 use crate::delegation::{self, Action, Caller, Delegate, Request, Stage};
 use crate::facts::{Enquiries, Enquiry, Facts, Rules, Sender, Verdict};
 use crate::lists::{ListEnquiries, Lists};
+use crate::patience::Patience;
 use crate::policy;
 use crate::policy::verdict::{Listings, Verdicts};
 
@@ -42,7 +43,7 @@ pub struct Inbound {
 /// Where the answers come from; one for all sessions.
 #[derive(Debug)]
 pub(crate) struct Checks<D> {
-    dns: Arc<D>,
+    dns: Arc<Patience<D>>,
     hostname: Domain,
     rules: Rules,
     methods: Methods,
@@ -63,7 +64,16 @@ impl<D: Dns + 'static> Checks<D> {
     pub(crate) fn new(dns: D, hostname: Domain, inbound: Inbound) -> Self {
         let Inbound { rules, methods, verdicts, arc_sealers, lists, policy_service } = inbound;
         let delegate = policy_service.map(Delegate::new);
-        Self { dns: Arc::new(dns), hostname, rules, methods, verdicts, arc_sealers, lists, delegate }
+        Self {
+            dns: Arc::new(Patience(dns)),
+            hostname,
+            rules,
+            methods,
+            verdicts,
+            arc_sealers,
+            lists,
+            delegate,
+        }
     }
 
     pub(crate) fn rules(&self) -> Rules {
@@ -78,7 +88,7 @@ impl<D: Dns + 'static> Checks<D> {
         &self.arc_sealers
     }
 
-    pub(crate) fn dns(&self) -> &Arc<D> {
+    pub(crate) fn dns(&self) -> &Arc<Patience<D>> {
         &self.dns
     }
 

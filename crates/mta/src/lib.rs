@@ -24,6 +24,7 @@ pub mod milter;
 mod observed;
 #[cfg(test)]
 mod open_relay;
+mod patience;
 mod policy;
 mod receive;
 pub mod relay;

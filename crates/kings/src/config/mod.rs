@@ -418,8 +418,7 @@ fn certificate(
     }
 }
 
-/// `[inbound]` is read from the first day, so that a config does not change when more checks arrive. Asking for
-/// one that is not there yet is worth a warning.
+/// `[inbound]`: what is verified and what follows from it. A fresh install verifies.
 fn inbound(
     source: &mut Source<'_>,
     section: &mut Section<'_>,
@@ -427,18 +426,20 @@ fn inbound(
 ) -> (Inbound, Clients) {
     let received_spf = section.flag(source, "received_spf").unwrap_or(false);
     let choices = [("off", Check::Off), ("tag", Check::Tag), ("enforce", Check::Enforce)];
-    let mut check = |key| section.choice(source, key, &choices).unwrap_or_default();
+    let mut check = |key, usual| section.choice(source, key, &choices).unwrap_or(usual);
+    let usual = Methods::usual();
     let methods = Methods {
-        spf: check("spf"),
-        dkim: check("dkim"),
-        dmarc: check("dmarc"),
-        iprev: check("iprev"),
-        arc: check("arc"),
+        spf: check("spf", usual.spf),
+        dkim: check("dkim", usual.dkim),
+        dmarc: check("dmarc", usual.dmarc),
+        iprev: check("iprev", usual.iprev),
+        arc: check("arc", usual.arc),
         received_spf,
     };
     let sealers = "a domain such as \"lists.example.org\"";
     let arc_sealers = section.list(source, "arc_sealers", sealers, Domain::parse);
-    if let Some(what) = useless_sealers(methods, &arc_sealers) {
+    let asked_for = section.value("arc").is_some();
+    if let Some(what) = useless_sealers(methods, asked_for, &arc_sealers) {
         warnings.push(Complaint { line: None, what: what.to_owned() });
     }
     let usual = Verdicts::default();
@@ -467,9 +468,9 @@ fn inbound(
 }
 
 /// Why seals cannot count as the config wants it.
-fn useless_sealers(methods: Methods, sealers: &[Domain]) -> Option<&'static str> {
+fn useless_sealers(methods: Methods, asked_for: bool, sealers: &[Domain]) -> Option<&'static str> {
     match (methods.arc, sealers.is_empty()) {
-        (Check::Enforce, true) => {
+        (Check::Enforce, true) if asked_for => {
             Some("[inbound] arc = \"enforce\": no seal counts before arc_sealers lists whose")
         }
         (Check::Enforce, false) if methods.dmarc == Check::Off => {

@@ -122,7 +122,8 @@ fn a_check_that_is_asked_for_and_cannot_count_is_a_warning() {
     assert_eq!(settings.warnings.len(), 1);
     for (lines, warnings) in [
         ("arc = \"enforce\"\narc_sealers = [\"lists.example\"]\ndmarc = \"tag\"\n", 0),
-        ("arc = \"enforce\"\narc_sealers = [\"lists.example\"]\n", 1),
+        ("arc_sealers = [\"lists.example\"]\n", 0),
+        ("arc = \"enforce\"\narc_sealers = [\"lists.example\"]\ndmarc = \"off\"\n", 1),
         ("arc = \"tag\"\narc_sealers = [\"lists.example\"]\n", 1),
         ("arc = \"tag\"\nreceived_spf = true\n", 0),
     ] {
@@ -132,8 +133,17 @@ fn a_check_that_is_asked_for_and_cannot_count_is_a_warning() {
     assert!(!complaints(&format!("{SMALLEST}[inbound]\narc_sealers = [\"no domain\"]\n")).is_empty());
     let inbound = settings.inbound;
     assert_eq!((inbound.methods.spf, inbound.methods.dkim), (Check::Enforce, Check::Tag));
-    assert_eq!((inbound.methods.dmarc, inbound.verdicts.spf_fail), (Check::Off, Verdict::Junk));
+    assert_eq!((inbound.methods.dmarc, inbound.verdicts.spf_fail), (Check::Enforce, Verdict::Junk));
     assert!(!complaints(&format!("{SMALLEST}[inbound]\nspf = \"enforced\"\n")).is_empty());
+}
+
+#[test]
+fn a_config_that_says_nothing_of_checks_verifies_and_each_can_be_switched_off() {
+    let read = |lines: &str| Settings::parse(&format!("{SMALLEST}{lines}"), Path::new("/")).unwrap();
+    let silent = read("");
+    assert_eq!((silent.inbound.methods, silent.warnings.len()), (Methods::usual(), 0));
+    let off = "[inbound]\nspf = \"off\"\ndkim = \"off\"\ndmarc = \"off\"\narc = \"off\"\niprev = \"off\"\n";
+    assert_eq!(read(off).inbound.methods, Methods::default());
 }
 
 #[test]

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use crate::harness::{Kings, NameServer, Setup, free_port, letter, messages, program, run, wait_until};
+use crate::harness::{
+    Kings, NameServer, Setup, UNVERIFIED, free_port, letter, messages, program, run, wait_until,
+};
 
 const BOB: &str = "bob@example.org";
 const DELIVERY: Duration = Duration::from_secs(30);
@@ -60,7 +62,7 @@ fn reports_are_sent_once_and_read_where_they_arrive() {
             "smtp = [\"127.0.0.1:{port}\"]\nsubmission = [\"127.0.0.1:0\"]\nsubmissions = [\"127.0.0.1:0\"]\nimap = [\"127.0.0.1:0\"]\nimaps = [\"127.0.0.1:0\"]\n"
         ),
         top: "[[domain]]\nname = \"example.net\"\ncatch_all = \"ann@example.org\"\n".to_owned(),
-        tables: "[reports]\nreceive = [\"dmarc@example.net\"]\n".to_owned(),
+        tables: format!("{UNVERIFIED}[reports]\nreceive = [\"dmarc@example.net\"]\n"),
         ..Setup::default()
     }
     .start();

@@ -89,9 +89,9 @@ fn keys(kings: &Kings, domain: &str) -> String {
 /// Starts it anew with its keys, the name server, and the server behind it.
 fn restart(kings: &mut Kings, dns: &NameServer, next: &Kings) {
     kings.kill();
+    kings.ask(&dns.address);
     let file = kings.folder().join("kings.toml");
     let text = fs::read_to_string(&file).unwrap();
-    let text = text.replace("\"127.0.0.1:9\"", &format!("\"{}\"", dns.address));
     fs::write(&file, text.replace(LATER, &next.address("smtp").to_string())).unwrap();
     kings.serve();
 }

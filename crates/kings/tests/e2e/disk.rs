@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::harness::{
-    Daemon, Folder, Kings, Setup, free_port, letter, messages, program, rooted, run, wait_until,
+    Daemon, Folder, Kings, Setup, UNVERIFIED, free_port, letter, messages, program, rooted, run, wait_until,
 };
 
 const ANN: &str = "ann@example.org";
@@ -145,7 +145,7 @@ fn the_queue_drains_on_a_disk_that_is_full_to_the_last_block() {
     client.message(ANN, &[JOE], &letter(ANN, JOE, "refused")).unwrap().is("452 4.3.1");
 
     // The next hop appears only now: every outcome must be recorded without a free block.
-    let tables = "[[domain]]\nname = \"example.net\"\ncatch_all = \"ann@example.org\"\n".to_owned();
+    let tables = format!("{UNVERIFIED}[[domain]]\nname = \"example.net\"\ncatch_all = \"ann@example.org\"\n");
     let listen = format!("smtp = [\"127.0.0.1:{port}\"]\n");
     let next_hop = Setup { listen, tables, ..Setup::default() }.start();
     let queued = || {

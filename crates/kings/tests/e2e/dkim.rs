@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::harness::{Folder, Kings, Message, NameServer, Setup, letter, messages, program, run};
+use crate::harness::{Folder, Kings, Message, NameServer, Setup, UNVERIFIED, letter, messages, program, run};
 
 const ANN: &str = "ann@example.org";
 const BOB: &str = "bob@example.org";
@@ -79,7 +79,7 @@ fn what_users_send_is_signed_twice_and_opendkim_agrees() {
 #[test]
 fn strangers_are_not_signed_and_trusted_hosts_are() {
     let files = vec![("trusted", "127.0.0.0/8\n!127.0.0.1\n")];
-    let tables = "[dkim]\ntrusted_hosts = \"trusted\"\n".to_owned();
+    let tables = format!("{UNVERIFIED}[dkim]\ntrusted_hosts = \"trusted\"\n");
     let mut kings = Setup { files, tables, ..Setup::default() }.start();
     run(&mut kings.command(&["dkim", "create", "example.org", "--selector", "one"])).succeeded();
     for (trusted, expected) in [("!127.0.0.1\n127.0.0.0/8\n", 0), ("127.0.0.1\n", 2)] {
@@ -132,11 +132,9 @@ fn keys_change_step_by_step_and_never_before_their_records_are_there() {
     // The old records alone are published, then all of them.
     let empty = NameServer::start("example.org", "mail IN A 127.0.0.1\n");
     let full = NameServer::start("example.org", &zone_lines(&folder));
-    let config = fs::read_to_string(kings.folder().join("kings.toml")).unwrap();
-    let with = |server: &NameServer| config.replace("127.0.0.1:9\"", &format!("{}\"", server.address));
-    kings.folder().write("kings.toml", with(&empty));
+    kings.ask(&empty.address);
     run(&mut kings.command(&["dkim", "rotate", "example.org"])).failed().says("not published");
-    kings.folder().write("kings.toml", with(&full));
+    kings.ask(&full.address);
     run(&mut kings.command(&["dkim", "list"])).succeeded().says("next  published");
     run(&mut kings.command(&["dkim", "rotate", "example.org"])).succeeded().says("new keys are in place");
     let listed = run(&mut kings.command(&["dkim", "list", "--json"])).succeeded().text();

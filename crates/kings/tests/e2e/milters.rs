@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    Daemon, Folder, Kings, Message, Setup, free_port, letter, listening, messages, program, run,
+    Daemon, Folder, Kings, Message, Setup, UNVERIFIED, free_port, letter, listening, messages, program, run,
 };
 
 const ANN: &str = "ann@example.org";
@@ -78,7 +78,7 @@ fn opendkim_at(port: u16) -> Filter {
 #[test]
 fn opendkim_signs_what_users_send_and_verifies_what_comes() {
     let filter = opendkim();
-    let kings = kings_with(filter.table(""));
+    let kings = kings_with(UNVERIFIED.to_owned() + &filter.table(""));
     kings.submit(ANN, BOB, "signed");
     let signed = only_message_of(&kings, BOB);
     let signature = signed.field("DKIM-Signature").expect("OpenDKIM has signed");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Kings, NameServer, Setup, letter, messages};
+use crate::harness::{Kings, NameServer, Setup, clueless, letter, messages};
 
 const ANN: &str = "ann@example.org";
 const RECORDS: &str = "sender IN MX 10 mx\nmx IN A 192.0.2.1\nsilent IN MX 0 .\n";
@@ -58,7 +58,7 @@ fn a_sender_domain_is_recorded_and_refused_only_when_asked() {
 
 #[test]
 fn without_an_answer_of_dns_a_strict_server_says_451_and_a_lenient_one_takes_the_mail() {
-    let nobody = "127.0.0.1:9";
+    let nobody = &clueless();
     let strict = with_rules("unknown_sender_domain = \"reject\"", nobody);
     send(&strict, "mx.example.net", "joe@sender.example.net").is("451 4.4.3");
     let lenient = with_rules("", nobody);
@@ -67,12 +67,12 @@ fn without_an_answer_of_dns_a_strict_server_says_451_and_a_lenient_one_takes_the
 
 #[test]
 fn a_bad_helo_is_recorded_and_refused_only_when_asked() {
-    let lenient = with_rules("", "127.0.0.1:9");
+    let lenient = with_rules("", &clueless());
     for helo in ["localhost", "192.0.2.1", "mail.example.org"] {
         send(&lenient, helo, "").is("250");
     }
     assert_eq!(log(&lenient).matches("bad_helo").count(), 3, "{}", log(&lenient));
-    let strict = with_rules("bad_helo = \"reject\"", "127.0.0.1:9");
+    let strict = with_rules("bad_helo = \"reject\"", &clueless());
     send(&strict, "mail.example.org", "").is("550 5.7.1");
     send(&strict, "client.example.net", "").is("250");
     send(&strict, "[127.0.0.1]", "").is("250");
@@ -85,7 +85,7 @@ fn a_bad_helo_is_recorded_and_refused_only_when_asked() {
 
 #[test]
 fn nobody_else_writes_our_verdict() {
-    let kings = with_rules("", "127.0.0.1:9");
+    let kings = with_rules("", &clueless());
     let forged =
         [&b"x-kings-verdict : accept; friend of the house\r\n"[..], &letter("", ANN, "forged")].concat();
     let mut client = kings.smtp();

@@ -19,7 +19,7 @@ pub struct Walk {
 }
 
 /// Records by domain, so that walks that meet ask once.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Known(HashMap<Domain, Option<Record>>);
 
 /// DNS does not answer now.

@@ -7,8 +7,9 @@ use kings_mail::date::DateTime;
 use kings_msgauth::results::MethodResult;
 use kings_msgauth::{arc, dkim};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use super::ask_keys;
+use super::{ask_keys, keys_by};
 
 /// The message as it passes by, and the keys of its seals on their way.
 #[derive(Default)]
@@ -26,10 +27,15 @@ impl Links {
         }
     }
 
-    pub(super) async fn report<D: Dns + 'static>(self, dns: &Arc<D>, now: DateTime) -> arc::Report {
+    pub(super) async fn report<D: Dns + 'static>(
+        self,
+        dns: &Arc<D>,
+        now: DateTime,
+        end: Instant,
+    ) -> arc::Report {
         let ended = self.verifier.end();
         let keys = self.keys.unwrap_or_else(|| ask_keys(dns, ended.questions()));
-        ended.finish(&keys.await.unwrap_or_default(), now)
+        ended.finish(&keys_by(end, keys).await, now)
     }
 }
 

@@ -10,10 +10,14 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Certificates, Daemon, Folder, Imap, Smtp, rooted, run};
+use super::{Certificates, Daemon, Folder, Imap, Smtp, clueless, rooted, run};
 
 /// How long the start may take; it is milliseconds unless the machine is busy.
 const START: Duration = Duration::from_secs(20);
+
+/// Whole `[inbound]` of a server that takes all mail as it comes: two servers of one test may host the same domain.
+pub(crate) const UNVERIFIED: &str =
+    "[inbound]\nspf = \"off\"\ndkim = \"off\"\ndmarc = \"off\"\niprev = \"off\"\narc = \"off\"\n";
 
 /// The configuration of one server. The default is one domain, `example.org`, with two accounts whose password is
 /// `secret`, an alias, and every listener of this version on a port the kernel chooses.
@@ -29,7 +33,7 @@ pub(crate) struct Setup {
     pub(crate) tables: String,
     /// More keys of `[tls]`.
     pub(crate) tls: String,
-    /// Where DNS questions go; nobody listens there unless a test says so.
+    /// Where DNS questions go; nobody there knows anything unless a test says so.
     pub(crate) name_server: String,
     /// Where queue and mailboxes go; the folder of the test unless said otherwise.
     pub(crate) disk: String,
@@ -43,7 +47,7 @@ impl Default for Setup {
     fn default() -> Self {
         let names = ["smtp", "submission", "submissions", "imap", "imaps"];
         let listen = names.map(|name| format!("{name} = [\"127.0.0.1:0\"]\n")).concat();
-        let name_server = "127.0.0.1:9".to_owned();
+        let name_server = clueless();
         Self {
             top: String::new(),
             listen,
@@ -163,6 +167,15 @@ impl Kings {
             Some((listener["name"].as_str()?.to_owned(), address))
         };
         self.listeners = listeners.iter().filter_map(entry).collect();
+    }
+
+    /// Asks another name server from its next start on; so do other programs from now on.
+    #[track_caller]
+    pub(crate) fn ask(&self, name_server: &str) {
+        let text = std::fs::read_to_string(self.folder.join("kings.toml")).unwrap();
+        let (before, rest) = text.split_once("[dns]\nservers = [\"").expect("it has [dns]");
+        let (_, after) = rest.split_once('"').expect("a string");
+        self.folder.write("kings.toml", format!("{before}[dns]\nservers = [\"{name_server}\"{after}"));
     }
 
     /// The address of a listener, by its key in `[listen]`.

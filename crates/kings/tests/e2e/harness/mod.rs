@@ -1,6 +1,7 @@
 //! What the tests share: the server under test, programs of the real world, and two small raw clients.
 
 mod certificates;
+mod clueless;
 mod daemon;
 mod exim;
 mod folder;
@@ -22,11 +23,12 @@ mod tap;
 mod wait;
 
 pub(crate) use certificates::Certificates;
+pub(crate) use clueless::clueless;
 pub(crate) use daemon::{Daemon, show};
 pub(crate) use exim::Exim;
 pub(crate) use folder::Folder;
 pub(crate) use imap::Imap;
-pub(crate) use kings::{Kings, Setup, letter, plain};
+pub(crate) use kings::{Kings, Setup, UNVERIFIED, letter, plain};
 pub(crate) use lmtp::DovecotLmtp;
 pub(crate) use maildir::{Message, messages};
 pub(crate) use mx::NameServer;
