@@ -19,6 +19,7 @@ minute after others were deleted, and a loop device helps:
     mkdir /mnt/bench && mount -o loop /var/tmp/bench.img /mnt/bench && bench/measure.py --dir /mnt/bench
 """
 import argparse
+import base64
 import json
 import os
 import pathlib
@@ -45,6 +46,7 @@ CASES = {
     "inbound 100 KB, 10 sessions": ("smtp-source", 10, 1000, 102400),
     "inbound 4 KB, 50 sessions, STARTTLS kept": ("inbound-tls", 50, 5000, 4096),
     "inbound 4 KB, 50 sessions, a connection each": ("smtp-source", 50, 5000, 4096, "each"),
+    "inbound 4 KB signed, 50 sessions": ("inbound-signed", 50, 5000, 4096),
     "submission 4 KB relayed, 50 sessions kept": ("submission", 50, 3000, 4096),
 }
 # name: (listener, what each connection says before it falls silent)
@@ -53,6 +55,9 @@ IDLE = {
     "idle, 1,000 on SMTP under STARTTLS": ("smtp", []),
 }
 IDLE_CONNECTIONS = 1000
+PASSWORD = "x"
+# Mail that arrives is checked in all runs.
+CHECKS = "".join(f'{check} = "enforce"\n' for check in ("spf", "dkim", "dmarc", "arc", "iprev"))
 TLS = ssl.create_default_context()
 TLS.check_hostname, TLS.verify_mode = False, ssl.CERT_NONE
 
@@ -79,22 +84,43 @@ def ask(connection, word, end):
         answer += piece
 
 
-class Names(threading.Thread):
-    """A name server for which every name has one MX host and one address, as senders of mail have."""
+def wait_until(done, otherwise, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            sys.exit(otherwise)
+        time.sleep(0.01)
 
-    def __init__(self):
+
+class Names(threading.Thread):
+    """A name server for which every name has one MX host and one address, as senders of mail have, and the texts and
+    the reverse name that the checks of arriving mail ask for."""
+
+    def __init__(self, texts):
         super().__init__(daemon=True)
+        self.texts = texts
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
         self.start()
 
+    def data(self, name, kind):
+        """The record's data; empty where there is none."""
+        if kind == b"\0\x10":
+            text = self.texts.get(name.lower(), b"")
+            return b"".join(bytes([len(part)]) + part for part in (text[at : at + 255] for at in range(0, len(text), 255)))
+        return {b"\0\x01": b"\x7f\0\0\1", b"\0\x0f": b"\0\x0a\xc0\x0c", b"\0\x0c": b"\x06client\7example\0"}.get(kind, b"")
+
     def run(self):
         while True:
             question, client = self.socket.recvfrom(4096)
             end = question.index(0, 12) + 5
+            labels, at = [], 12
+            while question[at]:
+                labels.append(question[at + 1 : at + 1 + question[at]])
+                at += 1 + question[at]
             kind = question[end - 4 : end - 2]
-            data = {b"\0\x01": b"\x7f\0\0\1", b"\0\x0f": b"\0\x0a\xc0\x0c"}.get(kind, b"")
+            data = self.data(b".".join(labels), kind)
             # A "no" has an SOA record beside it, which says how long it may be kept.
             head = question[:2] + struct.pack(">HHHHH", 0x8180, 1, 1 if data else 0, 0 if data else 1, 0)
             kind, data = (kind, data) if data else (b"\0\x06", b"\0\0" + struct.pack(">5I", 1, 3600, 600, 86400, 3600))
@@ -102,13 +128,75 @@ class Names(threading.Thread):
             self.socket.sendto(head + question[12:end] + answer, client)
 
 
-class Server:
+class Sender:
+    """The domain that arriving mail comes from: its key, and what it publishes."""
+
+    def __init__(self, folder):
+        self.key = folder / "sender.key"
+        subprocess.run(["openssl", "genrsa", "-out", self.key, "2048"], check=True, stderr=subprocess.DEVNULL)
+        public = subprocess.run(["openssl", "rsa", "-in", self.key, "-pubout", "-outform", "DER"], check=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+        self.texts = {
+            b"bench._domainkey.sender.example": b"v=DKIM1; k=rsa; p=" + base64.b64encode(public),
+            b"sender.example": b"v=spf1 ip4:127.0.0.1 -all",
+            b"_dmarc.sender.example": b"v=DMARC1; p=reject",
+        }
+
+
+class Stack:
+    """A mail system under load, whichever it is. `smtp`, `submission` and `sender` say where and who; `mail`, `queued`,
+    `cpu_ms` and `peak_mb` tell what came of it."""
+
+    def inbound(self, generator, sessions, messages, size, each=False):
+        """One run of messages for the first user, until each is in the mailbox."""
+        before = self.delivered()
+        if generator == "smtp-source":
+            # -d keeps a connection for all messages of its session.
+            command = self.source + [*([] if each else ["-d"]), "-s", str(sessions), "-m", str(messages), "-l", str(size),
+                                     "-f", "a@sender.example", "-t", "user0@rig.example", f"127.0.0.1:{self.smtp}"]
+            subprocess.run(command, env=self.environment, check=True)
+        else:
+            kind = ["--protocol", "submission"] if generator == "inbound-tls" else ["--sign-key", self.sender.key]
+            self.generate(self.smtp, sessions, messages, size, *kind, *(["--per-connection", "1"] if each else []))
+        wait_until(lambda: self.delivered() - before >= messages, f"of {messages} messages some are not in the mailbox")
+        if self.delivered() - before != messages:
+            sys.exit(f"{self.delivered() - before} messages are in the mailbox instead of {messages}")
+
+    def submit(self, sessions, messages, size, each=False):
+        """One run of messages that a user sends to the outside, until each has left."""
+        self.generate(self.submission, sessions, messages, size, "--protocol", self.submission_by, "--login", "user0@rig.example",
+                      "--password", PASSWORD, "--from", "user0@rig.example", "--recipient", "joe@elsewhere.example",
+                      *(["--per-connection", "1"] if each else []))
+        wait_until(lambda: not self.queued(), "not every message has left")
+
+    def generate(self, port, sessions, messages, size, *options):
+        subprocess.run([TARGET / "kings-bench", f"127.0.0.1:{port}", "--sessions", str(sessions), "--messages", str(messages),
+                        "--size", str(size), "--json", *options], check=True, stdout=subprocess.PIPE)
+
+    def run(self, case):
+        generator, sessions, messages, size, *each = case
+        cpu, began = self.cpu_ms(), time.monotonic()
+        if generator.startswith("submission"):
+            self.submit(sessions, messages, size, bool(each))
+        else:
+            self.inbound(generator, sessions, messages, size, bool(each))
+        took, cpu = time.monotonic() - began, self.cpu_ms() - cpu
+        return {"messages/s": messages / took, "CPU ms/message": cpu / messages, "peak MB": self.peak_mb()}
+
+    def delivered(self):
+        return sum(len(os.listdir(folder)) for folder in self.mail.glob("rig.example/*/new"))
+
+
+class Server(Stack):
     """One Kings with ten accounts, and the sink it relays to."""
+
+    submission_by = "submissions"
 
     def __init__(self, binary, postfix, under=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="kings-bench-"))
-        self.smtp, self.submissions, self.imaps, self.sink = (free_port() for _ in range(4))
-        (self.folder / "users").write_text("".join(f"user{n}@rig.example:{{PLAIN}}x\n" for n in range(10)))
+        self.smtp, self.submission, self.imaps, self.sink = (free_port() for _ in range(4))
+        self.mail, self.sender = self.folder / "mail", Sender(self.folder)
+        (self.folder / "users").write_text("".join(f"user{n}@rig.example:{{PLAIN}}{PASSWORD}\n" for n in range(10)))
         (self.folder / "kings.toml").write_text(
             f"""hostname = "mail.rig.example"
 data_dir = "data"
@@ -119,12 +207,12 @@ name = "rig.example"
 file = "users"
 [listen]
 smtp = ["127.0.0.1:{self.smtp}"]
-submissions = ["127.0.0.1:{self.submissions}"]
+submissions = ["127.0.0.1:{self.submission}"]
 imaps = ["127.0.0.1:{self.imaps}"]
 [tls]
 self_signed = true
 [dns]
-servers = ["127.0.0.1:{Names().port}"]
+servers = ["127.0.0.1:{Names(self.sender.texts).port}"]
 [outbound]
 smart_host = "127.0.0.1:{self.sink}"
 # Off, as in the figures of docs/performance.md: the load is neither signed nor of domains that exist.
@@ -136,7 +224,8 @@ iprev = "off"
 arc = "off"
 [limits]
 exempt = ["127.0.0.0/8"]
-"""
+[inbound]
+{CHECKS}"""
         )
         environment = dict(os.environ, LD_LIBRARY_PATH=str(postfix / "usr/lib/postfix"))
         self.source = [str(postfix / "usr/sbin/smtp-source")]
@@ -159,35 +248,12 @@ exempt = ["127.0.0.0/8"]
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split(f"{field}:")[1].split()[0])
 
-    def delivered(self):
-        return sum(len(os.listdir(folder)) for folder in self.folder.glob("mail/rig.example/*/new"))
-
     def queued(self):
         entries = self.folder / "data/queue"
         return sum(1 for path in entries.rglob("*") if path.is_file() and path.name[:1].isdigit() and "." in path.name)
 
-    def run(self, case):
-        generator, sessions, messages, size, *each = CASES[case]
-        before, cpu, began = self.delivered(), self.cpu_ms(), time.monotonic()
-        if generator == "smtp-source":
-            # -d keeps a connection for all messages of its session.
-            command = self.source + [*([] if each else ["-d"]), "-s", str(sessions), "-m", str(messages), "-l", str(size),
-                                     "-f", "a@sender.example", "-t", "user0@rig.example", f"127.0.0.1:{self.smtp}"]
-            subprocess.run(command, env=self.environment, check=True)
-        else:
-            login = ["--login", "user0@rig.example", "--password", "x", "--from", "user0@rig.example",
-                     "--recipient", "joe@elsewhere.example", "--protocol", "submissions"]
-            where = f"127.0.0.1:{self.submissions if generator == 'submission' else self.smtp}"
-            kind = login if generator == "submission" else ["--protocol", "submission"]
-            command = [str(TARGET / "kings-bench"), where, "--sessions", str(sessions), "--messages", str(messages),
-                       "--size", str(size), "--json", *kind]
-            subprocess.run(command, check=True, stdout=subprocess.PIPE)
-            while generator == "submission" and self.queued():
-                time.sleep(0.01)
-        took, cpu = time.monotonic() - began, self.cpu_ms() - cpu
-        if generator != "submission" and self.delivered() - before != messages:
-            sys.exit(f"{case}: {self.delivered() - before} of {messages} messages are in the mailbox")
-        return {"messages/s": messages / took, "CPU ms/message": cpu / messages, "peak RSS MB": self.resident_kb() / 1024}
+    def peak_mb(self):
+        return self.resident_kb() / 1024
 
     def source_inbound(self, sessions, messages):
         command = self.source + ["-d", "-s", str(sessions), "-m", str(messages), "-l", "4096", "-f", "a@sender.example",
@@ -286,7 +352,7 @@ def main():
             rows = {"start, idle": idle}
             for case in CASES:
                 if options.only in case:
-                    rows[case] = server.run(case)
+                    rows[case] = server.run(CASES[case])
             server.stop()
             for case in IDLE:
                 if options.only in case:

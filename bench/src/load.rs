@@ -1,6 +1,5 @@
 //! The load: sessions that send one message after the other, each waiting for every reply as most clients do.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::ClientConfig;
 use tokio::task::JoinSet;
 
+use crate::content::Messages;
 use crate::stream::{Stream, trust_anyone};
 use crate::{Options, Protocol};
 
@@ -25,14 +25,20 @@ pub(crate) struct Outcome {
 struct Shared {
     options: Options,
     tls: Arc<ClientConfig>,
+    messages: Messages,
     /// The next message.
     next: AtomicUsize,
 }
 
 /// Sends everything.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<Outcome> {
-    let shared =
-        Arc::new(Shared { options: options.clone(), tls: trust_anyone()?, next: AtomicUsize::new(0) });
+    let messages = Messages::make(options)?;
+    let shared = Arc::new(Shared {
+        options: options.clone(),
+        tls: trust_anyone()?,
+        messages,
+        next: AtomicUsize::new(0),
+    });
     let began = Instant::now();
     let mut sessions = JoinSet::new();
     for number in 0..options.sessions {
@@ -63,7 +69,7 @@ async fn session(shared: Arc<Shared>, number: usize) -> anyhow::Result<(Vec<Dura
             None => (greet(&shared).await?, 0),
         };
         let began = Instant::now();
-        if send(&mut stream, &shared.options, number, message).await? {
+        if send(&mut stream, &shared, number, message).await? {
             waits.push(began.elapsed());
         } else {
             refused += 1;
@@ -124,24 +130,11 @@ fn is_whole(received: &[u8], last: &str) -> bool {
 }
 
 /// One message; whether it was accepted.
-async fn send(
-    stream: &mut Stream,
-    options: &Options,
-    session: usize,
-    message: usize,
-) -> anyhow::Result<bool> {
-    let recipient = options.recipient.replace("{}", &session.to_string());
-    let from = &options.from;
+async fn send(stream: &mut Stream, shared: &Shared, session: usize, message: usize) -> anyhow::Result<bool> {
+    let Options { from, recipient, .. } = &shared.options;
+    let recipient = recipient.replace("{}", &session.to_string());
     stream.expect(format!("MAIL FROM:<{from}>\r\n").as_bytes(), 250).await?;
     stream.expect(format!("RCPT TO:<{recipient}>\r\n").as_bytes(), 250).await?;
     stream.expect(b"DATA\r\n", 354).await?;
-    let mut content = format!(
-        "From: {from}\r\nTo: {recipient}\r\nSubject: bench {message}\r\n\
-         Date: Mon, 23 Nov 2026 10:00:00 +0000\r\nMessage-ID: <{message}.{session}@bench.example>\r\n\r\n"
-    );
-    while content.len() < options.size {
-        writeln!(content, "{:072}\r", content.len())?;
-    }
-    content.push_str(".\r\n");
-    Ok(stream.say(content.as_bytes()).await? == 250)
+    Ok(stream.say(shared.messages.content(message)).await? == 250)
 }

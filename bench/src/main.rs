@@ -4,11 +4,13 @@
 //! Postfix's smtp-source does the same for plain SMTP; it knows neither TLS nor logins.
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]
 
+mod content;
 mod load;
 mod stream;
 mod watch;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -42,6 +44,12 @@ struct Options {
     /// Forward-path; `{}` becomes the number of the session.
     #[arg(long, default_value = "user0@rig.example")]
     recipient: String,
+    /// Signs each message before the run starts, with DKIM in the name of the domain of `--from`: a private key in PEM.
+    #[arg(long)]
+    sign_key: Option<PathBuf>,
+    /// Its selector.
+    #[arg(long, default_value = "bench")]
+    selector: String,
     /// Login name; the password is `--password`.
     #[arg(long, requires = "password")]
     login: Option<String>,
