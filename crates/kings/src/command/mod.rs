@@ -176,8 +176,10 @@ pub(crate) fn print(text: &str) {
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve(common) => {
-            log::start();
-            serve::run(&common.config)
+            log::start().map_err(|error| Failure::cannot_tell(format!("cannot start the log: {error}")))?;
+            let ended = serve::run(&common.config);
+            log::flush();
+            ended
         }
         Command::Demo(options) => demo::run(&options),
         Command::Config(ConfigCommand::Check(common)) => check(&common),
