@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use kings_dns::{Dns, DnsError};
@@ -162,7 +163,7 @@ fn ask<D: Dns + 'static>(dns: &Arc<D>, name: DnsName) -> Enquiry<Standing> {
     Enquiry::begin(async move { standing(&*dns, &name).await }, Standing::Unsure)
 }
 
-/// One question, asked in the background and forgotten when dropped.
+/// One question, answered at once where the answer is known, else asked in the background and forgotten when dropped.
 #[derive(Debug)]
 pub(crate) enum Enquiry<T> {
     /// The task, and what counts as its answer when there is none in time.
@@ -182,7 +183,14 @@ impl<T: Clone + Send + 'static> Enquiry<T> {
         otherwise: T,
     ) -> Self {
         let late = otherwise.clone();
-        Self::Asked(tokio::spawn(async move { timeout(budget, question).await.unwrap_or(late) }), otherwise)
+        let mut question = Box::pin(timeout(budget, question));
+        // What is known already needs no task, which would wake another thread for nothing.
+        match question.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => Self::Answered(answer.unwrap_or(late)),
+            Poll::Pending => {
+                Self::Asked(tokio::spawn(async move { question.await.unwrap_or(late) }), otherwise)
+            }
+        }
     }
 
     /// The answer; `None` when it is not there and not to be waited for.
@@ -312,11 +320,12 @@ mod tests {
         let reverse_path = ReversePath::parse("joe@nowhere.example").unwrap();
         let sender = Sender { helo: "unknown.example", reverse_path: &reverse_path, hostname: &hostname };
         let lenient = Rules::default();
-        let mut enquiries = Enquiries::begin(&zone(), lenient, &sender);
-        assert_eq!(enquiries.facts(Verdict::refuses, lenient).await, Facts::default());
-        tokio::task::yield_now().await;
-        let later = enquiries.facts(Verdict::refuses, lenient).await;
-        assert_eq!(later.to_string(), "unknown_sender_domain", "recorded once DNS has said so");
+        let facts = Enquiries::begin(&zone(), lenient, &sender).facts(Verdict::refuses, lenient).await;
+        assert_eq!(facts.to_string(), "unknown_sender_domain", "recorded where DNS has said so");
+        let silence = ReversePath::parse("joe@silence.example").unwrap();
+        let silent = Sender { reverse_path: &silence, ..sender };
+        let facts = Enquiries::begin(&zone(), lenient, &silent).facts(Verdict::refuses, lenient).await;
+        assert_eq!(facts, Facts::default(), "and not waited for where it has not");
 
         let strict =
             Rules { unknown_helo: Verdict::Defer, unknown_sender_domain: Verdict::Reject, ..lenient };

@@ -177,7 +177,10 @@ impl Dir {
     pub(crate) fn create_file(&self, name: impl AsRef<[u8]>) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.0, component(name.as_ref())?, flags, FILE_MODE)?;
-        rustix::fs::fchmod(&file, FILE_MODE)?;
+        // To look is cheaper than to set the same once more, which writes the inode.
+        if Mode::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FILE_MODE {
+            rustix::fs::fchmod(&file, FILE_MODE)?;
+        }
         Ok(file.into())
     }
 

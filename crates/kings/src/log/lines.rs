@@ -241,7 +241,8 @@ mod tests {
         let written = output.lines();
         assert_eq!(written.len(), THREADS * EACH);
         for thread in 0..THREADS {
-            let own: Vec<_> = written.iter().filter_map(|line| line.strip_prefix(&format!("{thread} "))).collect();
+            let own: Vec<_> =
+                written.iter().filter_map(|line| line.strip_prefix(&format!("{thread} "))).collect();
             let wanted: Vec<String> = (0..EACH).map(|number| number.to_string()).collect();
             assert_eq!(own, wanted);
         }
