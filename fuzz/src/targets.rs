@@ -21,7 +21,7 @@ pub use dkim::{arc, dkim_key, dkim_message, dkim_signature};
 pub use dmarc::dmarc_record;
 pub use flow::{header_checks, srs};
 pub use imap::{imap_command, imap_fetch, imap_session};
-pub use mail::{address_list, header, mime, words};
+pub use mail::{address_list, header, mime, seven_bit, words};
 pub use milter::{milter_packet, milter_session};
 pub use msgauth::mta_sts;
 pub use oauth::{oauth_keys, oauth_token};
@@ -62,6 +62,7 @@ pub const TARGETS: &[Target] = &[
     },
     target("imap_fetch", imap_fetch, dictionary::MESSAGE, seeds::MESSAGES),
     target("mime", mime, dictionary::MESSAGE, seeds::MESSAGES),
+    target("seven_bit", seven_bit, dictionary::MESSAGE, seeds::MESSAGES),
     target("header", header, dictionary::MESSAGE, seeds::MESSAGES),
     target("address_list", address_list, dictionary::MESSAGE, seeds::ADDRESS_LISTS),
     target("header_checks", header_checks, dictionary::TABLES, seeds::HEADER_CHECKS),

@@ -15,6 +15,7 @@ pub mod mime;
 pub mod network;
 pub mod path;
 pub mod report;
+pub mod seven_bit;
 pub mod trace;
 pub mod transfer;
 pub mod utf7;

@@ -368,7 +368,7 @@ fn stage_one(
     let delivered_to = guise.alias.as_ref().map(trace::delivered_to).unwrap_or_default();
     let trace = delivered_to + &message.prefix;
     if let (Some(seal), Some(alias)) = (&message.seal, &guise.alias) {
-        submission.write(seal.fields(alias, &trace, &message.content).as_bytes())?;
+        submission.write(seal.fields(alias, &trace, message.content.reader()).as_bytes())?;
     }
     submission.write(trace.as_bytes())?;
     for_each_piece(message.content.reader(), |piece| submission.write(piece))?;

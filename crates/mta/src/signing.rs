@@ -1,8 +1,10 @@
 //! Signing what leaves (RFC 6376), and sealing what is passed on (RFC 8617): which keys a message gets, and the fields
 //! to put in front of it.
 
+mod renew;
+
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Read};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -76,7 +78,7 @@ impl Signing {
             return String::new();
         }
         let (keys, content) = (self.0.clone(), content.clone());
-        blocking(move || keys.sign(&author, &content)).await
+        blocking(move || keys.sign(&author, content.reader())).await
     }
 }
 
@@ -101,13 +103,13 @@ impl Seal {
     /// where its domain has no key. With a key of each kind the RSA one seals: many validators know no other.
     ///
     /// Blocking. A message that cannot be sealed leaves unsealed, and the log says why.
-    pub(crate) fn fields(&self, alias: &Address, trace: &str, content: &Incoming) -> String {
+    pub(crate) fn fields(&self, alias: &Address, trace: &str, content: impl Read) -> String {
         let keys = self.signing.0.keys(alias);
         let is_rsa = |(_, key): &&(&Domain, &Key)| key.private.algorithm() == Algorithm::RsaSha256;
         let Some((domain, key)) = keys.iter().find(is_rsa).or(keys.first()) else { return String::new() };
         let mut sealer = Sealer::new(Rules::default());
         sealer.push(trace.as_bytes());
-        let read = for_each_piece(content.reader(), |piece| {
+        let read = for_each_piece(content, |piece| {
             sealer.push(piece);
             Ok::<_, io::Error>(())
         });
@@ -141,14 +143,14 @@ impl Inner {
     }
 
     /// Blocking: reads the message, and an RSA signature takes about a millisecond.
-    fn sign(&self, author: &Address, content: &Incoming) -> String {
+    fn sign(&self, author: &Address, content: impl Read) -> String {
         let identities: Vec<SigningIdentity<'_>> = self
             .keys(author)
             .into_iter()
             .map(|(domain, key)| SigningIdentity { domain, selector: &key.selector, key: &key.private })
             .collect();
         let mut signer = Signer::new(Rules::default());
-        let read = for_each_piece(content.reader(), |piece| {
+        let read = for_each_piece(content, |piece| {
             signer.push(piece);
             Ok::<_, io::Error>(())
         });

@@ -11,7 +11,7 @@ use std::time::Duration;
 use kings_directory::{AliasSource, Directory, HostedDomain};
 use kings_dns::Zone;
 use kings_mail::domain::{DnsName, Domain};
-use kings_mail::envelope::{MailParameters, Recipient};
+use kings_mail::envelope::{Body, MailParameters, Recipient};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::{Notify, OriginalRecipient};
@@ -385,10 +385,11 @@ async fn a_message_no_host_can_carry_fails_with_the_reason() {
     let peer = Peer::start(FIRST, 0, "220 hi\r\n", &[]).await;
     let setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
     let usual = MailParameters::default;
+    let signed = b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xe9\r\n--b--\r\n";
     let cases: [(MailParameters, &[u8], &str); 5] = [
-        (usual(), b"Subject: x\r\n\r\n\xe9\r\n", "failed 5.6.3"),
+        (usual(), signed, "failed 5.6.3"),
         (usual(), b"Subject: \xe9\r\n\r\nx\r\n", "failed 5.6.3"),
-        (MailParameters { smtputf8: true, ..usual() }, b"A: b\r\n\r\n\xc3\xa9\r\n", "failed 5.6.7"),
+        (MailParameters { smtputf8: true, ..usual() }, b"A: \xc3\xa9\r\n\r\nb\r\n", "failed 5.6.7"),
         (MailParameters { require_tls: true, ..usual() }, b"A: b\r\n", "failed 5.7.30"),
         (usual(), &[b'x'; 1_001], "failed 5.3.4"),
     ];
@@ -397,6 +398,37 @@ async fn a_message_no_host_can_carry_fails_with_the_reason() {
         assert!(outcomes[0].starts_with(expected), "{outcomes:?}");
     }
     assert!(!peer.heard().iter().any(|line| line.starts_with("MAIL")));
+}
+
+/// RFC 6152 §3; with SMTPUTF8 announced for nothing but its body (RFC 6531 §3.2) as well.
+#[tokio::test]
+async fn a_host_that_takes_7_bit_alone_gets_it_converted() {
+    let smtputf8 = MailParameters { smtputf8: true, body: Body::EightBitMime, ..MailParameters::default() };
+    let content = "Subject: x\r\nContent-Transfer-Encoding: 8bit\r\n\r\nein schönes Wort\r\n";
+    let converted = ["Content-Transfer-Encoding: quoted-printable", "", "ein sch=C3=B6nes Wort"];
+    let lacks_both: Script = &[];
+    let lacks_smtputf8: Script = &[("EHLO", "250-peer\r\n250 8BITMIME\r\n")];
+    for (parameters, script, expected) in [
+        (MailParameters::default(), lacks_both, &converted[..]),
+        (smtputf8.clone(), lacks_both, &converted),
+        (smtputf8, lacks_smtputf8, &converted),
+        (
+            MailParameters::default(),
+            lacks_smtputf8,
+            &["Content-Transfer-Encoding: 8bit", "", "ein schönes Wort"],
+        ),
+    ] {
+        let peer = Peer::start(FIRST, 0, "220 hi\r\n", script).await;
+        let setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
+        let outcomes = setup.attempt_with(&["joe@far.example"], parameters, content.as_bytes()).await;
+        assert_eq!(outcomes, ["relayed 250 2.0.0 taken"]);
+        let heard = peer.heard();
+        assert!(heard.windows(expected.len()).any(|lines| lines == expected), "{expected:?}: {heard:?}");
+        assert_eq!(
+            peer.count("MAIL FROM:<ann@here.example> BODY=8BITMIME"),
+            usize::from(expected[0].ends_with("8bit"))
+        );
+    }
 }
 
 #[tokio::test]

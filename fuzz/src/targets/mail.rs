@@ -7,7 +7,7 @@ use kings_mail::header::{self, Fields, Keep};
 use kings_mail::mime::{self, Facet, Kind, MAX_DEPTH, MAX_PARTS, Part};
 use kings_mail::trace;
 use kings_mail::transfer::{base64, quoted_printable};
-use kings_mail::{charset, encoded_word, utf7};
+use kings_mail::{charset, encoded_word, seven_bit, utf7};
 
 /// The tree covers the message, ranges nest, limits hold, every part is found under its number, and
 /// nothing decodes to more than three times its size.
@@ -23,6 +23,22 @@ pub fn mime(data: &[u8]) {
         assert!(part.text(data).len() <= 3 * content.len());
         assert!(part.file_name().is_none_or(|name| is_one_line(&name)));
         parameters(&part.content_type.parameters);
+    }
+}
+
+/// What is converted is 7-bit, has the same parts, and is not changed by another conversion.
+pub fn seven_bit(data: &[u8]) {
+    let Ok(converted) = seven_bit::to_seven_bit(data) else { return };
+    assert!(converted.is_ascii());
+    assert_eq!(seven_bit::to_seven_bit(&converted).as_deref(), Ok(&converted[..]));
+    let (before, after) = (mime::parse(data), mime::parse(&converted));
+    let leaves = |root: &Part, message: &[u8]| -> Vec<Vec<u8>> {
+        let leaves = root.walk().filter(|part| part.kind == Kind::Leaf);
+        leaves.map(|part| part.content(message).into_owned()).collect()
+    };
+    // What is encoded as a whole is not opened any more.
+    if before.walk().all(|part| !part.content_type.is("message", "global")) {
+        assert_eq!(leaves(&after, &converted), leaves(&before, data));
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use crate::harness::{Folder, Kings, Message, NameServer, Setup, UNVERIFIED, letter, messages, program, run};
+use crate::harness::{
+    Folder, Kings, Message, NameServer, Postfix, Setup, UNVERIFIED, letter, messages, program, run, wait_until,
+};
 
 const ANN: &str = "ann@example.org";
 const BOB: &str = "bob@example.org";
@@ -74,6 +77,36 @@ fn what_users_send_is_signed_twice_and_opendkim_agrees() {
     assert_ne!(changed, content);
     let said = opendkim(changed.as_bytes(), &lines);
     assert!(!said.contains("succeeded"), "{said}");
+}
+
+/// A real server that takes 7-bit content alone (RFC 6152 §3): it gets the same words under a signature that holds, and what
+/// cannot be converted comes back, itself in 7 bit.
+#[test]
+fn what_is_converted_for_an_old_server_is_signed_as_it_leaves() {
+    let postfix = Postfix::start("smtpd_discard_ehlo_keywords = 8bitmime, smtputf8\n");
+    let tables = format!("[outbound]\nsmart_host = \"127.0.0.1:{}\"\n", postfix.port);
+    let mut kings = Setup { tables, ..Setup::default() }.start();
+    run(&mut kings.command(&["dkim", "create", "example.org", "--selector", "one"])).succeeded();
+    kings.kill();
+    kings.serve();
+    let dave = "dave@example.net";
+    let text = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nEin schönes Wort = gut.\r\n";
+    let content = format!("From: {ANN}\r\nTo: {dave}\r\nSubject: converted\r\n{text}");
+    kings.submissions(ANN).message(ANN, &[dave], content.as_bytes()).unwrap().is("250");
+    let message = wait_until("the message at Postfix", Duration::from_secs(30), || postfix.delivered().pop());
+    let text = message.text();
+    assert!(text.is_ascii() && text.contains("Ein sch=C3=B6nes Wort =3D gut."), "{text}");
+    assert_eq!(text.matches("DKIM-Signature:").count(), 2, "{text}");
+    let content = &text[text.find("DKIM-Signature:").unwrap()..];
+    let said = opendkim(content.as_bytes(), &zone_lines(&kings.folder().join("data/dkim/example.org")));
+    assert!(said.contains("verification (s=one, d=example.org, 2048-bit key) succeeded"), "{said}");
+
+    let content = format!("From: {ANN}\r\nTo: {dave}\r\nSubject: schön\r\n\r\nx\r\n");
+    kings.submissions(ANN).message(ANN, &[dave], content.as_bytes()).unwrap().is("250");
+    let bounce =
+        wait_until("the bounce", Duration::from_secs(30), || messages(&kings.maildir(ANN)).pop()).text();
+    assert!(bounce.is_ascii() && bounce.contains("\r\nStatus: 5.6.3\r\n"), "{bounce}");
+    assert_eq!(postfix.delivered().len(), 1);
 }
 
 #[test]

@@ -38,7 +38,8 @@ impl ChainValidation {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads a value of `cv=`.
+    pub fn parse(text: &str) -> Option<Self> {
         [Self::None, Self::Pass, Self::Fail].into_iter().find(|word| text.eq_ignore_ascii_case(word.as_str()))
     }
 }

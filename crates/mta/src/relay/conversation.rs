@@ -149,6 +149,11 @@ impl Conversation {
         Ok(self)
     }
 
+    /// Whether the server could take it if only its content were 7-bit.
+    pub(super) fn wants_seven_bit(&self, transaction: &Transaction) -> bool {
+        self.session.wants_seven_bit(transaction)
+    }
+
     /// One message; whatever happens, each of its recipients has an outcome.
     pub(super) async fn hand_over(mut self, transaction: Transaction, cargo: &Cargo) -> Done {
         if let Some(lack) = self.session.lacks(&transaction) {

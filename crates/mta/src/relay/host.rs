@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use kings_mail::domain::Domain;
 use kings_mail::dsn::Status;
+use kings_mail::envelope::Body;
 use kings_queue::{Attempt, Contact, Finished, Outcome, Report};
 use kings_smtp::client::{self, StartTls, Transaction};
 use kings_smtp::reply::Reply;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::Level;
 use super::cargo::Cargo;
 use super::conversation::{Conversation, Done, Way};
+use super::convert::{Converted, Converter};
 use super::outcome::{at_host, deferred};
 use super::pool::{Key, Pool};
 use super::route::{Address, NextHop};
@@ -23,6 +25,7 @@ use super::secured::HostTls;
 pub(crate) struct Outfit<'a> {
     pub(crate) hostname: &'a Domain,
     pub(crate) pool: &'a Pool,
+    pub(crate) converter: &'a Converter,
 }
 
 /// One attempt on its way from host to host, and what has become of each recipient.
@@ -30,8 +33,16 @@ pub(crate) struct Errand<'a> {
     outfit: Outfit<'a>,
     attempt: &'a Attempt,
     cargo: Cargo,
+    seven_bit: Option<SevenBit>,
     outcomes: Vec<Option<Outcome>>,
     contact: Contact,
+}
+
+/// The content for hosts that take no other.
+enum SevenBit {
+    Cargo(Converted),
+    /// It has to stay as it is.
+    Impossible,
 }
 
 /// What a visit has led to.
@@ -92,7 +103,7 @@ pub(super) fn contact_of(reply: &Reply) -> Contact {
 impl<'a> Errand<'a> {
     pub(crate) fn new(outfit: Outfit<'a>, attempt: &'a Attempt, cargo: Cargo) -> Self {
         let outcomes = vec![None; attempt.recipients.len()];
-        Self { outfit, attempt, cargo, outcomes, contact: Contact::Silent }
+        Self { outfit, attempt, cargo, seven_bit: None, outcomes, contact: Contact::Silent }
     }
 
     /// What has become of each recipient; one whom nobody was asked about is deferred.
@@ -161,18 +172,49 @@ impl<'a> Errand<'a> {
     }
 
     /// Over a connection that was kept, if one is there and still works, else over a fresh one.
-    async fn converse(&self, way: Way<'_>) -> Result<Done, Failure> {
+    async fn converse(&mut self, way: Way<'_>) -> Result<Done, Failure> {
         let key = Key::of(way);
         if let Some(kept) = self.outfit.pool.take(&key) {
-            let done = kept.hand_over(self.transaction(), &self.cargo).await;
+            let done = self.hand_over(kept).await;
             if !done.unheard {
                 return Ok(self.keep(key, done));
             }
             debug!(host = way.hop.described(way.address), "a kept connection was closed, opening another");
         }
         let fresh = Box::pin(Conversation::open(way, self.outfit.hostname)).await?;
-        let done = fresh.hand_over(self.transaction(), &self.cargo).await;
+        let done = self.hand_over(fresh).await;
         Ok(self.keep(key, done))
+    }
+
+    /// The message as it is; converted, where the host can take it in no other way.
+    async fn hand_over(&mut self, conversation: Conversation) -> Done {
+        let mut transaction = self.transaction();
+        if conversation.wants_seven_bit(&transaction)
+            && let Some(cargo) = self.seven_bit().await
+        {
+            transaction.content = cargo.facts();
+            transaction.parameters.body = Body::SevenBit;
+            return conversation.hand_over(transaction, cargo).await;
+        }
+        conversation.hand_over(transaction, &self.cargo).await
+    }
+
+    /// The converted content, once for all hosts.
+    async fn seven_bit(&mut self) -> Option<&Cargo> {
+        if self.seven_bit.is_none() {
+            let converted = self.outfit.converter.convert(&self.attempt.content).await;
+            self.seven_bit = Some(match converted {
+                Ok(converted) => SevenBit::Cargo(converted),
+                Err(error) => {
+                    info!(id = %self.attempt.id, %error, "cannot be converted to 7 bit");
+                    SevenBit::Impossible
+                }
+            });
+        }
+        match &self.seven_bit {
+            Some(SevenBit::Cargo(converted)) => Some(&converted.cargo),
+            Some(SevenBit::Impossible) | None => None,
+        }
     }
 
     fn keep(&self, key: Key, mut done: Done) -> Done {

@@ -2,6 +2,7 @@
 
 mod cargo;
 mod conversation;
+mod convert;
 mod dane;
 pub(crate) mod here;
 mod host;
@@ -28,6 +29,7 @@ use tracing::debug;
 
 use crate::core::Core;
 use crate::relay::cargo::Cargo;
+use crate::relay::convert::Converter;
 use crate::relay::host::{Errand, Outfit, Visit};
 use crate::relay::outcome::deferred;
 use crate::relay::pool::Pool;
@@ -95,6 +97,7 @@ pub struct Relay<D> {
     tls: TlsPolicies,
     settings: Settings,
     pool: Pool,
+    converter: Converter,
 }
 
 impl<D: Dns> Relay<D> {
@@ -105,7 +108,8 @@ impl<D: Dns> Relay<D> {
         let records = core.records.clone();
         let sts = Sts::new(records.clone(), fetch, settings.mta_sts_port);
         let tls = TlsPolicies { tls, sts, records };
-        Self { core: core.clone(), dns, tls, settings, pool: Pool::default() }
+        let converter = Converter::new(&core.signing);
+        Self { core: core.clone(), dns, tls, settings, pool: Pool::default(), converter }
     }
 
     /// Fetches policies of MTA-STS again that would expire soon; to be called every hour or so.
@@ -139,7 +143,7 @@ impl<D: Dns> Relay<D> {
         let source = source.or(self.settings.sources.of(&attempt.reverse_path));
         let by_mx = hops.iter().all(|hop| !hop.configured);
         let mut known = self.tls.begin(&self.dns, attempt, by_mx).await;
-        let outfit = Outfit { hostname: &self.core.hostname, pool: &self.pool };
+        let outfit = Outfit { hostname: &self.core.hostname, pool: &self.pool, converter: &self.converter };
         let mut errand = Errand::new(outfit, attempt, cargo);
         for hop in hops {
             let hop = NextHop { source, ..hop };

@@ -190,7 +190,7 @@ async fn a_host_that_is_down_may_still_have_what_another_lacks() {
     let lacking = Peer::start(SECOND, 0, "220 hi\r\n", &[]).await;
     let port = lacking.address.port();
     let down = Setup::new(port).with_host(10, "a.far.example", FIRST).with_host(20, "b.far.example", SECOND);
-    let content = b"Subject: x\r\n\r\n\xe9\r\n";
+    let content = b"Subject: \xe9\r\n\r\nx\r\n";
     let outcomes = down.attempt_with(&["joe@far.example"], MailParameters::default(), content).await;
     assert!(outcomes[0].starts_with("deferred 4.4.1"), "{outcomes:?}");
     let having = Peer::start(FIRST, port, "220 hi\r\n", &[("EHLO", "250-peer\r\n250 8BITMIME\r\n")]).await;

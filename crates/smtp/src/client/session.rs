@@ -251,6 +251,15 @@ impl Session {
         self.transaction = Some(running);
     }
 
+    /// Whether this server could take a message if only its content were 7-bit (RFC 6152 §3): ask before
+    /// [`Session::lacks`].
+    pub fn wants_seven_bit(&self, transaction: &Transaction) -> bool {
+        let Transaction { parameters, content, .. } = transaction;
+        let lacks_smtputf8 = parameters.smtputf8 && !self.features.smtputf8;
+        let may_take = self.features.smtputf8 || !transaction.has_utf8_addresses();
+        content.eight_bit && may_take && (lacks_smtputf8 || !self.features.eight_bit_mime)
+    }
+
     /// What this server lacks for a message, if anything: ask before [`Session::send`].
     pub fn lacks(&self, transaction: &Transaction) -> Option<Outcome> {
         let Transaction { parameters, content, .. } = transaction;

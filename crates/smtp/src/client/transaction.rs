@@ -26,7 +26,11 @@ impl Transaction {
     pub(super) fn needs_smtputf8(&self) -> bool {
         let Self { content, parameters, .. } = self;
         let in_content = parameters.smtputf8 && content.eight_bit;
-        in_content || !self.reverse_path.to_string().is_ascii() || !self.recipients.iter().all(is_ascii)
+        in_content || self.has_utf8_addresses()
+    }
+
+    pub(super) fn has_utf8_addresses(&self) -> bool {
+        !self.reverse_path.to_string().is_ascii() || !self.recipients.iter().all(is_ascii)
     }
 }
 

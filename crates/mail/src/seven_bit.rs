@@ -1,0 +1,213 @@
+//! 8-bit MIME content as 7-bit content, for a next hop without 8BITMIME (RFC 6152 §3).
+//!
+//! Every part that holds octets above 127 gets a transfer encoding, quoted-printable or base64, whichever is shorter; what
+//! the parts decode to does not change. Parts that are 7-bit already keep their bytes. Headers cannot be converted, nor
+//! can parts whose type or signature forbids an encoding: such a message has to go back to its sender.
+
+mod encode;
+
+use std::ops::Range;
+
+use crate::content_type::ContentType;
+use crate::header::{self, Fields};
+use crate::mime::{self, Kind, Part};
+use crate::transfer::Encoding;
+
+/// Longest line of 7-bit content without its CRLF, in octets (RFC 5322 §2.1.1).
+const MAX_LINE: usize = 998;
+const FIELD: &str = "Content-Transfer-Encoding";
+
+/// Why a message cannot be converted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unconvertible {
+    /// An octet above 127 in the header of the message or of a part, or in a delimiter: it is text of a charset that
+    /// nobody named, or needs SMTPUTF8.
+    #[error("there are 8-bit octets in a header")]
+    Header,
+    /// A `multipart/signed` with 8-bit content: encoding it would break the signature (RFC 1847 §2.1).
+    #[error("a signature covers 8-bit content")]
+    Signed,
+    /// A part of a type that may not have an encoding (RFC 2045 §6.4), or whose encoding is not known.
+    #[error("a part with 8-bit content may not be encoded")]
+    Opaque,
+}
+
+/// Converts a message, in its CRLF form. What is 7-bit, and does not claim otherwise, comes back as it is.
+///
+/// Reads and builds all of it in memory; `O(n)` in time, and the result is at most about three times as long. Octets
+/// above 127 in front of the first part of a multipart, and behind its last one, which no reader shows
+/// (RFC 2046 §5.1.1), become question marks.
+pub fn to_seven_bit(message: &[u8]) -> Result<Vec<u8>, Unconvertible> {
+    let tree = mime::parse(message);
+    let out = Vec::with_capacity(message.len() + message.len() / 4);
+    let mut writer = Writer { message, at: 0, out };
+    writer.part(&tree, true)?;
+    writer.filler(message.len())?;
+    Ok(writer.out)
+}
+
+/// The shorter 7-bit form of the content of a part, and the name of its encoding (RFC 2045 §6). It has no line end behind
+/// it but its own; what it decodes to is `content`.
+pub fn encoded(content: &[u8]) -> (&'static str, Vec<u8>) {
+    if encode::suits_base64(content) {
+        ("base64", encode::base64(content))
+    } else {
+        ("quoted-printable", encode::quoted_printable(content))
+    }
+}
+
+/// Walks over the message in the order of its bytes.
+struct Writer<'a> {
+    message: &'a [u8],
+    /// What lies before is written.
+    at: usize,
+    out: Vec<u8>,
+}
+
+impl Writer<'_> {
+    fn slice(&self, range: &Range<usize>) -> &[u8] {
+        self.message.get(range.clone()).unwrap_or_default()
+    }
+
+    /// One part with all that it holds. `is_message`: its header is that of a message.
+    fn part(&mut self, part: &Part, is_message: bool) -> Result<(), Unconvertible> {
+        let body = self.slice(&part.body);
+        let is_ascii = body.is_ascii();
+        if !self.slice(&part.header).is_ascii() {
+            return Err(Unconvertible::Header);
+        }
+        let children = match &part.kind {
+            Kind::Leaf => return self.leaf(part, is_message),
+            // RFC 6532 §3.7: its headers are 8-bit by right, and it may have an encoding, unlike other messages.
+            Kind::Message(_) if !is_ascii && part.content_type.is("message", "global") => {
+                return self.encoded(part, is_message);
+            }
+            Kind::Multipart(_) if !is_ascii && part.content_type.is("multipart", "signed") => {
+                return Err(Unconvertible::Signed);
+            }
+            Kind::Message(message) => std::slice::from_ref(&**message),
+            Kind::Multipart(parts) => parts.as_slice(),
+        };
+        self.header(part, claims_more(part).then_some("7bit"), is_message);
+        for child in children {
+            self.filler(child.header.start)?;
+            self.part(child, matches!(part.kind, Kind::Message(_)))?;
+        }
+        self.filler(part.body.end)
+    }
+
+    fn leaf(&mut self, part: &Part, is_message: bool) -> Result<(), Unconvertible> {
+        let body = self.slice(&part.body);
+        let keeps_body = body.is_ascii() && (!claims_more(part) || is_plain(body));
+        if !keeps_body {
+            return self.encoded(part, is_message);
+        }
+        self.header(part, claims_more(part).then_some("7bit"), is_message);
+        self.copy(&part.body);
+        Ok(())
+    }
+
+    /// The part with an encoding: its own, or the one that suits its content.
+    fn encoded(&mut self, part: &Part, is_message: bool) -> Result<(), Unconvertible> {
+        if !may_be_encoded(self.slice(&part.header)) {
+            return Err(Unconvertible::Opaque);
+        }
+        let content = part.encoding.decode(self.slice(&part.body));
+        let (name, mut body) = match part.encoding {
+            Encoding::Base64 => ("base64", encode::base64(&content)),
+            Encoding::QuotedPrintable => ("quoted-printable", encode::quoted_printable(&content)),
+            Encoding::Other(_) => return Err(Unconvertible::Opaque),
+            Encoding::SevenBit | Encoding::EightBit | Encoding::Binary => encoded(&content),
+        };
+        // Only the last line of a message needs an end: that of a part belongs to the delimiter behind it.
+        if name == "base64" && part.body.end == self.message.len() && !body.is_empty() {
+            body.extend_from_slice(b"\r\n");
+        }
+        self.header(part, Some(name), is_message);
+        self.out.append(&mut body);
+        self.at = part.body.end;
+        Ok(())
+    }
+
+    /// The header, with another encoding if one is given.
+    fn header(&mut self, part: &Part, encoding: Option<&str>, is_message: bool) {
+        let Some(encoding) = encoding else { return self.copy(&part.header) };
+        let header = self.message.get(part.header.clone()).unwrap_or_default();
+        let (mut fields, mut copied, mut is_named) = (Fields::new(header), 0, false);
+        while let Some(field) = fields.next() {
+            if !field.is(FIELD) {
+                continue;
+            }
+            let end = fields.position();
+            self.out.extend_from_slice(&header[copied..end - field.raw.len()]);
+            if !is_named {
+                self.out.extend_from_slice(format!("{FIELD}: {encoding}").as_bytes());
+                self.out.extend_from_slice(line_end_of(field.raw));
+            }
+            (copied, is_named) = (end, true);
+        }
+        let blank = header.len() - line_end_of(header).len();
+        if is_named {
+            self.out.extend_from_slice(&header[copied..]);
+        } else {
+            self.out.extend_from_slice(&header[..blank]);
+            if is_message && header::first(header, "MIME-Version").is_none() {
+                self.out.extend_from_slice(b"MIME-Version: 1.0\r\n");
+            }
+            self.out.extend_from_slice(format!("{FIELD}: {encoding}\r\n").as_bytes());
+            self.out.extend_from_slice(&header[blank..]);
+        }
+        self.at = part.header.end;
+    }
+
+    fn copy(&mut self, range: &Range<usize>) {
+        let bytes = self.message.get(range.clone()).unwrap_or_default();
+        self.out.extend_from_slice(bytes);
+        self.at = range.end;
+    }
+
+    /// What lies between parts: delimiters, and lines that nobody reads.
+    fn filler(&mut self, until: usize) -> Result<(), Unconvertible> {
+        let filler = self.message.get(self.at..until).unwrap_or_default();
+        let is_delimiter = |line: &[u8]| line.starts_with(b"--") && !line.is_ascii();
+        if !filler.is_ascii() && filler.split(|&octet| octet == b'\n').any(is_delimiter) {
+            return Err(Unconvertible::Header);
+        }
+        self.out.extend(filler.iter().map(|&octet| if octet.is_ascii() { octet } else { b'?' }));
+        self.at = until;
+        Ok(())
+    }
+}
+
+/// Whether the part says that its content is not 7-bit.
+fn claims_more(part: &Part) -> bool {
+    matches!(part.encoding, Encoding::EightBit | Encoding::Binary)
+}
+
+/// What may stand under the label `7bit` (RFC 2045 §2.7).
+fn is_plain(body: &[u8]) -> bool {
+    !body.contains(&0)
+        && body.split(|&octet| octet == b'\n').all(|line| {
+            let text = line.strip_suffix(b"\r").unwrap_or(line);
+            text.len() <= MAX_LINE && !text.contains(&b'\r')
+        })
+}
+
+/// RFC 2045 §6.4 forbids encodings where other parts are held; RFC 6532 §3.5 lifts that for the new types of
+/// internationalized mail.
+fn may_be_encoded(header: &[u8]) -> bool {
+    let declared = header::first(header, "Content-Type").and_then(|field| ContentType::parse(field.value));
+    declared.is_none_or(|declared| match declared.kind.as_str() {
+        "multipart" => false,
+        "message" => declared.subtype.starts_with("global"),
+        _ => true,
+    })
+}
+
+fn line_end_of(text: &[u8]) -> &[u8] {
+    let length = if text.ends_with(b"\r\n") { 2 } else { usize::from(text.ends_with(b"\n")) };
+    &text[text.len() - length..]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! Which signatures of a message are ours to make again.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::HashMap;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::Ed25519KeyPair;
+use kings_mail::domain::Domain;
+use kings_msgauth::dkim::opendkim::Hosts;
+use kings_msgauth::dkim::{PrivateKey, Selector};
+
+use super::*;
+use crate::signing::Key;
+
+fn signing() -> Signing {
+    let pair = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+    let private = PrivateKey::from_pkcs8(pair.as_ref()).unwrap();
+    let key = Key { domain: None, selector: Selector::parse("one").unwrap(), private };
+    let domains = HashMap::from([(Domain::parse("here.example").unwrap(), vec![key])]);
+    Signing::new(domains, None, Hosts::default())
+}
+
+const CONTENT: &str = "From: ann@here.example\r\nSubject: x\r\n\r\nbody\r\n";
+const RECEIVED: &str = "Received: from x by mx.here.example\r\n";
+const OWN: &str = "DKIM-Signature: v=1; a=ed25519-sha256; d=here.example;\r\n\ts=one; bh=x; b=y\r\n";
+
+fn removed(signing: &Signing, message: &str) -> (Removed, String) {
+    let (removed, rest) = signing.remove_own(message.as_bytes().to_vec());
+    (removed, String::from_utf8(rest).unwrap())
+}
+
+#[test]
+fn our_own_signature_is_taken_off_and_made_again_over_what_leaves() {
+    let signing = signing();
+    let others = "DKIM-Signature: v=1; d=far.example; s=one; b=z\r\n";
+    let message = format!("{OWN}{others}X: y\r\n{RECEIVED}{CONTENT}");
+    let (own, rest) = removed(&signing, &message);
+    assert_eq!(rest, format!("{others}X: y\r\n{RECEIVED}{CONTENT}"));
+    let renewed = signing.renew(&own, rest.as_bytes());
+    assert!(renewed.contains("d=here.example") && renewed.contains("s=one"), "{renewed}");
+    let changed = signing.renew(&own, rest.replace("body", "other").as_bytes());
+    let hash = |text: &str| tag(&Fields::new(text.as_bytes()).next().unwrap(), "bh");
+    assert!(hash(&renewed).is_some() && hash(&renewed) != hash(&changed), "{renewed}{changed}");
+}
+
+/// Whoever writes under our name from outside must not get a signature by sending something that has to be converted.
+#[test]
+fn what_came_from_outside_is_never_signed() {
+    let signing = signing();
+    let strangers = [
+        format!("{RECEIVED}{OWN}{CONTENT}"),
+        format!("{OWN}{CONTENT}"),
+        format!("{RECEIVED}{CONTENT}"),
+        format!("X: y\r\n{RECEIVED}{OWN}ARC-Seal: i=1; cv=none\r\n{CONTENT}"),
+        format!("{}{RECEIVED}{CONTENT}", OWN.replace("here.example", "far.example")),
+        format!("{}{RECEIVED}{CONTENT}", OWN.replace("s=one", "s=two")),
+        format!("{OWN}{RECEIVED}{}", CONTENT.replace("here", "far")),
+        String::new(),
+    ];
+    for message in strangers {
+        let (own, rest) = removed(&signing, &message);
+        assert_eq!(rest, message);
+        assert_eq!(signing.renew(&own, rest.as_bytes()), "", "{message}");
+    }
+}
+
+#[test]
+fn our_seal_is_made_again_with_what_it_said() {
+    let signing = signing();
+    let set = "ARC-Seal: i=1; a=ed25519-sha256; cv=none; d=here.example; s=one; b=x\r\n\
+        ARC-Message-Signature: i=1; d=here.example; s=one; bh=x; b=y\r\n\
+        ARC-Authentication-Results: i=1; mx.here.example;\r\n\tspf=pass smtp.mailfrom=far.example\r\n";
+    let trace = format!("Delivered-To: away@here.example\r\n{RECEIVED}");
+    let content = CONTENT.replace("here", "far");
+    let (own, rest) = removed(&signing, &format!("{set}{trace}{content}"));
+    assert_eq!(rest, format!("{trace}{content}"));
+    let renewed = signing.renew(&own, rest.as_bytes());
+    for expected in
+        ["ARC-Seal: i=1;", "cv=none", "ARC-Message-Signature: i=1;", "mx.here.example;", "spf=pass"]
+    {
+        assert!(renewed.contains(expected), "{expected}: {renewed}");
+    }
+}
