@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::harness::{
-    Folder, Kings, Message, NameServer, Postfix, Setup, UNVERIFIED, letter, messages, program, run, wait_until,
+    Folder, Kings, Message, NameServer, Postfix, Setup, UNVERIFIED, letter, messages, program, run,
+    wait_until,
 };
 
 const ANN: &str = "ann@example.org";

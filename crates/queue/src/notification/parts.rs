@@ -6,6 +6,7 @@ use kings_mail::date::DateTime;
 use kings_mail::dsn::{self, Action, MessageFields, RecipientFields, Status, one_line};
 use kings_mail::path::ReversePath;
 use kings_mail::report::Return;
+use kings_mail::seven_bit;
 
 use super::{Excerpt, MAX_RETURNED_HEADER, Notice, date};
 use crate::deliver::{Handover, Report};
@@ -141,8 +142,10 @@ impl Notice<'_> {
     fn returned(&self) -> Returned {
         let utf8 = self.entry.parameters.smtputf8;
         let (bytes, whole) = match &self.excerpt {
-            Excerpt::Whole(bytes) if is_presentable(bytes) => return Returned::Whole(bytes.clone(), utf8),
-            Excerpt::Whole(bytes) => (bytes, true),
+            Excerpt::Whole(bytes) => match presentable(bytes, utf8) {
+                Some(bytes) => return Returned::Whole(bytes, utf8),
+                None => (bytes, true),
+            },
             Excerpt::Beginning(bytes) => (bytes, false),
         };
         let wanted = whole || (self.occasion == Occasion::Failure && self.asked_for_all());
@@ -178,9 +181,22 @@ impl Returned {
             Self::Whole(bytes, utf8) => (bytes, utf8, ["message/rfc822", "message/global"]),
             Self::Header(bytes, utf8, _) => (bytes, utf8, ["text/rfc822-headers", "message/global-headers"]),
         };
-        let global = utf8 && !bytes.is_ascii() && std::str::from_utf8(&bytes).is_ok();
-        part(kinds[usize::from(global)], bytes)
+        part(kinds[usize::from(is_global(&bytes, utf8))], bytes)
     }
+}
+
+/// A message as it may stand in a report. A `message/rfc822` may have no encoding of its own (RFC 2045 §6.4), so it is
+/// converted inside; one that is UTF-8 by right is encoded as a whole. `None` where neither works.
+fn presentable(content: &[u8], utf8: bool) -> Option<Vec<u8>> {
+    if !is_presentable(content) {
+        return None;
+    }
+    if is_global(content, utf8) { Some(content.to_vec()) } else { seven_bit::to_seven_bit(content).ok() }
+}
+
+/// Whether it is UTF-8 by right.
+fn is_global(content: &[u8], utf8: bool) -> bool {
+    utf8 && !content.is_ascii() && std::str::from_utf8(content).is_ok()
 }
 
 /// Whether a message may stand in another as it is: line ends are CRLF, lines are short, NUL is not in it.
@@ -210,8 +226,10 @@ pub(super) fn returned_header(beginning: &[u8]) -> Vec<u8> {
     header
 }
 
+/// 7-bit, whatever it tells about: a report has to get through where the message did not (RFC 6533 §3 for the types of
+/// internationalized mail, RFC 2045 §6 for texts).
 fn part(content_type: &str, body: Vec<u8>) -> Vec<u8> {
-    let encoding = if body.is_ascii() { "7bit" } else { "8bit" };
+    let (encoding, body) = if body.is_ascii() { ("7bit", body) } else { seven_bit::encoded(&body) };
     let head = format!("Content-Type: {content_type}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n");
     // The line end before the boundary belongs to the boundary (RFC 2046 §5.1.1).
     [head.into_bytes(), body, b"\r\n".to_vec()].concat()

@@ -5,6 +5,7 @@ use super::parts::returned_header;
 use super::*;
 use crate::entry::Head;
 use kings_mail::id::TraceId;
+use kings_mail::mime;
 use kings_mail::report::{EnvelopeId, Notify, OriginalRecipient};
 
 fn unsettled(reverse_path: &str, recipient: &str) -> Entry {
@@ -129,22 +130,91 @@ fn utf8_uses_the_global_types_and_asks_for_what_it_needs() {
     let mut entry = entry("jürgen@example.org", "søren@elsewhere.example", said("550 nej"));
     entry.parameters.smtputf8 = true;
     let bounce = bounce(&entry, "Subject: Grüße\r\n\r\n".as_bytes()).unwrap();
-    assert_eq!((bounce.parameters.body, bounce.parameters.smtputf8), (Body::EightBitMime, true));
+    assert_eq!(
+        (bounce.parameters.body, bounce.parameters.smtputf8),
+        (Body::EightBitMime, true),
+        "its reader has such a name"
+    );
     let text = String::from_utf8(bounce.content).unwrap();
-    for expected in
-        ["message/global-delivery-status\r\n", "utf-8; søren@", "message/global-headers\r\n", "Grüße"]
-    {
+    for expected in ["message/global-delivery-status\r\n", "message/global-headers\r\n"] {
         assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let (_, parts) = text.split_once("\r\n\r\n").unwrap();
+    assert!(parts.is_ascii(), "only its own header is more than 7-bit: {parts}");
+    let read = decoded(text.as_bytes());
+    assert!(read[1].contains("utf-8; søren@") && read[2].contains("Grüße"), "{read:?}");
+}
+
+#[test]
+fn raw_8_bit_headers_are_encoded_and_not_called_utf8() {
+    let entry = entry("ann@example.org", "joe@elsewhere.example", said("550 no"));
+    let bounce = bounce(&entry, b"Subject: Gr\xfc\xdfe\r\n\r\n").unwrap();
+    assert_eq!((bounce.parameters.body, bounce.parameters.smtputf8), (Body::SevenBit, false));
+    let text = String::from_utf8(bounce.content).unwrap();
+    assert!(text.contains("text/rfc822-headers\r\nContent-Transfer-Encoding: "), "{text}");
+    let root = mime::parse(text.as_bytes());
+    let returned = root.find(&[3]).unwrap().content(text.as_bytes());
+    assert_eq!(&*returned, b"Subject: Gr\xfc\xdfe\r\n");
+}
+
+/// What each part of a report says, without its encoding.
+fn decoded(report: &[u8]) -> Vec<String> {
+    let root = mime::parse(report);
+    let parts = (1..).map_while(|number| root.find(&[number]));
+    parts
+        .map(|part| String::from_utf8(part.encoding.decode(&report[part.body.clone()]).into_owned()).unwrap())
+        .collect()
+}
+
+/// RFC 6522 §1: a report has to get through where the message did not.
+#[test]
+fn whatever_it_tells_about_a_report_is_7_bit() {
+    let words = "550 5.1.1 gibt es nicht: søren";
+    let contents: [&[u8]; 5] = [
+        MESSAGE,
+        "Subject: x\r\n\r\nGrüße\r\n".as_bytes(),
+        "Subject: Grüße\r\n\r\nhallo\r\n".as_bytes(),
+        b"Subject: Gr\xfc\xdfe\r\n\r\nGr\xfc\xdfe\r\n",
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xfc\r\n--b--\r\n",
+    ];
+    for (content, smtputf8, to) in contents.into_iter().flat_map(|content| {
+        [(content, false, "joe@elsewhere.example"), (content, true, "søren@elsewhere.example")]
+    }) {
+        let mut entry = entry("ann@example.org", to, said(words));
+        entry.parameters.smtputf8 = smtputf8;
+        entry.parameters.ret = Some(Return::Full);
+        let mut done = entry.clone();
+        let fact = Fact::Delivered(Handover::Relayed, said("250 schön"));
+        done.apply(&Record { at: 70, recipient: 0, fact }).unwrap();
+        let excerpts = [Excerpt::Whole(content.to_vec()), Excerpt::Beginning(content.to_vec())];
+        for excerpt in excerpts {
+            for (entry, occasion) in
+                [(&entry, Occasion::Failure), (&entry, Occasion::Delay), (&done, Occasion::Success)]
+            {
+                let report = notification(entry, occasion, excerpt.clone()).unwrap();
+                let text = String::from_utf8_lossy(&report.content).into_owned();
+                assert!(report.content.is_ascii(), "{occasion:?}: {text}");
+                assert_eq!((report.parameters.body, report.parameters.smtputf8), (Body::SevenBit, false));
+            }
+        }
     }
 }
 
 #[test]
-fn raw_8_bit_headers_travel_as_8_bit_and_not_as_utf8() {
-    let entry = entry("ann@example.org", "joe@elsewhere.example", said("550 no"));
-    let bounce = bounce(&entry, b"Subject: Gr\xfc\xdfe\r\n\r\n").unwrap();
-    assert_eq!((bounce.parameters.body, bounce.parameters.smtputf8), (Body::EightBitMime, false));
-    let text = String::from_utf8_lossy(&bounce.content).into_owned();
-    assert!(text.contains("text/rfc822-headers\r\nContent-Transfer-Encoding: 8bit\r\n"), "{text}");
+fn a_message_with_8_bit_parts_comes_back_readable() {
+    let mut entry = asking(Some(Return::Full));
+    let whole = |entry: &Entry, content: &[u8]| {
+        text_of(notification(entry, Occasion::Failure, Excerpt::Whole(content.to_vec())).unwrap())
+    };
+    let text = whole(&entry, "Subject: x\r\n\r\nGrüße an alle, die es lesen\r\n".as_bytes());
+    assert!(text.contains("message/rfc822\r\nContent-Transfer-Encoding: 7bit\r\n"), "{text}");
+    assert!(text.contains("\r\nGr=C3=BC=C3=9Fe an alle, die es lesen\r\n"), "{text}");
+    // What cannot be encoded is not returned whole.
+    let text = whole(&entry, b"Subject: Gr\xfc\xdfe\r\n\r\nx\r\n");
+    assert!(text.contains("cannot be returned whole") && text.contains("text/rfc822-headers"), "{text}");
+    entry.parameters.smtputf8 = true;
+    let text = whole(&entry, "Subject: Grüße\r\n\r\nhallo\r\n".as_bytes());
+    assert!(decoded(text.as_bytes())[2].ends_with("Subject: Grüße\r\n\r\nhallo\r\n"), "{text}");
 }
 
 #[test]
@@ -223,7 +293,7 @@ fn a_message_that_would_break_its_frame_is_not_returned_whole() {
     assert_eq!(text.lines().filter(|line| line.starts_with(&longer)).count(), 4, "{text}");
     entry.parameters.smtputf8 = true;
     let text = whole(&entry, "Subject: Grüße\r\n\r\nhallo\r\n".as_bytes());
-    assert!(text.contains("message/global\r\nContent-Transfer-Encoding: 8bit\r\n"), "{text}");
+    assert!(text.contains("message/global\r\nContent-Transfer-Encoding: quoted-printable\r\n"), "{text}");
 }
 
 #[test]
