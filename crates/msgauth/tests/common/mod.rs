@@ -6,6 +6,8 @@
     reason = "each test binary uses a part of it; tests"
 )]
 
+pub(crate) mod watched;
+
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::pin;
