@@ -127,6 +127,26 @@ fn passwords_do_not_show_in_debug_output() {
     assert!(!format!("{parsed:?}").contains("hunter2"));
 }
 
+#[test]
+fn an_initial_response_is_there_empty_or_missing() {
+    for (line, expected) in [
+        ("a AUTHENTICATE CRAM-MD5", Ok(None)),
+        ("a AUTHENTICATE CRAM-MD5 ", Ok(None)),
+        ("a AUTHENTICATE CRAM-MD5 =", Ok(Some("="))),
+        ("a AUTHENTICATE CRAM-MD5 AAAA", Ok(Some("AAAA"))),
+        ("a AUTHENTICATE CRAM-MD5  ", Err(())),
+        ("a AUTHENTICATE CRAM-MD5  AAAA", Err(())),
+        ("a AUTHENTICATE CRAM-MD5 AAAA AAAA", Err(())),
+        ("a AUTHENTICATE ", Err(())),
+    ] {
+        let found = match parse(line.as_bytes()) {
+            Ok(Command::Own(Own::Authenticate { initial, .. })) => Ok(initial),
+            _ => Err(()),
+        };
+        assert_eq!(found, expected.map(|text| text.map(|text| text.as_bytes().to_vec())), "{line}");
+    }
+}
+
 /// Pieces of commands, so that random input gets behind the first word.
 fn fragment() -> impl Strategy<Value = Vec<u8>> {
     let words = [

@@ -128,10 +128,13 @@ fn login(cursor: &mut Cursor<'_>, _: bool) -> Result<Command, SyntaxError> {
     Ok(Command::Own(Own::Login(Credentials { login, password })))
 }
 
+/// mutt 2.2 sends the space before an initial response and then none where a mechanism has none to send; Dovecot takes
+/// that for none, and so do we.
 fn authenticate(cursor: &mut Cursor<'_>, _: bool) -> Result<Command, SyntaxError> {
     cursor.space()?;
     let mechanism = Mechanism::parse(&cursor.word()?);
-    let initial = if cursor.eat(b' ') { Some(cursor.atom()?.to_vec()) } else { None };
+    let is_there = cursor.eat(b' ') && !cursor.is_at_end();
+    let initial = if is_there { Some(cursor.atom()?.to_vec()) } else { None };
     Ok(Command::Own(Own::Authenticate { mechanism, initial }))
 }
 
