@@ -163,7 +163,7 @@ fn facts(peer: &Peer, stream: &Stream) -> ClientFacts {
     ClientFacts {
         origin: peer.origin(),
         certificate_names: stream.peer_certificate().map(kings_tls::names_of_client).unwrap_or_default(),
-        bindings: stream.exporter().map(Binding::exporter).into_iter().collect(),
+        bindings: Binding::of(stream.exporter(), stream.shown_certificate().and_then(kings_tls::end_point)),
     }
 }
 

@@ -102,7 +102,10 @@ impl Decide for Session<'_> {
         let facts = ClientFacts {
             origin: origin(self.client, self.exempt),
             certificate_names: stream.peer_certificate().map(kings_tls::names_of_client).unwrap_or_default(),
-            bindings: stream.exporter().map(Binding::exporter).into_iter().collect(),
+            bindings: Binding::of(
+                stream.exporter(),
+                stream.shown_certificate().and_then(kings_tls::end_point),
+            ),
         };
         let mechanisms = self.core.directory.mechanisms(&facts);
         self.login = self.core.directory.login(facts);

@@ -10,12 +10,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ConnectionCommon, ProtocolVersion, ServerConfig};
+use rustls::server::Acceptor;
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, ConnectionCommon, HandshakeKind, ProtocolVersion, ServerConfig};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, TlsConnector, TlsStream};
 
 /// One socket. All protocols here speak to this type and to none below it.
 #[derive(Debug)]
@@ -25,7 +27,15 @@ pub enum Stream {
     /// A unix socket: always in clear, for it does not leave the machine.
     Unix(UnixStream),
     /// Under TLS; boxed, since its state is large and most of it lies idle.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<Tls>),
+}
+
+/// A socket under TLS.
+#[derive(Debug)]
+pub struct Tls {
+    stream: TlsStream<TcpStream>,
+    /// The certificate that we have shown in this handshake, if we are its server.
+    shown: Option<Arc<CertifiedKey>>,
 }
 
 /// Room for one read, borrowed only while bytes are ready.
@@ -70,14 +80,19 @@ impl Stream {
     /// been thrown away before (RFC 3207 §4.2).
     pub async fn accept_tls(self, config: Arc<ServerConfig>) -> io::Result<Self> {
         // Boxed: a session is one future, and would have the size of its handshake for ever.
-        let accepted = Box::pin(TlsAcceptor::from(config).accept(self.into_plain()?)).await?;
-        Ok(Self::Tls(Box::new(TlsStream::Server(accepted))))
+        let start = Box::pin(LazyConfigAcceptor::new(Acceptor::default(), self.into_plain()?)).await?;
+        let shown = config.cert_resolver.resolve(start.client_hello());
+        let accepted = Box::pin(start.into_stream(config)).await?;
+        // A session that is resumed goes back to whatever certificate was shown when it began.
+        let is_full = accepted.get_ref().1.handshake_kind() != Some(HandshakeKind::Resumed);
+        let shown = shown.filter(|_| is_full);
+        Ok(Self::Tls(Box::new(Tls { stream: TlsStream::Server(accepted), shown })))
     }
 
     /// The client side of a handshake with a host of this name.
     pub async fn connect_tls(self, config: Arc<ClientConfig>, host: ServerName<'static>) -> io::Result<Self> {
         let connected = Box::pin(TlsConnector::from(config).connect(host, self.into_plain()?)).await?;
-        Ok(Self::Tls(Box::new(TlsStream::Client(connected))))
+        Ok(Self::Tls(Box::new(Tls { stream: TlsStream::Client(connected), shown: None })))
     }
 
     fn into_plain(self) -> io::Result<TcpStream> {
@@ -109,12 +124,12 @@ impl Stream {
     /// What both ends of this TLS connection know and nobody between them (RFC 9266 §2). Only in TLS 1.3: before, two
     /// connections can be made to share it (RFC 9266 §4.2).
     pub fn exporter(&self) -> Option<[u8; 32]> {
-        let Self::Tls(stream) = self else { return None };
-        let (_, connection) = stream.get_ref();
+        let Self::Tls(tls) = self else { return None };
+        let (_, connection) = tls.stream.get_ref();
         if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
             return None;
         }
-        match &**stream {
+        match &tls.stream {
             TlsStream::Server(stream) => exported(stream.get_ref().1),
             TlsStream::Client(stream) => exported(stream.get_ref().1),
         }
@@ -122,14 +137,20 @@ impl Stream {
 
     /// The certificate that the peer has shown and that was verified.
     pub fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
-        let Self::Tls(stream) = self else { return None };
-        stream.get_ref().1.peer_certificates()?.first()
+        let Self::Tls(tls) = self else { return None };
+        tls.stream.get_ref().1.peer_certificates()?.first()
+    }
+
+    /// Our own certificate, as the client of this TLS connection has seen it; `None` where the session was resumed.
+    pub fn shown_certificate(&self) -> Option<&CertificateDer<'static>> {
+        let Self::Tls(tls) = self else { return None };
+        tls.shown.as_ref()?.cert.first()
     }
 
     /// What the handshake agreed on; `None` in clear.
     pub fn tls(&self) -> Option<TlsFacts> {
-        let Self::Tls(stream) = self else { return None };
-        let (_, connection) = stream.get_ref();
+        let Self::Tls(tls) = self else { return None };
+        let (_, connection) = tls.stream.get_ref();
         let version = connection.protocol_version()?;
         let suite = connection.negotiated_cipher_suite()?.suite();
         Some(TlsFacts { description: format!("{version:?} {suite:?}") })
@@ -149,7 +170,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_read(cx, buffer),
             Self::Unix(socket) => Pin::new(socket).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_read(cx, buffer),
         }
     }
 }
@@ -159,7 +180,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Unix(socket) => Pin::new(socket).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_write(cx, bytes),
         }
     }
 
@@ -167,7 +188,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_flush(cx),
             Self::Unix(socket) => Pin::new(socket).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_flush(cx),
         }
     }
 
@@ -175,7 +196,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_shutdown(cx),
         }
     }
 }

@@ -70,6 +70,17 @@ impl Binding {
     pub fn exporter(exported: [u8; 32]) -> Self {
         Self { name: "tls-exporter", data: exported.to_vec() }
     }
+
+    /// Those of one connection, the better one first. Without the one of TLS 1.3 there is none at all: a client that sees
+    /// -PLUS offered under TLS 1.2 would use `tls-unique` (RFC 5802 §6), which is broken there (RFC 9266 §1).
+    ///
+    /// `end_point` is the hash of our certificate: it shows that nobody between us shows another one, not that both mean
+    /// the same connection.
+    pub fn of(exported: Option<[u8; 32]>, end_point: Option<Vec<u8>>) -> Vec<Self> {
+        let Some(exported) = exported else { return Vec::new() };
+        let end_point = end_point.map(|data| Self { name: "tls-server-end-point", data });
+        std::iter::once(Self::exporter(exported)).chain(end_point).collect()
+    }
 }
 
 /// SASLprep for a string that is to be compared (RFC 4013 §2); `None` for one that holds forbidden characters.
