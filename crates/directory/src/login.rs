@@ -113,9 +113,19 @@ pub struct Login {
     /// Of the login that is under way or was the last, for the log.
     mechanism: Option<Mechanism>,
     name: String,
-    /// The client has heard of the keys of `name` (salt and rounds) and owes the proof. Who breaks off here has tried the
-    /// name, and is counted like anybody else who did.
-    owes_proof: bool,
+    owed: Owed,
+}
+
+/// What a client owes that has got something out of its exchange. Who breaks off here has tried the name, and is counted
+/// and logged like anybody else who did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Owed {
+    #[default]
+    Nothing,
+    /// It has heard of keys (salt and rounds).
+    Proof,
+    /// It has heard that its token is refused, which was counted then; some clients do not wait for the end.
+    EndOfRefusal,
 }
 
 impl Directory {
@@ -154,7 +164,7 @@ impl Directory {
             exchange: None,
             mechanism: None,
             name: String::new(),
-            owes_proof: false,
+            owed: Owed::Nothing,
         }
     }
 }
@@ -190,20 +200,25 @@ impl Login {
 
     /// Exchanges that were begun side by side must not all get their answer once the first ones have failed.
     fn proof_may_come(&mut self) -> Result<(), LoginError> {
-        if self.owes_proof && self.directory.must_wait(self.facts.origin.counted(), &self.name) {
-            self.owes_proof = false;
+        if self.owed == Owed::Proof && self.directory.must_wait(self.facts.origin.counted(), &self.name) {
+            self.owed = Owed::Nothing;
             return Err(LoginError::TooManyFailures);
         }
         Ok(())
     }
 
-    /// Counts and logs an exchange that ended without a proof and without a word, once.
+    /// Counts and logs an exchange that ended without a word, once.
     fn break_off(&mut self) {
-        if std::mem::take(&mut self.owes_proof) {
-            let origin = self.facts.origin;
-            self.directory.record_failure(origin.counted(), &self.name);
-            let (mechanism, name) = self.describe();
-            origin.log(name, mechanism, Err(&BROKEN_OFF));
+        let origin = self.facts.origin;
+        let owed = std::mem::take(&mut self.owed);
+        let (mechanism, name) = self.describe();
+        match owed {
+            Owed::Nothing => {}
+            Owed::Proof => {
+                self.directory.record_failure(origin.counted(), name);
+                origin.log(name, mechanism, Err(&BROKEN_OFF));
+            }
+            Owed::EndOfRefusal => origin.log(name, mechanism, Err(&LoginError::Refused)),
         }
     }
 
@@ -240,7 +255,7 @@ impl Login {
                 Ok(Step::FindKeys { hash, login }) => {
                     self.name.clone_from(&login);
                     let keys = self.directory.find_keys(self.facts.origin, hash, login).await?;
-                    self.owes_proof = true;
+                    self.owed = Owed::Proof;
                     server.take_keys(keys)
                 }
                 Ok(Step::Proven(login)) => {
@@ -250,7 +265,10 @@ impl Login {
                 Ok(Step::Check(Claim::Token { login, token })) => {
                     match self.check_token(login, &token).await? {
                         Ok(progress) => return Ok(progress),
-                        Err(why) => server.refuse_token(why),
+                        Err(why) => {
+                            self.owed = Owed::EndOfRefusal;
+                            server.refuse_token(why)
+                        }
                     }
                 }
                 Ok(Step::Check(claim)) => return self.check(claim).await,
@@ -320,16 +338,17 @@ impl Login {
     }
 
     fn settle(&mut self, found: Result<Account, LoginError>) -> Result<Progress, LoginError> {
-        self.owes_proof = false;
+        self.owed = Owed::Nothing;
         self.directory.settle(self.facts.origin, &self.name, found).map(Progress::Done)
     }
 
     /// A client that is only confused is not a guesser, unless it has heard of keys; a refused token was counted when it
     /// was refused.
     fn refuse(&mut self, error: BadExchange) -> LoginError {
+        let owed = std::mem::take(&mut self.owed);
         match error {
             BadExchange::Malformed => {
-                if std::mem::take(&mut self.owes_proof) {
+                if owed == Owed::Proof {
                     self.directory.record_failure(self.facts.origin.counted(), &self.name);
                 }
                 LoginError::Malformed
@@ -339,7 +358,6 @@ impl Login {
             | BadExchange::WrongProof
             | BadExchange::Downgrade
             | BadExchange::UnknownBinding => {
-                self.owes_proof = false;
                 self.directory.record_failure(self.facts.origin.counted(), &self.name);
                 LoginError::Refused
             }
