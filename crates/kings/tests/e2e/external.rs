@@ -1,7 +1,7 @@
 //! Logins by client certificates (SASL EXTERNAL): curl over IMAP and SMTP.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rcgen::{
@@ -12,10 +12,10 @@ use rcgen::{
 use crate::harness::{Folder, Kings, Output, Setup, letter, program, run};
 
 /// An authority that certifies people.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let mut parameters = CertificateParams::default();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -23,8 +23,13 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap())
     }
 
+    /// Writes its own certificate.
+    pub(super) fn write(&self, folder: &Folder) -> PathBuf {
+        folder.write("people-ca.pem", self.0.pem())
+    }
+
     /// Writes NAME.pem and NAME.key.
-    fn certify(&self, folder: &Folder, name: &str, address: &str, last_year: i32) {
+    pub(super) fn certify(&self, folder: &Folder, name: &str, address: &str, last_year: i32) {
         let mut parameters = CertificateParams::default();
         parameters.not_before = date_time_ymd(2020, 1, 1);
         parameters.not_after = date_time_ymd(last_year, 1, 1);
@@ -49,7 +54,7 @@ impl House {
         ours.certify(&people, "gone", "gone@example.org", 2090);
         ours.certify(&people, "late", "ann@example.org", 2021);
         theirs.certify(&people, "stranger", "ann@example.org", 2090);
-        let authority = people.write("people-ca.pem", ours.0.pem());
+        let authority = ours.write(&people);
         let tls = format!("client_ca = \"{}\"\n", authority.display());
         Self { kings: Setup { tls, ..Setup::default() }.start(), people }
     }

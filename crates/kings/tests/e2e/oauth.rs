@@ -15,8 +15,8 @@ fn script(name: &str) -> PathBuf {
 }
 
 /// An issuer that runs, and a server that trusts it.
-struct House {
-    kings: Kings,
+pub(super) struct House {
+    pub(super) kings: Kings,
     // Ends before its folder goes.
     issuer: Option<Daemon>,
     folder: Folder,
@@ -27,20 +27,22 @@ impl House {
     /// With `more` keys of `[[oauth]]`.
     #[track_caller]
     fn new(more: &str) -> Self {
+        Self::with(Setup::default(), more)
+    }
+
+    /// The same on top of other settings.
+    #[track_caller]
+    pub(super) fn with(mut setup: Setup, more: &str) -> Self {
         let folder = Folder::new("issuer");
         let certificates = Certificates::create(&folder, "id.example.org");
         let port = free_port();
         let authority = certificates.authority.display();
-        let tables = format!(
+        setup.tables += &format!(
             "[[oauth]]\nissuer = \"https://127.0.0.1:{port}\"\nallow_private = [\"127.0.0.0/8\"]\n{}\n",
             more.replace("PORT", &port.to_string())
         );
-        let setup = Setup {
-            tls: format!("authorities = \"{authority}\"\n"),
-            files: vec![("client.secret", "hush\n")],
-            tables,
-            ..Setup::default()
-        };
+        setup.tls += &format!("authorities = \"{authority}\"\n");
+        setup.files.push(("client.secret", "hush\n"));
         let mut house = Self { kings: setup.start(), issuer: None, folder, port };
         house.open();
         house
@@ -62,7 +64,7 @@ impl House {
 
     /// A token of the issuer.
     #[track_caller]
-    fn token(&self, claims: &[&str]) -> String {
+    pub(super) fn token(&self, claims: &[&str]) -> String {
         let mut command = program("python3");
         command.arg(script("issuer.py")).arg("token").arg(self.port.to_string()).arg(self.folder.path());
         run(command.args(claims)).succeeded().text().trim().to_owned()
@@ -212,4 +214,30 @@ fn without_an_issuer_tokens_are_not_asked_for() {
         !refused.errors().contains("AUTH=OAUTHBEARER") && !refused.errors().contains("XOAUTH2"),
         "{refused}"
     );
+}
+
+/// A token opens no account that `allow_nets` or `nologin` closes to this client, whoever signed it.
+#[test]
+fn a_token_opens_no_account_that_is_closed_to_its_client() {
+    let users = "ann@example.org:{PLAIN}x::::::allow_nets=192.0.2.0/24\n\
+                 bob@example.org:{PLAIN}x::::::allow_nets=127.0.0.0/8\njoe@example.org:{PLAIN}x::::::nologin\n";
+    let house =
+        House::with(Setup { files: vec![("users", users)], ..Setup::default() }, "audience = [\"kings\"]");
+    for mechanism in ["OAUTHBEARER", "XOAUTH2"] {
+        for (login, is_open) in
+            [("ann@example.org", false), ("bob@example.org", true), ("joe@example.org", false)]
+        {
+            let token = house.token(&[&format!("email={login}")]);
+            let output = house.imaplib(mechanism, login, &token);
+            if is_open {
+                output.succeeded();
+            } else {
+                output.failed().says("AUTHENTICATIONFAILED");
+            }
+        }
+    }
+    let token = house.token(&["email=ann@example.org"]);
+    house.curl_sends(&token).failed();
+    let log = std::fs::read_to_string(house.kings.folder().join("kings.log")).unwrap();
+    assert!(log.contains("result=\"fail\"") && !log.contains(&token), "{log}");
 }

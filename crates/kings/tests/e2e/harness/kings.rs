@@ -39,6 +39,8 @@ pub(crate) struct Setup {
     pub(crate) disk: String,
     /// The pair made by the test, or a certificate that the server signs itself.
     pub(crate) self_signed: bool,
+    /// What is logged, as in `KINGS_LOG`.
+    pub(crate) log: &'static str,
     /// The account to become when the tests run as root; Dovecot does not serve mail that belongs to root.
     pub(crate) account: Option<&'static str>,
 }
@@ -58,6 +60,7 @@ impl Default for Setup {
             name_server,
             disk: ".".to_owned(),
             self_signed: false,
+            log: "info",
             account: None,
         }
     }
@@ -78,7 +81,8 @@ impl Setup {
         if let Some(account) = self.account.filter(|_| is_root()) {
             run(rooted("/bin/chown").arg("-R").arg(format!("{account}:")).arg(folder.path())).succeeded();
         }
-        let mut kings = Kings { folder, certificates, daemon: None, listeners: BTreeMap::new() };
+        let mut kings =
+            Kings { folder, certificates, log: self.log, daemon: None, listeners: BTreeMap::new() };
         kings.serve();
         kings
     }
@@ -109,6 +113,7 @@ pub(crate) struct Kings {
     // First, so that the process ends before its folder goes.
     daemon: Option<Daemon>,
     folder: Folder,
+    log: &'static str,
     pub(crate) certificates: Certificates,
     listeners: BTreeMap<String, SocketAddr>,
 }
@@ -153,8 +158,9 @@ impl Kings {
     /// Starts it again on the same folders after [`Kings::kill`]; the ports are new ones.
     #[track_caller]
     pub(crate) fn serve(&mut self) {
+        let mut serve = self.command(&["serve"]);
         let mut daemon =
-            Daemon::start("kings", &mut self.command(&["serve"]), &self.folder.join("kings.log"));
+            Daemon::start("kings", serve.env("KINGS_LOG", self.log), &self.folder.join("kings.log"));
         let before = ready_lines(&daemon.log());
         daemon
             .wait_for("the line that ends in ` ready`", START, |daemon| ready_lines(&daemon.log()) > before);
