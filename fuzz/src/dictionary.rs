@@ -143,6 +143,14 @@ pub const DKIM: &[&str] = &[
     "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", ";", "=", "\r\n ", "\r\n", "\n", "\r", "\t", " ", "\0", "\u{e4}", "From: a\r\n", "\r\n\r\n",
 ];
 
+/// OpenDKIM's config and tables.
+#[rustfmt::skip]
+pub const OPENDKIM: &[&str] = &[
+    "Mode ", "sv", "Domain ", "KeyTable ", "SigningTable ", "refile:", "file:", "csl:", "ldap://", "Include ", "On-Default ", "yes", "no",
+    "SignHeaders *,", "+X-A", "-From", "MacroList ", "daemon_name|", "#", "!", "*@", "*", "%:", ":s:/", ":s:./", ".example.org",
+    "example.org", "10.0.0.0/8", "[::1]", "::/0", "\r\n", "\n", "\t", " ", "\u{a0}",
+];
+
 /// Tokens and keys in JSON.
 #[rustfmt::skip]
 pub const OAUTH: &[&str] = &[

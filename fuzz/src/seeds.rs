@@ -31,6 +31,24 @@ pub const SYSTEM_ALIASES: &[&str] = &[
     "a: |cat\nb: \"|cat\"\nc: /var/mail/c\nd: :include:/etc/d\n",
 ];
 
+/// OpenDKIM's config as Debian writes it, and one with lists and odd lines.
+#[rustfmt::skip]
+pub const OPENDKIM_CONF: &[&str] = &[
+    "# Log\nSyslog\t\t\tyes\nUMask 007\nUserID opendkim\nSocket local:/run/opendkim/opendkim.sock\nPidFile /run/opendkim/opendkim.pid\n\
+     OversignHeaders From\nTrustAnchorFile /usr/share/dns/root.key\n",
+    "Mode sv # both\r\nKeyTable file:/etc/opendkim/KeyTable\nSigningTable refile:/etc/opendkim/SigningTable\nSyslog\n\
+     SignHeaders *,+X-A,-To\nInternalHosts csl:10.0.0.0/8, ::1\nExternalIgnoreList ldap://x\nMacroList daemon_name=a|b\n",
+];
+
+/// A KeyTable with a path and a key, SigningTables of both kinds, and hosts.
+#[rustfmt::skip]
+pub const OPENDKIM_TABLES: &[&str] = &[
+    "a example.org:s:/etc/keys/a.private # old\nb %:s:MC4CAQAwBQYDK2VwBCIEILmMohpRnleUfygZky6tFeWSseS12oGB0exVowEVJs5q\n",
+    "*@example.org a\n*@*.example.org b\n",
+    "ann@a.example.org a\n.example.org b\n* c\n",
+    "10.0.0.0/8\n!10.0.0.1\n.example.org\n[::1]\n",
+];
+
 /// Replies of socketmap servers.
 pub const SOCKETMAP: &[&str] = &["18:OK ann@example.org,", "9:NOTFOUND ,", "12:TEMP oh dear,", "100000:x"];
 

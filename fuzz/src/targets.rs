@@ -10,6 +10,7 @@ mod mail;
 mod milter;
 mod msgauth;
 mod oauth;
+mod opendkim;
 mod reports;
 mod results;
 mod smtp;
@@ -25,6 +26,7 @@ pub use mail::{address_list, header, mime, seven_bit, words};
 pub use milter::{milter_packet, milter_session};
 pub use msgauth::mta_sts;
 pub use oauth::{oauth_keys, oauth_token};
+pub use opendkim::{opendkim_conf, opendkim_tables};
 pub use reports::dmarc_report;
 pub use results::auth_results;
 pub use smtp::{smtp_client, smtp_command, smtp_data, smtp_session};
@@ -76,6 +78,8 @@ pub const TARGETS: &[Target] = &[
     target("dkim_signature", dkim_signature, dictionary::DKIM, seeds::DKIM_SIGNATURES),
     target("dkim_key", dkim_key, dictionary::DKIM, seeds::DKIM_KEYS),
     target("dkim_message", dkim_message, dictionary::DKIM, seeds::DKIM_MESSAGES),
+    target("opendkim_conf", opendkim_conf, dictionary::OPENDKIM, seeds::OPENDKIM_CONF),
+    target("opendkim_tables", opendkim_tables, dictionary::OPENDKIM, seeds::OPENDKIM_TABLES),
     target("arc", arc, dictionary::ARC, seeds::ARC),
     target("dmarc_record", dmarc_record, dictionary::DMARC, seeds::DMARC_RECORDS),
     target("auth_results", auth_results, dictionary::AUTH_RESULTS, seeds::AUTH_RESULTS),

@@ -16,7 +16,7 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{Ed25519KeyPair, RsaKeyPair};
 use kings_mail::domain::Domain;
-use kings_msgauth::dkim::opendkim::{self, Complaint, Hosts, SigningTable};
+use kings_msgauth::dkim::opendkim::{self, Complaint, Hosts, KeySource, SigningTable};
 use kings_msgauth::dkim::{Algorithm, PrivateKey, Selector, key_files};
 use kings_mta::signing::{Key, Signing, Tables};
 
@@ -95,7 +95,7 @@ impl KeyFile {
     }
 }
 
-fn private_key(path: &Path) -> anyhow::Result<PrivateKey> {
+pub(crate) fn private_key(path: &Path) -> anyhow::Result<PrivateKey> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     PrivateKey::from_pem(&text).with_context(|| format!("{}", path.display()))
 }
@@ -154,15 +154,17 @@ fn broken(path: &Path, complaints: &[Complaint]) -> anyhow::Error {
     anyhow!(lines.join("\n"))
 }
 
-fn tables(settings: &config::Tables) -> anyhow::Result<Tables> {
+pub(crate) fn tables(settings: &config::Tables) -> anyhow::Result<Tables> {
     let config::Tables { key_table, signing_table, matching, every } = settings;
     let entries =
         opendkim::key_table(&read(key_table)?).map_err(|complaints| broken(key_table, &complaints))?;
     let mut keys = HashMap::new();
     for entry in entries {
-        let path = key_table.parent().unwrap_or(Path::new("/")).join(&entry.path);
-        let key = Key { domain: entry.domain, selector: entry.selector, private: private_key(&path)? };
-        keys.insert(entry.name, key);
+        let private = match entry.key {
+            KeySource::File(path) => private_key(&key_table.parent().unwrap_or(Path::new("/")).join(path))?,
+            KeySource::Here(key) => key,
+        };
+        keys.insert(entry.name, Key { domain: entry.domain, selector: entry.selector, private });
     }
     let signing = SigningTable::parse(&read(signing_table)?, *matching)
         .map_err(|complaints| broken(signing_table, &complaints))?;

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use kings_mail::domain::Domain;
-use kings_msgauth::dkim::opendkim::{BadLine, Complaint, Hosts, Matching, SigningTable, key_table};
+use kings_msgauth::dkim::opendkim::{
+    BadLine, Complaint, Hosts, KeySource, Matching, SigningTable, key_table,
+};
 use kings_msgauth::dkim::{Algorithm, BadPrivateKey, KeyRecord, PrivateKey, Selector, key_files};
 
 const RSA: &str = include_str!("data/rsa2048.pem");
@@ -89,7 +91,8 @@ fn a_key_table_reads_like_this() {
         .iter()
         .map(|entry| {
             let domain = entry.domain.as_ref().map_or("%", Domain::as_str);
-            (entry.name.as_str(), domain, entry.selector.as_str(), entry.path.as_str())
+            let KeySource::File(path) = &entry.key else { panic!("{entry:?}") };
+            (entry.name.as_str(), domain, entry.selector.as_str(), path.as_str())
         })
         .collect();
     let expected = [
@@ -101,15 +104,33 @@ fn a_key_table_reads_like_this() {
 
 #[test]
 fn every_bad_line_of_a_key_table_is_told() {
-    let text = "a\nb x:y\nc a..b:s:/f\nd example.org:s/../x:/f\ne example.org:s:\nf example.org:s:/f\n";
+    let text = "a\nb x:y\nc a..b:s:/f\nd example.org:s/../x:/f\ne example.org:s:\nf example.org:s:/f\n\
+        g example.org:s:keys/x.private\nh example.org:s:AAAA\n";
     let expected = [
         (1, BadLine::NoValue),
         (2, BadLine::NotAKey),
         (3, BadLine::Domain),
         (4, BadLine::Selector),
         (5, BadLine::NotAKey),
+        (7, BadLine::PrivateKey(BadPrivateKey::NotPem)),
+        (8, BadLine::PrivateKey(BadPrivateKey::Kind)),
     ];
     assert_eq!(complaints(key_table(text)), expected);
+}
+
+#[test]
+fn a_key_may_stand_in_the_key_table_itself_and_is_never_printed() {
+    let base64 = |pem: &str| pem.lines().filter(|line| !line.starts_with('-')).collect::<String>();
+    for (pem, bits) in [(RSA, Some(2048)), (ED25519, None)] {
+        let body = base64(pem);
+        let table = key_table(&format!("k example.org:s:{body}\n")).unwrap();
+        let KeySource::Here(key) = &table[0].key else { panic!("{table:?}") };
+        assert_eq!(key.public(), PrivateKey::from_pem(pem).unwrap().public());
+        assert_eq!(key.rsa_bits(), bits);
+        assert!(!format!("{table:?}").contains(&body[..20]));
+        let damaged = key_table(&format!("k example.org:s:{}\n", &body[4..])).unwrap_err();
+        assert!(!damaged[0].to_string().contains(&body[4..24]), "{}", damaged[0]);
+    }
 }
 
 #[test]

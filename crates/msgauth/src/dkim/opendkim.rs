@@ -1,9 +1,12 @@
 //! OpenDKIM's tables, read as they are: KeyTable, SigningTable, and the host lists TrustedHosts and InternalHosts.
 
+pub mod conf;
+
 use std::net::IpAddr;
 
 use kings_mail::domain::Domain;
 
+use super::private_key::{BadPrivateKey, PrivateKey};
 use super::signature::Selector;
 
 /// Why a line of a table says nothing.
@@ -21,6 +24,9 @@ pub enum BadLine {
     /// The part before the second colon.
     #[error("the selector is none")]
     Selector,
+    /// The part behind the second colon is neither a path nor a key.
+    #[error("the key is neither a path, which begins with / or ./, nor a private key in base64: {0}")]
+    PrivateKey(BadPrivateKey),
     /// A pattern nothing can match.
     #[error("the pattern is no address, domain or wildcard")]
     Pattern,
@@ -66,7 +72,7 @@ fn pair(line: &str) -> Result<(&str, &str), BadLine> {
 }
 
 /// One line of a KeyTable: `name domain:selector:path`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct KeyEntry {
     /// What the SigningTable calls the key.
     pub name: String,
@@ -74,8 +80,27 @@ pub struct KeyEntry {
     pub domain: Option<Domain>,
     /// `s=`
     pub selector: Selector,
-    /// The file with the private key, or the key itself in base64.
-    pub path: String,
+    /// The private key.
+    pub key: KeySource,
+}
+
+/// Where the private key of a KeyTable is.
+#[derive(Debug)]
+pub enum KeySource {
+    /// In this file, beside the table unless the path is absolute.
+    File(String),
+    /// In the table.
+    Here(PrivateKey),
+}
+
+impl KeySource {
+    /// Told apart as opendkim.conf(5) says. What is no key is never repeated in a complaint: it may be a damaged one.
+    fn parse(text: &str) -> Result<Self, BadLine> {
+        if ["/", "./", "../"].iter().any(|start| text.starts_with(start)) {
+            return Ok(Self::File(text.to_owned()));
+        }
+        PrivateKey::from_base64(text).map(Self::Here).map_err(BadLine::PrivateKey)
+    }
 }
 
 /// Reads a KeyTable (opendkim.conf(5)).
@@ -83,7 +108,7 @@ pub fn key_table(text: &str) -> Result<Vec<KeyEntry>, Vec<Complaint>> {
     table(text, |line| {
         let (name, value) = pair(line)?;
         let mut parts = value.splitn(3, ':').map(str::trim);
-        let (Some(domain), Some(selector), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
+        let (Some(domain), Some(selector), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(BadLine::NotAKey);
         };
         let domain = match domain {
@@ -91,10 +116,10 @@ pub fn key_table(text: &str) -> Result<Vec<KeyEntry>, Vec<Complaint>> {
             domain => Some(Domain::parse(domain).map_err(|_| BadLine::Domain)?),
         };
         let selector = Selector::parse(selector).ok_or(BadLine::Selector)?;
-        if path.is_empty() {
+        if key.is_empty() {
             return Err(BadLine::NotAKey);
         }
-        Ok(KeyEntry { name: name.to_owned(), domain, selector, path: path.to_owned() })
+        Ok(KeyEntry { name: name.to_owned(), domain, selector, key: KeySource::parse(key)? })
     })
 }
 

@@ -52,10 +52,26 @@ impl PrivateKey {
         }
         let der = base64::decode(body).ok_or(BadPrivateKey::NotPem)?;
         match label {
-            "RSA " => RsaKeyPair::from_der(&der).map(Box::new).map(Inner::Rsa).map(Self).map_err(rejected),
+            "RSA " => Self::from_pkcs1(&der),
             "" => Self::from_pkcs8(&der),
             _ => Err(BadPrivateKey::Kind),
         }
+    }
+
+    /// Reads what stands between the lines of such a file, as one text: either structure.
+    pub fn from_base64(text: &str) -> Result<Self, BadPrivateKey> {
+        if text.len() > MAX_PEM {
+            return Err(BadPrivateKey::TooLong);
+        }
+        let der = base64::decode(text).ok_or(BadPrivateKey::NotPem)?;
+        match Self::from_pkcs8(&der) {
+            Err(BadPrivateKey::Kind) => Self::from_pkcs1(&der),
+            read => read,
+        }
+    }
+
+    fn from_pkcs1(der: &[u8]) -> Result<Self, BadPrivateKey> {
+        RsaKeyPair::from_der(der).map(Box::new).map(Inner::Rsa).map(Self).map_err(rejected)
     }
 
     /// Reads a PKCS#8 structure (RFC 5958 §2), as generators give it.
