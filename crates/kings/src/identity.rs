@@ -43,7 +43,9 @@ impl Identity {
             Some(name) => {
                 match Group::from_name(name).with_context(|| format!("cannot look up group {name}"))? {
                     Some(group) => Some(group.gid.as_raw()),
-                    None => bail!("[listen] lmtp_group: there is no group {name}"),
+                    None => bail!(
+                        "there is no group {name} for the socket: create it with  groupadd --system {name}"
+                    ),
                 }
             }
         };

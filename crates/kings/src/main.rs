@@ -8,6 +8,7 @@ mod dkim;
 mod identity;
 mod local;
 mod log;
+mod milter;
 mod prepare;
 mod sendmail;
 mod serve;

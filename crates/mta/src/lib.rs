@@ -13,6 +13,7 @@ pub mod delegation;
 mod deliver;
 pub mod examine;
 mod facts;
+pub mod filter;
 mod header_checks;
 mod inbound;
 mod intake;

@@ -12,7 +12,7 @@ use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_msgauth::arc::{self, ChainValidation, Sealer};
 use kings_msgauth::dkim::opendkim::{Hosts, SigningTable};
-use kings_msgauth::dkim::{Algorithm, PrivateKey, Rules, Selector, Signer, SigningIdentity};
+use kings_msgauth::dkim::{Algorithm, PrivateKey, Rules, Selector, SignError, Signer, SigningIdentity};
 use kings_store::Incoming;
 use tracing::{error, warn};
 
@@ -68,13 +68,24 @@ impl Signing {
         self.0.trusted.contains(client, name)
     }
 
+    /// Whether there is a key for mail of this author.
+    pub(crate) fn has_key(&self, author: &Address) -> bool {
+        !self.0.keys(author).is_empty()
+    }
+
+    /// The signatures of a message that has passed through `signer`.
+    pub(crate) async fn finish(&self, author: Address, signer: Signer) -> Result<String, SignError> {
+        let keys = self.0.clone();
+        blocking(move || signer.finish(&keys.identities(&author), now())).await
+    }
+
     /// The signatures of a message, ready to be put in front of it; empty where there is no key for its author.
     ///
     /// A message that cannot be signed leaves unsigned, and the log says why: its receivers decide, and nothing is lost.
     pub(crate) async fn fields(&self, content: &Arc<Incoming>) -> String {
         let authors = author::authors(content.head()).unwrap_or_default();
         let Some(author) = authors.into_iter().next() else { return String::new() };
-        if self.0.keys(&author).is_empty() {
+        if !self.has_key(&author) {
             return String::new();
         }
         let (keys, content) = (self.0.clone(), content.clone());
@@ -142,13 +153,14 @@ impl Inner {
         keys.into_iter().map(|key| (key.domain.as_ref().unwrap_or(own), key)).collect()
     }
 
+    fn identities<'a>(&'a self, author: &'a Address) -> Vec<SigningIdentity<'a>> {
+        let keys = self.keys(author).into_iter();
+        keys.map(|(domain, key)| SigningIdentity { domain, selector: &key.selector, key: &key.private })
+            .collect()
+    }
+
     /// Blocking: reads the message, and an RSA signature takes about a millisecond.
     fn sign(&self, author: &Address, content: impl Read) -> String {
-        let identities: Vec<SigningIdentity<'_>> = self
-            .keys(author)
-            .into_iter()
-            .map(|(domain, key)| SigningIdentity { domain, selector: &key.selector, key: &key.private })
-            .collect();
         let mut signer = Signer::new(Rules::default());
         let read = for_each_piece(content, |piece| {
             signer.push(piece);
@@ -158,7 +170,7 @@ impl Inner {
             error!(%error, %author, "a message leaves unsigned: it cannot be read");
             return String::new();
         }
-        signer.finish(&identities, now()).unwrap_or_else(|error| {
+        signer.finish(&self.identities(author), now()).unwrap_or_else(|error| {
             error!(%error, %author, "a message leaves unsigned");
             String::new()
         })

@@ -23,7 +23,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{ConfigError, DEFAULT_PATH, Settings};
 use crate::control::{self, Answer, Request};
-use crate::{demo, log, prepare, serve};
+use crate::{demo, log, milter, prepare, serve};
 
 /// A complete mail system in one binary.
 #[derive(Parser)]
@@ -40,6 +40,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Run the server in the foreground; it logs to standard error.
     Serve(Common),
+    /// Sign and verify for a Postfix over the milter protocol, in the place of OpenDKIM.
+    Milter(milter::Options),
     /// Run a whole server on loopback, send a message through it and read it back.
     Demo(demo::Options),
     /// Look at the config.
@@ -76,7 +78,16 @@ enum Command {
 #[derive(Subcommand)]
 enum ConfigCommand {
     /// Check the config with the files it names; prints every complaint with its remedy.
-    Check(Common),
+    Check(Check),
+}
+
+#[derive(Args)]
+struct Check {
+    #[command(flatten)]
+    common: Common,
+    /// Check OpenDKIM's config file as `kings milter` reads it, and nothing else.
+    #[arg(long, value_name = "FILE")]
+    opendkim_conf: Option<PathBuf>,
 }
 
 /// What every command takes.
@@ -175,14 +186,13 @@ pub(crate) fn print(text: &str) {
 /// Runs one command.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
-        Command::Serve(common) => {
-            log::start().map_err(|error| Failure::cannot_tell(format!("cannot start the log: {error}")))?;
-            let ended = serve::run(&common.config);
-            log::flush();
-            ended
-        }
+        Command::Serve(common) => with_log(|| serve::run(&common.config)),
+        Command::Milter(options) => with_log(|| milter::run(&options)),
         Command::Demo(options) => demo::run(&options),
-        Command::Config(ConfigCommand::Check(common)) => check(&common),
+        Command::Config(ConfigCommand::Check(options)) => match &options.opendkim_conf {
+            Some(path) => check_opendkim(path),
+            None => check(&options.common),
+        },
         Command::CheckMessage(options) => check_message::run(options),
         Command::Account(command) => account::run(command),
         Command::Auth(command) => auth::run(&command),
@@ -197,6 +207,14 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
 }
 
 /// The config, the files it names, and what only a second look finds.
+/// Does the work of a server: its log is started before, and whole after it.
+fn with_log(work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    log::start().map_err(|error| Failure::cannot_tell(format!("cannot start the log: {error}")))?;
+    let ended = work();
+    log::flush();
+    ended
+}
+
 fn check(common: &Common) -> Result<(), Failure> {
     let settings = common.settings()?;
     let directory = prepare::check(&settings).map_err(|error| Failure::config(format!("{error:#}")))?;
@@ -208,5 +226,12 @@ fn check(common: &Common) -> Result<(), Failure> {
     }
     text.push_str(&format!("ok: {}\n", common.config.display()));
     print(&text);
+    Ok(())
+}
+
+fn check_opendkim(path: &Path) -> Result<(), Failure> {
+    let warnings = milter::check(path).map_err(|error| Failure::config(format!("{error:#}")))?;
+    let warnings: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+    print(&format!("{warnings}ok: {}\n", path.display()));
     Ok(())
 }

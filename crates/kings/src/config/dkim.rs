@@ -1,6 +1,6 @@
 //! `[dkim]`: where keys to sign with are, beside those that `kings dkim` keeps.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kings_msgauth::dkim::opendkim::Matching;
 
@@ -25,6 +25,19 @@ pub(crate) struct Tables {
     pub(crate) every: bool,
 }
 
+impl Tables {
+    /// The tables as a config names them, with the kind of each in front where it is said.
+    pub(super) fn read(folder: &Path, key_table: &str, signing_table: &str, every: bool) -> Self {
+        let wildcards = signing_table.strip_prefix("refile:");
+        Self {
+            key_table: folder.join(plain(key_table)),
+            signing_table: folder.join(wildcards.unwrap_or_else(|| plain(signing_table))),
+            matching: if wildcards.is_some() { Matching::Wildcards } else { Matching::Plain },
+            every,
+        }
+    }
+}
+
 pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> Dkim {
     let folder = source.folder.to_owned();
     let key_table = section.text(source, "key_table");
@@ -33,13 +46,7 @@ pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> Dkim {
     let trusted_hosts = section.text(source, "trusted_hosts").map(|text| folder.join(plain(&text)));
     let tables = match (key_table, signing_table) {
         (Some(key_table), Some(signing_table)) => {
-            let wildcards = signing_table.strip_prefix("refile:");
-            Some(Tables {
-                key_table: folder.join(plain(&key_table)),
-                signing_table: folder.join(wildcards.unwrap_or_else(|| plain(&signing_table))),
-                matching: if wildcards.is_some() { Matching::Wildcards } else { Matching::Plain },
-                every,
-            })
+            Some(Tables::read(&folder, &key_table, &signing_table, every))
         }
         (None, None) => None,
         (Some(_), None) => {

@@ -7,6 +7,7 @@ mod lists;
 mod login;
 mod milters;
 mod oauth;
+pub(crate) mod opendkim;
 mod outbound;
 mod queue;
 mod reader;

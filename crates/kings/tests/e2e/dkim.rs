@@ -20,7 +20,7 @@ fn zone_lines(folder: &Path) -> String {
 }
 
 /// What OpenDKIM says of a message, with `lines` as the zone.
-fn opendkim(message: &[u8], lines: &str) -> String {
+pub(crate) fn opendkim(message: &[u8], lines: &str) -> String {
     let folder = Folder::new("judge");
     let records: String = lines
         .lines()

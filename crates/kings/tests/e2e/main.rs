@@ -23,6 +23,7 @@ mod dovecot;
 mod exchange;
 mod external;
 mod faults;
+mod filter;
 mod foreign_senders;
 mod forwarding;
 mod guessing;

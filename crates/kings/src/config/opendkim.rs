@@ -1,0 +1,526 @@
+//! `opendkim.conf`, read as OpenDKIM reads it: what `kings milter` takes from it, and what it names as without effect.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use kings_mail::domain::Domain;
+use kings_msgauth::dkim::opendkim::Hosts;
+use kings_msgauth::dkim::opendkim::conf::{self, DataSet, Setting};
+use kings_msgauth::dkim::{Canonicalization, Cover, Rules, Selector};
+use kings_mta::filter::{Action, Handling, Limits, Mark, Mode};
+use kings_net::ResolverSettings;
+
+use super::dkim::Tables;
+
+/// Files within files; OpenDKIM's own limit.
+const MAX_INCLUDES: usize = 5;
+
+/// Keys about things that `kings milter` does in its own way: it logs to standard error, stays in the foreground, keeps
+/// no temporary files, and is restarted by whoever started it.
+const SILENT: [&str; 16] = [
+    "autorestart",
+    "autorestartcount",
+    "autorestartrate",
+    "background",
+    "disablecryptoinit",
+    "enablecoredumps",
+    "keeptemporaryfiles",
+    "logresults",
+    "logwhy",
+    "milterdebug",
+    "softwareheader",
+    "syslog",
+    "syslogfacility",
+    "syslogname",
+    "syslogsuccess",
+    "temporarydirectory",
+];
+
+/// The settings of a file that can be used.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenDkim {
+    pub(crate) socket: Option<String>,
+    pub(crate) user: Option<String>,
+    pub(crate) group: Option<String>,
+    /// Permissions that files which we make do not get.
+    pub(crate) umask: u32,
+    pub(crate) pid_file: Option<PathBuf>,
+    pub(crate) dns: ResolverSettings,
+    pub(crate) keys: Keys,
+    pub(crate) internal: Hosts,
+    pub(crate) peers: Hosts,
+    pub(crate) ignored: Hosts,
+    pub(crate) marks: Vec<Mark>,
+    pub(crate) mode: Mode,
+    pub(crate) rules: Rules,
+    pub(crate) authserv_id: AuthservId,
+    pub(crate) records_unsigned: bool,
+    pub(crate) replaces_signatures: bool,
+    pub(crate) handling: Handling,
+    pub(crate) limits: Limits,
+    /// What has no effect here.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Which keys sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// `Mode v`, or nothing is said.
+    None,
+    /// `KeyTable` and `SigningTable`.
+    Tables(Tables),
+    /// `Domain`, `Selector` and `KeyFile`.
+    One(OneKey),
+}
+
+/// One key for all that is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OneKey {
+    pub(crate) domains: Vec<Domain>,
+    /// Whether names below the domains are signed for as well, by the domain above them.
+    pub(crate) subdomains: bool,
+    pub(crate) selector: Selector,
+    pub(crate) file: PathBuf,
+}
+
+/// `AuthservID`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AuthservId {
+    /// The name that the mail server says.
+    MailServer,
+    /// `HOSTNAME`: that of this machine.
+    Machine,
+    /// In so many words.
+    Named(Domain),
+}
+
+/// Reads a file with the files it includes; all complaints at once.
+pub(crate) fn load(path: &Path) -> Result<OpenDkim, Vec<String>> {
+    let mut reader = Reader { folder: folder_of(path), ..Reader::default() };
+    reader.file(path, 0);
+    reader.settings()
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("/")).to_owned()
+}
+
+#[derive(Default)]
+struct Reader {
+    /// By the name in lower case: where it stands and how it is written, the value. A later line wins.
+    values: BTreeMap<String, (String, String)>,
+    /// Where relative paths begin: the file's own folder, or `BaseDirectory`.
+    folder: PathBuf,
+    complaints: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Reader {
+    /// Comments may be in any character set, so that octets which are no UTF-8 are no mistake.
+    fn file(&mut self, path: &Path, depth: usize) {
+        match fs::read(path) {
+            Ok(_) if depth > MAX_INCLUDES => {
+                self.complain(format!("{}: included too deep", path.display()));
+            }
+            Ok(octets) => self.lines(path, &String::from_utf8_lossy(&octets), depth),
+            Err(error) => self.complain(format!("cannot read {}: {error}", path.display())),
+        }
+    }
+
+    fn lines(&mut self, path: &Path, text: &str, depth: usize) {
+        for Setting { line, name, value } in conf::settings(text) {
+            let place = format!("{} line {line}: {name}", path.display());
+            match value {
+                None => self.complain(format!("{place} has no value")),
+                Some(value) if name.eq_ignore_ascii_case("include") => {
+                    self.file(&folder_of(path).join(value), depth + 1);
+                }
+                Some(value) => drop(self.values.insert(name.to_ascii_lowercase(), (place, value.to_owned()))),
+            }
+        }
+    }
+
+    fn complain(&mut self, what: String) {
+        self.complaints.push(what);
+    }
+
+    /// The value of a key, with the place to complain about.
+    fn take(&mut self, name: &str) -> Option<(String, String)> {
+        self.values.remove(&name.to_ascii_lowercase())
+    }
+
+    fn text(&mut self, name: &str) -> Option<String> {
+        self.take(name).map(|(_, value)| value)
+    }
+
+    fn parsed<T>(&mut self, name: &str, what: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let (place, value) = self.take(name)?;
+        let parsed = parse(&value);
+        if parsed.is_none() {
+            self.complain(format!("{place}: {value:?} is not {what}"));
+        }
+        parsed
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        self.parsed(name, "yes or no", conf::flag).unwrap_or(false)
+    }
+
+    /// The text of a data set, an entry on each line.
+    fn dataset(&mut self, name: &str) -> Option<String> {
+        let (place, value) = self.take(name)?;
+        let file = match DataSet::parse(&value) {
+            DataSet::List(list) => return Some(list.replace(',', "\n")),
+            DataSet::File(file) => self.folder.join(file),
+            DataSet::Database(kind) => {
+                self.complain(format!("{place}: {kind} is not read: write file:, refile: or csl:"));
+                return None;
+            }
+        };
+        let read = fs::read_to_string(&file);
+        read.map_err(|error| self.complain(format!("{place}: cannot read {}: {error}", file.display()))).ok()
+    }
+
+    fn entries(&mut self, name: &str) -> Option<Vec<String>> {
+        self.dataset(name).map(|text| conf::entries(&text).map(str::to_owned).collect())
+    }
+
+    fn hosts(&mut self, name: &str, usual: &str) -> Hosts {
+        let text = self.dataset(name).unwrap_or_else(|| usual.to_owned());
+        Hosts::parse(&text).unwrap_or_else(|complaints| {
+            self.complaints.extend(complaints.iter().map(|complaint| format!("{name}: {complaint}")));
+            Hosts::default()
+        })
+    }
+
+    fn settings(mut self) -> Result<OpenDkim, Vec<String>> {
+        if let Some(folder) = self.text("BaseDirectory") {
+            self.folder = self.folder.join(folder);
+        }
+        let mode = self.mode();
+        let (user, group) = self.user_and_group();
+        let settings = OpenDkim {
+            socket: self.text("Socket"),
+            user,
+            group,
+            umask: self.umask(),
+            pid_file: self.text("PidFile").map(|file| self.folder.join(file)),
+            dns: self.dns(),
+            keys: self.keys(mode),
+            internal: self.hosts("InternalHosts", "127.0.0.1\n::1\n"),
+            peers: self.hosts("PeerList", ""),
+            ignored: self.hosts("ExternalIgnoreList", ""),
+            marks: self.marks(),
+            mode,
+            rules: self.rules(),
+            authserv_id: self.authserv_id(),
+            records_unsigned: self.flag("AlwaysAddARHeader"),
+            replaces_signatures: self.flag("RemoveOldSignatures"),
+            handling: self.handling(),
+            limits: self.limits(),
+            warnings: Vec::new(),
+        };
+        self.name_the_rest();
+        let Self { complaints, warnings, .. } = self;
+        if complaints.is_empty() { Ok(OpenDkim { warnings, ..settings }) } else { Err(complaints) }
+    }
+
+    fn mode(&mut self) -> Mode {
+        let mode = self.parsed("Mode", "s, v or sv", |value| match value.to_ascii_lowercase().as_str() {
+            "s" => Some(Mode::Sign),
+            "v" => Some(Mode::Verify),
+            "sv" | "vs" => Some(Mode::Both),
+            _ => None,
+        });
+        mode.unwrap_or(Mode::Both)
+    }
+
+    /// `user`, `user:group`
+    fn user_and_group(&mut self) -> (Option<String>, Option<String>) {
+        let Some(both) = self.text("UserID") else { return (None, None) };
+        match both.split_once(':') {
+            Some((user, group)) if !group.is_empty() => (Some(user.to_owned()), Some(group.to_owned())),
+            _ => (Some(both.trim_end_matches(':').to_owned()), None),
+        }
+    }
+
+    fn umask(&mut self) -> u32 {
+        let octal = |value: &str| u32::from_str_radix(value, 8).ok().filter(|mask| *mask <= 0o777);
+        self.parsed("UMask", "an octal number such as 007", octal).unwrap_or(0o022)
+    }
+
+    fn name_the_rest(&mut self) {
+        let rest = std::mem::take(&mut self.values);
+        let rest = rest.into_iter().filter(|(name, _)| !SILENT.contains(&name.as_str()));
+        self.warnings.extend(rest.map(|(_, (place, _))| format!("{place} has no effect in kings milter")));
+    }
+
+    fn dns(&mut self) -> ResolverSettings {
+        let (place, servers) = self.take("Nameservers").unwrap_or_default();
+        let mut read = Vec::new();
+        for server in servers.split(',').map(str::trim).filter(|server| !server.is_empty()) {
+            let alone = server.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
+            match alone.or_else(|_| server.parse()) {
+                Ok(address) => read.push(address),
+                Err(_) => self.complain(format!("{place}: {server:?} is not an address")),
+            }
+        }
+        ResolverSettings { servers: read, trust_ad: false }
+    }
+
+    /// One of two ways, as in opendkim.conf(5): a KeyTable makes the other one void.
+    fn keys(&mut self, mode: Mode) -> Keys {
+        let every = self.flag("MultipleSignatures");
+        let (key_table, signing_table) = (self.text("KeyTable"), self.text("SigningTable"));
+        let domains = self.entries("Domain").unwrap_or_default();
+        let subdomains = self.flag("SubDomains");
+        let selector = self.parsed("Selector", "a selector", Selector::parse);
+        let file = self.text("KeyFile");
+        if mode == Mode::Verify {
+            return Keys::None;
+        }
+        match (key_table, signing_table, file, selector) {
+            (Some(key_table), Some(signing_table), _, _) => {
+                Keys::Tables(Tables::read(&self.folder, &key_table, &signing_table, every))
+            }
+            (None, None, Some(file), Some(selector)) if !domains.is_empty() => {
+                let (domains, file) = (self.domains(&domains), self.folder.join(file));
+                Keys::One(OneKey { domains, subdomains, selector, file })
+            }
+            (None, None, None, None) if domains.is_empty() && mode == Mode::Both => {
+                self.warnings.push("there is no key: mail is verified, and none is signed".to_owned());
+                Keys::None
+            }
+            _ => {
+                self.complain(
+                    "to sign, set KeyTable and SigningTable, or Domain, Selector and KeyFile".to_owned(),
+                );
+                Keys::None
+            }
+        }
+    }
+
+    fn domains(&mut self, names: &[String]) -> Vec<Domain> {
+        let mut domains = Vec::new();
+        for name in names {
+            match Domain::parse(name) {
+                Ok(domain) => domains.push(domain),
+                Err(error) => self.complain(format!("Domain: {name:?}: {error}")),
+            }
+        }
+        domains
+    }
+
+    /// `name`, `name=value|value`, in a file `name value|value`; `MTA` is short for the macro daemon_name.
+    fn marks(&mut self) -> Vec<Mark> {
+        let mark = |entry: &String| {
+            let mut parts = entry.split(['|', '=', ' ', '\t']).filter(|part| !part.is_empty());
+            let name = parts.next().unwrap_or_default().trim_matches(['{', '}']).to_owned();
+            Mark { name, values: parts.map(str::to_owned).collect() }
+        };
+        let mut marks: Vec<Mark> = self.entries("MacroList").iter().flatten().map(mark).collect();
+        if let Some(values) = self.entries("MTA") {
+            marks.push(Mark { name: "daemon_name".to_owned(), values });
+        }
+        marks
+    }
+
+    fn rules(&mut self) -> Rules {
+        let forms =
+            self.parsed("Canonicalization", "simple or relaxed, or two of them with a slash", |value| {
+                let (header, body) = value.split_once('/').unwrap_or((value, "simple"));
+                Some((form(header)?, form(body)?))
+            });
+        let (header_form, body_form) = forms.unwrap_or((Canonicalization::Simple, Canonicalization::Simple));
+        if let Some(algorithm) = self.text("SignatureAlgorithm").filter(|name| name.ends_with("sha1")) {
+            self.complain(format!("SignatureAlgorithm: {algorithm} is no longer valid (RFC 8301 §3.1)"));
+        }
+        let valid_for = self
+            .parsed("SignatureTTL", "a number of seconds", |value| value.parse().ok())
+            .filter(|ttl| *ttl > 0);
+        Rules { names: self.signed_names(), header_form, body_form, valid_for }
+    }
+
+    /// `SignHeaders` without `OmitHeaders`, and once more for `OversignHeaders`.
+    fn signed_names(&mut self) -> Vec<(String, Cover)> {
+        let usual: Vec<String> = Rules::default().names.into_iter().map(|(name, _)| name).collect();
+        let signed = self.entries("SignHeaders");
+        let signed = signed.map_or_else(|| usual.clone(), |entries| names(&entries, &usual));
+        let omitted = self.entries("OmitHeaders").map(|entries| names(&entries, &[])).unwrap_or_default();
+        let oversigned =
+            self.entries("OversignHeaders").map(|entries| names(&entries, &[])).unwrap_or_default();
+        let rest = signed.into_iter().filter(|name| !omitted.contains(name) && !oversigned.contains(name));
+        let rest = rest.map(|name| (name, Cover::Present)).collect::<Vec<_>>();
+        let mut covers: Vec<_> =
+            oversigned.into_iter().map(|name| (name, Cover::OneMore)).chain(rest).collect();
+        if covers.iter().all(|(name, _)| name != "from") {
+            covers.insert(0, ("from".to_owned(), Cover::Present));
+        }
+        covers
+    }
+
+    fn authserv_id(&mut self) -> AuthservId {
+        match self.take("AuthservID") {
+            None => AuthservId::MailServer,
+            Some((_, value)) if value == "HOSTNAME" => AuthservId::Machine,
+            Some((place, value)) => match Domain::parse(&value) {
+                Ok(name) => AuthservId::Named(name),
+                Err(error) => {
+                    self.complain(format!("{place}: {value:?}: {error}"));
+                    AuthservId::MailServer
+                }
+            },
+        }
+    }
+
+    fn handling(&mut self) -> Handling {
+        let blanket = self.action("On-Default");
+        let usual = Handling::default();
+        let mut of = |name, usual| self.action(name).or(blanket).unwrap_or(usual);
+        Handling {
+            bad_signature: of("On-BadSignature", usual.bad_signature),
+            dns_error: of("On-DNSError", usual.dns_error),
+            internal_error: of("On-InternalError", usual.internal_error),
+            key_not_found: of("On-KeyNotFound", usual.key_not_found),
+            no_signature: of("On-NoSignature", usual.no_signature),
+            security: of("On-Security", usual.security),
+            signature_error: of("On-SignatureError", usual.signature_error),
+        }
+    }
+
+    fn action(&mut self, name: &str) -> Option<Action> {
+        self.parsed(name, "accept, discard, quarantine, reject or tempfail", |value| {
+            Some(match value.to_ascii_lowercase().as_str() {
+                "a" | "accept" => Action::Accept,
+                "d" | "discard" => Action::Discard,
+                "q" | "quarantine" => Action::Quarantine,
+                "r" | "reject" => Action::Reject,
+                "t" | "tempfail" => Action::TempFail,
+                _ => return None,
+            })
+        })
+    }
+
+    /// 0 is no limit to OpenDKIM; here it is ours.
+    fn limits(&mut self) -> Limits {
+        let usual = Limits::default();
+        let most = self.parsed("MaximumHeaders", "a number of octets", |value| value.parse::<usize>().ok());
+        let header_bytes =
+            most.filter(|most| *most > 0).map_or(usual.header_bytes, |most| most.min(usual.header_bytes));
+        Limits { header_bytes, ..usual }
+    }
+}
+
+fn form(text: &str) -> Option<Canonicalization> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "simple" => Some(Canonicalization::Simple),
+        "relaxed" => Some(Canonicalization::Relaxed),
+        _ => None,
+    }
+}
+
+fn names(entries: &[String], usual: &[String]) -> Vec<String> {
+    conf::field_names(entries.iter().map(String::as_str), usual)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn read(text: &str) -> Result<OpenDkim, Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("opendkim.conf");
+        fs::write(folder.path().join("hosts"), "10.0.0.0/8\n!10.0.0.1 # not this one\n").unwrap();
+        fs::write(&path, text.replace("FOLDER", &folder.path().display().to_string())).unwrap();
+        load(&path)
+    }
+
+    #[test]
+    fn the_usual_file_is_read_as_it_is() {
+        let text = "# Debian's\nSyslog\tyes\nUMask 007\nUserID opendkim:postfix\nSocket local:/run/opendkim/opendkim.sock\n\
+                    Mode sv\nCanonicalization relaxed/simple\nOversignHeaders From\nSelector 2026\nDomain example.org,example.net\n\
+                    KeyFile /etc/dkimkeys/2026.private\nInternalHosts refile:FOLDER/hosts\nExternalIgnoreList FOLDER/hosts\n\
+                    On-Default accept\nOn-BadSignature reject\nAuthservID mail.example.org\nMTA MSA\nMacroList daemon_name|a|b\n\
+                    SubDomains no\nTrustAnchorFile /usr/share/dns/root.key\nNameservers 127.0.0.1,[::1]:5353\n";
+        let read = read(text).unwrap();
+        assert_eq!((read.user.as_deref(), read.group.as_deref()), (Some("opendkim"), Some("postfix")));
+        assert_eq!((read.umask, read.mode), (0o007, Mode::Both));
+        assert_eq!(read.rules.header_form, Canonicalization::Relaxed);
+        assert_eq!(read.rules.body_form, Canonicalization::Simple);
+        assert_eq!(read.rules.names[0], ("from".to_owned(), Cover::OneMore));
+        assert!(read.internal.contains("10.9.9.9".parse().unwrap(), None));
+        assert!(!read.internal.contains("10.0.0.1".parse().unwrap(), None));
+        assert!(!read.internal.contains("127.0.0.1".parse().unwrap(), None));
+        assert_eq!((read.handling.bad_signature, read.handling.dns_error), (Action::Reject, Action::Accept));
+        assert_eq!(read.authserv_id, AuthservId::Named(Domain::parse("mail.example.org").unwrap()));
+        assert_eq!(read.marks.len(), 2);
+        assert_eq!(read.dns.servers.len(), 2);
+        assert!(matches!(read.keys, Keys::One(OneKey { domains, .. }) if domains.len() == 2));
+        let [warning] = read.warnings.as_slice() else { panic!("{:?}", read.warnings) };
+        assert!(warning.contains("line 20: TrustAnchorFile"), "{warning}");
+    }
+
+    #[test]
+    fn nothing_said_is_what_opendkim_does_then() {
+        let read = read("Socket inet:8891@localhost\n").unwrap();
+        assert_eq!(read.mode, Mode::Both);
+        assert_eq!(read.rules.body_form, Canonicalization::Simple);
+        assert!(read.internal.contains("127.0.0.1".parse().unwrap(), None));
+        assert_eq!(read.handling, Handling::default());
+        assert_eq!(read.warnings, ["there is no key: mail is verified, and none is signed"]);
+    }
+
+    #[test]
+    fn relative_paths_begin_at_the_base_directory_and_later_lines_win() {
+        let text = "Mode v\nPidFile pid\nMode s\nBaseDirectory /nowhere\nKeyFile a.private\nDomain example.org\nSelector a\n\
+                    MacroList csl:daemon_name=a|b,x\n";
+        let read = read(text).unwrap();
+        assert_eq!((read.mode, read.pid_file), (Mode::Sign, Some(PathBuf::from("/nowhere/pid"))));
+        assert!(
+            matches!(read.keys, Keys::One(OneKey { file, .. }) if file == Path::new("/nowhere/a.private"))
+        );
+        let mark = |name: &str, values: &[&str]| Mark {
+            name: name.to_owned(),
+            values: values.iter().map(ToString::to_string).collect(),
+        };
+        assert_eq!(read.marks, [mark("daemon_name", &["a", "b"]), mark("x", &[])]);
+    }
+
+    #[test]
+    fn files_within_files_end_somewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("opendkim.conf");
+        fs::write(folder.path().join("more.conf"), "UMask 077\n").unwrap();
+        fs::write(&path, b"Mode v\nInclude more.conf\n# caf\xe9\n").unwrap();
+        assert_eq!(load(&path).unwrap().umask, 0o077);
+        fs::write(&path, "Mode v\nInclude opendkim.conf\n").unwrap();
+        assert!(load(&path).unwrap_err().join("\n").contains("included too deep"));
+    }
+
+    #[test]
+    fn every_mistake_is_named_at_once() {
+        let mistakes = read(
+            "Mode x\nDomain example.org\nOn-BadSignature maybe\nUMask 9\nInternalHosts refile:/nowhere\nPeerList 1.2.3\n\
+             ExternalIgnoreList ldap://x\nNameservers here\nSyslog\nSignatureAlgorithm rsa-sha1\nCanonicalization loose\n",
+        );
+        let mistakes = mistakes.unwrap_err().join("\n");
+        for expected in [
+            "line 1: Mode",
+            "to sign, set",
+            "line 3: On-BadSignature",
+            "line 4: UMask",
+            "/nowhere",
+            "PeerList: line 1",
+            "ldap is not read",
+            "\"here\"",
+            "Syslog has no value",
+            "rsa-sha1",
+            "Canonicalization",
+        ] {
+            assert!(mistakes.contains(expected), "{expected}: {mistakes}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! A real Postfix signs and verifies with `kings milter` in the place of OpenDKIM.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::dkim::opendkim;
+use crate::harness::{
+    Daemon, Folder, Message, NameServer, Postfix, Setup, Smtp, free_port, letter, program, run, wait_until,
+};
+
+const ANN: &str = "ann@example.org";
+const DAVE: &str = "dave@example.net";
+const START: Duration = Duration::from_secs(30);
+/// Postfix's queue and a busy machine.
+const DELIVERY: Duration = Duration::from_secs(30);
+
+fn kings(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kings"));
+    command.args(arguments);
+    command
+}
+
+/// `kings milter` with a key of opendkim-genkey for example.org, and Postfix before it.
+struct Pair {
+    filter: Option<Daemon>,
+    postfix: Postfix,
+    folder: Folder,
+    _dns: NameServer,
+}
+
+/// The record in opendkim-genkey's file.
+fn zone_line(folder: &Folder) -> String {
+    fs::read_to_string(folder.join("test.txt")).unwrap()
+}
+
+impl Pair {
+    /// `settings` stand in opendkim.conf beside key, socket and name server.
+    fn start(settings: &str) -> Self {
+        let folder = Folder::new("milter");
+        let here = folder.path().display().to_string();
+        run(program("opendkim-genkey").args(["-s", "test", "-d", "example.org", "-D", &here])).succeeded();
+        let dns = NameServer::start("example.org", &zone_line(&folder));
+        let port = free_port();
+        let text = format!(
+            "Syslog yes\nUMask 007\nSocket inet:{port}@localhost\nDomain example.org\nSelector test\n\
+             KeyFile {here}/test.private\nOversignHeaders From\nNameservers {}\nPidFile {here}/pid\n\
+             TrustAnchorFile /usr/share/dns/root.key\n{settings}",
+            dns.address
+        );
+        folder.write("opendkim.conf", text);
+        let filter = serve(&folder);
+        let milter = format!("smtpd_milters = inet:127.0.0.1:{port}\nmilter_connect_timeout = 5s\n");
+        Self { filter: Some(filter), postfix: Postfix::start(&milter), folder, _dns: dns }
+    }
+
+    fn send(&self, content: &[u8]) -> crate::harness::Reply {
+        let mut client = Smtp::connect(([127, 0, 0, 1], self.postfix.port).into()).unwrap();
+        client.command("EHLO client.example.org").unwrap().is("250");
+        client.message(ANN, &[DAVE], content).unwrap()
+    }
+
+    /// The message with this subject, as dave has it.
+    fn delivered(&self, subject: &str) -> Message {
+        let has = |message: &Message| message.field("Subject").as_deref() == Some(subject);
+        wait_until("a message at Postfix", DELIVERY, || self.postfix.delivered().into_iter().find(has))
+    }
+}
+
+fn serve(folder: &Folder) -> Daemon {
+    let conf = folder.join("opendkim.conf").display().to_string();
+    let mut command = kings(&["milter", "--opendkim-conf", &conf]);
+    let mut daemon = Daemon::start("kings milter", &mut command, &folder.join("log"));
+    wait_until_ready(&mut daemon);
+    daemon
+}
+
+/// A restart writes on in the same log, whose last line of this kind is that of an earlier start until the new one is there.
+fn wait_until_ready(daemon: &mut Daemon) {
+    let is_ready = |log: &str| {
+        let last = |text: &str| log.rfind(text).map_or(0, |at| at + 1);
+        last(" ready\n") > last("stopped\n")
+    };
+    daemon.wait_for("its ready line", START, |daemon| is_ready(&daemon.log()));
+}
+
+/// What a receiver would get: the signature and all below it.
+fn from_signature(text: &str) -> String {
+    let text = text.replace("\r\n", "\n").replace('\n', "\r\n");
+    text[text.find("DKIM-Signature:").expect("it is signed")..].to_owned()
+}
+
+#[test]
+fn postfix_signs_and_verifies_with_opendkims_own_config() {
+    let outgoing = Pair::start("Canonicalization relaxed/simple\n");
+    outgoing.send(&letter(ANN, DAVE, "signed")).is("250");
+    let signed = from_signature(&outgoing.delivered("signed").text());
+    assert!(signed.contains("c=relaxed/simple") && signed.contains("d=example.org"), "{signed}");
+    let said = opendkim(signed.as_bytes(), &zone_line(&outgoing.folder));
+    assert!(said.contains("verification (s=test, d=example.org, 2048-bit key) succeeded"), "{said}");
+
+    // To another one nobody is of the house: all that comes is verified.
+    let incoming = Pair::start("InternalHosts 10.0.0.0/8\nAlwaysAddARHeader yes\n");
+    let forged = [
+        b"Authentication-Results: Postfix.Example.NET (x);\r\n\tdkim=pass header.d=bank.example\r\n".to_vec(),
+        b"Authentication-Results: other.example; dkim=pass header.d=other.example\r\n".to_vec(),
+        letter(ANN, DAVE, "forged"),
+    ];
+    incoming.send(&forged.concat()).is("250");
+    let text = incoming.delivered("forged").text();
+    assert!(!text.contains("bank.example") && text.contains("other.example"), "{text}");
+    assert!(text.contains("Authentication-Results: postfix.example.net;\n\tdkim=none"), "{text}");
+}
+
+#[test]
+fn postfix_learns_which_signatures_are_good() {
+    // One key for both: the first signs for the second to verify.
+    let pair = Pair::start("");
+    pair.send(&letter(ANN, DAVE, "good")).is("250");
+    let signed = from_signature(&pair.delivered("good").text());
+    let conf = fs::read_to_string(pair.folder.join("opendkim.conf")).unwrap();
+    let mut pair = pair;
+    for (settings, reply, expected) in [
+        ("InternalHosts 10.0.0.0/8\n", "250", Some("dkim=fail (the body was changed)")),
+        ("InternalHosts 10.0.0.0/8\nOn-BadSignature reject\n", "550 5.7.20", None),
+    ] {
+        assert!(pair.filter.take().unwrap().stop().success());
+        assert!(!pair.folder.join("pid").exists());
+        pair.folder.write("opendkim.conf", format!("{conf}{settings}"));
+        pair.filter = Some(serve(&pair.folder));
+        let subject = format!("{settings:?}").len().to_string();
+        let received =
+            signed.replacen("DKIM-Signature:", &format!("X-Case: {subject}\r\nDKIM-Signature:"), 1);
+        pair.send(received.as_bytes()).is("250");
+        let passed = |text: &str| text.contains(&format!("X-Case: {subject}")) && text.contains("dkim=pass");
+        wait_until("the message that passes", DELIVERY, || {
+            pair.postfix.delivered().iter().any(|message| passed(&message.text())).then_some(())
+        });
+        pair.send(received.replace("Hello", "Goodbye").as_bytes()).is(reply);
+        let Some(expected) = expected else { continue };
+        wait_until("the message that fails", DELIVERY, || {
+            pair.postfix
+                .delivered()
+                .iter()
+                .any(|message| unfolded(&message.text()).contains(expected))
+                .then_some(())
+        });
+    }
+    // Away: Postfix does what milter_default_action says, by default not for now.
+    assert!(pair.filter.take().unwrap().stop().success());
+    pair.send(&letter(ANN, DAVE, "away")).is("451 4.7.1");
+}
+
+fn unfolded(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_config_of_kings_serves_as_well_and_a_mistake_is_78() {
+    let mut kings = Setup::default().start();
+    run(&mut kings.command(&["dkim", "create", "example.org", "--selector", "one"])).succeeded();
+    kings.kill();
+    let socket = kings.folder().join("milter.sock");
+    let place = format!("local:{}", socket.display());
+    let mut command = kings.command(&["milter", "--socket", &place]);
+    let mut daemon = Daemon::start("kings milter", &mut command, &kings.folder().join("milter.log"));
+    wait_until_ready(&mut daemon);
+    let settings = format!("smtpd_milters = unix:{}\n", socket.display());
+    run(program("chmod").args(["666", &socket.display().to_string()])).succeeded();
+    let postfix = Postfix::start(&settings);
+    // A login of Postfix's is not there to be had: its own machine is trusted by default only in opendkim.conf.
+    let mut client = Smtp::connect(([127, 0, 0, 1], postfix.port).into()).unwrap();
+    client.command("EHLO client.example.org").unwrap().is("250");
+    client.message(ANN, &[DAVE], &letter(ANN, DAVE, "not signed")).unwrap().is("250");
+    let message = wait_until("a message", DELIVERY, || postfix.delivered().pop());
+    assert_eq!(message.field("DKIM-Signature"), None);
+    assert!(daemon.stop().success());
+    assert!(!socket.exists());
+    run(&mut kings.command(&["milter"])).failed().says("--socket");
+
+    let conf = kings.folder().write("opendkim.conf", "Mode q\nSocket inet:x\nFancy yes\n");
+    let conf = conf.display().to_string();
+    let wrong = run(&mut self::kings(&["milter", "--opendkim-conf", &conf])).says("line 1: Mode");
+    assert_eq!(wrong.status.code(), Some(78));
+    fs::write(&conf, "Mode v\nSocket inet:8891@localhost\nFancy yes\n").unwrap();
+    run(&mut self::kings(&["config", "check", "--opendkim-conf", &conf]))
+        .succeeded()
+        .says("line 3: Fancy has no effect");
+    kings.serve();
+}
