@@ -18,6 +18,7 @@ use crate::core::now;
 use crate::facts::{Enquiries, Facts, Sender, Verdict};
 use crate::inbound::Inbound;
 use crate::lists::ListEnquiries;
+use crate::patience::Patience;
 use crate::policy::verdict::{self, Listings};
 use crate::transaction::check_head;
 
@@ -108,7 +109,7 @@ impl Circumstances {
 
 /// One message on its way through all checks.
 pub struct Examiner<D> {
-    dns: Arc<D>,
+    dns: Arc<Patience<D>>,
     hostname: Domain,
     inbound: Inbound,
     told: Circumstances,
@@ -122,7 +123,7 @@ pub struct Examiner<D> {
 impl<D: Dns + 'static> Examiner<D> {
     /// Asks what the circumstances allow, as a server of this name and these settings does at MAIL.
     pub fn begin(dns: D, hostname: Domain, inbound: Inbound, told: Circumstances) -> Self {
-        let dns = Arc::new(dns);
+        let dns = Arc::new(Patience(dns));
         let reverse_path = told.mail_from.clone().unwrap_or(ReversePath::Null);
         let sender = Sender {
             helo: told.helo.as_deref().unwrap_or_default(),

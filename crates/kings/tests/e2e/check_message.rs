@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use crate::harness::{Folder, NameServer, Output, Setup, letter, messages, run, run_with_input};
+use crate::harness::{Folder, NameServer, Output, Setup, UNVERIFIED, letter, messages, run, run_with_input};
 
 const BOB: &str = "bob@example.org";
 
@@ -181,18 +181,15 @@ fn trace_fields_count_only_where_they_are_asked_for() {
 fn the_config_decides_what_counts() {
     let (_, zone) = &*SIGNED;
     let dns = NameServer::start(".", zone);
-    let kings = Setup { name_server: dns.address.clone(), ..Setup::default() }.start();
+    let with =
+        |tables: String| Setup { tables, name_server: dns.address.clone(), ..Setup::default() }.start();
+    let kings = with(UNVERIFIED.to_owned());
     let forged = kings.folder().write("forged", letter("ann@example.org", BOB, "hello"));
     let forged = forged.to_str().unwrap();
     // Nothing is checked in [inbound]: a server with this config would take it, and the judge says what it would miss.
     let lenient = run(&mut kings.command(&["check-message", forged]));
     has(&lenient, 0, &["verdict           accept", "if all counted    reject", "field             none"]);
-    let strict = Setup {
-        name_server: dns.address.clone(),
-        tables: "[inbound]\ndmarc = \"enforce\"\n".to_owned(),
-        ..Setup::default()
-    }
-    .start();
+    let strict = with(UNVERIFIED.replace("dmarc = \"off\"", "dmarc = \"enforce\""));
     let refused = run(&mut strict.command(&["check-message", forged]));
     has(
         &refused,
