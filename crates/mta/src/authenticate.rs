@@ -108,6 +108,15 @@ struct Signatures {
     keys: Option<JoinHandle<dkim::Keys>>,
 }
 
+/// Who the sender is as far as anything is proven.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The author's domain where DMARC passed, else that of the reverse-path where SPF did.
+    pub(crate) proven: Option<String>,
+    /// A check says that the sender is not who it says.
+    pub(crate) is_doubtful: bool,
+}
+
 /// Everything that was found out.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Findings {
@@ -335,6 +344,21 @@ impl Findings {
                 .map(Domain::to_string),
             ..Known::default()
         }
+    }
+
+    /// Who the sender is, whatever is done about that.
+    pub(crate) fn standing(&self) -> Standing {
+        use dmarc::DmarcResult;
+        use spf::SpfResult;
+        let dmarc = self.dmarc.as_ref();
+        let spf = self.mail_from.as_ref();
+        let author = dmarc.filter(|outcome| outcome.result == DmarcResult::Pass);
+        let author = author.and_then(|outcome| outcome.author.as_ref()).map(Domain::to_string);
+        let sender = spf.filter(|outcome| outcome.result == SpfResult::Pass);
+        let sender = sender.and_then(|outcome| outcome.domain.as_ref()).map(DnsName::to_string);
+        let fails = |outcome: &spf::Outcome| matches!(outcome.result, SpfResult::Fail | SpfResult::SoftFail);
+        let is_forged = dmarc.is_some_and(|outcome| outcome.result == DmarcResult::Fail);
+        Standing { proven: author.or(sender), is_doubtful: is_forged || spf.is_some_and(fails) }
     }
 
     /// The listed sealer who saw DMARC pass before the message was passed on, where chains count.

@@ -76,6 +76,8 @@ pub struct Outgoing {
     pub longest_hold: Duration,
     /// Whether a user may write as somebody else.
     pub foreign_senders: ForeignSenders,
+    /// Whom they write to need not wait where greylisting would have it so.
+    pub remembers_correspondents: bool,
 }
 
 impl Outgoing {

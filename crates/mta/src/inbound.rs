@@ -15,6 +15,7 @@ use crate::core::{new_id, now};
 use crate::decide::Peer;
 use crate::delegation::{self, Action, Caller, Delegate, Request, Stage};
 use crate::facts::{Enquiries, Enquiry, Facts, Rules, Sender, Verdict};
+use crate::greylist::Greylist;
 use crate::lists::{ListEnquiries, Lists};
 use crate::patience::Patience;
 use crate::policy;
@@ -36,6 +37,8 @@ pub struct Inbound {
     pub arc_sealers: Vec<Domain>,
     /// Which lists in DNS are asked about clients.
     pub lists: Lists,
+    /// Whether strangers are to come again.
+    pub greylist: Option<Greylist>,
     /// A program that has a say at RCPT and at the end of a message.
     pub policy_service: Option<delegation::Settings>,
 }
@@ -50,6 +53,7 @@ pub(crate) struct Checks<D> {
     verdicts: Verdicts,
     arc_sealers: Vec<Domain>,
     lists: Lists,
+    greylist: Option<Greylist>,
     delegate: Option<Delegate>,
 }
 
@@ -62,7 +66,7 @@ pub(crate) struct Ends {
 
 impl<D: Dns + 'static> Checks<D> {
     pub(crate) fn new(dns: D, hostname: Domain, inbound: Inbound) -> Self {
-        let Inbound { rules, methods, verdicts, arc_sealers, lists, policy_service } = inbound;
+        let Inbound { rules, methods, verdicts, arc_sealers, lists, greylist, policy_service } = inbound;
         let delegate = policy_service.map(Delegate::new);
         Self {
             dns: Arc::new(Patience(dns)),
@@ -72,6 +76,7 @@ impl<D: Dns + 'static> Checks<D> {
             verdicts,
             arc_sealers,
             lists,
+            greylist,
             delegate,
         }
     }
@@ -86,6 +91,10 @@ impl<D: Dns + 'static> Checks<D> {
 
     pub(crate) fn arc_sealers(&self) -> &[Domain] {
         &self.arc_sealers
+    }
+
+    pub(crate) fn greylist(&self) -> Option<&Greylist> {
+        self.greylist.as_ref()
     }
 
     pub(crate) fn dns(&self) -> &Arc<Patience<D>> {

@@ -1,6 +1,7 @@
 //! The decisions: pure functions from facts to verdicts. Only this module decides.
 
 pub(crate) mod filter;
+pub(crate) mod greylist;
 pub(crate) mod sealed;
 pub(crate) mod verdict;
 

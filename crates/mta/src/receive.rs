@@ -16,17 +16,18 @@ use kings_net::{Connection, Service};
 use kings_sasl::Turn;
 use kings_smtp::claim::{Attribute, Claim};
 use kings_smtp::reply::Reply;
-use kings_smtp::server::{self as smtp, Role, Settings};
+use kings_smtp::server::{self as smtp, Role, Settings, Trust};
 use kings_store::Incoming;
 use tokio::sync::OnceCell;
 use tracing::{debug, info};
 
-use crate::authenticate::Evidence;
+use crate::authenticate::{Evidence, Standing};
 use crate::connection::drive;
 use crate::core::{Core, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
 use crate::facts::Verdict;
+use crate::greylist::{Circumstances, Stranger};
 use crate::inbound::{Case, Checks, Ends, Inbound};
 use crate::intake::{self, Intake};
 use crate::limits::Meter;
@@ -130,6 +131,7 @@ struct Authenticated {
     fields: String,
     /// What may count against the message.
     known: Known,
+    standing: Standing,
     /// What aliases tell those they send it on to.
     seal: Option<Arc<Seal>>,
     /// What a report to the author's domain will tell.
@@ -297,7 +299,8 @@ impl<D: Dns + 'static> Session<'_, D> {
         let seal = findings.arc.as_ref().and_then(|report| Seal::new(&self.core.signing, &field, report));
         let fields = field + &findings.received_spf(methods, &claims);
         let observed = Observed::of(&findings, self.client, envelope, content.head(), &self.core.reports);
-        Authenticated { fields, known, seal: seal.map(Arc::new), observed }
+        let standing = findings.standing();
+        Authenticated { fields, known, standing, seal: seal.map(Arc::new), observed }
     }
 
     /// Whether the client's mail is signed as our own, and not verified.
@@ -308,6 +311,19 @@ impl<D: Dns + 'static> Session<'_, D> {
         }
         let name = self.reverse_name.get_or_init(|| self.checks.confirmed_name(self.client)).await;
         signing.trusts(self.client, name.as_deref())
+    }
+
+    /// Where strangers are to come again: whether the sender is one.
+    async fn stranger(&self, envelope: &Envelope, known: &Known, standing: &Standing) -> Option<Stranger> {
+        let greylist = self.checks.greylist()?;
+        let speaks_for_others = self.core.clients.trusted.of(self.client) != Trust::default();
+        let circumstances = Circumstances {
+            client: self.client,
+            is_trusted: speaks_for_others || self.is_trusted().await,
+            is_welcome: !known.listings.welcome.is_empty(),
+            standing,
+        };
+        Some(Stranger::look_up(greylist, &self.core.records, envelope, circumstances))
     }
 
     /// The message without fields that only we may write.
@@ -329,7 +345,7 @@ impl<D: Dns + 'static> Session<'_, D> {
     ) -> Result<(), Reply> {
         let content = self.intake.take()?;
         check_header(&content)?;
-        let Authenticated { fields: authenticated, mut known, seal, observed } =
+        let Authenticated { fields: authenticated, mut known, standing, seal, observed } =
             self.authenticate(&content, &envelope, peer).await;
         let content = self.without_forgeries(content).await?;
         let id = transaction.id;
@@ -345,10 +361,15 @@ impl<D: Dns + 'static> Session<'_, D> {
         let Filtered { envelope, content, discard, quarantine, .. } = filtered;
         known.sender = transaction.facts();
         known.quarantine = quarantine;
+        let stranger = self.stranger(&envelope, &known, &standing).await;
+        known.greylisted = stranger.as_ref().and_then(Stranger::wait);
         let decision = verdict::message(&known, self.checks.rules(), self.checks.verdicts());
         traced::judged(self.core, id, &envelope.reverse_path, &decision);
         if let Some(observed) = observed {
             observed.note(&self.core.records, &decision);
+        }
+        if let Some(stranger) = stranger {
+            stranger.remember(&self.core.records, id, &decision);
         }
         if let Some(reply) = decision.refusal() {
             return Err(reply);

@@ -22,6 +22,7 @@ use crate::connection::drive;
 use crate::core::{Core, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
+use crate::greylist;
 use crate::intake::{self, Intake};
 use crate::limits::Meter;
 use crate::milter::{Caller, Chain, Filtered};
@@ -275,6 +276,9 @@ impl Session<'_> {
         let Envelope { reverse_path, recipients, parameters } = envelope;
         let prefix = self.core.signing.fields(&content).await + &prefix;
         let mut recipients = ruling.recipients(recipients);
+        if self.core.outgoing.remembers_correspondents {
+            greylist::written_to(&self.core.records, &recipients);
+        }
         self.core.rules.copies.add(&reverse_path, &mut recipients);
         let junk = false;
         let message = Message { id, reverse_path, parameters, recipients, prefix, junk, seal: None, content };

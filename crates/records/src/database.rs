@@ -15,7 +15,7 @@ const VERSION: i64 = 1;
 /// Longest wait for another process that holds the file.
 const BUSY: Duration = Duration::from_secs(5);
 
-const TABLES: &str = "
+pub(crate) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS trace (
     place INTEGER PRIMARY KEY,          -- microseconds since 1970, made unique
     id TEXT NOT NULL,
@@ -72,6 +72,14 @@ CREATE TABLE IF NOT EXISTS sts (
     fetched INTEGER NOT NULL,           -- seconds since 1970
     expires INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS acquaintance (
+    kind INTEGER NOT NULL,              -- 0 stranger, 1 friend
+    key BLOB NOT NULL,
+    first INTEGER NOT NULL,             -- seconds since 1970
+    last INTEGER NOT NULL,
+    PRIMARY KEY (kind, key)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS acquaintance_last ON acquaintance (kind, last);
 ";
 
 /// Opens the file for the writer. A damaged one is set aside: nothing in it is worth a server that does not start.

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kings_mail::domain::Domain;
 
+use crate::acquaintance::{self, Acquaintance, Acquaintances, Key, MAX_OF_A_KIND, Seen};
 use crate::database;
 use crate::judged::{self, Judged, Kind, ReportDay, ReportKind};
 use crate::received_report::{self, ReceivedReport};
@@ -64,6 +65,8 @@ struct Inner {
     dropped: Arc<AtomicU64>,
     /// The whole cache of policies: a question about one must not wait for the disk.
     policies: Mutex<HashMap<Domain, StsEntry>>,
+    /// For the same reason.
+    acquaintances: Mutex<Acquaintances>,
 }
 
 impl Records {
@@ -71,10 +74,11 @@ impl Records {
     pub fn open(settings: Settings) -> Result<Self, RecordsError> {
         let connection = database::open(&settings.file)?;
         let policies = Mutex::new(sts::load(&connection, now().as_secs())?);
+        let acquaintances = Mutex::new(acquaintance::load(&connection, now().as_secs())?);
         let (queue, notes) = mpsc::sync_channel(WAITING);
         let dropped = Arc::new(AtomicU64::new(0));
         writer::start(connection, notes, settings.keep, dropped.clone()).map_err(RecordsError::Thread)?;
-        Ok(Self(Some(Arc::new(Inner { settings, queue, dropped, policies }))))
+        Ok(Self(Some(Arc::new(Inner { settings, queue, dropped, policies, acquaintances }))))
     }
 
     /// Records that remember nothing: for tests, and for a server whose file cannot be opened.
@@ -161,6 +165,22 @@ impl Records {
         expiring.map(|(domain, entry)| (domain.clone(), entry.clone())).collect()
     }
 
+    /// When somebody was met as this kind, unless that is too long ago.
+    pub fn seen(&self, kind: Acquaintance, key: &Key) -> Option<Seen> {
+        self.0.as_ref()?.acquaintances().get(kind, key, now().as_secs())
+    }
+
+    /// Notes that somebody was met just now, and the first time then. Never waits.
+    pub fn meet(&self, kind: Acquaintance, key: Key, first: u64) {
+        let Some(inner) = &self.0 else { return };
+        let seen = Seen { first, last: now().as_secs().max(first) };
+        let room = inner.acquaintances().put(kind, key, seen, MAX_OF_A_KIND);
+        if let Some(last) = room {
+            self.note(Note::Forget(kind, last));
+        }
+        self.note(Note::Met(kind, key, seen));
+    }
+
     /// The steps of all messages that fit the question, oldest first. Blocking.
     pub fn find(&self, query: &Query) -> Result<Vec<Event>, RecordsError> {
         let Some(inner) = &self.0 else { return Ok(Vec::new()) };
@@ -193,6 +213,10 @@ impl Inner {
     /// A panic of another holder leaves a map that is still whole.
     fn policies(&self) -> MutexGuard<'_, HashMap<Domain, StsEntry>> {
         self.policies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn acquaintances(&self) -> MutexGuard<'_, Acquaintances> {
+        self.acquaintances.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

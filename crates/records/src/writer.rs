@@ -11,6 +11,7 @@ use kings_mail::domain::Domain;
 use rusqlite::Connection;
 use tracing::warn;
 
+use crate::acquaintance::{self, Acquaintance, Key, Seen};
 use crate::judged::{self, Judged, ReportDay};
 use crate::received_report::{self, ReceivedReport};
 use crate::sts::{self, StsEntry};
@@ -35,6 +36,9 @@ pub(crate) enum Note {
     Judged(Duration, Judged),
     Sent(ReportDay),
     Report(ReceivedReport),
+    Met(Acquaintance, Key, Seen),
+    /// Those of a kind that were last seen then or before.
+    Forget(Acquaintance, u64),
     /// Says that everything before it is written.
     Flush(SyncSender<()>),
 }
@@ -89,6 +93,8 @@ impl Writer {
                 Note::Judged(at, mail) => judged::write(&transaction, *at, mail)?,
                 Note::Sent(report) => judged::mark_sent(&transaction, report)?,
                 Note::Report(report) => received_report::write(&transaction, report)?,
+                Note::Met(kind, key, seen) => acquaintance::write(&transaction, *kind, key, *seen)?,
+                Note::Forget(kind, last) => acquaintance::forget(&transaction, *kind, *last)?,
                 Note::Flush(_) => {}
             }
         }
@@ -99,6 +105,7 @@ impl Writer {
             judged::prune(&transaction, now.saturating_sub(self.keep))?;
             received_report::prune(&transaction, now.saturating_sub(self.keep))?;
             sts::prune(&transaction, now.as_secs())?;
+            acquaintance::prune(&transaction, now.as_secs())?;
             self.pruned = Some(Instant::now());
         }
         transaction.commit()

@@ -1,6 +1,7 @@
 //! `kings.toml`: read strictly, checked once, handed on as plain settings. Only this module knows its keys.
 
 mod dkim;
+mod greylist;
 mod house_rules;
 mod listen;
 mod lists;
@@ -259,6 +260,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let (own_checks, submission) = section(source, &mut top, "submission", |source, section| {
         (house_rules::header_checks(source, section), submission::read(source, section))
     });
+    let submission = Outgoing { remembers_correspondents: inbound.greylist.is_some(), ..submission };
     let copies = Copies { delimiters: delimiters.clone(), ..copies };
     let house_rules = HouseRules { copies, inbound: checks, submission: own_checks };
     let dkim = section(source, &mut top, "dkim", dkim::read);
@@ -458,6 +460,7 @@ fn inbound(
         unknown_sender_domain: verdict(source, section, "unknown_sender_domain"),
     };
     let lists = lists::read(source, section);
+    let greylist = greylist::read(source, section);
     let early_talker = [("accept", EarlyTalker::Accept), ("reject", EarlyTalker::Reject)];
     let clients = Clients {
         early_talker: section.choice(source, "early_talker", &early_talker).unwrap_or_default(),
@@ -465,7 +468,7 @@ fn inbound(
         trusted: Trusted::default(),
     };
     let policy_service = policy_service(source, section);
-    (Inbound { rules, methods, verdicts, arc_sealers, lists, policy_service }, clients)
+    (Inbound { rules, methods, verdicts, arc_sealers, lists, greylist, policy_service }, clients)
 }
 
 /// Why seals cannot count as the config wants it.

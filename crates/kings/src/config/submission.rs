@@ -18,5 +18,6 @@ pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> Outgoi
         client_in_received: section.flag(source, "client_in_received").unwrap_or(false),
         longest_hold: Duration::from_secs(days.min(MOST_DAYS) * 24 * 60 * 60),
         foreign_senders: section.choice(source, "foreign_senders", &foreign).unwrap_or_default(),
+        remembers_correspondents: false,
     }
 }

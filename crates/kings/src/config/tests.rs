@@ -147,6 +147,25 @@ fn a_config_that_says_nothing_of_checks_verifies_and_each_can_be_switched_off() 
 }
 
 #[test]
+fn greylisting_is_off_until_it_is_asked_for() {
+    let read =
+        |lines: &str| Settings::parse(&format!("{SMALLEST}[inbound]\n{lines}"), Path::new("/")).unwrap();
+    let silent = read("greylist_delay = \"1m\"\n");
+    assert!(silent.inbound.greylist.is_none() && !silent.submission.remembers_correspondents);
+    let on = read("greylist = true\ngreylist_delay = \"1m\"\ngreylist_exempt = [\"192.0.2.0/24\"]\n");
+    let greylist = on.inbound.greylist.unwrap();
+    assert_eq!((greylist.delay.as_secs(), greylist.retry_window.as_secs()), (60, 172_800));
+    assert!(greylist.exempt.len() == 1 && on.submission.remembers_correspondents);
+    for wrong in [
+        "greylist = \"yes\"",
+        "greylist_delay = \"0s\"",
+        "greylist_delay = \"1h\"\ngreylist_retry_window = \"1h\"",
+    ] {
+        assert!(!complaints(&format!("{SMALLEST}[inbound]\n{wrong}\n")).is_empty(), "{wrong}");
+    }
+}
+
+#[test]
 fn a_policy_service_and_the_rules_about_senders_are_read() {
     let read = |lines: &str| {
         Settings::parse(&format!("{SMALLEST}[inbound]\n{lines}\n"), Path::new("/")).unwrap().inbound

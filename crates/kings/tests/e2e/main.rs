@@ -26,6 +26,7 @@ mod faults;
 mod filter;
 mod foreign_senders;
 mod forwarding;
+mod greylist;
 mod guessing;
 mod harness;
 mod house_rules;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use kings_mail::header;
 use kings_msgauth::dmarc::Policy;
@@ -37,6 +38,8 @@ pub(crate) enum Reason {
     NotOurs(String),
     /// A filter wants it held back, for this reason.
     Quarantine(String),
+    /// The sender is new here and is to come again after this time.
+    Greylisted(Duration),
     /// This sealer is listed and saw it authentic, so that its failures here do not count.
     Sealed(String),
 }
@@ -56,6 +59,9 @@ impl fmt::Display for Reason {
                 write!(f, "it says to be from {domain}, which is ours, and does not prove it")
             }
             Self::Quarantine(why) => write!(f, "a filter wants it held back: {why}"),
+            Self::Greylisted(wait) => {
+                write!(f, "the sender is new here (greylisting), try again in {} seconds", wait.as_secs())
+            }
             Self::Sealed(sealer) => {
                 write!(
                     f,
@@ -161,6 +167,8 @@ pub(crate) struct Known {
     pub(crate) unproven: Option<String>,
     /// Why a filter wants it held back.
     pub(crate) quarantine: Option<String>,
+    /// How long its sender is to wait, who is new here.
+    pub(crate) greylisted: Option<Duration>,
     /// The listed sealer that saw DMARC pass for this author (RFC 8617 §7.2).
     pub(crate) sealed: Option<String>,
 }
@@ -188,6 +196,7 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
     let dmarc = known.dmarc_fail.clone().map(|(policy, why)| (Reason::DmarcFail(why), verdicts.of(policy)));
     let unproven = known.unproven.clone().map(|domain| (Reason::NotOurs(domain), Verdict::Junk));
     let quarantine = known.quarantine.clone().map(|why| (Reason::Quarantine(why), Verdict::Junk));
+    let greylisted = known.greylisted.map(|wait| (Reason::Greylisted(wait), Verdict::Defer));
     let findings = [
         sender.bad_helo.then_some((Reason::BadHelo, rules.bad_helo)),
         (sender.helo == Some(Standing::Unknown)).then_some((Reason::UnknownHelo, rules.unknown_helo)),
@@ -202,6 +211,7 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
         dmarc,
         unproven,
         quarantine,
+        greylisted,
     ];
     let findings = findings.into_iter().flatten().filter(|(_, verdict)| *verdict != Verdict::Accept);
     let (reasons, verdicts): (Vec<Reason>, Vec<Verdict>) = findings.unzip();
