@@ -165,6 +165,47 @@ fn the_queue_drains_on_a_disk_that_is_full_to_the_last_block() {
     });
 }
 
+/// The same without an inode to spare: what comes is 452, what waits leaves all the same.
+#[test]
+fn the_queue_drains_on_a_disk_without_inodes() {
+    const COUNT: usize = 10;
+    let disk = Disk::mount("size=8m,nr_inodes=400");
+    let port = free_port();
+    let tables =
+        format!("[outbound]\nsmart_host = \"127.0.0.1:{port}\"\n[limits]\nfree_space_reserve = 1048576\n");
+    let kings = Setup { tables, disk: disk.text(), ..Setup::default() }.start();
+    for number in 0..COUNT {
+        kings.submit(ANN, JOE, &format!("number {number:02}"));
+    }
+    let crowd = disk.folder.create("crowd");
+    let made = (0..400).take_while(|number| File::create(crowd.join(number.to_string())).is_ok()).count();
+    assert!(made > 10, "only {made} files fitted");
+    forget_the_last_look();
+    let mut client = kings.submissions(ANN);
+    client.message(ANN, &[JOE], &letter(ANN, JOE, "refused")).unwrap().is("452 4.3.1");
+
+    let tables = format!("{UNVERIFIED}[[domain]]\nname = \"example.net\"\ncatch_all = \"ann@example.org\"\n");
+    let listen = format!("smtp = [\"127.0.0.1:{port}\"]\n");
+    let next_hop = Setup { listen, tables, ..Setup::default() }.start();
+    wait_until("an empty queue", Duration::from_secs(30), || {
+        run(&mut kings.command(&["queue", "retry"])).succeeded();
+        let listing = run(&mut kings.command(&["queue", "list", "--json"])).succeeded();
+        let listing: serde_json::Value = serde_json::from_slice(&listing.stdout).unwrap();
+        listing["items"].as_array().is_some_and(Vec::is_empty).then_some(())
+    });
+    let mut expected: Vec<String> = (0..COUNT).map(|number| format!("number {number:02}")).collect();
+    assert_eq!(arrived(&next_hop), expected, "each once");
+
+    fs::remove_dir_all(crowd).unwrap();
+    forget_the_last_look();
+    kings.submit(ANN, JOE, "then");
+    expected.push("then".to_owned());
+    wait_until("the next message", Duration::from_secs(20), || {
+        (messages(&next_hop.maildir(ANN)).len() > COUNT).then_some(())
+    });
+    assert_eq!(arrived(&next_hop), expected);
+}
+
 /// Makes every sync of a running server fail until it is dropped.
 struct FailingSync(Daemon);
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
-use crate::harness::{Kings, Setup, Smtp, letter, messages, show, wait_until};
+use crate::harness::{Kings, Setup, Smtp, UNVERIFIED, free_port, letter, messages, run, show, wait_until};
 
 const ANN: &str = "ann@example.org";
 const CAROL: &str = "carol@example.net";
@@ -163,6 +163,46 @@ fn without_file_descriptors_accepting_rests_and_recovers() {
     drop(crowd);
     assert!(serve_a_normal_client(&kings, "after") < Duration::from_secs(5));
     assert_eq!(messages(&kings.maildir(ANN)).len(), 2 + stored);
+}
+
+/// Attempts that find no file descriptor are put off: nothing bounces, nothing is lost or sent twice, and all leaves once
+/// there are some, without a restart.
+#[test]
+fn without_file_descriptors_the_queue_waits_and_then_drains() {
+    const COUNT: usize = 20;
+    let port = free_port();
+    let tables = format!("[outbound]\nsmart_host = \"127.0.0.1:{port}\"\n");
+    let kings = Setup { tables, ..Setup::default() }.start();
+    for number in 0..COUNT {
+        kings.submit(ANN, "joe@example.net", &format!("number {number:02}"));
+    }
+    let catch_all =
+        format!("{UNVERIFIED}[[domain]]\nname = \"example.net\"\ncatch_all = \"ann@example.org\"\n");
+    let listen = format!("smtp = [\"127.0.0.1:{port}\"]\n");
+    let next_hop = Setup { listen, tables: catch_all, ..Setup::default() }.start();
+    let log = || std::fs::read_to_string(kings.folder().join("kings.log")).unwrap();
+
+    // One is left for the operator, who orders attempts again and again.
+    let pid = rustix::process::Pid::from_raw(i32::try_from(kings.process()).unwrap());
+    let limit = |files| Rlimit { current: Some(files), maximum: getrlimit(Resource::Nofile).maximum };
+    prlimit(pid, Resource::Nofile, limit(open_files(&kings) as u64 + 1)).unwrap();
+    wait_until("an attempt without a file descriptor", Duration::from_secs(30), || {
+        run(&mut kings.command(&["queue", "retry"]));
+        log().contains("os error 24").then_some(())
+    });
+    prlimit(pid, Resource::Nofile, limit(4_096)).unwrap();
+    wait_until("an empty queue", Duration::from_mins(1), || {
+        run(&mut kings.command(&["queue", "retry"]));
+        let listing = run(&mut kings.command(&["queue", "list", "--json"])).succeeded();
+        let listing: serde_json::Value = serde_json::from_slice(&listing.stdout).unwrap();
+        listing["items"].as_array().is_some_and(Vec::is_empty).then_some(())
+    });
+    let mut found: Vec<_> =
+        messages(&next_hop.maildir(ANN)).iter().filter_map(|message| message.field("Subject")).collect();
+    found.sort();
+    let expected: Vec<String> = (0..COUNT).map(|number| format!("number {number:02}")).collect();
+    assert_eq!(found, expected, "each once");
+    assert!(messages(&kings.maildir(ANN)).is_empty(), "nothing bounced");
 }
 
 #[test]
