@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
-use kings_mail::address::Address;
+use kings_mail::address::{Address, Host, LocalPart};
 use kings_mail::domain::Domain;
 use kings_mail::path::ForwardPath;
 use kings_sasl::{Mechanisms, Secret};
@@ -20,7 +20,7 @@ use crate::known::{self, Known};
 use crate::passwd_file::BadLine;
 use crate::reading::Files;
 use crate::relays::RelayDomain;
-use crate::resolve::{Book, LOCALHOST, Resolution};
+use crate::resolve::{Book, LOCALHOST, Resolution, is_role};
 use crate::tables::{self, AliasSource, Answers, Stop, Tables};
 use crate::throttle::Throttle;
 use crate::token::TokenCheck;
@@ -247,6 +247,15 @@ impl Directory {
         let Settings { hostname, machine, .. } = &self.0.settings;
         let is_origin = |machine: &Machine| *domain == machine.origin || domain.as_str() == LOCALHOST;
         self.hosts(domain) || domain == hostname || machine.as_ref().is_some_and(is_origin)
+    }
+
+    /// The address that a name at one of our own address literals means (RFC 5321 §4.1.3): that at our host name, for
+    /// role names and where the machine's users have it; else that in the first domain here.
+    pub fn at_home(&self, name: &LocalPart) -> Address {
+        let Settings { hostname, machine, domains, .. } = &self.0.settings;
+        let at_hostname = is_role(name) || machine.is_some() || self.hosts(hostname);
+        let first = domains.first().filter(|_| !at_hostname).map(|hosted| &hosted.name);
+        Address::new(name.clone(), Host::Domain(first.unwrap_or(hostname).clone()))
     }
 
     /// Whether mail for this domain is passed on to a server behind this one.

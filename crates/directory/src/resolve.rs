@@ -27,6 +27,11 @@ const ROOT: &str = "root";
 /// The machine under the name that it has for its own users alone (RFC 6761 §6.3).
 pub(crate) const LOCALHOST: &str = "localhost";
 
+/// Whether a name reaches somebody in every domain.
+pub(crate) fn is_role(name: &LocalPart) -> bool {
+    ROLES.iter().any(|role| role.eq_ignore_ascii_case(name.as_str()))
+}
+
 /// What a recipient stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {

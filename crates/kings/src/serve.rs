@@ -139,6 +139,7 @@ impl Services {
             directory: directory.clone(),
             srs: sender_rewriting(settings)?,
             rules: settings.house_rules.clone(),
+            ways: settings.outbound.ways(),
             store: store.clone(),
             queue: queue.clone(),
             reports: settings.reports.clone().map(Reports::new).unwrap_or_default(),

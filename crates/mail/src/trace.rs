@@ -157,6 +157,17 @@ pub fn delivered_to(address: &Address) -> String {
     format!("Delivered-To: {address}\r\n")
 }
 
+/// The field that says what we thought of a message. It is for those who read the message here and for nobody else.
+pub const VERDICT: &str = "X-Kings-Verdict";
+
+/// The length of the verdict that a content of the queue begins with; 0 where it has none.
+pub fn verdict_length(content: &[u8]) -> usize {
+    header::Fields::new(content)
+        .next()
+        .filter(|field| content.starts_with(field.raw) && field.is(VERDICT))
+        .map_or(0, |field| field.raw.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

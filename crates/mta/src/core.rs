@@ -5,16 +5,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use kings_directory::{Directory, Place, Resolution};
-use kings_mail::address::Address;
+use kings_directory::{Directory, Place, Resolution, Target};
+use kings_mail::address::{Address, Host};
 use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
 use kings_mail::envelope::Recipient;
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
-use kings_net::IpNet;
+use kings_net::{IpNet, is_own};
 use kings_queue::Queue;
 use kings_records::Records;
+use kings_smtp::reply::Reply;
 use kings_smtp::server::{FutureRelease, Trust};
 use kings_store::Store;
 use rustls::ServerConfig;
@@ -24,6 +25,7 @@ use crate::header_checks::HeaderChecks;
 use crate::limits::{Rates, Traffic};
 use crate::milter::Milters;
 use crate::policy::{EarlyTalker, ForeignSenders};
+use crate::relay::Ways;
 use crate::reporting::Reports;
 use crate::signing::Signing;
 use crate::srs::{BadSrs, Srs};
@@ -121,6 +123,8 @@ pub struct Parts {
     pub signing: Signing,
     /// Copies, and rules about headers.
     pub rules: HouseRules,
+    /// What is known of the ways to other servers.
+    pub ways: Ways,
     /// Who exists.
     pub directory: Directory,
     /// Gives mail that aliases send on a reverse-path of ours, where that is wanted.
@@ -162,7 +166,36 @@ impl Core {
                 Err(BadSrs::NotSrs) => {}
             }
         }
-        self.directory.resolve(path).await
+        match path {
+            // One of our own address literals is one of our names (RFC 5321 §4.1.3).
+            ForwardPath::Address(Address { local_part, host: Host::Literal(ip) }) if is_own(*ip) => {
+                let path = ForwardPath::Address(self.directory.at_home(local_part));
+                self.directory.resolve(&path).await
+            }
+            path => self.directory.resolve(path).await,
+        }
+    }
+
+    /// Why mail for a recipient would come back at once, if all of it leaves for other servers.
+    pub(crate) fn no_way(
+        &self,
+        path: &ForwardPath,
+        reverse_path: &ReversePath,
+        resolution: &Resolution,
+    ) -> Option<Reply> {
+        let targets = match resolution {
+            Resolution::Elsewhere(address) => return self.ways.refusal(reverse_path, address),
+            Resolution::Targets(targets) => targets,
+            Resolution::Unknown | Resolution::Looping | Resolution::Unavailable => return None,
+        };
+        let refusal = |target: &Target| {
+            let Place::Remote(address) = &target.place else { return None };
+            let is_as_it_came = matches!(path, ForwardPath::Address(path) if path == address);
+            let sent_on = (!is_as_it_came).then(|| self.sent_on_by(reverse_path, address));
+            self.ways.refusal(sent_on.as_ref().unwrap_or(reverse_path), address)
+        };
+        let refusals: Option<Vec<Reply>> = targets.iter().map(refusal).collect();
+        refusals?.into_iter().next()
     }
 
     /// The same for one that may have been resolved before it waited: what its aliases lead to beside it has been

@@ -9,7 +9,7 @@ use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::trace;
-use kings_queue::{Handover, Queue, Report, Staged, Submission, SubmitError};
+use kings_queue::{Handover, Report, Staged, Submission, SubmitError};
 use kings_records::Step;
 use kings_smtp::reply::Reply;
 use kings_store::{Delivery, Incoming, MailboxName, StoreError};
@@ -33,6 +33,8 @@ pub(crate) struct Message {
     pub(crate) recipients: Vec<Recipient>,
     /// Our Received field and whatever else goes in front of the content.
     pub(crate) prefix: String,
+    /// The field of what we thought of it: for copies that stay here. Empty for what nobody judged.
+    pub(crate) verdict: String,
     /// It belongs into the junk mailboxes of its recipients here.
     pub(crate) junk: bool,
     /// What we found of its authentication, for copies that aliases send on; nothing for what begins here.
@@ -145,11 +147,11 @@ async fn stage_and_store(
     let deliveries: Vec<Delivery> = plan.local.iter().map(|copy| delivery(message, copy)).collect();
     let waiting: Vec<(Guise, Recipient)> = plan.local.iter().map(LocalCopy::waiting).collect();
     let (mut departures, looping) = (plan.departures.clone(), plan.looping.clone());
-    let (store, queue, message) = (core.store.clone(), core.queue.clone(), message.clone());
+    let (core, message) = (core.clone(), message.clone());
     blocking(move || {
         let mut staged = Vec::new();
         let content = message.content.clone();
-        let results = store.deliver_when(&content, &deliveries, |results| {
+        let results = core.store.deliver_when(&content, &deliveries, |results| {
             // Where nothing can be stored the client keeps the message, and the queue gets nothing of it.
             if results.len() == deliveries.len() && results.iter().all(Result::is_err) {
                 return Ok(());
@@ -159,7 +161,7 @@ async fn stage_and_store(
                     depart(&mut departures, guise, recipient);
                 }
             }
-            staged = stage(&queue, &message, departures, &looping)?;
+            staged = stage(&core, &message, departures, &looping)?;
             Ok(())
         });
         results.map(|results| (staged, results))
@@ -279,8 +281,8 @@ async fn enqueue(
     if departures.is_empty() && looping.is_empty() {
         return Ok(());
     }
-    let (queue, shared) = (core.queue.clone(), message.clone());
-    let queued = blocking(move || make_count(stage(&queue, &shared, departures, &looping)?));
+    let (shared_core, shared) = (core.clone(), message.clone());
+    let queued = blocking(move || make_count(stage(&shared_core, &shared, departures, &looping)?));
     put_on_record(core, message, queued.await.map_err(DeliveryError::Queue)?);
     Ok(())
 }
@@ -301,7 +303,7 @@ fn settle(plan: &Plan, failures: &HashMap<Address, Reply>) -> Result<Vec<(Guise,
 fn delivery(message: &Message, LocalCopy { account, reverse_path, .. }: &LocalCopy) -> Delivery {
     let return_path = trace::return_path(reverse_path);
     let delivered_to = trace::delivered_to(account);
-    let trace = format!("{return_path}{delivered_to}{}", message.prefix).into_bytes();
+    let trace = format!("{return_path}{delivered_to}{}{}", message.verdict, message.prefix).into_bytes();
     let mailbox = if message.junk { MailboxName::junk() } else { MailboxName::inbox() };
     Delivery { account: account.clone(), mailbox, trace }
 }
@@ -322,14 +324,14 @@ async fn blocking_stage(
     if departures.is_empty() && looping.is_empty() {
         return Ok(Vec::new());
     }
-    let (queue, message) = (core.queue.clone(), message.clone());
-    blocking(move || stage(&queue, &message, departures, &looping)).await.map_err(DeliveryError::Queue)
+    let (core, message) = (core.clone(), message.clone());
+    blocking(move || stage(&core, &message, departures, &looping)).await.map_err(DeliveryError::Queue)
 }
 
 /// Writes what the queue is to take, if anything: one entry for each guise, and nothing at all when one of them fails.
 /// Recipients that had the message before stand beside those whose copies leave as they came. Blocking.
 fn stage(
-    queue: &Queue,
+    core: &Core,
     message: &Message,
     mut departures: Vec<Departure>,
     looping: &[Recipient],
@@ -343,14 +345,14 @@ fn stage(
         // The first entry keeps the name of the message.
         let id = if place == 0 { message.id } else { new_id() };
         let looping = if departure.guise == plain { looping } else { &[] };
-        let staged = stage_one(queue, message, id, (&departure, looping))?;
+        let staged = stage_one(core, message, id, (&departure, looping))?;
         entries.push(Entry { id, departure, staged });
     }
     Ok(entries)
 }
 
 fn stage_one(
-    queue: &Queue,
+    core: &Core,
     message: &Message,
     id: TraceId,
     (departure, looping): (&Departure, &[Recipient]),
@@ -363,7 +365,11 @@ fn stage_one(
     };
     let places = recipients.len()..envelope.recipients.len();
     let given_up: Vec<(usize, Report)> = places.map(|place| (place, loop_report())).collect();
-    let mut submission: Submission = queue.begin()?;
+    let mut submission: Submission = core.queue.begin()?;
+    // In front of everything, where it is found again and left behind by what goes to other servers.
+    if departure.recipients.iter().any(|recipient| stays_here(core, recipient)) {
+        submission.write(message.verdict.as_bytes())?;
+    }
     // What comes back is known by it, as with Postfix's local(8).
     let delivered_to = guise.alias.as_ref().map(trace::delivered_to).unwrap_or_default();
     let trace = delivered_to + &message.prefix;
@@ -373,6 +379,14 @@ fn stage_one(
     submission.write(trace.as_bytes())?;
     for_each_piece(message.content.reader(), |piece| submission.write(piece))?;
     submission.stage(id, &envelope, &given_up)
+}
+
+fn stays_here(core: &Core, recipient: &Recipient) -> bool {
+    let ends_here = |address: &Address| address.domain().is_some_and(|d| core.directory.ends_here(d));
+    match &recipient.path {
+        ForwardPath::Postmaster => true,
+        ForwardPath::Address(address) => recipient.resolved || ends_here(address),
+    }
 }
 
 /// What the sender is told about a recipient that had the message before.

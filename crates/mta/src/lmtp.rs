@@ -72,9 +72,11 @@ impl Decide for Session<'_> {
     }
 
     async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
+        let resolution = self.core.resolve(&recipient.path, &envelope.reverse_path).await;
         let facts = RcptFacts {
             logged_in: false,
-            resolution: &self.core.resolve(&recipient.path, &envelope.reverse_path).await,
+            resolution: &resolution,
+            no_way: self.core.no_way(&recipient.path, &envelope.reverse_path, &resolution),
             recipients_so_far: envelope.recipients.len(),
             most_recipients: self.core.limits.recipients,
         };
@@ -134,7 +136,9 @@ impl Session<'_> {
         let id = transaction.id;
         let content = Arc::new(content);
         let junk = false;
-        let message = Message { id, reverse_path, parameters, recipients, prefix, junk, seal: None, content };
+        let verdict = String::new();
+        let message =
+            Message { id, reverse_path, parameters, recipients, prefix, verdict, junk, seal: None, content };
         Ok(deliver_each(self.core, &message).await)
     }
 }

@@ -227,9 +227,13 @@ impl Decide for Session<'_> {
 
     async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
         let core = &self.local.core;
+        let resolution = core.resolve(&recipient.path, &envelope.reverse_path).await;
+        // Where nobody reads our replies, the queue tells the sender.
+        let no_way = || core.no_way(&recipient.path, &envelope.reverse_path, &resolution);
         let facts = RcptFacts {
             logged_in: true,
-            resolution: &core.resolve(&recipient.path, &envelope.reverse_path).await,
+            resolution: &resolution,
+            no_way: if self.dropped { None } else { no_way() },
             recipients_so_far: envelope.recipients.len(),
             most_recipients: core.limits.recipients,
         };
@@ -317,8 +321,9 @@ impl Session<'_> {
         let reverse_path = self.local.completed(reverse_path);
         let mut recipients = ruling.recipients(recipients);
         core.rules.copies.add(&reverse_path, &mut recipients);
+        let (verdict, junk) = (String::new(), false);
         let message =
-            Message { id, reverse_path, parameters, recipients, prefix, junk: false, seal: None, content };
+            Message { id, reverse_path, parameters, recipients, prefix, verdict, junk, seal: None, content };
         deliver(core, message).await.map_err(|error| error.reply())
     }
 

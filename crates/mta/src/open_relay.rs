@@ -74,6 +74,7 @@ fn accepted(core: &Core, runtime: &Runtime, role: Role, lines: &[String]) -> Vec
                     let facts = RcptFacts {
                         logged_in: false,
                         resolution: &resolution,
+                        no_way: None,
                         recipients_so_far: 0,
                         most_recipients: 100,
                     };
@@ -97,6 +98,8 @@ fn is_ours(path: &ForwardPath) -> bool {
     let folded = address.folded();
     let name = folded.local_part.as_str().split('+').next().unwrap_or_default();
     match address.domain().map(Domain::as_str) {
+        // Our own address literals stand for the first domain here.
+        None => true,
         Some("here.example") => true,
         // Role names alone (RFC 5321 §4.5.1).
         Some("mail.here.example") => ["postmaster", "abuse"].contains(&name),

@@ -7,8 +7,10 @@ pub(crate) mod verdict;
 
 use kings_directory::{LoginError, Resolution};
 use kings_mail::address::Address;
+use kings_mail::domain::Domain;
 use kings_mail::envelope::MAX_RECEIVED_FIELDS;
 use kings_mail::header::{BadHeader, HeaderSummary};
+use kings_msgauth::dmarc::NoAuthor;
 use kings_smtp::reply::{Reply, Status};
 
 use crate::author::BadAuthor;
@@ -49,6 +51,8 @@ pub(crate) struct RcptFacts<'a> {
     pub(crate) logged_in: bool,
     /// What the recipient stands for.
     pub(crate) resolution: &'a Resolution,
+    /// Why it would come back at once, where all of it leaves.
+    pub(crate) no_way: Option<Reply>,
     /// Recipients accepted in this transaction so far.
     pub(crate) recipients_so_far: usize,
     /// Most recipients of one transaction.
@@ -60,12 +64,13 @@ pub(crate) fn rcpt(facts: &RcptFacts<'_>) -> Result<(), Reply> {
     if facts.recipients_so_far >= facts.most_recipients {
         return Err(Reply::TOO_MANY_RECIPIENTS);
     }
+    let on_its_way = || facts.no_way.clone().map_or(Ok(()), Err);
     match (facts.resolution, facts.logged_in) {
-        (Resolution::Targets(_), _) => Ok(()),
+        (Resolution::Targets(_), _) => on_its_way(),
         (Resolution::Unknown, _) => Err(Reply::UNKNOWN_USER),
         (Resolution::Looping, _) => Err(Reply::ALIAS_LOOP),
         (Resolution::Unavailable, _) => Err(Reply::TRY_LATER),
-        (Resolution::Elsewhere(_), true) => Ok(()),
+        (Resolution::Elsewhere(_), true) => on_its_way(),
         (Resolution::Elsewhere(_), false) => Err(Reply::RELAY_DENIED),
     }
 }
@@ -112,6 +117,19 @@ pub(crate) fn header(summary: Result<HeaderSummary, BadHeader>) -> Result<(), Re
         Err(BadHeader::FieldTooLong) => malformed("Message has a header field that is too long"),
         Err(BadHeader::TooManyFields) => malformed("Message has too many header fields"),
         Err(BadHeader::Nul) => Err(Reply::BAD_LINE_ENDS),
+    }
+}
+
+/// Decides about a message from outside by its authors. In different domains they are more than DMARC can judge, which
+/// has to leave them alone (RFC 9989 §5.3.1), and any of them could be the one that a reader sees.
+pub(crate) fn one_author_domain(author: &Result<Domain, NoAuthor>) -> Result<(), Reply> {
+    match author {
+        Err(NoAuthor::Several) => {
+            Err(Reply::new(550, Status(5, 6, 0), "From field names authors in different domains"))
+        }
+        Ok(_) | Err(NoAuthor::NoField | NoAuthor::Fields(_) | NoAuthor::Malformed(_) | NoAuthor::Literal) => {
+            Ok(())
+        }
     }
 }
 
@@ -263,11 +281,16 @@ mod tests {
             let facts = |recipients_so_far| RcptFacts {
                 logged_in,
                 resolution,
+                no_way: None,
                 recipients_so_far,
                 most_recipients: 2,
             };
             assert_eq!(rcpt(&facts(1)), expected, "{resolution:?} {logged_in}");
             assert_eq!(rcpt(&facts(2)), Err(Reply::TOO_MANY_RECIPIENTS));
+            // A way that ends at once is told to those alone who may go it.
+            let no_way = Some(Reply::BUSY);
+            let expected = expected.and(Err(Reply::BUSY));
+            assert_eq!(rcpt(&RcptFacts { no_way, ..facts(1) }), expected, "{resolution:?} {logged_in}");
         }
     }
 

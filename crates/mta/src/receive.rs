@@ -11,6 +11,7 @@ use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::header;
 use kings_mail::path::ReversePath;
 use kings_mail::trace::{Received, With};
+use kings_msgauth::dmarc::author_domain;
 use kings_msgauth::results;
 use kings_net::{Connection, Service};
 use kings_sasl::Turn;
@@ -239,6 +240,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         policy::rcpt(&RcptFacts {
             logged_in: false,
             resolution: &resolution,
+            no_way: self.core.no_way(&recipient.path, &envelope.reverse_path, &resolution),
             recipients_so_far: envelope.recipients.len(),
             most_recipients: self.core.limits.recipients,
         })?;
@@ -345,6 +347,7 @@ impl<D: Dns + 'static> Session<'_, D> {
     ) -> Result<(), Reply> {
         let content = self.intake.take()?;
         check_header(&content)?;
+        policy::one_author_domain(&author_domain(content.head()))?;
         let Authenticated { fields: authenticated, mut known, standing, seal, observed } =
             self.authenticate(&content, &envelope, peer).await;
         let content = self.without_forgeries(content).await?;
@@ -392,7 +395,7 @@ impl<D: Dns + 'static> Session<'_, D> {
             date: now(),
         };
         let signature = self.signature(&content).await;
-        let prefix = wishes.fields() + &signature + &authenticated + &decision.field() + &received.field();
+        let prefix = wishes.fields() + &signature + &authenticated + &received.field();
         if wishes.discard || discard || ruling.discard {
             info!(%id, "dropped, since the policy service, a filter or a header rule wants it so");
             return Ok(());
@@ -400,8 +403,9 @@ impl<D: Dns + 'static> Session<'_, D> {
         let Envelope { reverse_path, recipients, parameters } = envelope;
         let mut recipients = ruling.recipients(wishes.recipients(recipients));
         self.core.rules.copies.add(&reverse_path, &mut recipients);
-        let junk = decision.verdict == Verdict::Junk;
-        let message = Message { id, reverse_path, parameters, recipients, prefix, junk, seal, content };
+        let (verdict, junk) = (decision.field(), decision.verdict == Verdict::Junk);
+        let message =
+            Message { id, reverse_path, parameters, recipients, prefix, verdict, junk, seal, content };
         deliver(self.core, message).await.map_err(|error| error.reply())
     }
 }

@@ -151,9 +151,11 @@ impl Decide for Session<'_> {
         if let Err(reply) = self.meter.recipient(self.account.as_ref(), Instant::now()) {
             return reply;
         }
+        let resolution = self.core.resolve(&recipient.path, &envelope.reverse_path).await;
         let facts = RcptFacts {
             logged_in: self.account.is_some(),
-            resolution: &self.core.resolve(&recipient.path, &envelope.reverse_path).await,
+            resolution: &resolution,
+            no_way: self.core.no_way(&recipient.path, &envelope.reverse_path, &resolution),
             recipients_so_far: envelope.recipients.len(),
             most_recipients: self.core.limits.recipients,
         };
@@ -281,7 +283,9 @@ impl Session<'_> {
         }
         self.core.rules.copies.add(&reverse_path, &mut recipients);
         let junk = false;
-        let message = Message { id, reverse_path, parameters, recipients, prefix, junk, seal: None, content };
+        let verdict = String::new();
+        let message =
+            Message { id, reverse_path, parameters, recipients, prefix, verdict, junk, seal: None, content };
         deliver(self.core, message).await.map_err(|error| error.reply())
     }
 

@@ -230,6 +230,7 @@ impl Setup {
             signing: kings_mta::signing::Signing::default(),
             directory: directory.unwrap(),
             rules: HouseRules::default(),
+            ways: kings_mta::relay::Ways::default(),
             srs: None,
             store: store.unwrap(),
             queue: Queue::open(kings_queue::Settings::new(folder.join("queue"), hostname)).unwrap(),

@@ -12,7 +12,7 @@ mod stream;
 pub use crate::listener::{Connection, Endpoint, Guard, Listener, Service};
 pub use crate::place::{Access, BadPlace, BindError, Bound, Place, bind};
 pub use crate::rate::{Buckets, Rate};
-pub use crate::reach::is_public;
+pub use crate::reach::{is_own, is_public};
 pub use crate::resolver::{Resolver, ResolverError, ResolverSettings};
 pub use crate::slots::Slots;
 pub use crate::stream::{Stream, TlsFacts, receive};

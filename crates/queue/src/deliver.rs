@@ -230,6 +230,21 @@ impl Content {
         }
     }
 
+    /// What lies behind the first `octets`.
+    #[must_use]
+    pub fn behind(&self, octets: u64) -> Self {
+        match &self.0 {
+            Source::Memory(bytes) => {
+                let from = usize::try_from(octets).unwrap_or(usize::MAX).min(bytes.len());
+                Self::from(bytes[from..].to_vec())
+            }
+            Source::Stored { file, start, length } => {
+                let octets = octets.min(*length);
+                Self(Source::Stored { file: file.clone(), start: start + octets, length: length - octets })
+            }
+        }
+    }
+
     /// Whether there is nothing at all.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -305,6 +320,9 @@ mod tests {
             let mut all = String::new();
             content.reader().read_to_string(&mut all).unwrap();
             assert_eq!(all, "hello world");
+            let rest = content.behind(6);
+            assert_eq!((rest.len(), rest.read_at(0, 100).await.unwrap()), (5, b"world".to_vec()));
+            assert!(content.behind(12).is_empty());
             assert_eq!(content.read_at(6, 3).await.unwrap(), b"wor");
             assert_eq!(content.read_at(9, 100).await.unwrap(), b"ld");
             assert_eq!(content.read_at(11, 100).await.unwrap(), b"");

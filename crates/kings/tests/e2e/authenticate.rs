@@ -22,7 +22,7 @@ fn judging(dns: &NameServer, inbound: &str) -> Kings {
 fn results(message: &Message) -> String {
     let text = message.text();
     let start = text.find("Authentication-Results:").unwrap_or_else(|| panic!("no results in {text}"));
-    let end = text[start..].find("\r\nX-Kings-Verdict").unwrap_or(text.len() - start);
+    let end = text[start..].find("\r\nReceived: ").unwrap_or(text.len() - start);
     text[start..start + end].replace("\r\n\t", " ")
 }
 

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use crate::harness::{Kings, Postfix, Setup, free_port, letter, wait_until};
+use crate::harness::{Kings, Postfix, Setup, free_port, letter, messages, wait_until};
 
 const CAROL: &str = "carol@example.net";
 const DELIVERY: Duration = Duration::from_secs(30);
@@ -26,6 +26,12 @@ fn an_alias_sends_on_under_a_reverse_path_of_ours_and_bounces_come_back() {
     let path = message.field("Return-Path").unwrap();
     assert!(path.starts_with("<SRS0=") && path.ends_with("=example.net=carol@example.org>"), "{path}");
     assert!(message.text().contains("Delivered-To: away@example.org"), "{}", message.text());
+    // What we think of it is for our own readers.
+    assert!(!message.text().contains("X-Kings-Verdict"), "{}", message.text());
+    let there = || messages(&kings.maildir("ann@example.org")).pop();
+    kings.smtp().message(CAROL, &["ann@example.org"], &content).unwrap().is("250");
+    let kept = wait_until("the message here", DELIVERY, there).text();
+    assert!(kept.contains("X-Kings-Verdict: accept\r\n"), "{kept}");
 
     // The address outlives a restart, since the secret does; it is for nobody else to read.
     let secrets = kings.folder().join("data/srs.secrets");

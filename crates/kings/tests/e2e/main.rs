@@ -8,6 +8,7 @@ mod account;
 mod aggregate_reports;
 mod alpn;
 mod arc;
+mod at_rcpt;
 mod authenticate;
 mod channel_binding;
 mod check_message;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use kings_directory::{AliasSource, Directory, HostedDomain};
 use kings_mail::domain::Domain;
-use kings_queue::Filter;
+use kings_queue::{Filter, Queue};
 use kings_records::Records;
 use kings_store::{Layout, Store};
 use kings_tls::{Certificates, Source};
@@ -79,6 +79,7 @@ impl Setup {
             outgoing: Outgoing::default(),
             milters: crate::milter::Milters::default(),
             signing: crate::signing::Signing::default(),
+            ways: crate::relay::Ways::default(),
             reports: crate::reporting::Reports::default(),
             records: Records::none(),
             rules: HouseRules::default(),
@@ -111,6 +112,7 @@ impl Setup {
             parameters: MailParameters::default(),
             recipients: recipients.iter().map(recipient).collect(),
             prefix: String::new(),
+            verdict: String::new(),
             junk: false,
             seal: None,
             content: Arc::new(content),
@@ -185,6 +187,27 @@ async fn local_copies_are_stored_and_the_rest_is_queued() {
     setup.deliver(&["team@here.example", JOE], "").await.unwrap();
     assert_eq!((setup.stored(), setup.queued()), ([1, 1], [1, 0]));
     assert_eq!(setup.states().await, ["<far@far.example> New "]);
+}
+
+/// Mail that goes on does not say what we thought of it; a copy for here that has to wait does, in front of all else.
+#[tokio::test]
+async fn the_verdict_waits_with_copies_for_here_alone() {
+    let setup = Setup::new();
+    fs::create_dir_all(setup.path("mail/here.example")).unwrap();
+    fs::write(setup.path("mail/here.example/joe"), "no folder").unwrap();
+    let verdict = "X-Kings-Verdict: junk; x\r\n".to_owned();
+    let judged = |recipients: &[&str]| Message {
+        verdict: verdict.clone(),
+        junk: true,
+        ..setup.message(CAROL, recipients, "")
+    };
+    deliver(&setup.core, judged(&[AWAY])).await.unwrap();
+    let entries = || fs::read_dir(setup.path("queue/entries")).unwrap().map(|file| file.unwrap().path());
+    let judged_entries =
+        || entries().filter(|path| fs::read_to_string(path).unwrap().contains(&verdict)).count();
+    assert_eq!((setup.queued(), judged_entries()), ([1, 0], 0));
+    deliver(&setup.core, judged(&[ANN, JOE])).await.unwrap();
+    assert_eq!((setup.queued(), judged_entries()), ([2, 0], 1));
 }
 
 #[tokio::test]

@@ -4,14 +4,14 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use kings_mail::header;
+use kings_mail::{header, trace};
 use kings_msgauth::dmarc::Policy;
 use kings_smtp::reply::{Reply, Status};
 
 use crate::facts::{Facts, Rules, Standing, Verdict};
 
 /// The field that says what we thought of a message, and why.
-pub(crate) const FIELD: &str = "X-Kings-Verdict";
+pub(crate) const FIELD: &str = trace::VERDICT;
 /// Octets of one line of the field; folded before that (RFC 5322 §2.1.1).
 const LINE: usize = 78;
 

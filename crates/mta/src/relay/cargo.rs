@@ -6,6 +6,8 @@ use std::io;
 use kings_queue::Content;
 use kings_smtp::client::{ContentFacts, Survey};
 
+use super::here::without_verdict;
+
 /// Octets of content read and sent at once.
 const PIECE: usize = 64 * 1024;
 
@@ -17,6 +19,11 @@ pub(crate) struct Cargo {
 }
 
 impl Cargo {
+    /// What other servers get: our verdict is none of their business.
+    pub(crate) async fn for_others(content: Content) -> io::Result<Self> {
+        Self::gather(without_verdict(content).await?.1).await
+    }
+
     /// Reads all of it.
     pub(crate) async fn gather(content: Content) -> io::Result<Self> {
         let opening = content.read_at(0, PIECE).await?;
@@ -29,6 +36,10 @@ impl Cargo {
             offset += piece.len() as u64;
         }
         Ok(Self { content, opening, facts: survey.finish() })
+    }
+
+    pub(crate) fn content(&self) -> &Content {
+        &self.content
     }
 
     pub(crate) fn facts(&self) -> ContentFacts {

@@ -1,10 +1,12 @@
 //! Queue entries that stay on this server: recipients that had to wait, and notifications for our own users.
 
+use std::io;
 use std::sync::Arc;
 
 use kings_directory::Resolution;
 use kings_mail::dsn::Status;
 use kings_mail::envelope::{MailParameters, Recipient};
+use kings_mail::trace;
 use kings_queue::{Attempt, Content, Notification, Outcome, PostError, Report};
 use kings_smtp::reply::Reply;
 use kings_store::{Incoming, StoreError};
@@ -15,17 +17,20 @@ use crate::deliver::{self, DeliveryError, Message};
 use crate::policy::verdict;
 use crate::traced;
 
+/// Octets in which a verdict ends: it has a few reasons, each a sentence.
+const OPENING: usize = 64 * 1024;
+
 /// Delivers to recipients of hosted domains, as if the message had just arrived.
 pub(crate) async fn deliver(core: &Core, attempt: &Attempt) -> Vec<Outcome> {
-    let content = match gather(core, attempt.content.clone()).await {
-        Ok(content) => Arc::new(content),
+    let (verdict, content) = match gather(core, attempt.content.clone()).await {
+        Ok((verdict, content)) => (verdict, Arc::new(content)),
         Err(error) => {
             return vec![deferred(Status::LOCAL_TROUBLE, error.to_string()); attempt.recipients.len()];
         }
     };
     let mut outcomes = Vec::with_capacity(attempt.recipients.len());
     for recipient in &attempt.recipients {
-        outcomes.push(deliver_one(core, attempt, recipient, &content).await);
+        outcomes.push(deliver_one(core, attempt, recipient, (&verdict, &content)).await);
     }
     outcomes
 }
@@ -34,7 +39,7 @@ async fn deliver_one(
     core: &Core,
     attempt: &Attempt,
     recipient: &Recipient,
-    content: &Arc<Incoming>,
+    (verdict, content): (&str, &Arc<Incoming>),
 ) -> Outcome {
     match core.resolve_again(recipient, &attempt.reverse_path).await {
         Resolution::Unknown => return refused(&Reply::UNKNOWN_USER),
@@ -55,7 +60,8 @@ async fn deliver_one(
         recipients: vec![recipient.clone()],
         prefix: String::new(),
         // What was thought of it when it came holds for copies that are tried again.
-        junk: verdict::is_junk(content.head()),
+        verdict: verdict.to_owned(),
+        junk: verdict::is_junk(verdict.as_bytes()),
         seal: None,
         content: content.clone(),
     };
@@ -77,7 +83,7 @@ pub(crate) async fn post(core: &Core, notification: Notification) -> Result<(), 
     let envelope = notification.envelope();
     let Notification { about, forward_path, .. } = notification;
     let content = gather(core, Content::from(notification.content)).await;
-    let content = content.map_err(|error| PostError::Later(error.to_string()))?;
+    let (verdict, content) = content.map_err(|error| PostError::Later(error.to_string()))?;
     let content = Arc::new(content);
     let message = Message {
         id: new_id(),
@@ -85,6 +91,7 @@ pub(crate) async fn post(core: &Core, notification: Notification) -> Result<(), 
         parameters: envelope.parameters,
         recipients: envelope.recipients,
         prefix: core.signing.fields(&content).await,
+        verdict,
         junk: false,
         seal: None,
         content,
@@ -100,13 +107,22 @@ pub(crate) async fn post(core: &Core, notification: Notification) -> Result<(), 
     }
 }
 
-/// The content of the queue as one of the store.
-async fn gather(core: &Core, content: Content) -> Result<Incoming, StoreError> {
+/// The content of the queue as one of the store, and what was thought of it.
+async fn gather(core: &Core, content: Content) -> Result<(String, Incoming), StoreError> {
+    let (verdict, content) = without_verdict(content).await?;
     let store = core.store.clone();
     blocking(move || {
         let mut incoming = store.begin()?;
         for_each_piece(content.reader(), |piece| incoming.write(piece))?;
-        Ok(incoming)
+        Ok((verdict, incoming))
     })
     .await
+}
+
+/// Parts a content of the queue from the verdict that it begins with.
+pub(super) async fn without_verdict(content: Content) -> io::Result<(String, Content)> {
+    let mut opening = content.read_at(0, OPENING).await?;
+    opening.truncate(trace::verdict_length(&opening));
+    let content = if opening.is_empty() { content } else { content.behind(opening.len() as u64) };
+    Ok((String::from_utf8_lossy(&opening).into_owned(), content))
 }

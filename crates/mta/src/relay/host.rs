@@ -202,7 +202,7 @@ impl<'a> Errand<'a> {
     /// The converted content, once for all hosts.
     async fn seven_bit(&mut self) -> Option<&Cargo> {
         if self.seven_bit.is_none() {
-            let converted = self.outfit.converter.convert(&self.attempt.content).await;
+            let converted = self.outfit.converter.convert(self.cargo.content()).await;
             self.seven_bit = Some(match converted {
                 Ok(converted) => SevenBit::Cargo(converted),
                 Err(error) => {

@@ -14,6 +14,7 @@ mod secured;
 mod source;
 mod sts;
 mod tls_policy;
+mod ways;
 
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,7 @@ use crate::traced;
 pub use crate::relay::rules::{Action, Match, Rule};
 pub use crate::relay::source::{Source, Sources};
 pub use crate::relay::tls_policy::Level;
+pub use crate::relay::ways::Ways;
 
 /// Longest wait for the connections of one host, all its addresses together: one that is up answers within a round
 /// trip, and a broken IPv6 must not hide a working IPv4 for longer.
@@ -132,7 +134,7 @@ impl<D: Dns> Relay<D> {
                 return Finished { outcomes: vec![outcome; attempt.recipients.len()], contact };
             }
         };
-        let cargo = match Cargo::gather(attempt.content.clone()).await {
+        let cargo = match Cargo::for_others(attempt.content.clone()).await {
             Ok(cargo) => cargo,
             Err(error) => {
                 let outcome = deferred(Status::LOCAL_TROUBLE, error.to_string());
@@ -210,7 +212,7 @@ impl<D: Dns> Relay<D> {
         match destination {
             Destination::Here => true,
             Destination::Domain(domain) => self.core.directory.ends_here(domain),
-            Destination::Literal(_) => false,
+            Destination::Literal(address) => kings_net::is_own(*address),
         }
     }
 }

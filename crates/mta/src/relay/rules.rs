@@ -50,13 +50,13 @@ pub enum Action {
 }
 
 impl Match {
-    fn covers(&self, attempt: &Attempt) -> bool {
-        let sender = || match &attempt.reverse_path {
+    fn covers(&self, reverse_path: &ReversePath, destination: &Destination) -> bool {
+        let sender = || match reverse_path {
             ReversePath::Address(address) => Some(address.folded()),
             ReversePath::Null => None,
         };
         match self {
-            Self::Recipients(domain) => attempt.destination == Destination::Domain(domain.clone()),
+            Self::Recipients(domain) => *destination == Destination::Domain(domain.clone()),
             Self::Sender(address) => sender().as_ref() == Some(address),
             Self::SenderDomain(domain) => sender().is_some_and(|address| address.domain() == Some(domain)),
         }
@@ -65,7 +65,16 @@ impl Match {
 
 /// The route of this attempt, if there is one for it.
 pub(crate) fn find<'r>(rules: &'r [Rule], attempt: &Attempt) -> Option<&'r Rule> {
-    rules.iter().find(|rule| rule.matches.covers(attempt))
+    find_for(rules, &attempt.reverse_path, &attempt.destination)
+}
+
+/// The route of mail between these, if there is one for it.
+pub(super) fn find_for<'r>(
+    rules: &'r [Rule],
+    reverse_path: &ReversePath,
+    destination: &Destination,
+) -> Option<&'r Rule> {
+    rules.iter().find(|rule| rule.matches.covers(reverse_path, destination))
 }
 
 /// The outcome of an action that asks no host.
@@ -80,12 +89,20 @@ pub(crate) fn settled(action: &Action) -> Option<Outcome> {
     }
 }
 
-/// Text that begins with a status of its own says whether to try again, as with Postfix's error(8) and retry(8).
 fn error(text: &str) -> Outcome {
-    match text.split(' ').next().and_then(Status::parse) {
-        Some(status @ Status(4, ..)) => deferred(status, text),
-        Some(status @ Status(5, ..)) => failed(status, text),
-        _ => failed(Status(5, 7, 1), text),
+    match error_status(text).0 {
+        status @ Status(4, ..) => deferred(status, text),
+        status => failed(status, text),
+    }
+}
+
+/// Text that begins with a status of its own says whether to try again, as with Postfix's error(8) and retry(8); and
+/// what stands behind the status.
+pub(super) fn error_status(text: &str) -> (Status, &str) {
+    let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
+    match Status::parse(first) {
+        Some(status @ Status(4 | 5, ..)) => (status, rest.trim_start()),
+        _ => (Status(5, 7, 1), text),
     }
 }
 

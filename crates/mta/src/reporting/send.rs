@@ -329,6 +329,7 @@ impl<D: Dns> Reporter<D> {
             parameters: MailParameters::default(),
             recipients: vec![Recipient::from(ForwardPath::Address(to.clone()))],
             prefix: self.core.signing.fields(&content).await,
+            verdict: String::new(),
             junk: false,
             seal: None,
             content,

@@ -6,7 +6,7 @@ use kings_mail::date::DateTime;
 use kings_mail::dsn::{self, Action, MessageFields, RecipientFields, Status, one_line};
 use kings_mail::path::ReversePath;
 use kings_mail::report::Return;
-use kings_mail::seven_bit;
+use kings_mail::{seven_bit, trace};
 
 use super::{Excerpt, MAX_RETURNED_HEADER, Notice, date};
 use crate::deliver::{Handover, Report};
@@ -141,13 +141,14 @@ impl Notice<'_> {
     /// What goes back of the message.
     fn returned(&self) -> Returned {
         let utf8 = self.entry.parameters.smtputf8;
+        // What we thought of it is for local readers.
         let (bytes, whole) = match &self.excerpt {
-            Excerpt::Whole(bytes) => match presentable(bytes, utf8) {
-                Some(bytes) => return Returned::Whole(bytes, utf8),
-                None => (bytes, true),
-            },
-            Excerpt::Beginning(bytes) => (bytes, false),
+            Excerpt::Whole(bytes) => (&bytes[trace::verdict_length(bytes)..], true),
+            Excerpt::Beginning(bytes) => (&bytes[trace::verdict_length(bytes)..], false),
         };
+        if whole && let Some(bytes) = presentable(bytes, utf8) {
+            return Returned::Whole(bytes, utf8);
+        }
         let wanted = whole || (self.occasion == Occasion::Failure && self.asked_for_all());
         Returned::Header(returned_header(bytes), utf8, wanted)
     }

@@ -297,6 +297,16 @@ fn a_message_that_would_break_its_frame_is_not_returned_whole() {
 }
 
 #[test]
+fn what_we_thought_of_a_message_is_not_told() {
+    let entry = asking(Some(Return::Full));
+    let judged = [b"X-Kings-Verdict: junk; it looks\r\n\tbad\r\n", MESSAGE].concat();
+    for excerpt in [Excerpt::Whole(judged.clone()), Excerpt::Beginning(judged)] {
+        let text = text_of(notification(&entry, Occasion::Failure, excerpt).unwrap());
+        assert!(!text.contains("Verdict") && text.contains("\r\n\r\nFrom: ann@example.org\r\n"), "{text}");
+    }
+}
+
+#[test]
 fn the_sender_reads_its_own_names_in_the_fields() {
     let mut entry = asking(None);
     entry.parameters.envelope_id = EnvelopeId::parse("QQ314159");

@@ -1,0 +1,119 @@
+//! What can be said of a way out before there is a message: RCPT refuses what would come back at once.
+
+use kings_mail::address::{Address, Host};
+use kings_mail::dsn::Status;
+use kings_mail::path::{ForwardPath, ReversePath};
+use kings_net::{IpNet, is_public};
+use kings_queue::Destination;
+use kings_smtp::reply::Reply;
+
+use super::Settings;
+use super::rules::{self, Action, Rule};
+
+/// The routes, and which hosts are never asked.
+#[derive(Clone, Debug, Default)]
+pub struct Ways {
+    rules: Vec<Rule>,
+    has_smart_host: bool,
+    allow_private: Vec<IpNet>,
+}
+
+impl Settings {
+    /// What RCPT has to know of them.
+    pub fn ways(&self) -> Ways {
+        Ways {
+            rules: self.rules.clone(),
+            has_smart_host: self.smart_host.is_some(),
+            allow_private: self.allow_private.clone(),
+        }
+    }
+}
+
+impl Ways {
+    /// Why mail for this address at another server would come back without an attempt: a route says so, as Postfix's
+    /// error(8) and retry(8) do, or the address literal is of a network that we do not send to.
+    pub(crate) fn refusal(&self, reverse_path: &ReversePath, address: &Address) -> Option<Reply> {
+        let destination = Destination::from(&ForwardPath::Address(address.clone()));
+        match rules::find_for(&self.rules, reverse_path, &destination).map(|rule| &rule.action) {
+            Some(Action::Error(text)) => Some(in_session(text)),
+            Some(_) => None,
+            None if self.has_smart_host => None,
+            None => match address.host {
+                Host::Literal(ip)
+                    if !is_public(ip) && !self.allow_private.iter().any(|net| net.contains(&ip)) =>
+                {
+                    let text = format!("[{ip}] is no public address");
+                    Some(Reply::new(550, Status(5, 4, 4), "").with_text(text))
+                }
+                Host::Literal(_) | Host::Domain(_) => None,
+            },
+        }
+    }
+}
+
+/// The text of an `error:` route as a reply; the status that it may begin with tells whether to try again.
+fn in_session(text: &str) -> Reply {
+    let (status, words) = rules::error_status(text);
+    let code = if status.0 == 4 { 450 } else { 550 };
+    Reply::new(code, status, "").with_text(words.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use kings_mail::domain::Domain;
+
+    use super::super::rules::Match;
+    use super::super::source::Source;
+    use super::*;
+
+    fn rule(matches: Match, text: &str) -> Rule {
+        let action = if text.is_empty() { Action::Discard } else { Action::Error(text.to_owned()) };
+        Rule { matches, action, source: Source::default() }
+    }
+
+    fn to(domain: &str) -> Match {
+        Match::Recipients(Domain::parse(domain).unwrap())
+    }
+
+    fn said(ways: &Ways, sender: &str, recipient: &str) -> Option<String> {
+        let refusal = ways.refusal(&ReversePath::parse(sender).unwrap(), &Address::parse(recipient).unwrap());
+        refusal.map(|reply| reply.to_string())
+    }
+
+    #[test]
+    fn a_route_refuses_with_its_own_words() {
+        let rules = vec![
+            rule(to("gone.example"), "5.1.6 They moved to new.example"),
+            rule(to("later.example"), "4.3.2 Back on Monday"),
+            rule(to("plain.example"), "No mail goes there"),
+            rule(to("quiet.example"), ""),
+            rule(Match::SenderDomain(Domain::parse("here.example").unwrap()), "No mail today"),
+        ];
+        let ways = Ways { rules, ..Ways::default() };
+        let cases = [
+            ("joe@gone.example", Some("550 5.1.6 They moved to new.example")),
+            ("joe@later.example", Some("450 4.3.2 Back on Monday")),
+            ("joe@plain.example", Some("550 5.7.1 No mail goes there")),
+            ("joe@quiet.example", None),
+            ("joe@other.example", Some("550 5.7.1 No mail today")),
+        ];
+        for (recipient, expected) in cases {
+            assert_eq!(said(&ways, "ann@here.example", recipient).as_deref(), expected, "{recipient}");
+        }
+        assert_eq!(said(&ways, "", "joe@other.example"), None);
+    }
+
+    #[test]
+    fn private_literals_are_refused_unless_allowed_or_routed() {
+        let usual = Ways::default();
+        let refused = Some("550 5.4.4 [10.1.2.3] is no public address".to_owned());
+        assert_eq!(said(&usual, "", "joe@[10.1.2.3]"), refused);
+        assert!(said(&usual, "", "joe@[IPv6:fd00::1]").is_some());
+        assert_eq!(said(&usual, "", "joe@[9.9.9.9]"), None);
+        let allowing = Ways { allow_private: vec!["10.0.0.0/8".parse().unwrap()], ..Ways::default() };
+        assert_eq!(said(&allowing, "", "joe@[10.1.2.3]"), None);
+        let smart = Ways { has_smart_host: true, ..Ways::default() };
+        assert_eq!(said(&smart, "", "joe@[10.1.2.3]"), None);
+    }
+}
