@@ -12,7 +12,6 @@ use kings_mail::domain::{DnsName, Domain};
 use kings_mail::path::ReversePath;
 use kings_msgauth::results::{self, MethodResult, ReceivedSpf};
 use kings_msgauth::{arc, dkim, dmarc, iprev, spf};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::facts::Enquiry;
@@ -23,6 +22,9 @@ use crate::policy::verdict::Known;
 /// error, and nothing is refused for that. SPF may take its 20 s (RFC 7208 §4.6.4) where the message takes as long to
 /// come; a client that waits for the reply to its last dot is worth more than a late result.
 const WHOLE: Duration = Duration::from_secs(5);
+
+/// How long keys are waited for while the message still comes.
+const KEYS: Duration = Duration::from_secs(20);
 
 /// What is done about one method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,7 +107,7 @@ pub(crate) struct Evidence {
 /// The message as it passes by, and the keys of its signatures on their way.
 struct Signatures {
     verifier: dkim::Verifier,
-    keys: Option<JoinHandle<dkim::Keys>>,
+    keys: Option<Enquiry<dkim::Keys>>,
 }
 
 /// Who the sender is as far as anything is proven.
@@ -239,22 +241,14 @@ impl Signatures {
     async fn report<D: Dns + 'static>(self, dns: &Arc<D>, now: DateTime, end: Instant) -> dkim::Report {
         let ended = self.verifier.end();
         let keys = self.keys.unwrap_or_else(|| ask_keys(dns, ended.questions()));
-        ended.finish(&keys_by(end, keys).await, now)
+        ended.finish(&keys.answer_by(end).await, now)
     }
 }
 
-/// All keys of a message are asked for together.
-fn ask_keys<D: Dns + 'static>(dns: &Arc<D>, questions: dkim::Questions) -> JoinHandle<dkim::Keys> {
+/// All keys of a message are asked for together. One that does not come in time is a temporary error of its signature.
+fn ask_keys<D: Dns + 'static>(dns: &Arc<D>, questions: dkim::Questions) -> Enquiry<dkim::Keys> {
     let dns = dns.clone();
-    tokio::spawn(async move { questions.ask(&*dns).await })
-}
-
-/// A key that does not come in time is a temporary error of its signature.
-async fn keys_by(end: Instant, keys: JoinHandle<dkim::Keys>) -> dkim::Keys {
-    let question = keys.abort_handle();
-    let keys = timeout_at(end, keys).await;
-    question.abort();
-    keys.ok().and_then(Result::ok).unwrap_or_default()
+    Enquiry::within(KEYS, async move { questions.ask(&*dns).await }, dkim::Keys::default())
 }
 
 async fn answer<T: Clone + Send + 'static>(enquiry: Option<Enquiry<T>>, end: Instant) -> Option<T> {

@@ -6,16 +6,16 @@ use kings_dns::Dns;
 use kings_mail::date::DateTime;
 use kings_msgauth::results::MethodResult;
 use kings_msgauth::{arc, dkim};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{ask_keys, keys_by};
+use super::ask_keys;
+use crate::facts::Enquiry;
 
 /// The message as it passes by, and the keys of its seals on their way.
 #[derive(Default)]
 pub(super) struct Links {
     verifier: arc::Verifier,
-    keys: Option<JoinHandle<dkim::Keys>>,
+    keys: Option<Enquiry<dkim::Keys>>,
 }
 
 impl Links {
@@ -35,7 +35,7 @@ impl Links {
     ) -> arc::Report {
         let ended = self.verifier.end();
         let keys = self.keys.unwrap_or_else(|| ask_keys(dns, ended.questions()));
-        ended.finish(&keys_by(end, keys).await, now)
+        ended.finish(&keys.answer_by(end).await, now)
     }
 }
 
