@@ -24,6 +24,8 @@ use crate::serve;
 const PIECE: usize = 64 * 1024;
 /// Largest message where no config says so, in octets: that of `[limits] message_bytes`.
 const MESSAGE_BYTES: u64 = 50 * 1024 * 1024;
+/// One thread reads and one asks DNS: what the program needs does not grow with the machine.
+const THREADS: Threads = Threads { workers: Some(1), blocking: 4 };
 
 /// The message, and what is known of how it came.
 #[derive(clap::Args)]
@@ -78,7 +80,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let judge = Judge::new(&options)?;
     let json = options.json;
     let input = open(&options.file)?;
-    let found = serve::runtime(Threads::default())?.block_on(judge.examine(input, options))?;
+    let found = serve::runtime(THREADS)?.block_on(judge.examine(input, options))?;
     print(&if json { json::of(&found) } else { text::of(&found) });
     if found.is_unsure() {
         let text = "DNS did not answer everything, so that the verdict may be another one later; --dns SERVER asks another server";

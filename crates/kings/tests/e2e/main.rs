@@ -30,6 +30,7 @@ mod forwarding;
 mod greylist;
 mod guessing;
 mod harness;
+mod hostile;
 mod house_rules;
 mod lists;
 mod lmtp;

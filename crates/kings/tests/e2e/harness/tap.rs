@@ -1,7 +1,8 @@
 //! A tap between a server and its name server: it counts the questions, and swallows some.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -12,32 +13,43 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the end of the test is looked for.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Passes UDP on to a name server. Questions about names that begin with `silent` get no answer.
+/// How often each question was seen.
+type Seen = Mutex<BTreeMap<String, usize>>;
+
+/// Passes questions on to a name server, by UDP, and by TCP for answers that do not fit. Questions about names that begin with `silent` get no answer.
 pub(crate) struct Tap {
     /// As `[dns] servers` wants it.
     pub(crate) address: String,
-    seen: Arc<Mutex<BTreeMap<String, usize>>>,
+    seen: Arc<Seen>,
     over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Tap {
     /// Stands before the server at `behind`.
     pub(crate) fn before(behind: &str) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (socket, listener) = pair();
         socket.set_read_timeout(Some(TICK)).unwrap();
+        listener.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap().to_string();
-        let (seen, over): (Arc<Mutex<BTreeMap<_, _>>>, Arc<AtomicBool>) = Default::default();
+        let (seen, over): (Arc<Seen>, Arc<AtomicBool>) = Default::default();
         let behind = behind.parse().unwrap();
-        let thread = std::thread::spawn({
+        let until_over = |mut work: Box<dyn FnMut(&Seen) + Send>| {
             let (seen, over) = (seen.clone(), over.clone());
-            move || {
+            std::thread::spawn(move || {
                 while !over.load(Ordering::Relaxed) {
-                    pass(&socket, behind, &seen);
+                    work(&seen);
                 }
-            }
-        });
-        Self { address, seen, over, thread: Some(thread) }
+            })
+        };
+        let threads = vec![
+            until_over(Box::new(move |seen| pass(&socket, behind, seen))),
+            until_over(Box::new(move |seen| match listener.accept() {
+                Ok((client, _)) => drop(pass_stream(client, behind, seen)),
+                Err(_) => std::thread::sleep(TICK),
+            })),
+        ];
+        Self { address, seen, over, threads }
     }
 
     /// How often each name and type was asked for, as `name/type number`.
@@ -49,11 +61,44 @@ impl Tap {
 impl Drop for Tap {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
-        let _ = self.thread.take().map(JoinHandle::join);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
     }
 }
 
-fn pass(socket: &UdpSocket, behind: SocketAddr, seen: &Mutex<BTreeMap<String, usize>>) {
+/// One port for both.
+fn pair() -> (UdpSocket, TcpListener) {
+    let both = || {
+        let listener = TcpListener::bind("127.0.0.1:0").ok()?;
+        let socket = UdpSocket::bind(listener.local_addr().ok()?).ok()?;
+        Some((socket, listener))
+    };
+    (0..20).find_map(|_| both()).expect("a port that is free for UDP and TCP")
+}
+
+/// The questions of one connection, each with its length before it (RFC 1035 §4.2.2), one after the other.
+fn pass_stream(mut client: TcpStream, behind: SocketAddr, seen: &Seen) -> std::io::Result<()> {
+    client.set_nonblocking(false)?;
+    client.set_read_timeout(Some(TICK))?;
+    let mut beyond = TcpStream::connect(behind)?;
+    beyond.set_read_timeout(Some(PATIENCE))?;
+    let frame = |stream: &mut TcpStream| {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length)?;
+        let mut content = vec![0; usize::from(u16::from_be_bytes(length))];
+        stream.read_exact(&mut content)?;
+        Ok::<_, std::io::Error>([length.to_vec(), content].concat())
+    };
+    loop {
+        let query = frame(&mut client)?;
+        *seen.lock().unwrap().entry(question(&query[2..])).or_default() += 1;
+        beyond.write_all(&query)?;
+        client.write_all(&frame(&mut beyond)?)?;
+    }
+}
+
+fn pass(socket: &UdpSocket, behind: SocketAddr, seen: &Seen) {
     let mut buffer = [0; 4_096];
     let Ok((length, client)) = socket.recv_from(&mut buffer) else { return };
     let question = question(&buffer[..length]);
