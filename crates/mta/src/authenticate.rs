@@ -327,10 +327,12 @@ impl Findings {
         let spf_fail = spf.filter(|outcome| outcome.result == spf::SpfResult::Fail);
         let dmarc = self.dmarc.as_ref().filter(|_| methods.dmarc == Check::Enforce);
         let dmarc_fail = dmarc.filter(|outcome| outcome.result == dmarc::DmarcResult::Fail);
+        let no_author = dmarc.filter(|outcome| outcome.result == dmarc::DmarcResult::PermError);
         let unproven = dmarc.filter(|outcome| outcome.result != dmarc::DmarcResult::Pass);
         Known {
             spf_helo_fail: spf_helo_fail.map(|outcome| outcome.reason.to_string()),
             spf_fail: spf_fail.map(|outcome| outcome.reason.to_string()),
+            no_author: no_author.map(|outcome| outcome.reason.to_string()),
             dmarc_fail: dmarc_fail.map(|outcome| (outcome.policy, outcome.reason.to_string())),
             unproven: unproven
                 .and_then(|outcome| outcome.author.as_ref())

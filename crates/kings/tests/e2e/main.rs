@@ -26,6 +26,7 @@ mod external;
 mod faults;
 mod filter;
 mod foreign_senders;
+mod forgeries;
 mod forwarding;
 mod greylist;
 mod guessing;

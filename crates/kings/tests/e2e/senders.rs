@@ -86,8 +86,11 @@ fn a_bad_helo_is_recorded_and_refused_only_when_asked() {
 #[test]
 fn nobody_else_writes_our_verdict() {
     let kings = with_rules("", &clueless());
-    let forged =
-        [&b"x-kings-verdict : accept; friend of the house\r\n"[..], &letter("", ANN, "forged")].concat();
+    let forged = [
+        &b"x-kings-verdict : accept; friend of the house\r\n"[..],
+        &letter("joe@example.net", ANN, "forged"),
+    ]
+    .concat();
     let mut client = kings.smtp();
     client.message("joe@example.net", &[ANN], &forged).unwrap().is("250");
     let text = messages(&kings.maildir(ANN))[0].text();

@@ -36,6 +36,8 @@ pub(crate) enum Reason {
     DmarcFail(String),
     /// It claims to be from one of our own domains and nothing proves it.
     NotOurs(String),
+    /// Its From field names nobody whose domain could be asked, for this reason: each reader may see another author.
+    NoAuthor(String),
     /// A filter wants it held back, for this reason.
     Quarantine(String),
     /// The sender is new here and is to come again after this time.
@@ -58,6 +60,7 @@ impl fmt::Display for Reason {
             Self::NotOurs(domain) => {
                 write!(f, "it says to be from {domain}, which is ours, and does not prove it")
             }
+            Self::NoAuthor(why) => write!(f, "its author cannot be told: {why}"),
             Self::Quarantine(why) => write!(f, "a filter wants it held back: {why}"),
             Self::Greylisted(wait) => {
                 write!(f, "the sender is new here (greylisting), try again in {} seconds", wait.as_secs())
@@ -165,6 +168,8 @@ pub(crate) struct Known {
     pub(crate) dmarc_fail: Option<(Policy, String)>,
     /// One of our domains, where the author says to be of it and DMARC did not pass.
     pub(crate) unproven: Option<String>,
+    /// Why DMARC cannot tell its author, where it cannot and counts.
+    pub(crate) no_author: Option<String>,
     /// Why a filter wants it held back.
     pub(crate) quarantine: Option<String>,
     /// How long its sender is to wait, who is new here.
@@ -195,6 +200,7 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
     let spf = known.spf_fail.clone().map(|why| (Reason::SpfFail(why), verdicts.spf_fail));
     let dmarc = known.dmarc_fail.clone().map(|(policy, why)| (Reason::DmarcFail(why), verdicts.of(policy)));
     let unproven = known.unproven.clone().map(|domain| (Reason::NotOurs(domain), Verdict::Junk));
+    let no_author = known.no_author.clone().map(|why| (Reason::NoAuthor(why), Verdict::Junk));
     let quarantine = known.quarantine.clone().map(|why| (Reason::Quarantine(why), Verdict::Junk));
     let greylisted = known.greylisted.map(|wait| (Reason::Greylisted(wait), Verdict::Defer));
     let findings = [
@@ -210,6 +216,7 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
         spf,
         dmarc,
         unproven,
+        no_author,
         quarantine,
         greylisted,
     ];
@@ -358,6 +365,7 @@ mod tests {
         let why = || "because".to_owned();
         let spf = Known { spf_fail: Some(why()), ..Known::default() };
         let dmarc = |policy| Known { dmarc_fail: Some((policy, why())), ..Known::default() };
+        let nobody = Known { no_author: Some(why()), ..Known::default() };
         let ours = Known { unproven: Some("example.org".to_owned()), ..Known::default() };
         let usual = Verdicts::default();
         let mild = Verdicts { dmarc_reject: Verdict::Junk, dmarc_quarantine: Verdict::Accept, ..usual };
@@ -365,6 +373,7 @@ mod tests {
         let cases = [
             (&spf, usual, Verdict::Accept),
             (&spf, strict, Verdict::Reject),
+            (&nobody, mild, Verdict::Junk),
             (&dmarc(Policy::None), strict, Verdict::Accept),
             (&dmarc(Policy::Quarantine), usual, Verdict::Junk),
             (&dmarc(Policy::Quarantine), mild, Verdict::Accept),

@@ -1,0 +1,350 @@
+//! Forgeries of every kind over port 25, each filed or refused with its reason in words, and their honest mirrors.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::Ed25519KeyPair;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kings_mail::date::DateTime;
+use kings_mail::domain::Domain;
+use kings_msgauth::arc::{ChainValidation, Sealer};
+use kings_msgauth::dkim::{PrivateKey, Rules, Selector, Signer, SigningIdentity};
+
+use crate::harness::{Kings, Message, NameServer, Reply, Setup, Smtp, letter, messages, run, wait_until};
+
+const BOB: &str = "bob@example.org";
+/// All domains of the zone sign with this key.
+const KEY: &str = include_str!("../../../msgauth/tests/data/ed25519.pem");
+const PUBLIC: &str = include_str!("../../../msgauth/tests/data/ed25519.public");
+/// The host that `bank.test` lets send, and one that nobody but `evil.test` does.
+const BANK: &str = "192.0.2.1";
+const STRANGER: &str = "198.51.100.7";
+
+fn zone() -> String {
+    let domains =
+        ["bank.test", "shop.test", "strict.test", "evil.test", "notbank.test", "list.test", "other.test"];
+    let keys = domains
+        .map(|domain| format!("k._domainkey.{domain}. IN TXT \"v=DKIM1; k=ed25519; p={}\"\n", PUBLIC.trim()));
+    let policies = "bank.test. IN TXT \"v=spf1 ip4:192.0.2.1 -all\"\n_dmarc.bank.test. IN TXT \"v=DMARC1; p=reject\"\n\
+        mail.bank.test. IN TXT \"v=spf1 ip4:192.0.2.1 -all\"\nmail.bank.test. IN A 192.0.2.1\n\
+        shop.test. IN TXT \"v=spf1 ip4:192.0.2.1 -all\"\n_dmarc.shop.test. IN TXT \"v=DMARC1; p=quarantine\"\n\
+        news.strict.test. IN TXT \"v=spf1 ip4:192.0.2.1 -all\"\n\
+        _dmarc.strict.test. IN TXT \"v=DMARC1; p=reject; adkim=s; aspf=s\"\n\
+        evil.test. IN TXT \"v=spf1 +all\"\n";
+    keys.concat() + policies
+}
+
+/// The server as it comes, but that it believes one sealer, and the test speaks for clients of all addresses.
+fn home(dns: &NameServer) -> Kings {
+    let tables = "[inbound]\narc_sealers = [\"list.test\"]\n".to_owned();
+    let mut setup = Setup { tables, name_server: dns.address.clone(), ..Setup::default() };
+    setup.listen += "xclient_from = [\"127.0.0.0/8\"]\n";
+    setup.start()
+}
+
+/// One message as it comes in.
+struct Case {
+    name: &'static str,
+    client: &'static str,
+    helo: &'static str,
+    reverse_path: &'static str,
+    content: String,
+}
+
+/// From a stranger, with a reverse-path that SPF lets pass.
+fn of_stranger(name: &'static str, content: String) -> Case {
+    Case { name, client: STRANGER, helo: "mx.evil.test", reverse_path: "joe@evil.test", content }
+}
+
+/// The same from the bank's own host, in the bank's own name.
+fn of_bank(name: &'static str, content: String) -> Case {
+    Case { name, client: BANK, helo: "mail.bank.test", reverse_path: "ceo@bank.test", content }
+}
+
+#[track_caller]
+fn send(kings: &Kings, case: &Case) -> Reply {
+    let mut smtp = Smtp::connect(kings.address("smtp")).unwrap();
+    smtp.command("EHLO proxy.example.net").unwrap().is("250");
+    smtp.command(&format!("XCLIENT ADDR={}", case.client)).unwrap().is("220");
+    smtp.command(&format!("EHLO {}", case.helo)).unwrap().is("250");
+    let content = case.content.replace("SUBJECT", case.name);
+    smtp.message(case.reverse_path, &[BOB], content.as_bytes()).unwrap()
+}
+
+fn from(field: &str) -> String {
+    format!(
+        "From: {field}\r\nTo: {BOB}\r\nSubject: SUBJECT\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\n\
+         Message-ID: <1@bank.test>\r\n\r\nPlease pay.\r\n"
+    )
+}
+
+fn today() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_secs()).unwrap()
+}
+
+/// Signed as Kings signs; `SUBJECT` is no part of what may be changed afterwards.
+fn signed(domain: &str, content: &str, rules: Rules, at: i64) -> String {
+    let (domain, selector) = (Domain::parse(domain).unwrap(), Selector::parse("k").unwrap());
+    let key = PrivateKey::from_pem(KEY).unwrap();
+    let mut signer = Signer::new(rules);
+    signer.push(content.as_bytes());
+    let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key };
+    signer.finish(&[identity], DateTime::from_unix(at)).unwrap() + content
+}
+
+fn signed_now(domain: &str, subject: &str, field: &str) -> String {
+    signed(domain, &from(field).replace("SUBJECT", subject), Rules::default(), today())
+}
+
+/// Sealed by somebody who says that all was well.
+fn sealed(sealer: &str, claim: &str, content: &str) -> String {
+    let (domain, selector) = (Domain::parse(sealer).unwrap(), Selector::parse("k").unwrap());
+    let key = PrivateKey::from_pem(KEY).unwrap();
+    let mut work = Sealer::new(Rules::default());
+    work.push(content.as_bytes());
+    let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key };
+    work.finish(&identity, claim, ChainValidation::None, DateTime::from_unix(today())).unwrap() + content
+}
+
+/// A signature by hand, over From and the first octets of the body: what no signer of ours would make.
+fn signed_by_hand(algorithm: &str, with_length: bool) -> String {
+    let body = "Please pay.\r\n";
+    let hash = STANDARD.encode(digest(&SHA256, body.as_bytes()));
+    let length = if with_length { format!(" l={};", body.len()) } else { String::new() };
+    let field = format!(
+        "DKIM-Signature: v=1; a={algorithm}; c=simple/simple; d=bank.test; s=k; h=from;{length} bh={hash}; b="
+    );
+    let der: String = KEY.lines().filter(|line| !line.starts_with("-----")).collect();
+    let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&STANDARD.decode(der).unwrap()).unwrap();
+    let covered = digest(&SHA256, format!("From: ceo@bank.test\r\n{field}").as_bytes());
+    let signature = STANDARD.encode(pair.sign(covered.as_ref()));
+    format!("{field}{signature}\r\n{}", from("ceo@bank.test"))
+}
+
+/// Forged names, each with what is done and a part of the reason. They come from a stranger unless said otherwise.
+fn forged_names() -> Vec<(Case, &'static str, &'static str)> {
+    let reject = "reject";
+    let dmarc = "DMARC fails: ";
+    let bank = "ceo@bank.test";
+    let ours = "which is ours, and does not prove it";
+    vec![
+        (of_stranger("our own domain", from("ann@example.org")), "junk", ours),
+        (of_stranger("ours in capitals", from("Ann <ANN@EXAMPLE.ORG>")), "junk", ours),
+        (of_stranger("ours as null sender", from("postmaster@example.org")).null(), "junk", ours),
+        (of_stranger("reject policy", from(bank)), reject, dmarc),
+        (of_stranger("quarantine policy", from("news@shop.test")), "junk", dmarc),
+        (of_stranger("another address as name", from("\"joe@evil.test\" <ceo@bank.test>")), reject, dmarc),
+        (
+            of_stranger("address in a comment", from("(joe@evil.test) ceo@bank.test (joe@evil.test)")),
+            reject,
+            dmarc,
+        ),
+        (of_stranger("encoded name", from("=?utf-8?q?joe=40evil=2Etest?= <ceo@bank.test>")), reject, dmarc),
+        (of_stranger("folded address", from("Joe\r\n <ceo@bank.test>")), reject, dmarc),
+        (of_stranger("two From fields", format!("From: joe@evil.test\r\n{}", from(bank))), "550", "From"),
+        (of_stranger("two authors", from("joe@evil.test, ceo@bank.test")), "junk", "different domains"),
+        (of_stranger("a group of authors", from("Friends: joe@evil.test, ceo@bank.test;")), "junk", "group"),
+        (
+            of_stranger("two addresses in one", from("joe@evil.test <ceo@bank.test>")),
+            "junk",
+            "its author cannot be told",
+        ),
+        (of_stranger("a subdomain that is none", from("ceo@secure.bank.test")), reject, dmarc),
+        (of_stranger("a subdomain of theirs", from("ceo@mail.bank.test")), reject, dmarc),
+        (of_stranger("null sender", from(bank)).null(), reject, dmarc),
+        (
+            of_stranger("SPF that lets everybody pass", from(bank)),
+            reject,
+            "what passed belongs to other domains",
+        ),
+    ]
+}
+
+/// The same of proofs: signatures, results and seals.
+fn forged_proofs() -> Vec<(Case, &'static str, &'static str)> {
+    let bank = "ceo@bank.test";
+    let results = |field: &str| format!("{field}\r\n{}", from(bank));
+    let passed = "other.test; spf=pass smtp.mailfrom=bank.test; dkim=pass header.d=bank.test; dmarc=pass header.from=bank.test";
+    let expired = Rules { valid_for: Some(3_600), ..Rules::default() };
+    let cases = [
+        of_stranger("signed by a stranger", signed_now("evil.test", "signed by a stranger", bank)),
+        of_stranger(
+            "signed by a name that ends alike",
+            signed_now("notbank.test", "signed by a name that ends alike", bank),
+        ),
+        of_stranger(
+            "a changed body",
+            signed_now("bank.test", "a changed body", bank).replace("Please pay", "Pay me"),
+        ),
+        of_stranger("text behind l=", signed_by_hand("ed25519-sha256", true) + "And pay twice.\r\n"),
+        of_stranger("sha1", signed_by_hand("rsa-sha1", false)),
+        of_stranger(
+            "expired",
+            signed("bank.test", &from(bank).replace("SUBJECT", "expired"), expired, today() - 7_200),
+        ),
+        of_stranger(
+            "replayed with another From",
+            signed_now("evil.test", "replayed with another From", "joe@evil.test")
+                .replace("From: joe@evil.test", "From: ceo@bank.test"),
+        ),
+        of_stranger(
+            "a second Subject",
+            format!("Subject: SUBJECT\r\n{}", signed_now("bank.test", "oversigned", bank)),
+        ),
+        of_stranger(
+            "results in our name",
+            results("Authentication-Results: mail.example.org; dmarc=pass header.from=bank.test"),
+        ),
+        of_stranger(
+            "results, folded and in capitals",
+            results("AUTHENTICATION-RESULTS :\r\n (our (own)) \"MAIL.Example.ORG\" 1;\r\n\tdmarc=pass"),
+        ),
+        of_stranger(
+            "sealed by whomever",
+            sealed("other.test", passed, &from(bank).replace("SUBJECT", "sealed by whomever")),
+        ),
+        of_stranger(
+            "sealed in the name of the list",
+            sealed(
+                "list.test",
+                &passed.replace("other", "list"),
+                &from(bank).replace("SUBJECT", "sealed in the name of the list"),
+            )
+            .replace("Please pay", "Pay me"),
+        ),
+        of_bank("a subdomain where alignment is strict", from("ceo@strict.test"))
+            .from("ceo@news.strict.test"),
+    ];
+    cases.into_iter().map(|case| (case, "reject", "DMARC fails: ")).collect()
+}
+
+impl Case {
+    fn null(self) -> Self {
+        Self { reverse_path: "", ..self }
+    }
+
+    fn from(self, reverse_path: &'static str) -> Self {
+        Self { reverse_path, ..self }
+    }
+}
+
+#[test]
+fn forgeries_are_filed_or_refused_and_the_reason_is_told() {
+    let dns = NameServer::start(".", &zone());
+    let kings = home(&dns);
+    let mut junk = Vec::new();
+    let forgeries: Vec<_> = forged_names().into_iter().chain(forged_proofs()).collect();
+    for (case, verdict, reason) in &forgeries {
+        let reply = send(&kings, case);
+        let told = format!("{}: {} {}", case.name, reply.code, reply.text);
+        if *verdict == "junk" {
+            assert_eq!(reply.code, 250, "{told}");
+            junk.push((case.name, *reason));
+        } else {
+            assert!(reply.code == 550 && reply.text.contains(reason), "{told}");
+        }
+    }
+    let inbox: Vec<String> = messages(&kings.maildir(BOB)).iter().map(Message::text).collect();
+    assert!(inbox.is_empty(), "{inbox:?}");
+    let filed = messages(&kings.maildir(BOB).join(".Junk"));
+    assert_eq!(filed.len(), junk.len());
+    for (name, reason) in junk {
+        let message = filed.iter().find(|message| message.field("Subject").as_deref() == Some(name)).unwrap();
+        let text = message.text().replace("\r\n\t", " ");
+        let verdict = text.lines().find(|line| line.starts_with("X-Kings-Verdict: junk; ")).expect(name);
+        assert!(verdict.contains(reason), "{name}: {verdict}");
+    }
+    // The trace tells the same to whoever asks later.
+    let judged = forgeries
+        .iter()
+        .filter(|(case, verdict, _)| *verdict != "550" && case.reverse_path == "joe@evil.test");
+    let story = wait_until("all of them in the trace", Duration::from_secs(30), || {
+        let text = run(&mut kings.command(&["trace", "--sender", "joe@evil.test"])).text();
+        (text.matches("judged: ").count() >= judged.clone().count()).then_some(text)
+    });
+    for (case, verdict, reason) in judged {
+        let is_told =
+            story.lines().any(|line| line.contains(&format!("judged: {verdict}; ")) && line.contains(reason));
+        assert!(is_told, "{}: {verdict}; {reason}\n{story}", case.name);
+    }
+}
+
+/// The same machinery from its honest side: nothing of this is filed away.
+fn honest() -> Vec<(Case, &'static str)> {
+    let bank = "ceo@bank.test";
+    let passed = "list.test; spf=pass smtp.mailfrom=bank.test; dkim=pass header.d=bank.test; dmarc=pass header.from=bank.test";
+    let listed = sealed(
+        "list.test",
+        passed,
+        &signed_now("bank.test", "a list", bank).replace("Subject: a list", "Subject: [l] a list"),
+    );
+    let forwarded = signed_now("bank.test", "forwarded", bank);
+    let foreign = format!("Authentication-Results: relay.other.test; dmarc=fail\r\n{}", from(bank));
+    vec![
+        (of_stranger("forwarded", forwarded).from(bank), "dmarc=pass (aligned: DKIM)"),
+        (of_stranger("[l] a list", listed).from("bounces@evil.test"), "arc=pass (i=1, sealed by list.test)"),
+        (
+            of_bank("a subdomain, relaxed", from(bank)).from("bounces@mail.bank.test"),
+            "dmarc=pass (aligned: SPF)",
+        ),
+        (of_bank("SPF alone", from(bank)), "dmarc=pass (aligned: SPF)"),
+        (
+            of_stranger("DKIM alone", signed_now("bank.test", "DKIM alone", bank)),
+            "dmarc=pass (aligned: DKIM)",
+        ),
+        // What the forgeries spoil is whole before: the signature by hand holds without l=.
+        (
+            of_stranger("signed by hand", signed_by_hand("ed25519-sha256", false)),
+            "dmarc=pass (aligned: DKIM)",
+        ),
+        (of_bank("both", signed_now("bank.test", "both", bank)), "dmarc=pass (aligned: DKIM and SPF)"),
+        (of_bank("a bounce", from("MAILER-DAEMON@mail.bank.test")).null(), "dmarc=pass (aligned: SPF)"),
+        (
+            of_bank(
+                "a group that is no author",
+                from(bank).replace(&format!("To: {BOB}"), "To: Friends: bob@example.org;"),
+            ),
+            "dmarc=pass",
+        ),
+        (of_bank("results of others", foreign), "dmarc=pass (aligned: SPF)"),
+        (of_stranger("nobody in particular", from("joe@evil.test")), "dmarc=none"),
+    ]
+}
+
+#[test]
+fn their_honest_mirrors_reach_the_inbox() {
+    let dns = NameServer::start(".", &zone());
+    let kings = home(&dns);
+    let honest = honest();
+    for (case, _) in &honest {
+        let reply = send(&kings, case);
+        assert_eq!(reply.code, 250, "{}: {}", case.name, reply.text);
+    }
+    // Our own user, whose mail nobody but the login proves.
+    kings.submit("ann@example.org", BOB, "our own user");
+    let inbox = messages(&kings.maildir(BOB));
+    let find = |name: &str| inbox.iter().find(|message| message.field("Subject").as_deref() == Some(name));
+    for (case, results) in &honest {
+        let text = find(case.name).unwrap_or_else(|| panic!("{} is not in the inbox", case.name)).text();
+        let text = text.replace("\r\n\t", " ").replace("  ", " ");
+        assert!(text.contains(results) && text.contains("X-Kings-Verdict: accept"), "{}: {text}", case.name);
+    }
+    assert!(find("our own user").is_some() && inbox.len() == honest.len() + 1);
+    // What others found stays, and stands below ours.
+    let text = find("results of others").unwrap().text();
+    assert!(text.contains("Authentication-Results: relay.other.test; dmarc=fail"), "{text}");
+}
+
+#[test]
+fn a_name_server_that_knows_nothing_files_nothing_but_what_says_to_be_ours() {
+    let kings = Setup::default().start();
+    let mut client = kings.smtp();
+    for author in ["ceo@bank.test", "ann@example.org"] {
+        client.message("joe@evil.test", &[BOB], &letter(author, BOB, "hello")).unwrap().is("250");
+    }
+    let inbox = messages(&kings.maildir(BOB)).remove(0).text();
+    assert!(inbox.contains("dmarc=temperror") && inbox.contains("From: ceo@bank.test"), "{inbox}");
+    assert_eq!(messages(&kings.maildir(BOB).join(".Junk")).len(), 1);
+}
