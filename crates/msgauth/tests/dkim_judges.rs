@@ -11,6 +11,7 @@ use std::process::Command;
 use kings_dns::Zone;
 use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
+use kings_mail::header::{Field, Fields};
 use kings_msgauth::arc::{self, Chain, ChainValidation, Sealer};
 use kings_msgauth::dkim::{
     Canonicalization, PrivateKey, Rules, Selector, Signer, SigningIdentity, Word, check, key_files,
@@ -212,12 +213,32 @@ fn opendkim_verifies_both_of_our_signatures() {
             .expect("opendkim is there: tests/setup.sh installs it");
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     };
+    // It tells of one signature alone, so that each message is shown to it once with each. It counts no bits of Ed25519.
     for number in 0..MESSAGES {
-        let verdict = judge(&format!("{number:03}.eml"));
-        assert!(verdict.contains("succeeded"), "{number}: {verdict}");
+        let both = std::fs::read(folder.0.join(format!("{number:03}.eml"))).unwrap();
+        for (algorithm, bits) in [("rsa", "2048"), ("ed25519", "0")] {
+            folder.write("alone.eml", with_signature_of(&both, algorithm));
+            let verdict = judge("alone.eml");
+            let expected = format!("verification (s={algorithm}, d=example.org, {bits}-bit key) succeeded");
+            assert!(verdict.contains(&expected), "{number}: {verdict}");
+        }
     }
     folder.write("broken.eml", std::fs::read_to_string(folder.0.join("000.eml")).unwrap() + "more\r\n");
-    assert!(!judge("broken.eml").contains("succeeded"));
+    for algorithm in ["rsa", "ed25519"] {
+        let broken = std::fs::read(folder.0.join("broken.eml")).unwrap();
+        folder.write("alone.eml", with_signature_of(&broken, algorithm));
+        assert!(!judge("alone.eml").contains("succeeded"), "{algorithm}");
+    }
+}
+
+/// The message with one of its signatures; neither covers the other.
+fn with_signature_of(message: &[u8], selector: &str) -> Vec<u8> {
+    let is_other =
+        |field: &Field<'_>| field.is("DKIM-Signature") && !field.text().contains(&format!(" s={selector};"));
+    let others: Vec<_> = Fields::new(message).filter(is_other).map(|field| field.raw.to_vec()).collect();
+    let [other] = others.as_slice() else { panic!("two signatures") };
+    let at = message.windows(other.len()).position(|window| window == other).unwrap();
+    [&message[..at], &message[at + other.len()..]].concat()
 }
 
 /// Hosts that pass messages on; dkimpy knows no Ed25519 in ARC.

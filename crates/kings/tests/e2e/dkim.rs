@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::harness::{
-    Folder, Kings, Message, NameServer, Postfix, Setup, UNVERIFIED, letter, messages, program, run,
-    wait_until,
+    Daemon, Folder, Kings, Message, NameServer, Postfix, Setup, UNVERIFIED, free_port, letter, listening,
+    messages, program, run, wait_until,
 };
 
 const ANN: &str = "ann@example.org";
@@ -108,6 +108,56 @@ fn what_is_converted_for_an_old_server_is_signed_as_it_leaves() {
         wait_until("the bounce", Duration::from_secs(30), || messages(&kings.maildir(ANN)).pop()).text();
     assert!(bounce.is_ascii() && bounce.contains("\r\nStatus: 5.6.3\r\n"), "{bounce}");
     assert_eq!(postfix.delivered().len(), 1);
+}
+
+/// What rspamd finds in a message: it asks this name server for the keys.
+fn rspamd(message: &[u8], dns: &NameServer) -> String {
+    let (folder, port) = (Folder::new("rspamd-judge"), free_port());
+    let directory = folder.path().display();
+    let settings = format!(
+        "options {{ pidfile = \"{directory}/pid\"; filters = \"dkim\"; dns {{ nameserver = [\"{}\"]; }} }}\n\
+         logging {{ type = \"console\"; level = \"info\"; }}\n\
+         dkim {{ check_local = true; check_authed = true; }}\n\
+         worker \"normal\" {{ bind_socket = \"127.0.0.1:{port}\"; count = 1; }}\n",
+        dns.address
+    );
+    let settings = folder.write("rspamd.conf", settings);
+    let mut command = program("rspamd");
+    command.args(["-f", "-i", "--var", &format!("DBDIR={directory}"), "-c"]).arg(settings);
+    let mut daemon = Daemon::start("rspamd", &mut command, &folder.join("log"));
+    daemon.wait_for("its port", Duration::from_mins(2), |_| listening(port));
+    let content = folder.write("message", message);
+    let mut judge = program("rspamc");
+    run(judge.args(["-h", &format!("127.0.0.1:{port}"), "symbols"]).arg(content)).succeeded().text()
+}
+
+/// The message with one of its signatures, by selector; neither covers the other.
+fn with_signature_of(content: &str, selector: &str) -> String {
+    let fields = content.split_inclusive("DKIM-Signature:").count() - 1;
+    assert_eq!(fields, 2, "two signatures");
+    let second = content.rfind("DKIM-Signature:").unwrap();
+    let (first, rest) = content.split_at(second);
+    if first.contains(&format!(" s={selector};")) {
+        let end = rest.find("\nReceived:").or_else(|| rest.find("\nFrom:")).unwrap() + 1;
+        return first.to_owned() + &rest[end..];
+    }
+    rest.to_owned()
+}
+
+#[test]
+fn rspamd_agrees_with_either_signature_and_sees_a_change() {
+    let kings = signing();
+    kings.submit(ANN, BOB, "signed");
+    let text = only_message_of(&kings, BOB).text();
+    let content = &text[text.find("DKIM-Signature:").unwrap()..];
+    let dns = NameServer::start("example.org", &zone_lines(&kings.folder().join("data/dkim/example.org")));
+    for selector in ["one", "one-ed25519"] {
+        let alone = with_signature_of(content, selector);
+        let said = rspamd(alone.as_bytes(), &dns);
+        assert!(said.contains("R_DKIM_ALLOW") && said.contains(&format!("s={selector}]")), "{said}\n{alone}");
+        let said = rspamd(alone.replace("signed.", "signed, or not.").as_bytes(), &dns);
+        assert!(said.contains("R_DKIM_REJECT"), "{said}");
+    }
 }
 
 #[test]
