@@ -201,20 +201,37 @@ fn sort_copies(
     Ok(copies)
 }
 
-/// Tries all accounts at once; gives what became of each.
-async fn store_all(
-    core: &Core,
-    message: &Message,
-    copies: impl Iterator<Item = &LocalCopy>,
-) -> Vec<Result<(), StoreError>> {
-    let deliveries: Vec<Delivery> = copies.map(|copy| delivery(message, copy)).collect();
-    let (store, content) = (core.store.clone(), message.content.clone());
-    blocking(move || store.deliver(&content, &deliveries)).await
-}
-
 /// The same with an outcome for each recipient, in their order (RFC 2033 §4.2): a copy that failed is the client's
 /// to try again, unless another one of the same recipient was stored.
+///
+/// The order is that of [`deliver`]. A queue that refuses is found out before any copy has its place: recipients that
+/// need it are refused without having got anything, and the others are served. A crash before the replies leaves copies
+/// in mailboxes at most; the client then comes again with all of it, as RFC 2033 §4.2 has it for replies that are lost.
 pub(crate) async fn deliver_each(core: &Core, message: &Message) -> Vec<Result<(), Reply>> {
+    let mut plans = each_plan(core, message).await;
+    let mut placed = place_each(core, message, &plans).await;
+    if let Err(error) = &placed {
+        let reply = error.reply();
+        for plan in plans.iter_mut().filter(|plan| plan.as_ref().is_ok_and(Plan::needs_queue)) {
+            *plan = Err(reply.clone());
+        }
+        placed = place_each(core, message, &plans).await;
+    }
+    let (failures, outcomes) = match placed {
+        Ok(each) => settle_each(core, message, &plans, each).await,
+        Err(error) => {
+            let reply = error.reply();
+            return plans.into_iter().map(|plan| plan.and(Err(reply.clone()))).collect();
+        }
+    };
+    let accepted = plans.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
+    let reached =
+        accepted.filter_map(|(plan, _)| plan.as_ref().ok()).flat_map(|plan| plan.reached(&failures));
+    reports::success(core, message, reached.collect()).await;
+    outcomes
+}
+
+async fn each_plan(core: &Core, message: &Message) -> Vec<Result<Plan, Reply>> {
     let visited = Visited::told_by(message.content.head());
     let mut plans: Vec<Result<Plan, Reply>> = Vec::with_capacity(message.recipients.len());
     for recipient in &message.recipients {
@@ -222,53 +239,117 @@ pub(crate) async fn deliver_each(core: &Core, message: &Message) -> Vec<Result<(
         let plan = Plan::make(core, &message.reverse_path, recipients, &visited).await;
         plans.push(if plan.only_loops() { Err(DeliveryError::Loop.reply()) } else { Ok(plan) });
     }
-    let mut seen = HashSet::new();
-    let copies: Vec<&LocalCopy> = plans
-        .iter()
-        .flatten()
-        .flat_map(|plan| &plan.local)
-        .filter(|copy| seen.insert(&copy.account))
-        .collect();
-    let results = store_all(core, message, copies.iter().copied()).await;
-    let mut failures: HashMap<Address, Reply> = HashMap::new();
-    for (LocalCopy { account, .. }, result) in copies.into_iter().zip(results) {
-        match result {
-            Ok(()) => traced::placed(core, message, Step::Stored, account),
-            Err(error) => drop(failures.insert(account.clone(), intake::refusal(&error))),
+    plans
+}
+
+/// The copies of all recipients once they have their places, and the queue's part, which does not count yet.
+struct Placed {
+    /// Accounts whose copies failed.
+    failures: HashMap<Address, Reply>,
+    /// How many of them had failed when the queue's part was staged.
+    foreseen: usize,
+    staged: Vec<Entry>,
+}
+
+/// Writes the copies, stages what the queue has to keep, and gives the copies their places; or does nothing.
+async fn place_each(
+    core: &Core,
+    message: &Message,
+    plans: &[Result<Plan, Reply>],
+) -> Result<Placed, DeliveryError> {
+    let (core, message, plans) = (core.clone(), message.clone(), plans.to_vec());
+    blocking(move || {
+        let mut seen = HashSet::new();
+        let copies = plans.iter().flatten().flat_map(|plan| &plan.local);
+        let copies: Vec<&LocalCopy> = copies.filter(|copy| seen.insert(&copy.account)).collect();
+        let deliveries: Vec<Delivery> = copies.iter().map(|copy| delivery(&message, copy)).collect();
+        let (mut staged, mut foreseen) = (Vec::new(), 0);
+        let results = core.store.deliver_when(&message.content, &deliveries, |results| {
+            let failed = copies.iter().zip(results).filter(|(_, result)| result.is_err());
+            // Which reply they get does not matter yet.
+            let failed: HashMap<Address, Reply> =
+                failed.map(|(copy, _)| (copy.account.clone(), Reply::TRY_LATER)).collect();
+            foreseen = failed.len();
+            let (departures, looping) = Waiting::of(&plans, &failed).for_queue();
+            staged = stage(&core, &message, departures, &looping)?;
+            Ok::<(), SubmitError>(())
+        })?;
+        let mut failures = HashMap::new();
+        for (LocalCopy { account, .. }, result) in copies.into_iter().zip(results) {
+            match result {
+                Ok(()) => traced::placed(&core, &message, Step::Stored, account),
+                Err(error) => drop(failures.insert(account.clone(), intake::refusal(&error))),
+            }
         }
+        Ok(Placed { failures, foreseen, staged })
+    })
+    .await
+    .map_err(DeliveryError::Queue)
+}
+
+/// Makes the queue's part count; gives which copies failed, and the outcome of each recipient.
+async fn settle_each(
+    core: &Core,
+    message: &Message,
+    plans: &[Result<Plan, Reply>],
+    Placed { failures, foreseen, mut staged }: Placed,
+) -> (HashMap<Address, Reply>, Vec<Result<(), Reply>>) {
+    let waiting = Waiting::of(plans, &failures);
+    let mut queued = Ok(());
+    if failures.len() != foreseen {
+        give_up(std::mem::take(&mut staged)).await;
+        let (departures, looping) = waiting.for_queue();
+        queued = blocking_stage(core, message, departures, looping).await.map(|anew| staged = anew);
+    }
+    if queued.is_ok() {
+        queued = commit(core, message, staged).await;
+    }
+    let refusal = queued.err().map(|error| error.reply());
+    let outcomes = waiting.each.into_iter().map(|outcome| match (outcome, &refusal) {
+        (Ok(entries), Some(refusal)) if !entries.is_empty() => Err(refusal.clone()),
+        (outcome, _) => outcome.map(drop),
+    });
+    (failures, outcomes.collect())
+}
+
+/// What of each recipient the queue has to keep, or why the client keeps the recipient.
+struct Waiting {
+    each: Vec<Result<Kept, Reply>>,
+}
+
+/// Of one recipient.
+struct Kept {
+    departing: Vec<(Guise, Recipient)>,
+    looping: Vec<Recipient>,
+}
+
+impl Kept {
+    fn is_empty(&self) -> bool {
+        self.departing.is_empty() && self.looping.is_empty()
+    }
+}
+
+impl Waiting {
+    fn of(plans: &[Result<Plan, Reply>], failures: &HashMap<Address, Reply>) -> Self {
+        let kept = |plan: &Result<Plan, Reply>| {
+            let plan = plan.as_ref().map_err(Reply::clone)?;
+            let mut departing = settle(plan, failures)?;
+            departing.extend(plan.departures.iter().flat_map(Departure::each));
+            Ok(Kept { departing, looping: plan.looping.clone() })
+        };
+        Self { each: plans.iter().map(kept).collect() }
     }
 
-    let (mut departures, mut looping): (Vec<Departure>, Vec<Recipient>) = Default::default();
-    let mut outcomes: Vec<(Result<(), Reply>, bool)> = Vec::with_capacity(plans.len());
-    for plan in &plans {
-        let settled = plan.as_ref().map_err(Reply::clone).and_then(|plan| {
-            let waiting = settle(plan, &failures)?;
-            Ok((waiting, plan))
-        });
-        let waits = settled.as_ref().is_ok_and(|(failed, plan)| {
-            !failed.is_empty() || !plan.departures.is_empty() || !plan.looping.is_empty()
-        });
-        let outcome = settled.map(|(failed, plan)| {
-            looping.extend_from_slice(&plan.looping);
-            for (guise, recipient) in
-                failed.into_iter().chain(plan.departures.iter().flat_map(Departure::each))
-            {
-                depart(&mut departures, guise, recipient);
+    fn for_queue(&self) -> (Vec<Departure>, Vec<Recipient>) {
+        let (mut departures, mut looping) = (Vec::new(), Vec::new());
+        for kept in self.each.iter().flatten() {
+            looping.extend_from_slice(&kept.looping);
+            for (guise, recipient) in &kept.departing {
+                depart(&mut departures, guise.clone(), recipient.clone());
             }
-        });
-        outcomes.push((outcome, waits));
+        }
+        (departures, looping)
     }
-    if let Err(error) = enqueue(core, message, departures, looping).await {
-        let waiting = outcomes.iter_mut().filter(|(_, waits)| *waits);
-        let reply = error.reply();
-        waiting.for_each(|(outcome, _)| *outcome = Err(reply.clone()));
-    }
-    let outcomes: Vec<Result<(), Reply>> = outcomes.into_iter().map(|(outcome, _)| outcome).collect();
-    let accepted = plans.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
-    let reached =
-        accepted.filter_map(|(plan, _)| plan.as_ref().ok()).flat_map(|plan| plan.reached(&failures));
-    reports::success(core, message, reached.collect()).await;
-    outcomes
 }
 
 /// Gives the queue what leaves, at once: for where nothing else has to be stored meanwhile.

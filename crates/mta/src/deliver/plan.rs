@@ -13,7 +13,7 @@ use kings_smtp::reply::Reply;
 use crate::core::Core;
 
 /// Where the copies of one message go.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
     /// Copies for accounts here.
     pub(super) local: Vec<LocalCopy>,
@@ -159,6 +159,11 @@ impl Plan {
             let (guise, recipient) = copy.waiting();
             self.depart(guise, recipient);
         }
+    }
+
+    /// Whether something of it does not end in a mailbox here.
+    pub(super) fn needs_queue(&self) -> bool {
+        !self.departures.is_empty() || !self.looping.is_empty()
     }
 
     /// Whether all there is to do has been done before.

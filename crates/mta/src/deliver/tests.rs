@@ -210,6 +210,27 @@ async fn the_verdict_waits_with_copies_for_here_alone() {
     assert_eq!((setup.queued(), judged_entries()), ([2, 0], 1));
 }
 
+/// LMTP: who needs the queue is refused and has nothing in a mailbox either, so that another try doubles nothing.
+#[tokio::test]
+async fn each_recipient_that_the_queue_refuses_has_got_nothing() {
+    let [ann, team] = [ANN, "team@here.example"];
+    let refusing = Setup::with_reserve(u64::MAX);
+    let outcomes = deliver_each(&refusing.core, &refusing.message(CAROL, &[team, ann, FAR], "")).await;
+    assert_eq!(outcomes, [Err(Reply::NO_SPACE), Ok(()), Err(Reply::NO_SPACE)]);
+    // Joe is on the team alone.
+    assert_eq!((refusing.stored(), refusing.queued()), ([1, 0], [0, 0]));
+
+    let setup = Setup::new();
+    fs::create_dir_all(setup.path("mail/here.example")).unwrap();
+    fs::write(setup.path("mail/here.example/joe"), "no folder").unwrap();
+    let outcomes = deliver_each(&setup.core, &setup.message(CAROL, &[team, JOE, ann], "")).await;
+    assert!(outcomes[0].is_ok() && outcomes[1].is_err() && outcomes[2].is_ok(), "{outcomes:?}");
+    assert_eq!((setup.stored()[0], setup.queued()[1]), (1, 0));
+    let mut states = setup.states().await;
+    states.sort();
+    assert_eq!(states, ["<far@far.example> New ", "<joe@here.example> New "]);
+}
+
 #[tokio::test]
 async fn a_queue_that_refuses_leaves_nothing_in_any_mailbox() {
     let setup = Setup::with_reserve(u64::MAX);
