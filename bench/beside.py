@@ -9,7 +9,7 @@ turns, under the same load and with every sync on.
 
 Load: Postfix's smtp-source in clear, kings-bench for signed messages and for submission, whose next hop is Postfix's smtp-sink.
 Inbound, a message counts once it lies in the Maildir. Both check what arrives: the stack by OpenDKIM, Kings by SPF, DKIM, DMARC, ARC
-and the reverse name. Both sign with RSA-2048 what users submit. Processor time and memory (PSS) are those of all processes of a stack.
+and the reverse name. Both sign with RSA-2048 what users submit, or neither does (unsigned). Processor time and memory (PSS) are those of all processes of a stack.
 
 `bench/measure.py --help` says which file system FOLDER should be on.
 """
@@ -39,6 +39,7 @@ CASES = {
     "inbound 4 KB signed, 1 session": ("inbound-signed", 1, 400, 4096),
     "submission 4 KB relayed, 10 sessions": ("submission", 10, 1500, 4096),
     "submission 4 KB relayed, 50 sessions": ("submission", 50, 2000, 4096),
+    "submission 4 KB relayed unsigned, 10 sessions": ("submission-unsigned", 10, 1500, 4096),
     "submission 4 KB relayed, 10 sessions, a connection each": ("submission", 10, 600, 4096, "each"),
 }
 NEEDED = {"postfix": "postfix", "dovecot": "dovecot-lmtpd dovecot-imapd", "opendkim": "opendkim", "openssl": "openssl"}
@@ -91,8 +92,8 @@ class Beside(Stack):
 
     submission_by = "submission"
 
-    def __init__(self, folder, shared):
-        self.folder, self.shared, self.sender = folder, shared, shared.sender
+    def __init__(self, folder, shared, signs):
+        self.folder, self.shared, self.sender, self.signs = folder, shared, shared.sender, signs
         self.smtp, self.submission = free_port(), free_port()
         self.source, self.environment = shared.source, shared.environment
         folder.mkdir(mode=0o755)
@@ -148,14 +149,14 @@ private_key = "{self.shared.certificate_key}"
 servers = ["127.0.0.1:{self.shared.dns}"]
 [outbound]
 smart_host = "127.0.0.1:{self.shared.sink}"
-[dkim]
-key_table = "KeyTable"
-signing_table = "refile:SigningTable"
-[limits]
+{self.signing()}[limits]
 exempt = ["127.0.0.0/8"]
 [inbound]
 {CHECKS}"""
         )
+
+    def signing(self):
+        return '[dkim]\nkey_table = "KeyTable"\nsigning_table = "refile:SigningTable"\n' if self.signs else ""
 
     def command(self):
         return f"exec {self.shared.kings} serve --config {self.folder}/kings.toml"
@@ -225,7 +226,7 @@ milter_default_action = tempfail
         return f"""127.0.0.1:{self.smtp} inet n - n - - smtpd
 127.0.0.1:{self.submission} inet n - n - - smtpd
   -o smtpd_tls_security_level=encrypt -o smtpd_sasl_auth_enable=yes -o milter_macro_daemon_name=ORIGINATING
-  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
+  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject{"" if self.signs else " -o smtpd_milters="}
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 flush unix n - n 1000? 0 flush
@@ -339,7 +340,7 @@ def main():
                 if options.only not in case:
                     continue
                 print(f"# run {run + 1}/{options.runs}, {kind.__name__}: {case}", file=sys.stderr)
-                stack = kind(folder / f"{kind.__name__}-{len(figures)}-{run}-{time.monotonic_ns()}", shared)
+                stack = kind(folder / f"{kind.__name__}-{len(figures)}-{run}-{time.monotonic_ns()}", shared, what[0] != "submission-unsigned")
                 time.sleep(0.5)
                 for measure, value in stack.run(what).items():
                     figures.setdefault((case, measure), {}).setdefault(kind.__name__, []).append(value)
