@@ -31,8 +31,7 @@ struct Shared {
 struct State {
     output: Option<Box<dyn Write + Send>>,
     waiting: Vec<u8>,
-    /// The thread sleeps until it is woken.
-    sleeps: bool,
+    writer: Writer,
     /// When the window began, the lines in it, and whether the one before it had many.
     window: Instant,
     lines: u32,
@@ -40,21 +39,17 @@ struct State {
 }
 
 impl Lines {
-    /// Starts the thread that writes to `output`.
-    pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<Self> {
+    /// Writes to `output`.
+    pub(super) fn to(output: impl Write + Send + 'static) -> Self {
         let state = State {
             output: Some(Box::new(output)),
             waiting: Vec::new(),
-            sleeps: false,
+            writer: Writer::None,
             window: Instant::now(),
             lines: 0,
             many: false,
         };
-        let shared =
-            Arc::new(Shared { state: Mutex::new(state), filled: Condvar::new(), emptied: Condvar::new() });
-        let for_thread = Arc::clone(&shared);
-        thread::Builder::new().name("log".to_owned()).spawn(move || for_thread.write_on())?;
-        Ok(Self(shared))
+        Self(Arc::new(Shared { state: Mutex::new(state), filled: Condvar::new(), emptied: Condvar::new() }))
     }
 
     /// Returns once every line is written.
@@ -69,7 +64,8 @@ impl Lines {
     fn add(&self, line: &[u8]) {
         let mut state = locked(&self.0.state);
         let now = Instant::now();
-        if state.are_few(now) && state.is_written() {
+        let few = state.are_few(now);
+        if state.is_written() && (few || !self.has_writer(&mut state)) {
             if let Some(output) = &mut state.output {
                 put(output.as_mut(), line);
             }
@@ -81,11 +77,32 @@ impl Lines {
             state = wait(&self.0.emptied, state);
         }
         state.waiting.extend_from_slice(line);
-        if state.sleeps {
-            state.sleeps = false;
+        if state.writer == Writer::Sleeps {
+            state.writer = Writer::Awake;
             self.0.filled.notify_one();
         }
     }
+
+    /// Whether there is a thread that writes. It begins when it is needed first: a start has few lines, and root must be
+    /// given up while no other thread is there.
+    fn has_writer(&self, state: &mut State) -> bool {
+        if state.writer == Writer::None {
+            let shared = Arc::clone(&self.0);
+            if thread::Builder::new().name("log".to_owned()).spawn(move || shared.write_on()).is_ok() {
+                state.writer = Writer::Awake;
+            }
+        }
+        state.writer != Writer::None
+    }
+}
+
+/// The thread that writes what others leave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    None,
+    Awake,
+    /// Until it is woken.
+    Sleeps,
 }
 
 impl State {
@@ -113,10 +130,10 @@ impl Shared {
         let mut state = locked(&self.state);
         loop {
             while state.waiting.is_empty() {
-                state.sleeps = true;
+                state.writer = Writer::Sleeps;
                 state = wait(&self.filled, state);
             }
-            state.sleeps = false;
+            state.writer = Writer::Awake;
             drop(state);
             thread::sleep(GATHER);
             state = locked(&self.state);
@@ -200,7 +217,7 @@ mod tests {
     #[test]
     fn a_few_lines_are_there_at_once() {
         let output = Output::default();
-        let lines = Lines::start(output.clone()).unwrap();
+        let lines = Lines::to(output.clone());
         for number in 1..=20 {
             writeln!(io::LineWriter::new(Line::of(&lines)), "{number}").unwrap();
             assert_eq!(output.lines().len(), number);
@@ -209,7 +226,7 @@ mod tests {
 
     #[test]
     fn lines_are_many_until_a_window_has_few() {
-        let lines = Lines::start(Output::default()).unwrap();
+        let lines = Lines::to(Output::default());
         let mut state = locked(&lines.0.state);
         let start = state.window;
         let mut at = |milliseconds, count| {
@@ -228,7 +245,7 @@ mod tests {
         const THREADS: usize = 8;
         const EACH: usize = 2_000;
         let output = Output { pause: Duration::from_millis(1), ..Output::default() };
-        let lines = Lines::start(output.clone()).unwrap();
+        let lines = Lines::to(output.clone());
         thread::scope(|scope| {
             for thread in 0..THREADS {
                 let lines = &lines;
@@ -251,7 +268,7 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_and_comes_out() {
         let output = Output { pause: Duration::from_millis(20), ..Output::default() };
-        let lines = Lines::start(output.clone()).unwrap();
+        let lines = Lines::to(output.clone());
         let line = format!("{}\n", "x".repeat(10_000));
         for _ in 0..1_000 {
             lines.add(line.as_bytes());

@@ -14,23 +14,19 @@ static LINES: OnceLock<Lines> = OnceLock::new();
 /// Starts logging at `info`, or as `KINGS_LOG` says (`debug`, `kings_mta=trace`, ...).
 ///
 /// Under systemd the journal adds the time, so it is left out there. Lines are written before whoever logs goes on, and
-/// under load a few milliseconds after: [`flush`] when the process ends. Fails when there can be no thread for that.
-pub(crate) fn start() -> io::Result<()> {
+/// under load a few milliseconds after: [`flush`] when the process ends.
+pub(crate) fn start() {
     let filter =
         EnvFilter::try_from_env("KINGS_LOG").unwrap_or_else(|_| EnvFilter::new("info,hickory_resolver=warn"));
     let in_journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    // Once: a second start, in tests of one process, changes nothing.
-    if LINES.get().is_none() {
-        let _ = LINES.set(Lines::start(io::stderr())?);
-    }
-    let Some(lines) = LINES.get() else { return Ok(()) };
+    let lines = LINES.get_or_init(|| Lines::to(io::stderr()));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(move || Line::of(lines))
         .with_ansi(colour);
+    // A second start, in tests of one process, changes nothing.
     let _ = if in_journal { builder.without_time().try_init() } else { builder.try_init() };
-    Ok(())
 }
 
 /// Returns once every line is written.
