@@ -1,5 +1,6 @@
 //! The control socket: how commands ask a running server.
 
+use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as StdStream;
@@ -53,6 +54,9 @@ pub(crate) enum Request {
         selection: Selection,
         /// Those behind this id; the `next` of the answer before.
         after: Option<String>,
+        /// Why, in the words of whoever wants it.
+        #[serde(default)]
+        why: Option<String>,
     },
 }
 
@@ -78,6 +82,39 @@ pub(crate) enum Order {
     Release,
     Drop,
     Bounce,
+}
+
+impl Order {
+    /// The word that the trace uses.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::Drop => "drop",
+            Self::Bounce => "drop --bounce",
+        }
+    }
+}
+
+/// Who asks: a user of this machine, by number, as the kernel knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caller(u32);
+
+impl Caller {
+    /// This process itself.
+    pub(crate) fn this() -> Self {
+        Self(rustix::process::geteuid().as_raw())
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("root"),
+            uid => write!(f, "uid {uid}"),
+        }
+    }
 }
 
 /// The answer: one line of JSON, or why there is none.
@@ -122,7 +159,7 @@ pub(crate) fn listen(data_dir: &Path) -> io::Result<UnixListener> {
 /// Answers requests for ever.
 pub(crate) async fn serve<F, A>(listener: UnixListener, answer: F)
 where
-    F: Fn(Request) -> A + Clone + Send + 'static,
+    F: Fn(Request, Caller) -> A + Clone + Send + 'static,
     A: Future<Output = Answer> + Send,
 {
     loop {
@@ -145,14 +182,15 @@ where
 
 async fn serve_one<F, A>(mut stream: UnixStream, answer: F) -> io::Result<()>
 where
-    F: Fn(Request) -> A,
+    F: Fn(Request, Caller) -> A,
     A: Future<Output = Answer>,
 {
     let mut line = String::new();
+    let caller = Caller(stream.peer_cred()?.uid());
     let (reader, _) = stream.split();
     tokio::io::BufReader::new(reader).take(MAX_REQUEST).read_line(&mut line).await?;
     let answer = match serde_json::from_str(&line) {
-        Ok(request) => answer(request).await,
+        Ok(request) => answer(request, caller).await,
         Err(error) => Err(format!("not a request: {error}")),
     };
     let mut text = serde_json::to_string(&answer)?;

@@ -305,11 +305,12 @@ impl Running {
             _prepared: lock,
         };
         let answers = Answers {
+            records: running.kept.records.clone(),
             queue: running.kept.queue.clone(),
             reporter: running.reporter.clone(),
             status: running.status(),
         };
-        tokio::spawn(control::serve(control, move |request| answers.clone().answer(request)));
+        tokio::spawn(control::serve(control, move |request, caller| answers.clone().answer(request, caller)));
         Ok(running)
     }
 
@@ -494,12 +495,13 @@ impl Deliver for CurrentRelay {
 #[derive(Clone)]
 struct Answers {
     queue: Queue,
+    records: Records,
     reporter: Arc<ArcSwap<Reporter<Resolver>>>,
     status: serde_json::Value,
 }
 
 impl Answers {
-    async fn answer(self, request: Request) -> Answer {
+    async fn answer(self, request: Request, caller: control::Caller) -> Answer {
         match request {
             Request::Status => {
                 let mut status = self.status;
@@ -515,7 +517,8 @@ impl Answers {
             }
             request
             @ (Request::QueueList { .. } | Request::QueueShow { .. } | Request::QueueOrder { .. }) => {
-                crate::command::queue_answer(&self.queue, request).await
+                let desk = crate::command::QueueDesk { queue: &self.queue, records: &self.records, caller };
+                crate::command::queue_answer(desk, request).await
             }
         }
     }
@@ -532,7 +535,7 @@ fn open_store(settings: &Settings) -> anyhow::Result<Store> {
 }
 
 /// Records that cannot be kept cost an operator the trace, and nobody their mail.
-fn open_records(settings: &Settings) -> Records {
+pub(crate) fn open_records(settings: &Settings) -> Records {
     Records::open(settings.records.clone()).unwrap_or_else(|error| {
         error!(%error, file = %settings.records.file.display(), "nothing is put on record");
         Records::none()

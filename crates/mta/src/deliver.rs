@@ -10,12 +10,11 @@ use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::trace;
 use kings_queue::{Handover, Report, Staged, Submission, SubmitError};
-use kings_records::Step;
 use kings_smtp::reply::Reply;
 use kings_store::{Delivery, Incoming, MailboxName, StoreError};
-use tracing::{info, warn};
+use tracing::warn;
 
-use crate::core::{Core, blocking, for_each_piece, new_id};
+use crate::core::{Core, blocking, for_each_piece};
 use crate::intake;
 use crate::signing::Seal;
 use crate::{reporting, reports, traced};
@@ -27,6 +26,7 @@ use self::plan::{Departure, Guise, LocalCopy, Plan, Visited, depart};
 /// A message that nothing speaks against. Clones share the content.
 #[derive(Clone)]
 pub(crate) struct Message {
+    /// Its name, and that of its first entry in the queue; those behind it are numbered on from here.
     pub(crate) id: TraceId,
     pub(crate) reverse_path: ReversePath,
     pub(crate) parameters: MailParameters,
@@ -188,7 +188,7 @@ fn sort_copies(
         let account = &copy.account;
         match result {
             Ok(()) => {
-                traced::placed(core, message, Step::Stored, account);
+                traced::stored(core, message, account);
                 copies.stored.push(copy.recipient.clone());
             }
             Err(error) if !any_stored => return Err(DeliveryError::Store(error)),
@@ -277,7 +277,7 @@ async fn place_each(
         let mut failures = HashMap::new();
         for (LocalCopy { account, .. }, result) in copies.into_iter().zip(results) {
             match result {
-                Ok(()) => traced::placed(&core, &message, Step::Stored, account),
+                Ok(()) => traced::stored(&core, &message, account),
                 Err(error) => drop(failures.insert(account.clone(), intake::refusal(&error))),
             }
         }
@@ -422,9 +422,8 @@ fn stage(
         departures.insert(0, Departure { guise: plain.clone(), recipients: Vec::new() });
     }
     let mut entries = Vec::with_capacity(departures.len());
-    for (place, departure) in departures.into_iter().enumerate() {
-        // The first entry keeps the name of the message.
-        let id = if place == 0 { message.id } else { new_id() };
+    for (place, departure) in (0..).zip(departures) {
+        let id = message.id.behind(place);
         let looping = if departure.guise == plain { looping } else { &[] };
         let staged = stage_one(core, message, id, (&departure, looping))?;
         entries.push(Entry { id, departure, staged });
@@ -496,12 +495,8 @@ fn make_count(entries: Vec<Entry>) -> Result<Vec<(TraceId, Departure)>, SubmitEr
 /// Where the message is now.
 fn put_on_record(core: &Core, message: &Message, queued: Vec<(TraceId, Departure)>) {
     for (id, departure) in queued {
-        if id != message.id {
-            info!(id = %message.id, entry = %id, "another entry of the same message");
-        }
         for recipient in &departure.recipients {
-            traced::placed(core, message, Step::Queued, &recipient.path);
-            traced::leaves(core, message, (id, &departure.guise.reverse_path), &recipient.path);
+            traced::queued(core, message, (id, &departure.guise.reverse_path), &recipient.path);
         }
     }
 }

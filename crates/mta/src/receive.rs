@@ -354,7 +354,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         let id = transaction.id;
         let (content, ruling) = self.core.rules.inbound.rule(&self.core.store, content, id).await?;
         let mut case = self.case.take().ok_or(Reply::BAD_SEQUENCE)?;
-        case.judge_message(&envelope, content.len(), transaction.id.as_str()).await?;
+        case.judge_message(&envelope, content.len(), &transaction.id.to_string()).await?;
         if !self.is_trusted().await {
             known.listings = case.listings().await;
         }

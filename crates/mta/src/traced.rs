@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use kings_mail::address::Address;
 use kings_mail::header;
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
@@ -50,13 +51,28 @@ pub(crate) fn finished(core: &Core, id: TraceId, client: IpAddr, sender: &Revers
     });
 }
 
-/// A message is where it belongs for this recipient: in a mailbox, or in the queue.
-pub(crate) fn placed(core: &Core, message: &Message, step: Step, recipient: &impl ToString) {
+/// A copy is in the mailbox of this account.
+pub(crate) fn stored(core: &Core, message: &Message, account: &Address) {
     core.records.trace(Event {
         sender: Some(bare(&message.reverse_path)),
+        recipient: Some(bare(account)),
+        message_id: message_id(message),
+        ..Event::new(message.id, Step::Stored)
+    });
+}
+
+/// A copy for this recipient is in this entry of the queue, and leaves with this reverse-path.
+pub(crate) fn queued(
+    core: &Core,
+    message: &Message,
+    (entry, reverse_path): (TraceId, &ReversePath),
+    recipient: &ForwardPath,
+) {
+    core.records.trace(Event {
+        sender: Some(bare(reverse_path)),
         recipient: Some(bare(recipient)),
         message_id: message_id(message),
-        ..Event::new(message.id, step)
+        ..Event::new(entry, Step::Queued)
     });
 }
 
@@ -64,26 +80,6 @@ fn message_id(message: &Message) -> Option<String> {
     let own = header::first(message.prefix.as_bytes(), "Message-ID");
     let field = own.or_else(|| header::first(message.content.head(), "Message-ID"));
     field.map(|field| field.text().trim().to_owned())
-}
-
-/// The same for a copy that leaves under another name or another reverse-path than the message came with: what
-/// becomes of it is on record there.
-pub(crate) fn leaves(
-    core: &Core,
-    message: &Message,
-    (id, reverse_path): (TraceId, &ReversePath),
-    recipient: &ForwardPath,
-) {
-    if id == message.id {
-        return;
-    }
-    let own = Event::new(id, Step::Queued);
-    core.records.trace(Event {
-        sender: Some(bare(reverse_path)),
-        recipient: Some(bare(recipient)),
-        message_id: message_id(message),
-        ..own
-    });
 }
 
 /// An attempt has an outcome for this recipient.
@@ -104,9 +100,20 @@ pub(crate) fn attempted(core: &Core, attempt: &Attempt, recipient: &ForwardPath,
     });
 }
 
-/// Somebody is told what became of a message.
-pub(crate) fn notified(core: &Core, about: TraceId, told: &ForwardPath) {
-    core.records.trace(Event { recipient: Some(bare(told)), ..Event::new(about, Step::Reported) });
+/// Somebody is told what became of a message, by another message: each names the other.
+pub(crate) fn notified(core: &Core, about: TraceId, told: &ForwardPath, report: TraceId) {
+    let told = Some(bare(told));
+    core.records.trace(Event {
+        recipient: told.clone(),
+        reply: Some(report.to_string()),
+        ..Event::new(about, Step::Reported)
+    });
+    core.records.trace(Event {
+        sender: Some(String::new()),
+        recipient: told,
+        reply: Some(about.message().to_string()),
+        ..Event::new(report, Step::Reports)
+    });
 }
 
 /// An address without its brackets, as people ask for it.

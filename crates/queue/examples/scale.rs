@@ -151,7 +151,7 @@ async fn fill(root: &Path, count: u64, queue: Queue) {
     let old = TraceId::new(1, 0).to_string();
     for number in 0..count {
         let id = TraceId::new(1_000_000 + number * 997, 0);
-        let head = head.replacen(&old, id.as_str(), 1);
+        let head = head.replacen(&old, &id.to_string(), 1);
         let sum = crc32fast::hash(head.as_bytes());
         let entry = format!("{head}envelope-checksum {sum:08x}\n\n{content}");
         fs::write(entries.join(format!("{id}.{tomorrow}")), entry).unwrap();

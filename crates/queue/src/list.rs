@@ -31,7 +31,7 @@ pub struct Filter {
     pub sender: Option<String>,
     /// Part of a forward-path in any case.
     pub recipient: Option<String>,
-    /// The beginning of the id.
+    /// The beginning of the id; a whole one finds all entries of its message.
     pub id: Option<String>,
     /// Part of the last reply for a recipient, in any case.
     pub reason: Option<String>,
@@ -139,7 +139,7 @@ impl Filter {
                 && contains(self.reason.as_deref(), r.last_reply.as_deref().unwrap_or_default())
                 && self.state.is_none_or(|state| r.state == state)
         };
-        self.id.as_ref().is_none_or(|id| entry.id.as_str().starts_with(id.as_str()))
+        self.id.as_ref().is_none_or(|id| entry.id.to_string().starts_with(id.as_str()))
             && contains(self.sender.as_deref(), &entry.reverse_path.to_string())
             && self.older.is_none_or(older)
             && entry.recipients.iter().any(recipient)
@@ -178,6 +178,12 @@ impl Queue {
             }
         }
         page
+    }
+
+    /// The entries that an id means: the one that has it, or all of the message where it is that of the message.
+    pub fn entries_of(&self, id: TraceId) -> Vec<TraceId> {
+        let entries = self.timetable().entries_of(id);
+        entries.into_iter().filter(|&entry| !id.is_further() || entry == id).collect()
     }
 
     /// What was set aside because it cannot be read, and why.

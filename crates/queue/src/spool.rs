@@ -82,7 +82,7 @@ impl From<io::Error> for LoadError {
 pub(crate) const HELD: u64 = u64::MAX;
 const HELD_WORD: &str = "held";
 
-/// The name of an entry's file: `ID.SECONDS` or `ID.held`, so that a look at the folder tells when each is due.
+/// The name of an entry's file: `ID.SECONDS` or `ID.held` (`ID-2.SECONDS` for the second entry of a message), so that a look at the folder tells when each is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Name {
     pub(crate) id: TraceId,
@@ -216,7 +216,7 @@ impl Spool {
     }
 
     fn staged(&self, head: &Head) -> PathBuf {
-        self.incoming.join(head.id.as_str())
+        self.incoming.join(head.id.to_string())
     }
 
     fn write_new(&self, path: &Path, text: &str, draft: &Draft, end: &[u8]) -> io::Result<()> {

@@ -104,6 +104,12 @@ impl Timetable {
         slots.map(|(&id, slot)| Name { id, next: slot.named }).collect()
     }
 
+    /// The entries of the message that has this id, in order.
+    pub(crate) fn entries_of(&self, message: TraceId) -> Vec<TraceId> {
+        let message = message.message();
+        self.slots.range(message..=message.behind(u32::MAX)).map(|(&id, _)| id).collect()
+    }
+
     /// How many entries there are.
     pub(crate) fn len(&self) -> usize {
         self.slots.len()

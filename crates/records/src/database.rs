@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS trace (
     remote TEXT,
     reply TEXT
 );
-CREATE INDEX IF NOT EXISTS trace_id ON trace (id);
+CREATE INDEX IF NOT EXISTS trace_message ON trace (substr(id, 1, 15));
+DROP INDEX IF EXISTS trace_id;
 CREATE INDEX IF NOT EXISTS trace_sender ON trace (sender) WHERE sender IS NOT NULL;
 CREATE INDEX IF NOT EXISTS trace_recipient ON trace (recipient) WHERE recipient IS NOT NULL;
 CREATE INDEX IF NOT EXISTS trace_message_id ON trace (message_id) WHERE message_id IS NOT NULL;

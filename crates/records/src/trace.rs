@@ -31,12 +31,16 @@ pub enum Step {
     Deferred,
     /// An attempt failed for good.
     Failed,
-    /// A report of delivery, delay or failure is on its way to this recipient.
+    /// A report of delivery, delay or failure is on its way to this recipient; `reply` holds its id.
     Reported,
+    /// This message is such a report, written here; `reply` holds the id of the message that it is about.
+    Reports,
+    /// An operator's order to the queue: `remote` says who gave it, `reply` what it was and why.
+    Ordered,
 }
 
 impl Step {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Received,
         Self::Judged,
         Self::Refused,
@@ -46,6 +50,8 @@ impl Step {
         Self::Deferred,
         Self::Failed,
         Self::Reported,
+        Self::Reports,
+        Self::Ordered,
     ];
 
     /// The word that the file and JSON use.
@@ -60,6 +66,8 @@ impl Step {
             Self::Deferred => "deferred",
             Self::Failed => "failed",
             Self::Reported => "reported",
+            Self::Reports => "reports",
+            Self::Ordered => "ordered",
         }
     }
 }
@@ -67,7 +75,7 @@ impl Step {
 /// One step of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The message; a refusal without one has a name of its own.
+    /// The message, or which of its entries in the queue; a refusal without one has a name of its own.
     pub id: TraceId,
     /// Time since 1970; set when it is noted.
     pub time: Duration,
@@ -110,7 +118,7 @@ pub struct Query {
     pub recipient: Option<String>,
     /// The Message-ID field.
     pub message_id: Option<String>,
-    /// The id of the final reply, the log and the queue.
+    /// The id of the final reply, the log and the queue; that of an entry stands for its whole message.
     pub id: Option<String>,
     /// Not before, since 1970.
     pub since: Option<Duration>,
@@ -141,21 +149,25 @@ pub(crate) fn prune(connection: &Connection, before: Duration) -> rusqlite::Resu
     Ok(())
 }
 
+/// The id of the message in the name of one of its entries, `ID-2`. There is an index of this very expression.
+const MESSAGE: &str = "substr(id, 1, 15)";
+
 /// The whole story of every message of which any step fits.
 pub(crate) fn find(connection: &Connection, query: &Query) -> Result<Vec<Event>, crate::RecordsError> {
     let mut conditions = Vec::new();
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    let id = query.id.as_deref().map(|id| id.split_once('-').map_or(id, |(message, _)| message).to_owned());
     let texts = [
         ("sender", &query.sender),
         ("recipient", &query.recipient),
         ("message_id", &query.message_id),
-        ("id", &query.id),
+        (MESSAGE, &id),
     ];
     for (column, value) in texts {
         if let Some(value) = value {
             values.push(Box::new(value.clone()));
             let place = values.len();
-            conditions.push(format!("id IN (SELECT id FROM trace WHERE {column} = ?{place})"));
+            conditions.push(format!("{MESSAGE} IN (SELECT {MESSAGE} FROM trace WHERE {column} = ?{place})"));
         }
     }
     for (operator, bound) in [(">=", query.since), ("<=", query.until)] {
@@ -166,8 +178,8 @@ pub(crate) fn find(connection: &Connection, query: &Query) -> Result<Vec<Event>,
     }
     let which = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
     let sql = format!(
-        "SELECT id, place, step, sender, recipient, message_id, remote, reply FROM trace WHERE id IN \
-         (SELECT id FROM trace WHERE {which} GROUP BY id ORDER BY max(place) DESC LIMIT {MAX_MESSAGES}) \
+        "SELECT id, place, step, sender, recipient, message_id, remote, reply FROM trace WHERE {MESSAGE} IN \
+         (SELECT {MESSAGE} FROM trace WHERE {which} GROUP BY {MESSAGE} ORDER BY max(place) DESC LIMIT {MAX_MESSAGES}) \
          ORDER BY place LIMIT {MAX_STEPS}"
     );
     let mut statement = connection.prepare(&sql)?;

@@ -109,6 +109,25 @@ fn a_question_finds_the_whole_story_of_every_message_that_fits() {
 }
 
 #[test]
+fn the_steps_of_all_entries_of_a_message_are_one_story() {
+    let place = Place::new();
+    let records = place.open();
+    three_stories(&records);
+    let further = id(1).behind(1);
+    records.trace(Event { recipient: some!("sue@far.example"), ..Event::new(further, Step::Queued) });
+    records.flush();
+    let story = place.find(&Query { id: Some(id(1).to_string()), ..Query::default() });
+    assert_eq!(story.len(), 4);
+    assert_eq!(story[3], format!("{further} queued"));
+    assert_eq!(place.find(&Query { id: Some(further.to_string()), ..Query::default() }), story);
+    assert_eq!(place.find(&Query { recipient: some!("sue@far.example"), ..Query::default() }), story);
+    let (sender, recipient) = (some!("ann@example.org"), some!("sue@far.example"));
+    assert_eq!(place.find(&Query { sender, recipient, ..Query::default() }), story);
+    let (id, recipient) = (Some(id(2).to_string()), some!("sue@far.example"));
+    assert_eq!(place.find(&Query { id, recipient, ..Query::default() }), Vec::<String>::new());
+}
+
+#[test]
 fn replies_and_times_come_back_as_they_were() {
     let place = Place::new();
     let records = place.open();

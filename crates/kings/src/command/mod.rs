@@ -12,7 +12,7 @@ mod tls;
 mod trace;
 
 pub(crate) use self::queue::Reach;
-pub(crate) use self::queue::answer as queue_answer;
+pub(crate) use self::queue::{Desk as QueueDesk, answer as queue_answer};
 pub(crate) use self::report::answer as report_answer;
 
 use std::io::{self, Write};

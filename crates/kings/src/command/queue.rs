@@ -11,15 +11,16 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-pub(crate) use self::answer::answer;
+pub(crate) use self::answer::{Desk, answer};
 use super::{Common, Failure, Output, ask, print};
 use crate::config::{Settings, duration};
-use crate::control::{Answer, Order, Request, Selection};
+use crate::control::{Answer, Caller, Order, Request, Selection};
 use crate::{prepare, serve};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// List what waits, with the last reply for each recipient.
+    #[command(visible_alias = "search")]
     List(List),
     /// Everything about one entry: envelope, what happened so far, header.
     Show(Show),
@@ -53,10 +54,13 @@ pub(crate) struct Show {
 
 #[derive(Args)]
 pub(crate) struct Change {
-    /// The id that `kings queue list` shows, or `all`.
+    /// The id that `kings queue list` shows, or `all`; that of a message means all its entries.
     id: Option<String>,
     #[command(flatten)]
     filter: FilterArgs,
+    /// Why, for `kings trace`.
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    why: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -121,7 +125,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Show(show) => show.run(),
         Command::Retry(change) => change.run(Order::Retry, true),
         Command::Flush(common) => {
-            let everything = Change { id: None, filter: FilterArgs::default(), common };
+            let everything = Change { id: None, filter: FilterArgs::default(), why: None, common };
             everything.run(Order::Retry, true)
         }
         Command::Hold(change) => change.run(Order::Hold, false),
@@ -137,6 +141,7 @@ pub(crate) enum Reach {
     Server(PathBuf),
     Here {
         queue: kings_queue::Queue,
+        records: kings_records::Records,
         runtime: Runtime,
         _lock: std::fs::File,
     },
@@ -152,14 +157,21 @@ impl Reach {
         let lock = prepare::lock(&settings.data_dir).map_err(|error| cannot(&error))?;
         let queue = serve::open_queue(&settings).map_err(|error| cannot(&error))?;
         queue.look().map_err(|error| cannot(&error))?;
+        let records = serve::open_records(&settings);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        Ok(Self::Here { queue, runtime: runtime.map_err(|error| cannot(&error))?, _lock: lock })
+        Ok(Self::Here { queue, records, runtime: runtime.map_err(|error| cannot(&error))?, _lock: lock })
     }
 
     pub(crate) fn ask(&self, request: Request) -> Result<Value, Failure> {
         let answer: Answer = match self {
             Self::Server(data_dir) => ask_server(data_dir, &request)?,
-            Self::Here { queue, runtime, .. } => runtime.block_on(answer(queue, request)),
+            Self::Here { queue, records, runtime, .. } => {
+                let desk = Desk { queue, records, caller: Caller::this() };
+                let answer = runtime.block_on(answer(desk, request));
+                // This process may end before the writer has had its turn.
+                records.flush();
+                answer
+            }
         };
         answer.map_err(Failure::check_failed)
     }
@@ -197,7 +209,19 @@ impl Show {
     fn run(&self) -> Result<(), Failure> {
         let reach = Reach::new(self.output.common.settings()?)?;
         let entry = reach.ask(Request::QueueShow { id: self.id.clone() })?;
-        print(&if self.output.json { format!("{entry}\n") } else { text::details(&entry) });
+        if self.output.json {
+            print(&format!("{entry}\n"));
+            return Ok(());
+        }
+        let mut page = text::details(&entry);
+        for further in entry["further_entries"].as_array().into_iter().flatten() {
+            let id = further.as_str().unwrap_or_default().to_owned();
+            // One that has left meanwhile is none.
+            if let Ok(entry) = reach.ask(Request::QueueShow { id }) {
+                page = format!("{page}\n{}", text::details(&entry));
+            }
+        }
+        print(&page);
         Ok(())
     }
 }
@@ -217,7 +241,8 @@ impl Change {
         let reach = Reach::new(self.common.settings()?)?;
         let (mut done, mut refused, mut after) = (0, Vec::new(), None);
         loop {
-            let request = Request::QueueOrder { order, id: id.clone(), selection: selection.clone(), after };
+            let (id, selection, why) = (id.clone(), selection.clone(), self.why.clone());
+            let request = Request::QueueOrder { order, id, selection, after, why };
             let mut answer = reach.ask(request)?;
             done += answer["done"].as_u64().unwrap_or(0);
             refused.extend(answer["refused"].as_array_mut().map(std::mem::take).unwrap_or_default());

@@ -87,7 +87,7 @@ fn to_json(events: &[Event]) -> String {
     let item = |event: &Event| -> Value {
         let Event { id, step, sender, recipient, message_id, remote, reply, .. } = event;
         json!({
-            "id": id.to_string(), "time": date(event), "step": step.word(), "sender": sender, "recipient": recipient,
+            "id": id.message().to_string(), "entry": id.to_string(), "time": date(event), "step": step.word(), "sender": sender, "recipient": recipient,
             "message_id": message_id, "remote": remote, "reply": reply,
         })
     };
@@ -98,7 +98,7 @@ fn to_json(events: &[Event]) -> String {
 fn describe(events: &[Event]) -> String {
     let mut messages: BTreeMap<_, Vec<&Event>> = BTreeMap::new();
     for event in events {
-        messages.entry(event.id).or_default().push(event);
+        messages.entry(event.id.message()).or_default().push(event);
     }
     let mut text = String::new();
     for (id, steps) in messages {
@@ -131,12 +131,21 @@ fn sentence(event: &Event) -> String {
         Step::Received => format!("taken over from {remote}, and told so{said}"),
         Step::Judged => format!("judged: {}", known(&event.reply, "nothing is known")),
         Step::Refused => format!("refused to {remote} for {recipient}{said}"),
+        Step::Queued if event.id.is_further() => format!("waits in the queue as {} for {recipient}", event.id),
         Step::Queued => format!("waits in the queue for {recipient}"),
         Step::Stored => format!("stored in the mailbox of {recipient}"),
         Step::Delivered => format!("for {recipient}: {remote} has taken it{said}"),
         Step::Deferred => format!("for {recipient}: {remote} did not take it now, will be tried again{said}"),
         Step::Failed => format!("for {recipient}: {remote} will not take it{said}"),
-        Step::Reported => format!("a report about it goes to {recipient}"),
+        Step::Reported => match &event.reply {
+            Some(report) => format!("a report about it goes to {recipient}, as message {report}"),
+            None => format!("a report about it goes to {recipient}"),
+        },
+        Step::Reports => format!("is a report to {recipient} about message {}", known(&event.reply, "unknown")),
+        Step::Ordered if event.id.is_further() => {
+            format!("{remote} ordered for {}{said}", event.id)
+        }
+        Step::Ordered => format!("{remote} ordered{said}"),
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn flush(settings: Settings, id: Option<&str>) -> Result<(), Trouble>
     let mut after = None;
     loop {
         let (id, selection) = (id.map(str::to_owned), Selection::default());
-        let answer = reach.ask(Request::QueueOrder { order: Order::Retry, id, selection, after })?;
+        let answer = reach.ask(Request::QueueOrder { order: Order::Retry, id, selection, after, why: None })?;
         after = answer["next"].as_str().map(str::to_owned);
         if after.is_none() {
             return Ok(());

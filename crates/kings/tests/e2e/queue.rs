@@ -169,3 +169,71 @@ fn a_damaged_entry_is_listed_with_its_reason_and_counted_in_the_status() {
     assert!(list["damaged"][0]["advice"].as_str().unwrap().contains(&first), "{list}");
     assert_eq!(list["items"].as_array().unwrap().len(), 2);
 }
+
+/// What `kings trace` tells about the message of this id.
+fn story(kings: &Kings, id: &str) -> String {
+    let output = kings.command(&["trace", "--id", id]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_id_that_the_client_got_finds_every_entry_of_its_message() {
+    let tables = format!("[outbound]\nsmart_host = \"127.0.0.1:{}\"\n", free_port());
+    let aliases = "one@example.org joe1@example.net\ntwo@example.org joe2@example.net\n";
+    let kings = Setup { tables, files: vec![("aliases", aliases)], ..Setup::default() }.start();
+    let recipients = ["one@example.org", "two@example.org"];
+    let reply = kings.submissions(ANN).message(ANN, &recipients, &letter(ANN, "all", "parted")).unwrap();
+    let told = reply.text.rsplit(' ').next().unwrap().trim().to_owned();
+    let further = format!("{told}-2");
+    wait_until("both entries were tried", Duration::from_secs(10), || {
+        (states(&kings, &["--id", &told]) == ["deferred", "deferred"]).then_some(())
+    });
+    assert_eq!(id(&kings, "joe2@"), further);
+    let shown = String::from_utf8(queue(&kings, &["show", &told]).stdout).unwrap();
+    assert!(shown.contains("joe1@example.net") && shown.contains("joe2@example.net"), "{shown}");
+    let shown = String::from_utf8(queue(&kings, &["show", &further]).stdout).unwrap();
+    assert!(!shown.contains("joe1@example.net") && shown.contains("joe2@example.net"), "{shown}");
+
+    // The id of the message means all of it; that of an entry means this one.
+    let why = "a test \u{1b}[2J of it";
+    assert_eq!(said(&kings, &["hold", &told, "--why", why]), (Some(0), "2 entries held".into()));
+    assert_eq!(said(&kings, &["release", &further]), (Some(0), "1 entry released".into()));
+    assert_eq!(states(&kings, &["--id", &told])[0], "held");
+    assert_eq!(said(&kings, &["drop", "--bounce", &further]).0, Some(0));
+    assert_eq!(said(&kings, &["hold", &format!("{told}-9")]).0, Some(1));
+    wait_until("ann hears of it", Duration::from_secs(10), || {
+        messages(&kings.maildir(ANN)).first().filter(|message| message.text().contains(&told)).map(drop)
+    });
+    let whole = wait_until("the trace tells all", Duration::from_secs(10), || {
+        Some(story(&kings, &told)).filter(|story| story.contains("as message"))
+    });
+    for part in [
+        format!("{told}  from <ann@example.org>"),
+        "waits in the queue for <joe1@example.net>".into(),
+        format!("waits in the queue as {further} for <joe2@example.net>"),
+        "for <joe2@example.net>: this server did not take it now".into(),
+        "ordered: hold: a test  [2J of it".into(),
+        format!("ordered for {further}: release"),
+        format!("ordered for {further}: drop --bounce"),
+        "a report about it goes to <ann@example.org>, as message ".into(),
+    ] {
+        assert!(whole.contains(&part), "{part}: {whole}");
+    }
+    assert_eq!(story(&kings, &further), whole);
+    let report = whole.rsplit("as message ").next().unwrap().split_whitespace().next().unwrap();
+    let report = story(&kings, report);
+    assert!(report.contains(&format!("is a report to <ann@example.org> about message {told}")), "{report}");
+}
+
+#[test]
+fn orders_without_a_server_are_on_record_as_well_and_refused_ones_are_not() {
+    let mut kings = waiting();
+    let first = id(&kings, "joe1@");
+    kings.kill();
+    assert_eq!(said(&kings, &["hold", &first]).0, Some(0));
+    assert_eq!(said(&kings, &["retry", &first]).0, Some(1));
+    let told = story(&kings, &first);
+    assert!(told.contains("ordered: hold\n") && !told.contains("ordered: retry"), "{told}");
+    assert_eq!(queue(&kings, &["search", "--sender", "ann"]).stdout, queue(&kings, &["list"]).stdout);
+    kings.serve();
+}

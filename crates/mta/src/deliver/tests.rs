@@ -361,6 +361,22 @@ async fn copies_of_several_aliases_leave_apart_and_tell_only_of_their_own() {
 }
 
 #[tokio::test]
+async fn all_entries_of_a_message_have_its_id_and_those_of_another_have_not() {
+    let setup = Setup::new();
+    let message = setup.message(CAROL, &[AWAY, "out@here.example", "else@far.example"], "");
+    let id = message.id;
+    deliver(&setup.core, message).await.unwrap();
+    setup.deliver(&[AWAY], "").await.unwrap();
+    let entries = setup.core.queue.entries_of(id);
+    assert_eq!(entries, [id, id.behind(1), id.behind(2)]);
+    assert_eq!(setup.core.queue.entries_of(id.behind(1)), [id.behind(1)]);
+    assert_eq!(setup.core.queue.entries_of(id.behind(7)), []);
+    assert_eq!(setup.core.queue.entries_of(new_id()), []);
+    let whole = Filter { id: Some(id.to_string()), ..Filter::default() };
+    assert_eq!(setup.core.queue.page(whole, None).await.entries.len(), 3);
+}
+
+#[tokio::test]
 async fn a_message_that_an_alias_has_sent_on_before_goes_round_no_more() {
     let setup = Setup::new();
     assert_eq!(setup.deliver(&[AWAY], AWAY_SENT_IT).await, Err(Reply::LOOP));

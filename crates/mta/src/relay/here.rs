@@ -52,8 +52,7 @@ async fn deliver_one(
         Resolution::Targets(_) => {}
     }
     let message = Message {
-        // Copies that go on from here are messages of their own to the queue.
-        id: new_id(),
+        id: attempt.id.message().behind(further()),
         reverse_path: attempt.reverse_path.clone(),
         // Its time has come, or the queue would not have tried.
         parameters: MailParameters { hold: None, ..attempt.parameters.clone() },
@@ -70,6 +69,13 @@ async fn deliver_one(
         Ok(()) => Outcome::PassedOn(Report::ours(Status::DONE, "stored")),
         Err(error) => refused(&error.reply()),
     }
+}
+
+/// Where the numbers begin of entries for copies that go on from here: the entry that is being tried, and others of its
+/// message, still have theirs. By chance, since nobody counts them; where two agree, the second comes again later.
+fn further() -> u32 {
+    const FIRST: u32 = 1 << 10;
+    FIRST + getrandom::u32().unwrap_or_default() % (1 << 20)
 }
 
 fn refused(reply: &Reply) -> Outcome {
@@ -97,7 +103,7 @@ pub(crate) async fn post(core: &Core, notification: Notification) -> Result<(), 
         content,
     };
     tracing::info!(id = %message.id, %about, %forward_path, "notification posted");
-    traced::notified(core, about, &forward_path);
+    traced::notified(core, about, &forward_path, message.id);
     match deliver::deliver(core, message).await {
         Ok(()) => Ok(()),
         Err(DeliveryError::Loop) => Err(PostError::Never("the notification has been here before".to_owned())),

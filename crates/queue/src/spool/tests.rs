@@ -290,6 +290,8 @@ fn names_are_read_in_one_form_only() {
         (format!("{id}.0"), Some(Name { id, next: 0 })),
         (format!("{id}.held"), Some(Name { id, next: HELD })),
         (format!("{id}.{}", u64::MAX), None),
+        (format!("{id}-2.1000"), Some(Name { id: id.behind(1), next: 1_000 })),
+        (format!("{id}-1.1000"), None),
         (format!("{id}.HELD"), None),
         (format!("{id}.01000"), None),
         (format!("{id}.+1000"), None),

@@ -5,38 +5,62 @@ use std::time::Duration;
 use kings_mail::id::TraceId;
 use kings_mail::report::{EnvelopeId, OriginalRecipient};
 use kings_queue::{DamagedEntry, Details, Filter, ListedEntry, OrderError, Queue, RecipientState};
+use kings_records::{Event, Records, Step};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::control::{Answer, Order, Request, Selection};
+use crate::control::{Answer, Caller, Order, Request, Selection};
 
 /// An entry is in the runner's hands for the blink of a write, or for as long as a server takes: only the first is
 /// waited for.
 const MOMENT: Duration = Duration::from_millis(100);
 const MOMENTS: usize = 20;
 
+/// What questions and orders are about, and who has them.
+pub(crate) struct Desk<'a> {
+    pub(crate) queue: &'a Queue,
+    /// Where it is noted who ordered what.
+    pub(crate) records: &'a Records,
+    pub(crate) caller: Caller,
+}
+
+/// What is to be done, and why, where somebody says so.
+struct Wish {
+    order: Order,
+    why: Option<String>,
+}
+
 /// One page, one entry, or what came of one step of an order. The forms stand in docs/cli.md.
-pub(crate) async fn answer(queue: &Queue, request: Request) -> Answer {
+pub(crate) async fn answer(desk: Desk<'_>, request: Request) -> Answer {
+    let queue = desk.queue;
     match request {
         Request::Status | Request::ReportSend { .. } => Err("not a question about the queue".to_owned()),
         Request::QueueList { selection, after } => list(queue, selection, cursor(after)?).await,
         Request::QueueShow { id } => {
-            let details = match TraceId::parse(&id) {
-                Some(id) => queue.details(id).await,
+            let mut entries = entries_of(queue, &id).into_iter();
+            let details = match entries.next() {
+                Some(first) => queue.details(first).await,
                 None => None,
             };
-            details.map(|details| details_json(&details)).ok_or_else(|| unknown(&id))
+            let mut entry = details.map(|details| details_json(&details)).ok_or_else(|| unknown(&id))?;
+            entry["further_entries"] = entries.map(|entry| entry.to_string()).collect();
+            Ok(entry)
         }
-        Request::QueueOrder { order, id: Some(id), .. } => one(queue, order, &id).await,
-        Request::QueueOrder { order: Order::Retry, id: None, selection, after: None }
+        Request::QueueOrder { order, id: Some(id), why, .. } => desk.one(Wish { order, why }, &id).await,
+        Request::QueueOrder { order: Order::Retry, id: None, selection, after: None, why: None }
             if selection == Selection::default() && queue.is_scanned() =>
         {
             Ok(json!({ "schema": 1, "done": queue.retry_all(), "refused": [], "next": null }))
         }
-        Request::QueueOrder { order, id: None, selection, after } => {
-            some(queue, order, selection, cursor(after)?).await
+        Request::QueueOrder { order, id: None, selection, after, why } => {
+            desk.some(Wish { order, why }, selection, cursor(after)?).await
         }
     }
+}
+
+/// The entries that an id means: that of a message means all of them.
+fn entries_of(queue: &Queue, id: &str) -> Vec<TraceId> {
+    TraceId::parse(id).map(|id| queue.entries_of(id)).unwrap_or_default()
 }
 
 fn cursor(after: Option<String>) -> Result<Option<TraceId>, String> {
@@ -67,55 +91,85 @@ async fn list(queue: &Queue, selection: Selection, after: Option<TraceId>) -> An
     )
 }
 
-async fn one(queue: &Queue, order: Order, id: &str) -> Answer {
-    let parsed = TraceId::parse(id).ok_or_else(|| unknown(id))?;
-    let mut result = queue.order(parsed, order.into()).await;
-    for _ in 0..MOMENTS {
-        if !matches!(result, Err(OrderError::Busy)) {
-            break;
+impl Desk<'_> {
+    /// The order for what one id means.
+    async fn one(&self, wish: Wish, id: &str) -> Answer {
+        let entries = entries_of(self.queue, id);
+        if entries.is_empty() {
+            return Err(unknown(id));
         }
-        sleep(MOMENT).await;
-        result = queue.order(parsed, order.into()).await;
+        let (mut done, mut refused) = (0, Vec::new());
+        for entry in entries {
+            match self.patiently(entry, &wish).await {
+                Ok(()) => done += 1,
+                Err(OrderError::Unknown) => {}
+                Err(error @ (OrderError::Held | OrderError::Failed(_))) => {
+                    return Err(format!("{entry}: {error}"));
+                }
+                Err(error @ OrderError::Busy) => refused.push(refusal((entry, error))),
+            }
+        }
+        if done == 0 && refused.is_empty() {
+            return Err(unknown(id));
+        }
+        Ok(json!({ "schema": 1, "done": done, "refused": refused, "next": null }))
     }
-    let refused = match result {
-        Ok(()) => Vec::new(),
-        Err(OrderError::Unknown) => return Err(unknown(id)),
-        Err(error @ (OrderError::Held | OrderError::Failed(_))) => return Err(format!("{id}: {error}")),
-        Err(error @ OrderError::Busy) => vec![json!({ "id": id, "reason": error.to_string() })],
-    };
-    Ok(json!({ "schema": 1, "done": 1 - refused.len(), "refused": refused, "next": null }))
+
+    async fn patiently(&self, entry: TraceId, wish: &Wish) -> Result<(), OrderError> {
+        for _ in 0..MOMENTS {
+            match self.carry_out(entry, wish).await {
+                Err(OrderError::Busy) => sleep(MOMENT).await,
+                result => return result,
+            }
+        }
+        self.carry_out(entry, wish).await
+    }
+
+    /// The order for one page of what the selection lets through.
+    async fn some(&self, wish: Wish, selection: Selection, after: Option<TraceId>) -> Answer {
+        let page = self.queue.page(filter(selection), after).await;
+        let ids: Vec<TraceId> = page.entries.iter().map(|entry| entry.id).collect();
+        let (mut done, busy) = self.each(&wish, ids).await;
+        let mut refused = Vec::new();
+        if !busy.is_empty() {
+            sleep(MOMENT).await;
+            let again = self.each(&wish, busy.into_iter().map(|(id, _)| id).collect()).await;
+            done += again.0;
+            refused = again.1.into_iter().map(refusal).collect();
+        }
+        let next = page.next.map(|id| id.to_string());
+        Ok(json!({ "schema": 1, "done": done, "refused": refused, "next": next }))
+    }
+
+    /// How many of these the order was carried out for, and why for the others it was not.
+    async fn each(&self, wish: &Wish, ids: Vec<TraceId>) -> (usize, Vec<(TraceId, OrderError)>) {
+        let (mut done, mut refused) = (0, Vec::new());
+        for id in ids {
+            match self.carry_out(id, wish).await {
+                Ok(()) => done += 1,
+                // It has left since the page was read, or waits for its release as somebody wants.
+                Err(OrderError::Unknown | OrderError::Held) => {}
+                Err(error @ (OrderError::Busy | OrderError::Failed(_))) => refused.push((id, error)),
+            }
+        }
+        (done, refused)
+    }
+
+    /// The order for one entry, and a line about it in the trace.
+    async fn carry_out(&self, entry: TraceId, Wish { order, why }: &Wish) -> Result<(), OrderError> {
+        self.queue.order(entry, (*order).into()).await?;
+        let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        self.records.trace(Event {
+            remote: Some(self.caller.to_string()),
+            reply: Some(format!("{}{why}", order.word())),
+            ..Event::new(entry, Step::Ordered)
+        });
+        Ok(())
+    }
 }
 
-/// The order for one page of what the selection lets through.
-async fn some(queue: &Queue, order: Order, selection: Selection, after: Option<TraceId>) -> Answer {
-    let page = queue.page(filter(selection), after).await;
-    let ids: Vec<TraceId> = page.entries.iter().map(|entry| entry.id).collect();
-    let (mut done, busy) = each(queue, order, ids).await;
-    let mut refused = Vec::new();
-    if !busy.is_empty() {
-        sleep(MOMENT).await;
-        let again = each(queue, order, busy.into_iter().map(|(id, _)| id).collect()).await;
-        done += again.0;
-        let reason =
-            |(id, error): (TraceId, OrderError)| json!({ "id": id.to_string(), "reason": error.to_string() });
-        refused = again.1.into_iter().map(reason).collect();
-    }
-    let next = page.next.map(|id| id.to_string());
-    Ok(json!({ "schema": 1, "done": done, "refused": refused, "next": next }))
-}
-
-/// How many of these the order was carried out for, and why for the others it was not.
-async fn each(queue: &Queue, order: Order, ids: Vec<TraceId>) -> (usize, Vec<(TraceId, OrderError)>) {
-    let (mut done, mut refused) = (0, Vec::new());
-    for id in ids {
-        match queue.order(id, order.into()).await {
-            Ok(()) => done += 1,
-            // It has left since the page was read, or waits for its release as somebody wants.
-            Err(OrderError::Unknown | OrderError::Held) => {}
-            Err(error @ (OrderError::Busy | OrderError::Failed(_))) => refused.push((id, error)),
-        }
-    }
-    (done, refused)
+fn refusal((id, error): (TraceId, OrderError)) -> Value {
+    json!({ "id": id.to_string(), "reason": error.to_string() })
 }
 
 impl From<Order> for kings_queue::Order {
