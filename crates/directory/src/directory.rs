@@ -187,6 +187,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[error("an alias table does not answer")]
 pub struct Unavailable;
 
+impl Settings {
+    fn warnings_about(&self, files: &Files) -> Vec<String> {
+        let Some(path) = self.machine.as_ref().and_then(|machine| machine.aliases.as_ref()) else {
+            return Vec::new();
+        };
+        let told = |bad: &BadLine| format!("{}:{}: {}", path.display(), bad.line, bad.what);
+        files.system.complaints().iter().map(told).collect()
+    }
+}
+
 impl Directory {
     /// Reads the files. Every fault is told at once.
     pub fn open(settings: Settings) -> Result<Self, DirectoryError> {
@@ -208,6 +218,11 @@ impl Directory {
             hashing: Semaphore::new(verify::CONCURRENT_HASHES),
             hash_operations: AtomicU64::new(0),
         })))
+    }
+
+    /// What the present reading leaves out and can do without, each in one line with its place.
+    pub fn warnings(&self) -> Vec<String> {
+        self.0.settings.warnings_about(&self.0.files.load())
     }
 
     /// Lets `check` say what bearer tokens are worth; without it none are taken. To be called once, before logins.
@@ -337,6 +352,9 @@ impl Directory {
         match Files::read(&self.0.settings, Some(&old)) {
             Ok(files) => {
                 info!(accounts = files.accounts.iter().count(), "accounts and aliases read again");
+                for warning in self.0.settings.warnings_about(&files) {
+                    warn!("{warning}");
+                }
                 self.0.files.store(Arc::new(files));
                 self.0.readings.send_replace(());
             }

@@ -141,7 +141,7 @@ impl Reader<'_> {
         let Some(path) = &machine.aliases else { return Ok(SystemAliases::default()) };
         let text = self.read_if_there("system alias file", path)?;
         let mut include = |path: &str| self.include(Path::new(path));
-        parsed(path, SystemAliases::parse(&text, &machine.origin, &mut include))
+        Ok(SystemAliases::parse(&text, &machine.origin, &mut include))
     }
 
     fn include(&mut self, path: &Path) -> Result<String, String> {

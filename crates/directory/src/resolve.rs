@@ -10,7 +10,7 @@ use crate::aliases::Goal;
 use crate::directory::HostedDomain;
 use crate::passwd_file::Accounts;
 use crate::relays::Recipients;
-use crate::system::SystemAliases;
+use crate::system::{Meaning, SystemAliases};
 use crate::tables::{Stop, Tables};
 
 /// Most targets one recipient may stand for (virtual_alias_expansion_limit of Postfix).
@@ -95,7 +95,7 @@ impl Book<'_> {
         self.expand(&address, &mut walk, 0)?;
         Ok(match walk {
             Walk { overrun: true, .. } => Resolution::Looping,
-            Walk { targets, .. } if !targets.is_empty() => Resolution::Targets(targets),
+            Walk { targets, nobody, .. } if nobody || !targets.is_empty() => Resolution::Targets(targets),
             // An alias that leads to nobody must not make postmaster, or root, nobody.
             Walk { .. } if self.is_role(&address) => match self.first_account(&address) {
                 Some(account) => Resolution::Targets(vec![Place::Account(account).into()]),
@@ -177,6 +177,7 @@ impl Book<'_> {
                 }
                 walk.owner = outer;
             }
+            Some(Found::Nobody) => walk.nobody = true,
             None => {}
         }
         Ok(())
@@ -190,7 +191,7 @@ impl Book<'_> {
         let owner = Address::new(local_part, base.host.clone());
         let known = !name.starts_with(OWNER)
             && (self.accounts.get(&owner).is_some()
-                || self.system(&owner).is_some()
+                || self.is_system_alias(&owner)
                 || self.tables.of_base(&owner)?.is_some());
         Ok(known.then_some(owner))
     }
@@ -206,8 +207,8 @@ impl Book<'_> {
         if let Some(home) = self.at_home(address) {
             return Ok(Some(Found::Aliases(vec![home])));
         }
-        if let Some(goals) = self.system(&folded) {
-            return Ok(Some(Found::Aliases(goals.to_vec())));
+        if let Some(goals) = self.system(&folded)? {
+            return Ok(Some(Found::of_machine(goals.to_vec())));
         }
         if self.accounts.get(&folded).is_some() {
             return Ok(Some(Found::Account(folded)));
@@ -218,9 +219,9 @@ impl Book<'_> {
                 let tagged = |goal: &Goal| self.with_tag(goal.address(&base.local_part), own_tag.as_deref());
                 return Ok(Some(Found::Aliases(goals.iter().map(tagged).collect())));
             }
-            if let Some(goals) = self.system(&base) {
+            if let Some(goals) = self.system(&base)? {
                 let tagged = |goal: &Address| self.with_tag(goal.clone(), own_tag.as_deref());
-                return Ok(Some(Found::Aliases(goals.iter().map(tagged).collect())));
+                return Ok(Some(Found::of_machine(goals.iter().map(tagged).collect())));
             }
         }
         if self.accounts.get(&base).is_some() {
@@ -240,7 +241,19 @@ impl Book<'_> {
         elsewhere.then(|| Address::new(address.local_part.clone(), Host::Domain(origin.clone())))
     }
 
-    fn system(&self, folded: &Address) -> Option<&[Address]> {
+    fn system(&self, folded: &Address) -> Result<Option<&[Address]>, Stop> {
+        match self.system_alias(folded) {
+            Some(Meaning::Targets(targets)) => Ok(Some(targets)),
+            Some(Meaning::Unusable) => Err(Stop::Unavailable),
+            None => Ok(None),
+        }
+    }
+
+    fn is_system_alias(&self, folded: &Address) -> bool {
+        self.system_alias(folded).is_some()
+    }
+
+    fn system_alias(&self, folded: &Address) -> Option<&Meaning> {
         let (origin, aliases) = self.machine?;
         if folded.domain() == Some(origin) { aliases.of(&folded.local_part) } else { None }
     }
@@ -265,7 +278,7 @@ impl Book<'_> {
             let local_part = LocalPart::parse(name).expect("role names are plain words");
             let central = Address::new(local_part, Host::Domain(first.name.clone()));
             let known = self.accounts.get(&central).is_some()
-                || self.system(&central).is_some()
+                || self.is_system_alias(&central)
                 || self.tables.of_base(&central)?.is_some();
             if known && central != *address {
                 return Ok(Some(Found::Aliases(vec![central])));
@@ -338,9 +351,15 @@ impl From<Place> for Target {
 enum Found {
     Account(Address),
     Aliases(Vec<Address>),
+    /// Somebody wants the mail thrown away.
+    Nobody,
 }
 
 impl Found {
+    fn of_machine(goals: Vec<Address>) -> Self {
+        if goals.is_empty() { Self::Nobody } else { Self::Aliases(goals) }
+    }
+
     fn at(goals: &[Goal], local_part: &LocalPart) -> Self {
         Self::Aliases(goals.iter().map(|goal| goal.address(local_part)).collect())
     }
@@ -352,6 +371,8 @@ struct Walk {
     targets: Vec<Target>,
     /// Of the innermost alias that has one.
     owner: Option<Address>,
+    /// An alias led to `/dev/null`.
+    nobody: bool,
     /// An alias led back to itself.
     circle: bool,
     /// The chain was too long or the targets too many.
@@ -426,7 +447,7 @@ dead@example.org nobody@example.org
 
         fn with_machine(aliases: &str) -> Self {
             let origin = domain("example.org");
-            let aliases = SystemAliases::parse(aliases, &origin, &mut |path| Err(path.to_owned())).unwrap();
+            let aliases = SystemAliases::parse(aliases, &origin, &mut |path| Err(path.to_owned()));
             Self { machine: Some((origin, aliases)), ..Self::default() }
         }
 
@@ -538,6 +559,25 @@ dead@example.org nobody@example.org
             ("nobody@localhost", "unknown"),
             ("www-data@second.example", "eve@second.example"),
             ("root@elsewhere.example", "elsewhere root@elsewhere.example"),
+        ]);
+    }
+
+    #[test]
+    fn an_alias_that_cannot_be_served_puts_its_own_mail_off_and_dev_null_takes_all() {
+        let shelf = Shelf::with_machine(
+            "vacation: ann, \"|vacation ann\"\nlog: /var/log/mail\nbin: /dev/null\nrubbish: bin\nabuse: /dev/null\nops: joe, bin\n\
+             list: vacation, joe\n",
+        );
+        shelf.resolves(&[
+            ("vacation@localhost", "unavailable"),
+            ("log+x@example.org", "unavailable"),
+            ("list@localhost", "unavailable"),
+            ("bin@localhost", ""),
+            ("rubbish+tag@example.org", ""),
+            ("abuse@example.org", ""),
+            ("ops@localhost", "joe@example.org"),
+            ("ann@example.org", "ann@example.org -> copy@elsewhere.example"),
+            ("root@localhost", "ann@example.org"),
         ]);
     }
 

@@ -112,6 +112,9 @@ impl Services {
     fn new(settings: &Settings, certificates: &Certificates, kept: &Kept) -> anyhow::Result<Self> {
         let Kept { store, queue, records, traffic } = kept;
         let directory = prepare::serve_directory(settings)?;
+        for warning in directory.warnings() {
+            warn!("{warning}");
+        }
         tokio::spawn(tell_doubts(settings.domains.clone(), directory.clone()));
         let dns = Resolver::new(&settings.dns)?;
         if !dns.trusts_ad() {

@@ -219,6 +219,9 @@ fn check(common: &Common) -> Result<(), Failure> {
     let settings = common.settings()?;
     let directory = prepare::check(&settings).map_err(|error| Failure::config(format!("{error:#}")))?;
     let mut text: String = settings.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+    for warning in directory.warnings() {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
     for doubt in
         serve::runtime(settings.limits.threads)?.block_on(prepare::doubts(&settings.domains, &directory))
     {

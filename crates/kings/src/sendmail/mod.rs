@@ -70,7 +70,13 @@ fn act(options: &Options) -> Result<(), Trouble> {
         Mode::Flush => mailq::flush(settings(config)?, options.entry.as_deref()),
         // A running server reads changed files by itself; what is wrong with them is told here.
         Mode::Aliases => match prepare::open_directory(&settings(config)?) {
-            Ok(_) => Ok(()),
+            Ok(directory) => {
+                // As postalias(1) does: what cannot be used is told, and the rest acts.
+                for warning in directory.warnings() {
+                    let _ = writeln!(io::stderr(), "newaliases: warning: {warning}");
+                }
+                Ok(())
+            }
             Err(error) => Err(Trouble::new(Exit::Config, error.to_string())),
         },
     }

@@ -158,8 +158,25 @@ fn exit_codes_are_those_of_sysexits() {
     exits(sendmail(&["stranger", "root"], letter), 67, "550 5.1.1");
     machine.only_message(ANN);
     run_with_input(&mut machine.program("newaliases", &[]), b"").succeeded();
-    machine.programs.write("system-aliases", "root: |cat\n");
-    exits(run_with_input(&mut machine.program("newaliases", &[]), b""), 78, "is a command");
+}
+
+#[test]
+fn an_alias_that_pipes_stops_neither_the_server_nor_the_other_aliases() {
+    let mut machine = Machine::start("");
+    machine.kings.kill();
+    let aliases = "bob: \"|/usr/bin/vacation bob\"\nbin: /dev/null\nroot: ann\n";
+    let path = machine.programs.write("system-aliases", aliases);
+    let warning = format!("warning: {}:1: mail for bob is put off: ", path.display());
+    run(&mut machine.kings.command(&["config", "check"])).succeeded().says(&warning);
+    run_with_input(&mut machine.program("newaliases", &[]), b"").succeeded().says(&warning);
+    machine.kings.serve();
+    let reply = machine.kings.smtp().message("x@elsewhere.example", &[BOB], b"Subject: x\r\n\r\nx\r\n");
+    assert_eq!(reply.unwrap().code, 451);
+    let letter = b"Subject: x\n\nx\n";
+    run_with_input(&mut machine.program("sendmail", &["bin"]), letter).succeeded();
+    run_with_input(&mut machine.program("sendmail", &["root"]), letter).succeeded();
+    machine.only_message(ANN);
+    assert_eq!(messages(&machine.kings.maildir(BOB)).len(), 0);
 }
 
 #[test]
