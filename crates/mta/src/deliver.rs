@@ -9,7 +9,7 @@ use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::trace;
-use kings_queue::{Handover, Report, Staged, Submission, SubmitError};
+use kings_queue::{Beginning, Handover, Report, Staged, Submission, SubmitError};
 use kings_smtp::reply::Reply;
 use kings_store::{Delivery, Incoming, MailboxName, StoreError};
 use tracing::warn;
@@ -23,6 +23,9 @@ mod plan;
 
 use self::plan::{Departure, Guise, LocalCopy, Plan, Visited, depart};
 
+/// Held by a rule of this server (RFC 3463 §3.8).
+const HELD: Status = Status(4, 7, 0);
+
 /// A message that nothing speaks against. Clones share the content.
 #[derive(Clone)]
 pub(crate) struct Message {
@@ -35,6 +38,8 @@ pub(crate) struct Message {
     pub(crate) prefix: String,
     /// The field of what we thought of it: for copies that stay here. Empty for what nobody judged.
     pub(crate) verdict: String,
+    /// Why it waits in the queue, for all its recipients, until an operator releases it.
+    pub(crate) hold: Option<String>,
     /// It belongs into the junk mailboxes of its recipients here.
     pub(crate) junk: bool,
     /// What we found of its authentication, for copies that aliases send on; nothing for what begins here.
@@ -92,7 +97,7 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
     if plan.only_loops() {
         return Err(DeliveryError::Loop);
     }
-    if message.parameters.hold.is_some() {
+    if message.parameters.hold.is_some() || message.hold.is_some() {
         plan.wait();
     }
     if plan.local.is_empty() {
@@ -444,7 +449,10 @@ fn stage_one(
         parameters: message.parameters.clone(),
     };
     let places = recipients.len()..envelope.recipients.len();
-    let given_up: Vec<(usize, Report)> = places.map(|place| (place, loop_report())).collect();
+    let beginning = Beginning {
+        given_up: places.map(|place| (place, loop_report())).collect(),
+        held: message.hold.as_ref().map(|why| Report::ours(HELD, why.clone())),
+    };
     let mut submission: Submission = core.queue.begin()?;
     // In front of everything, where it is found again and left behind by what goes to other servers.
     if departure.recipients.iter().any(|recipient| stays_here(core, recipient)) {
@@ -458,7 +466,7 @@ fn stage_one(
     }
     submission.write(trace.as_bytes())?;
     for_each_piece(message.content.reader(), |piece| submission.write(piece))?;
-    submission.stage(id, &envelope, &given_up)
+    submission.stage(id, &envelope, &beginning)
 }
 
 fn stays_here(core: &Core, recipient: &Recipient) -> bool {

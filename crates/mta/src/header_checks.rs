@@ -17,6 +17,9 @@ use crate::{intake, policy};
 /// What is said where REJECT has no text of its own.
 const REJECTED: &str = "Message content rejected";
 
+/// Why a message is held where HOLD has no text of its own.
+const HELD: &str = "a header rule holds it";
+
 /// A table of rules; the first that matches a field decides about it.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderChecks(RegexpTable);
@@ -27,6 +30,7 @@ enum Action {
     Bcc(Address),
     Dunno,
     Discard,
+    Hold(String),
     Ignore,
     Prepend(String),
     Redirect(Address),
@@ -46,6 +50,8 @@ pub(crate) struct Ruling {
     pub(crate) redirect: Option<Address>,
     /// It goes to these as well.
     pub(crate) copies: Vec<Address>,
+    /// It waits in the queue until an operator releases it, for this reason.
+    pub(crate) hold: Option<String>,
 }
 
 impl Ruling {
@@ -69,6 +75,7 @@ impl Action {
         match word.to_ascii_uppercase().as_str() {
             "DUNNO" | "OK" => Ok(Self::Dunno),
             "DISCARD" => Ok(Self::Discard),
+            "HOLD" => Ok(Self::Hold(if rest.is_empty() { HELD.to_owned() } else { rest })),
             "IGNORE" | "STRIP" => Ok(Self::Ignore),
             "WARN" | "INFO" => Ok(Self::Warn(rest)),
             "REJECT" => Ok(Self::Reject(if rest.is_empty() { REJECTED.to_owned() } else { rest })),
@@ -76,9 +83,9 @@ impl Action {
             "REPLACE" => field(rest).map(Self::Replace),
             "BCC" => address(&rest).map(Self::Bcc),
             "REDIRECT" => address(&rest).map(Self::Redirect),
-            "HOLD" | "FILTER" => {
-                Err(format!("{word} is not done here: REDIRECT, BCC, REJECT and DISCARD are"))
-            }
+            "FILTER" => Err(format!(
+                "{word} is not done here: a milter of [inbound] or [submission] filters, REDIRECT and HOLD divert"
+            )),
             _ => Err(format!("{word} is no action of header_checks(5)")),
         }
     }
@@ -152,6 +159,7 @@ impl HeaderChecks {
                 Action::Redirect(address) => ruling.redirect = Some(address.clone()),
                 Action::Warn(text) => info!(%id, text, "header rule"),
                 Action::Discard => ruling.discard = true,
+                Action::Hold(why) => ruling.hold = Some(why.clone()),
                 Action::Reject(text) => ruling.reject = Some(text.clone()),
                 Action::Dunno | Action::Ignore => {}
             }
@@ -206,6 +214,8 @@ mod tests {
 /^X-Secret:/                  IGNORE
 /^X-To: (.*)$/                REDIRECT $1
 /^X-Copy:/                    BCC ann@example.org
+/^X-Hold:/                    HOLD look at it
+/^X-Wait:/                    HOLD
 /^Received:.*inside/          WARN passed inside
 if /^List-Id:/
 /<dev\./                      PREPEND X-Folder: dev
@@ -229,6 +239,9 @@ endif
             ("A: b\r\nX-Drop: 1\r\n\r\n", Ruling { discard: true, ..none() }),
             ("X-To: ann@example.org\r\n\r\n", Ruling { redirect: redirect.clone(), ..none() }),
             ("X-Copy: 1\r\n\r\n", Ruling { copies: redirect.into_iter().collect(), ..none() }),
+            ("X-Hold: 1\r\n\r\n", Ruling { hold: Some("look at it".into()), ..none() }),
+            ("X-Wait: 1\r\n\r\n", Ruling { hold: Some(HELD.into()), ..none() }),
+            ("X-Hold: 1\r\nX-Drop: 1\r\n\r\n", Ruling { discard: true, hold: Some("look at it".into()), ..none() }),
             ("X-To: nonsense\r\n\r\n", none()),
             ("Received: from inside\r\n\r\nSubject: cheap pills\r\n", none()),
             ("", none()),
@@ -288,7 +301,6 @@ endif
     #[test]
     fn actions_that_are_not_done_are_refused_at_the_start() {
         for (table, line) in [
-            ("/a/ HOLD\n", 1),
             ("/a/ OK\n/b/ FILTER x\n", 2),
             ("/a/ SOMETHING\n", 1),
             ("/a/ REDIRECT x\n", 1),

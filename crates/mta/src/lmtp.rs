@@ -136,9 +136,9 @@ impl Session<'_> {
         let id = transaction.id;
         let content = Arc::new(content);
         let junk = false;
-        let verdict = String::new();
+        let (verdict, hold, seal) = (String::new(), None, None);
         let message =
-            Message { id, reverse_path, parameters, recipients, prefix, verdict, junk, seal: None, content };
+            Message { id, reverse_path, parameters, recipients, prefix, verdict, hold, junk, seal, content };
         Ok(deliver_each(self.core, &message).await)
     }
 }

@@ -321,9 +321,9 @@ impl Session<'_> {
         let reverse_path = self.local.completed(reverse_path);
         let mut recipients = ruling.recipients(recipients);
         core.rules.copies.add(&reverse_path, &mut recipients);
-        let (verdict, junk) = (String::new(), false);
+        let (verdict, hold, junk, seal) = (String::new(), None, false, None);
         let message =
-            Message { id, reverse_path, parameters, recipients, prefix, verdict, junk, seal: None, content };
+            Message { id, reverse_path, parameters, recipients, prefix, verdict, hold, junk, seal, content };
         deliver(core, message).await.map_err(|error| error.reply())
     }
 

@@ -404,8 +404,9 @@ impl<D: Dns + 'static> Session<'_, D> {
         let mut recipients = ruling.recipients(wishes.recipients(recipients));
         self.core.rules.copies.add(&reverse_path, &mut recipients);
         let (verdict, junk) = (decision.field(), decision.verdict == Verdict::Junk);
+        let hold = decision.hold().map(str::to_owned).or(ruling.hold);
         let message =
-            Message { id, reverse_path, parameters, recipients, prefix, verdict, junk, seal, content };
+            Message { id, reverse_path, parameters, recipients, prefix, verdict, hold, junk, seal, content };
         deliver(self.core, message).await.map_err(|error| error.reply())
     }
 }

@@ -269,7 +269,7 @@ impl Session<'_> {
         let content = self.complete(content, &completion).await.map_err(|error| intake::refusal(&error))?;
         let (content, ruling) = self.core.rules.submission.rule(&self.core.store, content, id).await?;
         let filtered = Filtered::new(id, envelope, content);
-        let Filtered { envelope, content, discard, .. } =
+        let Filtered { envelope, content, discard, quarantine, .. } =
             self.filters.message(&self.core.store, filtered).await?;
         if discard || ruling.discard {
             info!(%id, "dropped, since a filter or a header rule wants it so");
@@ -282,10 +282,9 @@ impl Session<'_> {
             greylist::written_to(&self.core.records, &recipients);
         }
         self.core.rules.copies.add(&reverse_path, &mut recipients);
-        let junk = false;
-        let verdict = String::new();
+        let (verdict, hold, junk, seal) = (String::new(), quarantine.or(ruling.hold), false, None);
         let message =
-            Message { id, reverse_path, parameters, recipients, prefix, verdict, junk, seal: None, content };
+            Message { id, reverse_path, parameters, recipients, prefix, verdict, hold, junk, seal, content };
         deliver(self.core, message).await.map_err(|error| error.reply())
     }
 

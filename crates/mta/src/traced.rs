@@ -72,6 +72,7 @@ pub(crate) fn queued(
         sender: Some(bare(reverse_path)),
         recipient: Some(bare(recipient)),
         message_id: message_id(message),
+        reply: message.hold.as_ref().map(|why| format!("held: {why}")),
         ..Event::new(entry, Step::Queued)
     });
 }

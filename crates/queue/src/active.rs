@@ -338,7 +338,7 @@ fn log(entry: &Entry, record: &Record) {
     let (report, next_attempt) = match &record.fact {
         Fact::Delivered(_, report) | Fact::Failed(report) => (report, None),
         Fact::Deferred { report, next } => (report, Some(*next)),
-        Fact::Reported | Fact::Warned | Fact::Held | Fact::Released { .. } => return,
+        Fact::Reported | Fact::Warned | Fact::Held(_) | Fact::Released { .. } => return,
     };
     tracing::info!(
         id = %entry.id, reverse_path = %entry.reverse_path, forward_path = %recipient.path(), outcome = record.fact.word(),

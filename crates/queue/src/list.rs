@@ -267,7 +267,8 @@ impl Happening {
             Fact::Delivered(_, report) | Fact::Failed(report) => (Some(report), None),
             Fact::Deferred { report, next } => (Some(report), Some(*next)),
             Fact::Released { next } => (None, Some(*next)),
-            Fact::Reported | Fact::Warned | Fact::Held => (None, None),
+            Fact::Held(why) => (why.as_ref(), None),
+            Fact::Reported | Fact::Warned => (None, None),
         };
         Some(Self {
             at: date(record.at),

@@ -141,7 +141,7 @@ impl Queue {
 
 fn fact(order: Order, now: u64) -> Fact {
     match order {
-        Order::Hold => Fact::Held,
+        Order::Hold => Fact::Held(None),
         Order::Release | Order::Retry => Fact::Released { next: now },
         Order::Bounce | Order::Drop => Fact::Failed(Report::ours(DROPPED, "given up by the administrator")),
     }

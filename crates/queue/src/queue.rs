@@ -25,7 +25,7 @@ use crate::notification;
 use crate::record::{self, Fact, Record};
 use crate::runner::Runner;
 use crate::schedule::{DELAY_WARNING, uptime_of};
-use crate::spool::{Name, Spool, SubmitError};
+use crate::spool::{HELD, Name, Spool, SubmitError};
 use crate::timetable::Timetable;
 
 /// Steps on disk that the runner has under way at the same time.
@@ -296,6 +296,32 @@ impl Queue {
     }
 }
 
+/// What is known about a message's recipients before the first attempt.
+#[derive(Clone, Debug, Default)]
+pub struct Beginning {
+    /// Those, by their place in the envelope, that nobody has to try: their failure is reported to the sender.
+    pub given_up: Vec<(usize, Report)>,
+    /// Why all others wait until an operator releases them.
+    pub held: Option<Report>,
+}
+
+impl Beginning {
+    fn records(&self, at: u64, recipients: usize) -> Vec<Record> {
+        let kept = |report: &Report| record::as_kept(report.clone());
+        let failure = |(recipient, report): &(usize, Report)| Record {
+            at,
+            recipient: *recipient,
+            fact: Fact::Failed(kept(report)),
+        };
+        let is_open = |place: &usize| self.given_up.iter().all(|(given_up, _)| given_up != place);
+        let held = self.held.iter().flat_map(|why| {
+            let hold = move |recipient| Record { at, recipient, fact: Fact::Held(Some(kept(why))) };
+            (0..recipients).filter(is_open).map(hold)
+        });
+        self.given_up.iter().map(failure).chain(held).collect()
+    }
+}
+
 /// A message on its way into the queue; dropped, it leaves nothing. All calls block.
 pub struct Submission {
     queue: Queue,
@@ -311,19 +337,18 @@ impl Submission {
     /// Stores the message under `id`, and has it tried at once. When this returns `Ok` it is on disk, file
     /// and directory: now is the time for the 250 (RFC 5321 §6.1).
     pub fn commit(self, id: TraceId, envelope: &Envelope) -> Result<(), SubmitError> {
-        self.stage(id, envelope, &[])?.commit()
+        self.stage(id, envelope, &Beginning::default())?.commit()
     }
 
     /// Writes the message under `id` to the disk, where it waits for its commit and does not count before:
     /// for a caller that has something else to store meanwhile and must do both or neither.
     ///
-    /// `given_up` are the recipients, by their place in the envelope, that nobody has to try: their failure is
-    /// reported to the sender.
+    /// `beginning` says what is known about its recipients already.
     pub fn stage(
         self,
         id: TraceId,
         envelope: &Envelope,
-        given_up: &[(usize, Report)],
+        beginning: &Beginning,
     ) -> Result<Staged, SubmitError> {
         let Self { queue, draft } = self;
         if queue.timetable().contains(id) {
@@ -337,17 +362,13 @@ impl Submission {
             content_length: draft.length(),
             content_checksum: draft.checksum(),
         };
-        let failure = |(recipient, report): &(usize, Report)| Record {
-            at: now.wall,
-            recipient: *recipient,
-            fact: Fact::Failed(record::as_kept(report.clone())),
-        };
-        let records: Vec<Record> = given_up.iter().map(failure).collect();
+        let records = beginning.records(now.wall, head.envelope.recipients.len());
+        let first_attempt = if beginning.held.is_some() { HELD } else { head.first_attempt() };
         let entry = queue.spool().stage(&head, &draft, &records)?;
         // What happened already stands in the file alone.
         let content = draft.into_content().filter(|_| records.is_empty());
         let whole = content.and_then(|content| Whole::new(entry, || content));
-        Ok(Staged { queue, head: Some(head), whole })
+        Ok(Staged { queue, head: Some(head), first_attempt, whole })
     }
 }
 
@@ -357,6 +378,8 @@ pub struct Staged {
     queue: Queue,
     /// `None` once it is committed.
     head: Option<Head>,
+    /// In seconds since 1970, or [`HELD`].
+    first_attempt: u64,
     whole: Option<Whole>,
 }
 
@@ -370,14 +393,16 @@ impl Staged {
     /// The same for several entries of one queue, all or none: they share a sync.
     pub fn commit_all(mut entries: Vec<Self>) -> Result<(), SubmitError> {
         let Some(queue) = entries.first().map(|entry| entry.queue.clone()) else { return Ok(()) };
-        let heads: Vec<Head> = entries.iter_mut().filter_map(|entry| entry.head.take()).collect();
-        let names = queue.spool().publish(&heads.iter().collect::<Vec<_>>())?;
+        let taken = |entry: &mut Self| Some((entry.head.take()?, entry.first_attempt));
+        let heads: Vec<(Head, u64)> = entries.iter_mut().filter_map(taken).collect();
+        let named: Vec<(&Head, u64)> = heads.iter().map(|(head, first)| (head, *first)).collect();
+        let names = queue.spool().publish(&named)?;
         let now = queue.clock().now();
         for (name, entry) in names.into_iter().zip(&mut entries) {
             queue.announce(name, uptime_of(name.next, now), entry.whole.take());
         }
         queue.changed().notify_one();
-        for Head { id, envelope, content_length: bytes, .. } in heads {
+        for (Head { id, envelope, content_length: bytes, .. }, _) in heads {
             let recipients = envelope.recipients.len();
             tracing::info!(%id, reverse_path = %envelope.reverse_path, recipients, bytes, "queued");
         }

@@ -14,7 +14,7 @@ pub(crate) struct Recipient {
     pub(crate) progress: Progress,
     /// How often it was tried.
     pub(crate) attempts: u32,
-    /// The last outcome and when it was, in seconds since 1970.
+    /// The last outcome, or why it is held, and when that was, in seconds since 1970.
     pub(crate) last: Option<(u64, Report)>,
     /// The sender knows how it ended.
     told: bool,
@@ -117,7 +117,12 @@ impl Recipient {
             }
             Fact::Reported => return self.told = true,
             Fact::Warned => return self.warned = true,
-            Fact::Held => return self.progress = Progress::Held,
+            Fact::Held(why) => {
+                self.progress = Progress::Held;
+                // No attempt, but what there is to say about it last.
+                self.last = why.clone().map(|why| (at, why)).or_else(|| self.last.take());
+                return;
+            }
             Fact::Released { next } => return self.progress = Progress::Open { next: *next },
         };
         self.attempts = self.attempts.saturating_add(1);

@@ -36,8 +36,8 @@ pub(crate) enum Fact {
     Reported,
     /// The sender has been told that it takes long.
     Warned,
-    /// An operator wants it to wait until it is released.
-    Held,
+    /// An operator wants it to wait until it is released, or a rule does, which says why.
+    Held(Option<Report>),
     /// It is tried again at `next`, in seconds since 1970.
     Released { next: u64 },
 }
@@ -61,7 +61,7 @@ impl Fact {
             Self::Failed(_) => "failed",
             Self::Reported => "reported",
             Self::Warned => "warned",
-            Self::Held => "held",
+            Self::Held(_) => "held",
             Self::Released { .. } => "released",
         }
     }
@@ -82,7 +82,8 @@ impl Record {
             Fact::Delivered(_, report) | Fact::Failed(report) => (None, Some(report)),
             Fact::Deferred { report, next } => (Some(next), Some(report)),
             Fact::Released { next } => (Some(next), None),
-            Fact::Reported | Fact::Warned | Fact::Held => (None, None),
+            Fact::Held(report) => (None, report.as_ref()),
+            Fact::Reported | Fact::Warned => (None, None),
         };
         text.push_str(" outcome=");
         text.push_str(self.fact.word());
@@ -108,18 +109,18 @@ impl Record {
         let recipient = fields.take("recipient")?.parse::<usize>().ok()?.checked_sub(1)?;
         let word = fields.take("outcome")?;
         let handover = HANDOVERS.iter().find(|(name, _)| *name == word).map(|(_, handover)| *handover);
-        let mut next = || fields.take("next")?.parse().ok();
         let fact = match (handover, word) {
             (Some(handover), _) => Fact::Delivered(handover, parse_report(&mut fields)?),
             (None, "deferred") => {
-                let next = next()?;
+                let next = fields.take_number("next")?;
                 Fact::Deferred { report: parse_report(&mut fields)?, next }
             }
             (None, "failed") => Fact::Failed(parse_report(&mut fields)?),
             (None, "reported") => Fact::Reported,
             (None, "warned") => Fact::Warned,
-            (None, "held") => Fact::Held,
-            (None, "released") => Fact::Released { next: next()? },
+            (None, "held") if fields.0.is_empty() => Fact::Held(None),
+            (None, "held") => Fact::Held(Some(parse_report(&mut fields)?)),
+            (None, "released") => Fact::Released { next: fields.take_number("next")? },
             (None, _) => return None,
         };
         fields.0.is_empty().then_some(Self { at, recipient, fact })
@@ -196,6 +197,10 @@ impl<'a> Fields<'a> {
         Some(value)
     }
 
+    fn take_number(&mut self, key: &str) -> Option<u64> {
+        self.take(key)?.parse().ok()
+    }
+
     fn take_quoted(&mut self, key: &str) -> Option<String> {
         let mut chars = self.value_of(key)?.strip_prefix('"')?.chars();
         let mut value = String::new();
@@ -240,7 +245,7 @@ pub(crate) mod tests {
             report().prop_map(Fact::Failed),
             Just(Fact::Reported),
             Just(Fact::Warned),
-            Just(Fact::Held),
+            proptest::option::of(report()).prop_map(Fact::Held),
             any::<u64>().prop_map(|next| Fact::Released { next }),
         ];
         (any::<u64>(), 0..recipients, fact).prop_map(|(at, recipient, fact)| Record { at, recipient, fact })

@@ -184,13 +184,13 @@ impl Spool {
     }
 
     /// Makes staged entries count, all or none. Once this returns `Ok` a power cut does not lose them; on an error
-    /// nothing is left. Gives their names, in order.
-    pub(crate) fn publish(&self, heads: &[&Head]) -> Result<Vec<Name>, SubmitError> {
+    /// nothing is left. Each comes with the time of its first attempt. Gives their names, in order.
+    pub(crate) fn publish(&self, heads: &[(&Head, u64)]) -> Result<Vec<Name>, SubmitError> {
         let mut names = Vec::with_capacity(heads.len());
-        for (place, head) in heads.iter().enumerate() {
-            let name = Name { id: head.id, next: head.first_attempt() };
+        for (place, &(head, next)) in heads.iter().enumerate() {
+            let name = Name { id: head.id, next };
             if let Err(error) = self.disk.rename(&self.staged(head), &self.path(name)) {
-                heads[place..].iter().for_each(|head| self.unstage(head));
+                heads[place..].iter().for_each(|(head, _)| self.unstage(head));
                 self.unpublish(&names);
                 return Err(match error.kind() {
                     io::ErrorKind::AlreadyExists => SubmitError::DuplicateId(head.id),

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 pub(crate) use self::answer::{Desk, answer};
-use super::{Common, Failure, Output, ask, print};
+use super::{Failure, Output, ask, print};
 use crate::config::{Settings, duration};
 use crate::control::{Answer, Caller, Order, Request, Selection};
 use crate::{prepare, serve};
@@ -27,7 +27,7 @@ pub(crate) enum Command {
     /// Try entries now; without an id or a filter, all of them.
     Retry(Change),
     /// Try all entries now.
-    Flush(Common),
+    Flush(Output),
     /// Try entries no more until they are released.
     Hold(Change),
     /// Go on with held entries.
@@ -62,7 +62,7 @@ pub(crate) struct Change {
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     why: Option<String>,
     #[command(flatten)]
-    common: Common,
+    output: Output,
 }
 
 #[derive(Args)]
@@ -124,8 +124,8 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::List(list) => list.run(),
         Command::Show(show) => show.run(),
         Command::Retry(change) => change.run(Order::Retry, true),
-        Command::Flush(common) => {
-            let everything = Change { id: None, filter: FilterArgs::default(), why: None, common };
+        Command::Flush(output) => {
+            let everything = Change { id: None, filter: FilterArgs::default(), why: None, output };
             everything.run(Order::Retry, true)
         }
         Command::Hold(change) => change.run(Order::Hold, false),
@@ -238,7 +238,7 @@ impl Change {
         if id.is_none() && !all && !anything && selection == Selection::default() {
             return Err(Failure::usage("which entries? Give an id, a filter such as --sender, or all"));
         }
-        let reach = Reach::new(self.common.settings()?)?;
+        let reach = Reach::new(self.output.common.settings()?)?;
         let (mut done, mut refused, mut after) = (0, Vec::new(), None);
         loop {
             let (id, selection, why) = (id.clone(), selection.clone(), self.why.clone());
@@ -251,7 +251,11 @@ impl Change {
                 break;
             }
         }
-        print(&text::changed(order, done));
+        if self.output.json {
+            print(&format!("{}\n", json!({ "schema": 1, "done": done, "refused": refused })));
+        } else {
+            print(&text::changed(order, done));
+        }
         if refused.is_empty() { Ok(()) } else { Err(Failure::cannot_tell(text::refused(&refused))) }
     }
 }

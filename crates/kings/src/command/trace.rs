@@ -131,8 +131,10 @@ fn sentence(event: &Event) -> String {
         Step::Received => format!("taken over from {remote}, and told so{said}"),
         Step::Judged => format!("judged: {}", known(&event.reply, "nothing is known")),
         Step::Refused => format!("refused to {remote} for {recipient}{said}"),
-        Step::Queued if event.id.is_further() => format!("waits in the queue as {} for {recipient}", event.id),
-        Step::Queued => format!("waits in the queue for {recipient}"),
+        Step::Queued if event.id.is_further() => {
+            format!("waits in the queue as {} for {recipient}{said}", event.id)
+        },
+        Step::Queued => format!("waits in the queue for {recipient}{said}"),
         Step::Stored => format!("stored in the mailbox of {recipient}"),
         Step::Delivered => format!("for {recipient}: {remote} has taken it{said}"),
         Step::Deferred => format!("for {recipient}: {remote} did not take it now, will be tried again{said}"),

@@ -21,12 +21,13 @@ pub(crate) fn list(settings: Settings) -> Result<String, Trouble> {
     }
 }
 
-/// Tries everything now, or one entry.
-pub(crate) fn flush(settings: Settings, id: Option<&str>) -> Result<(), Trouble> {
+/// Tries everything now, or one message, or what is for one domain.
+pub(crate) fn flush(settings: Settings, id: Option<&str>, site: Option<&str>) -> Result<(), Trouble> {
     let reach = Reach::new(settings)?;
     let mut after = None;
     loop {
-        let (id, selection) = (id.map(str::to_owned), Selection::default());
+        let recipient = site.map(|site| format!("@{site}>"));
+        let (id, selection) = (id.map(str::to_owned), Selection { recipient, ..Selection::default() });
         let answer = reach.ask(Request::QueueOrder { order: Order::Retry, id, selection, after, why: None })?;
         after = answer["next"].as_str().map(str::to_owned);
         if after.is_none() {

@@ -67,7 +67,7 @@ fn act(options: &Options) -> Result<(), Trouble> {
             print(&mailq::list(settings(config)?)?);
             Ok(())
         }
-        Mode::Flush => mailq::flush(settings(config)?, options.entry.as_deref()),
+        Mode::Flush => mailq::flush(settings(config)?, options.entry.as_deref(), options.site.as_deref()),
         // A running server reads changed files by itself; what is wrong with them is told here.
         Mode::Aliases => match prepare::open_directory(&settings(config)?) {
             Ok(directory) => {

@@ -41,6 +41,8 @@ pub(crate) struct Options {
     pub(crate) envelope_id: Option<String>,
     /// `-q ID`, `-qIID`: only this entry.
     pub(crate) entry: Option<String>,
+    /// `-qRSITE`: only mail for this domain.
+    pub(crate) site: Option<String>,
     /// `-C`: the config.
     pub(crate) config: Option<PathBuf>,
     pub(crate) recipients: Vec<String>,
@@ -121,14 +123,14 @@ impl Options {
 
     fn flush(&mut self, rest: &str) -> Result<(), String> {
         self.mode = Mode::Flush;
-        match rest.strip_prefix('I') {
-            Some(entry) if !entry.is_empty() => self.entry = Some(entry.to_owned()),
-            _ if rest.is_empty() => {}
-            _ => {
-                return Err(format!(
-                    "-q{rest}: the server tries what waits by itself; -q alone tries it now, -qIID one entry"
-                ));
-            }
+        let value = |prefix| rest.strip_prefix(prefix).filter(|value| !value.is_empty()).map(str::to_owned);
+        self.entry = value('I');
+        self.site = value('R');
+        if !rest.is_empty() && self.entry.is_none() && self.site.is_none() {
+            return Err(format!(
+                "-q{rest}: the server tries what waits by itself; -q alone tries it now, -qIID one entry, \
+                 -qRSITE what is for a domain"
+            ));
         }
         Ok(())
     }
@@ -164,6 +166,7 @@ fn mode(value: &str) -> Result<Mode, String> {
         "s" => Ok(Mode::Smtp),
         "p" => Ok(Mode::Queue),
         "i" => Ok(Mode::Aliases),
+        "v" => Err("-bv is not done: RCPT TO in a dialogue (-bs) tells whether an address is taken".to_owned()),
         "d" | "l" | "D" => Err(format!("-b{value}: the server is started with  kings serve")),
         _ => Err(format!("-b{value} is not done")),
     }
@@ -240,6 +243,10 @@ mod tests {
             ("-bp", Options { mode: Mode::Queue, ..deliver.clone() }),
             ("-bi", Options { mode: Mode::Aliases, ..deliver.clone() }),
             ("-q", Options { mode: Mode::Flush, ..deliver.clone() }),
+            (
+                "-qRfar.example",
+                Options { mode: Mode::Flush, site: Some("far.example".into()), ..deliver.clone() },
+            ),
             ("-qIabc -v", Options { mode: Mode::Flush, entry: Some("abc".into()), verbose: true, ..deliver }),
         ];
         for (line, expected) in cases {
@@ -252,7 +259,11 @@ mod tests {
         let cases = [
             ("-bd", "kings serve"),
             ("-bt", "not done"),
+            ("-bv", "RCPT TO"),
             ("-q30m", "by itself"),
+            ("-qR", "by itself"),
+            ("-qI", "by itself"),
+            ("-qSsite", "by itself"),
             ("-f", "needs a value"),
             ("-N always", "never, or"),
             ("-R some", "full or hdrs"),

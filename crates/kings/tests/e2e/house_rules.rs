@@ -1,6 +1,8 @@
 //! What an operator wants beside the delivery of a message: copies, and rules about headers.
 
-use crate::harness::{Setup, letter, messages, run};
+use std::time::Duration;
+
+use crate::harness::{Setup, letter, messages, run, wait_until};
 
 const CAROL: &str = "carol@example.net";
 
@@ -33,11 +35,37 @@ fn copies_and_header_rules_act_on_what_arrives() {
 }
 
 #[test]
+fn what_a_rule_holds_waits_with_its_reason_over_a_restart_and_goes_where_it_would_have_gone() {
+    let tables = "[inbound]\nheader_checks = \"rules\"\n[submission]\nheader_checks = \"rules\"\n";
+    let rules = "/^Subject: (odd.*)$/ HOLD look at $1\n";
+    let (files, tables) = (vec![("rules", rules)], tables.into());
+    let mut kings = Setup { files, tables, ..Setup::default() }.start();
+    let (ann, bob) = ("ann@example.org", "bob@example.org");
+    kings.smtp().message(CAROL, &[ann, bob], &letter(CAROL, ann, "odd one")).unwrap().is("250 2.0.0");
+    kings.submit(ann, bob, "odd two");
+    kings.submit(ann, bob, "even");
+    kings.kill();
+    kings.serve();
+    let held = |text: &str| {
+        let found = run(kings.command(&["queue", "search", "--state", "held"]).args(["--reason", text]));
+        found.succeeded().text()
+    };
+    assert!(held("look at odd one").contains("<bob@example.org>"), "{}", held("look at odd one"));
+    assert!(held("look at odd two").contains("<ann@example.org>"), "{}", held("look at odd two"));
+    let count = |account: &str| messages(&kings.maildir(account)).len();
+    assert_eq!((count(ann), count(bob)), (0, 1));
+    run(&mut kings.command(&["queue", "release", "--reason", "odd one"])).succeeded();
+    wait_until("both have it", Duration::from_secs(10), || ((count(ann), count(bob)) == (1, 2)).then_some(()));
+    run(&mut kings.command(&["queue", "drop", "--reason", "odd two"])).succeeded().says("1 entry dropped");
+    assert!(run(&mut kings.command(&["queue", "list"])).text().contains("nothing found"));
+}
+
+#[test]
 fn a_rule_that_is_not_done_is_named_with_its_line() {
     let tables = "[inbound]\nheader_checks = \"rules\"\n";
     let kings =
         Setup { files: vec![("rules", "/^X:/ IGNORE\n")], tables: tables.into(), ..Setup::default() }.start();
-    kings.folder().write("rules", "/^X:/ IGNORE\n/^Y:/ FILTER smtp:x\n/^Z:/ HOLD\n");
+    kings.folder().write("rules", "/^X:/ IGNORE\n/^Y:/ FILTER smtp:x\n/^Z:/ HOLD\n/^Z:/ SOMETHING\n");
     let check = run(&mut kings.command(&["config", "check"]));
-    check.failed().says("rules:2: FILTER is not done here").says("rules:3: HOLD is not done here");
+    check.failed().says("rules:2: FILTER is not done here").says("rules:4: SOMETHING is no action");
 }

@@ -144,8 +144,9 @@ fn rspamd_refuses_the_test_spam_on_both_ways_in() {
     drop(filter.folder);
 }
 
-/// ClamAV with one signature: that of the file which every virus scanner takes for a virus.
-fn clamav() -> Filter {
+/// ClamAV with one signature: that of the file which every virus scanner takes for a virus. `infected` is what it wants
+/// done then.
+fn clamav(infected: &str) -> Filter {
     let folder = Folder::new("clamav");
     let directory = folder.path().display().to_string();
     let database = folder.create("db");
@@ -159,7 +160,7 @@ fn clamav() -> Filter {
     );
     let milter = format!(
         "Foreground yes\nMilterSocket inet:{port}@127.0.0.1\nClamdSocket unix:{directory}/clamd\nUser {user}\n\
-         OnInfected Reject\nRejectMsg Virus %v\nAddHeader Replace\nTemporaryDirectory {directory}\n"
+         {infected}\nAddHeader Replace\nTemporaryDirectory {directory}\n"
     );
     let start = |name: &str, settings: &std::path::Path| {
         let mut command = program(name);
@@ -179,7 +180,7 @@ const EICAR: &str = "X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-
 
 #[test]
 fn clamav_refuses_the_test_virus_and_marks_the_rest() {
-    let filter = clamav();
+    let filter = clamav("OnInfected Reject\nRejectMsg Virus %v");
     let kings = kings_with(filter.table("for = [\"inbound\"]"));
     let virus = [letter(CAROL, ANN, "virus"), format!("{EICAR}\r\n").into_bytes()].concat();
     let mut client = kings.smtp();
@@ -193,6 +194,33 @@ fn clamav_refuses_the_test_virus_and_marks_the_rest() {
     let mut client = kings.submissions(ANN);
     let virus = [letter(ANN, BOB, "virus"), format!("{EICAR}\r\n").into_bytes()].concat();
     client.message(ANN, &[BOB], &virus).unwrap().is("250");
+    drop(filter.folder);
+}
+
+#[test]
+fn what_a_filter_quarantines_waits_for_the_operator_with_its_reason() {
+    let filter = clamav("OnInfected Quarantine");
+    let kings = kings_with(filter.table(""));
+    let virus = [letter(CAROL, ANN, "virus"), format!("{EICAR}\r\n").into_bytes()].concat();
+    let clean = letter(CAROL, ANN, "clean");
+    let reply = kings.smtp().message(CAROL, &[ANN], &virus).unwrap();
+    reply.is("250 2.0.0");
+    kings.smtp().message(CAROL, &[ANN], &clean).unwrap().is("250 2.0.0");
+    assert!(only_message_of(&kings, ANN).text().contains("Subject: clean"));
+    let id = reply.text.rsplit(' ').next().unwrap().trim().to_owned();
+    let says = |words: &[&str], text: &str| drop(run(&mut kings.command(words)).succeeded().says(text));
+    says(&["queue", "show", &id], "quarantined by clamav-milter");
+    says(&["queue", "search", "--state", "held", "--reason", "clamav"], &id);
+    says(&["queue", "flush"], "");
+    says(&["trace", "--id", &id], "for <ann@example.org>: held: quarantined by clamav-milter");
+    only_message_of(&kings, ANN);
+    says(&["queue", "release", &id], "1 entry released");
+    wait_until("it is delivered", START, || (messages(&kings.maildir(ANN)).len() == 2).then_some(()));
+    // What users send is held as well.
+    let virus = [letter(ANN, BOB, "virus"), format!("{EICAR}\r\n").into_bytes()].concat();
+    kings.submissions(ANN).message(ANN, &[BOB], &virus).unwrap().is("250");
+    says(&["queue", "search", "--sender", ANN, "--state", "held"], "quarantined by clamav-milter");
+    assert_eq!(messages(&kings.maildir(BOB)).len(), 0);
     drop(filter.folder);
 }
 

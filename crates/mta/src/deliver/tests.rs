@@ -113,6 +113,7 @@ impl Setup {
             recipients: recipients.iter().map(recipient).collect(),
             prefix: String::new(),
             verdict: String::new(),
+            hold: None,
             junk: false,
             seal: None,
             content: Arc::new(content),

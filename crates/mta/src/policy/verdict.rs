@@ -201,7 +201,6 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
     let dmarc = known.dmarc_fail.clone().map(|(policy, why)| (Reason::DmarcFail(why), verdicts.of(policy)));
     let unproven = known.unproven.clone().map(|domain| (Reason::NotOurs(domain), Verdict::Junk));
     let no_author = known.no_author.clone().map(|why| (Reason::NoAuthor(why), Verdict::Junk));
-    let quarantine = known.quarantine.clone().map(|why| (Reason::Quarantine(why), Verdict::Junk));
     let greylisted = known.greylisted.map(|wait| (Reason::Greylisted(wait), Verdict::Defer));
     let findings = [
         sender.bad_helo.then_some((Reason::BadHelo, rules.bad_helo)),
@@ -217,11 +216,12 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
         dmarc,
         unproven,
         no_author,
-        quarantine,
         greylisted,
     ];
     let findings = findings.into_iter().flatten().filter(|(_, verdict)| *verdict != Verdict::Accept);
-    let (reasons, verdicts): (Vec<Reason>, Vec<Verdict>) = findings.unzip();
+    let (mut reasons, verdicts): (Vec<Reason>, Vec<Verdict>) = findings.unzip();
+    // It is held whatever else is thought of it; released, it goes where it would have gone.
+    reasons.extend(known.quarantine.clone().map(Reason::Quarantine));
     Decision { verdict: verdicts.into_iter().max().unwrap_or_default(), reasons }
 }
 
@@ -237,6 +237,14 @@ impl Known {
 }
 
 impl Decision {
+    /// Why it waits in the queue until an operator releases it, where it is taken.
+    pub(crate) fn hold(&self) -> Option<&str> {
+        self.reasons.iter().find_map(|reason| match reason {
+            Reason::Quarantine(why) => Some(why.as_str()),
+            _ => None,
+        })
+    }
+
     /// The refusal, where the verdict is one; it names the reasons, since the sender's postmaster is to act on them.
     pub(crate) fn refusal(&self) -> Option<Reply> {
         let (code, class) = match self.verdict {
@@ -412,8 +420,9 @@ mod tests {
 
         let spam = Known { quarantine: Some(why()), ..sealed.clone() };
         let held_back =
-            Decision { verdict: Verdict::Junk, reasons: vec![Reason::Quarantine(why()), reason()] };
+            Decision { verdict: Verdict::Accept, reasons: vec![Reason::Quarantine(why()), reason()] };
         assert_eq!(message(&spam, Rules::default(), strict), held_back);
+        assert_eq!((held_back.hold(), saved.hold()), (Some(why().as_str()), None));
         let unsealed = Known { sealed: None, ..sealed };
         assert_eq!(message(&unsealed, Rules::default(), strict).verdict, Verdict::Reject);
         // Where nothing fails there is nothing to explain.

@@ -330,6 +330,7 @@ impl<D: Dns> Reporter<D> {
             recipients: vec![Recipient::from(ForwardPath::Address(to.clone()))],
             prefix: self.core.signing.fields(&content).await,
             verdict: String::new(),
+            hold: None,
             junk: false,
             seal: None,
             content,

@@ -16,7 +16,7 @@ use super::*;
 use crate::lanes::Limits;
 use crate::list::{Filter, ListedEntry};
 use crate::order::{Order, OrderError};
-use crate::queue::Settings;
+use crate::queue::{Beginning, Settings};
 use crate::recipient::RecipientState;
 use crate::testing::{
     Failing, FakeDeliverer, Files, Interrupted, QuickDisk, START, TestDisk, envelope, id, read_files,
@@ -145,7 +145,7 @@ async fn recipients_given_up_before_the_first_attempt_are_reported_and_never_tri
     submission.write(CONTENT).unwrap();
     let envelope = envelope("ann@example.org", &["ok@a.example", "ok@b.example"]);
     let report = Report::ours(Status(5, 4, 6), "Mail loop detected");
-    let staged = submission.stage(id(1), &envelope, &[(1, report)]).unwrap();
+    let staged = submission.stage(id(1), &envelope, &Beginning { given_up: vec![(1, report)], held: None }).unwrap();
     sleep(HOUR).await;
     assert!(rig.deliverer.recipients().is_empty(), "it does not count before its commit");
     staged.commit().unwrap();
@@ -157,10 +157,34 @@ async fn recipients_given_up_before_the_first_attempt_are_reported_and_never_tri
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_rule_holds_from_the_start_is_tried_only_after_its_release() {
+    let rig = Rig::new();
+    let mut submission = rig.queue.begin().unwrap();
+    submission.write(CONTENT).unwrap();
+    let envelope = envelope("ann@example.org", &["ok@a.example", "ok@b.example"]);
+    let report = |text: &str| Report::ours(Status(4, 7, 0), text);
+    let beginning =
+        Beginning { given_up: vec![(1, report("Mail loop detected"))], held: Some(report("odd \"look\"")) };
+    submission.stage(id(1), &envelope, &beginning).unwrap().commit().unwrap();
+    sleep(30 * 24 * HOUR).await;
+    rig.queue.retry_all();
+    sleep(HOUR).await;
+    assert!(rig.deliverer.recipients().is_empty());
+    let held = Filter { reason: Some("odd \"look\"".into()), ..Filter::default() };
+    let page = rig.queue.page(held, None).await;
+    assert_eq!(page.entries[0].recipients[0].state, RecipientState::Held);
+    assert_eq!(page.entries[0].recipients[0].attempts, 0);
+    rig.queue.order(id(1), Order::Release).await.unwrap();
+    sleep(HOUR).await;
+    assert_eq!(rig.deliverer.recipients(), ["<ok@a.example>"]);
+    assert!(rig.queue.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_staged_message_that_is_dropped_leaves_nothing() {
     let rig = Rig::new();
     let submission = rig.queue.begin().unwrap();
-    drop(submission.stage(id(1), &envelope("ann@example.org", &["ok@a.example"]), &[]).unwrap());
+    drop(submission.stage(id(1), &envelope("ann@example.org", &["ok@a.example"]), &Beginning::default()).unwrap());
     assert_eq!(read_files(rig.folder.path()), Files::new());
     rig.submit(1, "ann@example.org", &["ok@a.example"]).await;
     sleep(HOUR).await;
@@ -506,7 +530,7 @@ async fn what_a_look_at_the_folder_found_before_its_commit_ended_is_read_from_it
         let queue = Queue::open(settings(folder.path())).unwrap();
         let mut submission = queue.begin().unwrap();
         submission.write(CONTENT).unwrap();
-        let staged = submission.stage(id(1), &envelope("ann@example.org", &["ok@a.example"]), &[]).unwrap();
+        let staged = submission.stage(id(1), &envelope("ann@example.org", &["ok@a.example"]), &Beginning::default()).unwrap();
         if found {
             assert!(queue.timetable().add(Name { id: id(1), next: START }, 0));
         }

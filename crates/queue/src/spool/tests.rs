@@ -54,7 +54,7 @@ fn submit(spool: &Spool, content: &[u8]) -> Result<Name, SubmitError> {
 /// Both steps of taking an entry in.
 fn commit(spool: &Spool, head: &Head, draft: &Draft) -> Result<Name, SubmitError> {
     spool.stage(head, draft, &[])?;
-    spool.publish(&[head]).map(|names| names[0])
+    spool.publish(&[(head, head.first_attempt())]).map(|names| names[0])
 }
 
 fn names(spool: &Spool) -> Vec<Name> {
@@ -349,13 +349,13 @@ fn entries_that_count_or_go_together_share_a_sync_and_none_counts_where_one_cann
     for nth in 0..steps {
         let heads = staged();
         disk.fail(Some(Failing::Nth(nth, io::ErrorKind::Other)));
-        assert!(spool.publish(&heads.each_ref()).is_err(), "step {nth}");
+        assert!(spool.publish(&heads.each_ref().map(|head| (head, head.first_attempt()))).is_err(), "step {nth}");
         assert_eq!(read_files(folder.path()), Files::new(), "step {nth}");
         disk.fail(None);
     }
     let heads = staged();
     disk.fail(None);
-    let names = spool.publish(&heads.each_ref()).unwrap();
+    let names = spool.publish(&heads.each_ref().map(|head| (head, head.first_attempt()))).unwrap();
     assert_eq!(disk.fail(None), steps, "three renames and one sync");
     disk.fail(Some(Failing::Nth(3, io::ErrorKind::Other)));
     assert!(spool.remove_all(&names).iter().all(Result::is_err), "nobody knows what is on disk");
