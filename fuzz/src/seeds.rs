@@ -14,6 +14,7 @@ pub const REGEXP_TABLES: &[&str] = &[
 pub const HEADER_CHECKS: &[&str] = &[
     "/^Subject:.*pills/ REJECT no\n/^X-(\\w+): (.*)$/ REPLACE Y-$1: $2\n\0Subject: a\r\nX-B: c\r\n d\r\n\r\nX: body\r\n",
     "if /^List/\n/dev/ PREPEND X-Folder: dev\nendif\n/^Bcc/ IGNORE\n\0List-Id: dev\r\nBcc: x\r\n",
+    "/^x/ WARN\n/y$/ HOLD z\n\0Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nX: y\r\n\r\nx\r\n--b--\r\n",
 ];
 
 /// Addresses as SRS makes them.

@@ -208,14 +208,12 @@ mod tests {
              bin: /dev/null\nnotes: /dev/null, ann\n",
         );
         assert_eq!(aliases.complaints().len(), 0, "{:?}", aliases.complaints());
-        let of = |name: &str| {
-            match aliases.of(&LocalPart::parse(name).unwrap()) {
-                Some(Meaning::Targets(found)) => {
-                    found.iter().map(Address::to_string).collect::<Vec<_>>().join(" ")
-                }
-                Some(Meaning::Unusable) => "unusable".to_owned(),
-                None => "unknown".to_owned(),
+        let of = |name: &str| match aliases.of(&LocalPart::parse(name).unwrap()) {
+            Some(Meaning::Targets(found)) => {
+                found.iter().map(Address::to_string).collect::<Vec<_>>().join(" ")
             }
+            Some(Meaning::Unusable) => "unusable".to_owned(),
+            None => "unknown".to_owned(),
         };
         assert_eq!(of("root"), "ann@example.org");
         assert_eq!(of("postmaster"), "root@example.org joe@elsewhere.example");

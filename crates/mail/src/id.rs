@@ -41,11 +41,13 @@ impl TraceId {
     }
 
     /// The id of the whole message: of its first entry, of its final reply, and of nothing but it.
+    #[must_use]
     pub fn message(self) -> Self {
         Self { entry: 1, ..self }
     }
 
     /// The entry that comes so many places behind this one.
+    #[must_use]
     pub fn behind(self, places: u32) -> Self {
         Self { entry: self.entry.saturating_add(places), ..self }
     }

@@ -20,8 +20,8 @@ use kings_smtp::server::{FutureRelease, Trust};
 use kings_store::Store;
 use rustls::ServerConfig;
 
+use crate::content_checks::ContentChecks;
 use crate::copies::Copies;
-use crate::header_checks::HeaderChecks;
 use crate::limits::{Rates, Traffic};
 use crate::milter::Milters;
 use crate::policy::{EarlyTalker, ForeignSenders};
@@ -98,10 +98,10 @@ impl Outgoing {
 pub struct HouseRules {
     /// Who gets copies.
     pub copies: Copies,
-    /// Rules about the header of what comes from other servers.
-    pub inbound: HeaderChecks,
+    /// Rules about header and body of what comes from other servers.
+    pub inbound: ContentChecks,
     /// The same for what our users send.
-    pub submission: HeaderChecks,
+    pub submission: ContentChecks,
 }
 
 /// What [`Core`] is made of.

@@ -1,4 +1,4 @@
-//! Rules of the operator about header fields, in the syntax of Postfix's header_checks(5).
+//! Rules of the operator about header fields and lines of bodies, in the syntax of Postfix's header_checks(5).
 
 use kings_directory::{BadRule, Match, RegexpTable};
 use kings_mail::address::Address;
@@ -6,13 +6,9 @@ use kings_mail::envelope::Recipient;
 use kings_mail::header::{Field, Fields, MAX_HEADER_BLOCK};
 use kings_mail::id::TraceId;
 use kings_mail::path::ForwardPath;
-use kings_smtp::reply::Reply;
-use kings_store::{Incoming, Store};
 use tracing::info;
 
 use crate::copies::add_copy;
-use crate::transaction::check_header;
-use crate::{intake, policy};
 
 /// What is said where REJECT has no text of its own.
 const REJECTED: &str = "Message content rejected";
@@ -20,9 +16,23 @@ const REJECTED: &str = "Message content rejected";
 /// Why a message is held where HOLD has no text of its own.
 const HELD: &str = "a header rule holds it";
 
+/// How much of one body is looked at, in octets (Postfix's `body_checks_size_limit`).
+pub(crate) const BODY_OCTETS: usize = 51_200;
+
 /// A table of rules; the first that matches a field decides about it.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderChecks(RegexpTable);
+
+/// The same for the lines of a body that is no multipart, as they came, without decoding them.
+#[derive(Clone, Debug, Default)]
+pub struct BodyChecks(RegexpTable);
+
+/// What a rule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    Field,
+    Line,
+}
 
 /// The right side of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +65,24 @@ pub(crate) struct Ruling {
 }
 
 impl Ruling {
+    /// Whether nothing more that a rule says can matter.
+    pub(crate) fn is_final(&self) -> bool {
+        self.discard || self.reject.is_some()
+    }
+
+    /// Takes in what a rule says about the whole message; what it changes is not for here.
+    fn take(&mut self, action: &Action, id: TraceId) {
+        match action {
+            Action::Bcc(address) => self.copies.push(address.clone()),
+            Action::Redirect(address) => self.redirect = Some(address.clone()),
+            Action::Warn(text) => info!(%id, text, "header or body rule"),
+            Action::Discard => self.discard = true,
+            Action::Hold(why) => self.hold = Some(why.clone()),
+            Action::Reject(text) => self.reject = Some(text.clone()),
+            Action::Dunno | Action::Ignore | Action::Prepend(_) | Action::Replace(_) => {}
+        }
+    }
+
     /// Who gets the message in the end.
     pub(crate) fn recipients(&self, recipients: Vec<Recipient>) -> Vec<Recipient> {
         let redirect =
@@ -69,7 +97,7 @@ impl Ruling {
 
 impl Action {
     /// Reads `WORD text` in any case.
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str, subject: Subject) -> Result<Self, String> {
         let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
         let rest: String = rest.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         match word.to_ascii_uppercase().as_str() {
@@ -79,8 +107,8 @@ impl Action {
             "IGNORE" | "STRIP" => Ok(Self::Ignore),
             "WARN" | "INFO" => Ok(Self::Warn(rest)),
             "REJECT" => Ok(Self::Reject(if rest.is_empty() { REJECTED.to_owned() } else { rest })),
-            "PREPEND" => field(rest).map(Self::Prepend),
-            "REPLACE" => field(rest).map(Self::Replace),
+            "PREPEND" => subject.takes(rest).map(Self::Prepend),
+            "REPLACE" => subject.takes(rest).map(Self::Replace),
             "BCC" => address(&rest).map(Self::Bcc),
             "REDIRECT" => address(&rest).map(Self::Redirect),
             "FILTER" => Err(format!(
@@ -95,97 +123,124 @@ fn address(text: &str) -> Result<Address, String> {
     Address::parse(text).map_err(|_| format!("\"{text}\" is not an address"))
 }
 
-/// Text that may stand in a header as a field.
-fn field(text: String) -> Result<String, String> {
-    let line = format!("{text}\r\n");
-    if Fields::new(line.as_bytes()).next().is_some() {
-        Ok(text)
-    } else {
-        Err(format!("\"{text}\" is no header field"))
+impl Subject {
+    /// Text that may stand where the subject does: in a header as a field, in a body as a line.
+    fn takes(self, text: String) -> Result<String, String> {
+        let line = format!("{text}\r\n");
+        if self == Self::Line || Fields::new(line.as_bytes()).next().is_some() {
+            Ok(text)
+        } else {
+            Err(format!("\"{text}\" is no header field"))
+        }
     }
-}
 
-impl HeaderChecks {
     /// Reads a table. All complaints at once.
-    pub fn parse(text: &str) -> Result<Self, Vec<BadRule>> {
+    fn table(self, text: &str) -> Result<RegexpTable, Vec<BadRule>> {
         let table = RegexpTable::parse(text)?;
-        let wrong = |(line, result): (usize, Match)| match Action::parse(&result.text) {
+        let wrong = |(line, result): (usize, Match)| match Action::parse(&result.text, self) {
             Ok(_) => None,
             // What the input will fill in is not known yet.
             Err(_) if result.substituted && takes_text(&result.text) => None,
             Err(what) => Some(BadRule { line, what }),
         };
         let complaints: Vec<BadRule> = table.results().filter_map(wrong).collect();
-        if complaints.is_empty() { Ok(Self(table)) } else { Err(complaints) }
+        if complaints.is_empty() { Ok(table) } else { Err(complaints) }
     }
 
-    /// Applies the rules to the header of a message that has just arrived: gives it as they leave it, and what else
-    /// they say, or the reply that refuses it.
-    pub(crate) async fn rule(
-        &self,
-        store: &Store,
-        content: Incoming,
-        id: TraceId,
-    ) -> Result<(Incoming, Ruling), Reply> {
-        if self.0.is_empty() {
-            return Ok((content, Ruling::default()));
-        }
-        let (head, ruling) = self.apply(content.head(), id);
-        policy::header_rules(&ruling)?;
-        if head == content.head() {
-            return Ok((content, ruling));
-        }
-        let content =
-            intake::with_head(store, content, head).await.map_err(|error| intake::refusal(&error))?;
-        check_header(&content)?;
-        Ok((content, ruling))
+    /// What a table says about a field or a line. A result that the input itself has spoilt says nothing.
+    fn action(self, table: &RegexpTable, raw: &[u8], id: TraceId) -> Action {
+        let text = String::from_utf8_lossy(raw);
+        let text = if self == Self::Field { text.trim_end() } else { text.trim_end_matches(['\r', '\n']) };
+        let Some(found) = table.find(text) else { return Action::Dunno };
+        Action::parse(&found.text, self).unwrap_or_else(|what| {
+            info!(%id, what, "header or body rule gives no action");
+            Action::Dunno
+        })
+    }
+}
+
+impl HeaderChecks {
+    /// Reads a table. All complaints at once.
+    pub fn parse(text: &str) -> Result<Self, Vec<BadRule>> {
+        Subject::Field.table(text).map(Self)
+    }
+
+    /// Whether there is no rule.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Gives the head as the rules leave it; of one that they make too large, no more than shows it.
-    fn apply(&self, head: &[u8], id: TraceId) -> (Vec<u8>, Ruling) {
-        let mut ruling = Ruling::default();
+    pub(crate) fn apply(&self, head: &[u8], id: TraceId, ruling: &mut Ruling) -> Vec<u8> {
         let mut changed = Vec::with_capacity(head.len() + 256);
         let mut done = 0;
         for Field { raw, .. } in Fields::new(head) {
             let begin = raw.as_ptr() as usize - head.as_ptr() as usize;
             changed.extend_from_slice(&head[done..begin]);
             done = begin + raw.len();
-            let action = self.about(raw, id);
-            match &action {
-                Action::Replace(field) | Action::Prepend(field) => {
-                    changed.extend_from_slice(format!("{field}\r\n").as_bytes());
-                }
-                Action::Bcc(address) => ruling.copies.push(address.clone()),
-                Action::Redirect(address) => ruling.redirect = Some(address.clone()),
-                Action::Warn(text) => info!(%id, text, "header rule"),
-                Action::Discard => ruling.discard = true,
-                Action::Hold(why) => ruling.hold = Some(why.clone()),
-                Action::Reject(text) => ruling.reject = Some(text.clone()),
-                Action::Dunno | Action::Ignore => {}
+            let action = Subject::Field.action(&self.0, raw, id);
+            ruling.take(&action, id);
+            if ruling.is_final() {
+                return head.to_vec();
             }
-            if ruling.discard || ruling.reject.is_some() {
-                return (head.to_vec(), ruling);
+            if let Action::Replace(field) | Action::Prepend(field) = &action {
+                changed.extend_from_slice(format!("{field}\r\n").as_bytes());
             }
             if !matches!(action, Action::Ignore | Action::Replace(_)) {
                 changed.extend_from_slice(raw);
             }
             if changed.len() > MAX_HEADER_BLOCK {
-                return (changed, ruling);
+                return changed;
             }
         }
         changed.extend_from_slice(&head[done..]);
-        (changed, ruling)
+        changed
+    }
+}
+
+impl BodyChecks {
+    /// Reads a table. All complaints at once.
+    pub fn parse(text: &str) -> Result<Self, Vec<BadRule>> {
+        Subject::Line.table(text).map(Self)
     }
 
-    /// A result that the field itself has spoilt says nothing.
-    fn about(&self, raw: &[u8], id: TraceId) -> Action {
-        let text = String::from_utf8_lossy(raw);
-        let Some(found) = self.0.find(text.trim_end()) else { return Action::Dunno };
-        Action::parse(&found.text).unwrap_or_else(|what| {
-            info!(%id, what, "header rule gives no action");
-            Action::Dunno
-        })
+    /// Whether there is no rule.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
+
+    /// Gives the body as the rules leave it, of which they see [`BODY_OCTETS`] and the rest of the line at this place.
+    pub(crate) fn apply(&self, body: &[u8], id: TraceId, ruling: &mut Ruling) -> Vec<u8> {
+        let mut changed = Vec::with_capacity(body.len());
+        let mut done = 0;
+        for line in body.split_inclusive(|octet| *octet == b'\n') {
+            if done >= BODY_OCTETS {
+                break;
+            }
+            done += line.len();
+            let action = Subject::Line.action(&self.0, line, id);
+            ruling.take(&action, id);
+            if ruling.is_final() {
+                return body.to_vec();
+            }
+            match &action {
+                Action::Ignore => {}
+                Action::Replace(text) => changed.extend_from_slice(&[text.as_bytes(), end_of(line)].concat()),
+                Action::Prepend(text) => {
+                    changed.extend_from_slice(&[text.as_bytes(), b"\r\n", line].concat());
+                }
+                _ => changed.extend_from_slice(line),
+            }
+        }
+        changed.extend_from_slice(&body[done..]);
+        changed
+    }
+}
+
+/// The last line of a body may have none.
+fn end_of(line: &[u8]) -> &[u8] {
+    let text = line.strip_suffix(b"\n").unwrap_or(line);
+    &line[text.strip_suffix(b"\r").unwrap_or(text).len()..]
 }
 
 /// Whether the action is one whose text must be of a kind.
@@ -197,7 +252,7 @@ fn takes_text(result: &str) -> bool {
 /// Reads a table and applies it to the header of a message; for any octets in both.
 pub fn try_header_checks(table: &str, head: &[u8]) -> Option<Vec<u8>> {
     let checks = HeaderChecks::parse(table).ok()?;
-    Some(checks.apply(head, TraceId::new(0, 0)).0)
+    Some(checks.apply(head, TraceId::new(0, 0), &mut Ruling::default()))
 }
 
 #[cfg(test)]
@@ -223,7 +278,9 @@ endif
 ";
 
     fn apply(head: &str) -> (String, Ruling) {
-        let (head, ruling) = HeaderChecks::parse(TABLE).unwrap().apply(head.as_bytes(), TraceId::new(0, 0));
+        let mut ruling = Ruling::default();
+        let checks = HeaderChecks::parse(TABLE).unwrap();
+        let head = checks.apply(head.as_bytes(), TraceId::new(0, 0), &mut ruling);
         (String::from_utf8(head).unwrap(), ruling)
     }
 
@@ -241,7 +298,10 @@ endif
             ("X-Copy: 1\r\n\r\n", Ruling { copies: redirect.into_iter().collect(), ..none() }),
             ("X-Hold: 1\r\n\r\n", Ruling { hold: Some("look at it".into()), ..none() }),
             ("X-Wait: 1\r\n\r\n", Ruling { hold: Some(HELD.into()), ..none() }),
-            ("X-Hold: 1\r\nX-Drop: 1\r\n\r\n", Ruling { discard: true, hold: Some("look at it".into()), ..none() }),
+            (
+                "X-Hold: 1\r\nX-Drop: 1\r\n\r\n",
+                Ruling { discard: true, hold: Some("look at it".into()), ..none() },
+            ),
             ("X-To: nonsense\r\n\r\n", none()),
             ("Received: from inside\r\n\r\nSubject: cheap pills\r\n", none()),
             ("", none()),
@@ -290,7 +350,7 @@ endif
         let checks = HeaderChecks::parse(&table).unwrap();
         let applied = |fields: usize| {
             let head = "a: b\r\n".repeat(fields) + "\r\n";
-            checks.apply(head.as_bytes(), TraceId::new(0, 0)).0
+            checks.apply(head.as_bytes(), TraceId::new(0, 0), &mut Ruling::default())
         };
         assert!(header::check(&applied(20)).is_ok());
         let over = applied(10_000);
@@ -309,5 +369,28 @@ endif
         ] {
             assert_eq!(HeaderChecks::parse(table).unwrap_err()[0].line, line, "{table}");
         }
+    }
+
+    #[test]
+    fn a_line_of_a_body_is_anything_and_seen_up_to_the_limit() {
+        let table = "/^secret/ IGNORE\n/^bad/ REPLACE good, really\n/^end/ PREPEND -- \n/pills$/ REJECT No\n/ $/ HOLD\n";
+        let checks = BodyChecks::parse(table).unwrap();
+        let apply = |body: &str| {
+            let mut ruling = Ruling::default();
+            let body = checks.apply(body.as_bytes(), TraceId::new(0, 0), &mut ruling);
+            (String::from_utf8(body).unwrap(), ruling)
+        };
+        let (body, ruling) = apply("a\r\nsecret\r\nbad\nend");
+        assert_eq!((body.as_str(), ruling), ("a\r\ngood, really\n--\r\nend", Ruling::default()));
+        assert_eq!(apply("x\r\ncheap pills\r\n").1.reject.as_deref(), Some("No"));
+        assert_eq!(apply("x \r\n").1.hold.as_deref(), Some(HELD));
+        let line = "x".repeat(98) + "\r\n";
+        let filled = line.repeat(BODY_OCTETS / 100);
+        assert!(apply(&(line.repeat(BODY_OCTETS / 100 - 1) + "cheap pills\r\n")).1.reject.is_some());
+        assert_eq!(
+            apply(&(filled.clone() + "cheap pills\r\n")),
+            (filled + "cheap pills\r\n", Ruling::default())
+        );
+        assert!(BodyChecks::parse("/x/ REPLACE anything\n/y/ FILTER x\n").unwrap_err()[0].line == 2);
     }
 }

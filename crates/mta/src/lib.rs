@@ -6,6 +6,7 @@
 mod authenticate;
 mod author;
 mod connection;
+mod content_checks;
 mod copies;
 mod core;
 mod decide;
@@ -39,11 +40,12 @@ mod traced;
 mod transaction;
 
 pub use crate::authenticate::{Check, Methods};
+pub use crate::content_checks::{ContentChecks, Tables as ContentTables, try_content_checks};
 pub use crate::copies::{AddressMap, Copies};
 pub use crate::core::{Clients, Core, HouseRules, Limits, Outgoing, Parts, Trusted};
 pub use crate::facts::{Rules, Verdict};
 pub use crate::greylist::{DELAY as GREYLIST_DELAY, Greylist, RETRY_WINDOW as GREYLIST_RETRY_WINDOW};
-pub use crate::header_checks::{HeaderChecks, try_header_checks};
+pub use crate::header_checks::{BodyChecks, HeaderChecks, try_header_checks};
 pub use crate::inbound::Inbound;
 pub use crate::limits::{Allowance, Rates, Traffic};
 pub use crate::lists::Lists;

@@ -321,7 +321,7 @@ impl Session<'_> {
         let reverse_path = self.local.completed(reverse_path);
         let mut recipients = ruling.recipients(recipients);
         core.rules.copies.add(&reverse_path, &mut recipients);
-        let (verdict, hold, junk, seal) = (String::new(), None, false, None);
+        let (verdict, hold, junk, seal) = (String::new(), ruling.hold, false, None);
         let message =
             Message { id, reverse_path, parameters, recipients, prefix, verdict, hold, junk, seal, content };
         deliver(core, message).await.map_err(|error| error.reply())

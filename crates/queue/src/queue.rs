@@ -395,8 +395,8 @@ impl Staged {
         let Some(queue) = entries.first().map(|entry| entry.queue.clone()) else { return Ok(()) };
         let taken = |entry: &mut Self| Some((entry.head.take()?, entry.first_attempt));
         let heads: Vec<(Head, u64)> = entries.iter_mut().filter_map(taken).collect();
-        let named: Vec<(&Head, u64)> = heads.iter().map(|(head, first)| (head, *first)).collect();
-        let names = queue.spool().publish(&named)?;
+        let staged: Vec<(&Head, u64)> = heads.iter().map(|(head, first)| (head, *first)).collect();
+        let names = queue.spool().publish(&staged)?;
         let now = queue.clock().now();
         for (name, entry) in names.into_iter().zip(&mut entries) {
             queue.announce(name, uptime_of(name.next, now), entry.whole.take());

@@ -3,7 +3,7 @@
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mail::header::{self, Fields, MAX_HEADER_BLOCK, header_end};
-use kings_mta::{Srs, try_header_checks};
+use kings_mta::{Srs, try_content_checks, try_header_checks};
 
 use super::directory::first_lines;
 
@@ -16,6 +16,7 @@ pub fn header_checks(data: &[u8]) {
         return;
     }
     let table = String::from_utf8_lossy(&data[..at]);
+    content_checks(first_lines(&table), message);
     let Some(changed) = try_header_checks(first_lines(&table), message) else { return };
     if changed.len() > MAX_HEADER_BLOCK {
         return;
@@ -23,6 +24,15 @@ pub fn header_checks(data: &[u8]) {
     // PREPEND adds one field to each field that is there.
     assert!(Fields::new(&changed).count() <= 2 * Fields::new(message).count());
     assert!(changed.ends_with(&message[header_end(message)..]));
+}
+
+/// The same rules about all headers and bodies of a message: those that change nothing leave it to the octet.
+fn content_checks(table: &str, message: &[u8]) {
+    let Some(changed) = try_content_checks(table, message) else { return };
+    let words = table.to_ascii_uppercase();
+    if !["REPLACE", "PREPEND", "IGNORE", "STRIP"].iter().any(|word| words.contains(word)) {
+        assert_eq!(changed, message);
+    }
 }
 
 /// What is rewritten comes back to where it came from.

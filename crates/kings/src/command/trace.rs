@@ -133,7 +133,7 @@ fn sentence(event: &Event) -> String {
         Step::Refused => format!("refused to {remote} for {recipient}{said}"),
         Step::Queued if event.id.is_further() => {
             format!("waits in the queue as {} for {recipient}{said}", event.id)
-        },
+        }
         Step::Queued => format!("waits in the queue for {recipient}{said}"),
         Step::Stored => format!("stored in the mailbox of {recipient}"),
         Step::Delivered => format!("for {recipient}: {remote} has taken it{said}"),
@@ -143,7 +143,9 @@ fn sentence(event: &Event) -> String {
             Some(report) => format!("a report about it goes to {recipient}, as message {report}"),
             None => format!("a report about it goes to {recipient}"),
         },
-        Step::Reports => format!("is a report to {recipient} about message {}", known(&event.reply, "unknown")),
+        Step::Reports => {
+            format!("is a report to {recipient} about message {}", known(&event.reply, "unknown"))
+        }
         Step::Ordered if event.id.is_further() => {
             format!("{remote} ordered for {}{said}", event.id)
         }

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use kings_directory::BadRule;
 use kings_mail::address::Address;
-use kings_mta::{AddressMap, Copies, HeaderChecks};
+use kings_mta::{AddressMap, BodyChecks, ContentChecks, ContentTables, Copies, HeaderChecks};
 
 use super::reader::{Section, Source};
 
@@ -23,13 +24,28 @@ fn map(source: &mut Source<'_>, top: &mut Section<'_>, key: &'static str) -> Add
     })
 }
 
-/// `header_checks` of a section.
-pub(super) fn header_checks(source: &mut Source<'_>, section: &mut Section<'_>) -> HeaderChecks {
-    let Some((path, text)) = file(source, section, "header_checks") else { return HeaderChecks::default() };
-    HeaderChecks::parse(&text).unwrap_or_else(|rules| {
-        complain(source, &path, rules.into_iter().map(|rule| (rule.line, rule.what)));
-        HeaderChecks::default()
-    })
+/// `header_checks` and its sisters of a section.
+pub(super) fn content_checks(source: &mut Source<'_>, section: &mut Section<'_>) -> ContentChecks {
+    let header = table(source, section, "header_checks", HeaderChecks::parse);
+    let mime_header = table(source, section, "mime_header_checks", HeaderChecks::parse);
+    let nested_header = table(source, section, "nested_header_checks", HeaderChecks::parse);
+    let body = table(source, section, "body_checks", BodyChecks::parse).unwrap_or_default();
+    ContentTables { header: header.unwrap_or_default(), mime_header, nested_header, body }.into()
+}
+
+fn table<T>(
+    source: &mut Source<'_>,
+    section: &mut Section<'_>,
+    key: &'static str,
+    parse: impl FnOnce(&str) -> Result<T, Vec<BadRule>>,
+) -> Option<T> {
+    let (path, text) = file(source, section, key)?;
+    let complaints = match parse(&text) {
+        Ok(table) => return Some(table),
+        Err(rules) => rules.into_iter().map(|rule| (rule.line, rule.what)),
+    };
+    complain(source, &path, complaints);
+    None
 }
 
 fn file(source: &mut Source<'_>, section: &mut Section<'_>, key: &'static str) -> Option<(PathBuf, String)> {

@@ -252,13 +252,13 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let (outbound, srs) = outbound::read(source, &mut top, domains.routes, domains.sources);
     let queue = section(source, &mut top, "queue", queue::read);
     let (checks, (inbound, clients)) = section(source, &mut top, "inbound", |source, section| {
-        (house_rules::header_checks(source, section), inbound(source, section, &mut warnings))
+        (house_rules::content_checks(source, section), inbound(source, section, &mut warnings))
     });
     let trusted =
         Trusted { xclient_from: listen.xclient_from.clone(), xforward_from: listen.xforward_from.clone() };
     let clients = Clients { trusted, ..clients };
     let (own_checks, submission) = section(source, &mut top, "submission", |source, section| {
-        (house_rules::header_checks(source, section), submission::read(source, section))
+        (house_rules::content_checks(source, section), submission::read(source, section))
     });
     let submission = Outgoing { remembers_correspondents: inbound.greylist.is_some(), ..submission };
     let copies = Copies { delimiters: delimiters.clone(), ..copies };

@@ -28,7 +28,8 @@ pub(crate) fn flush(settings: Settings, id: Option<&str>, site: Option<&str>) ->
     loop {
         let recipient = site.map(|site| format!("@{site}>"));
         let (id, selection) = (id.map(str::to_owned), Selection { recipient, ..Selection::default() });
-        let answer = reach.ask(Request::QueueOrder { order: Order::Retry, id, selection, after, why: None })?;
+        let answer =
+            reach.ask(Request::QueueOrder { order: Order::Retry, id, selection, after, why: None })?;
         after = answer["next"].as_str().map(str::to_owned);
         if after.is_none() {
             return Ok(());

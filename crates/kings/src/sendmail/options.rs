@@ -166,7 +166,9 @@ fn mode(value: &str) -> Result<Mode, String> {
         "s" => Ok(Mode::Smtp),
         "p" => Ok(Mode::Queue),
         "i" => Ok(Mode::Aliases),
-        "v" => Err("-bv is not done: RCPT TO in a dialogue (-bs) tells whether an address is taken".to_owned()),
+        "v" => {
+            Err("-bv is not done: RCPT TO in a dialogue (-bs) tells whether an address is taken".to_owned())
+        }
         "d" | "l" | "D" => Err(format!("-b{value}: the server is started with  kings serve")),
         _ => Err(format!("-b{value} is not done")),
     }

@@ -35,6 +35,29 @@ fn copies_and_header_rules_act_on_what_arrives() {
 }
 
 #[test]
+fn rules_about_bodies_and_parts_act_on_both_ways_in() {
+    let tables = "[inbound]\nbody_checks = \"body\"\nmime_header_checks = \"parts\"\n[submission]\nbody_checks = \"body\"\n";
+    let files = vec![
+        ("body", "/cheap pills/ REJECT\n/^(secret) .*/ REPLACE $1\n"),
+        ("parts", "/name=.*\\.exe/ REJECT\n"),
+    ];
+    let kings = Setup { files, tables: tables.into(), ..Setup::default() }.start();
+    let ann = "ann@example.org";
+    let send = |body: &str| {
+        let mixed = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n";
+        let content = format!("Subject: cheap pills\r\n{mixed}{body}\r\n--b--\r\n");
+        kings.smtp().message(CAROL, &[ann], content.as_bytes()).unwrap()
+    };
+    send("\r\nbuy cheap pills").is("550 5.7.1 Message content rejected");
+    send("Content-Type: application/x; name=a.exe\r\n\r\nx").is("550 5.7.1");
+    send("\r\nsecret word\r\nname=a.exe").is("250 2.0.0");
+    let text = messages(&kings.maildir(ann))[0].text();
+    assert!(text.contains("\nsecret\r\nname=a.exe\r\n--b--"), "{text}");
+    let own = [letter(ann, ann, "x"), b"cheap pills\r\n".to_vec()].concat();
+    kings.submissions(ann).message(ann, &[ann], &own).unwrap().is("550 5.7.1");
+}
+
+#[test]
 fn what_a_rule_holds_waits_with_its_reason_over_a_restart_and_goes_where_it_would_have_gone() {
     let tables = "[inbound]\nheader_checks = \"rules\"\n[submission]\nheader_checks = \"rules\"\n";
     let rules = "/^Subject: (odd.*)$/ HOLD look at $1\n";
@@ -55,7 +78,9 @@ fn what_a_rule_holds_waits_with_its_reason_over_a_restart_and_goes_where_it_woul
     let count = |account: &str| messages(&kings.maildir(account)).len();
     assert_eq!((count(ann), count(bob)), (0, 1));
     run(&mut kings.command(&["queue", "release", "--reason", "odd one"])).succeeded();
-    wait_until("both have it", Duration::from_secs(10), || ((count(ann), count(bob)) == (1, 2)).then_some(()));
+    wait_until("both have it", Duration::from_secs(10), || {
+        ((count(ann), count(bob)) == (1, 2)).then_some(())
+    });
     run(&mut kings.command(&["queue", "drop", "--reason", "odd two"])).succeeded().says("1 entry dropped");
     assert!(run(&mut kings.command(&["queue", "list"])).text().contains("nothing found"));
 }

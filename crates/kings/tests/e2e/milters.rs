@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{
     Daemon, Folder, Kings, Message, Setup, UNVERIFIED, free_port, letter, listening, messages, program, run,
+    wait_until,
 };
 
 const ANN: &str = "ann@example.org";
@@ -226,7 +227,7 @@ fn what_a_filter_quarantines_waits_for_the_operator_with_its_reason() {
 
 #[test]
 fn filters_are_asked_in_turn_and_each_sees_what_the_others_changed() {
-    let (virus, signer) = (clamav(), opendkim());
+    let (virus, signer) = (clamav("OnInfected Reject"), opendkim());
     let kings = kings_with(virus.table("") + &signer.table(""));
     kings.submit(ANN, BOB, "both");
     let message = only_message_of(&kings, BOB);

@@ -346,7 +346,7 @@ mod tests {
                 accept,
                 vec![],
             ),
-            (known(None, None, Some("spam")), Rules::default(), junk, vec![why()]),
+            (known(None, None, Some("spam")), Rules::default(), accept, vec![why()]),
             (
                 known(unknown, None, Some("spam")),
                 rules(accept, reject, accept),

@@ -145,7 +145,8 @@ async fn recipients_given_up_before_the_first_attempt_are_reported_and_never_tri
     submission.write(CONTENT).unwrap();
     let envelope = envelope("ann@example.org", &["ok@a.example", "ok@b.example"]);
     let report = Report::ours(Status(5, 4, 6), "Mail loop detected");
-    let staged = submission.stage(id(1), &envelope, &Beginning { given_up: vec![(1, report)], held: None }).unwrap();
+    let staged =
+        submission.stage(id(1), &envelope, &Beginning { given_up: vec![(1, report)], held: None }).unwrap();
     sleep(HOUR).await;
     assert!(rig.deliverer.recipients().is_empty(), "it does not count before its commit");
     staged.commit().unwrap();
@@ -184,7 +185,11 @@ async fn what_a_rule_holds_from_the_start_is_tried_only_after_its_release() {
 async fn a_staged_message_that_is_dropped_leaves_nothing() {
     let rig = Rig::new();
     let submission = rig.queue.begin().unwrap();
-    drop(submission.stage(id(1), &envelope("ann@example.org", &["ok@a.example"]), &Beginning::default()).unwrap());
+    drop(
+        submission
+            .stage(id(1), &envelope("ann@example.org", &["ok@a.example"]), &Beginning::default())
+            .unwrap(),
+    );
     assert_eq!(read_files(rig.folder.path()), Files::new());
     rig.submit(1, "ann@example.org", &["ok@a.example"]).await;
     sleep(HOUR).await;
@@ -530,7 +535,9 @@ async fn what_a_look_at_the_folder_found_before_its_commit_ended_is_read_from_it
         let queue = Queue::open(settings(folder.path())).unwrap();
         let mut submission = queue.begin().unwrap();
         submission.write(CONTENT).unwrap();
-        let staged = submission.stage(id(1), &envelope("ann@example.org", &["ok@a.example"]), &Beginning::default()).unwrap();
+        let staged = submission
+            .stage(id(1), &envelope("ann@example.org", &["ok@a.example"]), &Beginning::default())
+            .unwrap();
         if found {
             assert!(queue.timetable().add(Name { id: id(1), next: START }, 0));
         }

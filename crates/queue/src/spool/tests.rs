@@ -349,7 +349,10 @@ fn entries_that_count_or_go_together_share_a_sync_and_none_counts_where_one_cann
     for nth in 0..steps {
         let heads = staged();
         disk.fail(Some(Failing::Nth(nth, io::ErrorKind::Other)));
-        assert!(spool.publish(&heads.each_ref().map(|head| (head, head.first_attempt()))).is_err(), "step {nth}");
+        assert!(
+            spool.publish(&heads.each_ref().map(|head| (head, head.first_attempt()))).is_err(),
+            "step {nth}"
+        );
         assert_eq!(read_files(folder.path()), Files::new(), "step {nth}");
         disk.fail(None);
     }
