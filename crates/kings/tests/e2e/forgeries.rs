@@ -144,7 +144,7 @@ fn forged_names() -> Vec<(Case, &'static str, &'static str)> {
         (of_stranger("encoded name", from("=?utf-8?q?joe=40evil=2Etest?= <ceo@bank.test>")), reject, dmarc),
         (of_stranger("folded address", from("Joe\r\n <ceo@bank.test>")), reject, dmarc),
         (of_stranger("two From fields", format!("From: joe@evil.test\r\n{}", from(bank))), "550", "From"),
-        (of_stranger("two authors", from("joe@evil.test, ceo@bank.test")), "junk", "different domains"),
+        (of_stranger("two authors", from("joe@evil.test, ceo@bank.test")), "550", "different domains"),
         (of_stranger("a group of authors", from("Friends: joe@evil.test, ceo@bank.test;")), "junk", "group"),
         (
             of_stranger("two addresses in one", from("joe@evil.test <ceo@bank.test>")),
