@@ -93,7 +93,8 @@ async fn sessions_of_an_account_end_when_it_is_removed_or_closed() {
         assert_eq!(idle.response().await, "+ Idling");
         std::fs::write(server.folder.path().join("users"), users).unwrap();
         tokio::time::sleep(Duration::from_millis(600)).await;
-        busy.say("a FETCH 1:* FLAGS\r\n").await;
+        // On a slow machine it has been told before it asks.
+        let _ = busy.try_say("a FETCH 1:* FLAGS\r\n").await;
         assert_eq!(busy.rest().await, "* BYE The account was closed\r\n");
         let began = tokio::time::Instant::now();
         assert_eq!(idle.rest().await, "* BYE The account was closed\r\n");
