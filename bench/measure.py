@@ -9,7 +9,8 @@
     bench/measure.py --calls             system calls a message (strace), and instructions outside the kernel (valgrind):
                                          these do not depend on a calm machine
 
-Prints a Markdown table: median, lowest and highest. Plain inbound load comes from Postfix's smtp-source and relayed mail
+Prints a Markdown table: median, lowest and highest. What arrives is checked by SPF, DKIM, DMARC, ARC and reverse name; a name
+server of this script has the answers. Plain inbound load comes from Postfix's smtp-source and relayed mail
 goes to its smtp-sink (tests/parts.sh unpacks both); TLS and logins come from kings-bench. Each idle case has a server of
 its own. The machine should be calm, and FOLDER on a file system like that of a real server: ext4 with its journal, which
 needs 2 GB for all cases. Where `dumpe2fs -h DEVICE | grep has_journal` finds nothing, files are made slowly for half a
@@ -215,13 +216,6 @@ self_signed = true
 servers = ["127.0.0.1:{Names(self.sender.texts).port}"]
 [outbound]
 smart_host = "127.0.0.1:{self.sink}"
-# Off, as in the figures of docs/performance.md: the load is neither signed nor of domains that exist.
-[inbound]
-spf = "off"
-dkim = "off"
-dmarc = "off"
-iprev = "off"
-arc = "off"
 [limits]
 exempt = ["127.0.0.0/8"]
 [inbound]
