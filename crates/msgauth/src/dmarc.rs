@@ -154,6 +154,8 @@ pub struct Basis {
     author: Domain,
     /// Where the record stands, and the record.
     published: (Domain, Record),
+    /// What it asks for.
+    requested: Policy,
     organisation: Domain,
     known: Known,
 }
@@ -172,17 +174,21 @@ pub async fn discover(dns: &impl Dns, head: &[u8]) -> Discovery {
         Ok(walk) => match walk.policy().cloned() {
             None => (DmarcResult::None, Reason::NoPolicy),
             Some((_, record)) if !record.is_applicable() => (DmarcResult::None, Reason::Unreadable),
-            Some(published) => {
-                let organisation = walk.organisational_domain();
-                return Discovery::Found(Basis { author, published, organisation, known });
-            }
+            Some(published) => match requested(dns, &author, &published).await {
+                Err(why) => (DmarcResult::TempError, Reason::Dns(why)),
+                Ok(requested) => {
+                    let organisation = walk.organisational_domain();
+                    return Discovery::Found(Basis { author, published, requested, organisation, known });
+                }
+            },
         },
     };
     Discovery::Settled(Outcome { author: Some(author), ..Outcome::without_policy(result, reason) })
 }
 
 impl Discovery {
-    /// Judges by what SPF and DKIM found out. Asks where one of them speaks for a subdomain, and about `np`.
+    /// Judges by what SPF and DKIM found out. Asks where one of them speaks for another name of the author's
+    /// organisation, and nobody else: whoever forges a message has no say in how long that takes.
     pub async fn judge(self, dns: &impl Dns, evidence: Evidence<'_>) -> Outcome {
         let basis = match self {
             Self::Found(basis) => basis,
@@ -198,7 +204,7 @@ impl Discovery {
 
 impl Basis {
     async fn compare(self, dns: &impl Dns, evidence: Evidence<'_>) -> Result<Outcome, Unanswered> {
-        let Self { author, published: (domain, record), organisation, known } = self;
+        let Self { author, published: (domain, record), requested, organisation, known } = self;
         let mut aligner = Aligner { dns, author: &author, organisation, known };
         let spf = match evidence.spf {
             Some((identifier, proof)) => aligner.proof(identifier, proof, record.aspf).await?,
@@ -210,7 +216,6 @@ impl Basis {
                 dkim = better(dkim, aligner.proof(identifier, *proof, record.adkim).await?);
             }
         }
-        let requested = requested(dns, &author, &domain, &record).await?;
         let policy = if record.testing { requested.one_level_below() } else { requested };
         let (result, reason) = verdict(dkim, spf, evidence.has_pass());
         Ok(Outcome {
@@ -278,8 +283,7 @@ fn better(one: Proof, other: Proof) -> Proof {
 async fn requested(
     dns: &impl Dns,
     author: &Domain,
-    domain: &Domain,
-    record: &Record,
+    (domain, record): &(Domain, Record),
 ) -> Result<Policy, Unanswered> {
     if author == domain {
         return Ok(record.policy);

@@ -8,7 +8,7 @@ use kings_dns::Zone;
 use kings_mail::address::Address;
 use kings_mail::domain::{DnsName, Domain};
 use kings_msgauth::dmarc::{
-    Evidence, Known, Outcome, Permission, Policy, Proof, Reason, Walk, evaluate, permission,
+    Evidence, Known, Outcome, Permission, Policy, Proof, Reason, Walk, discover, evaluate, permission,
 };
 
 fn zone(lines: &[&str]) -> Zone {
@@ -25,6 +25,28 @@ fn judge(zone: &Zone, author: &str, dkim: &[&str], spf: &str) -> Outcome {
     let spf = (!spf.is_empty()).then(|| proof(spf));
     let evidence = Evidence { dkim: &dkim, spf: spf.as_ref().map(|(domain, proof)| (domain, *proof)) };
     now(evaluate(zone, format!("From: ann@{author}\r\n").as_bytes(), evidence))
+}
+
+/// What a message is judged by is known before SPF and DKIM are through: a forger whose own DNS drips has no time to win.
+#[test]
+fn once_the_policy_is_found_only_names_of_the_authors_organisation_are_asked_about() {
+    let zone = zone(&["_dmarc.np.example TXT v=DMARC1; p=reject; sp=none; np=reject"]);
+    // All that would be asked about later fails.
+    let later = ["gone.np.example", "np.example", "_dmarc.np.example", "_dmarc.other.np.example", "drip.test"];
+    let silent = later.iter().fold(Zone::default(), |zone, text| zone.with_failure(name(text)));
+    let author = b"From: ceo@gone.np.example\r\n";
+    for (spf, result, policy) in [
+        ("drip.test", "fail", Policy::Reject),
+        ("gone.np.example", "pass", Policy::Reject),
+        ("np.example", "pass", Policy::Reject),
+        // A name below it has to be looked at: it may be an organisation of its own.
+        ("other.np.example", "temperror", Policy::None),
+    ] {
+        let spf = name(spf);
+        let evidence = Evidence { dkim: &[], spf: Some((&spf, Proof::Pass)) };
+        let outcome = now(now(discover(&zone, author)).judge(&silent, evidence));
+        assert_eq!((outcome.result.as_str(), outcome.policy), (result, policy), "{spf}");
+    }
 }
 
 #[test]
