@@ -69,6 +69,7 @@ impl Stranger {
         circumstances: Circumstances<'_>,
     ) -> Self {
         let Circumstances { client, is_trusted, is_welcome, standing } = circumstances;
+        let times = Times { delay: greylist.delay, retry_window: greylist.retry_window };
         let triplets = triplets(envelope, client, standing);
         let domain = standing.proven.as_deref().map(|domain| key(&["domain", domain]));
         let is_friend = |key: &Key| records.seen(Acquaintance::Friend, key).is_some();
@@ -81,9 +82,8 @@ impl Stranger {
             domain_is_friend: domain.as_ref().is_some_and(is_friend),
             was_written_to: writer.is_some_and(|address| is_friend(&correspondent(address))),
             has_written: triplets.iter().any(is_friend),
-            waited: triplets.iter().filter_map(|key| waited(records, key)).max(),
+            waited: triplets.iter().filter_map(|key| waited(records, key, times)).max(),
         };
-        let times = Times { delay: greylist.delay, retry_window: greylist.retry_window };
         Self { triplets, domain, outcome: greylisting(facts, times), times }
     }
 
@@ -100,8 +100,8 @@ impl Stranger {
         match (self.outcome, decision.verdict) {
             (Greylisting::Wait(_), Verdict::Defer) => {
                 for key in &self.triplets {
-                    let since = waited(records, key).filter(|waited| *waited <= self.times.retry_window);
-                    let first = seconds().saturating_sub(since.unwrap_or_default().as_secs());
+                    let since = waited(records, key, self.times).unwrap_or_default();
+                    let first = seconds().saturating_sub(since.as_secs());
                     records.meet(Acquaintance::Stranger, *key, first);
                 }
             }
@@ -134,10 +134,11 @@ fn befriend(records: &Records, key: &Key) {
     }
 }
 
-/// How long ago the first attempt was.
-fn waited(records: &Records, key: &Key) -> Option<Duration> {
+/// How long ago the first attempt was; one that is too long ago is none, and must not hide another.
+fn waited(records: &Records, key: &Key, times: Times) -> Option<Duration> {
     let seen = records.seen(Acquaintance::Stranger, key)?;
-    Some(Duration::from_secs(seconds().saturating_sub(seen.first)))
+    let waited = Duration::from_secs(seconds().saturating_sub(seen.first));
+    (waited <= times.retry_window).then_some(waited)
 }
 
 fn correspondent(address: &Address) -> Key {
@@ -195,8 +196,37 @@ fn seconds() -> u64 {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use kings_mail::envelope::MailParameters;
+    use kings_records::Settings;
 
     use super::*;
+
+    #[test]
+    fn a_first_attempt_that_is_too_long_ago_hides_no_other_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { file: folder.path().join("records"), keep: Duration::from_hours(1) };
+        let records = Records::open(settings).unwrap();
+        let greylist = Greylist { delay: DELAY, retry_window: RETRY_WINDOW, exempt: Vec::new() };
+        let client: IpAddr = "192.0.2.1".parse().unwrap();
+        let mut envelope =
+            Envelope::new(ReversePath::parse("joe@example.net").unwrap(), MailParameters::default());
+        for recipient in ["ann@example.org", "bob@example.org"] {
+            envelope.recipients.push(Recipient::from(ForwardPath::parse(recipient).unwrap()));
+        }
+        let standing = Standing::default();
+        let outcome = |ago: [Duration; 2]| {
+            let keys = triplets(&envelope, client, &standing);
+            for (key, ago) in keys.into_iter().zip(ago) {
+                records.meet(Acquaintance::Stranger, key, seconds() - ago.as_secs());
+            }
+            let circumstances =
+                Circumstances { client, is_trusted: false, is_welcome: false, standing: &standing };
+            Stranger::look_up(&greylist, &records, &envelope, circumstances).outcome
+        };
+        let (long_ago, enough) = (RETRY_WINDOW + Duration::from_hours(1), DELAY * 2);
+        assert_eq!(outcome([long_ago, enough]), Greylisting::Pass(Because::HasWaited));
+        assert_eq!(outcome([enough, long_ago]), Greylisting::Pass(Because::HasWaited));
+        assert_eq!(outcome([long_ago, long_ago]), Greylisting::Wait(DELAY));
+    }
 
     #[test]
     fn neighbours_are_one_origin_and_a_proven_domain_is_one_wherever_it_comes_from() {
