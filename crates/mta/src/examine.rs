@@ -20,7 +20,7 @@ use crate::inbound::Inbound;
 use crate::lists::ListEnquiries;
 use crate::patience::Patience;
 use crate::policy::verdict::{self, Listings};
-use crate::transaction::check_head;
+use crate::transaction::check_arriving;
 
 /// What is known of a message beside its octets; what nobody tells is not judged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,8 +57,8 @@ pub struct Examination {
     pub mail_from: Option<spf::Outcome>,
     /// Every signature.
     pub dkim: dkim::Report,
-    /// `None` where the time for it was over.
-    pub dmarc: Option<dmarc::Outcome>,
+    /// The judgement by the author's domain.
+    pub dmarc: dmarc::Outcome,
     /// The chain of those who passed it on.
     pub arc: arc::Report,
     /// The lists in DNS that the client is on.
@@ -160,7 +160,7 @@ impl<D: Dns + 'static> Examiner<D> {
         let sender = facts(enquiries, &inbound, &told).await;
         let listings = lists.listings().await;
         let findings = evidence.findings(&dns, &head, now()).await;
-        let header = check_head(&head, octets).err().map(|reply| reply.text.into_owned());
+        let header = check_arriving(&head, octets).err().map(|reply| reply.text.into_owned());
         let judge = |methods| {
             let mut known = findings.known(methods, &is_ours);
             (known.sender, known.listings) = (sender, listings.clone());
@@ -186,7 +186,7 @@ impl<D: Dns + 'static> Examiner<D> {
             helo,
             mail_from,
             dkim: dkim.unwrap_or_default(),
-            dmarc,
+            dmarc: dmarc.unwrap_or_else(|| dmarc::Outcome::timed_out(&head)),
             arc: arc.unwrap_or(arc::Report { chain: arc::Chain::None, sets: Vec::new() }),
             listings,
             oddities: oddities::of_header(&head, &hostname),
@@ -205,7 +205,7 @@ impl Examination {
         self.helo.iter().chain(&self.mail_from).any(temporary)
             || self.dkim.signatures.iter().any(|one| one.verdict.word() == dkim::Word::TempError)
             || self.arc.word() == dkim::Word::TempError
-            || self.dmarc.as_ref().is_none_or(|found| found.result == dmarc::DmarcResult::TempError)
+            || self.dmarc.result == dmarc::DmarcResult::TempError
             || self.sender.iter().any(|word| word.ends_with("_unsure"))
     }
 }

@@ -11,7 +11,6 @@ use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::header;
 use kings_mail::path::ReversePath;
 use kings_mail::trace::{Received, With};
-use kings_msgauth::dmarc::author_domain;
 use kings_msgauth::results;
 use kings_net::{Connection, Service};
 use kings_sasl::Turn;
@@ -38,7 +37,7 @@ use crate::policy::verdict::{self, Known};
 use crate::policy::{self, RcptFacts};
 use crate::signing::Seal;
 use crate::traced;
-use crate::transaction::{Transaction, check_header};
+use crate::transaction::{Transaction, check_arriving};
 
 /// The service of port 25: strangers may write to our users and to nobody else.
 pub struct Receive<D> {
@@ -346,8 +345,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         peer: &Peer<'_>,
     ) -> Result<(), Reply> {
         let content = self.intake.take()?;
-        check_header(&content)?;
-        policy::one_author_domain(&author_domain(content.head()))?;
+        check_arriving(content.head(), content.len())?;
         let Authenticated { fields: authenticated, mut known, standing, seal, observed } =
             self.authenticate(&content, &envelope, peer).await;
         let content = self.without_forgeries(content).await?;

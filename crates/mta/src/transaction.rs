@@ -8,6 +8,7 @@ use kings_mail::envelope::Envelope;
 use kings_mail::header;
 use kings_mail::id::TraceId;
 use kings_mail::path::ReversePath;
+use kings_msgauth::dmarc::author_domain;
 use kings_smtp::reply::Reply;
 use kings_store::Incoming;
 use tracing::info;
@@ -105,8 +106,13 @@ pub(crate) fn check_header(content: &Incoming) -> Result<(), Reply> {
     check_head(content.head(), content.len())
 }
 
-/// The same by its first [`kings_store::HEAD_OCTETS`] and its whole length.
-pub(crate) fn check_head(head: &[u8], length: u64) -> Result<(), Reply> {
+/// Judges a message from outside by its header alone: its first [`kings_store::HEAD_OCTETS`], and its whole length.
+pub(crate) fn check_arriving(head: &[u8], length: u64) -> Result<(), Reply> {
+    check_head(head, length)?;
+    policy::one_author_domain(&author_domain(head))
+}
+
+fn check_head(head: &[u8], length: u64) -> Result<(), Reply> {
     // A header that fills all of the head is over its limit unless the empty line is the last of it.
     let fills = length > head.len() as u64 && header::header_end(head) == head.len();
     let endless = fills && !head.ends_with(b"\n\r\n") && !head.ends_with(b"\n\n");

@@ -84,6 +84,11 @@ async fn the_pieces_make_no_difference_and_a_bad_header_is_refused_first() {
     let refused = examine(Inbound::default(), sender(), &[&two]).await;
     assert_eq!(refused.judgement.verdict, Verdict::Reject);
     assert_eq!(refused.judgement.reasons, ["Message has more than one From field"]);
+
+    let several = b"From: joe@example.net, ceo@example.com\r\nSubject: x\r\n\r\nhello\r\n";
+    let refused = examine(Inbound::default(), sender(), &[several]).await;
+    assert_eq!(refused.judgement.verdict, Verdict::Reject);
+    assert_eq!(refused.judgement.reasons, ["From field names authors in different domains"]);
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ pub(super) fn of(found: &Examination) -> String {
         "spf_helo": found.helo.as_ref().map(spf),
         "spf_mail_from": found.mail_from.as_ref().map(spf),
         "dkim": dkim(&found.dkim),
-        "dmarc": found.dmarc.as_ref().map_or_else(|| json!({ "result": "temperror" }), dmarc),
+        "dmarc": dmarc(&found.dmarc),
         "arc": arc(&found.arc),
         "lists": lists(&found.listings),
         "header": found.oddities,

@@ -26,7 +26,7 @@ pub(super) fn of(found: &Examination) -> String {
         }
     }
     page.dkim(found);
-    page.dmarc(found.dmarc.as_ref());
+    page.dmarc(&found.dmarc);
     page.arc(&found.arc);
     let listings = &found.listings;
     for (name, listings) in [("on the list", &listings.block), ("welcome on", &listings.welcome)] {
@@ -82,8 +82,7 @@ impl Page {
         }
     }
 
-    fn dmarc(&mut self, outcome: Option<&dmarc::Outcome>) {
-        let Some(outcome) = outcome else { return self.line("DMARC", "temperror: DNS took too long") };
+    fn dmarc(&mut self, outcome: &dmarc::Outcome) {
         self.line("DMARC", format!("{}: {}", outcome.result, outcome.reason));
         self.below(outcome.author.as_ref().map(|author| format!("the author is of {author}")));
         let Some((domain, record)) = &outcome.published else { return };
