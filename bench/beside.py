@@ -28,7 +28,7 @@ import tempfile
 import threading
 import time
 
-from measure import CHECKS, PASSWORD, TARGET, Names, Sender, Stack, free_port, part, wait_until
+from measure import CHECKS, PASSWORD, TARGET, Names, Sender, Stack, Tools, free_port, part, queued_by_kings, wait_until
 
 # name: (generator, sessions, messages, octets, "each" when every message has a connection of its own)
 CASES = {
@@ -95,7 +95,7 @@ class Beside(Stack):
     def __init__(self, folder, shared, signs):
         self.folder, self.shared, self.sender, self.signs = folder, shared, shared.sender, signs
         self.smtp, self.submission = free_port(), free_port()
-        self.source, self.environment = shared.source, shared.environment
+        self.tools = shared.tools
         folder.mkdir(mode=0o755)
         self.configure()
         log = open(folder / "log", "wb")
@@ -148,7 +148,7 @@ private_key = "{self.shared.certificate_key}"
 [dns]
 servers = ["127.0.0.1:{self.shared.dns}"]
 [outbound]
-smart_host = "127.0.0.1:{self.shared.sink}"
+smart_host = "127.0.0.1:{self.tools.sink}"
 {self.signing()}[limits]
 exempt = ["127.0.0.0/8"]
 [inbound]
@@ -162,8 +162,7 @@ exempt = ["127.0.0.0/8"]
         return f"exec {self.shared.kings} serve --config {self.folder}/kings.toml"
 
     def queued(self):
-        entries = self.folder / "data/queue"
-        return sum(1 for path in entries.rglob("*") if path.is_file() and path.name[:1].isdigit() and "." in path.name)
+        return queued_by_kings(self.folder / "data")
 
 
 class Classic(Beside):
@@ -213,7 +212,7 @@ smtpd_tls_key_file = {shared.certificate_key}
 smtpd_tls_security_level = may
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = {folder}/run/auth
-relayhost = [127.0.0.1]:{shared.sink}
+relayhost = [127.0.0.1]:{self.tools.sink}
 smtpd_milters = unix:{folder}/run/opendkim
 milter_default_action = tempfail
 """
@@ -300,13 +299,7 @@ class Shared:
     """What both stacks work with."""
 
     def __init__(self, folder, binary):
-        postfix = part("postfix")
-        self.kings, self.folder = binary, folder
-        self.environment = dict(os.environ, LD_LIBRARY_PATH=str(postfix / "usr/lib/postfix"))
-        self.source = [str(postfix / "usr/sbin/smtp-source")]
-        self.sink = free_port()
-        sink = [str(postfix / "usr/sbin/smtp-sink"), "-u", "root", f"127.0.0.1:{self.sink}", "1000"]
-        self.sink_process = subprocess.Popen(sink, env=self.environment, stderr=subprocess.DEVNULL)
+        self.kings, self.folder, self.tools = binary, folder, Tools(part("postfix"))
         self.users = [f"user{number}@{DOMAIN}" for number in range(10)]
         self.hash = "{SHA512-CRYPT}" + subprocess.check_output(["openssl", "passwd", "-6", PASSWORD], text=True).strip()
         self.sender = Sender(folder)
@@ -347,7 +340,7 @@ def main():
                     if options.json:
                         print(json.dumps({"schema": 1, "stack": kind.__name__, "case": case, "measure": measure, "value": value}), flush=True)
                 stack.stop()
-    shared.sink_process.terminate()
+    shared.tools.sink_process.terminate()
     shutil.rmtree(folder)
     if options.json:
         return

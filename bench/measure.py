@@ -144,6 +144,23 @@ class Sender:
         }
 
 
+class Tools:
+    """Postfix's load generator, and its sink at work."""
+
+    def __init__(self, postfix):
+        self.environment = dict(os.environ, LD_LIBRARY_PATH=str(postfix / "usr/lib/postfix"))
+        self.source = str(postfix / "usr/sbin/smtp-source")
+        self.sink = free_port()
+        command = [str(postfix / "usr/sbin/smtp-sink"), "-u", "root", f"127.0.0.1:{self.sink}", "1000"]
+        self.sink_process = subprocess.Popen(command, env=self.environment, stderr=subprocess.DEVNULL)
+
+
+def queued_by_kings(data):
+    """How many entries the queue in this data folder has."""
+    paths = (data / "queue").rglob("*")
+    return sum(1 for path in paths if path.is_file() and path.name[:1].isdigit() and "." in path.name)
+
+
 class Stack:
     """A mail system under load, whichever it is. `smtp`, `submission` and `sender` say where and who; `mail`, `queued`,
     `cpu_ms` and `peak_mb` tell what came of it."""
@@ -153,9 +170,9 @@ class Stack:
         before = self.delivered()
         if generator == "smtp-source":
             # -d keeps a connection for all messages of its session.
-            command = self.source + [*([] if each else ["-d"]), "-s", str(sessions), "-m", str(messages), "-l", str(size),
-                                     "-f", "a@sender.example", "-t", "user0@rig.example", f"127.0.0.1:{self.smtp}"]
-            subprocess.run(command, env=self.environment, check=True)
+            command = [self.tools.source, *([] if each else ["-d"]), "-s", str(sessions), "-m", str(messages), "-l", str(size),
+                       "-f", "a@sender.example", "-t", "user0@rig.example", f"127.0.0.1:{self.smtp}"]
+            subprocess.run(command, env=self.tools.environment, check=True)
         else:
             kind = ["--protocol", "submission"] if generator == "inbound-tls" else ["--sign-key", self.sender.key]
             self.generate(self.smtp, sessions, messages, size, *kind, *(["--per-connection", "1"] if each else []))
@@ -195,7 +212,8 @@ class Server(Stack):
 
     def __init__(self, binary, postfix, under=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="kings-bench-"))
-        self.smtp, self.submission, self.imaps, self.sink = (free_port() for _ in range(4))
+        self.tools = Tools(postfix)
+        self.smtp, self.submission, self.imaps = (free_port() for _ in range(3))
         self.mail, self.sender = self.folder / "mail", Sender(self.folder)
         (self.folder / "users").write_text("".join(f"user{n}@rig.example:{{PLAIN}}{PASSWORD}\n" for n in range(10)))
         (self.folder / "kings.toml").write_text(
@@ -215,17 +233,12 @@ self_signed = true
 [dns]
 servers = ["127.0.0.1:{Names(self.sender.texts).port}"]
 [outbound]
-smart_host = "127.0.0.1:{self.sink}"
+smart_host = "127.0.0.1:{self.tools.sink}"
 [limits]
 exempt = ["127.0.0.0/8"]
 [inbound]
 {CHECKS}"""
         )
-        environment = dict(os.environ, LD_LIBRARY_PATH=str(postfix / "usr/lib/postfix"))
-        self.source = [str(postfix / "usr/sbin/smtp-source")]
-        self.environment = environment
-        sink = [str(postfix / "usr/sbin/smtp-sink"), "-u", "root", f"127.0.0.1:{self.sink}", "1000"]
-        self.sink_process = subprocess.Popen(sink, env=environment, stderr=subprocess.DEVNULL)
         log = open(self.folder / "log", "wb")
         began = time.monotonic()
         command = [*under, str(binary), "serve", "--config", str(self.folder / "kings.toml")]
@@ -243,24 +256,18 @@ exempt = ["127.0.0.0/8"]
         return int(status.split(f"{field}:")[1].split()[0])
 
     def queued(self):
-        entries = self.folder / "data/queue"
-        return sum(1 for path in entries.rglob("*") if path.is_file() and path.name[:1].isdigit() and "." in path.name)
+        return queued_by_kings(self.folder / "data")
 
     def peak_mb(self):
         return self.resident_kb() / 1024
 
-    def source_inbound(self, sessions, messages):
-        command = self.source + ["-d", "-s", str(sessions), "-m", str(messages), "-l", "4096", "-f", "a@sender.example",
-                                 "-t", "user0@rig.example", f"127.0.0.1:{self.smtp}"]
-        subprocess.run(command, env=self.environment, check=True)
-
     def calls(self, sessions, messages):
         """System calls a message, the most frequent first."""
-        self.source_inbound(sessions, 2 * sessions)
+        self.inbound("smtp-source", sessions, 2 * sessions, 4096)
         output = self.folder / "calls"
         tracer = subprocess.Popen(["strace", "-qq", "-f", "-c", "-S", "calls", "-o", output, "-p", str(self.process.pid)])
         time.sleep(2)
-        self.source_inbound(sessions, messages)
+        self.inbound("smtp-source", sessions, messages, 4096)
         time.sleep(0.5)
         tracer.send_signal(signal.SIGINT)
         tracer.wait()
@@ -288,7 +295,7 @@ exempt = ["127.0.0.0/8"]
         return {"RSS KB/connection": (after - before) / IDLE_CONNECTIONS, "RSS MB": after / 1024}
 
     def stop(self):
-        for process in (self.process, self.sink_process):
+        for process in (self.process, self.tools.sink_process):
             process.send_signal(signal.SIGTERM)
             process.wait()
 
@@ -300,7 +307,7 @@ def instructions(binary, postfix, folders):
         under = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
         server = Server(binary, postfix, under)
         folders.append(server.folder)
-        server.source_inbound(1, messages)
+        server.inbound("smtp-source", 1, messages, 4096)
         server.stop()
         counts.append(int((server.folder / "log").read_text().split("Collected :")[1].split()[0]))
     return (counts[1] - counts[0]) / 500
