@@ -4,6 +4,7 @@ use std::os::unix::fs::chown;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use kings_mail::domain::{BadDomain, Domain};
 use nix::unistd::{Group, Uid, User, initgroups, setgid, setuid};
 use tracing::warn;
 
@@ -65,4 +66,9 @@ impl Identity {
             .and_then(|()| setuid(user.uid))
             .with_context(|| format!("cannot become {}", user.name))
     }
+}
+/// The name of this machine; localhost where what it has is none.
+pub(crate) fn machine_name() -> Result<Domain, BadDomain> {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Domain::parse(&name).or_else(|_| Domain::parse("localhost"))
 }

@@ -10,7 +10,6 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use arc_swap::ArcSwap;
 use clap::Args;
-use kings_mail::domain::Domain;
 use kings_msgauth::dkim::Rules;
 use kings_msgauth::dkim::opendkim::{Hosts, Matching, SigningTable};
 use kings_mta::filter::{self, Filter, Handling, Mode};
@@ -26,7 +25,7 @@ use tracing::{error, info, warn};
 use crate::command::{Failure, print};
 use crate::config::opendkim::{self, AuthservId, Keys, OneKey, OpenDkim};
 use crate::config::{DEFAULT_PATH, Settings, SocketAccess, Threads};
-use crate::identity::Identity;
+use crate::identity::{Identity, machine_name};
 use crate::{dkim, serve};
 
 /// Most connections at once: a Postfix opens one for each of its SMTP sessions, 100 unless it is told otherwise.
@@ -112,7 +111,8 @@ fn of_kings(path: &Path) -> anyhow::Result<Plan> {
 
 fn of_opendkim(path: &Path) -> anyhow::Result<Plan> {
     let conf = opendkim::load(path).map_err(|complaints| anyhow!(complaints.join("\n")))?;
-    let hostname = machine_name();
+    // Nobody sees it where the mail server says its own, as all do.
+    let hostname = machine_name()?;
     let filter = filter::Settings {
         mode: conf.mode,
         signing: signing(&conf)?,
@@ -142,12 +142,6 @@ fn of_opendkim(path: &Path) -> anyhow::Result<Plan> {
         filter,
         warnings: conf.warnings,
     })
-}
-
-/// The name of this machine; nobody sees it where the mail server says its own, as all do.
-fn machine_name() -> Domain {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Domain::parse(&name).unwrap_or_else(|_| Domain::parse("localhost").expect("it is one"))
 }
 
 fn signing(conf: &OpenDkim) -> anyhow::Result<Signing> {

@@ -12,18 +12,17 @@ use kings_mail::domain::Domain;
 use kings_mail::header;
 use kings_mail::path::ReversePath;
 use kings_mta::examine::{Circumstances, Examination, Examiner};
-use kings_mta::{Check, Inbound, Methods, Verdict};
+use kings_mta::{Inbound, Methods, Verdict};
 use kings_net::{Resolver, ResolverSettings};
 use kings_store::HEAD_OCTETS;
 
 use super::{Failure, print};
-use crate::config::{DEFAULT_PATH, Settings, Threads};
+use crate::config::{DEFAULT_PATH, MESSAGE_BYTES, Settings, Threads, name_server};
+use crate::identity::machine_name;
 use crate::serve;
 
 /// Octets that are read at once.
 const PIECE: usize = 64 * 1024;
-/// Largest message where no config says so, in octets: that of `[limits] message_bytes`.
-const MESSAGE_BYTES: u64 = 50 * 1024 * 1024;
 /// One thread reads and one asks DNS: what the program needs does not grow with the machine.
 const THREADS: Threads = Threads { workers: Some(1), blocking: 4 };
 
@@ -46,7 +45,7 @@ pub(crate) struct Options {
     #[arg(long)]
     from_trace: bool,
     /// Ask this name server, with or without its port; more than one may be named.
-    #[arg(long, value_name = "SERVER", value_parser = name_server)]
+    #[arg(long, value_name = "SERVER", value_parser = server)]
     dns: Vec<SocketAddr>,
     /// The config file. Without one, every check counts and each domain gets what it asks for.
     #[arg(long, value_name = "FILE")]
@@ -61,9 +60,8 @@ fn reverse_path(text: &str) -> Result<ReversePath, String> {
     ReversePath::parse(bare).map_err(|error| error.to_string())
 }
 
-fn name_server(text: &str) -> Result<SocketAddr, String> {
-    let address = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
-    address.map_err(|_| "an address such as 127.0.0.1 or [::1]:5353".to_owned())
+fn server(text: &str) -> Result<SocketAddr, &'static str> {
+    name_server(text).ok_or("an address such as 127.0.0.1 or [::1]:5353")
 }
 
 /// The server that judges.
@@ -135,12 +133,10 @@ impl Judge {
     }
 
     fn without_config() -> Result<Self, Failure> {
-        let check = Check::Enforce;
-        let methods =
-            Methods { spf: check, dkim: check, dmarc: check, iprev: check, arc: check, received_spf: false };
         Ok(Self {
-            hostname: machine_name()?,
-            inbound: Inbound { methods, ..Inbound::default() },
+            // For the field, and for the macros of SPF.
+            hostname: machine_name().map_err(|error| Failure::config(error.to_string()))?,
+            inbound: Inbound { methods: Methods::usual(), ..Inbound::default() },
             domains: Vec::new(),
             dns: ResolverSettings::default(),
             message_bytes: MESSAGE_BYTES,
@@ -192,11 +188,4 @@ fn next_piece(input: &mut impl Read, most: usize) -> io::Result<Vec<u8>> {
     let mut piece = Vec::with_capacity(most);
     input.take(most as u64).read_to_end(&mut piece)?;
     Ok(piece)
-}
-
-/// The name of the machine, for the field and for the macros of SPF.
-fn machine_name() -> Result<Domain, Failure> {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let parsed = Domain::parse(&name).or_else(|_| Domain::parse("localhost"));
-    parsed.map_err(|error| Failure::config(error.to_string()))
 }

@@ -206,7 +206,6 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     }
 }
 
-/// The config, the files it names, and what only a second look finds.
 /// Does the work of a server: its log is started before, and whole after it.
 fn with_log(work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     log::start();
@@ -215,6 +214,7 @@ fn with_log(work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     ended
 }
 
+/// The config, the files it names, and what only a second look finds.
 fn check(common: &Common) -> Result<(), Failure> {
     let settings = common.settings()?;
     let directory = prepare::check(&settings).map_err(|error| Failure::config(format!("{error:#}")))?;

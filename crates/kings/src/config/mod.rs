@@ -17,6 +17,7 @@ mod reports;
 mod submission;
 
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,6 +41,9 @@ pub(crate) use self::oauth::OAuth;
 pub(crate) use self::queue::{QueueSettings, duration};
 pub(crate) use self::reader::Complaint;
 use self::reader::{Section, Source};
+
+/// Largest message where nothing else is said, in octets.
+pub(crate) const MESSAGE_BYTES: u64 = 50 * 1024 * 1024;
 
 /// Where the config is when nothing else is said.
 pub(crate) const DEFAULT_PATH: &str = "/etc/kings-smtp/kings.toml";
@@ -527,8 +531,13 @@ fn policy_service(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<
     Some(delegation::Settings { place: place?, default_action, patience: patience.unwrap_or(PATIENCE) })
 }
 
+/// A name server, with its port or at the usual one.
+pub(crate) fn name_server(text: &str) -> Option<SocketAddr> {
+    text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53))).ok()
+}
+
 fn limits(source: &mut Source<'_>, section: &mut Section<'_>) -> Limits {
-    let message_bytes = section.number(source, "message_bytes", 1_024).unwrap_or(50 * 1024 * 1024);
+    let message_bytes = section.number(source, "message_bytes", 1_024).unwrap_or(MESSAGE_BYTES);
     let smtp_arrivals = Rate::minute(rate(source, section, "smtp_connections_per_minute", 600));
     let imap_arrivals = Rate::minute(rate(source, section, "imap_connections_per_minute", 600));
     let rates = rates(source, section);

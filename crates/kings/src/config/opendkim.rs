@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use kings_mail::domain::Domain;
@@ -13,6 +12,7 @@ use kings_mta::filter::{Action, Handling, Limits, Mark, Mode};
 use kings_net::ResolverSettings;
 
 use super::dkim::Tables;
+use super::name_server;
 
 /// Files within files; OpenDKIM's own limit.
 const MAX_INCLUDES: usize = 5;
@@ -261,10 +261,9 @@ impl Reader {
         let (place, servers) = self.take("Nameservers").unwrap_or_default();
         let mut read = Vec::new();
         for server in servers.split(',').map(str::trim).filter(|server| !server.is_empty()) {
-            let alone = server.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
-            match alone.or_else(|_| server.parse()) {
-                Ok(address) => read.push(address),
-                Err(_) => self.complain(format!("{place}: {server:?} is not an address")),
+            match name_server(server) {
+                Some(address) => read.push(address),
+                None => self.complain(format!("{place}: {server:?} is not an address")),
             }
         }
         ResolverSettings { servers: read, trust_ad: false }

@@ -163,18 +163,10 @@ fn wait<'a>(condition: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a,
     condition.wait(state).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One event, which its subscriber writes in one call.
-pub(super) struct Line<'a>(&'a Lines);
-
-impl<'a> Line<'a> {
-    pub(super) fn of(lines: &'a Lines) -> Self {
-        Self(lines)
-    }
-}
-
-impl Write for Line<'_> {
+/// An event is one line, and its subscriber writes it in one call.
+impl Write for &Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.add(line);
+        self.add(line);
         Ok(line.len())
     }
 
@@ -219,7 +211,7 @@ mod tests {
         let output = Output::default();
         let lines = Lines::to(output.clone());
         for number in 1..=20 {
-            writeln!(io::LineWriter::new(Line::of(&lines)), "{number}").unwrap();
+            writeln!(io::LineWriter::new(&lines), "{number}").unwrap();
             assert_eq!(output.lines().len(), number);
         }
     }

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 
-use self::lines::{Line, Lines};
+use self::lines::Lines;
 
 static LINES: OnceLock<Lines> = OnceLock::new();
 
@@ -23,7 +23,7 @@ pub(crate) fn start() {
     let lines = LINES.get_or_init(|| Lines::to(io::stderr()));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(move || Line::of(lines))
+        .with_writer(move || lines)
         .with_ansi(colour);
     // A second start, in tests of one process, changes nothing.
     let _ = if in_journal { builder.without_time().try_init() } else { builder.try_init() };

@@ -96,7 +96,7 @@ pub enum KeySource {
 impl KeySource {
     /// Told apart as opendkim.conf(5) says. What is no key is never repeated in a complaint: it may be a damaged one.
     fn parse(text: &str) -> Result<Self, BadLine> {
-        if ["/", "./", "../"].iter().any(|start| text.starts_with(start)) {
+        if conf::is_path(text) {
             return Ok(Self::File(text.to_owned()));
         }
         PrivateKey::from_base64(text).map(Self::Here).map_err(BadLine::PrivateKey)

@@ -128,7 +128,7 @@ async fn gather(core: &Core, content: Content) -> Result<(String, Incoming), Sto
 }
 
 /// Parts a content of the queue from the verdict that it begins with.
-pub(super) async fn without_verdict(content: Content) -> io::Result<(String, Content)> {
+async fn without_verdict(content: Content) -> io::Result<(String, Content)> {
     let mut opening = content.read_at(0, OPENING).await?;
     opening.truncate(trace::verdict_length(&opening));
     let content = if opening.is_empty() { content } else { content.behind(opening.len() as u64) };

@@ -35,6 +35,11 @@ pub fn flag(value: &str) -> Option<bool> {
     }
 }
 
+/// Whether a value is the path of a file rather than what would stand in one.
+pub(super) fn is_path(value: &str) -> bool {
+    ["/", "./", "../"].iter().any(|start| value.starts_with(start))
+}
+
 /// Where the entries of a data set are (opendkim(8), "DATA SETS").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataSet<'a> {
@@ -55,7 +60,7 @@ impl<'a> DataSet<'a> {
             Some(("file" | "refile", path)) => Self::File(path),
             Some(("csl", list)) => Self::List(list),
             Some((kind, _)) if DATABASES.contains(&kind) => Self::Database(kind),
-            _ if ["/", "./", "../"].iter().any(|start| value.starts_with(start)) => Self::File(value),
+            _ if is_path(value) => Self::File(value),
             _ => Self::List(value),
         }
     }
