@@ -32,7 +32,8 @@ fn judge(zone: &Zone, author: &str, dkim: &[&str], spf: &str) -> Outcome {
 fn once_the_policy_is_found_only_names_of_the_authors_organisation_are_asked_about() {
     let zone = zone(&["_dmarc.np.example TXT v=DMARC1; p=reject; sp=none; np=reject"]);
     // All that would be asked about later fails.
-    let later = ["gone.np.example", "np.example", "_dmarc.np.example", "_dmarc.other.np.example", "drip.test"];
+    let later =
+        ["gone.np.example", "np.example", "_dmarc.np.example", "_dmarc.other.np.example", "drip.test"];
     let silent = later.iter().fold(Zone::default(), |zone, text| zone.with_failure(name(text)));
     let author = b"From: ceo@gone.np.example\r\n";
     for (spf, result, policy) in [

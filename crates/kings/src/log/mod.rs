@@ -21,10 +21,8 @@ pub(crate) fn start() {
     let in_journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = LINES.get_or_init(|| Lines::to(io::stderr()));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(move || lines)
-        .with_ansi(colour);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || lines).with_ansi(colour);
     // A second start, in tests of one process, changes nothing.
     let _ = if in_journal { builder.without_time().try_init() } else { builder.try_init() };
 }

@@ -204,7 +204,8 @@ impl Everything {
         command.env("HOME", self.people.path()).env("TERM", "xterm");
         if protocol == "imap" {
             command.args(["--quiet", "--return", "--command"]);
-            command.arg(format!("timeout 20 mutt -n -F {}", file.display()));
+            // In the foreground: under a shell that waits for it, mutt could not use the terminal and stopped.
+            command.arg(format!("timeout --foreground 20 mutt -n -F {}", file.display()));
             command.arg(self.people.join("terminal"));
         } else {
             command.arg("-n").arg("-F").arg(file);

@@ -7,7 +7,6 @@ use kings_mail::trace;
 use kings_queue::Content;
 use kings_smtp::client::{ContentFacts, Survey};
 
-
 /// Octets of content read and sent at once.
 const PIECE: usize = 64 * 1024;
 
