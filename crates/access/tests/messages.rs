@@ -251,6 +251,36 @@ async fn search_reads_headers_bodies_and_charsets() {
 }
 
 #[tokio::test]
+async fn a_search_is_told_as_asked_kept_for_later_and_counted_by_age() {
+    let server = Server::new();
+    let mut client = server.ann().await;
+    let old = "INBOX \" 7-Feb-1994 21:52:25 -0800\"";
+    for mailbox in [old, old, "INBOX"] {
+        client.append(mailbox, LETTER).await;
+    }
+    let octets = 3 * LETTER.len();
+    let limit = client.ok("STATUS INBOX (SIZE APPENDLIMIT)").await;
+    assert!(limit[0].starts_with(&format!("* STATUS \"INBOX\" (SIZE {octets} APPENDLIMIT ")), "{limit:?}");
+    client.ok("SELECT INBOX").await;
+    let found = client.ok("UID SEARCH RETURN (MIN COUNT ALL) OLDER 86400").await;
+    assert_eq!(found, ["* ESEARCH (TAG \"a\") UID MIN 1 ALL 1:2 COUNT 2"]);
+    assert_eq!(client.ok("SEARCH YOUNGER 86400").await, ["* SEARCH 3"]);
+    assert!(client.ok("SEARCH RETURN (SAVE) OLDER 86400").await.is_empty());
+    client.ok("STORE $ +FLAGS.SILENT (\\Deleted)").await;
+    // Another session removes one of them: `$` means the other.
+    let mut other = server.inbox().await;
+    other.ok("UID EXPUNGE 1").await;
+    // As with any set, before the client has heard of it.
+    let copied = client.command("COPY $ Trash").await;
+    assert_eq!(copied[0], "* 1 EXPUNGE");
+    assert!(copied[1].starts_with("a NO [EXPUNGEISSUED] "), "{copied:?}");
+    assert_eq!(client.ok("FETCH $ UID").await, ["* 1 FETCH (UID 2)"]);
+    client.ok("UID EXPUNGE $").await;
+    assert_eq!(client.ok("UID SEARCH $").await, ["* SEARCH"]);
+    assert_eq!(client.ok("FETCH 1 UID").await, ["* 1 FETCH (UID 3)"]);
+}
+
+#[tokio::test]
 async fn idle_wakes_when_mail_is_delivered() {
     let server = Server::new();
     server.deliver(LETTER).await;

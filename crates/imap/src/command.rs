@@ -41,6 +41,8 @@ pub enum Own {
     Logout,
     /// RFC 2971 §3.1; what the client says of itself is not kept.
     Id,
+    /// RFC 5161 §3.1; there is nothing yet that must be enabled first.
+    Enable,
     /// RFC 3501 §6.2.1
     StartTls,
     /// RFC 3501 §6.2.2; the initial response of RFC 4959 §3, still in base64.

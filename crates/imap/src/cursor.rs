@@ -51,6 +51,8 @@ pub enum SyntaxError {
     Section,
     /// A search key that does not exist.
     SearchKey,
+    /// Something that RETURN cannot give, or a list of too many.
+    ReturnOption,
     /// An item that STATUS does not have.
     StatusItem,
     /// An option that LIST does not have here.
@@ -84,6 +86,7 @@ impl SyntaxError {
             Self::FetchItem => "Unknown FETCH item",
             Self::Section => "Malformed section",
             Self::SearchKey => "Unknown search key",
+            Self::ReturnOption => "Unknown RETURN option",
             Self::StatusItem => "Unknown STATUS item",
             Self::ListOption => "Unknown LIST option",
             Self::StoreItem => "Unknown STORE item",
@@ -273,7 +276,7 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn set(&mut self) -> Result<SequenceSet, SyntaxError> {
-        let text = self.take_while(|octet| octet.is_ascii_digit() || b":,*".contains(&octet));
+        let text = self.take_while(|octet| octet.is_ascii_digit() || b":,*$".contains(&octet));
         SequenceSet::parse(text).ok_or(SyntaxError::Set)
     }
 

@@ -19,6 +19,8 @@ pub const MAX_TAG: usize = 64;
 pub const MAX_DEPTH: usize = 50;
 /// Most search keys of one command; time grows with keys times messages.
 pub const MAX_SEARCH_KEYS: usize = 500;
+/// Most words of one RETURN; there are five that SEARCH knows.
+pub const MAX_RETURN_OPTIONS: usize = 20;
 /// Most items of one FETCH; Thunderbird asks for below ten.
 pub const MAX_FETCH_ITEMS: usize = 100;
 /// Most field names of one HEADER.FIELDS; Thunderbird asks for about twenty.

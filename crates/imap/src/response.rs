@@ -2,7 +2,9 @@
 //!
 //! Texts are `&'static str`, so nothing a peer sent can get into them.
 
+use std::borrow::Cow;
 use std::io::Write;
+use std::num::NonZeroU32;
 
 use crate::command::StatusItem;
 use crate::flag::Flag;
@@ -46,7 +48,7 @@ pub enum Code {
     /// It can never be done: the name or the operation is refused for good.
     Cannot,
     /// What the server can, in words.
-    Capability(Vec<&'static str>),
+    Capability(Vec<Cow<'static, str>>),
     /// COPY or MOVE: UIDVALIDITY of the target, UIDs there and here (RFC 4315 §3).
     CopyUid {
         /// UIDVALIDITY of the target.
@@ -274,6 +276,45 @@ impl Attribute {
     }
 }
 
+/// What a search with RETURN tells: numbers, or UIDs. What is `None` was not asked for, or there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtendedSearch {
+    /// That of the command.
+    pub tag: Vec<u8>,
+    /// Whether they are UIDs.
+    pub uid: bool,
+    /// The lowest.
+    pub min: Option<NonZeroU32>,
+    /// The highest.
+    pub max: Option<NonZeroU32>,
+    /// All of them.
+    pub all: Option<SequenceSet>,
+    /// How many.
+    pub count: Option<usize>,
+}
+
+impl ExtendedSearch {
+    /// A tag holds neither quote nor backslash (RFC 3501 §9).
+    fn write_to(&self, out: &mut Vec<u8>) {
+        put!(out, "* ESEARCH (TAG \"{}\")", String::from_utf8_lossy(&self.tag));
+        if self.uid {
+            out.extend_from_slice(b" UID");
+        }
+        if let Some(min) = self.min {
+            put!(out, " MIN {min}");
+        }
+        if let Some(max) = self.max {
+            put!(out, " MAX {max}");
+        }
+        if let Some(all) = &self.all {
+            put!(out, " ALL {all}");
+        }
+        if let Some(count) = self.count {
+            put!(out, " COUNT {count}");
+        }
+    }
+}
+
 /// An untagged response, apart from the message data of FETCH: that is [`fetch`](crate::fetch).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Response {
@@ -282,7 +323,7 @@ pub enum Response {
     /// `* BYE text`: the connection closes (RFC 3501 §7.1.5).
     Bye(&'static str),
     /// `* CAPABILITY ...` (RFC 3501 §7.2.1)
-    Capability(Vec<&'static str>),
+    Capability(Vec<Cow<'static, str>>),
     /// `* LIST` or `* LSUB` (RFC 3501 §7.2.2, RFC 3501 §7.2.3).
     List {
         /// `LSUB` instead.
@@ -299,10 +340,12 @@ pub enum Response {
         /// Unicode.
         mailbox: String,
         /// Items with their values.
-        items: Vec<(StatusItem, u32)>,
+        items: Vec<(StatusItem, u64)>,
     },
     /// `* SEARCH` with numbers or UIDs (RFC 3501 §7.2.5).
     Search(Vec<u32>),
+    /// `* ESEARCH` (RFC 4731 §3.1).
+    ExtendedSearch(ExtendedSearch),
     /// `* FLAGS`: the flags that make sense here (RFC 3501 §7.2.6).
     Flags(Vec<Flag>),
     /// `* n EXISTS`
@@ -324,6 +367,8 @@ pub enum Response {
     },
     /// `* ID (...)` (RFC 2971 §3.2): the name alone; a version would tell attackers more than users.
     Id,
+    /// `* ENABLED`: what has been enabled; nothing (RFC 5161 §3.2).
+    Enabled,
     /// `* NAMESPACE`: one personal namespace without a prefix (RFC 2342 §5).
     Namespace(char),
     /// `+ text`: send on (RFC 3501 §7.5).
@@ -340,6 +385,7 @@ impl Response {
             Self::Continue(text) => put!(out, "+ {text}"),
             Self::Challenge(challenge) => put!(out, "+ {}", kings_sasl::encode(challenge)),
             Self::Bye(text) => put!(out, "* BYE {text}"),
+            Self::Enabled => out.extend_from_slice(b"* ENABLED"),
             Self::Capability(words) => put!(out, "* CAPABILITY {}", words.join(" ")),
             Self::List { lsub, attributes, separator, mailbox } => {
                 let name = if *lsub { "LSUB" } else { "LIST" };
@@ -360,6 +406,7 @@ impl Response {
                     put!(out, " {number}");
                 }
             }
+            Self::ExtendedSearch(found) => found.write_to(out),
             Self::Flags(listed) => {
                 out.extend_from_slice(b"* FLAGS (");
                 flags(out, listed, None);

@@ -1,7 +1,8 @@
 //! Judges messages by a search program (RFC 3501 §6.4.4): first by what is known, then by reading them.
 
+mod answer;
+
 use std::cell::OnceCell;
-use std::num::NonZeroU32;
 
 use kings_mail::date::{DateTime, Day};
 use kings_mail::header::Fields;
@@ -9,10 +10,12 @@ use kings_mail::mime::{Kind, Part};
 use kings_mail::{charset, encoded_word};
 
 use crate::command::search::Compare;
-pub use crate::command::search::{Key, Needle, Search};
+pub use crate::command::search::{Key, Needle, Returns, Search};
 use crate::fetch::Content;
 use crate::flag::Flag;
 use crate::sequence::{Ranges, SequenceNumber, Uid};
+use crate::view::View;
+pub use answer::{Answer, answer};
 
 /// A program with its sets resolved against one view.
 #[derive(Clone, Debug)]
@@ -31,14 +34,19 @@ pub struct Facts<'a> {
     pub recent: bool,
     /// The day it arrived, in our zone.
     pub arrived: Day,
+    /// Seconds since it arrived; 0 for one from the future.
+    pub age: u64,
     /// Octets of its CRLF form.
     pub size: u64,
 }
 
 impl Program {
-    /// Resolves `*` in the sets: the last message number and the last UID of the view.
-    pub fn new(key: Key, last_number: Option<NonZeroU32>, last_uid: Option<NonZeroU32>) -> Self {
-        Self(key.resolve(&|set| Ranges::new(set, last_number), &|set| Ranges::new(set, last_uid)))
+    /// Resolves `*` and `$` in the sets, as the view has them.
+    pub fn new<F: Clone + PartialEq>(key: Key, view: &View<F>) -> Self {
+        let numbers =
+            |set: &_| Ranges::new(set, view.last_number(), view.saved().map(|(number, _)| number.0.get()));
+        let uids = |set: &_| Ranges::new(set, view.last_uid(), view.saved().map(|(_, uid)| uid.0.get()));
+        Self(key.resolve(&numbers, &uids))
     }
 
     /// The verdict where what is known suffices; `None`: the message must be read.
@@ -67,6 +75,8 @@ fn judge(key: &Key<Ranges>, facts: &Facts<'_>, searched: Option<&Searched<'_>>) 
         Key::Uids(ranges) => Some(ranges.contains(facts.uid.0.get())),
         Key::Larger(size) => Some(facts.size > u64::from(*size)),
         Key::Smaller(size) => Some(facts.size < u64::from(*size)),
+        Key::Older(seconds) => Some(facts.age >= u64::from(seconds.get())),
+        Key::Younger(seconds) => Some(facts.age <= u64::from(seconds.get())),
         Key::Arrived(compare, day) => Some(compare.holds(facts.arrived, *day)),
         Key::Sent(compare, day) => {
             searched.map(|message| message.sent().is_some_and(|sent| compare.holds(sent, *day)))

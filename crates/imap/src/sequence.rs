@@ -36,9 +36,17 @@ impl fmt::Display for Uid {
     }
 }
 
-/// `2,4:7,9,12:*` (RFC 3501 §9 `sequence-set`): numbers or UIDs, as the command says. Never empty.
+/// `2,4:7,9,12:*` (RFC 3501 §9 `sequence-set`): numbers or UIDs, as the command says; or `$`, what the last search with
+/// SAVE found (RFC 5182 §2.2), alone or beside the others. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SequenceSet(Vec<Span>);
+pub struct SequenceSet(Vec<Part>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Span(Span),
+    /// `$`
+    Saved,
+}
 
 /// Two ends in either order (RFC 3501 §9: `4:2` means `2:4`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,39 +62,60 @@ enum End {
 impl SequenceSet {
     /// Parses the whole of `text`; `None` where it is not a set.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        text.split(|byte| *byte == b',').map(Span::parse).collect::<Option<Vec<_>>>().map(Self)
+        text.split(|byte| *byte == b',').map(Part::parse).collect::<Option<Vec<_>>>().map(Self)
     }
 
     /// A set of single numbers, ranges joined where they touch: how COPYUID lists UIDs (RFC 4315 §4).
     /// Keeps the given order, which COPYUID relies on. `None` for no numbers at all.
     pub fn of(uids: &[Uid]) -> Option<Self> {
+        Self::of_numbers(uids.iter().map(|uid| uid.0))
+    }
+
+    /// The same for whatever is numbered.
+    pub fn of_numbers(numbers: impl IntoIterator<Item = NonZeroU32>) -> Option<Self> {
         let mut spans: Vec<(NonZeroU32, NonZeroU32)> = Vec::new();
-        for Uid(uid) in uids {
+        for number in numbers {
             match spans.last_mut() {
-                Some((_, last)) if last.checked_add(1) == Some(*uid) => *last = *uid,
-                _ => spans.push((*uid, *uid)),
+                Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
+                _ => spans.push((number, number)),
             }
         }
-        let spans: Vec<Span> =
-            spans.into_iter().map(|(from, to)| Span(End::Number(from), End::Number(to))).collect();
-        (!spans.is_empty()).then_some(Self(spans))
+        let part = |(from, to)| Part::Span(Span(End::Number(from), End::Number(to)));
+        let parts: Vec<Part> = spans.into_iter().map(part).collect();
+        (!parts.is_empty()).then_some(Self(parts))
+    }
+
+    /// Whether `$` is part of it.
+    pub fn has_saved(&self) -> bool {
+        self.0.contains(&Part::Saved)
     }
 
     /// The ranges it means where `last` is the largest number or UID: rising, merged, none twice.
     ///
-    /// Without any message `*` names nothing, and neither does a range that ends in it.
+    /// Without any message `*` names nothing, and neither does a range that ends in it. `$` is left to who has it: the
+    /// [`View`](crate::View).
     pub fn ranges(&self, last: Option<NonZeroU32>) -> Vec<RangeInclusive<u32>> {
-        let mut ranges: Vec<(u32, u32)> = self.0.iter().filter_map(|span| span.resolve(last)).collect();
-        ranges.sort_unstable();
-        ranges.dedup_by(|next, kept| {
-            let joined = next.0 <= kept.1.saturating_add(1);
-            if joined {
-                kept.1 = kept.1.max(next.1);
-            }
-            joined
-        });
-        ranges.into_iter().map(|(from, to)| from..=to).collect()
+        merged(self.resolved(last).collect())
     }
+
+    fn resolved(&self, last: Option<NonZeroU32>) -> impl Iterator<Item = (u32, u32)> {
+        self.0.iter().filter_map(move |part| match part {
+            Part::Span(span) => span.resolve(last),
+            Part::Saved => None,
+        })
+    }
+}
+
+fn merged(mut ranges: Vec<(u32, u32)>) -> Vec<RangeInclusive<u32>> {
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, kept| {
+        let joined = next.0 <= kept.1.saturating_add(1);
+        if joined {
+            kept.1 = kept.1.max(next.1);
+        }
+        joined
+    });
+    ranges.into_iter().map(|(from, to)| from..=to).collect()
 }
 
 /// The numbers of a set, resolved once: rising ranges, merged.
@@ -94,15 +123,25 @@ impl SequenceSet {
 pub struct Ranges(Vec<RangeInclusive<u32>>);
 
 impl Ranges {
-    /// See [`SequenceSet::ranges`].
-    pub fn new(set: &SequenceSet, last: Option<NonZeroU32>) -> Self {
-        Self(set.ranges(last))
+    /// See [`SequenceSet::ranges`]; `saved` are the numbers that `$` means.
+    pub fn new(set: &SequenceSet, last: Option<NonZeroU32>, saved: impl IntoIterator<Item = u32>) -> Self {
+        let mut ranges: Vec<_> = set.resolved(last).collect();
+        if set.has_saved() {
+            ranges.extend(saved.into_iter().map(|number| (number, number)));
+        }
+        Self(merged(ranges))
     }
 
     /// Whether the number is in one of them; a binary search.
     pub fn contains(&self, number: u32) -> bool {
         let place = self.0.partition_point(|range| *range.end() < number);
         self.0.get(place).is_some_and(|range| range.contains(&number))
+    }
+}
+
+impl Part {
+    fn parse(text: &[u8]) -> Option<Self> {
+        if text == b"$" { Some(Self::Saved) } else { Span::parse(text).map(Self::Span) }
     }
 }
 
@@ -142,11 +181,12 @@ impl End {
 
 impl fmt::Display for SequenceSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, Span(from, to)) in self.0.iter().enumerate() {
-            let comma = if place > 0 { "," } else { "" };
-            write!(f, "{comma}{from}")?;
-            if from != to {
-                write!(f, ":{to}")?;
+        for (place, part) in self.0.iter().enumerate() {
+            f.write_str(if place > 0 { "," } else { "" })?;
+            match part {
+                Part::Saved => f.write_str("$")?,
+                Part::Span(Span(from, to)) if from == to => write!(f, "{from}")?,
+                Part::Span(Span(from, to)) => write!(f, "{from}:{to}")?,
             }
         }
         Ok(())
@@ -170,7 +210,7 @@ mod tests {
     #[test]
     fn sets_are_merged_and_rise_whatever_order_they_were_written_in() {
         type Case<'a> = (&'a str, Option<u32>, &'a [RangeInclusive<u32>]);
-        let cases: [Case<'_>; 9] = [
+        let cases: [Case<'_>; 11] = [
             ("1", Some(9), &[1..=1]),
             ("2,4:7,9,12:*", Some(15), &[2..=2, 4..=7, 9..=9, 12..=15]),
             ("7:4,5:8", Some(9), &[4..=8]),
@@ -180,6 +220,8 @@ mod tests {
             ("*,1:*", None, &[]),
             ("1:4294967295,*:1", Some(7), &[1..=4_294_967_295]),
             ("4294967295,1", Some(7), &[1..=1, 4_294_967_295..=4_294_967_295]),
+            ("$", Some(7), &[]),
+            ("2,$,3", Some(7), &[2..=3]),
         ];
         for (text, last, expected) in cases {
             let set = SequenceSet::parse(text.as_bytes()).unwrap();
@@ -190,9 +232,25 @@ mod tests {
 
     #[test]
     fn what_is_no_set_is_refused() {
-        for text in
-            ["", "0", "01", "1,", ",1", "1:", ":1", "1:2:3", "a", "-1", "4294967296", "1 2", "**", "+1"]
-        {
+        for text in [
+            "",
+            "0",
+            "01",
+            "1,",
+            ",1",
+            "1:",
+            ":1",
+            "1:2:3",
+            "a",
+            "-1",
+            "4294967296",
+            "1 2",
+            "**",
+            "+1",
+            "$1",
+            "$:2",
+            "$$",
+        ] {
             assert_eq!(SequenceSet::parse(text.as_bytes()), None, "{text}");
         }
     }

@@ -3,6 +3,8 @@
 mod exchange;
 mod literal;
 
+use std::borrow::Cow;
+
 use kings_sasl::{BadBase64, Credentials, Mechanism, Mechanisms, Turn};
 
 use crate::command::{self, Append, Command, Legal, Own, Request, tag_of};
@@ -151,6 +153,14 @@ impl Session {
         self.output.extend_from_slice(text);
     }
 
+    /// The tag of the command that the caller works on; empty where there is none.
+    pub fn tag(&self) -> &[u8] {
+        match &self.exchange {
+            Exchange::Answer { tag, .. } => tag,
+            _ => &[],
+        }
+    }
+
     /// Octets that wait for [`Session::transmit`].
     pub fn output_len(&self) -> usize {
         self.output.len()
@@ -255,8 +265,8 @@ impl Session {
     }
 
     /// RFC 3501 §6.1.1. LITERAL+ would let strangers send large literals unasked (RFC 7888 §5).
-    fn capabilities(&self) -> Vec<&'static str> {
-        let mut words = vec!["IMAP4rev1", "SASL-IR", "ID"];
+    fn capabilities(&self) -> Vec<Cow<'static, str>> {
+        let mut words = vec!["IMAP4rev1", "SASL-IR", "ID", "ENABLE"];
         if self.is_authenticated() {
             words.push("LITERAL+");
         } else {
@@ -269,6 +279,10 @@ impl Session {
             words.extend((!self.takes_passwords()).then_some("LOGINDISABLED"));
         }
         words.extend(["NAMESPACE", "CHILDREN", "SPECIAL-USE", "UIDPLUS", "MOVE", "UNSELECT", "IDLE"]);
+        words.extend(["ESEARCH", "SEARCHRES", "WITHIN", "STATUS=SIZE"]);
+        let mut words: Vec<_> = words.into_iter().map(Cow::Borrowed).collect();
+        // RFC 7889 §2: one number for all mailboxes.
+        words.push(Cow::Owned(format!("APPENDLIMIT={}", self.settings.message_bytes)));
         words
     }
 
@@ -341,6 +355,7 @@ impl Session {
                 self.done(&tag, &Response::Capability(words))
             }
             Own::Id => self.done(&tag, &Response::Id),
+            Own::Enable => self.done(&tag, &Response::Enabled),
             Own::Namespace => {
                 let separator = self.settings.separator;
                 self.done(&tag, &Response::Namespace(separator))

@@ -25,6 +25,8 @@ pub struct View<F> {
     entries: Vec<Entry<F>>,
     /// Messages that are `\Recent` in this session (RFC 3501 §2.3.2).
     recent: BTreeSet<Uid>,
+    /// `$`: what the last search with SAVE found (RFC 5182 §2.1), rising.
+    saved: Vec<Uid>,
     read_only: bool,
 }
 
@@ -67,7 +69,7 @@ impl<F: Clone + PartialEq> View<F> {
         read_only: bool,
     ) -> Self {
         let entries = messages.into_iter().map(|(uid, flags)| Entry { uid, flags }).collect();
-        Self { entries, recent: recent.into_iter().collect(), read_only }
+        Self { entries, recent: recent.into_iter().collect(), saved: Vec::new(), read_only }
     }
 
     /// How many messages the client knows of.
@@ -123,30 +125,62 @@ impl<F: Clone + PartialEq> View<F> {
     ///
     /// A number beyond the last message is an error; `*` in an empty mailbox is not.
     pub fn numbered(&self, set: &SequenceSet) -> Result<Vec<(SequenceNumber, Uid)>, NoSuchNumber> {
-        let last = self.len().checked_sub(1).and_then(SequenceNumber::from_index).map(|number| number.0);
-        let ranges = set.ranges(last);
+        let ranges = set.ranges(self.last_number());
         let beyond = ranges.last().is_some_and(|range| *range.end() as usize > self.len());
         if beyond {
             return Err(NoSuchNumber);
         }
         let numbers =
             ranges.into_iter().flatten().filter_map(|number| NonZeroU32::new(number).map(SequenceNumber));
-        Ok(numbers.filter_map(|number| Some((number, self.uid(number)?))).collect())
+        Ok(self.with_saved(set, numbers.filter_map(|number| Some((number, self.uid(number)?))).collect()))
     }
 
     /// The messages that a set of UIDs means, rising, each once. UIDs of no message mean nothing
     /// (RFC 3501 §6.4.8).
     pub fn with_uids(&self, set: &SequenceSet) -> Vec<(SequenceNumber, Uid)> {
-        let last = self.entries.last().map(|entry| entry.uid.0);
         let mut found = Vec::new();
-        for range in set.ranges(last) {
+        for range in set.ranges(self.last_uid()) {
             let start = self.entries.partition_point(|entry| entry.uid.0.get() < *range.start());
             let end = self.entries.partition_point(|entry| entry.uid.0.get() <= *range.end());
             found.extend(
                 (start..end).filter_map(|at| Some((SequenceNumber::from_index(at)?, self.entries[at].uid))),
             );
         }
+        self.with_saved(set, found)
+    }
+
+    /// Adds what `$` means, if the set has it. What is gone since then is not in it (RFC 5182 §2.1).
+    fn with_saved(
+        &self,
+        set: &SequenceSet,
+        mut found: Vec<(SequenceNumber, Uid)>,
+    ) -> Vec<(SequenceNumber, Uid)> {
+        if set.has_saved() {
+            found.extend(self.saved());
+            found.sort_unstable();
+            found.dedup();
+        }
         found
+    }
+
+    /// What `$` means now.
+    pub(crate) fn saved(&self) -> impl Iterator<Item = (SequenceNumber, Uid)> {
+        self.saved.iter().filter_map(|uid| Some((self.number(*uid)?, *uid)))
+    }
+
+    /// Keeps the result of a search for `$`: rising UIDs (RFC 5182 §2.1).
+    pub fn save(&mut self, found: Vec<Uid>) {
+        self.saved = found;
+    }
+
+    /// What `*` means as a message number.
+    pub(crate) fn last_number(&self) -> Option<NonZeroU32> {
+        self.len().checked_sub(1).and_then(SequenceNumber::from_index).map(|number| number.0)
+    }
+
+    /// What `*` means as a UID.
+    pub(crate) fn last_uid(&self) -> Option<NonZeroU32> {
+        self.entries.last().map(|entry| entry.uid.0)
     }
 
     /// The messages that a command means, by number or by UID.
@@ -310,6 +344,22 @@ mod tests {
         assert_eq!(empty.numbered(&set("1:*")), Ok(vec![]));
         assert_eq!(empty.numbered(&set("1")), Err(NoSuchNumber));
         assert_eq!(empty.with_uids(&set("1:*")), []);
+    }
+
+    #[test]
+    fn a_saved_result_follows_its_messages_and_forgets_those_that_are_gone() {
+        let mut view = view(&[(10, ""), (20, ""), (30, "")]);
+        let set = |text: &str| SequenceSet::parse(text.as_bytes()).unwrap();
+        let numbers =
+            |found: Vec<(SequenceNumber, Uid)>| found.iter().map(|(n, _)| n.0.get()).collect::<Vec<_>>();
+        assert_eq!(view.numbered(&set("$")), Ok(vec![]), "nothing was saved yet");
+        view.save(vec![uid(20), uid(30)]);
+        assert_eq!(view.numbered(&set("$")).map(numbers), Ok(vec![2, 3]));
+        assert_eq!(view.numbered(&set("3,$,1")).map(numbers), Ok(vec![1, 2, 3]));
+        assert_eq!(view.numbered(&set("$,4")), Err(NoSuchNumber));
+        view.update(mailbox(&[(20, ""), (40, "")]), Reports::Everything);
+        assert_eq!(view.numbered(&set("$")).map(numbers), Ok(vec![1]));
+        assert_eq!(numbers(view.with_uids(&set("$,40"))), [1, 2]);
     }
 
     proptest::proptest! {

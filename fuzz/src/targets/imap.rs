@@ -7,7 +7,7 @@ use kings_imap::limits::MAX_ERRORS;
 use kings_imap::pattern::Pattern;
 use kings_imap::search::{self, Program};
 use kings_imap::{
-    Append, Command, Event, Flag, Request, SequenceNumber, Session, Settings, Tagged, Uid, parse,
+    Append, Command, Event, Flag, Request, SequenceNumber, Session, Settings, Tagged, Uid, View, parse,
 };
 use kings_mail::date::DateTime;
 use kings_sasl::{Mechanisms, Turn};
@@ -49,9 +49,10 @@ fn carry_out(request: &Request) {
                 flags: &[Flag::Seen],
                 recent: false,
                 arrived: DateTime::from_unix(0).day(),
+                age: 60,
                 size: MESSAGE.len() as u64,
             };
-            let program = Program::new(key, Some(one), Some(one));
+            let program = Program::new(key, &View::new([(Uid(one), ())], [], false));
             let full = program.full(&facts, MESSAGE);
             assert!(program.quick(&facts).is_none_or(|quick| quick == full));
         }

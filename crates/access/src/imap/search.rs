@@ -1,15 +1,15 @@
 //! SEARCH (RFC 3501 §6.4.4): what is known of the messages first, then those that must be read.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use kings_imap::search::{Facts, Program, Search};
-use kings_imap::{Response, Tagged};
+use kings_imap::Tagged;
+use kings_imap::search::{Facts, Key, Program, Search, answer};
 use kings_mail::date::DateTime;
 use kings_store::{Mailbox, Snapshot, StoreError};
 
 use super::convert::{flag_names, to_store};
-use super::selected::Wanted;
+use super::selected::{Selected, Wanted};
 use super::{Client, Trouble};
 use crate::blocking::blocking;
 use crate::connection::Wire;
@@ -27,6 +27,8 @@ struct Work {
     program: Program,
     /// Every message of the view, and which are `\Recent`.
     messages: Vec<(Wanted, bool)>,
+    /// Unix time at which it began: ages are as of then.
+    now: i64,
     next: usize,
     found: Vec<Wanted>,
 }
@@ -37,14 +39,26 @@ impl Client {
         wire: &mut Wire<S>,
         search: Search,
     ) -> Result<Tagged, Trouble> {
-        let Some(key) = search.key else { return Err(Trouble::Refused(Tagged::BAD_CHARSET)) };
-        let selected = self.selected()?;
-        let view = &selected.view;
-        let messages: Vec<_> = view.iter().map(|wanted| (wanted, view.is_recent(wanted.1))).collect();
-        let last = messages.last().map(|(wanted, _)| *wanted);
-        let program = Program::new(key, last.map(|(number, _)| number.0), last.map(|(_, uid)| uid.0));
-        let (mailbox, snapshot) = (selected.mailbox.clone(), selected.mailbox.snapshot());
-        let mut work = Work { mailbox, snapshot, program, messages, next: 0, found: Vec::new() };
+        let Search { uid, returns, key } = search;
+        // What cannot be searched leaves nothing to mean by `$` (RFC 5182 §2.1).
+        if returns.is_some_and(|returns| returns.save) {
+            self.selected()?.view.save(Vec::new());
+        }
+        let found = self.find(key).await?;
+        let answer = answer(wire.session.tag(), uid, returns, &found);
+        if let Some(response) = answer.response {
+            wire.respond(&response).await?;
+        }
+        if let Some(saved) = answer.saved {
+            self.selected()?.view.save(saved);
+        }
+        Ok(Tagged::DONE)
+    }
+
+    /// The messages that are as `key` wants them, rising; without a key its character set is unknown.
+    async fn find(&mut self, key: Option<Key>) -> Result<Vec<Wanted>, Trouble> {
+        let Some(key) = key else { return Err(Trouble::Refused(Tagged::BAD_CHARSET)) };
+        let mut work = Work::new(self.selected()?, key);
         let began = Instant::now();
         while work.next < work.messages.len() {
             if began.elapsed() > PATIENCE {
@@ -52,13 +66,24 @@ impl Client {
             }
             work = blocking(move || work.slice()).await?;
         }
-        let numbers = work.found.into_iter().map(|(number, uid)| if search.uid { uid.0 } else { number.0 });
-        wire.respond(&Response::Search(numbers.map(std::num::NonZeroU32::get).collect())).await?;
-        Ok(Tagged::DONE)
+        Ok(work.found)
     }
 }
 
 impl Work {
+    fn new(selected: &Selected, key: Key) -> Self {
+        let view = &selected.view;
+        Self {
+            mailbox: selected.mailbox.clone(),
+            snapshot: selected.mailbox.snapshot(),
+            program: Program::new(key, view),
+            messages: view.iter().map(|wanted| (wanted, view.is_recent(wanted.1))).collect(),
+            now: unix_now(),
+            next: 0,
+            found: Vec::new(),
+        }
+    }
+
     /// Goes on for a while.
     fn slice(mut self) -> Result<Self, StoreError> {
         let began = Instant::now();
@@ -78,7 +103,8 @@ impl Work {
         let Some(message) = self.snapshot.message(to_store(uid)) else { return Ok(false) };
         let flags = flag_names(&message.flags);
         let arrived = DateTime::from_unix(message.internal_date).day();
-        let facts = Facts { number, uid, flags: &flags, recent, arrived, size: message.size };
+        let age = u64::try_from(self.now.saturating_sub(message.internal_date)).unwrap_or(0);
+        let facts = Facts { number, uid, flags: &flags, recent, arrived, age, size: message.size };
         if let Some(verdict) = self.program.quick(&facts) {
             return Ok(verdict);
         }
@@ -88,4 +114,9 @@ impl Work {
             Err(error) => Err(error),
         }
     }
+}
+
+fn unix_now() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX)
 }

@@ -17,22 +17,23 @@ impl Client {
         let mailbox = self.open(name).await?;
         let looked = mailbox.clone();
         let snapshot = blocking(move || looked.refresh()).await?;
-        let items = items.iter().map(|item| (*item, value(*item, &snapshot))).collect();
+        let limit = self.inner.parts.append_octets;
+        let items = items.iter().map(|item| (*item, value(*item, &snapshot, limit))).collect();
         let mailbox = mailbox.name().text(self.separator());
         session.respond(&Response::MailboxStatus { mailbox, items });
         Ok(Tagged::DONE)
     }
 }
 
-fn value(item: StatusItem, snapshot: &Snapshot) -> u32 {
-    let count = |wanted: fn(&&Message) -> bool| {
-        u32::try_from(snapshot.messages.iter().filter(wanted).count()).unwrap_or(u32::MAX)
-    };
+fn value(item: StatusItem, snapshot: &Snapshot, append_limit: u64) -> u64 {
+    let count = |wanted: fn(&&Message) -> bool| snapshot.messages.iter().filter(wanted).count() as u64;
     match item {
         StatusItem::Messages => count(|_| true),
         StatusItem::Recent => count(|message| message.arrived_new),
-        StatusItem::UidNext => snapshot.uid_next.get(),
-        StatusItem::UidValidity => snapshot.uid_validity.0.get(),
+        StatusItem::UidNext => u64::from(snapshot.uid_next.get()),
+        StatusItem::UidValidity => u64::from(snapshot.uid_validity.0.get()),
         StatusItem::Unseen => count(|message| !message.flags.contains(SystemFlag::Seen)),
+        StatusItem::Size => snapshot.messages.iter().map(|message| message.size).sum(),
+        StatusItem::AppendLimit => append_limit,
     }
 }

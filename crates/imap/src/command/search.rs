@@ -1,6 +1,7 @@
-//! SEARCH: its program of keys (RFC 3501 §6.4.4).
+//! SEARCH: what it returns (RFC 4731 §3.1) and its program of keys (RFC 3501 §6.4.4).
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 
 use kings_mail::charset;
 use kings_mail::date::Day;
@@ -8,7 +9,7 @@ use kings_mail::date::Day;
 use super::{Command, Request};
 use crate::cursor::{Cursor, SyntaxError};
 use crate::flag::Flag;
-use crate::limits::{MAX_DEPTH, MAX_SEARCH_KEYS};
+use crate::limits::{MAX_DEPTH, MAX_RETURN_OPTIONS, MAX_SEARCH_KEYS};
 use crate::sequence::SequenceSet;
 
 /// SEARCH or UID SEARCH.
@@ -16,8 +17,26 @@ use crate::sequence::SequenceSet;
 pub struct Search {
     /// Whether the answer lists UIDs.
     pub uid: bool,
+    /// What the answer tells; without RETURN, `* SEARCH` with all that is found.
+    pub returns: Option<Returns>,
     /// What to look for; `None` where the client names a character set we do not have.
     pub key: Option<Key>,
+}
+
+/// What RETURN asks for (RFC 4731 §3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is one word that stands there or does not")]
+pub struct Returns {
+    /// The lowest that is found.
+    pub min: bool,
+    /// The highest.
+    pub max: bool,
+    /// All of them. Also what an empty list means.
+    pub all: bool,
+    /// How many.
+    pub count: bool,
+    /// `$` becomes the result (RFC 5182 §2.1).
+    pub save: bool,
 }
 
 /// What a message must be like. `S` is a set as parsed, or as resolved against a view.
@@ -41,6 +60,10 @@ pub enum Key<S = SequenceSet> {
     Larger(u32),
     /// Octets, less than.
     Smaller(u32),
+    /// Arrived this many seconds ago, or more (RFC 5032 §2).
+    Older(NonZeroU32),
+    /// Arrived this many seconds ago, or less (RFC 5032 §2).
+    Younger(NonZeroU32),
     /// The day of arrival.
     Arrived(Compare, Day),
     /// The day of the Date field.
@@ -67,6 +90,8 @@ impl<S> Key<S> {
             Self::Recent => Key::Recent,
             Self::Larger(size) => Key::Larger(size),
             Self::Smaller(size) => Key::Smaller(size),
+            Self::Older(seconds) => Key::Older(seconds),
+            Self::Younger(seconds) => Key::Younger(seconds),
             Self::Arrived(compare, day) => Key::Arrived(compare, day),
             Self::Sent(compare, day) => Key::Sent(compare, day),
             Self::Header(name, needle) => Key::Header(name, needle),
@@ -120,6 +145,7 @@ enum Charset<'a> {
 
 pub(super) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Result<Command, SyntaxError> {
     cursor.space()?;
+    let returns = if cursor.eat_word("RETURN ") { Some(returns(cursor)?) } else { None };
     let label = if cursor.eat_word("CHARSET ") {
         let label = cursor.utf8()?;
         cursor.space()?;
@@ -135,7 +161,25 @@ pub(super) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Result<Command, Synt
     let mut reader = Reader { cursor, charset, depth: 0, keys: 0 };
     let program = reader.program()?;
     let key = if matches!(charset, Charset::Unknown) { None } else { Some(program) };
-    Ok(Command::Request(Request::Search(Search { uid, key })))
+    Ok(Command::Request(Request::Search(Search { uid, returns, key })))
+}
+
+/// `(MIN MAX)` and the space behind it.
+fn returns(cursor: &mut Cursor<'_>) -> Result<Returns, SyntaxError> {
+    let words = cursor.list(MAX_RETURN_OPTIONS, Cursor::word)?;
+    cursor.space()?;
+    let mut returns = Returns { all: words.is_empty(), ..Returns::default() };
+    for word in words {
+        match word.as_str() {
+            "MIN" => returns.min = true,
+            "MAX" => returns.max = true,
+            "ALL" => returns.all = true,
+            "COUNT" => returns.count = true,
+            "SAVE" => returns.save = true,
+            _ => return Err(SyntaxError::ReturnOption),
+        }
+    }
+    Ok(returns)
 }
 
 /// Reads keys and counts them; the count bounds the time a search may take per message.
@@ -168,7 +212,7 @@ impl Reader<'_, '_> {
         self.depth += 1;
         let key = match self.cursor.peek() {
             Some(b'(') => self.group(),
-            Some(b'0'..=b'9' | b'*') => self.cursor.set().map(Key::Numbers),
+            Some(b'0'..=b'9' | b'*' | b'$') => self.cursor.set().map(Key::Numbers),
             _ => self.named(),
         };
         self.depth -= 1;
@@ -199,6 +243,8 @@ impl Reader<'_, '_> {
             "UNKEYWORD" => self.argument(Self::keyword).map(Key::Flag).map(not),
             "LARGER" => self.argument(|reader| reader.cursor.number()).map(Key::Larger),
             "SMALLER" => self.argument(|reader| reader.cursor.number()).map(Key::Smaller),
+            "OLDER" => self.argument(Self::seconds).map(Key::Older),
+            "YOUNGER" => self.argument(Self::seconds).map(Key::Younger),
             "BEFORE" => self.argument(Self::day).map(|day| Key::Arrived(Compare::Before, day)),
             "ON" => self.argument(Self::day).map(|day| Key::Arrived(Compare::On, day)),
             "SINCE" => self.argument(Self::day).map(|day| Key::Arrived(Compare::Since, day)),
@@ -228,6 +274,10 @@ impl Reader<'_, '_> {
 
     fn keyword(&mut self) -> Result<Flag, SyntaxError> {
         Flag::parse(self.cursor.atom()?)
+    }
+
+    fn seconds(&mut self) -> Result<NonZeroU32, SyntaxError> {
+        self.cursor.number().and_then(|number| NonZeroU32::new(number).ok_or(SyntaxError::Number))
     }
 
     /// A date may stand in quotes or without (RFC 3501 §9 `date`).

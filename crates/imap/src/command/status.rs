@@ -1,4 +1,4 @@
-//! STATUS (RFC 3501 §6.3.10).
+//! STATUS (RFC 3501 §6.3.10), with the items of later RFCs.
 
 use super::{Command, Request};
 use crate::cursor::{Cursor, SyntaxError};
@@ -16,10 +16,22 @@ pub enum StatusItem {
     UidValidity,
     /// Messages without `\Seen`.
     Unseen,
+    /// Octets of all messages, each as RFC822.SIZE has it (RFC 8438 §3).
+    Size,
+    /// Largest message that APPEND takes, in octets (RFC 7889 §3.1).
+    AppendLimit,
 }
 
 impl StatusItem {
-    const ALL: [Self; 5] = [Self::Messages, Self::Recent, Self::UidNext, Self::UidValidity, Self::Unseen];
+    const ALL: [Self; 7] = [
+        Self::Messages,
+        Self::Recent,
+        Self::UidNext,
+        Self::UidValidity,
+        Self::Unseen,
+        Self::Size,
+        Self::AppendLimit,
+    ];
 
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
@@ -29,6 +41,8 @@ impl StatusItem {
             Self::UidNext => "UIDNEXT",
             Self::UidValidity => "UIDVALIDITY",
             Self::Unseen => "UNSEEN",
+            Self::Size => "SIZE",
+            Self::AppendLimit => "APPENDLIMIT",
         }
     }
 

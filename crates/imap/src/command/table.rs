@@ -43,7 +43,7 @@ const fn messages(verb: &'static str, parse: Parser) -> Row {
 }
 
 /// Every command, by state and then as RFC 3501 §6 has them.
-const TABLE: [Row; 29] = [
+const TABLE: [Row; 30] = [
     plain("CAPABILITY", Legal::Always, |_, _| Ok(Command::Own(Own::Capability))),
     plain("NOOP", Legal::Always, |_, _| Ok(Command::Request(Request::Noop))),
     plain("LOGOUT", Legal::Always, |_, _| Ok(Command::Own(Own::Logout))),
@@ -71,6 +71,7 @@ const TABLE: [Row; 29] = [
     plain("STATUS", Legal::AfterLogin, |cursor, _| status::status(cursor)),
     // Only without its message; with it, the session never gets as far as this table.
     plain("APPEND", Legal::AfterLogin, |_, _| Err(SyntaxError::Literal)),
+    plain("ENABLE", Legal::AfterLogin, enable),
     plain("NAMESPACE", Legal::AfterLogin, |_, _| Ok(Command::Own(Own::Namespace))),
     plain("IDLE", Legal::AfterLogin, |_, _| Ok(Command::Own(Own::Idle))),
     plain("CHECK", Legal::Selected, |_, _| Ok(Command::Request(Request::Noop))),
@@ -136,6 +137,16 @@ fn authenticate(cursor: &mut Cursor<'_>, _: bool) -> Result<Command, SyntaxError
     let is_there = cursor.eat(b' ') && !cursor.is_at_end();
     let initial = if is_there { Some(cursor.atom()?.to_vec()) } else { None };
     Ok(Command::Own(Own::Authenticate { mechanism, initial }))
+}
+
+/// Words that nobody knows are passed over (RFC 5161 §3.1).
+fn enable(cursor: &mut Cursor<'_>, _: bool) -> Result<Command, SyntaxError> {
+    cursor.space()?;
+    cursor.atom()?;
+    while cursor.eat(b' ') {
+        cursor.atom()?;
+    }
+    Ok(Command::Own(Own::Enable))
 }
 
 /// `("name" "mutt" "version" NIL)` or NIL (RFC 2971 §3.1).

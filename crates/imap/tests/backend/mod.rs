@@ -45,6 +45,8 @@ pub(crate) struct Backend {
     pub(crate) house: House,
 }
 
+/// Unix time, for OLDER and YOUNGER: a hundred seconds after the messages came.
+const NOW: i64 = 837_596_765;
 const VALIDITY: u32 = 3_857_529_045;
 
 pub(crate) fn uid(number: u32) -> Uid {
@@ -265,12 +267,14 @@ impl Backend {
     fn status(&self, session: &mut Session, name: &str, items: &[StatusItem]) -> Tagged {
         let Some(at) = self.find(name) else { return Tagged::NO_MAILBOX };
         let mailbox = &self.mailboxes[at];
-        let count = |count: usize| u32::try_from(count).expect("few");
+        let count = |count: usize| count as u64;
         let value = |item: &StatusItem| match item {
             StatusItem::Messages => count(mailbox.messages.len()),
             StatusItem::Recent => 0,
-            StatusItem::UidNext => mailbox.next,
-            StatusItem::UidValidity => VALIDITY,
+            StatusItem::UidNext => u64::from(mailbox.next),
+            StatusItem::UidValidity => u64::from(VALIDITY),
+            StatusItem::Size => mailbox.messages.iter().map(|message| message.content.len() as u64).sum(),
+            StatusItem::AppendLimit => 100_000,
             StatusItem::Unseen => {
                 count(mailbox.messages.iter().filter(|m| !m.flags.contains(&Flag::Seen)).count())
             }
@@ -299,26 +303,35 @@ impl Backend {
     }
 
     fn search(&mut self, session: &mut Session, search: Search) -> Tagged {
-        let Some(key) = search.key else { return Tagged::BAD_CHARSET };
         let (mailbox, view) = self.opened();
-        let last = view.iter().last();
-        let program = Program::new(key, last.map(|(number, _)| number.0), last.map(|(_, uid)| uid.0));
+        if search.returns.is_some_and(|returns| returns.save) {
+            view.save(Vec::new());
+        }
+        let Some(key) = search.key else { return Tagged::BAD_CHARSET };
+        let program = Program::new(key, view);
         let mut found = Vec::new();
         for message in &mailbox.messages {
-            let number = view.number(message.uid).expect("known");
+            let Some(number) = view.number(message.uid) else { continue };
             let facts = search::Facts {
                 number,
                 uid: message.uid,
                 flags: &message.flags,
                 recent: view.is_recent(message.uid),
                 arrived: message.date.day(),
+                age: u64::try_from(NOW - message.date.unix()).unwrap_or(0),
                 size: message.content.len() as u64,
             };
             if program.quick(&facts).unwrap_or_else(|| program.full(&facts, &message.content)) {
-                found.push(if search.uid { message.uid.0.get() } else { number.0.get() });
+                found.push((number, message.uid));
             }
         }
-        session.respond(&Response::Search(found));
+        let answer = search::answer(session.tag(), search.uid, search.returns, &found);
+        if let Some(response) = answer.response {
+            session.respond(&response);
+        }
+        if let Some(saved) = answer.saved {
+            view.save(saved);
+        }
         Tagged::DONE
     }
 

@@ -1,0 +1,112 @@
+//! What a client hears of the messages that were found, and what `$` becomes (RFC 4731, RFC 5182).
+
+use std::num::NonZeroU32;
+
+use super::Returns;
+use crate::response::{ExtendedSearch, Response};
+use crate::sequence::{SequenceNumber, SequenceSet, Uid};
+
+/// How a search ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What to say; nothing where the client only wants the result kept (RFC 5182 §2.1).
+    pub response: Option<Response>,
+    /// What `$` means from now on; as before, without one.
+    pub saved: Option<Vec<Uid>>,
+}
+
+/// Tells `found`, which rises, as the command under `tag` wants to hear it.
+pub fn answer(tag: &[u8], uid: bool, returns: Option<Returns>, found: &[(SequenceNumber, Uid)]) -> Answer {
+    let told = |&(number, message): &(SequenceNumber, Uid)| if uid { message.0 } else { number.0 };
+    let Some(returns) = returns else {
+        let all = found.iter().map(told).map(NonZeroU32::get).collect();
+        return Answer { response: Some(Response::Search(all)), saved: None };
+    };
+    let (first, last) = (found.first(), found.last());
+    let says = returns.min || returns.max || returns.all || returns.count;
+    let extended = || ExtendedSearch {
+        tag: tag.to_vec(),
+        uid,
+        min: first.filter(|_| returns.min).map(told),
+        max: last.filter(|_| returns.max).map(told),
+        all: if returns.all { SequenceSet::of_numbers(found.iter().map(told)) } else { None },
+        count: returns.count.then_some(found.len()),
+    };
+    Answer {
+        response: says.then(|| Response::ExtendedSearch(extended())),
+        saved: returns.save.then(|| saved(returns, found)),
+    }
+}
+
+/// With MIN or MAX and nothing more, those two only (RFC 5182 §2.4).
+fn saved(returns: Returns, found: &[(SequenceNumber, Uid)]) -> Vec<Uid> {
+    let is_partial = (returns.min || returns.max) && !returns.all && !returns.count;
+    if !is_partial {
+        return found.iter().map(|(_, uid)| *uid).collect();
+    }
+    let ends = [found.first().filter(|_| returns.min), found.last().filter(|_| returns.max)];
+    let mut ends: Vec<Uid> = ends.into_iter().flatten().map(|(_, uid)| *uid).collect();
+    ends.dedup();
+    ends
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn found(messages: &[(u32, u32)]) -> Vec<(SequenceNumber, Uid)> {
+        let number = |number| NonZeroU32::new(number).unwrap();
+        messages.iter().map(|(n, uid)| (SequenceNumber(number(*n)), Uid(number(*uid)))).collect()
+    }
+
+    /// The words of RETURN, what is said, what is kept.
+    type Case<'a> = (&'a str, Option<&'a str>, Option<&'a [u32]>);
+
+    #[test]
+    fn every_combination_says_and_keeps_what_the_rfcs_want() {
+        let messages = found(&[(2, 20), (3, 30), (7, 70)]);
+        let cases: [Case<'_>; 12] = [
+            ("", Some("UID ALL 20,30,70"), None),
+            ("ALL", Some("UID ALL 20,30,70"), None),
+            ("MIN", Some("UID MIN 20"), None),
+            ("MAX MIN", Some("UID MIN 20 MAX 70"), None),
+            ("COUNT", Some("UID COUNT 3"), None),
+            ("MIN MAX ALL COUNT", Some("UID MIN 20 MAX 70 ALL 20,30,70 COUNT 3"), None),
+            ("SAVE", None, Some(&[20, 30, 70])),
+            ("SAVE MIN", Some("UID MIN 20"), Some(&[20])),
+            ("SAVE MAX", Some("UID MAX 70"), Some(&[70])),
+            ("SAVE MIN MAX", Some("UID MIN 20 MAX 70"), Some(&[20, 70])),
+            ("SAVE MIN COUNT", Some("UID MIN 20 COUNT 3"), Some(&[20, 30, 70])),
+            ("SAVE ALL MAX", Some("UID MAX 70 ALL 20,30,70"), Some(&[20, 30, 70])),
+        ];
+        for (words, said, kept) in cases {
+            let has = |word| words.split(' ').any(|given| given == word);
+            let returns = Returns {
+                min: has("MIN"),
+                max: has("MAX"),
+                all: has("ALL") || words.is_empty(),
+                count: has("COUNT"),
+                save: has("SAVE"),
+            };
+            let answer = answer(b"a", true, Some(returns), &messages);
+            let text = answer.response.map(|response| {
+                let mut out = Vec::new();
+                response.write_to(&mut out);
+                String::from_utf8(out).unwrap()
+            });
+            let expected = said.map(|said| format!("* ESEARCH (TAG \"a\") {said}\r\n"));
+            assert_eq!(text, expected, "{words}");
+            let numbers = answer.saved.map(|uids| uids.iter().map(|uid| uid.0.get()).collect::<Vec<_>>());
+            assert_eq!(numbers.as_deref(), kept, "{words}");
+        }
+    }
+
+    #[test]
+    fn one_message_is_kept_once_and_none_empties_what_was_kept() {
+        let returns = Returns { min: true, max: true, save: true, ..Returns::default() };
+        let one = answer(b"a", false, Some(returns), &found(&[(4, 9)]));
+        assert_eq!(one.saved.map(|uids| uids.len()), Some(1));
+        assert_eq!(answer(b"a", false, Some(returns), &[]).saved, Some(Vec::new()));
+    }
+}
