@@ -237,3 +237,37 @@ async fn another_separator_is_used_throughout() {
     assert_eq!(client.ok("NAMESPACE").await, [r#"* NAMESPACE (("" "/")) NIL NIL"#]);
     client.ok("SELECT Work/2026").await;
 }
+
+#[tokio::test]
+async fn list_tells_of_what_stands_above_and_of_each_status() {
+    let server = Server::new();
+    server.deliver(LETTER).await;
+    let mut client = server.ann().await;
+    for name in ["Archive", "Drafts", "Junk", "Sent", "Trash", "INBOX"] {
+        client.ok(&format!("UNSUBSCRIBE {name}")).await;
+    }
+    client.ok("CREATE Work.2026.March").await;
+    client.ok("SUBSCRIBE Work.2026.March").await;
+    client.ok("SUBSCRIBE Gone.Long").await;
+    // Above a mailbox that exists, and above one that does not.
+    assert_eq!(
+        client.ok(r#"LIST (SUBSCRIBED RECURSIVEMATCH) "" %"#).await,
+        [
+            r#"* LIST (\Noselect \HasChildren) "." "Work" ("CHILDINFO" ("SUBSCRIBED"))"#,
+            r#"* LIST (\NonExistent \HasChildren) "." "Gone" ("CHILDINFO" ("SUBSCRIBED"))"#,
+        ]
+    );
+    assert_eq!(client.ok(r#"LIST (SUBSCRIBED RECURSIVEMATCH) "" Sent"#).await, Vec::<String>::new());
+    // Names that cannot be selected have no STATUS.
+    assert_eq!(
+        client.ok(r#"LIST "" (Work* INBOX) RETURN (STATUS (MESSAGES SIZE))"#).await,
+        [
+            r#"* LIST (\HasNoChildren) "." "INBOX""#.to_owned(),
+            format!(r#"* STATUS "INBOX" (MESSAGES 1 SIZE {})"#, LETTER.len()),
+            r#"* LIST (\Noselect \HasChildren) "." "Work""#.to_owned(),
+            r#"* LIST (\Noselect \HasChildren) "." "Work.2026""#.to_owned(),
+            r#"* LIST (\HasNoChildren) "." "Work.2026.March""#.to_owned(),
+            r#"* STATUS "Work.2026.March" (MESSAGES 0 SIZE 0)"#.to_owned(),
+        ]
+    );
+}

@@ -7,6 +7,7 @@ pub mod command;
 pub mod fetch;
 pub mod flag;
 pub mod limits;
+pub mod list;
 pub mod pattern;
 pub mod response;
 pub mod search;

@@ -334,6 +334,8 @@ pub enum Response {
         separator: char,
         /// Unicode; empty for the root.
         mailbox: String,
+        /// What names below it are chosen by, where the client asks (RFC 5258 §3.5).
+        child_info: Vec<&'static str>,
     },
     /// `* STATUS` (RFC 3501 §7.2.4).
     MailboxStatus {
@@ -387,11 +389,14 @@ impl Response {
             Self::Bye(text) => put!(out, "* BYE {text}"),
             Self::Enabled => out.extend_from_slice(b"* ENABLED"),
             Self::Capability(words) => put!(out, "* CAPABILITY {}", words.join(" ")),
-            Self::List { lsub, attributes, separator, mailbox } => {
+            Self::List { lsub, attributes, separator, mailbox, child_info } => {
                 let name = if *lsub { "LSUB" } else { "LIST" };
                 let attributes: Vec<&str> = attributes.iter().map(|attribute| attribute.as_str()).collect();
                 put!(out, "* {name} ({}) \"{}\" ", attributes.join(" "), Escaped(*separator));
                 text::mailbox(out, mailbox);
+                if !child_info.is_empty() {
+                    put!(out, " (\"CHILDINFO\" (\"{}\"))", child_info.join("\" \""));
+                }
             }
             Self::MailboxStatus { mailbox, items } => {
                 out.extend_from_slice(b"* STATUS ");

@@ -279,7 +279,7 @@ impl Session {
             words.extend((!self.takes_passwords()).then_some("LOGINDISABLED"));
         }
         words.extend(["NAMESPACE", "CHILDREN", "SPECIAL-USE", "UIDPLUS", "MOVE", "UNSELECT", "IDLE"]);
-        words.extend(["ESEARCH", "SEARCHRES", "WITHIN", "STATUS=SIZE"]);
+        words.extend(["ESEARCH", "SEARCHRES", "WITHIN", "LIST-EXTENDED", "LIST-STATUS", "STATUS=SIZE"]);
         let mut words: Vec<_> = words.into_iter().map(Cow::Borrowed).collect();
         // RFC 7889 §2: one number for all mailboxes.
         words.push(Cow::Owned(format!("APPENDLIMIT={}", self.settings.message_bytes)));

@@ -48,7 +48,9 @@ fn commands_are_read_in_any_case() {
                 reference: vec![],
                 patterns,
                 select,
+                recursive: false,
                 tell: ListOptions::default(),
+                status: vec![],
             })
         }),
     ];

@@ -14,14 +14,19 @@ impl Client {
         name: &str,
         items: &[StatusItem],
     ) -> Result<Tagged, Trouble> {
+        let status = self.status_of(name, items).await?;
+        session.respond(&status);
+        Ok(Tagged::DONE)
+    }
+
+    pub(super) async fn status_of(&self, name: &str, items: &[StatusItem]) -> Result<Response, Trouble> {
         let mailbox = self.open(name).await?;
         let looked = mailbox.clone();
         let snapshot = blocking(move || looked.refresh()).await?;
         let limit = self.inner.parts.append_octets;
         let items = items.iter().map(|item| (*item, value(*item, &snapshot, limit))).collect();
         let mailbox = mailbox.name().text(self.separator());
-        session.respond(&Response::MailboxStatus { mailbox, items });
-        Ok(Tagged::DONE)
+        Ok(Response::MailboxStatus { mailbox, items })
     }
 }
 

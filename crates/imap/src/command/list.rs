@@ -1,5 +1,6 @@
-//! LIST and LSUB (RFC 3501 §6.3.8), with what SPECIAL-USE needs of RFC 5258.
+//! LIST and LSUB (RFC 3501 §6.3.8) with the options of RFC 5258, and STATUS for each mailbox (RFC 5819).
 
+use super::status::{self, StatusItem};
 use super::{Command, Request};
 use crate::cursor::{Cursor, SyntaxError};
 use crate::limits::{MAX_LIST_PATTERNS, MAX_MAILBOX};
@@ -15,8 +16,12 @@ pub struct List {
     pub patterns: Vec<Vec<u8>>,
     /// Which mailboxes (RFC 5258 §3.1).
     pub select: ListOptions,
+    /// RECURSIVEMATCH: also names above chosen ones that the patterns do not show (RFC 5258 §3.1).
+    pub recursive: bool,
     /// What to tell about each (RFC 5258 §3.2). CHILDREN is always told (RFC 3348 §3).
     pub tell: ListOptions,
+    /// What STATUS tells of each; nothing where it was not asked for (RFC 5819 §2).
+    pub status: Vec<StatusItem>,
 }
 
 /// The options of both kinds that are told apart.
@@ -28,25 +33,46 @@ pub struct ListOptions {
     pub special_use: bool,
 }
 
+/// What stands in one pair of parentheses.
+#[derive(Debug, Default)]
+struct Words {
+    options: ListOptions,
+    recursive: bool,
+    status: Vec<StatusItem>,
+}
+
 pub(super) fn list(cursor: &mut Cursor<'_>) -> Result<Command, SyntaxError> {
     cursor.space()?;
     let select = if cursor.peek() == Some(b'(') {
-        let options = options(cursor, &["SUBSCRIBED", "SPECIAL-USE", "REMOTE"])?;
+        let select = words(cursor, selection)?;
         cursor.space()?;
-        options
+        select
     } else {
-        ListOptions::default()
+        Words::default()
     };
+    // RFC 5258 §3.1: it needs something else to match.
+    if select.recursive && select.options == ListOptions::default() {
+        return Err(SyntaxError::ListOption);
+    }
     let reference = name(cursor)?;
     cursor.space()?;
     let patterns =
         if cursor.peek() == Some(b'(') { cursor.list(MAX_LIST_PATTERNS, name)? } else { vec![name(cursor)?] };
-    let tell = if cursor.eat_word(" RETURN ") {
-        options(cursor, &["SUBSCRIBED", "SPECIAL-USE", "CHILDREN"])?
-    } else {
-        ListOptions::default()
-    };
-    Ok(Command::Request(Request::List(List { lsub: false, reference, patterns, select, tell })))
+    if patterns.is_empty() {
+        return Err(SyntaxError::String);
+    }
+    let tell = if cursor.eat_word(" RETURN ") { words(cursor, returned)? } else { Words::default() };
+    let (select, recursive) = (select.options, select.recursive);
+    let (tell, status) = (tell.options, tell.status);
+    Ok(Command::Request(Request::List(List {
+        lsub: false,
+        reference,
+        patterns,
+        select,
+        recursive,
+        tell,
+        status,
+    })))
 }
 
 pub(super) fn lsub(cursor: &mut Cursor<'_>) -> Result<Command, SyntaxError> {
@@ -55,7 +81,8 @@ pub(super) fn lsub(cursor: &mut Cursor<'_>) -> Result<Command, SyntaxError> {
     cursor.space()?;
     let patterns = vec![name(cursor)?];
     let (select, tell) = (ListOptions { subscribed: true, special_use: false }, ListOptions::default());
-    Ok(Command::Request(Request::List(List { lsub: true, reference, patterns, select, tell })))
+    let list = List { lsub: true, reference, patterns, select, recursive: false, tell, status: Vec::new() };
+    Ok(Command::Request(Request::List(list)))
 }
 
 fn name(cursor: &mut Cursor<'_>) -> Result<Vec<u8>, SyntaxError> {
@@ -63,11 +90,40 @@ fn name(cursor: &mut Cursor<'_>) -> Result<Vec<u8>, SyntaxError> {
     if name.len() > MAX_MAILBOX { Err(SyntaxError::Mailbox) } else { Ok(name.into_owned()) }
 }
 
-fn options(cursor: &mut Cursor<'_>, known: &[&str]) -> Result<ListOptions, SyntaxError> {
-    let words = cursor.list(MAX_LIST_PATTERNS, Cursor::word)?;
-    if !words.iter().all(|word| known.contains(&word.as_str())) {
-        return Err(SyntaxError::ListOption);
+type Reader = fn(&mut Cursor<'_>, &str, &mut Words) -> Result<(), SyntaxError>;
+
+fn words(cursor: &mut Cursor<'_>, read: Reader) -> Result<Words, SyntaxError> {
+    let mut words = Words::default();
+    cursor.list(MAX_LIST_PATTERNS, |cursor| {
+        let word = cursor.word()?;
+        read(cursor, &word, &mut words)
+    })?;
+    Ok(words)
+}
+
+/// RFC 5258 §3.1. There are no remote mailboxes, so REMOTE adds none.
+fn selection(_: &mut Cursor<'_>, word: &str, words: &mut Words) -> Result<(), SyntaxError> {
+    match word {
+        "SUBSCRIBED" => words.options.subscribed = true,
+        "SPECIAL-USE" => words.options.special_use = true,
+        "RECURSIVEMATCH" => words.recursive = true,
+        "REMOTE" => {}
+        _ => return Err(SyntaxError::ListOption),
     }
-    let has = |wanted: &str| words.iter().any(|word| word == wanted);
-    Ok(ListOptions { subscribed: has("SUBSCRIBED"), special_use: has("SPECIAL-USE") })
+    Ok(())
+}
+
+/// RFC 5258 §3.2, RFC 5819 §2.
+fn returned(cursor: &mut Cursor<'_>, word: &str, words: &mut Words) -> Result<(), SyntaxError> {
+    match word {
+        "SUBSCRIBED" => words.options.subscribed = true,
+        "SPECIAL-USE" => words.options.special_use = true,
+        "CHILDREN" => {}
+        "STATUS" => {
+            cursor.space()?;
+            words.status = status::items(cursor)?;
+        }
+        _ => return Err(SyntaxError::ListOption),
+    }
+    Ok(())
 }

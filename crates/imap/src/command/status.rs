@@ -56,9 +56,12 @@ pub(super) fn status(cursor: &mut Cursor<'_>) -> Result<Command, SyntaxError> {
     cursor.space()?;
     let mailbox = cursor.mailbox()?;
     cursor.space()?;
-    let items = cursor.list(2 * StatusItem::ALL.len(), StatusItem::parse)?;
-    if items.is_empty() {
-        return Err(SyntaxError::StatusItem);
-    }
+    let items = items(cursor)?;
     Ok(Command::Request(Request::Status { mailbox, items }))
+}
+
+/// `(MESSAGES UNSEEN)`, one at the least.
+pub(super) fn items(cursor: &mut Cursor<'_>) -> Result<Vec<StatusItem>, SyntaxError> {
+    let items = cursor.list(2 * StatusItem::ALL.len(), StatusItem::parse)?;
+    if items.is_empty() { Err(SyntaxError::StatusItem) } else { Ok(items) }
 }

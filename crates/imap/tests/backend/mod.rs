@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use kings_imap::command::{Append, Copy, List, StatusItem, Store, StoreMode};
 use kings_imap::fetch::{Content, Facts, Fetch, Segment, render};
-use kings_imap::pattern::Pattern;
+use kings_imap::list::{Listed, lines};
 use kings_imap::response::Attribute;
 use kings_imap::search::{self, Program, Search};
 use kings_imap::view::Reports;
@@ -239,29 +239,25 @@ impl Backend {
     }
 
     fn list(&self, session: &mut Session, list: &List) -> Tagged {
-        for pattern in &list.patterns {
-            let response = |attributes, mailbox: &str| Response::List {
-                lsub: list.lsub,
-                attributes,
-                separator: '.',
-                mailbox: mailbox.to_owned(),
-            };
-            if pattern.is_empty() {
-                session.respond(&response(vec![Attribute::NoSelect], ""));
-            }
-            let pattern = Pattern::new(&list.reference, pattern, '.');
-            for mailbox in &self.mailboxes {
-                let wanted = (!list.select.subscribed || mailbox.subscribed)
-                    && (!list.select.special_use || mailbox.attribute.is_some());
-                if wanted && pattern.matches(&kings_mail::utf7::encode(&mailbox.name)) {
-                    let subscribed =
-                        (list.tell.subscribed && mailbox.subscribed).then_some(Attribute::Subscribed);
-                    let attributes = mailbox.attribute.into_iter().chain(subscribed).collect();
-                    session.respond(&response(attributes, &mailbox.name));
-                }
+        let all: Vec<Listed> = self.mailboxes.iter().map(|mailbox| self.listed(mailbox)).collect();
+        for line in lines(list, &all, '.') {
+            session.respond(&line.response);
+            if let Some(name) = line.status_of {
+                self.status(session, &name, &list.status);
             }
         }
         Tagged::DONE
+    }
+
+    fn listed(&self, mailbox: &Mailbox) -> Listed {
+        let below = format!("{}.", mailbox.name);
+        Listed {
+            name: mailbox.name.clone(),
+            subscribed: mailbox.subscribed,
+            exists: true,
+            special_use: mailbox.attribute,
+            has_children: self.mailboxes.iter().any(|other| other.name.starts_with(&below)),
+        }
     }
 
     fn status(&self, session: &mut Session, name: &str, items: &[StatusItem]) -> Tagged {

@@ -1,0 +1,146 @@
+//! What LIST and LSUB answer (RFC 3501 §6.3.8, RFC 5258 §3). Pure: same mailboxes, same answer.
+
+use std::collections::BTreeMap;
+
+use kings_mail::utf7;
+
+use crate::command::{List, ListOptions};
+use crate::pattern::Pattern;
+use crate::response::{Attribute, Response};
+
+/// A mailbox, or a name that is only subscribed or only stands above others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Unicode, its levels parted by the separator.
+    pub name: String,
+    /// In the list of subscriptions.
+    pub subscribed: bool,
+    /// It can be selected.
+    pub exists: bool,
+    /// What it is for (RFC 6154 §2).
+    pub special_use: Option<Attribute>,
+    /// A mailbox that exists stands below it.
+    pub has_children: bool,
+}
+
+/// One response, and the mailbox whose STATUS the client wants to hear behind it (RFC 5819 §2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// LIST or LSUB.
+    pub response: Response,
+    /// Unicode; only one that can be selected.
+    pub status_of: Option<String>,
+}
+
+/// The answer to `list` where these are `all` mailboxes.
+pub fn lines(list: &List, all: &[Listed], separator: char) -> Vec<Line> {
+    // An empty pattern asks for the separator (RFC 3501 §6.3.8).
+    if list.patterns.iter().all(Vec::is_empty) {
+        return vec![Answer::new(list, separator).line(vec![Attribute::NoSelect], String::new(), false)];
+    }
+    let answer = Answer::new(list, separator);
+    let hidden = answer.parents(all);
+    let mut lines = Vec::new();
+    for listed in all.iter().filter(|listed| answer.matches(&listed.name)) {
+        let below = if list.recursive { hidden.get(listed.name.as_str()) } else { None };
+        if is_chosen(list, listed) || below.is_some_and(|below| below.is_hidden) {
+            let attributes = attributes(list, listed);
+            let mut line = answer.line(attributes, listed.name.clone(), below.is_some());
+            line.status_of = (listed.exists && !list.status.is_empty()).then(|| listed.name.clone());
+            lines.push(line);
+        }
+    }
+    let known =
+        |name: &str| all.iter().any(|listed| listed.name == name && (!list.lsub || listed.subscribed));
+    let parents = hidden.iter().filter(|(name, below)| {
+        (list.lsub || list.recursive) && below.is_hidden && !known(name) && answer.matches(name)
+    });
+    for (name, _) in parents {
+        let attributes = if list.lsub {
+            vec![Attribute::NoSelect]
+        } else {
+            vec![Attribute::NonExistent, Attribute::HasChildren]
+        };
+        lines.push(answer.line(attributes, (*name).to_owned(), list.recursive));
+    }
+    lines
+}
+
+/// Names that the selection options want, seen from a name above them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Below {
+    /// One of them does not match the patterns, so that only the name above can tell of it (RFC 5258 §3.5).
+    is_hidden: bool,
+}
+
+/// A command with its patterns ready to match.
+struct Answer<'a> {
+    list: &'a List,
+    patterns: Vec<Pattern>,
+    separator: char,
+}
+
+impl<'a> Answer<'a> {
+    fn new(list: &'a List, separator: char) -> Self {
+        let pattern = |pattern: &Vec<u8>| Pattern::new(&list.reference, pattern, separator);
+        Self { list, patterns: list.patterns.iter().map(pattern).collect(), separator }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        let wire = utf7::encode(name);
+        self.patterns.iter().any(|pattern| pattern.matches(&wire))
+    }
+
+    /// Every name above one that is chosen. For `LSUB "" %` they stand for those below (RFC 3501 §6.3.9), and with
+    /// RECURSIVEMATCH too (RFC 5258 §3.1).
+    fn parents<'n>(&self, all: &'n [Listed]) -> BTreeMap<&'n str, Below> {
+        let mut parents = BTreeMap::<&str, Below>::new();
+        for listed in all.iter().filter(|listed| is_chosen(self.list, listed)) {
+            let is_hidden = !self.matches(&listed.name);
+            for (end, _) in listed.name.match_indices(self.separator) {
+                parents.entry(&listed.name[..end]).or_default().is_hidden |= is_hidden;
+            }
+        }
+        parents
+    }
+
+    fn line(&self, attributes: Vec<Attribute>, mailbox: String, tells_of_children: bool) -> Line {
+        let ListOptions { subscribed, special_use } = self.list.select;
+        let criteria = [(subscribed, "SUBSCRIBED"), (special_use, "SPECIAL-USE")];
+        let child_info = criteria.into_iter().filter(|(asked, _)| tells_of_children && *asked);
+        let response = Response::List {
+            lsub: self.list.lsub,
+            attributes,
+            separator: self.separator,
+            mailbox,
+            child_info: child_info.map(|(_, word)| word).collect(),
+        };
+        Line { response, status_of: None }
+    }
+}
+
+/// Whether the selection options want it (RFC 5258 §3.1); names that only stand in the subscriptions show
+/// where those are asked for.
+fn is_chosen(list: &List, listed: &Listed) -> bool {
+    let is_there = listed.exists || listed.has_children;
+    (if list.select.subscribed { listed.subscribed } else { is_there })
+        && (!list.select.special_use || listed.special_use.is_some())
+}
+
+fn attributes(list: &List, listed: &Listed) -> Vec<Attribute> {
+    let mut attributes = Vec::new();
+    if !listed.exists {
+        // RFC 3501 has no word for a name that is only subscribed; RFC 5258 §3 has.
+        let is_missing = !listed.has_children && !list.lsub;
+        attributes.push(if is_missing { Attribute::NonExistent } else { Attribute::NoSelect });
+    }
+    if list.lsub {
+        return attributes;
+    }
+    attributes.push(if listed.has_children { Attribute::HasChildren } else { Attribute::HasNoChildren });
+    if listed.subscribed && (list.tell.subscribed || list.select.subscribed) {
+        attributes.push(Attribute::Subscribed);
+    }
+    attributes.extend(listed.special_use);
+    attributes
+}
