@@ -182,6 +182,43 @@ pub fn without(content: &[u8], names: &[&str]) -> Vec<u8> {
     kept
 }
 
+/// A line of a header as a careless reader may take it: its name without blanks, controls and octets beyond ASCII.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookalike<'a> {
+    name: String,
+    /// Everything behind the first colon, with folding and the final line end.
+    pub value: &'a [u8],
+}
+
+impl<'a> Lookalike<'a> {
+    fn read(raw: &'a [u8]) -> Option<Self> {
+        let colon = raw.iter().position(|octet| *octet == b':')?;
+        let visible = raw[..colon].iter().filter(|octet| octet.is_ascii_graphic());
+        Some(Self { name: visible.copied().map(char::from).collect(), value: &raw[colon + 1..] })
+    }
+
+    /// Compares names without case.
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+}
+
+/// The message without the lines that are unwanted, however their names are dressed up; `None` where there is none.
+/// Everything else keeps its octets.
+pub fn without_lookalikes(content: &[u8], is_unwanted: impl Fn(&Lookalike<'_>) -> bool) -> Option<Vec<u8>> {
+    let (mut kept, mut at) = (Vec::new(), 0);
+    let header = &content[..header_end(content)];
+    for line in (Lines { content: header, at: 0 }) {
+        if !Lookalike::read(line).is_some_and(|line| is_unwanted(&line)) {
+            kept.extend_from_slice(line);
+        }
+        at += line.len();
+    }
+    let is_changed = kept.len() < at;
+    kept.extend_from_slice(&content[at..]);
+    is_changed.then_some(kept)
+}
+
 fn compare_names(a: &str, b: &str) -> Ordering {
     let lower = |octet: u8| octet.to_ascii_lowercase();
     a.bytes().map(lower).cmp(b.bytes().map(lower))
@@ -216,6 +253,9 @@ pub enum BadHeader {
     /// RFC 5322 §2.2 keeps NUL out, and readers disagree about what follows it.
     #[error("the header contains a NUL octet")]
     Nul,
+    /// It begins with a blank: whatever a server writes on top would go on in it (RFC 5322 §2.2.3).
+    #[error("the first line begins with a blank")]
+    LeadingBlank,
     /// RFC 5322 §3.6 permits one; with two, the field we check need not be the one people are shown.
     #[error("there is more than one From field")]
     SecondFrom,
@@ -230,6 +270,9 @@ pub fn check(content: &[u8]) -> Result<HeaderSummary, BadHeader> {
     }
     if header.contains(&0) {
         return Err(BadHeader::Nul);
+    }
+    if header.first().copied().is_some_and(is_wsp) {
+        return Err(BadHeader::LeadingBlank);
     }
     let mut summary = HeaderSummary::default();
     let mut at = 0;
@@ -342,6 +385,9 @@ mod tests {
             ("stray\r\n".repeat(MAX_FIELDS + 1), Err(BadHeader::TooManyFields)),
             ("X: a\0b\r\n".into(), Err(BadHeader::Nul)),
             ("X: a\r\n\r\n\0".into(), Ok(1)),
+            (" X: a\r\nY: b\r\n".into(), Err(BadHeader::LeadingBlank)),
+            ("\t\r\nY: b\r\n".into(), Err(BadHeader::LeadingBlank)),
+            ("\r\n Y: b\r\n".into(), Ok(0)),
             ("From: a\r\nfrom : b\r\n".into(), Err(BadHeader::SecondFrom)),
             ("From: a\r\nstray\r\nFROM: b\r\n".into(), Err(BadHeader::SecondFrom)),
             ("From: a\r\n\r\nFrom: b\r\n".into(), Ok(1)),
@@ -351,6 +397,27 @@ mod tests {
             let fields = check(header.as_bytes()).map(|summary| summary.fields);
             assert_eq!(fields, expected, "{header:.40}");
         }
+    }
+
+    #[test]
+    fn lookalikes_go_however_their_names_are_dressed_up() {
+        let unwanted = |content: &[u8]| without_lookalikes(content, |line| line.is("X-Seal"));
+        for line in [
+            "X-Seal: 1",
+            "x-seal\t : 1",
+            "X-Seal\u{b}: 1",
+            "\u{a0}X-Se\u{ad}al: 1\r\n 2",
+            "X-Seal:",
+            "X -Seal\u{7f}:",
+        ] {
+            let content = format!("A: b\r\n{line}\r\nC: d\r\n\r\nX-Seal: body\r\n");
+            let expected = b"A: b\r\nC: d\r\n\r\nX-Seal: body\r\n".to_vec();
+            assert_eq!(unwanted(content.as_bytes()), Some(expected), "{line:?}");
+        }
+        for line in ["X-Sealed: 1", "XX-Seal: 1", "X_Seal: 1", "A: X-Seal: 1", "X-Seal", ": X-Seal"] {
+            assert_eq!(unwanted(format!("{line}\r\n\r\nX-Seal: body").as_bytes()), None, "{line:?}");
+        }
+        assert_eq!(unwanted(b"X-Seal: 1"), Some(Vec::new()));
     }
 
     #[test]

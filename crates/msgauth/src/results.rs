@@ -5,7 +5,7 @@ mod read;
 use std::fmt::Write as _;
 
 use kings_mail::domain::Domain;
-use kings_mail::header::{Field, Fields};
+use kings_mail::header;
 
 pub use read::{MAX_STATEMENTS, Statement, read};
 
@@ -139,26 +139,40 @@ fn value(text: &str) -> String {
 }
 
 /// Whether the value of an Authentication-Results field that came from outside says that we wrote it (RFC 8601 §5): in
-/// any case, folded, with comments, quoted, with a version. What cannot be read and has our name in it counts as well.
+/// any case, folded, with comments, quoted, with a version, with characters in it that nobody sees. What cannot be read
+/// and has our name in it counts as well.
 pub fn claims_to_be(ours: &Domain, value: &[u8]) -> bool {
-    let text = kings_mail::header::unfold(value);
-    match authserv_id(&text) {
-        Some(id) => Domain::parse(&id).is_ok_and(|id| id == *ours),
+    let text = header::unfold(value);
+    let is_ours = |id: &str| Domain::parse(id).is_ok_and(|id| id == *ours);
+    let as_written = match authserv_id(&text) {
+        Some(id) => is_ours(&id),
         None => text.to_lowercase().contains(&ours.to_string()),
-    }
+    };
+    as_written || skip_comments(&text).is_some_and(|text| is_ours(&visible_id(text)))
 }
 
-/// A message without the fields that claim to be ours; `None` where there is none. Everything else keeps its octets.
-pub fn without_forged(ours: &Domain, message: &[u8]) -> Option<Vec<u8>> {
-    let is_forged = |field: &Field<'_>| field.is(FIELD) && claims_to_be(ours, field.value);
-    let mut kept = Vec::new();
-    let mut at = 0;
-    for field in Fields::new(message).filter(is_forged) {
-        let start = field.raw.as_ptr() as usize - message.as_ptr() as usize;
-        kept.extend_from_slice(&message[at..start]);
-        at = start + field.raw.len();
+/// The id as somebody may see or clean it: letters, digits, hyphens and what stands for a dot, nothing else.
+fn visible_id(text: &str) -> String {
+    let mut id = String::new();
+    for (at, c) in text.char_indices() {
+        match c {
+            // Full stops of other scripts, which stand for dots in names.
+            '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' => id.push('.'),
+            '-' => id.push('-'),
+            c if c.is_alphanumeric() => id.push(c),
+            ' ' | '\t' if id.ends_with('.') || text[at..].trim_start().starts_with('.') => {}
+            // An id ends here.
+            ' ' | '\t' | ';' | '/' | '=' | ',' | '(' if !id.is_empty() => break,
+            _ => {}
+        }
     }
-    (at > 0).then(|| [&kept, &message[at..]].concat())
+    id
+}
+
+/// A message without the fields that claim to be ours, and without the lines that a careless reader could take for one;
+/// `None` where there is none. Everything else keeps its octets.
+pub fn without_forged(ours: &Domain, message: &[u8]) -> Option<Vec<u8>> {
+    header::without_lookalikes(message, |line| line.is(FIELD) && claims_to_be(ours, line.value))
 }
 
 /// The id of the field without the comments and white space in it; `None` where it cannot be read.
@@ -300,10 +314,18 @@ mod tests {
             " \"mail.example\r\n .org\"; none",
             " =?utf-8?q?mail.example.org?=; none",
             "\0 mail.example.org; none",
+            " mail\u{ff0e}example\u{3002}org; none",
+            " m\u{ad}ail.exam\u{200b}ple.org; none",
+            " ma\u{1}il.example\u{b}.org; none",
+            " \u{feff}mail.example.org\u{a0}; none",
+            " \"m\"\"ail.example.org\"; none",
+            " \u{ff4d}ail.example.org; none",
         ];
         for text in forged {
             assert!(claims_to_be(&ours(), text.as_bytes()), "{text:?}");
         }
+        // Latin-1 for a blank that does not break.
+        assert!(claims_to_be(&ours(), b" \xa0mail.example\xa0.org; none"));
         let others = [
             " mx.example.net; spf=pass smtp.mailfrom=mail.example.org",
             " mail.example.org.evil.example; none",
@@ -315,6 +337,10 @@ mod tests {
             "",
             " ;",
             " (open; none",
+            " mail\u{b7}example.org; none",
+            " m\u{e4}il.example.org; none",
+            " mail\u{ff0e}example\u{ff0e}org.evil.example; none",
+            " mail example.org; none",
         ];
         for text in others {
             assert!(!claims_to_be(&ours(), text.as_bytes()), "{text:?}");
@@ -333,6 +359,8 @@ mod tests {
             "Subject: x\r\nAuthentication-Results: mx.example.net; none\r\njunk\r\n\r\nAuthentication-Results: mail.example.org; none\r\n"
         );
         assert_eq!(without_forged(&ours(), &kept), None);
+        let dressed = b"Authentication-Results\x0b: mail.example.org; none\r\nAuthentication\xa0-Results: mail.example.org; none\r\n\r\n";
+        assert_eq!(without_forged(&ours(), dressed), Some(b"\r\n".to_vec()));
         assert_eq!(without_forged(&ours(), b"Authentication-Results: mail.example.org"), Some(Vec::new()));
     }
 

@@ -116,6 +116,7 @@ pub(crate) fn header(summary: Result<HeaderSummary, BadHeader>) -> Result<(), Re
         Err(BadHeader::TooLarge) => malformed("Message header is too large"),
         Err(BadHeader::FieldTooLong) => malformed("Message has a header field that is too long"),
         Err(BadHeader::TooManyFields) => malformed("Message has too many header fields"),
+        Err(BadHeader::LeadingBlank) => malformed("Message begins with a blank, so that it has no header"),
         Err(BadHeader::Nul) => Err(Reply::BAD_LINE_ENDS),
     }
 }
@@ -323,6 +324,7 @@ mod tests {
             BadHeader::FieldTooLong,
             BadHeader::TooManyFields,
             BadHeader::Nul,
+            BadHeader::LeadingBlank,
             BadHeader::SecondFrom,
         ];
         let mut replies: Vec<Reply> = all.map(|bad| header(Err(bad)).unwrap_err()).into();
