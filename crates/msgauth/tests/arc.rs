@@ -9,7 +9,9 @@ use kings_mail::domain::Domain;
 use kings_msgauth::arc::{
     Chain, ChainValidation, Fault, MAX_SETS, Report, SealError, Sealer, Verifier, check,
 };
-use kings_msgauth::dkim::{Keys, PrivateKey, Rules, Selector, SigningIdentity, Verdict, Word, key_files};
+use kings_msgauth::dkim::{
+    Cover, Keys, PrivateKey, Rules, Selector, SigningIdentity, Verdict, Word, key_files,
+};
 use support::{NOW, name, now};
 
 const MESSAGE: &str =
@@ -200,4 +202,24 @@ fn a_message_signature_must_cover_the_message_and_not_the_seals() {
         let Chain::Fail(Fault::Message(1, verdict)) = validate(&changed).chain else { panic!("{to}") };
         assert_ne!(verdict.word(), Word::Pass, "{to}");
     }
+}
+
+/// A sealer that signs what is there once leaves room for another one on top.
+#[test]
+fn a_message_signature_that_leaves_room_for_a_second_subject_holds_no_chain_with_one() {
+    let careless = Rules { names: vec![("subject".to_owned(), Cover::Present)], ..Rules::default() };
+    let mut sealer = Sealer::new(careless);
+    sealer.push(MESSAGE.as_bytes());
+    let (domain, selector, key) =
+        (Domain::parse(HOSTS[0]).unwrap(), Selector::parse("arc").unwrap(), key(HOSTS[0]));
+    let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key };
+    let fields = sealer.finish(&identity, RESULTS, ChainValidation::None, DateTime::from_unix(NOW)).unwrap();
+    let message = fields + MESSAGE;
+    assert_eq!(validate(&message).chain, Chain::Pass);
+    assert_eq!(validate(&format!("Comments: x\r\n{message}")).chain, Chain::Pass);
+    let Chain::Fail(Fault::Message(1, verdict)) = validate(&format!("Subject: other\r\n{message}")).chain
+    else {
+        panic!("it holds")
+    };
+    assert_eq!(verdict, Verdict::Doubled("subject"));
 }

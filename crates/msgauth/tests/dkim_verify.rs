@@ -46,7 +46,7 @@ fn each_form_forgives_what_it_says_and_nothing_else() {
         ("\r\n\r\n\r\n", "\r\n", true, true),
         ("To: bob", "To: rob", false, false),
         ("From: Ann", "X-New: field\r\nFrom: Ann", true, true),
-        ("From: Ann", "From: Eve <eve@example.com>\r\nFrom: Ann", true, true),
+        ("From: Ann", "From: Eve <eve@example.com>\r\nFrom: Ann", false, false),
         ("To: bob@example.net\r\n", "To: bob@example.net\r\nTo: eve@example.com\r\n", false, false),
     ];
     let key = ed25519();
@@ -72,6 +72,41 @@ fn an_oversigned_field_cannot_be_added() {
         let changed = format!("{added}\r\n{signed}");
         assert_eq!(first(&changed, &zone), (Word::Fail, "the signature does not match the header".into()));
     }
+}
+
+/// HOSTILE mail of the kind that RFC 6376 §8.15 warns of: readers may show the field that nobody signed.
+#[test]
+fn a_field_that_is_shown_may_not_be_added_where_the_signer_did_not_forbid_it() {
+    let key = ed25519();
+    let zone = zone(&record(&key));
+    let plan = |names: &str| Plan { names: names.to_owned(), ..Plan::default() }.sign(&key, MESSAGE);
+    for names in ["from:to:subject", "from", "from:from:to:to"] {
+        let signed = plan(names);
+        for (added, name) in [
+            ("Subject: other", "subject"),
+            ("SUBJECT : other", "subject"),
+            ("Content-Type: text/html\r\ncontent-type: text/plain", "content-type"),
+            ("MIME-Version: 1.0\r\nMIME-Version: 1.0", "mime-version"),
+            ("Reply-To: eve@example.com\r\nReply-To: eve@example.com", "reply-to"),
+        ] {
+            let reason = format!("there is more than one {name} field, and it does not cover all of them");
+            assert_eq!(first(&format!("{added}\r\n{signed}"), &zone), (Word::Neutral, reason), "{names}");
+        }
+        // What may stand there often, or once, is no doubt.
+        for added in [
+            "Received: x\r\nReceived: y",
+            "Comments: a\r\nComments: b",
+            "Content-Type: text/plain",
+            "X-To: a",
+        ] {
+            assert_eq!(verify(&format!("{added}\r\n{signed}"), &zone).word(), Word::Pass, "{names}: {added}");
+        }
+    }
+    // Two of them, and both are the signer's.
+    let two = format!("Subject: first\r\n{MESSAGE}");
+    let signed = |names: &str| Plan { names: names.to_owned(), ..Plan::default() }.sign(&key, &two);
+    assert_eq!(verify(&signed("from:subject:subject"), &zone).word(), Word::Pass);
+    assert_eq!(verify(&signed("from:subject"), &zone).word(), Word::Neutral);
 }
 
 #[test]

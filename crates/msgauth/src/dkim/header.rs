@@ -14,6 +14,25 @@ use super::canonical::Canonicalization;
 #[error("the header is longer than {MAX_HEADER_BLOCK} octets")]
 pub struct HeaderTooLarge;
 
+/// Fields that a header has once at the most (RFC 5322 §3.6, RFC 2045 §3) and that people are shown, or that decide how
+/// they are shown the rest. Readers differ about which of two counts.
+const ONCE: [&str; 14] = [
+    "from",
+    "sender",
+    "reply-to",
+    "to",
+    "cc",
+    "bcc",
+    "subject",
+    "date",
+    "message-id",
+    "in-reply-to",
+    "references",
+    "mime-version",
+    "content-type",
+    "content-transfer-encoding",
+];
+
 /// Collects a header until its empty line; line ends become CRLF.
 #[derive(Default)]
 pub(crate) struct Collector {
@@ -124,6 +143,15 @@ impl Header {
 }
 
 impl Header {
+    /// A field that may stand in a header once, stands there more often, and is not covered each time by this list of
+    /// names: somebody may have added one that is shown in the place of the other (RFC 6376 §8.15).
+    pub(crate) fn doubled(&self, names: &[String]) -> Option<&'static str> {
+        ONCE.into_iter().find(|once| {
+            let count = self.index.get(*once).map_or(0, Vec::len);
+            count > 1 && names.iter().filter(|name| name == once).count() < count
+        })
+    }
+
     /// Hashes the fields that a list of names chooses (RFC 6376 §3.7).
     pub(crate) fn hash(&self, names: &[String], form: Canonicalization, context: &mut Context) {
         let mut canonical = Vec::new();

@@ -66,6 +66,9 @@ pub enum Verdict {
         /// Octets of the whole canonical body.
         whole: u64,
     },
+    /// It verifies, but a field that a header has once stands there more often, and not all of them are signed.
+    #[error("there is more than one {0} field, and it does not cover all of them")]
+    Doubled(&'static str),
     /// It verifies, but `x=` is over.
     #[error("the signature has expired")]
     Expired,
@@ -116,7 +119,7 @@ impl Verdict {
             Self::Valid { .. } => Word::Pass,
             Self::PartOfBody { .. } | Self::Expired | Self::FromTheFuture | Self::TooMany => Word::Policy,
             Self::BodyChanged | Self::BodyTooShort | Self::HeaderChanged | Self::Sha1 => Word::Fail,
-            Self::BadSignature(BadSignature::Unknown(_)) => Word::Neutral,
+            Self::Doubled(_) | Self::BadSignature(BadSignature::Unknown(_)) => Word::Neutral,
             Self::BadSignature(_) | Self::BadKey(_) | Self::NoKey => Word::PermError,
             Self::KeyUnavailable(_) => Word::TempError,
         }

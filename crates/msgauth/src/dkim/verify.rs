@@ -163,12 +163,16 @@ pub(crate) fn check_signature(
     now: u64,
 ) -> (Verdict, bool) {
     let hash = header_hash(header, field, signature);
-    match keys.records(&signature.key_name) {
+    let (verdict, testing) = match keys.records(&signature.key_name) {
         Err(verdict) => (verdict, false),
         Ok(records) => best_record(records, |record| match usable_key(signature, record) {
             Err(bad) => (bad.into(), false),
             Ok(key) => (verify(signature, &key, body, &hash, now), key.testing),
         }),
+    };
+    match (&verdict, header.doubled(&signature.names)) {
+        (Verdict::Valid { .. }, Some(name)) => (Verdict::Doubled(name), testing),
+        _ => (verdict, testing),
     }
 }
 
