@@ -15,6 +15,7 @@ use kings_msgauth::{arc, dkim, dmarc, iprev, spf};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::facts::Enquiry;
+use crate::policy::ours::Ours;
 use crate::policy::sealed;
 use crate::policy::verdict::Known;
 
@@ -319,25 +320,28 @@ impl Findings {
         policy.judge(dns, evidence).await
     }
 
-    /// What of it may count against the message: failures of methods that are enforced. Doubt is none.
-    pub(crate) fn known(&self, methods: Methods, is_ours: impl Fn(&Domain) -> bool) -> Known {
+    /// What of it may count against the message: failures of methods that are enforced, and a claim on one of our domains
+    /// whether DMARC is enforced or not. `author` is the domain of the author, where there is one.
+    pub(crate) fn known(&self, methods: Methods, author: Option<&Domain>, ours: &Ours<'_>) -> Known {
         let spf = self.mail_from.as_ref().filter(|_| methods.spf == Check::Enforce);
         let helo = self.helo.as_ref().filter(|_| methods.spf == Check::Enforce);
         let spf_helo_fail = helo.filter(|outcome| outcome.result == spf::SpfResult::Fail);
         let spf_fail = spf.filter(|outcome| outcome.result == spf::SpfResult::Fail);
         let dmarc = self.dmarc.as_ref().filter(|_| methods.dmarc == Check::Enforce);
         let dmarc_fail = dmarc.filter(|outcome| outcome.result == dmarc::DmarcResult::Fail);
-        let no_author = dmarc.filter(|outcome| outcome.result == dmarc::DmarcResult::PermError);
-        let unproven = dmarc.filter(|outcome| outcome.result != dmarc::DmarcResult::Pass);
+        let no_author = dmarc.filter(|outcome| matches!(outcome.reason, dmarc::Reason::NoAuthor(_)));
+        let undecided = dmarc.filter(|outcome| outcome.result == dmarc::DmarcResult::TempError);
+        let result = self.dmarc.as_ref().map(|outcome| outcome.result);
         Known {
             spf_helo_fail: spf_helo_fail.map(|outcome| outcome.reason.to_string()),
             spf_fail: spf_fail.map(|outcome| outcome.reason.to_string()),
             no_author: no_author.map(|outcome| outcome.reason.to_string()),
             dmarc_fail: dmarc_fail.map(|outcome| (outcome.policy, outcome.reason.to_string())),
-            unproven: unproven
-                .and_then(|outcome| outcome.author.as_ref())
-                .filter(|author| is_ours(author))
-                .map(Domain::to_string),
+            unproven: author.and_then(|author| {
+                let verdict = ours.unproven(author, methods.dmarc, result)?;
+                Some((author.to_string(), verdict))
+            }),
+            undecided: undecided.map(|outcome| outcome.reason.to_string()),
             ..Known::default()
         }
     }

@@ -19,6 +19,7 @@ use crate::facts::{Enquiries, Facts, Sender, Verdict};
 use crate::inbound::Inbound;
 use crate::lists::ListEnquiries;
 use crate::patience::Patience;
+use crate::policy::ours::Ours;
 use crate::policy::verdict::{self, Listings};
 use crate::transaction::check_arriving;
 
@@ -155,14 +156,16 @@ impl<D: Dns + 'static> Examiner<D> {
     }
 
     /// Waits for all answers and decides. `is_ours` tells the domains hosted here.
-    pub async fn finish(self, is_ours: impl Fn(&Domain) -> bool) -> Examination {
+    pub async fn finish(self, is_ours: impl Fn(&Domain) -> bool + Sync) -> Examination {
         let Self { dns, hostname, inbound, told, evidence, enquiries, lists, head, octets } = self;
         let sender = facts(enquiries, &inbound, &told).await;
         let listings = lists.listings().await;
         let findings = evidence.findings(&dns, &head, now()).await;
         let header = check_arriving(&head, octets).err().map(|reply| reply.text.into_owned());
+        let ours = Ours { hostname: &hostname, hosts: &is_ours };
+        let author = dmarc::author_domain(&head).ok();
         let judge = |methods| {
-            let mut known = findings.known(methods, &is_ours);
+            let mut known = findings.known(methods, author.as_ref(), &ours);
             (known.sender, known.listings) = (sender, listings.clone());
             known.sealed = findings.voucher(methods, &inbound.arc_sealers).map(Domain::to_string);
             let decision = verdict::message(&known, inbound.rules, inbound.verdicts);

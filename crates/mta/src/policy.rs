@@ -2,6 +2,7 @@
 
 pub(crate) mod filter;
 pub(crate) mod greylist;
+pub(crate) mod ours;
 pub(crate) mod sealed;
 pub(crate) mod verdict;
 

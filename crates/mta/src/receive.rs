@@ -11,6 +11,7 @@ use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::header;
 use kings_mail::path::ReversePath;
 use kings_mail::trace::{Received, With};
+use kings_msgauth::dmarc::author_domain;
 use kings_msgauth::results;
 use kings_net::{Connection, Service};
 use kings_sasl::Turn;
@@ -21,7 +22,7 @@ use kings_store::Incoming;
 use tokio::sync::OnceCell;
 use tracing::{debug, info};
 
-use crate::authenticate::{Evidence, Standing};
+use crate::authenticate::{Evidence, Findings, Methods, Standing};
 use crate::connection::drive;
 use crate::core::{Core, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
@@ -33,6 +34,7 @@ use crate::intake::{self, Intake};
 use crate::limits::Meter;
 use crate::milter::{Caller, Chain, Filtered};
 use crate::observed::Observed;
+use crate::policy::ours::Ours;
 use crate::policy::verdict::{self, Known};
 use crate::policy::{self, RcptFacts};
 use crate::signing::Seal;
@@ -286,16 +288,21 @@ impl<D: Dns + 'static> Session<'_, D> {
         envelope: &Envelope,
         peer: &Peer<'_>,
     ) -> Authenticated {
-        let Some(evidence) = self.evidence.take() else { return Authenticated::default() };
         if self.is_trusted().await {
             return Authenticated::default();
         }
+        let hosts = |domain: &Domain| self.core.directory.hosts(domain);
+        let ours = Ours { hostname: &self.core.hostname, hosts: &hosts };
+        let author = author_domain(content.head()).ok();
+        let Some(evidence) = self.evidence.take() else {
+            let known = Findings::default().known(Methods::default(), author.as_ref(), &ours);
+            return Authenticated { known, ..Authenticated::default() };
+        };
         let methods = evidence.methods();
         let findings = evidence.findings(self.checks.dns(), content.head(), now()).await;
-        let is_ours = |domain: &Domain| self.core.directory.hosts(domain);
         let field = findings.field(methods, &self.core.hostname);
         let claims = self.checks.claims(&envelope.reverse_path, &peer.client.name, self.client);
-        let mut known = findings.known(methods, is_ours);
+        let mut known = findings.known(methods, author.as_ref(), &ours);
         known.sealed = findings.voucher(methods, self.checks.arc_sealers()).map(Domain::to_string);
         let seal = findings.arc.as_ref().and_then(|report| Seal::new(&self.core.signing, &field, report));
         let fields = field + &findings.received_spf(methods, &claims);
@@ -329,8 +336,7 @@ impl<D: Dns + 'static> Session<'_, D> {
 
     /// The message without fields that only we may write.
     async fn without_forgeries(&self, content: Incoming) -> Result<Incoming, Reply> {
-        let forged_verdict = header::first(content.head(), verdict::FIELD)
-            .map(|_| header::without(content.head(), &[verdict::FIELD]));
+        let forged_verdict = header::without_lookalikes(content.head(), |line| line.is(verdict::FIELD));
         let head = forged_verdict.as_deref().unwrap_or(content.head());
         let forged_results = results::without_forged(&self.core.hostname, head);
         let Some(head) = forged_results.or(forged_verdict) else { return Ok(content) };

@@ -457,6 +457,9 @@ fn inbound(
         dnsbl_threshold: lists::threshold(source, section).unwrap_or(usual.dnsbl_threshold),
         dmarc_reject: verdict_or(source, section, "dmarc_reject", usual.dmarc_reject),
         dmarc_quarantine: verdict_or(source, section, "dmarc_quarantine", usual.dmarc_quarantine),
+        dmarc_temperror: section
+            .choice(source, "dmarc_temperror", &PASSING_VERDICTS)
+            .unwrap_or(usual.dmarc_temperror),
     };
     let rules = Rules {
         bad_helo: verdict(source, section, "bad_helo"),
@@ -499,18 +502,20 @@ fn verdict(source: &mut Source<'_>, section: &mut Section<'_>, key: &'static str
     verdict_or(source, section, key, Verdict::Accept)
 }
 
+/// What may follow from trouble that passes: nothing that is for good.
+const PASSING_VERDICTS: [(&str, Verdict); 3] =
+    [("accept", Verdict::Accept), ("junk", Verdict::Junk), ("defer", Verdict::Defer)];
+
 fn verdict_or(
     source: &mut Source<'_>,
     section: &mut Section<'_>,
     key: &'static str,
     usual: Verdict,
 ) -> Verdict {
-    const VERDICTS: [(&str, Verdict); 4] = [
-        ("accept", Verdict::Accept),
-        ("junk", Verdict::Junk),
-        ("defer", Verdict::Defer),
-        ("reject", Verdict::Reject),
-    ];
+    const VERDICTS: [(&str, Verdict); 4] = {
+        let [accept, junk, defer] = PASSING_VERDICTS;
+        [accept, junk, defer, ("reject", Verdict::Reject)]
+    };
     section.choice(source, key, &VERDICTS).unwrap_or(usual)
 }
 

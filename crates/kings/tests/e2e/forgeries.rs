@@ -151,6 +151,21 @@ fn forged_names() -> Vec<(Case, &'static str, &'static str)> {
             "junk",
             "its author cannot be told",
         ),
+        (
+            of_stranger("no author at all", from("x").replace("From: x\r\n", "")),
+            "junk",
+            "its author cannot be told",
+        ),
+        (
+            of_stranger("no From that a mail server knows", from(bank).replace("From:", "From\u{a0}:")),
+            "junk",
+            "cannot be told",
+        ),
+        (
+            of_stranger("a header that goes on in ours", format!(" x\r\n{}", from("joe@evil.test"))),
+            "550",
+            "begins with a blank",
+        ),
         (of_stranger("a subdomain that is none", from("ceo@secure.bank.test")), reject, dmarc),
         (of_stranger("a subdomain of theirs", from("ceo@mail.bank.test")), reject, dmarc),
         (of_stranger("null sender", from(bank)).null(), reject, dmarc),
@@ -192,6 +207,17 @@ fn forged_proofs() -> Vec<(Case, &'static str, &'static str)> {
         of_stranger(
             "a second Subject",
             format!("Subject: SUBJECT\r\n{}", signed_now("bank.test", "oversigned", bank)),
+        ),
+        of_stranger(
+            "a second Subject above a careless signature",
+            format!("Subject: SUBJECT\r\n{}", signed_by_hand("ed25519-sha256", false)),
+        ),
+        of_stranger(
+            "a second Content-Type above a careless signature",
+            format!(
+                "Content-Type: text/html\r\nContent-Type: text/plain\r\n{}",
+                signed_by_hand("ed25519-sha256", false)
+            ),
         ),
         of_stranger(
             "results in our name",
@@ -346,5 +372,38 @@ fn a_name_server_that_knows_nothing_files_nothing_but_what_says_to_be_ours() {
     }
     let inbox = messages(&kings.maildir(BOB)).remove(0).text();
     assert!(inbox.contains("dmarc=temperror") && inbox.contains("From: ceo@bank.test"), "{inbox}");
+    assert!(inbox.contains("X-Kings-Verdict: accept; DMARC cannot tell for now: "), "{inbox}");
     assert_eq!(messages(&kings.maildir(BOB).join(".Junk")).len(), 1);
+}
+
+#[test]
+fn an_operator_may_put_off_what_dmarc_cannot_tell_and_never_refuse_it_for_good() {
+    let tables = "[inbound]\ndmarc_temperror = \"defer\"\n";
+    let kings = Setup { tables: tables.into(), ..Setup::default() }.start();
+    let content = letter("ceo@bank.test", BOB, "hello");
+    let reply = kings.smtp().message("joe@evil.test", &[BOB], &content).unwrap();
+    reply.is("451 4.7.1 Not accepted: DMARC cannot tell for now: ");
+    let config = std::fs::read_to_string(kings.folder().join("kings.toml")).unwrap();
+    kings.folder().write("kings.toml", config.replace("\"defer\"", "\"reject\""));
+    run(&mut kings.command(&["config", "check"])).failed().says("dmarc_temperror");
+}
+
+/// Where DMARC is not to decide, a reader still hears that mail in our own name proves nothing.
+#[test]
+fn mail_in_our_own_name_is_told_of_even_where_dmarc_does_not_count() {
+    for dmarc in ["tag", "off"] {
+        let tables = format!(
+            "[inbound]\ndmarc = \"{dmarc}\"\nspf = \"{dmarc}\"\ndkim = \"{dmarc}\"\narc = \"{dmarc}\"\niprev = \"{dmarc}\"\n"
+        );
+        let kings = Setup { tables, ..Setup::default() }.start();
+        let mut client = kings.smtp();
+        for author in ["ann@example.org", "root@mail.example.org", "joe@evil.test"] {
+            client.message("joe@evil.test", &[BOB], &letter(author, BOB, author)).unwrap().is("250");
+        }
+        for message in messages(&kings.maildir(BOB)) {
+            let text = message.text().replace("\r\n\t", " ");
+            let is_told = text.contains("which is ours, and does not prove it");
+            assert_eq!(is_told, !text.contains("From: joe@evil.test"), "{dmarc}: {text}");
+        }
+    }
 }

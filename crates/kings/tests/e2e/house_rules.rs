@@ -45,7 +45,7 @@ fn rules_about_bodies_and_parts_act_on_both_ways_in() {
     let ann = "ann@example.org";
     let send = |body: &str| {
         let mixed = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n";
-        let content = format!("Subject: cheap pills\r\n{mixed}{body}\r\n--b--\r\n");
+        let content = format!("From: {CAROL}\r\nSubject: cheap pills\r\n{mixed}{body}\r\n--b--\r\n");
         kings.smtp().message(CAROL, &[ann], content.as_bytes()).unwrap()
     };
     send("\r\nbuy cheap pills").is("550 5.7.1 Message content rejected");

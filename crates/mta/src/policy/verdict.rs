@@ -36,6 +36,8 @@ pub(crate) enum Reason {
     DmarcFail(String),
     /// It claims to be from one of our own domains and nothing proves it.
     NotOurs(String),
+    /// DNS does not tell for now whether its author is who it says, for this reason.
+    Undecided(String),
     /// Its From field names nobody whose domain could be asked, for this reason: each reader may see another author.
     NoAuthor(String),
     /// A filter wants it held back, for this reason.
@@ -60,6 +62,7 @@ impl fmt::Display for Reason {
             Self::NotOurs(domain) => {
                 write!(f, "it says to be from {domain}, which is ours, and does not prove it")
             }
+            Self::Undecided(why) => write!(f, "DMARC cannot tell for now: {why}"),
             Self::NoAuthor(why) => write!(f, "its author cannot be told: {why}"),
             Self::Quarantine(why) => write!(f, "a filter wants it held back: {why}"),
             Self::Greylisted(wait) => {
@@ -72,6 +75,13 @@ impl fmt::Display for Reason {
                 )
             }
         }
+    }
+}
+
+impl Reason {
+    /// Whether its reader must know of it though the message is taken: nobody is to believe it unwarned.
+    fn is_always_told(&self) -> bool {
+        matches!(self, Self::NotOurs(_) | Self::Undecided(_))
     }
 }
 
@@ -90,6 +100,8 @@ pub struct Verdicts {
     pub dmarc_reject: Verdict,
     /// DMARC failed and the author's domain asks for `quarantine`.
     pub dmarc_quarantine: Verdict,
+    /// DNS does not tell for now what DMARC wants to know. Never [`Verdict::Reject`]: it may be our own trouble.
+    pub dmarc_temperror: Verdict,
 }
 
 impl Default for Verdicts {
@@ -102,6 +114,7 @@ impl Default for Verdicts {
             dnsbl_threshold: 1,
             dmarc_reject: Verdict::Reject,
             dmarc_quarantine: Verdict::Junk,
+            dmarc_temperror: Verdict::Accept,
         }
     }
 }
@@ -166,8 +179,10 @@ pub(crate) struct Known {
     pub(crate) spf_fail: Option<String>,
     /// What the author's domain wants done, and why, where DMARC failed and counts.
     pub(crate) dmarc_fail: Option<(Policy, String)>,
-    /// One of our domains, where the author says to be of it and DMARC did not pass.
-    pub(crate) unproven: Option<String>,
+    /// One of our domains, where the author says to be of it and nothing proved it, and what follows.
+    pub(crate) unproven: Option<(String, Verdict)>,
+    /// Why DMARC could not be decided for now, where it counts.
+    pub(crate) undecided: Option<String>,
     /// Why DMARC cannot tell its author, where it cannot and counts.
     pub(crate) no_author: Option<String>,
     /// Why a filter wants it held back.
@@ -186,8 +201,8 @@ pub(crate) struct Decision {
     pub(crate) reasons: Vec<Reason>,
 }
 
-/// Decides. What is only recorded is no reason; doubt is none either, so that a DNS that does not answer refuses nothing
-/// and hides nothing.
+/// Decides. What is only recorded is no reason; doubt is none either unless the operator wants it so, and a DNS that does
+/// not answer refuses nothing for good. Some things are told though nothing follows from them.
 pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decision {
     let sender = known.sender;
     if let Some(sealer) = known.sealed.as_ref().filter(|_| known.is_unauthentic()) {
@@ -199,7 +214,8 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
     let helo = known.spf_helo_fail.clone().map(|why| (Reason::HeloSpfFail(why), verdicts.spf_helo_fail));
     let spf = known.spf_fail.clone().map(|why| (Reason::SpfFail(why), verdicts.spf_fail));
     let dmarc = known.dmarc_fail.clone().map(|(policy, why)| (Reason::DmarcFail(why), verdicts.of(policy)));
-    let unproven = known.unproven.clone().map(|domain| (Reason::NotOurs(domain), Verdict::Junk));
+    let unproven = known.unproven.clone().map(|(domain, verdict)| (Reason::NotOurs(domain), verdict));
+    let undecided = known.undecided.clone().map(|why| (Reason::Undecided(why), verdicts.dmarc_temperror));
     let no_author = known.no_author.clone().map(|why| (Reason::NoAuthor(why), Verdict::Junk));
     let greylisted = known.greylisted.map(|wait| (Reason::Greylisted(wait), Verdict::Defer));
     let findings = [
@@ -215,10 +231,13 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
         spf,
         dmarc,
         unproven,
+        undecided,
         no_author,
         greylisted,
     ];
-    let findings = findings.into_iter().flatten().filter(|(_, verdict)| *verdict != Verdict::Accept);
+    let counts =
+        |(reason, verdict): &(Reason, Verdict)| *verdict != Verdict::Accept || reason.is_always_told();
+    let findings = findings.into_iter().flatten().filter(counts);
     let (mut reasons, verdicts): (Vec<Reason>, Vec<Verdict>) = findings.unzip();
     // It is held whatever else is thought of it; released, it goes where it would have gone.
     reasons.extend(known.quarantine.clone().map(Reason::Quarantine));
@@ -227,12 +246,22 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
 
 impl Known {
     fn is_unauthentic(&self) -> bool {
-        self.spf_fail.is_some() || self.dmarc_fail.is_some() || self.unproven.is_some()
+        self.spf_fail.is_some()
+            || self.dmarc_fail.is_some()
+            || self.unproven.is_some()
+            || self.undecided.is_some()
     }
 
     /// The same without what passing on explains.
     fn believed(&self) -> Self {
-        Self { spf_fail: None, dmarc_fail: None, unproven: None, sealed: None, ..self.clone() }
+        Self {
+            spf_fail: None,
+            dmarc_fail: None,
+            unproven: None,
+            undecided: None,
+            sealed: None,
+            ..self.clone()
+        }
     }
 }
 
@@ -374,8 +403,11 @@ mod tests {
         let spf = Known { spf_fail: Some(why()), ..Known::default() };
         let dmarc = |policy| Known { dmarc_fail: Some((policy, why())), ..Known::default() };
         let nobody = Known { no_author: Some(why()), ..Known::default() };
-        let ours = Known { unproven: Some("example.org".to_owned()), ..Known::default() };
+        let ours =
+            |verdict| Known { unproven: Some(("example.org".to_owned(), verdict)), ..Known::default() };
+        let doubt = Known { undecided: Some(why()), ..Known::default() };
         let usual = Verdicts::default();
+        let patient = Verdicts { dmarc_temperror: Verdict::Defer, ..usual };
         let mild = Verdicts { dmarc_reject: Verdict::Junk, dmarc_quarantine: Verdict::Accept, ..usual };
         let strict = Verdicts { spf_fail: Verdict::Reject, ..usual };
         let cases = [
@@ -387,7 +419,10 @@ mod tests {
             (&dmarc(Policy::Quarantine), mild, Verdict::Accept),
             (&dmarc(Policy::Reject), usual, Verdict::Reject),
             (&dmarc(Policy::Reject), mild, Verdict::Junk),
-            (&ours, mild, Verdict::Junk),
+            (&ours(Verdict::Junk), mild, Verdict::Junk),
+            (&ours(Verdict::Accept), strict, Verdict::Accept),
+            (&doubt, strict, Verdict::Accept),
+            (&doubt, patient, Verdict::Defer),
         ];
         for (known, verdicts, expected) in cases {
             assert_eq!(
@@ -399,12 +434,28 @@ mod tests {
     }
 
     #[test]
+    fn doubt_and_a_claim_on_us_are_told_even_where_nothing_follows() {
+        let unproven = Some(("example.org".to_owned(), Verdict::Accept));
+        let known = Known { unproven, undecided: Some("no answer".to_owned()), ..Known::default() };
+        let decision = message(&known, Rules::default(), Verdicts::default());
+        assert_eq!(
+            decision.to_string(),
+            "accept; it says to be from example.org, which is ours, and does not prove it; DMARC cannot tell for now: no answer"
+        );
+        assert_eq!(decision.refusal(), None);
+        let patient = Verdicts { dmarc_temperror: Verdict::Defer, ..Verdicts::default() };
+        let undecided = Known { unproven: None, ..known };
+        let reply = message(&undecided, Rules::default(), patient).refusal().map(|reply| reply.to_string());
+        assert_eq!(reply.as_deref(), Some("451 4.7.1 Not accepted: DMARC cannot tell for now: no answer"));
+    }
+
+    #[test]
     fn a_listed_sealer_explains_failures_of_authentication_and_nothing_else() {
         let why = || "because".to_owned();
         let sealed = Known {
             spf_fail: Some(why()),
             dmarc_fail: Some((Policy::Reject, why())),
-            unproven: Some("example.org".to_owned()),
+            unproven: Some(("example.org".to_owned(), Verdict::Junk)),
             sealed: Some("lists.example".to_owned()),
             ..Known::default()
         };
