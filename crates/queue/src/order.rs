@@ -81,12 +81,12 @@ impl Queue {
         Ok(())
     }
 
-    /// Makes every entry that is not held due at once; returns how many there are.
-    pub fn retry_all(&self) -> usize {
+    /// Makes every entry that is not held due at once; returns which they are.
+    pub fn retry_all(&self) -> Vec<TraceId> {
         let now = self.clock().now();
-        let count = self.timetable().force_all(now);
+        let forced = self.timetable().force_all(now);
         self.changed().notify_one();
-        count
+        forced
     }
 
     /// Changes an entry that was taken for that, and gives it back to the timetable.

@@ -204,7 +204,7 @@ impl Timetable {
     }
 
     /// Makes every entry that waits due at once; says how many there are.
-    pub(crate) fn force_all(&mut self, now: Moment) -> usize {
+    pub(crate) fn force_all(&mut self, now: Moment) -> Vec<TraceId> {
         let waiting = std::mem::take(&mut self.waiting);
         for &(_, id) in &waiting {
             if let Some(slot) = self.slots.get_mut(&id) {
@@ -213,7 +213,7 @@ impl Timetable {
                 self.waiting.insert((now.uptime, id));
             }
         }
-        waiting.len()
+        waiting.into_iter().map(|(_, id)| id).collect()
     }
 }
 
@@ -260,7 +260,8 @@ mod tests {
         );
         assert_eq!(timetable.take_due(10), Some(Due { name: name(2), asked: NonZeroU64::new(77) }));
         assert_eq!(timetable.force(name(2).id, now), Ok(()), "it is being tried");
-        assert_eq!((timetable.force_all(now), timetable.take_due(10).unwrap().name), (1, name(1)));
+        assert_eq!(timetable.force_all(now), [name(1).id]);
+        assert_eq!(timetable.take_due(10).unwrap().name, name(1));
     }
 
     #[test]
@@ -272,7 +273,7 @@ mod tests {
         let now = Moment { wall: 77, steady_since: 0, uptime: 10 };
         assert_eq!((timetable.len(), timetable.force(held.id, now)), (2, Err(Unavailable::Held)));
         assert_eq!(timetable.take_due(10).unwrap().name, name(2));
-        assert_eq!((timetable.take_due(u64::MAX), timetable.force_all(now)), (None, 0));
+        assert_eq!((timetable.take_due(u64::MAX), timetable.force_all(now)), (None, vec![]));
         assert_eq!(timetable.take_to_change(name(2).id), Err(Unavailable::Busy));
         timetable.put_in_line(name(2).id);
         assert_eq!(timetable.take_to_change(name(2).id), Ok(name(2)));

@@ -64,6 +64,10 @@ fn an_operator_holds_releases_bounces_and_drops_what_waits() {
     assert_eq!(said(&kings, &["retry", "all"]), (Some(0), "0 entries to be tried now".into()));
     assert_eq!(said(&kings, &["release", "--recipient", "joe2@"]).1, "1 entry released");
     assert_eq!(said(&kings, &["flush"]).0, Some(0));
+    wait_until("the trace tells who had it tried", Duration::from_secs(10), || {
+        story(&kings, &second).contains("ordered: retry").then_some(())
+    });
+    assert!(!story(&kings, &first).contains("ordered: retry"), "what is held stays");
 
     // The same without a server, on the same files.
     kings.kill();

@@ -16,6 +16,9 @@ use crate::control::{Answer, Caller, Order, Request, Selection};
 const MOMENT: Duration = Duration::from_millis(100);
 const MOMENTS: usize = 20;
 
+/// Most entries of one order for everything that get a line in the trace; a million of them would bury the rest.
+const MOST_TOLD: usize = 10_000;
+
 /// What questions and orders are about, and who has them.
 pub(crate) struct Desk<'a> {
     pub(crate) queue: &'a Queue,
@@ -47,10 +50,10 @@ pub(crate) async fn answer(desk: Desk<'_>, request: Request) -> Answer {
             Ok(entry)
         }
         Request::QueueOrder { order, id: Some(id), why, .. } => desk.one(Wish { order, why }, &id).await,
-        Request::QueueOrder { order: Order::Retry, id: None, selection, after: None, why: None }
+        Request::QueueOrder { order: order @ Order::Retry, id: None, selection, after: None, why }
             if selection == Selection::default() && queue.is_scanned() =>
         {
-            Ok(json!({ "schema": 1, "done": queue.retry_all(), "refused": [], "next": null }))
+            Ok(desk.everything(&Wish { order, why }))
         }
         Request::QueueOrder { order, id: None, selection, after, why } => {
             desk.some(Wish { order, why }, selection, cursor(after)?).await
@@ -155,16 +158,29 @@ impl Desk<'_> {
         (done, refused)
     }
 
+    /// All that waits is tried: the entries stay where they are, so this takes no longer for many.
+    fn everything(&self, wish: &Wish) -> Value {
+        let forced = self.queue.retry_all();
+        for entry in forced.iter().take(MOST_TOLD) {
+            self.note(*entry, wish);
+        }
+        json!({ "schema": 1, "done": forced.len(), "refused": [], "next": null })
+    }
+
     /// The order for one entry, and a line about it in the trace.
-    async fn carry_out(&self, entry: TraceId, Wish { order, why }: &Wish) -> Result<(), OrderError> {
-        self.queue.order(entry, (*order).into()).await?;
+    async fn carry_out(&self, entry: TraceId, wish: &Wish) -> Result<(), OrderError> {
+        self.queue.order(entry, wish.order.into()).await?;
+        self.note(entry, wish);
+        Ok(())
+    }
+
+    fn note(&self, entry: TraceId, Wish { order, why }: &Wish) {
         let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         self.records.trace(Event {
             remote: Some(self.caller.to_string()),
             reply: Some(format!("{}{why}", order.word())),
             ..Event::new(entry, Step::Ordered)
         });
-        Ok(())
     }
 }
 

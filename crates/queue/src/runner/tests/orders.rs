@@ -14,7 +14,7 @@ async fn what_is_held_waits_over_restarts_until_it_is_released() {
         rig.entries().await[0].recipients.iter().map(|r| (r.state, r.next_attempt)).collect();
     assert_eq!(states, [(RecipientState::Held, None), (RecipientState::Delivered, None)]);
     assert!(matches!(rig.queue.order(first, Order::Retry).await, Err(OrderError::Held)));
-    assert_eq!(rig.queue.retry_all(), 0);
+    assert_eq!(rig.queue.retry_all(), []);
     rig.wait(DAY).await;
     let rig = rig.restart().await;
     rig.wait(DAY).await;
@@ -193,7 +193,7 @@ async fn retry_makes_an_entry_due_now() {
     assert!(matches!(rig.queue.order(id(77), Order::Retry).await, Err(OrderError::Unknown)));
     rig.wait(MINUTE).await;
     assert_eq!(rig.recipients()[2..], ["<later@a.example>"]);
-    assert_eq!(rig.queue.retry_all(), 2);
+    assert_eq!(rig.queue.retry_all().len(), 2);
     rig.wait(MINUTE).await;
     assert_eq!(rig.recipients().len(), 5);
     assert_eq!(rig.minutes(), [0, 0, 1, 2, 2]);
