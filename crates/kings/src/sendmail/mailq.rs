@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::exit::Trouble;
+use super::options::Options;
 use crate::command::Reach;
 use crate::config::Settings;
 use crate::control::{Order, Request, Selection};
@@ -21,13 +22,14 @@ pub(crate) fn list(settings: Settings) -> Result<String, Trouble> {
     }
 }
 
-/// Tries everything now, or one message, or what is for one domain.
-pub(crate) fn flush(settings: Settings, id: Option<&str>, site: Option<&str>) -> Result<(), Trouble> {
+/// Tries everything now, or one message, or what is for one domain or from one sender.
+pub(crate) fn flush(settings: Settings, options: &Options) -> Result<(), Trouble> {
     let reach = Reach::new(settings)?;
     let mut after = None;
     loop {
-        let recipient = site.map(|site| format!("@{site}>"));
-        let (id, selection) = (id.map(str::to_owned), Selection { recipient, ..Selection::default() });
+        let recipient = options.site.as_ref().map(|site| format!("@{site}>"));
+        let (id, sender) = (options.entry.clone(), options.of.clone());
+        let selection = Selection { sender, recipient, ..Selection::default() };
         let answer =
             reach.ask(Request::QueueOrder { order: Order::Retry, id, selection, after, why: None })?;
         after = answer["next"].as_str().map(str::to_owned);

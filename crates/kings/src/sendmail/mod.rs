@@ -67,7 +67,8 @@ fn act(options: &Options) -> Result<(), Trouble> {
             print(&mailq::list(settings(config)?)?);
             Ok(())
         }
-        Mode::Flush => mailq::flush(settings(config)?, options.entry.as_deref(), options.site.as_deref()),
+        Mode::Flush => mailq::flush(settings(config)?, options),
+        Mode::Verify => verify(options, &local_folder(config)),
         // A running server reads changed files by itself; what is wrong with them is told here.
         Mode::Aliases => match prepare::open_directory(&settings(config)?) {
             Ok(directory) => {
@@ -116,6 +117,21 @@ fn deliver(options: &Options, folder: &Path) -> Result<(), Trouble> {
         letter.header.splice(0..0, field.into_bytes());
     }
     Mail { options, sender, recipients, letter }.hand_in(folder)
+}
+
+/// `-bv`: a line for each recipient, as Sendmail has it.
+fn verify(options: &Options, folder: &Path) -> Result<(), Trouble> {
+    let usage = |text: String| Trouble::new(Exit::Usage, text);
+    let mut recipients = Vec::new();
+    for argument in &options.recipients {
+        recipients.extend(addresses(argument.as_bytes()).map_err(usage)?);
+    }
+    if recipients.is_empty() {
+        return Err(usage("-bv: which addresses?".to_owned()));
+    }
+    let sender = sender(options, &user()?).map_err(usage)?;
+    let letter = Letter { header: Vec::new(), body: Vec::new() };
+    Mail { options, sender, recipients, letter }.verify(folder, print)
 }
 
 /// Who calls, as the kernel and the user database know it: variables of the environment prove nothing.

@@ -17,6 +17,8 @@ pub(crate) enum Mode {
     Aliases,
     /// `-q`: try what waits.
     Flush,
+    /// `-bv`: tell whether mail to the recipients would be taken.
+    Verify,
 }
 
 /// Everything the command line says.
@@ -43,6 +45,8 @@ pub(crate) struct Options {
     pub(crate) entry: Option<String>,
     /// `-qRSITE`: only mail for this domain.
     pub(crate) site: Option<String>,
+    /// `-qSSENDER`: only mail of senders with this in their address.
+    pub(crate) of: Option<String>,
     /// `-C`: the config.
     pub(crate) config: Option<PathBuf>,
     pub(crate) recipients: Vec<String>,
@@ -126,10 +130,12 @@ impl Options {
         let value = |prefix| rest.strip_prefix(prefix).filter(|value| !value.is_empty()).map(str::to_owned);
         self.entry = value('I');
         self.site = value('R');
-        if !rest.is_empty() && self.entry.is_none() && self.site.is_none() {
+        self.of = value('S');
+        let names_some = self.entry.is_some() || self.site.is_some() || self.of.is_some();
+        if !rest.is_empty() && !names_some {
             return Err(format!(
                 "-q{rest}: the server tries what waits by itself; -q alone tries it now, -qIID one entry, \
-                 -qRSITE what is for a domain"
+                 -qRSITE what is for a domain, -qSSENDER what is from a sender"
             ));
         }
         Ok(())
@@ -166,9 +172,7 @@ fn mode(value: &str) -> Result<Mode, String> {
         "s" => Ok(Mode::Smtp),
         "p" => Ok(Mode::Queue),
         "i" => Ok(Mode::Aliases),
-        "v" => {
-            Err("-bv is not done: RCPT TO in a dialogue (-bs) tells whether an address is taken".to_owned())
-        }
+        "v" => Ok(Mode::Verify),
         "d" | "l" | "D" => Err(format!("-b{value}: the server is started with  kings serve")),
         _ => Err(format!("-b{value} is not done")),
     }
@@ -249,6 +253,14 @@ mod tests {
                 "-qRfar.example",
                 Options { mode: Mode::Flush, site: Some("far.example".into()), ..deliver.clone() },
             ),
+            (
+                "-qSann@example.org",
+                Options { mode: Mode::Flush, of: Some("ann@example.org".into()), ..deliver.clone() },
+            ),
+            (
+                "-bv ann bob",
+                Options { mode: Mode::Verify, recipients: to(&["ann", "bob"]), ..deliver.clone() },
+            ),
             ("-qIabc -v", Options { mode: Mode::Flush, entry: Some("abc".into()), verbose: true, ..deliver }),
         ];
         for (line, expected) in cases {
@@ -261,11 +273,10 @@ mod tests {
         let cases = [
             ("-bd", "kings serve"),
             ("-bt", "not done"),
-            ("-bv", "RCPT TO"),
             ("-q30m", "by itself"),
             ("-qR", "by itself"),
             ("-qI", "by itself"),
-            ("-qSsite", "by itself"),
+            ("-qS", "by itself"),
             ("-f", "needs a value"),
             ("-N always", "never, or"),
             ("-R some", "full or hdrs"),

@@ -58,7 +58,38 @@ impl Mail<'_> {
         }
     }
 
-    fn send(&self, folder: &Path) -> Result<(), Failed> {
+    /// Asks the server about each recipient and sends nothing; `print` gets a line for each.
+    pub(crate) fn verify(&self, folder: &Path, print: impl Fn(&str)) -> Result<(), Trouble> {
+        let down = |why| Trouble::new(Exit::TryLater, format!("the server does not tell now ({why})"));
+        let failed = |failed| match failed {
+            Failed::NotNow(why) => down(why),
+            Failed::Trouble(trouble) => trouble,
+        };
+        let mut dialogue = self.begin(folder).map_err(failed)?;
+        let mut exit = Exit::Ok;
+        for (address, command) in self.recipients.iter().zip(self.rcpt_commands()) {
+            match dialogue.expect(Some(&command), Exit::Unavailable) {
+                Ok(()) => print(&format!("{address}... deliverable\n")),
+                Err(Failed::Trouble(trouble)) => {
+                    let said = trouble.text.strip_prefix(&format!("{address}: ")).unwrap_or(&trouble.text);
+                    print(&format!("{address}... undeliverable: {said}\n"));
+                    exit = trouble.exit;
+                }
+                Err(Failed::NotNow(why)) => {
+                    print(&format!("{address}... cannot tell now: {why}\n"));
+                    exit = Exit::TryLater;
+                }
+            }
+        }
+        let _ = dialogue.expect(Some("QUIT"), Exit::Ok);
+        match exit {
+            Exit::Ok => Ok(()),
+            exit => Err(Trouble::new(exit, "not all of these addresses can be delivered to")),
+        }
+    }
+
+    /// The dialogue up to the recipients.
+    fn begin(&self, folder: &Path) -> Result<Dialogue, Failed> {
         let stream = UnixStream::connect(socket(folder))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -66,6 +97,11 @@ impl Mail<'_> {
         dialogue.expect(None, Exit::TryLater)?;
         dialogue.expect(Some("EHLO localhost"), Exit::Unavailable)?;
         dialogue.expect(Some(&self.mail_command()), Exit::NoPermission)?;
+        Ok(dialogue)
+    }
+
+    fn send(&self, folder: &Path) -> Result<(), Failed> {
+        let mut dialogue = self.begin(folder)?;
         let refused = self.name_recipients(&mut dialogue)?;
         if refused.len() == self.recipients.len() {
             return Err(Failed::Trouble(unreached(&refused)));

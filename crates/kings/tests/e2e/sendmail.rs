@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::harness::{
-    Folder, Kings, Message, Output, Setup, messages, program, run, run_with_input, wait_until,
+    Folder, Kings, Message, Output, Setup, free_port, messages, program, run, run_with_input, wait_until,
 };
 
 const ANN: &str = "ann@example.org";
@@ -221,6 +221,58 @@ fn mailq_lists_what_waits_as_postfix_does() {
             && output.text().ends_with("\n-- 1 Kbytes in 1 Request.\n"),
         "{output}"
     );
+}
+
+#[test]
+fn addresses_are_verified_and_nothing_is_sent() {
+    let mut machine = Machine::start("");
+    let verify = |machine: &Machine, addresses: &[&str]| {
+        run_with_input(
+            &mut machine.program("sendmail", &[&["-bv"], addresses].concat()),
+            b"Subject: x\n\nx\n",
+        )
+    };
+    let output = verify(&machine, &["root", "joe@elsewhere.example"]).succeeded();
+    assert_eq!(output.text(), "root@localhost... deliverable\njoe@elsewhere.example... deliverable\n");
+    let output = verify(&machine, &["stranger", "root"]);
+    assert!(output.text().starts_with("stranger@localhost... undeliverable: 550 5.1.1 "), "{output}");
+    assert!(output.text().ends_with("root@localhost... deliverable\n"), "{output}");
+    exits(output, 67, "not all of these");
+    exits(verify(&machine, &[]), 64, "which addresses");
+    run(&mut machine.program("mailq", &[])).succeeded().says("Mail queue is empty");
+    assert!(messages(&machine.kings.maildir(ANN)).is_empty());
+    machine.kings.kill();
+    exits(verify(&machine, &["root"]), 75, "does not tell now");
+    assert_eq!(std::fs::read_dir(machine.drops()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_tried_at_once_is_what_was_named() {
+    let tables = format!("[outbound]\nsmart_host = \"127.0.0.1:{}\"\n", free_port());
+    let machine = Machine::start(&tables);
+    for (sender, recipient) in
+        [("root", "joe@a.example"), ("root", "joe@b.example"), ("ann", "joe@c.example")]
+    {
+        let arguments = ["-f", sender, recipient];
+        run_with_input(&mut machine.program("sendmail", &arguments), b"Subject: x\n\nx\n").succeeded();
+    }
+    let tried = |option: &str, recipients: [&str; 3], expected: [bool; 3]| {
+        run(&mut machine.program("sendmail", &[option])).succeeded();
+        let story =
+            |recipient: &str| run(&mut machine.kings.command(&["trace", "--recipient", recipient])).text();
+        wait_until("the order is on record", Duration::from_secs(20), || {
+            let counts = recipients.map(|recipient| story(recipient).matches("ordered: retry").count() > 0);
+            (counts == expected).then_some(())
+        });
+    };
+    let recipients = ["joe@a.example", "joe@b.example", "joe@c.example"];
+    wait_until("all were tried", Duration::from_secs(20), || {
+        let output = run(&mut machine.program("mailq", &[]));
+        (output.text().matches("refused").count() >= 3).then_some(())
+    });
+    tried("-qRb.example", recipients, [false, true, false]);
+    tried("-qSann@", recipients, [false, true, true]);
+    tried("-q", recipients, [true, true, true]);
 }
 
 #[test]
