@@ -75,10 +75,11 @@ impl Collector {
         false
     }
 
-    /// The header is whole: its empty line came, or the message ended without one.
+    /// The header is whole: its empty line came, or the message ended without one. A last CR without LF is content,
+    /// as it is in a body.
     pub(crate) fn finish(mut self) -> Header {
         if self.raw.len() > self.line_start {
-            self.end_line();
+            self.raw.extend_from_slice(b"\r\n");
         }
         Header::new(self.raw)
     }
@@ -214,7 +215,7 @@ mod tests {
             ("\r\nbody", "", "body"),
             ("", "", ""),
             ("A: b", "A: b\r\n", ""),
-            ("A: b\r", "A: b\r\n", ""),
+            ("A: b\r", "A: b\r\r\n", ""),
             ("A: b\r\r\n\r\r\n\r\nx", "A: b\r\r\n\r\r\n", "x"),
         ];
         for (message, header, body) in cases {
