@@ -126,15 +126,14 @@ pub(crate) fn key_files(settings: &Settings, domain: &Domain) -> anyhow::Result<
 /// Everything to sign with, as the config and the folders have it now.
 pub(crate) fn load(settings: &Settings) -> anyhow::Result<Signing> {
     let mut domains = HashMap::new();
-    for hosted in &settings.domains {
-        let files = key_files(settings, &hosted.name)?;
+    let hosted = settings.domains.iter().map(|hosted| &hosted.name);
+    let relayed = settings.relays.iter().map(|relay| &relay.name);
+    for name in hosted.chain(relayed) {
+        let files = key_files(settings, name)?;
         let active = files.into_iter().filter(|file| file.stage == Stage::Active);
-        let key = |file: KeyFile| Key {
-            domain: Some(hosted.name.clone()),
-            selector: file.selector,
-            private: file.key,
-        };
-        domains.insert(hosted.name.clone(), active.map(key).collect());
+        let key =
+            |file: KeyFile| Key { domain: Some(name.clone()), selector: file.selector, private: file.key };
+        domains.insert(name.clone(), active.map(key).collect());
     }
     let tables = settings.dkim.tables.as_ref().map(tables).transpose()?;
     let trusted = match &settings.dkim.trusted_hosts {

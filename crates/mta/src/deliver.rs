@@ -42,7 +42,7 @@ pub(crate) struct Message {
     pub(crate) hold: Option<String>,
     /// It belongs into the junk mailboxes of its recipients here.
     pub(crate) junk: bool,
-    /// What we found of its authentication, for copies that aliases send on; nothing for what begins here.
+    /// What we found of its authentication, for copies that go on to other servers; nothing for what begins here.
     pub(crate) seal: Option<Arc<Seal>>,
     pub(crate) content: Arc<Incoming>,
 }
@@ -461,8 +461,9 @@ fn stage_one(
     // What comes back is known by it, as with Postfix's local(8).
     let delivered_to = guise.alias.as_ref().map(trace::delivered_to).unwrap_or_default();
     let trace = delivered_to + &message.prefix;
-    if let (Some(seal), Some(alias)) = (&message.seal, &guise.alias) {
-        submission.write(seal.fields(alias, &trace, message.content.reader()).as_bytes())?;
+    if let Some(seal) = message.seal.as_ref().filter(|_| goes_to_others(core, departure)) {
+        let fields = seal.fields(on_behalf_of(departure), &trace, message.content.reader());
+        submission.write(fields.as_bytes())?;
     }
     submission.write(trace.as_bytes())?;
     for_each_piece(message.content.reader(), |piece| submission.write(piece))?;
@@ -474,6 +475,30 @@ fn stays_here(core: &Core, recipient: &Recipient) -> bool {
     match &recipient.path {
         ForwardPath::Postmaster => true,
         ForwardPath::Address(address) => recipient.resolved || ends_here(address),
+    }
+}
+
+/// Whether another server will judge it: it leaves, and not for a program of this machine.
+fn goes_to_others(core: &Core, Departure { guise, recipients }: &Departure) -> bool {
+    let leaves = |recipient: &Recipient| {
+        !stays_here(core, recipient)
+            && address(recipient).is_some_and(|to| !core.ways.end_here(&guise.reverse_path, to))
+    };
+    recipients.iter().any(leaves)
+}
+
+/// The alias that sends it on, or a recipient that it is passed on for. With recipients of several domains it is nobody:
+/// each would be told of the others.
+fn on_behalf_of(Departure { guise, recipients }: &Departure) -> Option<&Address> {
+    let mut addresses = recipients.iter().filter_map(address);
+    let first = || addresses.next().filter(|first| addresses.all(|other| other.host == first.host));
+    guise.alias.as_ref().or_else(first)
+}
+
+fn address(recipient: &Recipient) -> Option<&Address> {
+    match &recipient.path {
+        ForwardPath::Postmaster => None,
+        ForwardPath::Address(address) => Some(address),
     }
 }
 

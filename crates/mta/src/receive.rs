@@ -134,7 +134,7 @@ struct Authenticated {
     /// What may count against the message.
     known: Known,
     standing: Standing,
-    /// What aliases tell those they send it on to.
+    /// What those are told that it is sent on or passed on to.
     seal: Option<Arc<Seal>>,
     /// What a report to the author's domain will tell.
     observed: Option<Observed>,
@@ -304,7 +304,10 @@ impl<D: Dns + 'static> Session<'_, D> {
         let claims = self.checks.claims(&envelope.reverse_path, &peer.client.name, self.client);
         let mut known = findings.known(methods, author.as_ref(), &ours);
         known.sealed = findings.voucher(methods, self.checks.arc_sealers()).map(Domain::to_string);
-        let seal = findings.arc.as_ref().and_then(|report| Seal::new(&self.core.signing, &field, report));
+        let seal = findings
+            .arc
+            .as_ref()
+            .and_then(|report| Seal::new(&self.core.signing, &self.core.hostname, &field, report));
         let fields = field + &findings.received_spf(methods, &claims);
         let observed = Observed::of(&findings, self.client, envelope, content.head(), &self.core.reports);
         let standing = findings.standing();

@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
+use kings_mail::header::{self, Field, Fields};
 use kings_msgauth::arc::{self, ChainValidation, Sealer};
 use kings_msgauth::dkim::opendkim::{Hosts, SigningTable};
 use kings_msgauth::dkim::{Algorithm, PrivateKey, Rules, Selector, SignError, Signer, SigningIdentity};
+use kings_msgauth::results;
 use kings_store::Incoming;
 use tracing::{error, warn};
 
@@ -93,10 +95,18 @@ impl Signing {
     }
 }
 
-/// What we found of a message's authentication, for those that it is sent on to.
+/// What we found of a message's authentication, for those that it is sent on or passed on to.
 #[derive(Debug)]
 pub(crate) struct Seal {
     signing: Signing,
+    /// This server: where it sends mail on for domains without a key, it seals as itself.
+    hostname: Domain,
+    finding: Finding,
+}
+
+/// What a seal says.
+#[derive(Clone, Debug)]
+struct Finding {
     /// The value of our Authentication-Results.
     results: String,
     validation: ChainValidation,
@@ -104,20 +114,50 @@ pub(crate) struct Seal {
 
 impl Seal {
     /// `None` while nobody can tell whether the chain holds: sealed as broken it would stay so.
-    pub(crate) fn new(signing: &Signing, results_field: &str, report: &arc::Report) -> Option<Self> {
+    pub(crate) fn new(
+        signing: &Signing,
+        hostname: &Domain,
+        results_field: &str,
+        report: &arc::Report,
+    ) -> Option<Self> {
         let (_, results) = results_field.split_once(':')?;
-        let results = results.trim().to_owned();
-        Some(Self { signing: signing.clone(), results, validation: report.validation()? })
+        let finding = Finding { results: results.trim().to_owned(), validation: report.validation()? };
+        Some(Self { signing: signing.clone(), hostname: hostname.clone(), finding })
     }
 
-    /// The three fields of the next set, for a copy that `alias` sends on with `trace` in front of the content; empty
-    /// where its domain has no key. With a key of each kind the RSA one seals: many validators know no other.
+    /// What was found when the message came, for a copy that could not be sent on at once: our own field in front of the
+    /// first Received field says it. `None` where it does not speak of a chain, and where the copy is sealed already.
+    pub(crate) fn recalled(signing: &Signing, hostname: &Domain, head: &[u8]) -> Option<Self> {
+        let own = &head[..own_end(head)?];
+        if header::first(own, "ARC-Seal").is_some() {
+            return None;
+        }
+        let is_ours = |field: &Field<'_>| results::claims_to_be(hostname, field.value);
+        let field = header::all(own, results::FIELD).find(is_ours)?;
+        let text = std::str::from_utf8(field.value).ok()?.trim();
+        let chain = results::read(text)?.into_iter().find(|statement| statement.method == "arc")?;
+        let finding =
+            Finding { results: text.to_owned(), validation: ChainValidation::parse(&chain.result)? };
+        Some(Self { signing: signing.clone(), hostname: hostname.clone(), finding })
+    }
+
+    /// The three fields of the next set, for a copy that leaves on behalf of this address with `trace` in front of the
+    /// content: the alias that sends it on, or a recipient that this server passes mail on for. The key is that of the
+    /// address, or else the server's own; without either there are no fields.
     ///
     /// Blocking. A message that cannot be sealed leaves unsealed, and the log says why.
-    pub(crate) fn fields(&self, alias: &Address, trace: &str, content: impl Read) -> String {
-        let keys = self.signing.0.keys(alias);
-        let is_rsa = |(_, key): &&(&Domain, &Key)| key.private.algorithm() == Algorithm::RsaSha256;
-        let Some((domain, key)) = keys.iter().find(is_rsa).or(keys.first()) else { return String::new() };
+    pub(crate) fn fields(&self, on_behalf_of: Option<&Address>, trace: &str, content: impl Read) -> String {
+        let keys = &self.signing.0;
+        let own = on_behalf_of.and_then(|address| sealing(&keys.keys(address)));
+        match own.or_else(|| keys.of_server(&self.hostname)) {
+            Some(key) => self.finding.sealed_with(key, trace, content),
+            None => String::new(),
+        }
+    }
+}
+
+impl Finding {
+    fn sealed_with(&self, (domain, key): (&Domain, &Key), trace: &str, content: impl Read) -> String {
         let mut sealer = Sealer::new(Rules::default());
         sealer.push(trace.as_bytes());
         let read = for_each_piece(content, |piece| {
@@ -125,15 +165,28 @@ impl Seal {
             Ok::<_, io::Error>(())
         });
         if let Err(error) = read {
-            error!(%error, %alias, "a message is sent on unsealed: it cannot be read");
+            error!(%error, %domain, "a message is sent on unsealed: it cannot be read");
             return String::new();
         }
         let identity = SigningIdentity { domain, selector: &key.selector, key: &key.private };
         sealer.finish(&identity, &self.results, self.validation, now()).unwrap_or_else(|error| {
-            warn!(%error, %alias, "a message is sent on unsealed");
+            warn!(%error, %domain, "a message is sent on unsealed");
             String::new()
         })
     }
+}
+
+/// With a key of each kind the RSA one seals: many validators know no other.
+fn sealing<'a>(keys: &[(&'a Domain, &'a Key)]) -> Option<(&'a Domain, &'a Key)> {
+    let is_rsa = |(_, key): &&(&Domain, &Key)| key.private.algorithm() == Algorithm::RsaSha256;
+    keys.iter().find(is_rsa).or(keys.first()).copied()
+}
+
+/// Where the first Received field begins. It is ours, and so is what stands in front of it.
+fn own_end(message: &[u8]) -> Option<usize> {
+    let mut fields = Fields::new(message);
+    let received = fields.find(|field| field.is("Received"))?;
+    Some(fields.position() - received.raw.len())
 }
 
 impl Inner {
@@ -151,6 +204,27 @@ impl Inner {
             listed
         };
         keys.into_iter().map(|key| (key.domain.as_ref().unwrap_or(own), key)).collect()
+    }
+
+    /// The key of this server: of its own name, or of the nearest domain above it that has one.
+    fn of_server(&self, hostname: &Domain) -> Option<(&Domain, &Key)> {
+        let names = std::iter::successors(Some(hostname.clone()), Domain::parent);
+        names.into_iter().find_map(|name| {
+            let (domain, keys) = self.domains.get_key_value(&name)?;
+            let keys: Vec<_> = keys.iter().map(|key| (key.domain.as_ref().unwrap_or(domain), key)).collect();
+            sealing(&keys)
+        })
+    }
+
+    /// The key that a `d=` and an `s=` name, with that domain.
+    fn named<'a>(&'a self, domain: &'a Domain, selector: &str) -> Option<(&'a Domain, &'a Key)> {
+        let own = self.domains.get(domain).into_iter().flatten();
+        let listed = self.tables.iter().flat_map(|tables| tables.keys.values());
+        let is_named = |key: &&Key| {
+            key.domain.as_ref().is_none_or(|own| own == domain)
+                && key.selector.to_string().eq_ignore_ascii_case(selector)
+        };
+        own.chain(listed).find(is_named).map(|key| (domain, key))
     }
 
     fn identities<'a>(&'a self, author: &'a Address) -> Vec<SigningIdentity<'a>> {
@@ -176,3 +250,6 @@ impl Inner {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,7 @@ pub(crate) enum Command {
 
 #[derive(Args)]
 pub(crate) struct Create {
-    /// A hosted domain.
+    /// A hosted domain, or one that mail is passed on for.
     #[arg(value_parser = parse_domain)]
     domain: Domain,
     /// The name of the RSA key; the Ed25519 key is called the same with "-ed25519". Default: the year and a letter.
@@ -44,7 +44,7 @@ pub(crate) struct Create {
 
 #[derive(Args)]
 pub(crate) struct Rotate {
-    /// A hosted domain.
+    /// A hosted domain, or one that mail is passed on for.
     #[arg(value_parser = parse_domain)]
     domain: Domain,
     /// Do not ask DNS whether the records of the new keys are published.
@@ -115,8 +115,14 @@ fn records(domain: &Domain, files: &[KeyFile]) -> String {
         .collect()
 }
 
+/// Hosted domains, and those that mail is passed on for: what goes there is sealed.
+fn names(settings: &Settings) -> impl Iterator<Item = &Domain> {
+    let relayed = settings.relays.iter().map(|relay| &relay.name);
+    settings.domains.iter().map(|hosted| &hosted.name).chain(relayed)
+}
+
 fn hosted(settings: &Settings, domain: &Domain) -> Result<(), Failure> {
-    if settings.domains.iter().any(|hosted| hosted.name == *domain) {
+    if names(settings).any(|name| name == domain) {
         return Ok(());
     }
     let text =
@@ -192,8 +198,8 @@ fn ask(settings: &Settings, keys: &[(Domain, KeyFile)]) -> Result<Vec<Published>
 fn list(output: &Output) -> Result<(), Failure> {
     let settings = output.common.settings()?;
     let mut keys = Vec::new();
-    for hosted in &settings.domains {
-        keys.extend(files(&settings, &hosted.name)?.into_iter().map(|file| (hosted.name.clone(), file)));
+    for name in names(&settings) {
+        keys.extend(files(&settings, name)?.into_iter().map(|file| (name.clone(), file)));
     }
     let found = ask(&settings, &keys)?;
     let rows = keys.iter().zip(found);

@@ -50,6 +50,7 @@ mod postfix;
 mod proxy;
 mod queue;
 mod recipients;
+mod relayed;
 mod report_upload;
 mod reports;
 mod senders;

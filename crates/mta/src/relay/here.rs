@@ -15,6 +15,7 @@ use super::outcome::{deferred, failed};
 use crate::core::{Core, blocking, for_each_piece, new_id};
 use crate::deliver::{self, DeliveryError, Message};
 use crate::policy::verdict;
+use crate::signing::Seal;
 use crate::traced;
 
 /// Octets in which a verdict ends: it has a few reasons, each a sentence.
@@ -62,7 +63,8 @@ async fn deliver_one(
         hold: None,
         verdict: verdict.to_owned(),
         junk: verdict::is_junk(verdict.as_bytes()),
-        seal: None,
+        // So does what was found, where an alias sends it on only now.
+        seal: Seal::recalled(&core.signing, &core.hostname, content.head()).map(Arc::new),
         content: content.clone(),
     };
     match deliver::deliver(core, message).await {

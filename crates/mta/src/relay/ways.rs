@@ -51,6 +51,18 @@ impl Ways {
     }
 }
 
+impl Ways {
+    /// Whether a route hands mail for this address to a program on this machine, or to nobody.
+    pub(crate) fn end_here(&self, reverse_path: &ReversePath, address: &Address) -> bool {
+        let destination = Destination::from(&ForwardPath::Address(address.clone()));
+        let rule = rules::find_for(&self.rules, reverse_path, &destination);
+        rule.is_some_and(|rule| match rule.action {
+            Action::Host(_) | Action::Lmtp(_) => false,
+            Action::LmtpSocket(_) | Action::Discard | Action::Error(_) => true,
+        })
+    }
+}
+
 /// The text of an `error:` route as a reply; the status that it may begin with tells whether to try again.
 fn in_session(text: &str) -> Reply {
     let (status, words) = rules::error_status(text);

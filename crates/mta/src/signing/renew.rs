@@ -1,19 +1,23 @@
 //! Our own signatures and seal of a message that has to be changed on its way out: taken off, and made again.
 
 use kings_mail::address::Address;
+use kings_mail::domain::Domain;
 use kings_mail::header::{self, Field, Fields};
 use kings_msgauth::arc::ChainValidation;
 
-use super::{Seal, Signing};
+use super::{Finding, Signing, own_end};
 use crate::author;
+
+/// The fields of a set (RFC 8617 §4.1).
+const SET: [&str; 3] = ["ARC-Seal", "ARC-Message-Signature", "ARC-Authentication-Results"];
 
 /// What was taken off a message.
 #[derive(Debug, Default)]
 pub(crate) struct Removed {
     /// Whose signature it had.
     author: Option<Address>,
-    /// The alias that sent it on, and what its seal said.
-    seal: Option<(Address, String, ChainValidation)>,
+    /// Whose key sealed it (`d=`, `s=`), and what the seal said.
+    seal: Option<(Domain, String, Finding)>,
 }
 
 impl Signing {
@@ -21,19 +25,15 @@ impl Signing {
     /// ours: that one is ours as well, and whatever came from outside begins behind it.
     pub(crate) fn remove_own(&self, message: Vec<u8>) -> (Removed, Vec<u8>) {
         let Some(own) = own_end(&message) else { return (Removed::default(), message) };
-        let (author, alias) = (first_author(&message), delivered_to(&message[..own]));
-        let (mut removed, mut rest) = (Removed::default(), Vec::with_capacity(message.len()));
-        let (mut results, mut validation) = (None, None);
+        let author = first_author(&message);
+        let mut removed = Removed { author: None, seal: self.own_seal(&message[..own]) };
+        let mut rest = Vec::with_capacity(message.len());
         let mut fields = Fields::new(&message[..own]);
         let mut copied = 0;
         while let Some(field) = fields.next() {
             if field.is("DKIM-Signature") && author.as_ref().is_some_and(|author| self.made(author, &field)) {
                 removed.author.clone_from(&author);
-            } else if field.is("ARC-Seal") {
-                validation = tag(&field, "cv").as_deref().and_then(ChainValidation::parse);
-            } else if field.is("ARC-Authentication-Results") {
-                results = results_of(&field);
-            } else if !field.is("ARC-Message-Signature") {
+            } else if removed.seal.is_none() || !SET.iter().any(|name| field.is(name)) {
                 continue;
             }
             let end = fields.position();
@@ -41,7 +41,6 @@ impl Signing {
             copied = end;
         }
         rest.extend_from_slice(&message[copied..]);
-        removed.seal = alias.zip(results).zip(validation).map(|((alias, results), cv)| (alias, results, cv));
         (removed, rest)
     }
 
@@ -49,9 +48,21 @@ impl Signing {
     pub(crate) fn renew(&self, removed: &Removed, content: &[u8]) -> String {
         let signatures =
             removed.author.as_ref().map(|author| self.0.sign(author, content)).unwrap_or_default();
-        let Some((alias, results, validation)) = &removed.seal else { return signatures };
-        let seal = Seal { signing: self.clone(), results: results.clone(), validation: *validation };
-        seal.fields(alias, &signatures, content) + &signatures
+        let sealed = removed.seal.as_ref().and_then(|(domain, selector, finding)| {
+            let key = self.0.named(domain, selector)?;
+            Some(finding.sealed_with(key, &signatures, content))
+        });
+        sealed.unwrap_or_default() + &signatures
+    }
+
+    /// The seal among these fields, if a key of ours made it.
+    fn own_seal(&self, own: &[u8]) -> Option<(Domain, String, Finding)> {
+        let seal = header::first(own, SET[0])?;
+        let results = results_of(&header::first(own, SET[2])?)?;
+        let validation = ChainValidation::parse(&tag(&seal, "cv")?)?;
+        let (domain, selector) = (Domain::parse(&tag(&seal, "d")?).ok()?, tag(&seal, "s")?);
+        self.0.named(&domain, &selector)?;
+        Some((domain, selector, Finding { results, validation }))
     }
 
     /// Whether a signature names a key that mail of this author is signed with.
@@ -65,19 +76,8 @@ impl Signing {
     }
 }
 
-/// Where the first Received field begins.
-fn own_end(message: &[u8]) -> Option<usize> {
-    let mut fields = Fields::new(message);
-    let received = fields.find(|field| field.is("Received"))?;
-    Some(fields.position() - received.raw.len())
-}
-
 fn first_author(message: &[u8]) -> Option<Address> {
     author::authors(message).ok()?.into_iter().next()
-}
-
-fn delivered_to(own: &[u8]) -> Option<Address> {
-    Address::parse(header::first(own, "Delivered-To")?.text().trim()).ok()
 }
 
 /// The value of a tag (RFC 6376 §3.2).

@@ -1,23 +1,10 @@
 //! Which signatures of a message are ours to make again.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::HashMap;
-
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::Ed25519KeyPair;
-use kings_mail::domain::Domain;
-use kings_msgauth::dkim::opendkim::Hosts;
-use kings_msgauth::dkim::{PrivateKey, Selector};
-
 use super::*;
-use crate::signing::Key;
 
 fn signing() -> Signing {
-    let pair = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
-    let private = PrivateKey::from_pkcs8(pair.as_ref()).unwrap();
-    let key = Key { domain: None, selector: Selector::parse("one").unwrap(), private };
-    let domains = HashMap::from([(Domain::parse("here.example").unwrap(), vec![key])]);
-    Signing::new(domains, None, Hosts::default())
+    crate::signing::tests::signing(&["here.example"])
 }
 
 const CONTENT: &str = "From: ann@here.example\r\nSubject: x\r\n\r\nbody\r\n";
@@ -51,6 +38,9 @@ fn what_came_from_outside_is_never_signed() {
         format!("{RECEIVED}{OWN}{CONTENT}"),
         format!("{OWN}{CONTENT}"),
         format!("{RECEIVED}{CONTENT}"),
+        format!(
+            "ARC-Seal: i=1; cv=none; d=far.example; s=one\r\nARC-Authentication-Results: i=1; x\r\n{RECEIVED}{CONTENT}"
+        ),
         format!("X: y\r\n{RECEIVED}{OWN}ARC-Seal: i=1; cv=none\r\n{CONTENT}"),
         format!("{}{RECEIVED}{CONTENT}", OWN.replace("here.example", "far.example")),
         format!("{}{RECEIVED}{CONTENT}", OWN.replace("s=one", "s=two")),
@@ -70,7 +60,7 @@ fn our_seal_is_made_again_with_what_it_said() {
     let set = "ARC-Seal: i=1; a=ed25519-sha256; cv=none; d=here.example; s=one; b=x\r\n\
         ARC-Message-Signature: i=1; d=here.example; s=one; bh=x; b=y\r\n\
         ARC-Authentication-Results: i=1; mx.here.example;\r\n\tspf=pass smtp.mailfrom=far.example\r\n";
-    let trace = format!("Delivered-To: away@here.example\r\n{RECEIVED}");
+    let trace = format!("Delivered-To: away@elsewhere.example\r\n{RECEIVED}");
     let content = CONTENT.replace("here", "far");
     let (own, rest) = removed(&signing, &format!("{set}{trace}{content}"));
     assert_eq!(rest, format!("{trace}{content}"));

@@ -1,0 +1,284 @@
+//! Mail from Kings over Kings to Kings by MX records of a private name server: signed, sent on, passed on, sealed, judged.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::harness::{
+    DovecotLmtp, Folder, Kings, Message, NameServer, Setup, UNVERIFIED, files, free_port, letter, messages,
+    run, wait_until,
+};
+
+const ANN: &str = "ann@author.org";
+const BOB: &str = "bob@home.org";
+const AWAY: &str = "away@between.org";
+const DELIVERY: Duration = Duration::from_secs(40);
+/// Checks, all of which count.
+const ALL: &str = "[inbound]\nspf = \"enforce\"\ndkim = \"enforce\"\ndmarc = \"enforce\"\narc = \"enforce\"\n\
+                   spf_fail = \"reject\"\n";
+/// Nobody has been asked for it yet when the first keys are made.
+const NO_DNS: &str = "127.0.0.1:7";
+
+/// Three hosts on the same port of three addresses, each with MX records and keys of its own: the author's server, one
+/// between that has an alias to the last, and the last, whose second MX host is the one between.
+struct World {
+    author: Kings,
+    between: Kings,
+    home: Kings,
+    records: String,
+    _dns: NameServer,
+}
+
+/// A host that listens and sends at `127.0.0.NUMBER`.
+fn host(name: &str, number: u8, port: u16, extra: Setup) -> Kings {
+    let ip = format!("127.0.0.{number}");
+    let tables = format!(
+        "[outbound]\nport = {port}\nallow_private = [\"127.0.0.0/8\"]\nsource = \"{ip}\"\n[[domain]]\nname = \"{name}.org\"\n{}",
+        extra.tables
+    );
+    let listen = format!("smtp = [\"{ip}:{port}\"]\nsubmissions = [\"127.0.0.1:0\"]\n");
+    let kings = Setup { listen, tables, name_server: NO_DNS.into(), ..extra }.start();
+    // A domain alone: the first one of a server stands in the addresses that it makes.
+    rewrite(&kings, "[[domain]]\nname = \"example.org\"\n", "");
+    rewrite(&kings, "hostname = \"mail.example.org\"", &format!("hostname = \"mx.{name}.org\""));
+    run(&mut kings.command(&["dkim", "create", &format!("{name}.org"), "--selector", "one"])).succeeded();
+    kings
+}
+
+fn rewrite(kings: &Kings, from: &str, to: &str) {
+    let file = kings.folder().join("kings.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains(from), "no {from} in {text}");
+    fs::write(&file, text.replace(from, to)).unwrap();
+}
+
+/// The public keys of a host, as records of the zone `org`.
+fn keys(kings: &Kings, name: &str) -> String {
+    let folder = kings.folder().join("data/dkim").join(format!("{name}.org"));
+    let record = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
+    let records = record("one.txt") + &record("one-ed25519.txt");
+    records.replace("._domainkey", &format!("._domainkey.{name}"))
+}
+
+impl World {
+    /// The last host is not started: it is `home.serve()` that does.
+    fn start(between: &str, home: &str) -> Self {
+        let port = free_port();
+        let setup = |users, aliases, tables: String| Setup {
+            files: vec![("users", users), ("aliases", aliases)],
+            tables,
+            ..Setup::default()
+        };
+        let mut author =
+            host("author", 1, port, setup("ann@author.org:{PLAIN}secret\n", "", UNVERIFIED.to_owned()));
+        let alias = "away@between.org bob@home.org\n";
+        let aliases = setup("joe@between.org:{PLAIN}secret\n", alias, format!("{between}{ALL}"));
+        let mut between = host("between", 2, port, aliases);
+        let mut home =
+            host("home", 3, port, setup("bob@home.org:{PLAIN}secret\n", "", format!("{ALL}{home}")));
+        let hosts = [(&author, "author", 1), (&between, "between", 2), (&home, "home", 3)];
+        let records = hosts.map(|(kings, name, number)| {
+            format!(
+                "{}{name} IN MX 10 mx.{name}\nmx.{name} IN A 127.0.0.{number}\n\
+                 {name} IN TXT \"v=spf1 ip4:127.0.0.{number} -all\"\n_dmarc.{name} IN TXT \"v=DMARC1; p=reject\"\n",
+                keys(kings, name)
+            )
+        });
+        let records = records.concat();
+        let dns = NameServer::start("org", &format!("{records}home IN MX 20 mx.between\n"));
+        home.kill();
+        for kings in [&mut author, &mut between] {
+            kings.kill();
+            kings.ask(&dns.address);
+            kings.serve();
+        }
+        home.ask(&dns.address);
+        Self { author, between, home, records, _dns: dns }
+    }
+
+    fn write(&self, to: &str, subject: &str) {
+        self.author.submit(ANN, to, subject);
+    }
+
+    /// The only message of bob.
+    fn arrived(&self) -> Message {
+        wait_until("the message", DELIVERY, || messages(&self.home.maildir(BOB)).pop())
+    }
+}
+
+fn unfolded(message: &Message) -> String {
+    message.text().replace("\r\n\t", " ").replace("\r\n ", " ")
+}
+
+#[track_caller]
+fn holds(text: &str, expected: &[&str]) {
+    for expected in expected {
+        assert!(text.contains(expected), "no {expected:?} in\n{text}");
+    }
+}
+
+/// What dkimpy says of the ARC chain of a message, with these records below `zone`.
+fn dkimpy(message: &[u8], zone: &str, records: &str) -> String {
+    let folder = Folder::new("dkimpy");
+    let record = |record: &str| {
+        let (name, rest) = record.split_once("\tIN\tTXT\t(")?;
+        let text: String = rest.split('"').skip(1).step_by(2).collect();
+        Some(format!("{}.{zone} {text}\n", name.split_whitespace().last()?))
+    };
+    folder.write("zone", records.split(" ; -----").filter_map(record).collect::<String>());
+    folder.write("one.eml", message);
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../msgauth/tests/judges/dkimpy.py");
+    let said = run(Command::new(python()).arg(script).arg("chain").arg(folder.path())).succeeded().text();
+    said.trim().to_owned()
+}
+
+/// The interpreter that has the judges: test.sh makes it in the cache folder.
+fn python() -> PathBuf {
+    let cache = |variable: &str, rest: &str| Some(PathBuf::from(std::env::var_os(variable)?).join(rest));
+    let cache = cache("KINGS_CACHE", "")
+        .or_else(|| cache("XDG_CACHE_HOME", "kings"))
+        .or_else(|| cache("HOME", ".cache/kings"));
+    let own = cache.map(|cache| cache.join("python/bin/python3"));
+    own.filter(|python| python.exists()).unwrap_or_else(|| "python3".into())
+}
+
+#[test]
+fn one_kings_believes_another_by_spf_both_signatures_and_dmarc() {
+    let mut world = World::start("", "");
+    world.home.serve();
+    world.write(BOB, "hello");
+    let message = world.arrived();
+    let text = unfolded(&message);
+    let (results, _) = text.split_once("\r\nReceived: ").expect("our Received field");
+    holds(
+        results,
+        &[
+            "Return-Path: <ann@author.org>",
+            "Authentication-Results: mx.home.org; spf=pass",
+            "smtp.mailfrom=author.org",
+            "header.a=rsa-sha256",
+            "header.a=ed25519-sha256",
+            "dmarc=pass",
+            "header.from=author.org",
+            "arc=none",
+            "X-Kings-Verdict: accept\r\n",
+        ],
+    );
+    assert_eq!(results.matches("dkim=pass").count(), 2, "{results}");
+    assert!(text.contains("Received: from mx.author.org ") && text.contains("with ESMTPS"), "{text}");
+}
+
+#[test]
+fn a_third_one_sends_it_on_under_its_own_address_and_seal() {
+    let mut world = World::start("", "");
+    world.home.serve();
+    world.write(AWAY, "hello");
+    let message = world.arrived();
+    let text = unfolded(&message);
+    let (results, rest) = text.split_once("\r\nReceived: ").expect("our Received field");
+    holds(
+        results,
+        &[
+            "Return-Path: <SRS0=",
+            "spf=pass",
+            "smtp.mailfrom=between.org",
+            "dmarc=pass",
+            "header.from=author.org",
+            "arc=pass (i=1, sealed by between.org)",
+            "X-Kings-Verdict: accept\r\n",
+        ],
+    );
+    assert_eq!(results.matches("dkim=pass").count(), 2, "{results}");
+    holds(
+        rest,
+        &[
+            "Delivered-To: away@between.org",
+            "ARC-Authentication-Results: i=1; mx.between.org; spf=pass",
+            "smtp.mailfrom=author.org",
+            "cv=none",
+        ],
+    );
+    assert_eq!(dkimpy(&message.content, "org", &world.records), "one.eml pass");
+    let changed = message.text().replace("this is hello", "this is other");
+    assert_eq!(dkimpy(changed.as_bytes(), "org", &world.records), "one.eml fail");
+}
+
+/// The seal of the only message that waits at a host.
+fn waiting_seal(kings: &Kings) -> Option<String> {
+    let entries = files(&kings.folder().join("data/queue/entries"));
+    seal_of(&String::from_utf8_lossy(&fs::read(entries.first()?).ok()?))
+}
+
+fn seal_of(text: &str) -> Option<String> {
+    let seal = &text[text.find("ARC-Seal: ")?..];
+    Some(seal[..seal.find("ARC-Message-Signature")?].to_owned())
+}
+
+/// The last host is down: the other one keeps its mail, seals it once as itself, since it has no key of that domain, and
+/// what it brings later fails SPF there. A listed seal is what saves it.
+#[test]
+fn a_backup_mx_seals_what_it_keeps_and_the_seal_holds_when_it_is_tried_again() {
+    let relay = "[[domain]]\nname = \"home.org\"\nrelay_to = \"mx\"\n";
+    let mut world = World::start(relay, "arc_sealers = [\"between.org\"]\n");
+    world.write(BOB, "hello");
+    let tried = || {
+        let log = fs::read_to_string(world.between.folder().join("kings.log")).unwrap_or_default();
+        log.contains("deferred").then(|| waiting_seal(&world.between)).flatten()
+    };
+    let seal = wait_until("an attempt in vain", DELIVERY, tried);
+    world.home.serve();
+    run(&mut world.between.command(&["queue", "flush"])).succeeded();
+    let message = world.arrived();
+    assert_eq!(seal_of(&message.text()).as_deref(), Some(seal.as_str()));
+    let text = unfolded(&message);
+    holds(
+        &text,
+        &[
+            "Return-Path: <ann@author.org>",
+            "spf=fail",
+            "dmarc=pass",
+            "arc=pass (i=1, sealed by between.org)",
+            "X-Kings-Verdict: accept; it fails here, but between.org, whose seals count, saw DMARC pass",
+            "ARC-Authentication-Results: i=1; mx.between.org; spf=pass",
+        ],
+    );
+    assert_eq!(dkimpy(&message.content, "org", &world.records), "one.eml pass");
+}
+
+/// What is passed on to the LMTP server of another host is sealed, with the key of the domain where there is one; what a
+/// program of this machine gets is not: nobody judges it again.
+#[test]
+fn an_lmtp_route_to_another_host_gets_a_seal_and_a_socket_of_this_machine_none() {
+    let dovecot = DovecotLmtp::start();
+    let port = format!("lmtp:127.0.0.1:{}", dovecot.port);
+    let socket = format!("lmtp:unix:{}", dovecot.socket().display());
+    for (subject, relay_to, is_sealed) in [("far", port, true), ("near", socket, false)] {
+        let mut kings = Setup {
+            tables: format!("[[domain]]\nname = \"example.net\"\nrelay_to = \"{relay_to}\"\n{ALL}"),
+            ..Setup::default()
+        }
+        .start();
+        run(&mut kings.command(&["dkim", "create", "example.net", "--selector", "one"])).succeeded();
+        let folder = kings.folder().join("data/dkim/example.net");
+        let record = fs::read_to_string(folder.join("one.txt")).unwrap();
+        let records = record.replace("._domainkey", "._domainkey.example");
+        let dns = NameServer::start("net", "far IN TXT \"v=spf1 ip4:127.0.0.1 -all\"\n");
+        kings.kill();
+        kings.ask(&dns.address);
+        kings.serve();
+        let content = letter("joe@far.net", "dave@example.net", subject);
+        kings.smtp().message("joe@far.net", &["dave@example.net"], &content).unwrap().is("250");
+        let find = || {
+            dovecot.delivered("dave").into_iter().find(|one| one.field("Subject").as_deref() == Some(subject))
+        };
+        let message = wait_until("the message at dovecot", DELIVERY, find);
+        let text = unfolded(&message);
+        assert_eq!(text.contains("ARC-Seal: i=1; a=rsa-sha256;"), is_sealed, "{text}");
+        if is_sealed {
+            holds(&text, &["d=example.net", "cv=none", "spf=pass"]);
+            let said = dkimpy(&message.content, "net", &records);
+            assert_eq!(said, "one.eml pass", "{text}");
+        }
+    }
+}

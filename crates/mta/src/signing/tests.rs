@@ -1,0 +1,77 @@
+//! Who seals what goes on to others, and what it says when that happens later.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::Ed25519KeyPair;
+
+use super::*;
+
+/// A key for each of these domains.
+pub(super) fn signing(names: &[&str]) -> Signing {
+    let key = |name: &&str| {
+        let pair = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        let private = PrivateKey::from_pkcs8(pair.as_ref()).unwrap();
+        let key = Key { domain: None, selector: Selector::parse("one").unwrap(), private };
+        (Domain::parse(name).unwrap(), vec![key])
+    };
+    Signing::new(names.iter().map(key).collect(), None, Hosts::default())
+}
+
+fn mx() -> Domain {
+    Domain::parse("mx.here.example").unwrap()
+}
+
+const OWN: &str =
+    "Authentication-Results: mx.here.example;\r\n\tspf=pass smtp.mailfrom=far.example;\r\n\tarc=none\r\n";
+const RECEIVED: &str = "Received: from x by mx.here.example\r\n";
+const CONTENT: &str = "From: joe@far.example\r\nSubject: x\r\n\r\nbody\r\n";
+
+fn sealed(signing: &Signing, on_behalf_of: Option<&str>) -> String {
+    let head = format!("{OWN}{RECEIVED}{CONTENT}");
+    let seal = Seal::recalled(signing, &mx(), head.as_bytes()).unwrap();
+    let address = on_behalf_of.map(|address| Address::parse(address).unwrap());
+    seal.fields(address.as_ref(), "", head.as_bytes())
+}
+
+#[test]
+fn a_domain_without_a_key_is_sealed_for_by_the_server_itself() {
+    let both = signing(&["here.example", "other.example"]);
+    let cases = [
+        (Some("away@other.example"), "d=other.example;"),
+        (Some("away@keyless.example"), "d=here.example;"),
+        (None, "d=here.example;"),
+    ];
+    for (address, expected) in cases {
+        let fields = sealed(&both, address);
+        assert_eq!(fields.matches(expected).count(), 2, "{address:?}: {fields}");
+    }
+    assert!(sealed(&signing(&["mx.here.example", "here.example"]), None).contains("d=mx.here.example;"));
+    assert_eq!(sealed(&signing(&["other.example"]), Some("away@keyless.example")), "");
+}
+
+#[test]
+fn what_was_found_when_it_came_is_sealed_when_it_goes_on_later() {
+    let keys = signing(&["here.example"]);
+    let fields = sealed(&keys, Some("away@here.example"));
+    for expected in ["cv=none", "i=1; mx.here.example;", "spf=pass", "smtp.mailfrom=far.example"] {
+        assert!(fields.contains(expected), "{expected}: {fields}");
+    }
+    let broken = format!("{}{RECEIVED}{CONTENT}", OWN.replace("arc=none", "arc=fail"));
+    assert_eq!(
+        Seal::recalled(&keys, &mx(), broken.as_bytes()).unwrap().finding.validation,
+        ChainValidation::Fail
+    );
+    // Not ours, not told of a chain, not certain, sealed already, or no word of ours at all.
+    let nothing = [
+        format!("{RECEIVED}{OWN}{CONTENT}"),
+        format!("{}{RECEIVED}{CONTENT}", OWN.replace("mx.here", "mx.far")),
+        format!("{}{RECEIVED}{CONTENT}", OWN.replace(";\r\n\tarc=none", "")),
+        format!("{}{RECEIVED}{CONTENT}", OWN.replace("arc=none", "arc=temperror")),
+        format!("ARC-Seal: i=1\r\n{OWN}{RECEIVED}{CONTENT}"),
+        format!("{OWN}{CONTENT}"),
+        String::new(),
+    ];
+    for message in nothing {
+        assert!(Seal::recalled(&keys, &mx(), message.as_bytes()).is_none(), "{message}");
+    }
+}
