@@ -102,6 +102,7 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
     }
     if plan.local.is_empty() {
         enqueue(core, &message, plan.departures, plan.looping).await?;
+        traced::discarded(core, &message, &plan.discarded);
         let expanded = plan.expanded.into_iter().map(|recipient| (recipient, Handover::Expanded));
         reports::success(core, &message, expanded.collect()).await;
         return Ok(());
@@ -123,6 +124,7 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
         staged = blocking_stage(core, &message, plan.departures.clone(), plan.looping.clone()).await?;
     }
     commit(core, &message, staged).await?;
+    traced::discarded(core, &message, &plan.discarded);
     if !stored.is_empty() {
         reporting::look(core, &message);
     }
@@ -230,6 +232,11 @@ pub(crate) async fn deliver_each(core: &Core, message: &Message) -> Vec<Result<(
         }
     };
     let accepted = plans.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
+    traced::discarded(
+        core,
+        message,
+        accepted.clone().filter_map(|(plan, _)| plan.as_ref().ok()).flat_map(|plan| &plan.discarded),
+    );
     let reached =
         accepted.filter_map(|(plan, _)| plan.as_ref().ok()).flat_map(|plan| plan.reached(&failures));
     reports::success(core, message, reached.collect()).await;

@@ -26,6 +26,7 @@ use crate::decide::{Challenge, Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
 use crate::intake::{self, Intake};
 use crate::policy::{self, LocalSender, RcptFacts};
+use crate::traced;
 use crate::transaction::{Transaction, check_header};
 
 /// Longest silence of a local program.
@@ -312,7 +313,7 @@ impl Session<'_> {
             intake::with_head(&core.store, content, head).await.map_err(|error| intake::refusal(&error))?;
         let (content, ruling) = core.rules.submission.rule(&core.store, content, id).await?;
         if ruling.discard {
-            info!(%id, "dropped, since a header rule wants it so");
+            traced::dropped(core, id, &envelope.reverse_path, "a header rule wants it so");
             return Ok(());
         }
         let content = Arc::new(content);

@@ -404,7 +404,8 @@ impl<D: Dns + 'static> Session<'_, D> {
         let signature = self.signature(&content).await;
         let prefix = wishes.fields() + &signature + &authenticated + &received.field();
         if wishes.discard || discard || ruling.discard {
-            info!(%id, "dropped, since the policy service, a filter or a header rule wants it so");
+            let why = "the policy service, a filter or a header rule wants it so";
+            traced::dropped(self.core, id, &envelope.reverse_path, why);
             return Ok(());
         }
         let Envelope { reverse_path, recipients, parameters } = envelope;

@@ -28,6 +28,7 @@ use crate::limits::Meter;
 use crate::milter::{Caller, Chain, Filtered};
 use crate::policy::{self, RcptFacts};
 use crate::receive::{BUSY, claimed_address, turn_away};
+use crate::traced;
 use crate::transaction::{Transaction, check_header};
 
 /// The service of submission: a login first, then mail to anybody, as oneself unless the operator allows more.
@@ -272,7 +273,8 @@ impl Session<'_> {
         let Filtered { envelope, content, discard, quarantine, .. } =
             self.filters.message(&self.core.store, filtered).await?;
         if discard || ruling.discard {
-            info!(%id, "dropped, since a filter or a header rule wants it so");
+            let why = "a filter or a header rule wants it so";
+            traced::dropped(self.core, id, &envelope.reverse_path, why);
             return Ok(());
         }
         let Envelope { reverse_path, recipients, parameters } = envelope;

@@ -3,12 +3,14 @@
 use std::net::IpAddr;
 
 use kings_mail::address::Address;
+use kings_mail::envelope::Recipient;
 use kings_mail::header;
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_queue::{Attempt, Outcome};
 use kings_records::{Event, Step};
 use kings_smtp::reply::Reply;
+use tracing::info;
 
 use crate::core::{Core, new_id};
 use crate::deliver::Message;
@@ -58,6 +60,33 @@ pub(crate) fn stored(core: &Core, message: &Message, account: &Address) {
         recipient: Some(bare(account)),
         message_id: message_id(message),
         ..Event::new(message.id, Step::Stored)
+    });
+}
+
+/// Recipients of it stand for nobody.
+pub(crate) fn discarded<'a>(
+    core: &Core,
+    message: &Message,
+    recipients: impl IntoIterator<Item = &'a Recipient>,
+) {
+    for recipient in recipients {
+        core.records.trace(Event {
+            sender: Some(bare(&message.reverse_path)),
+            recipient: Some(bare(&recipient.path)),
+            message_id: message_id(message),
+            reply: Some("an alias leads to /dev/null".to_owned()),
+            ..Event::new(message.id, Step::Discarded)
+        });
+    }
+}
+
+/// All of it is thrown away, as a rule wants it.
+pub(crate) fn dropped(core: &Core, id: TraceId, sender: &ReversePath, why: &'static str) {
+    info!(%id, why, "dropped");
+    core.records.trace(Event {
+        sender: Some(bare(sender)),
+        reply: Some(why.to_owned()),
+        ..Event::new(id, Step::Discarded)
     });
 }
 

@@ -25,6 +25,8 @@ pub enum Step {
     Queued,
     /// It is in the mailbox of this recipient.
     Stored,
+    /// It was taken and thrown away, as an alias or a rule wants it; `reply` says why.
+    Discarded,
     /// Another server took it over.
     Delivered,
     /// An attempt failed for now.
@@ -40,12 +42,13 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Received,
         Self::Judged,
         Self::Refused,
         Self::Queued,
         Self::Stored,
+        Self::Discarded,
         Self::Delivered,
         Self::Deferred,
         Self::Failed,
@@ -62,6 +65,7 @@ impl Step {
             Self::Refused => "refused",
             Self::Queued => "queued",
             Self::Stored => "stored",
+            Self::Discarded => "discarded",
             Self::Delivered => "delivered",
             Self::Deferred => "deferred",
             Self::Failed => "failed",

@@ -136,6 +136,7 @@ fn sentence(event: &Event) -> String {
         }
         Step::Queued => format!("waits in the queue for {recipient}{said}"),
         Step::Stored => format!("stored in the mailbox of {recipient}"),
+        Step::Discarded => format!("taken and thrown away for {recipient}{said}"),
         Step::Delivered => format!("for {recipient}: {remote} has taken it{said}"),
         Step::Deferred => format!("for {recipient}: {remote} did not take it now, will be tried again{said}"),
         Step::Failed => format!("for {recipient}: {remote} will not take it{said}"),

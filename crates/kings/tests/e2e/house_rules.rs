@@ -32,6 +32,10 @@ fn copies_and_header_rules_act_on_what_arrives() {
             found[0].text()
         );
     }
+    wait_until("the trace tells what a rule threw away", Duration::from_secs(10), || {
+        let story = run(&mut kings.command(&["trace", "--sender", CAROL])).text();
+        story.contains("taken and thrown away for the recipients: ").then_some(())
+    });
 }
 
 #[test]

@@ -177,6 +177,10 @@ fn an_alias_that_pipes_stops_neither_the_server_nor_the_other_aliases() {
     run_with_input(&mut machine.program("sendmail", &["root"]), letter).succeeded();
     machine.only_message(ANN);
     assert_eq!(messages(&machine.kings.maildir(BOB)).len(), 0);
+    wait_until("the trace tells where it went", Duration::from_secs(10), || {
+        let story = run(&mut machine.kings.command(&["trace", "--recipient", "bin@localhost"])).text();
+        story.contains("taken and thrown away for <bin@localhost>: an alias leads to /dev/null").then_some(())
+    });
 }
 
 #[test]

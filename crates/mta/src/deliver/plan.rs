@@ -24,6 +24,8 @@ pub(super) struct Plan {
     pub(super) expanded: Vec<Recipient>,
     /// Recipients that had this very message before: nobody tries them, and the sender hears of it.
     pub(super) looping: Vec<Recipient>,
+    /// Recipients that stand for nobody.
+    pub(super) discarded: Vec<Recipient>,
 }
 
 /// A copy for an account here.
@@ -89,6 +91,7 @@ impl Plan {
                 Resolution::Targets(targets) if has_sent_on(&recipient.path, &targets, visited) => {
                     plan.looping.push(recipient.clone());
                 }
+                Resolution::Targets(targets) if targets.is_empty() => plan.discarded.push(recipient.clone()),
                 Resolution::Targets(targets) => {
                     let recipient = &plan.standing_for(recipient, targets.len());
                     for target in targets.into_iter().filter(|target| seen.insert(target.place.clone())) {
