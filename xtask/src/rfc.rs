@@ -23,6 +23,8 @@ struct Rfc {
     number: u16,
     title: String,
     status: Status,
+    /// What is missing of one that is done in part, and why.
+    note: Option<String>,
 }
 
 /// How much of it is done.
@@ -103,6 +105,9 @@ pub fn index() -> anyhow::Result<String> {
     for rfc in list()?.rfc {
         let status = format!("{:?}", rfc.status).to_lowercase();
         write!(text, "\n## RFC {}: {} ({status})\n", rfc.number, rfc.title)?;
+        if let Some(note) = rfc.note {
+            write!(text, "\n{note}\n")?;
+        }
         for (section, places) in index.remove(&rfc.number).unwrap_or_default().into_values() {
             write!(text, "\n- §{section}: {}", places.join(", "))?;
         }

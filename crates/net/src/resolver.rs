@@ -1,9 +1,9 @@
 //! The real resolver: asks the name servers of the machine or of the config, and keeps answers by their TTL.
 
 mod answers;
+mod exchange;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,17 +11,15 @@ use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
 use hickory_resolver::lookup::Lookup;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::xfer::{DnsExchange, DnsHandle};
 use hickory_resolver::net::{DnsError as HickoryError, NetError};
-use hickory_resolver::proto::op::{DnsRequest, ResponseCode};
+use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
-use hickory_resolver::{ConnectionProvider, PoolContext};
 use kings_dns::{Answer, Dns, DnsError, Mx, Tlsa};
 use kings_mail::domain::DnsName;
 
 use self::answers::{Answers, Question, Told};
+use self::exchange::Connections;
 
 /// One question to one server; there are two rounds over all servers.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,7 +36,7 @@ pub struct ResolverSettings {
 /// Answers `trait Dns` from real name servers.
 #[derive(Clone)]
 pub struct Resolver {
-    inner: hickory_resolver::Resolver<AskingForAd>,
+    inner: hickory_resolver::Resolver<Connections>,
     /// Shared by all copies of this resolver: what came in and what goes out ask the same names.
     answers: Arc<Answers>,
     /// The AD bit of an answer that crossed a network is anybody's word (RFC 7672 §2.1.1, RFC 4035 §4.9.3).
@@ -64,7 +62,7 @@ impl Resolver {
             (ResolverConfig::from_name_servers(servers), ResolverOpts::default())
         };
         let local = config.name_servers().iter().all(|server| server.ip.to_canonical().is_loopback());
-        let provider = AskingForAd(TokioRuntimeProvider::default());
+        let provider = Connections::default();
         let mut builder = hickory_resolver::Resolver::builder_with_config(config, provider);
         *builder.options_mut() = adjusted(options);
         let inner = builder.build().map_err(system)?;
@@ -153,44 +151,6 @@ fn adjusted(mut options: ResolverOpts) -> ResolverOpts {
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
     options
-}
-
-/// Connections that ask for the AD bit: a resolver sets it only for who shows an interest (RFC 6840 §5.7).
-#[derive(Clone)]
-struct AskingForAd(TokioRuntimeProvider);
-
-/// One such connection.
-#[derive(Clone)]
-struct Exchange(DnsExchange<TokioRuntimeProvider>);
-
-impl ConnectionProvider for AskingForAd {
-    type Conn = Exchange;
-    type FutureConn = Pin<Box<dyn Future<Output = Result<Exchange, NetError>> + Send>>;
-    type RuntimeProvider = TokioRuntimeProvider;
-
-    fn new_connection(
-        &self,
-        ip: IpAddr,
-        config: &ConnectionConfig,
-        cx: &PoolContext,
-    ) -> Result<Self::FutureConn, NetError> {
-        let connecting = self.0.new_connection(ip, config, cx)?;
-        Ok(Box::pin(async { connecting.await.map(Exchange) }))
-    }
-
-    fn runtime_provider(&self) -> &TokioRuntimeProvider {
-        &self.0
-    }
-}
-
-impl DnsHandle for Exchange {
-    type Response = <DnsExchange<TokioRuntimeProvider> as DnsHandle>::Response;
-    type Runtime = TokioRuntimeProvider;
-
-    fn send(&self, mut request: DnsRequest) -> Self::Response {
-        request.metadata.authentic_data = true;
-        self.0.send(request)
-    }
 }
 
 fn name_server(address: &SocketAddr) -> NameServerConfig {
