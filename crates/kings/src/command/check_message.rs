@@ -21,6 +21,9 @@ use crate::config::{DEFAULT_PATH, MESSAGE_BYTES, Settings, Threads, name_server}
 use crate::identity::machine_name;
 use crate::serve;
 
+/// What acts on port 25 and not here: it asks others, remembers, or depends on who the client is.
+const LEFT_OUT: [&str; 5] =
+    ["milters", "header and body rules", "the policy service", "greylisting", "trusted hosts"];
 /// Octets that are read at once.
 const PIECE: usize = 64 * 1024;
 /// One thread reads and one asks DNS: what the program needs does not grow with the machine.

@@ -48,6 +48,9 @@ enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// What this server would do with a message, and why: every check with its result. Needs no running server.
+    ///
+    /// Left out: milters, header and body rules, the policy service, greylisting, and who is trusted (trusted hosts,
+    /// XCLIENT and XFORWARD).
     CheckMessage(check_message::Options),
     /// The accounts that receive mail and log in.
     #[command(subcommand)]

@@ -70,6 +70,7 @@ fn a_good_message_is_taken_and_a_changed_one_is_not() {
             "record at _dmarc.example.org asks for reject",
             "aligned by DKIM (relaxed): yes",
             "ARC               none",
+            "left out          milters, header and body rules, the policy service, greylisting, trusted hosts",
             "verdict           accept",
             "Authentication-Results: ",
             "smtp.mailfrom=example.org",
@@ -144,6 +145,8 @@ fn json_says_the_same() {
         ("/arc/result", "\"none\""),
         ("/iprev/name", "\"mx.example.org\""),
         ("/not_checked", "[]"),
+        ("/left_out/0", "\"milters\""),
+        ("/left_out/4", "\"trusted hosts\""),
     ] {
         assert_eq!(
             found.pointer(pointer).map(Value::to_string).as_deref(),

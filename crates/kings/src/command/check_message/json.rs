@@ -8,6 +8,8 @@ use kings_mta::examine::{Examination, Judgement};
 use kings_mta::{Listing, Listings};
 use serde_json::{Value, json};
 
+use super::LEFT_OUT;
+
 /// The whole of it, on one line.
 pub(super) fn of(found: &Examination) -> String {
     let told = &found.circumstances;
@@ -32,6 +34,7 @@ pub(super) fn of(found: &Examination) -> String {
         "sender": found.sender,
         "field": (!found.field.is_empty()).then_some(&found.field),
         "not_checked": found.untold,
+        "left_out": LEFT_OUT,
     });
     format!("{object}\n")
 }

@@ -8,6 +8,7 @@ use kings_msgauth::{arc, dmarc};
 use kings_mta::Listing;
 use kings_mta::examine::{Examination, Judgement};
 
+use super::LEFT_OUT;
 use super::json::mode;
 
 /// Columns for the name of a check.
@@ -44,6 +45,7 @@ pub(super) fn of(found: &Examination) -> String {
     for text in &found.untold {
         page.line("not checked", text);
     }
+    page.line("left out", LEFT_OUT.join(", "));
     page.verdict(found);
     page.0
 }
