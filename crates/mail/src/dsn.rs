@@ -6,6 +6,7 @@ use crate::date::DateTime;
 use crate::domain::Domain;
 use crate::path::ForwardPath;
 use crate::report::{EnvelopeId, OriginalRecipient};
+use crate::visible::is_active;
 
 /// Longest text taken from another server into one field, in octets: a reply line of RFC 5321 §4.5.3.1.5 and
 /// its field name stay below the 998 octets of RFC 5322 §2.1.1.
@@ -175,7 +176,7 @@ fn field(out: &mut String, name: &str, value: &str, global: bool) {
 /// spaces, so it can neither end a line nor hide what follows; what is cut ends in `...`.
 pub fn one_line(text: &str, most: usize) -> String {
     let mut line = String::new();
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control() || is_invisible(c)) {
+    for word in text.split(|c: char| c.is_whitespace() || is_active(c)) {
         if word.is_empty() {
             continue;
         }
@@ -189,11 +190,6 @@ pub fn one_line(text: &str, most: usize) -> String {
         }
     }
     line
-}
-
-/// Marks that turn or hide the text after them: a reply must not read differently from what it is.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 fn truncate(line: &mut String, most: usize) {

@@ -19,3 +19,4 @@ pub mod seven_bit;
 pub mod trace;
 pub mod transfer;
 pub mod utf7;
+pub mod visible;

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use clap::{Args, Subcommand};
 use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
+use kings_mail::visible;
 use kings_msgauth::reports::{aggregate, tls};
 use kings_records::{ReceivedReport, ReportKind, reader};
 use serde_json::{Value, json};
@@ -159,7 +160,21 @@ fn totals(report: &aggregate::Report) -> (u64, u64) {
     (count(false), count(true))
 }
 
+/// What the report says in sum, and how much of it was not kept.
 fn summary(report: &ReceivedReport) -> String {
+    let sums = sums(report);
+    match omitted(report) {
+        Some(omitted) => format!("{sums} (without {omitted} smaller entries that were not kept)"),
+        None => sums,
+    }
+}
+
+/// How many entries were left out when it was kept.
+fn omitted(report: &ReceivedReport) -> Option<u64> {
+    serde_json::from_str::<Value>(&report.content).ok()?["omitted"].as_u64()
+}
+
+fn sums(report: &ReceivedReport) -> String {
     match report.kind {
         ReportKind::Dmarc => match aggregate::Report::from_json(&report.content) {
             Some(read) => {
@@ -194,7 +209,7 @@ fn list(all: &[ReceivedReport]) -> String {
             summary(report)
         );
     }
-    if text.is_empty() { "no reports have come in\n".to_owned() } else { printable(&text) }
+    if text.is_empty() { "no reports have come in\n".to_owned() } else { visible::lines(&text) }
 }
 
 fn head_json(report: &ReceivedReport) -> Value {
@@ -224,18 +239,22 @@ fn show(all: &[ReceivedReport]) -> String {
     }
     let mut text = String::new();
     for (domain, reports) in domains {
-        let _ = writeln!(text, "{domain}");
+        let _ = writeln!(text, "{domain}, as others tell");
         let mail = reports.iter().filter_map(|report| {
             let is_mail = report.kind == ReportKind::Dmarc;
             is_mail.then(|| aggregate::Report::from_json(&report.content)).flatten()
         });
         let mail: Vec<aggregate::Report> = mail.collect();
         sources(&mut text, &mail);
+        let omitted: u64 = reports.iter().filter_map(|report| omitted(report)).sum();
+        if omitted > 0 {
+            let _ = writeln!(text, "    {omitted} smaller entries of these reports were not kept");
+        }
         for report in reports.iter().filter(|report| report.kind == ReportKind::Tls) {
             sessions(&mut text, report);
         }
     }
-    if text.is_empty() { "no reports have come in\n".to_owned() } else { printable(&text) }
+    if text.is_empty() { "no reports have come in\n".to_owned() } else { visible::lines(&text) }
 }
 
 /// What one source sent in our name.
@@ -301,11 +320,6 @@ fn sessions(text: &mut String, report: &ReceivedReport) {
     }
 }
 
-/// Strangers wrote parts of it: nothing of it may steer a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -352,6 +366,16 @@ mod tests {
             assert!(shown.contains(expected), "{shown}");
         }
         assert_eq!(show(&[]), "no reports have come in\n");
+        let content = two_sources().content.replacen('{', "{\"omitted\":49000,", 1);
+        let cut = ReceivedReport { content, organisation: "Far\u{202e}raF".to_owned(), ..two_sources() };
+        assert!(list(std::slice::from_ref(&cut)).ends_with(
+            "Far\u{fffd}raF: 10 messages, 7 passed, 3 failed (without 49000 smaller entries that were not kept)\n"
+        ));
+        assert!(
+            show(std::slice::from_ref(&cut))
+                .contains("    49000 smaller entries of these reports were not kept\n")
+        );
+        assert!(list_json(&[cut]).contains("49000 smaller"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kings_mail::date::DateTime;
+use kings_mail::visible;
 use kings_records::{Event, Query, Step, reader};
 use serde_json::{Value, json};
 
@@ -106,18 +107,13 @@ fn describe(events: &[Event]) -> String {
             |field: fn(&Event) -> &Option<String>| steps.iter().find_map(|event| field(event).clone());
         let sender = first(|event| &event.sender).map(|sender| format!("  from <{sender}>"));
         let message_id = first(|event| &event.message_id).map(|id| format!("  Message-ID {id}"));
-        let about = visible(&(sender.unwrap_or_default() + &message_id.unwrap_or_default()));
+        let about = visible::line(&(sender.unwrap_or_default() + &message_id.unwrap_or_default()));
         text.push_str(&format!("{id}{about}\n"));
         for step in steps {
-            text.push_str(&format!("  {}  {}\n", date(step), visible(&sentence(step))));
+            text.push_str(&format!("  {}  {}\n", date(step), visible::line(&sentence(step))));
         }
     }
     text
-}
-
-/// What others said may hold anything: nothing of it commands the terminal.
-fn visible(text: &str) -> String {
-    text.replace(|c: char| c.is_control(), " ")
 }
 
 /// One step in plain words.
@@ -196,7 +192,7 @@ mod tests {
             "{id}  from <ann@example.org>  Message-ID <1@example.org>
   Thu, 1 Jan 1970 00:00:00 +0000  waits in the queue for <joe@far.example>
   Thu, 1 Jan 1970 00:00:00 +0000  taken over from 192.0.2.9, and told so: 250 2.0.0 x
-  Thu, 1 Jan 1970 00:00:00 +0000  for <joe@far.example>: mx.far.example[192.0.2.1] did not take it now, will be tried again: 450-4.2.0 grey 450 4.2.0  [2Jlisted
+  Thu, 1 Jan 1970 00:00:00 +0000  for <joe@far.example>: mx.far.example[192.0.2.1] did not take it now, will be tried again: 450-4.2.0 grey 450 4.2.0 \u{fffd}[2Jlisted
 "
         );
         assert_eq!(describe(&events), expected);

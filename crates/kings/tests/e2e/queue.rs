@@ -216,7 +216,7 @@ fn the_id_that_the_client_got_finds_every_entry_of_its_message() {
         "waits in the queue for <joe1@example.net>".into(),
         format!("waits in the queue as {further} for <joe2@example.net>"),
         "for <joe2@example.net>: this server did not take it now".into(),
-        "ordered: hold: a test  [2J of it".into(),
+        "ordered: hold: a test \u{fffd}[2J of it".into(),
         format!("ordered for {further}: release"),
         format!("ordered for {further}: drop --bounce"),
         "a report about it goes to <ann@example.org>, as message ".into(),

@@ -3,7 +3,9 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use kings_mail::domain::Domain;
 use kings_mail::mime::{self, Kind, Part};
+use kings_mail::visible::is_active;
 use kings_msgauth::reports::aggregate::{self, FileName};
 use kings_msgauth::reports::archive::unpack;
 use kings_msgauth::reports::tls;
@@ -37,11 +39,15 @@ pub(crate) fn look(core: &Core, message: &Message) {
         warn!(%id, "too many reports at once: this one is delivered and not read");
         return;
     };
-    let (content, records) = (message.content.clone(), core.records.clone());
+    let (content, records, directory) =
+        (message.content.clone(), core.records.clone(), core.directory.clone());
     tokio::spawn(async move {
         let _place = place;
         let Ok(_turn) = inner.reading.acquire().await else { return };
         match blocking(move || read(&content)).await {
+            Ok(report) if !is_about_us(&report.domain, |domain| directory.hosts(domain)) => {
+                warn!(%id, domain = report.domain, "a report about a domain that is not ours is delivered and not kept");
+            }
             Ok(report) => {
                 info!(%id, kind = report.kind.word(), domain = report.domain, organisation = report.organisation, "report read");
                 records.keep_report(report);
@@ -49,6 +55,13 @@ pub(crate) fn look(core: &Core, message: &Message) {
             Err(error) => warn!(%id, %error, "no report can be read in this message"),
         }
     });
+}
+
+/// Whether a report is about a domain that is hosted here, or about one below it. What others say of foreign domains is no
+/// news of ours.
+fn is_about_us(domain: &str, hosts: impl Fn(&Domain) -> bool) -> bool {
+    let names = std::iter::successors(Domain::parse(domain).ok(), Domain::parent);
+    names.into_iter().any(|name| hosts(&name))
 }
 
 /// Why there is no report in a message.
@@ -102,6 +115,7 @@ fn parse(content: &[u8]) -> Result<ReceivedReport, String> {
 }
 
 fn of_mail(mut report: aggregate::Report) -> Result<ReceivedReport, String> {
+    let all = report.rows.len();
     report.rows.sort_by_key(|row| std::cmp::Reverse(row.count));
     report.rows.truncate(MAX_ROWS);
     while report.to_json().len() > MAX_CONTENT {
@@ -110,6 +124,7 @@ fn of_mail(mut report: aggregate::Report) -> Result<ReceivedReport, String> {
         }
         report.rows.truncate(report.rows.len() / 2);
     }
+    let omitted = all - report.rows.len();
     Ok(ReceivedReport {
         kind: ReportKind::Dmarc,
         domain: name(&report.policy.domain).to_lowercase(),
@@ -118,17 +133,27 @@ fn of_mail(mut report: aggregate::Report) -> Result<ReceivedReport, String> {
         begin: report.metadata.begin,
         end: report.metadata.end,
         arrived: arrived(),
-        content: report.to_json(),
+        content: with_omitted(report.to_json(), omitted),
     })
 }
 
+/// Says in the JSON of a report how many of its parts were left out, where any were (`omitted`).
+fn with_omitted(content: String, omitted: usize) -> String {
+    match content.strip_prefix('{') {
+        Some(rest) if omitted > 0 => format!("{{\"omitted\":{omitted},{rest}"),
+        _ => content,
+    }
+}
+
 fn of_tls(mut report: tls::Report) -> Result<ReceivedReport, String> {
+    let all = report.policies.len();
     while report.to_json().len() > MAX_CONTENT {
         if report.policies.is_empty() {
             return Err("it is too long to be kept".to_owned());
         }
         report.policies.truncate(report.policies.len() / 2);
     }
+    let omitted = all - report.policies.len();
     let domain =
         report.policies.first().map(|policy| policy.policy.policy_domain.clone()).unwrap_or_default();
     let (begin, end) = report.date_range.unix().unwrap_or_default();
@@ -141,7 +166,7 @@ fn of_tls(mut report: tls::Report) -> Result<ReceivedReport, String> {
         begin: seconds(begin),
         end: seconds(end),
         arrived: arrived(),
-        content: report.to_json(),
+        content: with_omitted(report.to_json(), omitted),
     })
 }
 
@@ -151,7 +176,7 @@ fn arrived() -> u64 {
 
 /// A name that cannot steer a terminal, and ends.
 fn name(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect()
+    text.chars().filter(|c| !is_active(*c)).take(MAX_NAME).collect()
 }
 
 #[cfg(test)]
@@ -201,6 +226,25 @@ mod tests {
     }
 
     #[test]
+    fn reports_about_domains_of_others_are_no_news_of_ours() {
+        let about_us = |domain| is_about_us(domain, |name: &Domain| name.as_str() == "example.org");
+        for domain in ["example.org", "EXAMPLE.org.", "news.example.org", "a.b.example.org"] {
+            assert!(about_us(domain), "{domain}");
+        }
+        for domain in [
+            "",
+            "org",
+            "bank.example",
+            "notexample.org",
+            "example.org.evil.example",
+            "\u{202e}example.org",
+            "a b",
+        ] {
+            assert!(!about_us(domain), "{domain}");
+        }
+    }
+
+    #[test]
     fn hostile_reports_cost_little_and_are_told_by_their_fault() {
         let bomb = gzip(&vec![b' '; MAX_REPORT + 1]);
         let cases: [(&[u8], &str); 4] = [
@@ -216,7 +260,9 @@ mod tests {
             assert!(fault.contains(expected), "{fault}");
         }
         let kept = of_mail(report(50_000)).unwrap();
-        assert!(kept.content.len() <= MAX_CONTENT);
+        assert!(kept.content.len() <= MAX_CONTENT + 30);
+        assert!(kept.content.starts_with("{\"omitted\":49000,"), "{:.60}", kept.content);
+        assert!(!of_mail(report(MAX_ROWS)).unwrap().content.contains("omitted"));
         let rows = aggregate::Report::from_json(&kept.content).unwrap().rows;
         assert_eq!((rows.len(), rows[0].count), (MAX_ROWS, 49_999));
     }

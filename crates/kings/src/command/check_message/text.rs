@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use kings_mail::visible;
 use kings_msgauth::dkim::{Checked, Claim};
 use kings_msgauth::dmarc::Record;
 use kings_msgauth::{arc, dmarc};
@@ -55,7 +56,7 @@ struct Page(String);
 impl Page {
     fn line(&mut self, name: &str, text: impl AsRef<str>) {
         // Writing to a string cannot fail.
-        let _ = writeln!(self.0, "{name:NAMES$}  {}", plain(text.as_ref()));
+        let _ = writeln!(self.0, "{name:NAMES$}  {}", visible::line(text.as_ref()));
     }
 
     fn below(&mut self, texts: impl IntoIterator<Item = String>) {
@@ -136,12 +137,6 @@ impl Page {
     }
 }
 
-/// A terminal acts on control characters, and some others turn the direction of what follows.
-fn plain(text: &str) -> String {
-    let turns = |c| matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|c| if c.is_control() || turns(c) { '?' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +145,6 @@ mod tests {
     fn nothing_of_a_message_reaches_the_terminal_as_a_command() {
         let mut page = Page(String::new());
         page.line("ARC", "a\x1b[2Jb\r\nc\u{202e}d");
-        assert_eq!(page.0, "ARC               a?[2Jb??c?d\n");
+        assert_eq!(page.0, "ARC               a\u{fffd}[2Jb  c\u{fffd}d\n");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use kings_mail::visible;
 use serde_json::Value;
 
 use crate::control::Order;
@@ -103,8 +104,7 @@ pub(crate) fn details(item: &Value) -> String {
     lines.push_str("\nHeader:\n");
     for line in text(&item["header"]).lines() {
         // What a message says must not reach the terminal as more than text.
-        let line: String = line.chars().map(|c| if c.is_control() && c != '\t' { '?' } else { c }).collect();
-        lines.push_str(&format!("  {line}\n"));
+        lines.push_str(&format!("  {}\n", visible::lines(line)));
     }
     lines
 }

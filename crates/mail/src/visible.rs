@@ -1,0 +1,39 @@
+//! Foreign text on its way to a terminal or a log: what would act there, or turn or hide what follows, is taken out.
+
+/// Whether a character does more than show: a control, or a mark that turns the direction of the text after it or hides in
+/// it (Unicode's bidirectional and zero-width characters).
+pub fn is_active(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Text as one line: a blank for each line end, tab and the like, a replacement character (U+FFFD) for each other one that
+/// [`is_active`].
+pub fn line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c.is_whitespace() { ' ' } else { shown(c) }).collect()
+}
+
+/// The same of several lines, whose line ends and tabs stay.
+pub fn lines(text: &str) -> String {
+    text.chars().map(|c| if matches!(c, '\n' | '\t') { c } else { shown(c) }).collect()
+}
+
+fn shown(c: char) -> char {
+    if is_active(c) { char::REPLACEMENT_CHARACTER } else { c }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_acts_is_replaced_and_letters_of_all_scripts_stay() {
+        assert_eq!(
+            line("a\u{1b}[31m\r\nb\u{202e}c\u{200f}\u{feff}\u{9b}"),
+            "a\u{fffd}[31m  b\u{fffd}c\u{fffd}\u{fffd}\u{fffd}"
+        );
+        assert_eq!(lines("a\tb\r\nc\u{2067}\n"), "a\tb\u{fffd}\nc\u{fffd}\n");
+        let honest = "Grüße, \u{5e9}\u{5dc}\u{5d5}\u{5dd}, \u{645}\u{631}\u{62d}\u{628}\u{627}, \u{4f60}\u{597d} \u{1f600}";
+        assert_eq!((line(honest).as_str(), lines(honest).as_str()), (honest, honest));
+    }
+}
