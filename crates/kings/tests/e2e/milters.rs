@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    Daemon, Folder, Kings, Message, Setup, UNVERIFIED, free_port, letter, listening, messages, program, run,
-    wait_until,
+    Daemon, Folder, Kings, Message, NameServer, Setup, UNVERIFIED, free_port, letter, listening, messages,
+    program, run, wait_until,
 };
 
 const ANN: &str = "ann@example.org";
@@ -100,14 +100,78 @@ fn opendkim_signs_what_users_send_and_verifies_what_comes() {
     assert!(filter.folder.join("test.private").exists());
 }
 
+/// What Kings says of a message and of the same with one octet changed, with these records of example.org.
+fn judged(signed: &Message, records: &str) -> [String; 2] {
+    let dns = NameServer::start("example.org", records);
+    let tables =
+        "[inbound]\nspf = \"off\"\ndkim = \"enforce\"\ndmarc = \"off\"\niprev = \"off\"\narc = \"off\"\n"
+            .to_owned();
+    let kings = Setup { tables, name_server: dns.address.clone(), ..Setup::default() }.start();
+    let text = signed.text().replace("\r\n", "\n").replace('\n', "\r\n");
+    let content = &text[text.find("DKIM-Signature:").expect("it is signed")..];
+    let changed = content.replace("Hello, this", "Hello; this");
+    assert_ne!(changed, content);
+    let mut client = kings.smtp();
+    [(content, ANN), (&changed, BOB)].map(|(content, account)| {
+        client.message(CAROL, &[account], content.as_bytes()).unwrap().is("250");
+        let text = only_message_of(&kings, account).text();
+        let start =
+            text.find("Authentication-Results: mail.example.org;").unwrap_or_else(|| panic!("{text}"));
+        let end = text[start..].find("\r\nReceived:").unwrap();
+        text[start..start + end].replace("\r\n\t", " ")
+    })
+}
+
+#[test]
+fn kings_believes_what_opendkim_signs_until_an_octet_changes() {
+    let filter = opendkim();
+    let kings = kings_with(UNVERIFIED.to_owned() + &filter.table(""));
+    kings.submit(ANN, BOB, "signed");
+    let records = std::fs::read_to_string(filter.folder.join("test.txt")).unwrap();
+    let [good, changed] = judged(&only_message_of(&kings, BOB), &records);
+    assert!(good.contains("dkim=pass (2048-bit RSA key) header.d=example.org"), "{good}");
+    assert!(good.contains("header.s=test") && !good.contains("dkim=fail"), "{good}");
+    assert!(changed.contains("dkim=fail (the body was changed)"), "{changed}");
+}
+
+#[test]
+fn kings_believes_what_rspamd_signs_until_an_octet_changes() {
+    for kind in [["--bits", "2048"], ["--type", "ed25519"]] {
+        let keys = Folder::new("rspamd-keys");
+        let key = keys.join("key");
+        let mut command = program("rspamadm");
+        command.args(["dkim_keygen", "-d", "example.org", "-s", "test", "-k"]).arg(&key).args(kind);
+        let records = run(&mut command).succeeded().text();
+        let signing = format!(
+            "modules {{ path = \"/usr/share/rspamd/plugins/dkim_signing.lua\"; }}\n\
+             dkim_signing {{ sign_local = true; sign_authenticated = true; allow_username_mismatch = true;\n  \
+             use_esld = false; allow_hdrfrom_mismatch = true; selector = \"test\"; path = \"{}\"; }}\n\
+             options {{ filters = \"dkim\"; }}\n",
+            key.display()
+        );
+        let filter = rspamd_with(&signing);
+        let kings = kings_with(UNVERIFIED.to_owned() + &filter.table(""));
+        kings.submit(ANN, BOB, "signed");
+        let [good, changed] = judged(&only_message_of(&kings, BOB), &records);
+        let algorithm = if kind[0] == "--bits" { "header.a=rsa-sha256" } else { "header.a=ed25519-sha256" };
+        assert!(good.contains("dkim=pass") && good.contains(algorithm), "{kind:?}: {good}");
+        assert!(changed.contains("dkim=fail (the body was changed)"), "{kind:?}: {changed}");
+    }
+}
+
 fn rspamd() -> Filter {
+    rspamd_with("")
+}
+
+/// `more`: further sections of its config.
+fn rspamd_with(more: &str) -> Filter {
     let port = free_port();
     let folder = Folder::new("rspamd");
     let directory = folder.path().display().to_string();
     let settings = format!(
         "options {{ pidfile = \"{directory}/pid\"; dns {{ nameserver = [\"127.0.0.1:9\"]; }} }}\n\
          logging {{ type = \"console\"; level = \"info\"; }}\n\
-         actions {{ reject = 15; add_header = 6; }}\n\
+         actions {{ reject = 15; add_header = 6; }}\n{more}\
          worker \"rspamd_proxy\" {{ bind_socket = \"127.0.0.1:{port}\"; milter = yes; count = 1; timeout = 60s;\n\
            upstream \"local\" {{ default = yes; self_scan = yes; }} }}\n"
     );
