@@ -1,7 +1,7 @@
 //! The store as a whole: opens accounts and takes messages in.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::SystemTime;
 
 use kings_mail::address::Address;
@@ -25,8 +25,21 @@ struct Shared {
     settings: Settings,
     root: Arc<Root>,
     watcher: Option<Arc<Watcher>>,
-    /// Open accounts. A name stays after its account is closed: its folders are known to be on disk.
-    accounts: Mutex<HashMap<Address, Weak<AccountState>>>,
+    accounts: Mutex<HashMap<Address, Arc<Slot>>>,
+    /// Shared by those who sync every folder on the way to an account, held alone by those who rely on the folders that
+    /// they find: one of them may have been made a moment ago, and not be on disk yet.
+    folders: RwLock<()>,
+}
+
+/// The place of one account, which stays when it is closed. Its lock is held while the account is opened.
+#[derive(Debug, Default)]
+struct Slot(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    open: Weak<AccountState>,
+    /// All folders on the way to it were synced by this process.
+    on_disk: bool,
 }
 
 impl Store {
@@ -36,7 +49,13 @@ impl Store {
     pub fn open(settings: Settings) -> Result<Self, StoreError> {
         let root = Arc::new(Root::open(&settings.mail_dir, settings.free_space_reserve)?);
         let watcher = Watcher::start(&root.path).map(Arc::new);
-        Ok(Self(Arc::new(Shared { settings, root, watcher, accounts: Mutex::default() })))
+        Ok(Self(Arc::new(Shared {
+            settings,
+            root,
+            watcher,
+            accounts: Mutex::default(),
+            folders: RwLock::default(),
+        })))
     }
 
     /// Opens an account. On first use it gets its Maildir with Drafts, Sent, Junk, Trash and Archive, all
@@ -44,8 +63,7 @@ impl Store {
     ///
     /// Fails with [`StoreError::BadName`] for an address that cannot name a folder.
     pub fn account(&self, account: &Address) -> Result<Account, StoreError> {
-        let known =
-            locked(&self.0.accounts).get(&account.folded()).is_some_and(|weak| weak.strong_count() > 0);
+        let known = locked(&self.slot(account.folded()).0).open.strong_count() > 0;
         let state = self.account_state(account)?;
         if !known && let Err(error) = state.sweep(SystemTime::now()) {
             tracing::warn!(%account, %error, "cannot sweep leftovers");
@@ -71,23 +89,37 @@ impl Store {
 
     /// The account's state, opened or made if need be.
     ///
-    /// All opening happens under one lock, so that nobody delivers into folders that another thread has
-    /// made but not yet synced. Open accounts pass through it without touching the disk.
+    /// One thread at a time opens one account, so that nobody delivers into mailboxes that another has made but not
+    /// synced yet. Different accounts are made side by side: each syncs all folders on its own way, also those that others
+    /// have just made, and the file system puts what is synced at once on disk together. A lock of another program on
+    /// one account holds up nobody else. Open accounts pass without touching the disk.
     pub(crate) fn account_state(&self, account: &Address) -> Result<Arc<AccountState>, StoreError> {
         let key = account.folded();
-        let mut accounts = locked(&self.0.accounts);
-        let known = accounts.get(&key);
-        if let Some(state) = known.and_then(Weak::upgrade) {
+        let slot = self.slot(key.clone());
+        let mut known = locked(&slot.0);
+        if let Some(state) = known.open.upgrade() {
             return Ok(state);
         }
         let folders = self.0.settings.layout.folders(&key)?;
-        let dir = self.open_folders(&folders, known.is_none())?;
+        // What fails half-way has to sync all of it when it comes again.
+        let was_on_disk = std::mem::take(&mut known.on_disk);
+        let dir = if was_on_disk {
+            let _alone = self.0.folders.write().unwrap_or_else(PoisonError::into_inner);
+            self.open_folders(&folders, false)?
+        } else {
+            let _beside_others = self.0.folders.read().unwrap_or_else(PoisonError::into_inner);
+            self.open_folders(&folders, true)?
+        };
         let path = folders.iter().fold(self.0.root.path.clone(), |path, folder| path.join(folder));
         let state = AccountState::new(Arc::clone(&self.0.root), self.0.watcher.clone(), dir, path);
         state.prepare()?;
         let state = Arc::new(state);
-        accounts.insert(key, Arc::downgrade(&state));
+        *known = Known { open: Arc::downgrade(&state), on_disk: true };
         Ok(state)
+    }
+
+    fn slot(&self, folded: Address) -> Arc<Slot> {
+        Arc::clone(locked(&self.0.accounts).entry(folded).or_default())
     }
 
     /// Goes down to the account's folder, making what is missing. The first time in this process every

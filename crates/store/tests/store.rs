@@ -8,8 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::{Here, all, keyword, name, uid};
+use kings_mail::address::Address;
 use kings_mail::date::DateTime;
-use kings_store::{FlagChange, Flags, StoreError, SystemFlag, Uid};
+use kings_store::{Delivery, FlagChange, Flags, StoreError, SystemFlag, Uid};
 use tokio::time::timeout;
 
 #[test]
@@ -33,6 +34,68 @@ fn every_file_is_for_its_owner_alone() {
     let inbox = here.inbox();
     inbox.store_flags(&all(&inbox), &FlagChange::Add(keyword("work"))).unwrap();
     check_modes(&here.maildir());
+}
+
+fn user(number: usize) -> Address {
+    Address::parse(&format!("user{number}@example.org")).unwrap()
+}
+
+/// Deliveries to new accounts race with each other and with mail programs: each account is made once and whole, and no
+/// message is lost.
+#[test]
+fn accounts_that_are_made_at_once_are_whole_and_each_is_one() {
+    const ACCOUNTS: usize = 16;
+    const THREADS: usize = 8;
+    let here = Here::new();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let here = &here;
+            scope.spawn(move || {
+                // Two threads at a time begin with the same account.
+                for place in 0..ACCOUNTS {
+                    let account = user((place + 2 * (thread / 2)) % ACCOUNTS);
+                    let delivery = Delivery { account: account.clone(), ..Here::delivery("Junk") };
+                    let results = here.store().deliver(&here.incoming("x"), &[delivery]);
+                    results.into_iter().for_each(Result::unwrap);
+                    assert_eq!(here.store().account(&account).unwrap().list().unwrap().len(), 6);
+                }
+            });
+        }
+    });
+    for number in 0..ACCOUNTS {
+        let junk = here.store().account(&user(number)).unwrap().open(&name("Junk")).unwrap();
+        assert_eq!(all(&junk).len(), THREADS, "user{number}");
+        let folder = here.maildir().with_file_name(format!("user{number}"));
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+        assert!(
+            !names.iter().any(|name| name.starts_with("kings-new-") || name.contains(".lock")),
+            "{names:?}"
+        );
+    }
+}
+
+/// Another program has locked what one account needs to be made; until then it waits, alone.
+#[test]
+fn an_account_that_waits_while_it_is_made_holds_up_no_other() {
+    let here = Here::new();
+    let folder = here.maildir().with_file_name("user1");
+    std::fs::create_dir_all(&folder).unwrap();
+    let lock = folder.join("subscriptions.lock");
+    std::fs::write(&lock, "").unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| here.store().account(&user(1)).map(drop));
+        // It is being made: its lists come last.
+        while !folder.join(".Drafts").exists() {
+            std::thread::yield_now();
+        }
+        for number in 2..4 {
+            here.store().account(&user(number)).unwrap();
+        }
+        assert!(!waiting.is_finished());
+        std::fs::remove_file(&lock).unwrap();
+        waiting.join().unwrap().unwrap();
+    });
 }
 
 fn check_modes(path: &Path) {
