@@ -75,7 +75,11 @@ pub fn of_dkim(report: &dkim::Report) -> Vec<MethodResult> {
             .about("header.a", claim.algorithm.as_str())
             .about("header.b", &claim.start)
     };
-    report.signatures.iter().map(one).collect()
+    let more = (report.ignored > 0).then(|| {
+        MethodResult::new("dkim", dkim::Word::Policy.as_str())
+            .because(&format!("{} more signatures, not looked at", report.ignored))
+    });
+    report.signatures.iter().map(one).chain(more).collect()
 }
 
 /// The whole field with its line end. `authserv_id` is our name.

@@ -5,7 +5,9 @@ mod support;
 
 use kings_dns::Zone;
 use kings_mail::date::DateTime;
+use kings_mail::domain::Domain;
 use kings_msgauth::dkim::{BadKey, KeyRecord, Keys, MAX_SIGNATURES, Report, Verdict, Verifier, Word};
+use kings_msgauth::results;
 use support::{NOW, Plan, ed25519, first, name, now, record, rsa, verify, zone};
 
 const MESSAGE: &str = "From: Ann <ann@example.org>\r\nTo: bob@example.net\r\nSubject: Hello,\r\n  world\r\n\r\n\
@@ -375,6 +377,11 @@ fn a_thousand_signatures_cost_no_more_than_eight() {
     let report = verify(&many, &zone);
     assert_eq!((report.signatures.len(), report.ignored), (MAX_SIGNATURES, 1_000 - MAX_SIGNATURES));
     assert_eq!(report.word(), Word::Pass);
+    // What is left out is said in the results.
+    let told = results::of_dkim(&report);
+    assert_eq!(told.len(), MAX_SIGNATURES + 1);
+    let field = results::field(&Domain::parse("mx.example").unwrap(), &told);
+    assert!(field.contains("dkim=policy (992 more signatures, not looked at)"), "{field}");
     let broken = format!("{}{signed}", "DKIM-Signature: v=1\r\n".repeat(MAX_SIGNATURES));
     assert_eq!((verify(&broken, &zone).word(), verify(&broken, &zone).ignored), (Word::PermError, 1));
 }

@@ -300,6 +300,17 @@ impl SpfIdentity {
     }
 }
 
+/// Why SPF failed; what the domain says about it is told as its words, not ours (RFC 7208 §6.2).
+fn explained(outcome: &spf::Outcome) -> String {
+    match &outcome.explanation {
+        Some(text) => {
+            let domain = outcome.domain.as_ref().map_or("its domain", DnsName::as_str);
+            format!("{}; {domain} explains: {text}", outcome.reason)
+        }
+        None => outcome.reason.to_string(),
+    }
+}
+
 impl Findings {
     /// Whether what was proven belongs to the author's domain.
     async fn judge(&self, dns: &impl Dns, policy: dmarc::Discovery) -> dmarc::Outcome {
@@ -333,8 +344,8 @@ impl Findings {
         let undecided = dmarc.filter(|outcome| outcome.result == dmarc::DmarcResult::TempError);
         let result = self.dmarc.as_ref().map(|outcome| outcome.result);
         Known {
-            spf_helo_fail: spf_helo_fail.map(|outcome| outcome.reason.to_string()),
-            spf_fail: spf_fail.map(|outcome| outcome.reason.to_string()),
+            spf_helo_fail: spf_helo_fail.map(explained),
+            spf_fail: spf_fail.map(explained),
             no_author: no_author.map(|outcome| outcome.reason.to_string()),
             dmarc_fail: dmarc_fail.map(|outcome| (outcome.policy, outcome.reason.to_string())),
             unproven: author.and_then(|author| {

@@ -65,6 +65,26 @@ fn mail_of_one_kings_passes_at_another() {
     assert_eq!(messages(&kings.maildir(BOB)).len(), 1);
 }
 
+/// A sender is told by its own domain why, in words that are marked as that domain's (RFC 7208 §6.2).
+#[test]
+fn a_refusal_for_spf_hands_on_what_the_domain_explains() {
+    let zone = format!(
+        "{ZONE}closed IN TXT \"v=spf1 -all exp=why.closed.example.net\"\nwhy.closed IN TXT \"%{{i}} is none of our hosts, see https://closed.example.net\"\n\
+         evil IN TXT \"v=spf1 -all exp=why.evil.example.net\"\nwhy.evil IN TXT \"250 fine\\013\\010X-Injected: yes\"\n"
+    );
+    let dns = NameServer::start("net", &zone);
+    let kings = judging(&dns, &format!("{ALL}spf_fail = \"reject\"\n"));
+    let mut client = kings.smtp();
+    let mut send = |sender: &str| client.message(sender, &[BOB], &letter(sender, BOB, "hello")).unwrap();
+    let refused = send("joe@closed.example.net");
+    refused.is("550 5.7.1 Not accepted: SPF fails: ");
+    let words = "closed.example.net explains: 127.0.0.1 is none of our hosts, see https://closed.example.net";
+    assert!(refused.text.contains(words), "{}", refused.text);
+    // What could be taken for words of ours, or for another line, is not handed on.
+    let refused = send("joe@evil.example.net");
+    assert!(refused.code == 550 && !refused.text.contains("explains"), "{}", refused.text);
+}
+
 #[test]
 fn forgeries_get_what_the_domains_ask_for() {
     let dns = NameServer::start("net", ZONE);

@@ -75,9 +75,6 @@ pub enum Verdict {
     /// It verifies, but `t=` is to come.
     #[error("the signature is from the future")]
     FromTheFuture,
-    /// There are more signatures than we verify.
-    #[error("not looked at: there are too many signatures")]
-    TooMany,
     /// The body hash differs.
     #[error("the body was changed")]
     BodyChanged,
@@ -117,7 +114,7 @@ impl Verdict {
     pub fn word(&self) -> Word {
         match self {
             Self::Valid { .. } => Word::Pass,
-            Self::PartOfBody { .. } | Self::Expired | Self::FromTheFuture | Self::TooMany => Word::Policy,
+            Self::PartOfBody { .. } | Self::Expired | Self::FromTheFuture => Word::Policy,
             Self::BodyChanged | Self::BodyTooShort | Self::HeaderChanged | Self::Sha1 => Word::Fail,
             Self::Doubled(_) | Self::BadSignature(BadSignature::Unknown(_)) => Word::Neutral,
             Self::BadSignature(_) | Self::BadKey(_) | Self::NoKey => Word::PermError,
