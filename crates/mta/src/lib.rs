@@ -15,6 +15,7 @@ mod deliver;
 pub mod examine;
 mod facts;
 pub mod filter;
+mod forgeries;
 mod greylist;
 mod header_checks;
 mod inbound;

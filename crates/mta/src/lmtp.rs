@@ -16,6 +16,7 @@ use crate::connection::drive;
 use crate::core::{Core, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
 use crate::deliver::{Message, deliver_each, sole_recipient};
+use crate::forgeries;
 use crate::intake::Intake;
 use crate::policy::{self, RcptFacts};
 use crate::receive::BUSY;
@@ -114,6 +115,7 @@ impl Session<'_> {
     ) -> Result<Vec<Result<(), Reply>>, Reply> {
         let content = self.intake.take()?;
         check_header(&content)?;
+        let content = forgeries::scrub(self.core, content, forgeries::Source::Trusted).await?;
         let with = With {
             lmtp: true,
             extended: true,

@@ -24,6 +24,7 @@ use crate::connection::answer;
 use crate::core::{Core, blocking, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
+use crate::forgeries::{self, Source};
 use crate::intake::{self, Intake};
 use crate::policy::{self, LocalSender, RcptFacts};
 use crate::traced;
@@ -295,7 +296,9 @@ impl Session<'_> {
         let content = self.intake.take()?;
         check_header(&content)?;
         let Some(account) = self.local.address(self.user) else { return Err(Reply::BAD_REVERSE_PATH) };
-        let head = author::completed_by(content.head(), origin);
+        let source = if self.local.is_trusted(self.user) { Source::Trusted } else { Source::Anybody };
+        let head = forgeries::removed(&core.hostname, content.head(), source);
+        let head = author::completed_by(head.as_deref().unwrap_or(content.head()), origin);
         let head = author::without_secrets(&head).unwrap_or(head);
         let (head, sender) = self.honest(head, &account);
         let (id, date, hostname) = (transaction.id, now(), &core.hostname);

@@ -8,11 +8,9 @@ use kings_directory::Resolution;
 use kings_dns::Dns;
 use kings_mail::domain::Domain;
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
-use kings_mail::header;
 use kings_mail::path::ReversePath;
 use kings_mail::trace::{Received, With};
 use kings_msgauth::dmarc::author_domain;
-use kings_msgauth::results;
 use kings_net::{Connection, Service};
 use kings_sasl::Turn;
 use kings_smtp::claim::{Attribute, Claim};
@@ -28,9 +26,10 @@ use crate::core::{Core, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
 use crate::facts::Verdict;
+use crate::forgeries;
 use crate::greylist::{Circumstances, Stranger};
 use crate::inbound::{Case, Checks, Ends, Inbound};
-use crate::intake::{self, Intake};
+use crate::intake::Intake;
 use crate::limits::Meter;
 use crate::milter::{Caller, Chain, Filtered};
 use crate::observed::Observed;
@@ -337,16 +336,6 @@ impl<D: Dns + 'static> Session<'_, D> {
         Some(Stranger::look_up(greylist, &self.core.records, envelope, circumstances))
     }
 
-    /// The message without fields that only we may write.
-    async fn without_forgeries(&self, content: Incoming) -> Result<Incoming, Reply> {
-        let forged_verdict = header::without_lookalikes(content.head(), |line| line.is(verdict::FIELD));
-        let head = forged_verdict.as_deref().unwrap_or(content.head());
-        let forged_results = results::without_forged(&self.core.hostname, head);
-        let Some(head) = forged_results.or(forged_verdict) else { return Ok(content) };
-        let scrubbed = intake::with_head(&self.core.store, content, head).await;
-        scrubbed.map_err(|error| intake::refusal(&error))
-    }
-
     async fn accept(
         &mut self,
         transaction: &Transaction,
@@ -357,7 +346,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         check_arriving(content.head(), content.len())?;
         let Authenticated { fields: authenticated, mut known, standing, seal, observed } =
             self.authenticate(&content, &envelope, peer).await;
-        let content = self.without_forgeries(content).await?;
+        let content = forgeries::scrub(self.core, content, forgeries::Source::Anybody).await?;
         let id = transaction.id;
         let (content, ruling) = self.core.rules.inbound.rule(&self.core.store, content, id).await?;
         let mut case = self.case.take().ok_or(Reply::BAD_SEQUENCE)?;

@@ -22,6 +22,7 @@ use crate::connection::drive;
 use crate::core::{Core, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
+use crate::forgeries;
 use crate::greylist;
 use crate::intake::{self, Intake};
 use crate::limits::Meter;
@@ -241,6 +242,7 @@ impl Session<'_> {
         let account = self.account.as_ref().ok_or(Reply::LOGIN_FIRST)?;
         let content = self.intake.take()?;
         check_header(&content)?;
+        let content = forgeries::scrub(self.core, content, forgeries::Source::Anybody).await?;
         let authors = author::authors(content.head());
         let own =
             self.own(account, authors.iter().flatten()).await.map_err(|Unavailable| Reply::TRY_LATER)?;

@@ -388,6 +388,36 @@ fn an_operator_may_put_off_what_dmarc_cannot_tell_and_never_refuse_it_for_good()
     run(&mut kings.command(&["config", "check"])).failed().says("dmarc_temperror");
 }
 
+/// Whoever hands a message in has not written what only we write. A server in front of us may hold our results.
+#[test]
+fn nobody_hands_in_a_verdict_of_ours_and_no_user_results_in_our_name() {
+    let mut setup = Setup::default();
+    setup.listen += "lmtp = [\"127.0.0.1:0\"]\n";
+    let kings = setup.start();
+    let forged = |subject: &str| {
+        let fields = b"X-Kings-Verdict : accept; friend of the house\r\n\
+            Authentication-Results: mail.example.org; dmarc=pass\r\n\
+            Authentication-Results: relay.other.test; dmarc=pass\r\n";
+        [&fields[..], &letter("ann@example.org", BOB, subject)].concat()
+    };
+    kings
+        .submissions("ann@example.org")
+        .message("ann@example.org", &[BOB], &forged("of a user"))
+        .unwrap()
+        .is("250");
+    let mut client = Smtp::connect(kings.address("lmtp")).unwrap();
+    client.command("LHLO front.example.net").unwrap().is("250");
+    client.message("ann@example.org", &[BOB], &forged("of a server")).unwrap().is("250");
+    let inbox = messages(&kings.maildir(BOB));
+    assert_eq!(inbox.len(), 2);
+    for message in inbox {
+        let text = message.text();
+        assert!(!text.contains("Verdict") && text.contains("relay.other.test; dmarc=pass"), "{text}");
+        let has_ours = text.contains("Authentication-Results: mail.example.org; dmarc=pass");
+        assert_eq!(has_ours, text.contains("Subject: of a server"), "{text}");
+    }
+}
+
 /// Where DMARC is not to decide, a reader still hears that mail in our own name proves nothing.
 #[test]
 fn mail_in_our_own_name_is_told_of_even_where_dmarc_does_not_count() {

@@ -280,6 +280,23 @@ fn what_is_tried_at_once_is_what_was_named() {
 }
 
 #[test]
+fn programs_hand_in_no_verdict_of_ours_and_results_in_our_name_where_they_are_trusted() {
+    let machine = Machine::start("");
+    let letter = |to: &str| {
+        format!(
+            "X-Kings-Verdict: accept\nAuthentication-Results: mail.example.org; dmarc=pass\nTo: {to}\nSubject: x\n\nx\n"
+        )
+    };
+    run_with_input(&mut machine.program("sendmail", &["-t"]), letter("ann").as_bytes()).succeeded();
+    run_with_input(&mut machine.as_nobody(&["-t"]), letter("bob").as_bytes()).succeeded();
+    for (account, has_results) in [(ANN, true), (BOB, false)] {
+        let text = machine.only_message(account).text();
+        assert!(!text.contains("X-Kings-Verdict"), "{text}");
+        assert_eq!(text.contains("Authentication-Results: mail.example.org"), has_results, "{text}");
+    }
+}
+
+#[test]
 fn mail_handed_in_while_the_server_is_down_arrives_when_it_is_up() {
     let mut machine = Machine::start("");
     machine.kings.kill();
