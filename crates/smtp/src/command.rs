@@ -1,11 +1,13 @@
 //! The grammar of commands: from one line to one value.
 
-use kings_mail::address::{Address, MAX_PATH};
-use kings_mail::date::DateTime;
-use kings_mail::envelope::{Body, Hold, MailParameters, Recipient};
-use kings_mail::path::{ForwardPath, ReversePath};
-use kings_mail::report::{EnvelopeId, Notify, OriginalRecipient, Return};
+mod parameters;
+mod paths;
 
+use kings_mail::envelope::{MailParameters, Recipient};
+use kings_mail::path::{ForwardPath, ReversePath};
+
+use self::parameters::{mail_parameters, rcpt_parameters};
+use self::paths::{path_argument, without_route};
 use crate::claim::{self, Claim};
 use crate::quirks;
 use crate::reply::Reply;
@@ -228,137 +230,6 @@ fn rcpt(rest: &str) -> Result<Command, SyntaxError> {
     rcpt_parameters(parameters, forward_path).map(Command::Rcpt)
 }
 
-/// Splits `KEYWORD<path> rest` into the text between the brackets and the rest. A `>` inside a quoted
-/// string does not end the path.
-fn path_argument<'a>(rest: &'a str, keyword: &str) -> Option<(&'a str, &'a str)> {
-    let head = rest.get(..keyword.len())?;
-    if !head.eq_ignore_ascii_case(keyword) {
-        return None;
-    }
-    let inside = quirks::skip_space_after_colon(&rest[keyword.len()..]).strip_prefix('<')?;
-    let end = closing_bracket(inside)?;
-    let after = &inside[end + 1..];
-    let well_parted = after.is_empty() || after.starts_with(' ');
-    (well_parted && end <= MAX_PATH - 2).then_some((&inside[..end], after.trim_start_matches(' ')))
-}
-
-fn closing_bracket(inside: &str) -> Option<usize> {
-    let (mut quoted, mut escaped) = (false, false);
-    for (at, c) in inside.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            '>' if !quoted => return Some(at),
-            _ => {}
-        }
-    }
-    None
-}
-
-/// Drops a source route, `@one,@two:user@domain`: it must be understood and ought to be ignored
-/// (RFC 5321 §4.1.1.3). What is left is judged like any other address.
-fn without_route(path: &str) -> &str {
-    let Some((route, address)) = path.split_once(':') else { return path };
-    let is_hop =
-        |hop: &str| hop.strip_prefix('@').is_some_and(|host| Address::parse(&format!("x@{host}")).is_ok());
-    if route.split(',').all(is_hop) { address } else { path }
-}
-
-/// `KEYWORD[=value]` with spaces between; none may come twice (RFC 5321 §4.1.1.11).
-fn keywords(text: &str) -> Result<Vec<(&str, Option<&str>)>, SyntaxError> {
-    let mut found: Vec<(&str, Option<&str>)> = Vec::new();
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
-        let (keyword, value) =
-            word.split_once('=').map_or((word, None), |(keyword, value)| (keyword, Some(value)));
-        if found.iter().any(|(known, _)| known.eq_ignore_ascii_case(keyword)) {
-            return Err(SyntaxError::BadArgument);
-        }
-        found.push((keyword, value));
-    }
-    Ok(found)
-}
-
-fn mail_parameters(text: &str, offered: Offered) -> Result<MailParameters, SyntaxError> {
-    let mut parameters = MailParameters::default();
-    for (keyword, value) in keywords(text)? {
-        match (Upper::new(keyword).as_str(), value) {
-            ("SIZE", Some(value)) => parameters.size = Some(size(value)?),
-            ("BODY", Some(value)) => parameters.body = body(value)?,
-            ("SMTPUTF8", None) => parameters.smtputf8 = true,
-            ("RET", Some(value)) => {
-                parameters.ret = Some(Return::parse(value).ok_or(SyntaxError::BadArgument)?);
-            }
-            ("ENVID", Some(value)) => {
-                parameters.envelope_id = Some(EnvelopeId::parse(value).ok_or(SyntaxError::BadArgument)?);
-            }
-            // Who first submitted the message is not ours to repeat (RFC 4954 §5): read and forgotten.
-            ("AUTH", Some(_)) if offered.auth => {}
-            ("REQUIRETLS", None) if offered.require_tls => parameters.require_tls = true,
-            ("HOLDFOR" | "HOLDUNTIL", Some(_)) if offered.future_release && parameters.hold.is_some() => {
-                return Err(SyntaxError::BadArgument);
-            }
-            ("HOLDFOR", Some(value)) if offered.future_release => parameters.hold = Some(hold_for(value)?),
-            ("HOLDUNTIL", Some(value)) if offered.future_release => {
-                parameters.hold = Some(hold_until(value)?);
-            }
-            ("AUTH", None) if offered.auth => return Err(SyntaxError::BadArgument),
-            ("REQUIRETLS", Some(_)) if offered.require_tls => return Err(SyntaxError::BadArgument),
-            ("HOLDFOR" | "HOLDUNTIL", None) if offered.future_release => {
-                return Err(SyntaxError::BadArgument);
-            }
-            ("SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID", _) => return Err(SyntaxError::BadArgument),
-            _ => return Err(SyntaxError::UnknownParameter),
-        }
-    }
-    Ok(parameters)
-}
-
-/// Seconds, of at most nine digits (RFC 4865 §3).
-fn hold_for(value: &str) -> Result<Hold, SyntaxError> {
-    let seconds = (1..=9).contains(&value.len()).then(|| digits(value)).flatten();
-    seconds.map(Hold::For).ok_or(SyntaxError::BadArgument)
-}
-
-/// A moment in the form of RFC 3339 §5.6 (RFC 4865 §3).
-fn hold_until(value: &str) -> Result<Hold, SyntaxError> {
-    let moment = DateTime::parse_rfc3339(value).and_then(|moment| u64::try_from(moment.unix()).ok());
-    moment.map(Hold::Until).ok_or(SyntaxError::BadArgument)
-}
-
-/// `NOTIFY=` and `ORCPT=` (RFC 3461 §4.1, §4.2).
-fn rcpt_parameters(text: &str, path: ForwardPath) -> Result<Recipient, SyntaxError> {
-    let mut recipient = Recipient::from(path);
-    for (keyword, value) in keywords(text)? {
-        match (Upper::new(keyword).as_str(), value) {
-            ("NOTIFY", Some(value)) => {
-                recipient.notify = Notify::parse(value).ok_or(SyntaxError::BadArgument)?;
-            }
-            ("ORCPT", Some(value)) => {
-                recipient.original = Some(OriginalRecipient::parse(value).ok_or(SyntaxError::BadArgument)?);
-            }
-            ("NOTIFY" | "ORCPT", None) => return Err(SyntaxError::BadArgument),
-            _ => return Err(SyntaxError::UnknownParameter),
-        }
-    }
-    Ok(recipient)
-}
-
-/// Up to 20 digits (RFC 1870 §6.1); a number beyond 64 bits is simply larger than any limit.
-fn size(value: &str) -> Result<u64, SyntaxError> {
-    let digits = (1..=20).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| value.parse().unwrap_or(u64::MAX)).ok_or(SyntaxError::BadArgument)
-}
-
-/// BINARYMIME is not offered (RFC 3030 §3), so it is a parameter value we do not know.
-fn body(value: &str) -> Result<Body, SyntaxError> {
-    match Upper::new(value).as_str() {
-        "7BIT" => Ok(Body::SevenBit),
-        "8BITMIME" => Ok(Body::EightBitMime),
-        _ => Err(SyntaxError::UnknownParameter),
-    }
-}
-
 /// `AUTH mechanism [initial-response]` (RFC 4954 §4).
 fn auth(rest: &str) -> Result<Command, SyntaxError> {
     let mut words = rest.split(' ').filter(|word| !word.is_empty());
@@ -376,6 +247,9 @@ mod tests {
         BadArgument, BadForwardPath, BadReversePath, NotImplemented, NotSmtp, NotTrusted, UnknownParameter,
         UnknownVerb,
     };
+
+    use kings_mail::envelope::{Body, Hold};
+    use kings_mail::report::{EnvelopeId, Notify, OriginalRecipient, Return};
 
     use super::*;
 

@@ -2,13 +2,15 @@
 
 mod claims;
 mod content;
+mod event;
 mod hello;
 mod login;
+mod replies;
 mod settings;
+mod transaction;
 
-use kings_mail::envelope::{Envelope, Hold, MailParameters, Recipient};
-use kings_mail::path::ReversePath;
-use kings_sasl::{Mechanisms, Turn};
+use kings_mail::envelope::{Envelope, Recipient};
+use kings_sasl::Mechanisms;
 
 use self::content::Skipped;
 use crate::claim::Claim;
@@ -16,6 +18,7 @@ use crate::command::{self, Chunk, Command, SyntaxError};
 use crate::data::{Chunks, Decoder};
 use crate::lines::{Line, Lines};
 use crate::reply::Reply;
+pub use event::Event;
 pub use settings::{Client, FutureRelease, Role, Settings, Trust};
 
 /// Longest command line with its CRLF (RFC 5321 §4.5.3.1.4 asks for 512; extensions and UTF-8 need more).
@@ -29,37 +32,6 @@ pub const MAX_ERRORS: usize = 20;
 pub const MAX_OVERSHOOT: usize = 1_000;
 /// Commands that move no mail, between two messages (Postfix's `smtpd_junk_command_limit`).
 pub const MAX_IDLE_COMMANDS: usize = 100;
-
-/// What the session cannot decide or do alone. Unless said otherwise, answer with [`Session::answer`] before
-/// the next event is drawn.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Send what [`Session::transmit`] gives, do the handshake, then call [`Session::tls_started`]: no answer.
-    StartTls,
-    /// A login begins or goes on. Answer with [`Session::challenge`], or at its end with [`Session::answer`]: a
-    /// positive reply logs the client in. A login that the client gives up ends without a word to you.
-    Login(Turn),
-    /// A transaction begins.
-    Mail(ReversePath, MailParameters),
-    /// One more recipient, for the transaction of [`Session::envelope`].
-    Rcpt(Recipient),
-    /// DATA, or the first BDAT: may the message come? A positive answer must be [`Reply::START_MAIL`].
-    Begin,
-    /// A piece of the message lies in [`Session::content`]: no answer.
-    Content,
-    /// The message cannot be accepted any more, drop its pieces; the session refuses it at its end by itself.
-    /// May come twice: no answer.
-    Discard,
-    /// The message is whole, its last piece lies in [`Session::content`]: answer with the final reply, or in LMTP
-    /// with [`Session::answer_each`].
-    End(Envelope),
-    /// A trusted host says who the client is. After a positive answer it is greeted anew as that client.
-    Xclient(Box<Claim>),
-    /// A trusted host says where the next message came from.
-    Xforward(Box<Claim>),
-    /// Send what [`Session::transmit`] gives and close: no answer.
-    Closed,
-}
 
 /// The server side of one SMTP session. It owns no socket, clock or task, so every test runs it in memory.
 #[derive(Debug)]
@@ -422,88 +394,6 @@ impl Session {
     fn keep(&mut self, state: State) -> &mut Self {
         self.state = state;
         self
-    }
-
-    /// RFC 2920 §3.1: a client must wait for the answers to these. AUTH and DATA too, since what follows
-    /// them is no command; STARTTLS is not among them: what follows it is thrown away.
-    fn must_be_last(&self, command: &Command) -> bool {
-        match command {
-            Command::Ehlo(_) | Command::Helo(_) | Command::Lhlo(_) | Command::Data | Command::Xclient(_) => {
-                true
-            }
-            Command::Auth { .. } => self.settings.role == Role::Submission,
-            _ => false,
-        }
-    }
-
-    fn mail(&mut self, path: ReversePath, parameters: MailParameters) -> Option<Event> {
-        if path.needs_smtputf8() && !parameters.smtputf8 {
-            return self.refuse(&Reply::NEEDS_SMTPUTF8);
-        }
-        if parameters.size.is_some_and(|size| size > self.settings.message_bytes) {
-            return self.refuse(&Reply::MESSAGE_TOO_LARGE);
-        }
-        if parameters.hold.is_some_and(|hold| self.is_too_far(hold)) {
-            return self.refuse(&Reply::HOLD_TOO_LONG);
-        }
-        self.pending = Some(Pending::Mail(Envelope::new(path.clone(), parameters.clone())));
-        Some(Event::Mail(path, parameters))
-    }
-
-    /// Beyond what EHLO has offered (RFC 4865 §3).
-    fn is_too_far(&self, hold: Hold) -> bool {
-        let Some(future) = self.settings.future_release else { return true };
-        match hold {
-            Hold::For(seconds) => seconds > future.longest,
-            Hold::Until(moment) => i64::try_from(moment).map_or(true, |moment| moment > future.latest.unix()),
-        }
-    }
-
-    fn rcpt(&mut self, envelope: Envelope, recipient: Recipient) -> Option<Event> {
-        if recipient.path.needs_smtputf8() && !envelope.parameters.smtputf8 {
-            return self.keep(State::Transaction(envelope)).refuse(&Reply::NEEDS_SMTPUTF8);
-        }
-        self.pending = Some(Pending::Rcpt(envelope, recipient.clone()));
-        Some(Event::Rcpt(recipient))
-    }
-
-    /// Answers a command that moves no mail; too many of them end the session.
-    fn idle(&mut self, reply: &Reply) -> Option<Event> {
-        self.idle_commands += 1;
-        if self.idle_commands > MAX_IDLE_COMMANDS {
-            self.close(&Reply::TOO_MANY_IDLE_COMMANDS);
-        } else {
-            self.reply(reply);
-        }
-        None
-    }
-
-    fn refuse(&mut self, reply: &Reply) -> Option<Event> {
-        self.reply(reply);
-        None
-    }
-
-    /// Writes a reply and counts it when it is a refusal.
-    fn reply(&mut self, reply: &Reply) {
-        self.reply_times(reply, 1);
-    }
-
-    /// The same several times, which is still one refusal.
-    fn reply_times(&mut self, reply: &Reply, times: usize) {
-        for _ in 0..times {
-            reply.write_to(&mut self.output);
-        }
-        if *reply == Reply::TOO_MANY_RECIPIENTS && self.overshoot < MAX_OVERSHOOT {
-            self.overshoot += 1;
-            return;
-        }
-        self.errors += usize::from(!reply.is_positive());
-        self.faults += usize::from(reply.is_permanent());
-        if reply.code == 421 {
-            self.state = State::Closed;
-        } else if self.errors >= MAX_ERRORS {
-            self.close(&Reply::TOO_MANY_ERRORS);
-        }
     }
 }
 
