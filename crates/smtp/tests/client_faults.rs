@@ -1,6 +1,8 @@
 //! What may go wrong at each step of handing over a message, and what becomes of each recipient.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::time::Duration;
+
 use kings_mail::domain::Domain;
 use kings_mail::envelope::MailParameters;
 use kings_mail::path::{ForwardPath, ReversePath};
@@ -101,6 +103,20 @@ fn only_354_asks_for_content_and_only_2xx_takes_it() {
         let fates = if step == RCPTS { vec![Temporary, Accepted, Accepted] } else { vec![Temporary; 3] };
         assert_eq!(hand_over(step, Some(wrong)), End::Settled(fates), "{wrong} at {step}");
     }
+}
+
+/// The least that RFC 5321 §4.5.3.2 wants a client to wait for the reply to each step, in minutes: greeting, EHLO,
+/// STARTTLS, EHLO, AUTH, MAIL, three times RCPT, DATA, the final dot.
+#[test]
+fn each_reply_is_waited_for_as_long_as_the_rfc_wants() {
+    const LEAST: [u64; 11] = [5, 5, 5, 5, 5, 5, 5, 5, 5, 2, 10];
+    let mut session = session();
+    for (step, (reply, minutes)) in REPLIES.iter().zip(LEAST).enumerate() {
+        assert!(draw_events(&mut session).unwrap().is_none(), "step {step}");
+        assert_eq!(session.patience(), Duration::from_mins(minutes), "step {step}");
+        session.receive(reply.as_bytes());
+    }
+    assert!(matches!(draw_events(&mut session), Ok(Some(End::Settled(_)))));
 }
 
 /// Plays `REPLIES` with another one at `step`, or with the connection cut there. A reply that is not whole is
