@@ -98,6 +98,8 @@ pub(crate) struct Claims<'a> {
 /// The checks of one message that are under way.
 pub(crate) struct Evidence {
     methods: Methods,
+    /// Who brought it, where that is known.
+    client: Option<IpAddr>,
     iprev: Option<Enquiry<iprev::Outcome>>,
     helo: Option<Enquiry<spf::Outcome>>,
     mail_from: Option<Enquiry<spf::Outcome>>,
@@ -123,6 +125,7 @@ pub(crate) struct Standing {
 /// Everything that was found out.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Findings {
+    pub(crate) client: Option<IpAddr>,
     pub(crate) iprev: Option<iprev::Outcome>,
     pub(crate) helo: Option<spf::Outcome>,
     pub(crate) mail_from: Option<spf::Outcome>,
@@ -142,6 +145,7 @@ impl Evidence {
 
     /// Asks for the client's reverse name.
     pub(crate) fn and_of_address<D: Dns + 'static>(mut self, dns: &Arc<D>, claims: &Claims<'_>) -> Self {
+        self.client = Some(claims.client);
         self.iprev = (self.methods.iprev != Check::Off).then(|| {
             let (dns, client) = (dns.clone(), claims.client);
             let late = iprev::Outcome::timed_out(client);
@@ -167,6 +171,7 @@ impl Evidence {
     pub(crate) fn of_content(methods: Methods) -> Self {
         Self {
             methods,
+            client: None,
             iprev: None,
             helo: None,
             mail_from: None,
@@ -216,8 +221,9 @@ impl Evidence {
 
     /// The results of all methods but DMARC.
     async fn gather<D: Dns + 'static>(self, dns: &Arc<D>, now: DateTime, end: Instant) -> Findings {
-        let Self { methods: _, iprev, helo, mail_from, signatures, links } = self;
+        let Self { methods: _, client, iprev, helo, mail_from, signatures, links } = self;
         Findings {
+            client,
             iprev: answer(iprev, end).await,
             helo: answer(helo, end).await,
             mail_from: answer(mail_from, end).await,
@@ -409,7 +415,8 @@ impl Findings {
             all.extend(results::of_dkim(report));
         }
         all.extend(self.dmarc.as_ref().filter(|_| methods.dmarc != Check::Off).map(of_dmarc));
-        all.extend(self.arc.as_ref().filter(|_| methods.arc != Check::Off).map(chain::result));
+        let arc = self.arc.as_ref().filter(|_| methods.arc != Check::Off);
+        all.extend(arc.map(|report| chain::result(report, self.client)));
         all.extend(self.iprev.as_ref().filter(|_| methods.iprev != Check::Off).map(of_iprev));
         results::field(hostname, &all)
     }

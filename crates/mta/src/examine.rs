@@ -180,7 +180,7 @@ impl<D: Dns + 'static> Examiner<D> {
         };
         let (judgement, strictly) = (judge(inbound.methods), judge(every(Check::Enforce)));
         let field = findings.field(inbound.methods, &hostname);
-        let Findings { iprev, helo, mail_from, dkim, dmarc, arc } = findings;
+        let Findings { client: _, iprev, helo, mail_from, dkim, dmarc, arc } = findings;
         Examination {
             octets,
             untold: told.untold(),

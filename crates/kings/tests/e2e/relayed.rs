@@ -186,6 +186,7 @@ fn a_third_one_sends_it_on_under_its_own_address_and_seal() {
             "dmarc=pass",
             "header.from=author.org",
             "arc=pass (i=1, sealed by between.org)",
+            "smtp.remote-ip=127.0.0.2",
             "X-Kings-Verdict: accept\r\n",
         ],
     );

@@ -1,5 +1,6 @@
 //! Gather: the chain of ARC of arriving mail, validated while the message passes by.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use kings_dns::Dns;
@@ -39,8 +40,8 @@ impl Links {
     }
 }
 
-/// RFC 8617 §10.2; who sealed stands beside it for people.
-pub(super) fn result(report: &arc::Report) -> MethodResult {
+/// RFC 8617 §6: with the client, whose address the next host cannot see; who sealed stands beside it for people.
+pub(super) fn result(report: &arc::Report, client: Option<IpAddr>) -> MethodResult {
     let result = MethodResult::new("arc", report.word().as_str());
     match (&report.chain, report.sets.last()) {
         (arc::Chain::None, _) => result,
@@ -48,9 +49,13 @@ pub(super) fn result(report: &arc::Report) -> MethodResult {
         (arc::Chain::Pass, newest) => {
             let sealer = newest.map(|set| set.sealer.to_string()).unwrap_or_default();
             let count = report.sets.len();
-            result
+            let result = result
                 .because(&format!("i={count}, sealed by {sealer}"))
-                .about("header.oldest-pass", &report.oldest_pass())
+                .about("header.oldest-pass", &report.oldest_pass());
+            match client {
+                Some(client) => result.about("smtp.remote-ip", &client),
+                None => result,
+            }
         }
     }
 }
