@@ -338,8 +338,10 @@ impl Findings {
     }
 
     /// What of it may count against the message: failures of methods that are enforced, and a claim on one of our domains
-    /// whether DMARC is enforced or not. `author` is the domain of the author, where there is one.
-    pub(crate) fn known(&self, methods: Methods, author: Option<&Domain>, ours: &Ours<'_>) -> Known {
+    /// whether DMARC is enforced or not. `head` is the header of the message.
+    pub(crate) fn known(&self, methods: Methods, head: &[u8], ours: &Ours<'_>) -> Known {
+        let author = dmarc::author_domain(head).ok();
+        let author = author.as_ref();
         let spf = self.mail_from.as_ref().filter(|_| methods.spf == Check::Enforce);
         let helo = self.helo.as_ref().filter(|_| methods.spf == Check::Enforce);
         let spf_helo_fail = helo.filter(|outcome| outcome.result == spf::SpfResult::Fail);
@@ -358,6 +360,8 @@ impl Findings {
                 let verdict = ours.unproven(author, methods.dmarc, result)?;
                 Some((author.to_string(), verdict))
             }),
+            shows_ours: author
+                .and_then(|author| Some((ours.shown(author, head)?.to_string(), author.to_string()))),
             undecided: undecided.map(|outcome| outcome.reason.to_string()),
             ..Known::default()
         }

@@ -4,6 +4,7 @@ use kings_mail::address::{Address, LocalPart};
 use kings_mail::address_list::{self, Entry, Mailbox};
 use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
+use kings_mail::encoded_word;
 use kings_mail::header::{self, Fields};
 use kings_mail::id::TraceId;
 
@@ -51,6 +52,34 @@ pub(crate) fn authors(head: &[u8]) -> Result<Vec<Address>, BadAuthor> {
         }
     }
     Ok(authors)
+}
+
+/// The domains of addresses that a name for people shows: a reader takes it for the author, and many programs show
+/// nothing else. Read as people see it: encoded words decoded, with other signs for `@` and dots, what has no width left out.
+pub(crate) fn shown_domains(author: &Mailbox) -> Vec<String> {
+    let name = author.display_name.as_deref().unwrap_or_default();
+    let decoded: String = encoded_word::decode(name).chars().filter_map(as_seen).collect();
+    let is_of_domain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let behind = decoded.split('@').skip(1);
+    let shown = behind.map(|text| text.split(|c| !is_of_domain(c)).next().unwrap_or_default());
+    let shown = shown.map(|text| text.trim_end_matches('.').to_lowercase());
+    shown.filter(|text| text.contains('.')).collect()
+}
+
+/// A character as a reader takes it; none for those without width.
+fn as_seen(c: char) -> Option<char> {
+    match c {
+        '\u{ad}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{2069}'
+        | '\u{feff}' => None,
+        // Full-width forms of ASCII, the small `@`, and the dots that IDNA takes for one.
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0),
+        '\u{fe6b}' => Some('@'),
+        '\u{3002}' | '\u{ff61}' | '\u{2024}' => Some('.'),
+        _ => Some(c),
+    }
 }
 
 /// What a submission may leave to us.
@@ -186,6 +215,31 @@ mod tests {
             let found =
                 authors(head.as_bytes()).map(|list| list.iter().map(Address::to_string).collect::<Vec<_>>());
             assert_eq!(found, expected.map(|list| list.iter().map(|&a| a.to_owned()).collect()), "{head}");
+        }
+    }
+
+    #[test]
+    fn addresses_in_a_name_for_people_are_found_as_people_see_them() {
+        let cases: [(&str, &[&str]); 14] = [
+            ("Ann <x@bad.example>", &[]),
+            ("x@bad.example", &[]),
+            ("\"ann @ work\" <x@bad.example>", &[]),
+            ("\"Ann (me@home)\" <x@bad.example>", &[]),
+            ("\"ann@Example.ORG\" <x@bad.example>", &["example.org"]),
+            ("\"Ann <ann@example.org>\" <x@bad.example>", &["example.org"]),
+            ("x@bad.example (ann@example.org)", &["example.org"]),
+            ("\"a@one.example, ann@example.org.\" <x@bad.example>", &["one.example", "example.org"]),
+            ("=?utf-8?q?ann=40example=2Eorg?= <x@bad.example>", &["example.org"]),
+            ("=?utf-8?q?ann=40exam?= =?utf-8?q?ple=2Eorg_x?= <x@bad.example>", &["example.org"]),
+            ("\"ann\u{ff20}example\u{ff0e}org\" <x@bad.example>", &["example.org"]),
+            ("\"ann\u{fe6b}exa\u{200b}mple\u{3002}o\u{ad}rg\" <x@bad.example>", &["example.org"]),
+            ("\"ann@\u{ff45}xample.org\" <x@bad.example>", &["example.org"]),
+            ("\"@@..@.@example.org/x\" <x@bad.example>", &["example.org"]),
+        ];
+        for (field, expected) in cases {
+            let entries = address_list::parse(field.as_bytes());
+            let Some(Entry::Mailbox(author)) = entries.first() else { panic!("{field}: {entries:?}") };
+            assert_eq!(shown_domains(author), expected, "{field}");
         }
     }
 

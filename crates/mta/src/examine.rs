@@ -163,9 +163,8 @@ impl<D: Dns + 'static> Examiner<D> {
         let findings = evidence.findings(&dns, &head, now()).await;
         let header = check_arriving(&head, octets).err().map(|reply| reply.text.into_owned());
         let ours = Ours { hostname: &hostname, hosts: &is_ours };
-        let author = dmarc::author_domain(&head).ok();
         let judge = |methods| {
-            let mut known = findings.known(methods, author.as_ref(), &ours);
+            let mut known = findings.known(methods, &head, &ours);
             (known.sender, known.listings) = (sender, listings.clone());
             known.sealed = findings.voucher(methods, &inbound.arc_sealers).map(Domain::to_string);
             let decision = verdict::message(&known, inbound.rules, inbound.verdicts);

@@ -10,7 +10,6 @@ use kings_mail::domain::Domain;
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::path::ReversePath;
 use kings_mail::trace::{Received, With};
-use kings_msgauth::dmarc::author_domain;
 use kings_net::{Connection, Service};
 use kings_sasl::Turn;
 use kings_smtp::claim::{Attribute, Claim};
@@ -292,16 +291,15 @@ impl<D: Dns + 'static> Session<'_, D> {
         }
         let hosts = |domain: &Domain| self.core.directory.hosts(domain);
         let ours = Ours { hostname: &self.core.hostname, hosts: &hosts };
-        let author = author_domain(content.head()).ok();
         let Some(evidence) = self.evidence.take() else {
-            let known = Findings::default().known(Methods::default(), author.as_ref(), &ours);
+            let known = Findings::default().known(Methods::default(), content.head(), &ours);
             return Authenticated { known, ..Authenticated::default() };
         };
         let methods = evidence.methods();
         let findings = evidence.findings(self.checks.dns(), content.head(), now()).await;
         let field = findings.field(methods, &self.core.hostname);
         let claims = self.checks.claims(&envelope.reverse_path, &peer.client.name, self.client);
-        let mut known = findings.known(methods, author.as_ref(), &ours);
+        let mut known = findings.known(methods, content.head(), &ours);
         known.sealed = findings.voucher(methods, self.checks.arc_sealers()).map(Domain::to_string);
         let seal = findings
             .arc

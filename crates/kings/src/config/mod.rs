@@ -460,6 +460,7 @@ fn inbound(
         dmarc_temperror: section
             .choice(source, "dmarc_temperror", &PASSING_VERDICTS)
             .unwrap_or(usual.dmarc_temperror),
+        impersonation: verdict_or(source, section, "impersonation", usual.impersonation),
     };
     let rules = Rules {
         bad_helo: verdict(source, section, "bad_helo"),

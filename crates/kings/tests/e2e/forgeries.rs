@@ -37,7 +37,7 @@ fn zone() -> String {
 
 /// The server as it comes, but that it believes one sealer, and the test speaks for clients of all addresses.
 fn home(dns: &NameServer) -> Kings {
-    let tables = "[inbound]\narc_sealers = [\"list.test\"]\n".to_owned();
+    let tables = "[inbound]\narc_sealers = [\"list.test\"]\nimpersonation = \"junk\"\n".to_owned();
     let mut setup = Setup { tables, name_server: dns.address.clone(), ..Setup::default() };
     setup.listen += "xclient_from = [\"127.0.0.0/8\"]\n";
     setup.start()
@@ -133,6 +133,29 @@ fn forged_names() -> Vec<(Case, &'static str, &'static str)> {
         (of_stranger("our own domain", from("ann@example.org")), "junk", ours),
         (of_stranger("ours in capitals", from("Ann <ANN@EXAMPLE.ORG>")), "junk", ours),
         (of_stranger("ours as null sender", from("postmaster@example.org")).null(), "junk", ours),
+        (
+            of_stranger("ours as a name", from("\"boss@example.org\" <joe@evil.test>")),
+            "junk",
+            "shows an address at example.org, which is ours, and it is from evil.test",
+        ),
+        (
+            of_stranger("ours as an encoded name", from("=?utf-8?q?boss=40example=2Eorg?= <joe@evil.test>")),
+            "junk",
+            "shows an address at example.org",
+        ),
+        (
+            of_stranger("ours as a comment", from("joe@evil.test (boss@example.org)")),
+            "junk",
+            "shows an address",
+        ),
+        (
+            of_stranger(
+                "ours as a name, signed",
+                signed_now("evil.test", "ours as a name, signed", "\"boss@example.org\" <joe@evil.test>"),
+            ),
+            "junk",
+            "shows an address",
+        ),
         (of_stranger("reject policy", from(bank)), reject, dmarc),
         (of_stranger("quarantine policy", from("news@shop.test")), "junk", dmarc),
         (of_stranger("another address as name", from("\"joe@evil.test\" <ceo@bank.test>")), reject, dmarc),
@@ -336,6 +359,11 @@ fn honest() -> Vec<(Case, &'static str)> {
         ),
         (of_bank("results of others", foreign), "dmarc=pass (aligned: SPF)"),
         (of_stranger("nobody in particular", from("joe@evil.test")), "dmarc=none"),
+        (of_stranger("its own address as a name", from("\"joe@evil.test\" <joe@evil.test>")), "dmarc=none"),
+        (
+            of_stranger("a name that only ends like ours", from("\"ann@notexample.org\" <joe@evil.test>")),
+            "dmarc=none",
+        ),
     ]
 }
 
@@ -386,6 +414,26 @@ fn an_operator_may_put_off_what_dmarc_cannot_tell_and_never_refuse_it_for_good()
     let config = std::fs::read_to_string(kings.folder().join("kings.toml")).unwrap();
     kings.folder().write("kings.toml", config.replace("\"defer\"", "\"reject\""));
     run(&mut kings.command(&["config", "check"])).failed().says("dmarc_temperror");
+}
+
+#[test]
+fn who_may_show_our_addresses_as_names_is_the_operators_choice() {
+    let content = letter("\"boss@example.org\" <joe@evil.test>", BOB, "hello");
+    let with = |choice: &str| {
+        Setup { tables: format!("[inbound]\nimpersonation = \"{choice}\"\n"), ..Setup::default() }.start()
+    };
+    let kings = with("accept");
+    kings.smtp().message("joe@evil.test", &[BOB], &content).unwrap().is("250");
+    let text = messages(&kings.maildir(BOB)).remove(0).text().replace("\r\n\t", " ");
+    assert!(
+        text.contains("X-Kings-Verdict: accept; the name in From shows an address at example.org"),
+        "{text}"
+    );
+    let kings = with("reject");
+    let reply = kings.smtp().message("joe@evil.test", &[BOB], &content).unwrap();
+    reply.is("550 5.7.1 Not accepted: the name in From shows an address at example.org");
+    let own = letter("\"boss@example.org\" <ann@example.org>", BOB, "hello");
+    kings.submissions("ann@example.org").message("ann@example.org", &[BOB], &own).unwrap().is("250");
 }
 
 /// Whoever hands a message in has not written what only we write. A server in front of us may hold our results.

@@ -2,11 +2,11 @@
 
 use kings_mail::address_list::{self, Entry, Mailbox};
 use kings_mail::domain::Domain;
-use kings_mail::encoded_word;
 use kings_mail::header::{self, Field};
 use kings_msgauth::dmarc;
 use kings_msgauth::results;
 
+use crate::author;
 use crate::policy::verdict;
 
 /// Most sentences: ours; a header of a thousand odd authors is told by its first.
@@ -51,13 +51,9 @@ fn of_author(field: &Field<'_>) -> Vec<String> {
 
 /// A name for people that looks like the address of somebody else.
 fn deceiving(author: &Mailbox) -> Option<String> {
-    let name = encoded_word::decode(author.display_name.as_deref()?);
-    let (_, behind) = name.rsplit_once('@')?;
-    let shown = behind.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '.')).next()?;
-    let shown = shown.trim_end_matches('.');
-    let differs = shown.contains('.') && !shown.eq_ignore_ascii_case(&author.domain);
-    differs
-        .then(|| format!("the name in From shows an address at {shown}, the address is at {}", author.domain))
+    let shown = author::shown_domains(author);
+    let shown = shown.iter().find(|shown| !shown.eq_ignore_ascii_case(&author.domain))?;
+    Some(format!("the name in From shows an address at {shown}, the address is at {}", author.domain))
 }
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ pub(crate) enum Reason {
     DmarcFail(String),
     /// It claims to be from one of our own domains and nothing proves it.
     NotOurs(String),
+    /// The name for people in From shows an address at the first of these, which is ours, and it is from the second.
+    ShowsOurs(String, String),
     /// DNS does not tell for now whether its author is who it says, for this reason.
     Undecided(String),
     /// Its From field names nobody whose domain could be asked, for this reason: each reader may see another author.
@@ -62,6 +64,12 @@ impl fmt::Display for Reason {
             Self::NotOurs(domain) => {
                 write!(f, "it says to be from {domain}, which is ours, and does not prove it")
             }
+            Self::ShowsOurs(shown, author) => {
+                write!(
+                    f,
+                    "the name in From shows an address at {shown}, which is ours, and it is from {author}"
+                )
+            }
             Self::Undecided(why) => write!(f, "DMARC cannot tell for now: {why}"),
             Self::NoAuthor(why) => write!(f, "its author cannot be told: {why}"),
             Self::Quarantine(why) => write!(f, "a filter wants it held back: {why}"),
@@ -81,7 +89,7 @@ impl fmt::Display for Reason {
 impl Reason {
     /// Whether its reader must know of it though the message is taken: nobody is to believe it unwarned.
     fn is_always_told(&self) -> bool {
-        matches!(self, Self::NotOurs(_) | Self::Undecided(_))
+        matches!(self, Self::NotOurs(_) | Self::ShowsOurs(..) | Self::Undecided(_))
     }
 }
 
@@ -102,6 +110,8 @@ pub struct Verdicts {
     pub dmarc_quarantine: Verdict,
     /// DNS does not tell for now what DMARC wants to know. Never [`Verdict::Reject`]: it may be our own trouble.
     pub dmarc_temperror: Verdict,
+    /// A stranger's name for people shows an address of ours.
+    pub impersonation: Verdict,
 }
 
 impl Default for Verdicts {
@@ -115,6 +125,8 @@ impl Default for Verdicts {
             dmarc_reject: Verdict::Reject,
             dmarc_quarantine: Verdict::Junk,
             dmarc_temperror: Verdict::Accept,
+            // Lists name their members so: "'ann@example.org' via list".
+            impersonation: Verdict::Accept,
         }
     }
 }
@@ -181,6 +193,8 @@ pub(crate) struct Known {
     pub(crate) dmarc_fail: Option<(Policy, String)>,
     /// One of our domains, where the author says to be of it and nothing proved it, and what follows.
     pub(crate) unproven: Option<(String, Verdict)>,
+    /// A domain of ours that the name in From shows an address of, and the other domain that it is from.
+    pub(crate) shows_ours: Option<(String, String)>,
     /// Why DMARC could not be decided for now, where it counts.
     pub(crate) undecided: Option<String>,
     /// Why DMARC cannot tell its author, where it cannot and counts.
@@ -215,6 +229,8 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
     let spf = known.spf_fail.clone().map(|why| (Reason::SpfFail(why), verdicts.spf_fail));
     let dmarc = known.dmarc_fail.clone().map(|(policy, why)| (Reason::DmarcFail(why), verdicts.of(policy)));
     let unproven = known.unproven.clone().map(|(domain, verdict)| (Reason::NotOurs(domain), verdict));
+    let shown = known.shows_ours.clone();
+    let shown = shown.map(|(shown, author)| (Reason::ShowsOurs(shown, author), verdicts.impersonation));
     let undecided = known.undecided.clone().map(|why| (Reason::Undecided(why), verdicts.dmarc_temperror));
     let no_author = known.no_author.clone().map(|why| (Reason::NoAuthor(why), Verdict::Junk));
     let greylisted = known.greylisted.map(|wait| (Reason::Greylisted(wait), Verdict::Defer));
@@ -231,6 +247,7 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
         spf,
         dmarc,
         unproven,
+        shown,
         undecided,
         no_author,
         greylisted,
@@ -410,6 +427,10 @@ mod tests {
         let patient = Verdicts { dmarc_temperror: Verdict::Defer, ..usual };
         let mild = Verdicts { dmarc_reject: Verdict::Junk, dmarc_quarantine: Verdict::Accept, ..usual };
         let strict = Verdicts { spf_fail: Verdict::Reject, ..usual };
+        let shows_ours = Some(("example.org".to_owned(), "bad.example".to_owned()));
+        let shown = Known { shows_ours, sealed: Some("lists.example".to_owned()), ..Known::default() };
+        let wary = Verdicts { impersonation: Verdict::Junk, ..usual };
+        let severe = Verdicts { impersonation: Verdict::Reject, ..usual };
         let cases = [
             (&spf, usual, Verdict::Accept),
             (&spf, strict, Verdict::Reject),
@@ -421,6 +442,9 @@ mod tests {
             (&dmarc(Policy::Reject), mild, Verdict::Junk),
             (&ours(Verdict::Junk), mild, Verdict::Junk),
             (&ours(Verdict::Accept), strict, Verdict::Accept),
+            (&shown, strict, Verdict::Accept),
+            (&shown, wary, Verdict::Junk),
+            (&shown, severe, Verdict::Reject),
             (&doubt, strict, Verdict::Accept),
             (&doubt, patient, Verdict::Defer),
         ];
@@ -443,6 +467,13 @@ mod tests {
             "accept; it says to be from example.org, which is ours, and does not prove it; DMARC cannot tell for now: no answer"
         );
         assert_eq!(decision.refusal(), None);
+        let shows_ours = Some(("example.org".to_owned(), "bad.example".to_owned()));
+        let shown = Known { shows_ours, ..Known::default() };
+        let shown = message(&shown, Rules::default(), Verdicts::default());
+        assert_eq!(
+            shown.to_string(),
+            "accept; the name in From shows an address at example.org, which is ours, and it is from bad.example"
+        );
         let patient = Verdicts { dmarc_temperror: Verdict::Defer, ..Verdicts::default() };
         let undecided = Known { unproven: None, ..known };
         let reply = message(&undecided, Rules::default(), patient).refusal().map(|reply| reply.to_string());
