@@ -32,12 +32,13 @@ package() {
     esac
 }
 
-# The package itself, and the libraries apt would have to install with it.
+# The package itself, also where the machine has it installed, and the libraries apt would have to install with it.
 with_libraries() {
+    echo "$1"
     case $1 in
-    libpython*) echo "$1" ;;
+    libpython*) ;;
     *) apt-get -s install --no-install-recommends "$1" |
-        sed -n -e "s/^Inst \(lib[^ ]*\|$1\|exim4-base\) .*/\1/p" ;;
+        sed -n -e "s/^Inst \(lib[^ ]*\|exim4-base\) .*/\1/p" ;;
     esac
 }
 
