@@ -540,12 +540,15 @@ fn sigterm_lets_a_message_end_and_says_goodbye_to_the_rest() {
     }
     server.signal(Signal::SIGTERM);
     assert!(idle.reply().starts_with("421 4.3.2 "));
-    assert!(busy.ask("Subject: late\r\n\r\nbut in time\r\n.").starts_with("250 2.0.0 "));
+    assert!(
+        busy.ask("From: joe@elsewhere.example\r\nSubject: late\r\n\r\nbut in time\r\n.")
+            .starts_with("250 2.0.0 ")
+    );
     assert!(busy.reply().starts_with("421 4.3.2 "));
     assert_eq!(server.wait(), Some(0));
     let mut text = String::new();
     let inbox = folder.path().join("mail/example.org/ann/new");
     let file = fs::read_dir(inbox).unwrap().next().unwrap().unwrap().path();
     fs::File::open(file).unwrap().read_to_string(&mut text).unwrap();
-    assert!(text.ends_with("Subject: late\r\n\r\nbut in time\r\n"), "{text}");
+    assert!(text.ends_with("From: joe@elsewhere.example\r\nSubject: late\r\n\r\nbut in time\r\n"), "{text}");
 }
