@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kings_mail::address::{Address, Host, LocalPart};
 use kings_mail::domain::Domain;
-use kings_mail::envelope::{Envelope, MailParameters, Recipient};
+use kings_mail::envelope::{Envelope, MAX_RECIPIENTS, MailParameters, Recipient};
 use kings_mail::header;
 use kings_mail::path::ReversePath;
 use kings_mail::trace;
@@ -77,13 +77,14 @@ impl Local {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let mut decide = self.session(user, false);
-        let ended = converse(&mut stream, self.machine(), &mut decide, shutdown).await;
+        let machine = self.machine(self.most_recipients(false));
+        let ended = converse(&mut stream, machine, &mut decide, shutdown).await;
         debug!(uid = user.uid, ?ended, "local session ended");
     }
 
     /// Takes what a user left: the client's side of an SMTP session (RFC 2442 §2 calls it batch SMTP).
     pub async fn take(&self, drop: std::fs::File, user: &LocalUser) -> io::Result<Dropped> {
-        let mut session = self.machine();
+        let mut session = self.machine(self.most_recipients(true));
         let mut decide = self.session(user, true);
         let mut source = Some(drop);
         while let Some(mut file) = source.take() {
@@ -101,13 +102,19 @@ impl Local {
         Ok(decide.verdict())
     }
 
-    fn machine(&self) -> server::Session {
+    /// Nobody is there to send the rest of a drop again, so it may have all that `sendmail` puts into one.
+    fn most_recipients(&self, dropped: bool) -> usize {
+        let most = self.core.limits.recipients;
+        if dropped { most.max(MAX_RECIPIENTS) } else { most }
+    }
+
+    fn machine(&self, recipients: usize) -> server::Session {
         let settings = server::Settings {
             hostname: self.core.hostname.clone(),
             role: server::Role::Inbound,
             start_tls: false,
             message_bytes: self.core.limits.message_bytes,
-            recipients: self.core.limits.recipients,
+            recipients,
             future_release: None,
             trust: server::Trust::default(),
         };
@@ -237,12 +244,12 @@ impl Decide for Session<'_> {
             resolution: &resolution,
             no_way: if self.dropped { None } else { no_way() },
             recipients_so_far: envelope.recipients.len(),
-            most_recipients: core.limits.recipients,
+            most_recipients: self.local.most_recipients(self.dropped),
         };
         match policy::rcpt(&facts) {
             Ok(()) => Reply::RECIPIENT_OK,
-            Err(reply) if self.dropped && policy::bounces(facts.resolution) => {
-                debug!(forward_path = %recipient.path, %reply, "will be bounced");
+            Err(reply) if self.dropped && policy::is_for_queue(facts.resolution) => {
+                debug!(forward_path = %recipient.path, %reply, "left to the queue");
                 Reply::RECIPIENT_OK
             }
             Err(reply) => self.note(reply),

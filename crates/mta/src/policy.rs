@@ -76,10 +76,10 @@ pub(crate) fn rcpt(facts: &RcptFacts<'_>) -> Result<(), Reply> {
     }
 }
 
-/// Whether a recipient that [`rcpt`] refuses may be accepted and bounced, where nobody reads our replies: when its
-/// sender is a user of this machine.
-pub(crate) fn bounces(resolution: &Resolution) -> bool {
-    matches!(resolution, Resolution::Unknown | Resolution::Looping)
+/// Whether a recipient that [`rcpt`] refuses is the queue's to settle, where nobody reads our replies and the sender is a
+/// user of this machine: the queue bounces those that nobody knows, and asks again about those that cannot be told now.
+pub(crate) fn is_for_queue(resolution: &Resolution) -> bool {
+    matches!(resolution, Resolution::Unknown | Resolution::Looping | Resolution::Unavailable)
 }
 
 /// Whose name a user of this machine writes under.

@@ -21,7 +21,7 @@ use nix::unistd::{Uid, User};
 use self::exit::{Exit, Trouble};
 use self::letter::{Letter, addresses};
 use self::options::{Mode, Options};
-use self::submit::Mail;
+use self::submit::{MOST_AT_ONCE, Mail};
 use crate::config::{DEFAULT_PATH, Settings, local_folder};
 use crate::{local, prepare};
 
@@ -116,7 +116,13 @@ fn deliver(options: &Options, folder: &Path) -> Result<(), Trouble> {
         let field = from_field(options, &user, &sender);
         letter.header.splice(0..0, field.into_bytes());
     }
-    Mail { options, sender, recipients, letter }.hand_in(folder)
+    let mut result = Ok(());
+    for recipients in recipients.chunks(MOST_AT_ONCE) {
+        let mail = Mail { options, sender: sender.clone(), recipients, letter: &letter };
+        // Those behind a part that fails get it all the same.
+        result = result.and(mail.hand_in(folder));
+    }
+    result
 }
 
 /// `-bv`: a line for each recipient, as Sendmail has it.
@@ -131,7 +137,7 @@ fn verify(options: &Options, folder: &Path) -> Result<(), Trouble> {
     }
     let sender = sender(options, &user()?).map_err(usage)?;
     let letter = Letter { header: Vec::new(), body: Vec::new() };
-    Mail { options, sender, recipients, letter }.verify(folder, print)
+    Mail { options, sender, recipients: &recipients, letter: &letter }.verify(folder, print)
 }
 
 /// Who calls, as the kernel and the user database know it: variables of the environment prove nothing.

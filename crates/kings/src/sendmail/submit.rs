@@ -24,9 +24,13 @@ const MAX_REPLY_LINES: usize = 100;
 pub(crate) struct Mail<'a> {
     pub(crate) options: &'a Options,
     pub(crate) sender: ReversePath,
-    pub(crate) recipients: Vec<Address>,
-    pub(crate) letter: Letter,
+    pub(crate) recipients: &'a [Address],
+    pub(crate) letter: &'a Letter,
 }
+
+/// Most recipients of one transaction: half of what every server has to take (RFC 5321 §4.5.3.1.10), so that ours takes
+/// them where an operator has set a lower limit, too.
+pub(crate) const MOST_AT_ONCE: usize = 500;
 
 /// How the dialogue with the server ended without a message taken.
 enum Failed {
@@ -48,7 +52,7 @@ impl Mail<'_> {
         match self.send(folder) {
             Ok(()) => Ok(()),
             Err(Failed::Trouble(trouble)) => Err(trouble),
-            Err(Failed::NotNow(why)) => leave(folder, &self.batch(), &self.letter).map_err(|error| {
+            Err(Failed::NotNow(why)) => leave(folder, &self.batch(), self.letter).map_err(|error| {
                 let text = format!(
                     "the server does not take it now ({why}), and it cannot be left in {}: {error}",
                     drops(folder).display()
@@ -279,8 +283,8 @@ mod tests {
         let mail = Mail {
             options: &options,
             sender: ReversePath::parse("ann@localhost").unwrap(),
-            recipients: vec![Address::parse("root@localhost").unwrap()],
-            letter: Letter::read(b"Subject: x\n\n.\n", false),
+            recipients: &[Address::parse("root@localhost").unwrap()],
+            letter: &Letter::read(b"Subject: x\n\n.\n", false),
         };
         mail.hand_in(folder.path()).unwrap();
         let file = std::fs::read_dir(drops(folder.path())).unwrap().next().unwrap().unwrap();
@@ -299,8 +303,8 @@ mod tests {
         let mail = Mail {
             options: &Options::default(),
             sender: ReversePath::Null,
-            recipients: Vec::new(),
-            letter: Letter::default(),
+            recipients: &[],
+            letter: &Letter::default(),
         };
         assert_eq!(mail.hand_in(folder.path()).unwrap_err().exit, Exit::TryLater);
     }

@@ -177,6 +177,12 @@ fn an_alias_that_pipes_stops_neither_the_server_nor_the_other_aliases() {
     run_with_input(&mut machine.program("sendmail", &["root"]), letter).succeeded();
     machine.only_message(ANN);
     assert_eq!(messages(&machine.kings.maildir(BOB)).len(), 0);
+    // Who is put off is left to the queue, and the others have it at once.
+    run_with_input(&mut machine.program("sendmail", &["root", "bob"]), letter).succeeded();
+    wait_until("the others' copy", Duration::from_secs(20), || {
+        (messages(&machine.kings.maildir(ANN)).len() == 2).then_some(())
+    });
+    run(&mut machine.program("mailq", &[])).succeeded().says("bob@").says("in 1 Request");
     wait_until("the trace tells where it went", Duration::from_secs(10), || {
         let story = run(&mut machine.kings.command(&["trace", "--recipient", "bin@localhost"])).text();
         story.contains("taken and thrown away for <bin@localhost>: an alias leads to /dev/null").then_some(())
@@ -294,6 +300,31 @@ fn programs_hand_in_no_verdict_of_ours_and_results_in_our_name_where_they_are_tr
         assert!(!text.contains("X-Kings-Verdict"), "{text}");
         assert_eq!(text.contains("Authentication-Results: mail.example.org"), has_results, "{text}");
     }
+}
+
+#[test]
+fn a_long_list_of_recipients_gets_it_whole_with_the_server_up_and_down() {
+    let tables =
+        format!("[limits]\nrecipients = 100\n[outbound]\nsmart_host = \"127.0.0.1:{}\"\n", free_port());
+    let mut machine = Machine::start(&tables);
+    let others: Vec<String> = (0..1_100).map(|number| format!("u{number}@far.example")).collect();
+    let all: Vec<&str> = others.iter().map(String::as_str).chain(["root"]).collect();
+    let send = |machine: &Machine| {
+        run_with_input(&mut machine.program("sendmail", &all), b"Subject: x\n\nx\n").succeeded();
+    };
+    let waiting =
+        |machine: &Machine| run(&mut machine.program("mailq", &[])).text().matches("@far.example\n").count();
+    send(&machine);
+    wait_until("every recipient", Duration::from_secs(30), || (waiting(&machine) == 1_100).then_some(()));
+    machine.only_message(ANN);
+    machine.kings.kill();
+    send(&machine);
+    machine.kings.serve();
+    wait_until("every recipient twice", Duration::from_secs(30), || {
+        (waiting(&machine) == 2_200).then_some(())
+    });
+    let got = || (messages(&machine.kings.maildir(ANN)).len() == 2).then_some(());
+    wait_until("the second message", Duration::from_secs(20), got);
 }
 
 #[test]
