@@ -198,7 +198,15 @@ where
             () = shutdown.cancelled(), if idle => session.close(&Reply::SHUTDOWN),
             read = timeout(PATIENCE, stream.read(&mut buffer)) => match read {
                 Ok(Ok(0)) => return Ok(()),
-                Ok(read) => session.receive(&buffer[..read?]),
+                // A script writes all of its side at once and reads no replies: over a pipe nothing is too early.
+                Ok(read) => {
+                    for line in buffer[..read?].split_inclusive(|octet| *octet == b'\n') {
+                        session.receive(line);
+                        if !draw(&mut session, decide).await {
+                            break;
+                        }
+                    }
+                }
                 Err(_) => session.close(&Reply::TIMEOUT),
             },
         }

@@ -17,6 +17,7 @@ use kings_smtp::reply::{Reply, Status};
 use crate::author::BadAuthor;
 use crate::facts::{Facts, Rules, Standing, Verdict};
 use crate::header_checks::Ruling;
+use crate::relay::in_session;
 
 /// `[inbound] early_talker`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,7 +105,7 @@ pub(crate) fn local_sender(sender: LocalSender) -> Result<(), Reply> {
 /// Decides by what the operator's rules say about the header.
 pub(crate) fn header_rules(ruling: &Ruling) -> Result<(), Reply> {
     let Some(text) = &ruling.reject else { return Ok(()) };
-    Err(Reply::new(550, Status(5, 7, 1), "").with_text(text.clone()))
+    Err(in_session(text))
 }
 
 /// Decides about a message by its header alone.
@@ -316,6 +317,13 @@ mod tests {
         let reply =
             header_rules(&Ruling { reject: Some("No pills".into()), ..Ruling::default() }).unwrap_err();
         assert_eq!(reply.to_string(), "550 5.7.1 No pills");
+        // As Postfix has it: a status of its own in front.
+        for (text, expected) in
+            [("4.7.1 come back", "450 4.7.1 come back"), ("5.7.9 never", "550 5.7.9 never")]
+        {
+            let ruling = Ruling { reject: Some(text.into()), ..Ruling::default() };
+            assert_eq!(header_rules(&ruling).unwrap_err().to_string(), expected);
+        }
     }
 
     #[test]

@@ -204,6 +204,16 @@ fn programs_speak_smtp_on_standard_input() {
     );
 }
 
+/// As Postfix takes it: nothing waits for a reply (`sendmail -bs < file`).
+#[test]
+fn a_script_may_write_all_of_its_side_of_smtp_at_once() {
+    let machine = Machine::start("");
+    let script = "EHLO x\r\nMAIL FROM:<root@localhost>\r\nRCPT TO:<ann@example.org>\r\nDATA\r\nSubject: scripted\r\n\r\n..dot\r\n.\r\nQUIT\r\n";
+    let output = run_with_input(&mut machine.program("sendmail", &["-bs"]), script.as_bytes()).succeeded();
+    assert!(output.text().contains("\r\n354 ") && output.text().contains("\r\n221 "), "{output}");
+    assert!(machine.only_message(ANN).text().ends_with("Subject: scripted\r\n\r\n.dot\r\n"));
+}
+
 #[test]
 fn who_may_not_look_at_the_queue_is_told_who_may() {
     let machine = Machine::start("");

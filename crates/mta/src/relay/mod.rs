@@ -44,6 +44,7 @@ pub use crate::relay::rules::{Action, Match, Rule};
 pub use crate::relay::source::{Source, Sources};
 pub use crate::relay::tls_policy::Level;
 pub use crate::relay::ways::Ways;
+pub(crate) use crate::relay::ways::in_session;
 
 /// Longest wait for the connections of one host, all its addresses together: one that is up answers within a round
 /// trip, and a broken IPv6 must not hide a working IPv4 for longer.

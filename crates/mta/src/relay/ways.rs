@@ -63,8 +63,8 @@ impl Ways {
     }
 }
 
-/// The text of an `error:` route as a reply; the status that it may begin with tells whether to try again.
-fn in_session(text: &str) -> Reply {
+/// The words of an operator's rule as a reply; the status that they may begin with tells whether to try again.
+pub(crate) fn in_session(text: &str) -> Reply {
     let (status, words) = rules::error_status(text);
     let code = if status.0 == 4 { 450 } else { 550 };
     Reply::new(code, status, "").with_text(words.to_owned())
