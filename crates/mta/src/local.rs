@@ -89,14 +89,10 @@ impl Local {
         let mut source = Some(drop);
         while let Some(mut file) = source.take() {
             let (file, piece) = blocking(move || read_piece(&mut file).map(|piece| (file, piece))).await?;
-            // A batch has read no replies, so it is played line by line: nothing in it counts as too early.
-            for line in piece.split_inclusive(|octet| *octet == b'\n') {
-                session.receive(line);
-                if !draw(&mut session, &mut decide).await {
-                    return Ok(decide.verdict());
-                }
-                session.transmit();
+            if !hear(&mut session, &mut decide, &piece).await {
+                return Ok(decide.verdict());
             }
+            session.transmit();
             source = (!piece.is_empty()).then_some(file);
         }
         Ok(decide.verdict())
@@ -176,6 +172,37 @@ async fn draw(session: &mut server::Session, decide: &mut Session<'_>) -> bool {
     true
 }
 
+/// Hears the client's side, whose replies nobody may read: a drop, or a script that has written all of it at once. So
+/// nothing counts as too early, one line is answered before the next. False when the session is over.
+async fn hear(session: &mut server::Session, decide: &mut Session<'_>, mut octets: &[u8]) -> bool {
+    while !octets.is_empty() {
+        let end = if session.in_data() { end_of_message(octets) } else { end_of_line(octets) };
+        let (piece, rest) = octets.split_at(end);
+        session.receive(piece);
+        if !draw(session, decide).await {
+            return false;
+        }
+        octets = rest;
+    }
+    true
+}
+
+fn end_of_line(octets: &[u8]) -> usize {
+    octets.iter().position(|octet| *octet == b'\n').map_or(octets.len(), |at| at + 1)
+}
+
+/// Where the message may end: behind a line with a dot alone, or the rest of one. Once too often does no harm.
+fn end_of_message(octets: &[u8]) -> usize {
+    let mut end = 0;
+    for line in octets.split_inclusive(|octet| *octet == b'\n') {
+        end += line.len();
+        if matches!(line, b".\r\n" | b".\n" | b"\n") || (end == 2 && line == b"\r\n") {
+            break;
+        }
+    }
+    end
+}
+
 /// The dialogue with a local program: no TLS, no PROXY header, no crowd.
 async fn converse<S>(
     stream: &mut S,
@@ -198,15 +225,8 @@ where
             () = shutdown.cancelled(), if idle => session.close(&Reply::SHUTDOWN),
             read = timeout(PATIENCE, stream.read(&mut buffer)) => match read {
                 Ok(Ok(0)) => return Ok(()),
-                // A script writes all of its side at once and reads no replies: over a pipe nothing is too early.
-                Ok(read) => {
-                    for line in buffer[..read?].split_inclusive(|octet| *octet == b'\n') {
-                        session.receive(line);
-                        if !draw(&mut session, decide).await {
-                            break;
-                        }
-                    }
-                }
+                // That the session may be over is seen at once.
+                Ok(read) => drop(hear(&mut session, decide, &buffer[..read?]).await),
                 Err(_) => session.close(&Reply::TIMEOUT),
             },
         }
@@ -355,5 +375,30 @@ impl Session<'_> {
             return (head, String::new());
         }
         (header::without(&head, &["Sender"]), format!("Sender: <{account}>\r\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_heard_up_to_where_it_may_end() {
+        let cases: [(&[u8], usize); 10] = [
+            (b"a\r\n..\r\n.\r\nEHLO x\r\n", 10),
+            (b"a\n.\nEHLO x\n", 4),
+            (b".\r\nEHLO x\r\n", 3),
+            // The dot, or more, came before.
+            (b"\r\nEHLO x\r\n", 2),
+            (b"\nEHLO x\r\n", 1),
+            (b"a\r\n.b\r\n", 7),
+            (b"a\r\n.\rb\r\n", 8),
+            (b"a\r\n.", 4),
+            (b"a", 1),
+            (b"a\r\n\r\nb\r\n.\r\n", 11),
+        ];
+        for (octets, expected) in cases {
+            assert_eq!(end_of_message(octets), expected, "{}", octets.escape_ascii());
+        }
     }
 }

@@ -208,10 +208,22 @@ fn programs_speak_smtp_on_standard_input() {
 #[test]
 fn a_script_may_write_all_of_its_side_of_smtp_at_once() {
     let machine = Machine::start("");
-    let script = "EHLO x\r\nMAIL FROM:<root@localhost>\r\nRCPT TO:<ann@example.org>\r\nDATA\r\nSubject: scripted\r\n\r\n..dot\r\n.\r\nQUIT\r\n";
+    // Two messages, the first longer than anything is read at once, and another EHLO between them.
+    let long = "0123456789abcdef\r\n".repeat(40_000);
+    let message = |body: &str| {
+        format!(
+            "EHLO x\r\nMAIL FROM:<root@localhost>\r\nRCPT TO:<ann@example.org>\r\nDATA\r\nSubject: scripted\r\n\r\n..dot\r\n{body}.\r\n"
+        )
+    };
+    let script = message(&long) + &message("") + "QUIT\r\n";
     let output = run_with_input(&mut machine.program("sendmail", &["-bs"]), script.as_bytes()).succeeded();
-    assert!(output.text().contains("\r\n354 ") && output.text().contains("\r\n221 "), "{output}");
-    assert!(machine.only_message(ANN).text().ends_with("Subject: scripted\r\n\r\n.dot\r\n"));
+    assert_eq!(output.text().matches("\r\n354 ").count(), 2, "{output}");
+    assert!(output.text().contains("\r\n221 "), "{output}");
+    let found: Vec<String> = messages(&machine.kings.maildir(ANN)).iter().map(Message::text).collect();
+    for body in [long.as_str(), ""] {
+        let end = format!("Subject: scripted\r\n\r\n.dot\r\n{body}");
+        assert!(found.iter().any(|text| text.ends_with(&end)), "{} octets of body", body.len());
+    }
 }
 
 #[test]
