@@ -34,27 +34,25 @@ pub struct Line {
 
 /// The answer to `list` where these are `all` mailboxes.
 pub fn lines(list: &List, all: &[Listed], separator: char) -> Vec<Line> {
+    let answer = Answer::new(list, separator);
     // An empty pattern asks for the separator (RFC 3501 §6.3.8).
     if list.patterns.iter().all(Vec::is_empty) {
-        return vec![Answer::new(list, separator).line(vec![Attribute::NoSelect], String::new(), false)];
+        return vec![answer.line(vec![Attribute::NoSelect], String::new(), false)];
     }
-    let answer = Answer::new(list, separator);
-    let hidden = answer.parents(all);
+    let above = if list.lsub || list.recursive { answer.above_chosen(all) } else { BTreeMap::new() };
     let mut lines = Vec::new();
     for listed in all.iter().filter(|listed| answer.matches(&listed.name)) {
-        let below = if list.recursive { hidden.get(listed.name.as_str()) } else { None };
-        if is_chosen(list, listed) || below.is_some_and(|below| below.is_hidden) {
+        let hides = above.get(listed.name.as_str()).copied().filter(|_| list.recursive);
+        if is_chosen(list, listed) || hides == Some(true) {
             let attributes = attributes(list, listed);
-            let mut line = answer.line(attributes, listed.name.clone(), below.is_some());
+            let mut line = answer.line(attributes, listed.name.clone(), hides.is_some());
             line.status_of = (listed.exists && !list.status.is_empty()).then(|| listed.name.clone());
             lines.push(line);
         }
     }
     let known =
         |name: &str| all.iter().any(|listed| listed.name == name && (!list.lsub || listed.subscribed));
-    let parents = hidden.iter().filter(|(name, below)| {
-        (list.lsub || list.recursive) && below.is_hidden && !known(name) && answer.matches(name)
-    });
+    let parents = above.iter().filter(|(name, hides)| **hides && !known(name) && answer.matches(name));
     for (name, _) in parents {
         let attributes = if list.lsub {
             vec![Attribute::NoSelect]
@@ -64,13 +62,6 @@ pub fn lines(list: &List, all: &[Listed], separator: char) -> Vec<Line> {
         lines.push(answer.line(attributes, (*name).to_owned(), list.recursive));
     }
     lines
-}
-
-/// Names that the selection options want, seen from a name above them.
-#[derive(Clone, Copy, Debug, Default)]
-struct Below {
-    /// One of them does not match the patterns, so that only the name above can tell of it (RFC 5258 §3.5).
-    is_hidden: bool,
 }
 
 /// A command with its patterns ready to match.
@@ -91,17 +82,18 @@ impl<'a> Answer<'a> {
         self.patterns.iter().any(|pattern| pattern.matches(&wire))
     }
 
-    /// Every name above one that is chosen. For `LSUB "" %` they stand for those below (RFC 3501 §6.3.9), and with
-    /// RECURSIVEMATCH too (RFC 5258 §3.1).
-    fn parents<'n>(&self, all: &'n [Listed]) -> BTreeMap<&'n str, Below> {
-        let mut parents = BTreeMap::<&str, Below>::new();
+    /// Every name above one that is chosen, and whether one of those below it does not match the patterns, so that only
+    /// the name above can tell of it (RFC 5258 §3.5). For `LSUB "" %` they stand for those below (RFC 3501 §6.3.9), and
+    /// with RECURSIVEMATCH too (RFC 5258 §3.1).
+    fn above_chosen<'n>(&self, all: &'n [Listed]) -> BTreeMap<&'n str, bool> {
+        let mut above = BTreeMap::new();
         for listed in all.iter().filter(|listed| is_chosen(self.list, listed)) {
             let is_hidden = !self.matches(&listed.name);
             for (end, _) in listed.name.match_indices(self.separator) {
-                parents.entry(&listed.name[..end]).or_default().is_hidden |= is_hidden;
+                *above.entry(&listed.name[..end]).or_default() |= is_hidden;
             }
         }
-        parents
+        above
     }
 
     fn line(&self, attributes: Vec<Attribute>, mailbox: String, tells_of_children: bool) -> Line {
