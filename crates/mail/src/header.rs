@@ -182,10 +182,10 @@ pub fn without(content: &[u8], names: &[&str]) -> Vec<u8> {
     kept
 }
 
-/// A line of a header as a careless reader may take it: its name without blanks, controls and octets beyond ASCII.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A line of a header as a careless reader may take it: by its name without blanks, controls and octets beyond ASCII.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lookalike<'a> {
-    name: String,
+    name: &'a [u8],
     /// Everything behind the first colon, with folding and the final line end.
     pub value: &'a [u8],
 }
@@ -193,30 +193,33 @@ pub struct Lookalike<'a> {
 impl<'a> Lookalike<'a> {
     fn read(raw: &'a [u8]) -> Option<Self> {
         let colon = raw.iter().position(|octet| *octet == b':')?;
-        let visible = raw[..colon].iter().filter(|octet| octet.is_ascii_graphic());
-        Some(Self { name: visible.copied().map(char::from).collect(), value: &raw[colon + 1..] })
+        Some(Self { name: &raw[..colon], value: &raw[colon + 1..] })
     }
 
     /// Compares names without case.
     pub fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name)
+        let visible = self.name.iter().filter(|octet| octet.is_ascii_graphic());
+        visible.map(u8::to_ascii_lowercase).eq(name.bytes().map(|octet| octet.to_ascii_lowercase()))
     }
 }
 
 /// The message without the lines that are unwanted, however their names are dressed up; `None` where there is none.
 /// Everything else keeps its octets.
 pub fn without_lookalikes(content: &[u8], is_unwanted: impl Fn(&Lookalike<'_>) -> bool) -> Option<Vec<u8>> {
-    let (mut kept, mut at) = (Vec::new(), 0);
-    let header = &content[..header_end(content)];
-    for line in (Lines { content: header, at: 0 }) {
-        if !Lookalike::read(line).is_some_and(|line| is_unwanted(&line)) {
+    let mut kept: Option<Vec<u8>> = None;
+    let mut at = 0;
+    for line in (Lines { content: &content[..header_end(content)], at: 0 }) {
+        if Lookalike::read(line).is_some_and(|line| is_unwanted(&line)) {
+            kept.get_or_insert_with(|| content[..at].to_vec());
+        } else if let Some(kept) = &mut kept {
             kept.extend_from_slice(line);
         }
         at += line.len();
     }
-    let is_changed = kept.len() < at;
-    kept.extend_from_slice(&content[at..]);
-    is_changed.then_some(kept)
+    kept.map(|mut kept| {
+        kept.extend_from_slice(&content[at..]);
+        kept
+    })
 }
 
 fn compare_names(a: &str, b: &str) -> Ordering {
