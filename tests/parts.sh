@@ -80,17 +80,17 @@ unpack() {
     say "$name: unpacking $package $version"
     mkdir -p "$parts"
     work=$(mktemp -d "$parts/.$name.XXXXXX")
-    mkdir "$work/debs" "$work/root"
+    mkdir "$work/debs" "$work/tree"
     # apt would download as user _apt, who may not look into a home directory.
     # shellcheck disable=SC2046 # one word per package
     (cd "$work/debs" && apt-get -qq -o APT::Sandbox::User=root download $(with_libraries "$package"))
     for deb in "$work"/debs/*.deb; do
-        dpkg-deb -x "$deb" "$work/root"
+        dpkg-deb -x "$deb" "$work/tree"
         # shellcheck disable=SC2016 # dpkg-deb fills these in
-        dpkg-deb -W --showformat '${Package} ${Version}\n' "$deb" >>"$work/root/.stamp"
+        dpkg-deb -W --showformat '${Package} ${Version}\n' "$deb" >>"$work/tree/.stamp"
     done
     rm -rf "$folder"
-    mv "$work/root" "$folder"
+    mv "$work/tree" "$folder"
     rm -rf "$work"
 }
 

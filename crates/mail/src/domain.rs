@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::visible::{is_active, is_full_stop};
+
 /// Longest domain in text form without its final dot, in octets (RFC 1035 §2.3.4: 255 on the wire).
 pub const MAX_DOMAIN: usize = 253;
 /// Longest label, in octets (RFC 1035 §2.3.4).
@@ -40,9 +42,7 @@ impl Domain {
     /// Full-width dots and look-alikes would be mapped to ASCII ones by IDNA (U+3002, U+FF0E): a name
     /// that reads differently before and after is refused instead, so that no check sees another name.
     fn from_unicode(text: &str) -> Result<Self, BadDomain> {
-        let invisible =
-            |c: char| matches!(c, '\u{3002}' | '\u{ff0e}' | '\u{ff61}' | '\u{ad}' | '\u{200b}'..='\u{200f}');
-        if text.chars().any(invisible) {
+        if text.chars().any(|c| is_active(c) || is_full_stop(c)) {
             return Err(BadDomain);
         }
         let ascii = idna::domain_to_ascii_strict(text).map_err(|_| BadDomain)?;
@@ -52,6 +52,11 @@ impl Domain {
     /// The text in lower case, without a final dot.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The domain itself, then each one above it: `mail.example.org`, `example.org`, `org`.
+    pub fn with_parents(&self) -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(self.clone()), Self::parent)
     }
 
     /// The domain one label up: `example.org` for `mail.example.org`, `None` for a single label.

@@ -7,6 +7,11 @@ pub fn is_active(c: char) -> bool {
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// Whether a name in Unicode may have this for a dot beside `.` itself: the full stops of other scripts.
+pub fn is_full_stop(c: char) -> bool {
+    matches!(c, '\u{3002}' | '\u{ff0e}' | '\u{ff61}')
+}
+
 /// Text as one line: a blank for each line end, tab and the like, a replacement character (U+FFFD) for each other one that
 /// [`is_active`].
 pub fn line(text: &str) -> String {

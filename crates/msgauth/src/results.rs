@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use kings_mail::domain::Domain;
 use kings_mail::header;
+use kings_mail::visible::is_full_stop;
 
 pub use read::{MAX_STATEMENTS, Statement, read};
 
@@ -160,8 +161,8 @@ fn visible_id(text: &str) -> String {
     let mut id = String::new();
     for (at, c) in text.char_indices() {
         match c {
-            // Full stops of other scripts, which stand for dots in names.
-            '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' => id.push('.'),
+            '.' => id.push('.'),
+            c if is_full_stop(c) => id.push('.'),
             '-' => id.push('-'),
             c if c.is_alphanumeric() => id.push(c),
             ' ' | '\t' if id.ends_with('.') || text[at..].trim_start().starts_with('.') => {}

@@ -340,8 +340,14 @@ impl Findings {
     /// What of it may count against the message: failures of methods that are enforced, and a claim on one of our domains
     /// whether DMARC is enforced or not. `head` is the header of the message.
     pub(crate) fn known(&self, methods: Methods, head: &[u8], ours: &Ours<'_>) -> Known {
-        let author = dmarc::author_domain(head).ok();
-        let author = author.as_ref();
+        let read;
+        let author = match &self.dmarc {
+            Some(outcome) => outcome.author.as_ref(),
+            None => {
+                read = dmarc::author_domain(head).ok();
+                read.as_ref()
+            }
+        };
         let spf = self.mail_from.as_ref().filter(|_| methods.spf == Check::Enforce);
         let helo = self.helo.as_ref().filter(|_| methods.spf == Check::Enforce);
         let spf_helo_fail = helo.filter(|outcome| outcome.result == spf::SpfResult::Fail);

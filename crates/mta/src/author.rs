@@ -7,6 +7,7 @@ use kings_mail::domain::Domain;
 use kings_mail::encoded_word;
 use kings_mail::header::{self, Fields};
 use kings_mail::id::TraceId;
+use kings_mail::visible::{is_active, is_full_stop};
 
 /// Fields that name secret recipients (RFC 5322 §3.6.3, §3.6.6).
 const SECRET: [&str; 2] = ["Bcc", "Resent-Bcc"];
@@ -69,15 +70,12 @@ pub(crate) fn shown_domains(author: &Mailbox) -> Vec<String> {
 /// A character as a reader takes it; none for those without width.
 fn as_seen(c: char) -> Option<char> {
     match c {
-        '\u{ad}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{2069}'
-        | '\u{feff}' => None,
-        // Full-width forms of ASCII, the small `@`, and the dots that IDNA takes for one.
+        c if is_active(c) && !c.is_whitespace() => None,
+        '\u{2024}' => Some('.'),
+        c if is_full_stop(c) => Some('.'),
+        // Full-width forms of ASCII, and the small `@`.
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0),
         '\u{fe6b}' => Some('@'),
-        '\u{3002}' | '\u{ff61}' | '\u{2024}' => Some('.'),
         _ => Some(c),
     }
 }

@@ -208,8 +208,7 @@ impl Inner {
 
     /// The key of this server: of its own name, or of the nearest domain above it that has one.
     fn of_server(&self, hostname: &Domain) -> Option<(&Domain, &Key)> {
-        let names = std::iter::successors(Some(hostname.clone()), Domain::parent);
-        names.into_iter().find_map(|name| {
+        hostname.with_parents().find_map(|name| {
             let (domain, keys) = self.domains.get_key_value(&name)?;
             let keys: Vec<_> = keys.iter().map(|key| (key.domain.as_ref().unwrap_or(domain), key)).collect();
             sealing(&keys)

@@ -95,10 +95,7 @@ fn print(text: &str) {
 fn deliver(options: &Options, folder: &Path) -> Result<(), Trouble> {
     let usage = |text: String| Trouble::new(Exit::Usage, text);
     let user = user()?;
-    let mut recipients = Vec::new();
-    for argument in &options.recipients {
-        recipients.extend(addresses(argument.as_bytes()).map_err(usage)?);
-    }
+    let mut recipients = named(options)?;
     if recipients.is_empty() && !options.from_header {
         return Err(usage("recipients must stand on the command line, or in the header with -t".to_owned()));
     }
@@ -125,13 +122,20 @@ fn deliver(options: &Options, folder: &Path) -> Result<(), Trouble> {
     result
 }
 
+/// The recipients of the command line.
+fn named(options: &Options) -> Result<Vec<Address>, Trouble> {
+    let mut recipients = Vec::new();
+    for argument in &options.recipients {
+        let found = addresses(argument.as_bytes());
+        recipients.extend(found.map_err(|text| Trouble::new(Exit::Usage, text))?);
+    }
+    Ok(recipients)
+}
+
 /// `-bv`: a line for each recipient, as Sendmail has it.
 fn verify(options: &Options, folder: &Path) -> Result<(), Trouble> {
     let usage = |text: String| Trouble::new(Exit::Usage, text);
-    let mut recipients = Vec::new();
-    for argument in &options.recipients {
-        recipients.extend(addresses(argument.as_bytes()).map_err(usage)?);
-    }
+    let recipients = named(options)?;
     if recipients.is_empty() {
         return Err(usage("-bv: which addresses?".to_owned()));
     }

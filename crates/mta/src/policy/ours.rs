@@ -53,9 +53,7 @@ impl Ours<'_> {
         });
         let mut shown = shown.flatten().filter_map(|text| Domain::parse(&text).ok());
         // Whoever has the domain above one of ours speaks for it: a company whose mail host is all that is here.
-        let is_above = |shown: &Domain| {
-            std::iter::successors(shown.parent(), Domain::parent).any(|domain| domain == *author)
-        };
+        let is_above = |shown: &Domain| shown.with_parents().skip(1).any(|domain| domain == *author);
         shown.find(|shown| self.is_ours(shown) && !is_above(shown))
     }
 
@@ -64,7 +62,7 @@ impl Ours<'_> {
     }
 
     fn is_below_ours(&self, domain: &Domain) -> bool {
-        std::iter::successors(domain.parent(), Domain::parent).any(|domain| (self.hosts)(&domain))
+        domain.with_parents().skip(1).any(|domain| (self.hosts)(&domain))
     }
 }
 

@@ -60,8 +60,7 @@ pub(crate) fn look(core: &Core, message: &Message) {
 /// Whether a report is about a domain that is hosted here, or about one below it. What others say of foreign domains is no
 /// news of ours.
 fn is_about_us(domain: &str, hosts: impl Fn(&Domain) -> bool) -> bool {
-    let names = std::iter::successors(Domain::parse(domain).ok(), Domain::parent);
-    names.into_iter().any(|name| hosts(&name))
+    Domain::parse(domain).is_ok_and(|domain| domain.with_parents().any(|name| hosts(&name)))
 }
 
 /// Why there is no report in a message.
