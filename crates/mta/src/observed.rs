@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use kings_mail::envelope::{Envelope, Recipient};
-use kings_mail::header;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_msgauth::dmarc::{self, DmarcResult, Policy};
 use kings_msgauth::reports::aggregate::{
@@ -15,7 +14,7 @@ use kings_records::{Judged, Records};
 use crate::authenticate::Findings;
 use crate::facts::Verdict;
 use crate::policy::verdict::Decision;
-use crate::reporting::Reports;
+use crate::reporting::{self, Reports};
 
 /// One message, but for what is done with it.
 pub(crate) struct Observed {
@@ -87,9 +86,7 @@ fn is_report(outcome: &dmarc::Outcome, envelope: &Envelope, head: &[u8], reports
     if envelope.recipients.iter().any(|recipient| reports.takes(&recipient.path)) {
         return true;
     }
-    let subject = header::first(head, "Subject").map(|field| field.text().trim().to_owned());
-    outcome.result == DmarcResult::Pass
-        && subject.is_some_and(|text| text.starts_with("Report Domain: ") && text.contains("Report-ID:"))
+    outcome.result == DmarcResult::Pass && reporting::is_report(head)
 }
 
 fn domain_of(path: &ReversePath) -> String {

@@ -8,6 +8,7 @@ mod send;
 use std::sync::Arc;
 
 use kings_mail::address::Address;
+use kings_mail::header;
 use kings_mail::path::ForwardPath;
 use tokio::sync::Semaphore;
 
@@ -16,6 +17,12 @@ pub use send::{Order, Reporter, Sent, Way};
 
 /// Most messages with reports that wait to be read: ours; what comes beyond is delivered and not read.
 const WAITING: usize = 16;
+
+/// Whether a header is that of a message that carries an aggregate report, by its subject (RFC 9990 §2.5.2, RFC 8460 §5.3).
+pub(crate) fn is_report(head: &[u8]) -> bool {
+    let subject = header::first(head, "Subject").map(|field| field.text().trim().to_owned());
+    subject.is_some_and(|text| text.starts_with("Report Domain: ") && text.contains("Report-ID:"))
+}
 
 /// What an operator says of reports (`[reports]`).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -264,9 +264,19 @@ impl Setup {
         parameters: MailParameters,
         content: &[u8],
     ) -> Finished {
+        self.finish_from("ann@here.example", recipients, parameters, content).await
+    }
+
+    async fn finish_from(
+        &self,
+        sender: &str,
+        recipients: Vec<Recipient>,
+        parameters: MailParameters,
+        content: &[u8],
+    ) -> Finished {
         let attempt = Attempt {
             id: TraceId::new(0, 0),
-            reverse_path: ReversePath::parse("ann@here.example").unwrap(),
+            reverse_path: ReversePath::parse(sender).unwrap(),
             parameters: MailParameters { size: Some(content.len() as u64), ..parameters },
             destination: Destination::from(&recipients[0].path),
             recipients,
@@ -552,6 +562,31 @@ async fn an_enforced_policy_never_ends_in_clear_text_unless_the_author_wants_it_
     let (policy, successful, failures) = setup.results().remove(0);
     assert_eq!((policy.as_str(), successful), ("sts", 0));
     assert_eq!(failures, ["starttls-not-supported"]);
+}
+
+/// Otherwise two servers that ask each other for reports would write for ever about nothing but their reports.
+#[tokio::test]
+async fn sessions_that_carry_our_reports_are_in_no_report_and_all_others_are() {
+    let peer = Peer::start(FIRST, 0, "220 hi\r\n", &[]).await;
+    let report = "Report Domain: far.example\r\n Submitter: here.example\r\n Report-ID: <1@here.example>";
+    let cases = [
+        ("", report, false),
+        ("ann@here.example", report, true),
+        ("", "Undelivered: Report Domain: far.example", true),
+        ("", "Report Domain: what is that?", true),
+    ];
+    for (sender, subject, counts) in cases {
+        let setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
+        let setup = setup.with_policy("testing", "a.far.example");
+        let recipients = vec![ForwardPath::parse("joe@far.example").unwrap().into()];
+        let content = format!("Subject: {subject}\r\nTLS-Required: No\r\n\r\nbody\r\n");
+        let finished =
+            setup.finish_from(sender, recipients, MailParameters::default(), content.as_bytes()).await;
+        assert_eq!(short(&finished.outcomes[0]), "relayed 250 2.0.0 taken", "{sender} {subject}");
+        let counted = [("sts".to_owned(), 0, vec!["starttls-not-supported".to_owned()])];
+        let expected = if counts { counted.as_slice() } else { &[] };
+        assert_eq!(setup.results(), expected, "<{sender}> {subject}");
+    }
 }
 
 #[tokio::test]

@@ -94,6 +94,16 @@ fn reports_are_sent_once_and_read_where_they_arrive() {
     assert!(said.text().contains("not to eve@foreign.net"), "{}", said.text());
     wait_until("both reports", DELIVERY, || (messages(&inbox).len() == 3).then_some(()));
 
+    // What carried them is nothing to report, and would be on record before their ends are: the letter's session of
+    // yesterday is still the only one.
+    wait_until("the ends of both on record", DELIVERY, || {
+        let trace = &["trace", "--recipient", "dmarc@example.net"];
+        let text = run(&mut sender.command(trace)).text();
+        (text.matches("250 2.0.0").count() >= 2).then_some(())
+    });
+    let sessions = run(&mut sender.command(&["tls", "report", "--json"])).succeeded().text();
+    assert_eq!(sessions.matches("\"policy-domain\"").count(), 1, "{sessions}");
+
     // Sent once, also after a restart.
     sender.kill();
     sender.serve();

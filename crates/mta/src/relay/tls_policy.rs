@@ -4,6 +4,7 @@ use kings_dns::Dns;
 use kings_mail::domain::{DnsName, Domain};
 use kings_mail::dsn::Status;
 use kings_mail::header::{self, MAX_HEADER_BLOCK};
+use kings_mail::path::ReversePath;
 use kings_msgauth::mta_sts::{Mode, Policy};
 use kings_queue::{Attempt, Destination, Outcome};
 use kings_records::{Records, TlsFailure, TlsPolicy, TlsResult};
@@ -15,6 +16,7 @@ use super::outcome::deferred;
 use super::route::{HostName, NextHop};
 use super::secured::{HostTls, Report};
 use super::sts::Sts;
+use crate::reporting;
 
 /// What must be true of a connection before mail goes over it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -130,7 +132,16 @@ pub(crate) struct AttemptTls<'a> {
     attempt: &'a Attempt,
     policy: Option<Policy>,
     /// Read from the content when it first matters.
-    tls_optional: Option<bool>,
+    message: Option<Message>,
+}
+
+/// What the header of a message says about its sessions.
+#[derive(Clone, Copy)]
+struct Message {
+    /// `TLS-Required: No`, and no other words (RFC 8689 §5).
+    tls_optional: bool,
+    /// It carries an aggregate report.
+    is_report: bool,
 }
 
 /// Gathers the facts about hosts, and hands out what the decision asks for.
@@ -152,7 +163,7 @@ impl TlsPolicies {
             Destination::Domain(domain) if by_mx => self.sts.policy(dns, domain).await,
             _ => None,
         };
-        AttemptTls { attempt, policy, tls_optional: None }
+        AttemptTls { attempt, policy, message: None }
     }
 
     /// How to secure one host.
@@ -174,9 +185,10 @@ impl TlsPolicies {
             _ => Published::Nothing,
         };
         let matters = known.policy.is_some() || !matches!(published, Published::Nothing);
-        let tls_optional = matters && known.tls_optional().await;
+        let tls_optional = matters && known.message().await.tls_optional;
         // A host that the config names says nothing about the domain.
-        let report = domain.filter(|_| !hop.configured).map(|domain| Report {
+        let counts = !hop.configured && !known.carries_our_report().await;
+        let report = domain.filter(|_| counts).map(|domain| Report {
             records: self.records.clone(),
             result: good_result(domain, hop, &published, known.policy.as_ref()),
         });
@@ -225,15 +237,21 @@ fn is_unnamed(host: &HostName, policy: Option<&Policy>) -> bool {
 }
 
 impl AttemptTls<'_> {
-    /// `TLS-Required: No` in the header, and in no other words (RFC 8689 §5). Unreadable content says nothing.
-    async fn tls_optional(&mut self) -> bool {
-        if let Some(known) = self.tls_optional {
+    /// Whether this is a report of ours, which has no sender. Were its sessions counted, two servers that ask each other for
+    /// reports would write every day about nothing but yesterday's reports; RFC 8460 leaves it open.
+    async fn carries_our_report(&mut self) -> bool {
+        self.attempt.reverse_path == ReversePath::Null && self.message().await.is_report
+    }
+
+    /// Unreadable content says nothing.
+    async fn message(&mut self) -> Message {
+        if let Some(known) = self.message {
             return known;
         }
         let head = self.attempt.content.read_at(0, MAX_HEADER_BLOCK).await.unwrap_or_default();
-        let says_no = header::first(&head, "TLS-Required")
+        let tls_optional = header::first(&head, "TLS-Required")
             .is_some_and(|field| field.text().trim().eq_ignore_ascii_case("no"));
-        *self.tls_optional.insert(says_no)
+        *self.message.insert(Message { tls_optional, is_report: reporting::is_report(&head) })
     }
 }
 
