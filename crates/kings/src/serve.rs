@@ -35,8 +35,8 @@ use crate::{dkim, local};
 const GRACE: Duration = Duration::from_secs(8);
 /// How often policies of MTA-STS that would expire are fetched again.
 const REFRESH_POLICIES: Duration = Duration::from_hours(1);
-/// How often it is looked for reports that are due.
-const REPORTS: Duration = Duration::from_mins(5);
+/// How long after a start it is first looked for reports that are due: who started it by mistake has time to stop it.
+const FIRST_REPORTS: Duration = Duration::from_mins(5);
 
 /// `kings serve`: everything that can be wrong before the first connection is 78.
 pub(crate) fn run(config: &Path) -> Result<(), Failure> {
@@ -556,9 +556,11 @@ async fn refresh_policies(relay: Arc<CurrentRelay>) {
 
 /// Sends reports as they fall due, for ever.
 async fn send_reports(reporter: Arc<ArcSwap<Reporter<Resolver>>>) {
+    let (mut last, mut pause) = (None, FIRST_REPORTS);
     loop {
-        tokio::time::sleep(REPORTS).await;
-        reporter.load_full().send_due().await;
+        tokio::time::sleep(pause).await;
+        let done = reporter.load_full().send_due(last).await;
+        (last, pause) = (Some(done.began), done.pause);
     }
 }
 

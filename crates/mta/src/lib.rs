@@ -56,6 +56,6 @@ pub use crate::policy::verdict::{Listing, Listings, Verdicts};
 pub use crate::policy::{EarlyTalker, ForeignSenders};
 pub use crate::receive::Receive;
 pub use crate::relay::Relay;
-pub use crate::reporting::{Order, ReportSettings, Reporter, Reports, Sent, Way};
+pub use crate::reporting::{Order, ReportSettings, Reporter, Reports, RoundDone, Sent, Way};
 pub use crate::srs::{BadSecrets, BadSrs, Srs};
 pub use crate::submit::Submit;

@@ -3,6 +3,7 @@
 
 mod compose;
 mod incoming;
+mod schedule;
 mod send;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use kings_mail::path::ForwardPath;
 use tokio::sync::Semaphore;
 
 pub(crate) use incoming::look;
-pub use send::{Order, Reporter, Sent, Way};
+pub use send::{Order, Reporter, RoundDone, Sent, Way};
 
 /// Most messages with reports that wait to be read: ours; what comes beyond is delivered and not read.
 const WAITING: usize = 16;

@@ -5,6 +5,7 @@
 //! queue, since both have the same name there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use kings_dns::{Dns, DnsError};
@@ -25,14 +26,10 @@ use tracing::{info, warn};
 
 use super::ReportSettings;
 use super::compose::Parcel;
+use super::schedule::{self, DAY, Round};
 use crate::core::{Core, blocking, now, today};
 use crate::deliver::{self, DeliveryError, Message};
 
-const DAY: u64 = 24 * 60 * 60;
-/// Reports leave within this time after midnight (UTC), each domain at a moment of its own, in seconds.
-const JITTER: u64 = 60 * 60;
-/// Days that are still reported after the server was down, or while nobody could say where to send a report.
-const LATEST: u64 = 3;
 /// Most addresses that get one report: ours. One forged message must not make us write to many.
 const MAX_DESTINATIONS: usize = 4;
 
@@ -69,6 +66,15 @@ pub struct Sent {
     pub waits: Option<String>,
 }
 
+/// A round of sending is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoundDone {
+    /// When it began, in seconds since 1970.
+    pub began: u64,
+    /// How long until the next.
+    pub pause: Duration,
+}
+
 /// Why a report cannot be sent now.
 #[derive(Debug, thiserror::Error)]
 enum NotNow {
@@ -102,18 +108,22 @@ impl<D: Dns> Reporter<D> {
         Self { core: core.clone(), dns: Arc::new(dns), fetch }
     }
 
-    /// Sends what is due now and has not gone yet: a day after its midnight and the moment of its domain.
-    pub async fn send_due(&self) {
-        let Some(settings) = self.core.reports.settings() else { return };
-        let seconds = u64::try_from(now().unix()).unwrap_or(0);
-        for kind in kinds(settings) {
-            let found = self.unsent(kind, today().saturating_sub(LATEST)..today()).await;
-            for about in found {
-                if seconds >= (about.day + 1) * DAY + jitter(&about.domain) {
-                    self.send_one(settings, about, false).await;
-                }
+    /// Sends what is due now and has not gone yet. `last` is when the round before began, if there was one since the start.
+    pub async fn send_due(&self, last: Option<u64>) -> RoundDone {
+        let began = seconds();
+        let settings = self.core.reports.settings();
+        let mut found = Vec::new();
+        for kind in settings.into_iter().flat_map(kinds) {
+            found.extend(self.unsent(kind, schedule::days(began)).await);
+        }
+        let Round { due, next } = schedule::round(began, last, found);
+        if let Some(settings) = settings {
+            for about in due {
+                self.send_one(settings, about, false).await;
             }
         }
+        let pause = next.saturating_sub(seconds()).max(schedule::SHORTEST);
+        RoundDone { began, pause: Duration::from_secs(pause) }
     }
 
     /// Sends the reports of one day that have not gone yet, without waiting for their moment.
@@ -369,6 +379,11 @@ fn shown(destination: &Destination) -> String {
     }
 }
 
+/// Since 1970.
+fn seconds() -> u64 {
+    u64::try_from(now().unix()).unwrap_or(0)
+}
+
 /// The first and the last second of a day.
 fn span(day: u64) -> (u64, u64) {
     (day * DAY, (day + 1) * DAY - 1)
@@ -404,13 +419,6 @@ fn number(about: &ReportDay, to: &str) -> u64 {
     let ReportDay { kind, domain, day } = about;
     let hash = digest(&SHA256, format!("{} {domain} {day} {to}", kind.word()).as_bytes());
     hash.as_ref().iter().take(8).fold(0, |number, octet| number << 8 | u64::from(*octet))
-}
-
-/// Spreads the reports of all servers over an hour.
-fn jitter(domain: &Domain) -> u64 {
-    let hash = digest(&SHA256, domain.as_str().as_bytes());
-    let number = hash.as_ref().iter().take(4).fold(0, |number, octet| number << 8 | u64::from(*octet));
-    number % JITTER
 }
 
 fn policy(results: &DayOfResults) -> tls::Policy {
