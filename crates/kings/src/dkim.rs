@@ -140,7 +140,7 @@ pub(crate) fn load(settings: &Settings) -> anyhow::Result<Signing> {
         Some(path) => Hosts::parse(&read(path)?).map_err(|complaints| broken(path, &complaints))?,
         None => Hosts::default(),
     };
-    Ok(Signing::new(domains, tables, trusted))
+    Ok(Signing::new(domains, tables, trusted, settings.dkim.signature_lifetime))
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

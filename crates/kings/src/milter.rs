@@ -150,7 +150,8 @@ fn signing(conf: &OpenDkim) -> anyhow::Result<Signing> {
         Keys::Tables(tables) => Some(dkim::tables(tables)?),
         Keys::One(one) => Some(tables_of_one(one)?),
     };
-    Ok(Signing::new(HashMap::new(), tables, conf.internal.clone()))
+    // How long its signatures are valid stands with the other rules of the filter.
+    Ok(Signing::new(HashMap::new(), tables, conf.internal.clone(), None))
 }
 
 /// The tables that say what `Domain`, `SubDomains`, `Selector` and `KeyFile` say.

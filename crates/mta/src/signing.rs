@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
@@ -52,12 +53,19 @@ struct Inner {
     domains: HashMap<Domain, Vec<Key>>,
     tables: Option<Tables>,
     trusted: Hosts,
+    valid_for: Option<Duration>,
 }
 
 impl Signing {
-    /// Signs for these domains, for authors of `tables` as these say, and what `trusted` hosts bring.
-    pub fn new(domains: HashMap<Domain, Vec<Key>>, tables: Option<Tables>, trusted: Hosts) -> Self {
-        Self(Arc::new(Inner { domains, tables, trusted }))
+    /// Signs for these domains, for authors of `tables` as these say, and what `trusted` hosts bring. Signatures expire after
+    /// `valid_for` (RFC 6376 §3.5, `x=`); without it they stay valid. Seals never expire.
+    pub fn new(
+        domains: HashMap<Domain, Vec<Key>>,
+        tables: Option<Tables>,
+        trusted: Hosts,
+        valid_for: Option<Duration>,
+    ) -> Self {
+        Self(Arc::new(Inner { domains, tables, trusted, valid_for }))
     }
 
     pub(crate) fn trusts_anybody(&self) -> bool {
@@ -234,7 +242,8 @@ impl Inner {
 
     /// Blocking: reads the message, and an RSA signature takes about a millisecond.
     fn sign(&self, author: &Address, content: impl Read) -> String {
-        let mut signer = Signer::new(Rules::default());
+        let valid_for = self.valid_for.map(|time| time.as_secs());
+        let mut signer = Signer::new(Rules { valid_for, ..Rules::default() });
         let read = for_each_piece(content, |piece| {
             signer.push(piece);
             Ok::<_, io::Error>(())

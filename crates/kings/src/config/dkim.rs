@@ -1,9 +1,11 @@
 //! `[dkim]`: where keys to sign with are, beside those that `kings dkim` keeps.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kings_msgauth::dkim::opendkim::Matching;
 
+use super::queue::duration;
 use super::reader::{Section, Source};
 
 /// OpenDKIM's files, read as they are.
@@ -13,6 +15,28 @@ pub(crate) struct Dkim {
     pub(crate) tables: Option<Tables>,
     /// `InternalHosts`: whose mail is signed, and not verified.
     pub(crate) trusted_hosts: Option<PathBuf>,
+    /// After which signatures expire; `None` for never.
+    pub(crate) signature_lifetime: Option<Duration>,
+}
+
+impl Dkim {
+    /// A message is signed when it comes and may wait before it leaves: at the wish of its sender (`longest_hold`), and for
+    /// servers that do not answer. What expires on the way would fail at its receiver.
+    pub(super) fn check(&self, source: &mut Source<'_>, longest_hold: Duration) {
+        let longest_wait = longest_hold + kings_queue::LIFETIME;
+        let Some(lifetime) = self.signature_lifetime.filter(|lifetime| *lifetime <= longest_wait) else {
+            return;
+        };
+        let days = |time: Duration| time.as_secs().div_ceil(24 * 60 * 60);
+        source.complain(format!(
+            "[dkim] signature_lifetime: signatures of {} days expire before mail that waits {} days here has left, {} by \
+             [submission] future_release_days and {} in the queue: make it longer",
+            days(lifetime),
+            days(longest_wait),
+            days(longest_hold),
+            days(kings_queue::LIFETIME),
+        ));
+    }
 }
 
 /// Which author's mail gets which keys.
@@ -44,6 +68,8 @@ pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> Dkim {
     let signing_table = section.text(source, "signing_table");
     let every = section.flag(source, "multiple_signatures").unwrap_or(false);
     let trusted_hosts = section.text(source, "trusted_hosts").map(|text| folder.join(plain(&text)));
+    let lifetime = |text: &str| duration(text).ok_or("another text");
+    let signature_lifetime = section.parsed(source, "signature_lifetime", "a time such as \"60d\"", lifetime);
     let tables = match (key_table, signing_table) {
         (Some(key_table), Some(signing_table)) => {
             Some(Tables::read(&folder, &key_table, &signing_table, every))
@@ -60,7 +86,7 @@ pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> Dkim {
             None
         }
     };
-    Dkim { tables, trusted_hosts }
+    Dkim { tables, trusted_hosts, signature_lifetime }
 }
 
 /// OpenDKIM lets the kind of a plain file be said.

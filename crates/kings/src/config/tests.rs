@@ -52,6 +52,33 @@ fn the_commented_example_is_a_valid_config() {
 }
 
 #[test]
+fn signatures_must_outlive_what_waits_here() {
+    let days = |days: u64| Duration::from_hours(24 * days);
+    let outlived = "signatures of 35 days expire before mail that waits 35 days here has left";
+    let cases = [
+        ("", Ok(None)),
+        ("signature_lifetime = \"36d\"\n", Ok(Some(days(36)))),
+        ("signature_lifetime = \"35d\"\n", Err(outlived)),
+        ("signature_lifetime = \"6d\"\n[submission]\nfuture_release_days = 0\n", Ok(Some(days(6)))),
+        ("signature_lifetime = \"5d\"\n[submission]\nfuture_release_days = 0\n", Err("waits 5 days here")),
+        ("signature_lifetime = \"0s\"\n", Err("signatures of 0 days expire")),
+        ("signature_lifetime = 60\n", Err("signature_lifetime")),
+        ("signature_lifetime = \"soon\"\n", Err("a time such as \"60d\"")),
+    ];
+    for (lines, expected) in cases {
+        let text = format!("{SMALLEST}[dkim]\n{lines}");
+        match (expected, Settings::parse(&text, Path::new("/"))) {
+            (Ok(lifetime), Ok(settings)) => assert_eq!(settings.dkim.signature_lifetime, lifetime, "{lines}"),
+            (Err(said), Err(complaints)) => {
+                let all = complaints.iter().map(Complaint::to_string).collect::<String>();
+                assert!(complaints.len() == 1 && all.contains(said), "{lines}: {all}");
+            }
+            (_, found) => panic!("{lines}: {:?}", found.map(|settings| settings.dkim)),
+        }
+    }
+}
+
+#[test]
 fn rates_have_defaults_and_zero_lifts_them() {
     let text = format!(
         "{SMALLEST}[limits]\nsmtp_connections_per_minute = 0\nmessages_per_hour_per_account = 7\nunknown_recipients_per_address = 3\n"

@@ -80,6 +80,28 @@ fn what_users_send_is_signed_twice_and_opendkim_agrees() {
     assert!(!said.contains("succeeded"), "{said}");
 }
 
+/// What an operator says of lifetimes is in what receivers see, and OpenDKIM accepts it.
+#[test]
+fn signatures_say_when_they_expire_where_the_config_does() {
+    let tables = "[dkim]\nsignature_lifetime = \"60d\"\n".to_owned();
+    let mut kings = Setup { tables, ..Setup::default() }.start();
+    run(&mut kings.command(&["dkim", "create", "example.org", "--selector", "one"])).succeeded();
+    kings.kill();
+    kings.serve();
+    kings.submit(ANN, BOB, "expires");
+    let text = only_message_of(&kings, BOB).text();
+    let content = &text[text.find("DKIM-Signature:").unwrap()..];
+    let numbers = |tag: &str| -> Vec<u64> {
+        let words = content.split([';', ' ', '\t', '\r', '\n']);
+        words.filter_map(|word| word.strip_prefix(tag)?.parse().ok()).collect()
+    };
+    let (signed, expires) = (numbers("t="), numbers("x="));
+    assert_eq!((signed.len(), expires.len()), (2, 2), "{content}");
+    assert_eq!(expires[0] - signed[0], 60 * 24 * 60 * 60);
+    let said = opendkim(content.as_bytes(), &zone_lines(&kings.folder().join("data/dkim/example.org")));
+    assert!(said.contains("verification (s=one, d=example.org, 2048-bit key) succeeded"), "{said}");
+}
+
 /// A real server that takes 7-bit content alone (RFC 6152 §3): it gets the same words under a signature that holds, and what
 /// cannot be converted comes back, itself in 7 bit.
 #[test]

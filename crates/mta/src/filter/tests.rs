@@ -40,7 +40,7 @@ fn settings() -> Settings {
     let ours = Hosts::parse("10.0.0.0/8\n.trusted.example\n").unwrap();
     Settings {
         mode: Mode::Both,
-        signing: Signing::new(HashMap::from([(domain("example.org"), vec![key])]), None, ours),
+        signing: Signing::new(HashMap::from([(domain("example.org"), vec![key])]), None, ours, None),
         rules: Rules::default(),
         peers: Hosts::parse("192.0.2.99\n").unwrap(),
         ignored: Hosts::default(),

@@ -8,13 +8,17 @@ use super::*;
 
 /// A key for each of these domains.
 pub(super) fn signing(names: &[&str]) -> Signing {
+    signing_for(names, None)
+}
+
+fn signing_for(names: &[&str], valid_for: Option<Duration>) -> Signing {
     let key = |name: &&str| {
         let pair = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
         let private = PrivateKey::from_pkcs8(pair.as_ref()).unwrap();
         let key = Key { domain: None, selector: Selector::parse("one").unwrap(), private };
         (Domain::parse(name).unwrap(), vec![key])
     };
-    Signing::new(names.iter().map(key).collect(), None, Hosts::default())
+    Signing::new(names.iter().map(key).collect(), None, Hosts::default(), valid_for)
 }
 
 fn mx() -> Domain {
@@ -47,6 +51,25 @@ fn a_domain_without_a_key_is_sealed_for_by_the_server_itself() {
     }
     assert!(sealed(&signing(&["mx.here.example", "here.example"]), None).contains("d=mx.here.example;"));
     assert_eq!(sealed(&signing(&["other.example"]), Some("away@keyless.example")), "");
+}
+
+/// Those of a message that is changed on its way out are made anew, and count from then.
+#[test]
+fn signatures_expire_where_that_is_wanted_and_seals_never_do() {
+    let number = |field: &str, tag: &str| -> Option<u64> {
+        let tag = format!("{tag}=");
+        field.split([';', ' ']).find_map(|word| word.trim().strip_prefix(&tag)?.parse().ok())
+    };
+    for days in [None, Some(60)] {
+        let valid_for = days.map(|days| Duration::from_hours(24 * days));
+        let keys = signing_for(&["here.example"], valid_for);
+        let author = Address::parse("ann@here.example").unwrap();
+        let field = keys.0.sign(&author, &b"From: ann@here.example\r\n\r\nbody\r\n"[..]);
+        let lifetime = number(&field, "x").map(|end| end - number(&field, "t").unwrap());
+        assert_eq!(lifetime, valid_for.map(|time| time.as_secs()), "{field}");
+        let seal = sealed(&keys, Some("away@here.example"));
+        assert_eq!((seal.is_empty(), number(&seal, "x")), (false, None), "{seal}");
+    }
 }
 
 #[test]
