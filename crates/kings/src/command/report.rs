@@ -215,7 +215,8 @@ fn list(all: &[ReceivedReport]) -> String {
 fn head_json(report: &ReceivedReport) -> Value {
     let ReceivedReport { kind, domain, organisation, report_id, begin, end, arrived, .. } = report;
     json!({ "kind": kind.word(), "domain": domain, "organisation": organisation, "report_id": report_id,
-        "begin": begin, "end": end, "arrived": arrived, "summary": summary(report) })
+        "begin": begin, "end": end, "arrived": arrived, "summary": summary(report),
+        "omitted": omitted(report).unwrap_or(0) })
 }
 
 fn list_json(all: &[ReceivedReport]) -> String {
@@ -375,7 +376,10 @@ mod tests {
             show(std::slice::from_ref(&cut))
                 .contains("    49000 smaller entries of these reports were not kept\n")
         );
-        assert!(list_json(&[cut]).contains("49000 smaller"));
+        for (report, expected) in [(cut, 49_000), (two_sources(), 0)] {
+            let json: Value = serde_json::from_str(&list_json(&[report])).unwrap_or_default();
+            assert_eq!(json["items"][0]["omitted"], expected, "{json}");
+        }
     }
 
     #[test]

@@ -52,6 +52,23 @@ fn the_commented_example_is_a_valid_config() {
 }
 
 #[test]
+fn reports_are_sent_unless_the_config_says_otherwise() {
+    let cases = [
+        ("", (true, true)),
+        ("[reports]\n", (true, true)),
+        ("[reports]\ndmarc = false\n", (false, true)),
+        ("[reports]\ntls = false\n", (true, false)),
+        ("[reports]\ndmarc = false\ntls = false\n", (false, false)),
+    ];
+    for (lines, expected) in cases {
+        let reports =
+            Settings::parse(&format!("{SMALLEST}{lines}"), Path::new("/")).unwrap().reports.unwrap();
+        assert_eq!((reports.dmarc, reports.tls), expected, "{lines}");
+        assert_eq!(reports.from.to_string(), "noreply-dmarc@example.org");
+    }
+}
+
+#[test]
 fn signatures_must_outlive_what_waits_here() {
     let days = |days: u64| Duration::from_hours(24 * days);
     let outlived = "signatures of 35 days expire before mail that waits 35 days here has left";

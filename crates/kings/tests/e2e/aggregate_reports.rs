@@ -129,6 +129,33 @@ fn reports_are_sent_once_and_read_where_they_arrive() {
         .says("127.0.0.1 sent 1 messages in our name that nothing proves to be ours");
 }
 
+/// A server that has just been set up writes to no stranger, and one whose operator wants it so never does.
+#[test]
+fn a_day_that_lasts_and_switched_off_reports_are_told_to_nobody() {
+    let dns = NameServer::start("net", &zone("mx"));
+    let mut kings = Setup { name_server: dns.address.clone(), ..Setup::default() }.start();
+    let forged = letter("joe@example.net", BOB, "forged");
+    kings.smtp().message("x@other.net", &[BOB], &forged).unwrap().is("550");
+    // What became of a message is noted after what was thought of it.
+    wait_until("the refusal on record", DELIVERY, || {
+        let text = run(&mut kings.command(&["trace", "--sender", "x@other.net"])).text();
+        text.contains("550 5.7.1").then_some(())
+    });
+    let send = |kings: &Kings| run(&mut kings.command(&["report", "send", "--dry-run"])).succeeded();
+    send(&kings).says("nothing to report");
+    kings.kill();
+    age(&kings);
+    let usual = std::fs::read_to_string(kings.folder().join("kings.toml")).unwrap();
+    for (lines, expected) in
+        [("[reports]\ndmarc = false\n", "nothing to report"), ("", "to dmarc@example.net")]
+    {
+        kings.folder().write("kings.toml", format!("{usual}{lines}"));
+        kings.serve();
+        send(&kings).says(expected);
+        kings.kill();
+    }
+}
+
 #[test]
 fn a_hostile_report_hinders_no_delivery() {
     let tables = "[reports]\nreceive = [\"bob@example.org\"]\n".to_owned();
