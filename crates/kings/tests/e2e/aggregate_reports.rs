@@ -173,3 +173,35 @@ fn a_hostile_report_hinders_no_delivery() {
     assert_eq!(messages(&kings.maildir(BOB)).len(), 2);
     run(&mut kings.command(&["report", "list"])).succeeded().says("no reports have come in");
 }
+
+/// Mail for a relay domain comes here, and so may the reports on what uses its name; those on other domains are no news.
+#[test]
+fn reports_about_relay_domains_are_kept_and_about_strangers_not() {
+    let kings = Setup {
+        top: "[[domain]]\nname = \"branch.example\"\nrelay_to = \"smtp:127.0.0.1:1\"\n".to_owned(),
+        tables: "[reports]\nreceive = [\"bob@example.org\"]\n".to_owned(),
+        ..Setup::default()
+    }
+    .start();
+    let script = "import base64, gzip, sys\nxml = '<feedback><report_metadata><org_name>Far</org_name><email>a@far.example</email>'\\\n\
+                  '<report_id>1</report_id><date_range><begin>1</begin><end>2</end></date_range></report_metadata>'\\\n\
+                  '<policy_published><domain>' + sys.argv[1] + '</domain><p>none</p></policy_published></feedback>'\n\
+                  print(base64.encodebytes(gzip.compress(xml.encode())).decode())";
+    let mut client = kings.smtp();
+    for domain in ["stranger.example", "news.branch.example"] {
+        let file =
+            run(program("python3").args(["-c", script, domain])).succeeded().text().replace('\n', "\r\n");
+        let message = format!(
+            "From: <x@far.example>\r\nSubject: Report Domain: {domain}\r\nContent-Type: application/gzip\r\n\
+             Content-Transfer-Encoding: base64\r\n\r\n{file}\r\n"
+        );
+        client.message("x@far.example", &[BOB], message.as_bytes()).unwrap().is("250");
+    }
+    // They are read in the order in which they came.
+    let list = wait_until("the one about our branch", DELIVERY, || {
+        let text = run(&mut kings.command(&["report", "list"])).succeeded().text();
+        text.contains("news.branch.example").then_some(text)
+    });
+    assert!(!list.contains("stranger.example"), "{list}");
+    assert_eq!(messages(&kings.maildir(BOB)).len(), 2);
+}

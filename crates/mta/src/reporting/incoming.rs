@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use kings_directory::Directory;
 use kings_mail::domain::Domain;
 use kings_mail::mime::{self, Kind, Part};
 use kings_mail::visible::is_active;
@@ -45,7 +46,7 @@ pub(crate) fn look(core: &Core, message: &Message) {
         let _place = place;
         let Ok(_turn) = inner.reading.acquire().await else { return };
         match blocking(move || read(&content)).await {
-            Ok(report) if !is_about_us(&report.domain, |domain| directory.hosts(domain)) => {
+            Ok(report) if !is_about_us(&report.domain, |domain| takes_mail_for(&directory, domain)) => {
                 warn!(%id, domain = report.domain, "a report about a domain that is not ours is delivered and not kept");
             }
             Ok(report) => {
@@ -57,8 +58,13 @@ pub(crate) fn look(core: &Core, message: &Message) {
     });
 }
 
-/// Whether a report is about a domain that is hosted here, or about one below it. What others say of foreign domains is no
-/// news of ours.
+/// Domains that are hosted here, and those that mail is taken for and passed on.
+fn takes_mail_for(directory: &Directory, domain: &Domain) -> bool {
+    directory.hosts(domain) || directory.relays(domain)
+}
+
+/// Whether a report is about a domain of ours, or about one below it. What others say of foreign domains is no news of
+/// ours.
 fn is_about_us(domain: &str, hosts: impl Fn(&Domain) -> bool) -> bool {
     Domain::parse(domain).is_ok_and(|domain| domain.with_parents().any(|name| hosts(&name)))
 }
