@@ -43,11 +43,21 @@ fn seal_by(
     message: &str,
     validation: ChainValidation,
 ) -> Result<String, SealError> {
+    seal_with(rules, host, message, RESULTS, validation)
+}
+
+fn seal_with(
+    rules: Rules,
+    host: &str,
+    message: &str,
+    results: &str,
+    validation: ChainValidation,
+) -> Result<String, SealError> {
     let (domain, selector, key) = (Domain::parse(host).unwrap(), Selector::parse("arc").unwrap(), key(host));
     let mut sealer = Sealer::new(rules);
     message.as_bytes().chunks(13).for_each(|piece| sealer.push(piece));
     let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key };
-    let fields = sealer.finish(&identity, RESULTS, validation, DateTime::from_unix(NOW))?;
+    let fields = sealer.finish(&identity, results, validation, DateTime::from_unix(NOW))?;
     assert!(fields.lines().all(|line| line.len() <= 78), "{fields}");
     Ok(fields + message)
 }
@@ -81,6 +91,26 @@ fn a_chain_of_three_hosts_holds() {
         let questions = verifier.questions().unwrap();
         assert_eq!(questions.names().len(), 3);
         assert_eq!(verifier.end().finish(&now(questions.ask(&zone())), DateTime::from_unix(NOW)), report);
+    }
+}
+
+/// RFC 8617 §7.2.2; the address is what the first sealer says, and nothing else that it could write there gets in.
+#[test]
+fn a_report_names_the_sealers_from_the_newest_and_the_first_client() {
+    assert_eq!(validate(MESSAGE).comment(), "arc=none");
+    let chain = "arc=pass as[2].d=b.example as[2].s=arc as[1].d=a.example as[1].s=arc";
+    let cases = [
+        ("mx.example; spf=pass", ""),
+        ("mx.example; arc=none smtp.remote-ip=192.0.2.7", " remote-ip[1]=192.0.2.7"),
+        ("mx.example; spf=pass; iprev=pass smtp.remote-ip=\"2001:db8::1a\"", " remote-ip[1]=2001:db8::1a"),
+        ("mx.example; arc=none smtp.remote-ip=\"10.0.0.1 as[1].d=bank.example\"", ""),
+        ("mx.example; spf=pass (smtp.remote-ip=192.0.2.7)", ""),
+    ];
+    for (results, client) in cases {
+        let first =
+            seal_with(Rules::default(), "a.example", MESSAGE, results, ChainValidation::None).unwrap();
+        let second = seal("b.example", &first, ChainValidation::Pass).unwrap();
+        assert_eq!(validate(&second).comment(), format!("{chain}{client}"), "{results}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use kings_mail::envelope::{Envelope, Recipient};
 use kings_mail::path::{ForwardPath, ReversePath};
+use kings_msgauth::arc::{Chain, Report};
 use kings_msgauth::dmarc::{self, DmarcResult, Policy};
 use kings_msgauth::reports::aggregate::{
     Disposition, DkimResult, Observation, Override, PublishedPolicy, Row, SpfResult,
@@ -13,7 +14,7 @@ use kings_records::{Judged, Records};
 
 use crate::authenticate::Findings;
 use crate::facts::Verdict;
-use crate::policy::verdict::Decision;
+use crate::policy::verdict::{Decision, Reason};
 use crate::reporting::{self, Reports};
 
 /// One message, but for what is done with it.
@@ -22,6 +23,8 @@ pub(crate) struct Observed {
     result: DmarcResult,
     asked: Policy,
     observation: Observation,
+    /// Who sealed it, where the chain holds.
+    chain: Option<String>,
 }
 
 impl Observed {
@@ -54,11 +57,17 @@ impl Observed {
             ..Row::default()
         };
         let observation = Observation { policy: published(domain.to_string(), record), row };
-        Some(Self { domain: domain.clone(), result: outcome.result, asked: outcome.requested, observation })
+        let chain = findings.arc.as_ref().filter(|report| report.chain == Chain::Pass).map(Report::comment);
+        let (domain, result, asked) = (domain.clone(), outcome.result, outcome.requested);
+        Some(Self { domain, result, asked, observation, chain })
     }
 
     /// Puts it on record together with what is done with the message.
-    pub(crate) fn note(mut self, records: &Records, decision: &Decision) {
+    pub(crate) fn note(self, records: &Records, decision: &Decision) {
+        records.judged(Judged { domain: self.domain.clone(), facts: self.settled(decision).to_text() });
+    }
+
+    fn settled(mut self, decision: &Decision) -> Observation {
         let row = &mut self.observation.row;
         row.disposition = match (self.result, decision.verdict) {
             (DmarcResult::Pass, _) if self.asked == Policy::None => Disposition::None,
@@ -75,9 +84,11 @@ impl Observed {
         if self.result == DmarcResult::Fail && row.disposition != wanted {
             let testing = self.observation.policy.testing;
             let kind = if testing { "policy_test_mode" } else { "local_policy" };
-            row.overrides.push(Override { kind: kind.to_owned(), comment: None });
+            let is_sealed = decision.reasons.iter().any(|reason| matches!(reason, Reason::Sealed(_)));
+            let comment = self.chain.filter(|_| is_sealed);
+            row.overrides.push(Override { kind: kind.to_owned(), comment });
         }
-        records.judged(Judged { domain: self.domain, facts: self.observation.to_text() });
+        self.observation
     }
 }
 
@@ -141,5 +152,48 @@ fn published(domain: String, record: &dmarc::Record) -> PublishedPolicy {
         nonexistent: record.nonexistent,
         testing: record.testing,
         failure_options: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use kings_mail::domain::Domain;
+
+    use super::*;
+
+    fn observed(asked: Policy, testing: bool) -> Observed {
+        let policy = PublishedPolicy { testing, ..PublishedPolicy::default() };
+        Observed {
+            domain: Domain::parse("bank.example").unwrap(),
+            result: DmarcResult::Fail,
+            asked,
+            observation: Observation { policy, row: Row::default() },
+            chain: Some("arc=pass as[1].d=list.example as[1].s=k".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_report_says_why_the_policy_was_not_followed() {
+        let sealed = || vec![Reason::Sealed("list.example".to_owned())];
+        let failed = || vec![Reason::DmarcFail("nothing is aligned".to_owned())];
+        let chain = Some("arc=pass as[1].d=list.example as[1].s=k");
+        let (accept, junk, reject) = (Verdict::Accept, Verdict::Junk, Verdict::Reject);
+        let cases = [
+            (Policy::Reject, false, accept, sealed(), Some(("local_policy", chain))),
+            (Policy::Reject, false, accept, vec![], Some(("local_policy", None))),
+            (Policy::Reject, false, junk, failed(), Some(("local_policy", None))),
+            (Policy::Reject, true, accept, failed(), Some(("policy_test_mode", None))),
+            (Policy::Reject, false, reject, failed(), None),
+            (Policy::Quarantine, false, junk, failed(), None),
+            (Policy::None, false, accept, sealed(), None),
+        ];
+        for (asked, testing, verdict, reasons, expected) in cases {
+            let name = format!("{asked:?} {testing} {verdict:?} {reasons:?}");
+            let settled = observed(asked, testing).settled(&Decision { verdict, reasons });
+            let told = settled.row.overrides.first();
+            let told = told.map(|told| (told.kind.as_str(), told.comment.as_deref()));
+            assert_eq!(told, expected, "{name}");
+        }
     }
 }

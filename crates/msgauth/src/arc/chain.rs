@@ -155,6 +155,7 @@ pub(crate) struct Seal {
     pub(crate) validation: ChainValidation,
     pub(crate) algorithm: Algorithm,
     pub(crate) domain: Domain,
+    pub(crate) selector: Selector,
     pub(crate) key_name: DnsName,
     pub(crate) octets: Vec<u8>,
     /// Where the value of `b=` stands in the field's value.
@@ -178,6 +179,7 @@ impl Seal {
             octets: base64::decode(tags.get("b")?).filter(|octets| !octets.is_empty())?,
             hole: tags.tag("b")?.range.clone(),
             domain,
+            selector,
         })
     }
 }

@@ -1,5 +1,8 @@
 //! Validating a chain (RFC 8617 §5.2).
 
+use std::fmt::Write;
+use std::net::IpAddr;
+
 use aws_lc_rs::digest::{Context, Digest, SHA256};
 use kings_dns::Dns;
 use kings_mail::date::DateTime;
@@ -11,7 +14,8 @@ use crate::dkim::header::Header;
 use crate::dkim::key::{BadKey, KeyRecord};
 use crate::dkim::stream::{self, Signed, Stream};
 use crate::dkim::verify::{best_record, check_signature};
-use crate::dkim::{Algorithm, Keys, Questions, Signature, Verdict, Word};
+use crate::dkim::{Algorithm, Keys, Questions, Selector, Signature, Verdict, Word};
+use crate::results;
 
 /// Takes a message in pieces of any size.
 #[derive(Default)]
@@ -51,6 +55,8 @@ pub struct Set {
     pub instance: u8,
     /// Who sealed: policy asks whether he is trusted.
     pub sealer: Domain,
+    /// Which of its keys it sealed with.
+    pub selector: Selector,
     /// ARC-Authentication-Results on one line, with its `i=`; what the sealer says, not what we know.
     pub results: String,
     /// What came of the seal.
@@ -94,6 +100,27 @@ impl Report {
         let unchanged = |set: &&Set| set.message.word() == Word::Pass;
         let oldest = self.sets.iter().rev().take_while(unchanged).last().map_or(0, |set| set.instance);
         if oldest == 1 { 0 } else { oldest }
+    }
+
+    /// The comment of an aggregate report on a message that is believed for its chain (RFC 8617 §7.2.2): who sealed, the
+    /// newest first, and from where the first sealer says to have got it.
+    pub fn comment(&self) -> String {
+        let mut comment = format!("arc={}", self.word().as_str());
+        for Set { instance, sealer, selector, .. } in self.sets.iter().rev() {
+            let _ = write!(comment, " as[{instance}].d={sealer} as[{instance}].s={selector}");
+        }
+        if let Some((set, client)) = self.sets.first().and_then(|set| Some((set, set.client()?))) {
+            let _ = write!(comment, " remote-ip[{}]={client}", set.instance);
+        }
+        comment
+    }
+}
+
+impl Set {
+    /// From where the sealer says to have got the message (`smtp.remote-ip`, RFC 8617 §10.2.2).
+    fn client(&self) -> Option<IpAddr> {
+        let statements = results::read(&self.results)?;
+        statements.iter().find_map(|said| said.property("smtp.remote-ip")?.parse().ok())
     }
 }
 
@@ -248,6 +275,7 @@ impl Link {
         Some(Set {
             instance: self.place.instance,
             sealer: self.seal.domain.clone(),
+            selector: self.seal.selector.clone(),
             results: kings_mail::header::unfold(results.value()),
             seal: self.seal.check(&own.finish(), keys),
             message,

@@ -31,7 +31,7 @@ fn saw_pass(set: &Set, author: &Domain) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use kings_msgauth::arc::Fault;
-    use kings_msgauth::dkim::Verdict;
+    use kings_msgauth::dkim::{Selector, Verdict};
 
     use super::*;
 
@@ -45,6 +45,7 @@ mod tests {
         let set = |((sealer, said), instance): (&(&str, &str), u8)| Set {
             instance,
             sealer: domain(sealer),
+            selector: Selector::parse("k").unwrap(),
             results: format!("i={instance}; mx.{sealer}; {said}"),
             seal: valid.clone(),
             message: valid.clone(),

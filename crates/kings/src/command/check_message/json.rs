@@ -136,6 +136,7 @@ fn arc(report: &arc::Report) -> Value {
         json!({
             "instance": set.instance,
             "sealer": set.sealer.to_string(),
+            "selector": set.selector.to_string(),
             "results": set.results,
             "seal": { "result": set.seal.word().as_str(), "reason": set.seal.to_string() },
             "message": { "result": set.message.word().as_str(), "reason": set.message.to_string() },

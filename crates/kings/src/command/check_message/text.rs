@@ -107,9 +107,9 @@ impl Page {
             arc::Chain::None | arc::Chain::Pass => self.line("ARC", report.word().as_str()),
         }
         self.below(report.sets.iter().map(|set| {
-            let arc::Set { instance, sealer, results, seal, message } = set;
+            let arc::Set { instance, sealer, selector, results, seal, message } = set;
             format!(
-                "i={instance} by {sealer}: seal {}, message {}; it saw: {results}",
+                "i={instance} by {sealer} (selector {selector}): seal {}, message {}; it saw: {results}",
                 seal.word(),
                 message.word()
             )
