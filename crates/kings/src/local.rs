@@ -181,7 +181,7 @@ impl Drop for Place {
 }
 
 /// Takes what lies in the folder of drops, now and whenever it changes, until shutdown.
-pub(crate) async fn pick_up(folder: PathBuf, most: u64, local: Arc<ArcSwap<Local>>, shutdown: Shutdown) {
+pub(crate) async fn pick_up(folder: PathBuf, local: Arc<ArcSwap<Local>>, shutdown: Shutdown) {
     let folder = drops(&folder);
     let mut watch = Watch::of(&folder);
     let mut seen = None;
@@ -195,7 +195,7 @@ pub(crate) async fn pick_up(folder: PathBuf, most: u64, local: Arc<ArcSwap<Local
             let settled = |at: &SystemTime| at.elapsed().is_ok_and(|age| age > Duration::from_secs(2));
             seen = stamp.filter(settled);
             let look = folder.clone();
-            for drop in spawn_blocking(move || look_through(&look, most)).await.unwrap_or_default() {
+            for drop in spawn_blocking(move || look_through(&look)).await.unwrap_or_default() {
                 if shutdown.is_cancelled() {
                     return;
                 }
@@ -249,8 +249,8 @@ impl Watch {
     }
 }
 
-/// The whole drops, one of each user in turn. Whatever is none goes: links, pipes, folders, giants.
-fn look_through(folder: &Path, most: u64) -> Vec<PathBuf> {
+/// The whole drops, one of each user in turn. Whatever is none goes: links, pipes, folders.
+fn look_through(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let mut turns: HashMap<u32, usize> = HashMap::new();
     let mut found = Vec::new();
@@ -258,7 +258,7 @@ fn look_through(folder: &Path, most: u64) -> Vec<PathBuf> {
         let path = entry.path();
         let Ok(facts) = fs::symlink_metadata(&path) else { continue };
         match (path.extension().and_then(|extension| extension.to_str()), facts.is_file()) {
-            (Some(WHOLE), true) if facts.nlink() == 1 && facts.len() <= most => {
+            (Some(WHOLE), true) if facts.nlink() == 1 => {
                 let turn = turns.entry(facts.uid()).or_default();
                 found.push((*turn, path));
                 *turn += 1;
@@ -287,7 +287,8 @@ async fn take(path: &Path, local: &Local) {
         Err(error) => return debug!(path = %path.display(), %error, "a drop cannot be opened"),
     };
     let Some(user) = user(uid).await else { return };
-    match local.take(file, &user).await {
+    let aside = path.with_added_extension(REFUSED);
+    match local.take(file, &user, &aside).await {
         Ok(Dropped::Taken) => {
             info!(path = %path.display(), user = user.name, "drop taken");
             let removed = fs::remove_file(path).and_then(|()| match path.parent() {
@@ -299,11 +300,24 @@ async fn take(path: &Path, local: &Local) {
             }
         }
         Ok(Dropped::Later(reply)) => warn!(path = %path.display(), reply, "a drop must wait"),
+        Ok(Dropped::Returned(reply)) => {
+            warn!(path = %path.display(), user = user.name, reply, "a drop was refused, and its writer told; too large to go back whole, {}", set_aside(path, &aside));
+        }
         Ok(Dropped::Refused(reply)) => {
-            error!(path = %path.display(), user = user.name, reply, "a drop was refused; it stays under this name with .{REFUSED}");
-            let _ = fs::rename(path, path.with_added_extension(REFUSED));
+            error!(path = %path.display(), user = user.name, reply, "a drop was refused, and its writer cannot be told; {}", set_aside(path, &aside));
         }
         Err(error) => warn!(path = %path.display(), %error, "a drop cannot be read"),
+    }
+}
+
+/// Keeps a drop for the operator; gives the words about it.
+fn set_aside(path: &Path, aside: &Path) -> String {
+    match fs::rename(path, aside) {
+        Ok(()) => {
+            let (kept, drop) = (aside.display(), path.display());
+            format!("`less {kept}` shows it, `mv {kept} {drop}` has it tried again")
+        }
+        Err(error) => format!("it cannot be renamed and will be tried again: {error}"),
     }
 }
 
@@ -332,14 +346,13 @@ mod tests {
             fs::write(at(name), "x").unwrap();
         }
         fs::hard_link(at("linked.drop"), at("second.drop")).unwrap();
-        fs::write(at("giant.drop"), "x".repeat(100)).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", at("symlink.drop")).unwrap();
         rustix::fs::mknodat(rustix::fs::CWD, at("pipe.drop"), rustix::fs::FileType::Fifo, 0o666.into(), 0)
             .unwrap();
         fs::create_dir(at("folder.drop")).unwrap();
         // The second name of a linked file is its only one once the first is gone: its owner made both.
         let linked = |path: &Path| path == at("linked.drop") || path == at("second.drop");
-        let mut found = look_through(folder.path(), 10);
+        let mut found = look_through(folder.path());
         found.retain(|path| !linked(path));
         found.sort();
         assert_eq!(found, [at("a.drop"), at("b.drop")]);

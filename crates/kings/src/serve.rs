@@ -437,9 +437,7 @@ fn take_local_mail(
 ) -> anyhow::Result<()> {
     let (Some(local), Some(current)) = (&settings.local, current) else { return Ok(()) };
     let listener = local::listen(&local.folder).context("cannot open the socket for local mail")?;
-    // Doubled dots and the envelope come on top of the message.
-    let most = 2 * settings.limits.message_bytes + (1 << 20);
-    tasks.spawn(local::pick_up(local.folder.clone(), most, current.clone(), shutdown.clone()));
+    tasks.spawn(local::pick_up(local.folder.clone(), current.clone(), shutdown.clone()));
     tasks.spawn(local::serve(listener, current.clone(), tasks.clone(), shutdown.clone()));
     Ok(())
 }

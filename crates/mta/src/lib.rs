@@ -59,3 +59,4 @@ pub use crate::relay::Relay;
 pub use crate::reporting::{Order, ReportSettings, Reporter, Reports, RoundDone, Sent, Way};
 pub use crate::srs::{BadSecrets, BadSrs, Srs};
 pub use crate::submit::Submit;
+pub use crate::transaction::check_head;

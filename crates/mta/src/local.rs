@@ -1,5 +1,7 @@
 //! Mail from the machine's own users: over a local socket, or left in the drop folder while nobody listened.
 
+mod dropped;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -15,13 +17,14 @@ use kings_net::Shutdown;
 use kings_sasl::Turn;
 use kings_smtp::reply::Reply;
 use kings_smtp::server::{self, Event};
+use kings_store::Incoming;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tracing::{debug, info};
 
 use crate::author::{self, Completion};
 use crate::connection::answer;
-use crate::core::{Core, blocking, now};
+use crate::core::{Core, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
 use crate::forgeries::{self, Source};
@@ -30,9 +33,12 @@ use crate::policy::{self, LocalSender, RcptFacts};
 use crate::traced;
 use crate::transaction::{Transaction, check_header};
 
+pub use self::dropped::Dropped;
+use self::dropped::{Original, Writer};
+
 /// Longest silence of a local program.
 const PATIENCE: Duration = Duration::from_mins(5);
-/// Octets of a drop read at a time.
+/// Octets read at a time.
 const PIECE: usize = 64 * 1024;
 /// Where all of it comes from, for logs.
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -44,17 +50,6 @@ pub struct LocalUser {
     pub uid: u32,
     /// The login name.
     pub name: String,
-}
-
-/// What became of a drop.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Dropped {
-    /// It is ours now; whom it could not reach will be reported to its sender.
-    Taken,
-    /// Not now: this was the reply.
-    Later(String),
-    /// Never: this was the reply.
-    Refused(String),
 }
 
 /// Takes mail from the machine's own users.
@@ -76,26 +71,10 @@ impl Local {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let mut decide = self.session(user, false);
-        let machine = self.machine(self.most_recipients(false));
+        let mut decide = Session::new(self, user, None);
+        let machine = self.machine(false);
         let ended = converse(&mut stream, machine, &mut decide, shutdown).await;
         debug!(uid = user.uid, ?ended, "local session ended");
-    }
-
-    /// Takes what a user left: the client's side of an SMTP session (RFC 2442 §2 calls it batch SMTP).
-    pub async fn take(&self, drop: std::fs::File, user: &LocalUser) -> io::Result<Dropped> {
-        let mut session = self.machine(self.most_recipients(true));
-        let mut decide = self.session(user, true);
-        let mut source = Some(drop);
-        while let Some(mut file) = source.take() {
-            let (file, piece) = blocking(move || read_piece(&mut file).map(|piece| (file, piece))).await?;
-            if !hear(&mut session, &mut decide, &piece).await {
-                return Ok(decide.verdict());
-            }
-            session.transmit();
-            source = (!piece.is_empty()).then_some(file);
-        }
-        Ok(decide.verdict())
     }
 
     /// Nobody is there to send the rest of a drop again, so it may have all that `sendmail` puts into one.
@@ -104,21 +83,18 @@ impl Local {
         if dropped { most.max(MAX_RECIPIENTS) } else { most }
     }
 
-    fn machine(&self, recipients: usize) -> server::Session {
+    fn machine(&self, dropped: bool) -> server::Session {
         let settings = server::Settings {
             hostname: self.core.hostname.clone(),
             role: server::Role::Inbound,
             start_tls: false,
-            message_bytes: self.core.limits.message_bytes,
-            recipients,
+            // What is too large is found out, but goes back only when its envelope is known.
+            message_bytes: if dropped { u64::MAX } else { self.core.limits.message_bytes },
+            recipients: self.most_recipients(dropped),
             future_release: None,
             trust: server::Trust::default(),
         };
         server::Session::new(settings, false)
-    }
-
-    fn session<'a>(&'a self, user: &'a LocalUser, dropped: bool) -> Session<'a> {
-        Session { local: self, user, dropped, intake: Intake::default(), taken: 0, refusal: None }
     }
 
     /// What a user is called in mail.
@@ -152,13 +128,6 @@ impl Local {
             path => path,
         }
     }
-}
-
-fn read_piece(file: &mut std::fs::File) -> io::Result<Vec<u8>> {
-    let mut piece = vec![0; PIECE];
-    let count = io::Read::read(file, &mut piece)?;
-    piece.truncate(count);
-    Ok(piece)
 }
 
 /// Answers all events that are there; false when the session is over.
@@ -236,12 +205,11 @@ where
 struct Session<'a> {
     local: &'a Local,
     user: &'a LocalUser,
-    /// Nobody reads the replies: recipients that do not exist are reported by a bounce.
-    dropped: bool,
+    /// Of a drop. Nobody reads its replies: recipients that do not exist are reported by a bounce.
+    writer: Option<Writer<'a>>,
     intake: Intake,
+    /// Messages that are ours now.
     taken: usize,
-    /// The first reply that refused something, for whoever handles the drop.
-    refusal: Option<Reply>,
 }
 
 impl Decide for Session<'_> {
@@ -257,39 +225,50 @@ impl Decide for Session<'_> {
             (false, true) => LocalSender::Trusted,
             (false, false) => LocalSender::Foreign,
         };
-        let Err(reply) = policy::local_sender(sender) else { return Reply::SENDER_OK };
-        info!(uid = user.uid, user = user.name, reverse_path = %path, "sender refused");
-        self.note(reply)
+        let refusal = policy::local_sender(sender).err();
+        if refusal.is_some() {
+            info!(uid = user.uid, user = user.name, reverse_path = %path, "sender refused");
+        }
+        match (&mut self.writer, refusal) {
+            (Some(writer), refusal) => {
+                writer.begin(refusal);
+                Reply::SENDER_OK
+            }
+            (None, refusal) => refusal.unwrap_or(Reply::SENDER_OK),
+        }
     }
 
     async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
-        let core = &self.local.core;
+        let (core, dropped) = (&self.local.core, self.writer.is_some());
         let resolution = core.resolve(&recipient.path, &envelope.reverse_path).await;
         // Where nobody reads our replies, the queue tells the sender.
         let no_way = || core.no_way(&recipient.path, &envelope.reverse_path, &resolution);
         let facts = RcptFacts {
             logged_in: true,
             resolution: &resolution,
-            no_way: if self.dropped { None } else { no_way() },
+            no_way: if dropped { None } else { no_way() },
             recipients_so_far: envelope.recipients.len(),
-            most_recipients: self.local.most_recipients(self.dropped),
+            most_recipients: self.local.most_recipients(dropped),
         };
         match policy::rcpt(&facts) {
             Ok(()) => Reply::RECIPIENT_OK,
-            Err(reply) if self.dropped && policy::is_for_queue(facts.resolution) => {
+            Err(reply) if dropped && policy::is_for_queue(facts.resolution) => {
                 debug!(forward_path = %recipient.path, %reply, "left to the queue");
                 Reply::RECIPIENT_OK
             }
-            Err(reply) => self.note(reply),
+            Err(reply) => reply,
         }
     }
 
     async fn begin(&mut self) -> Reply {
-        let reply = self.intake.begin(&self.local.core.store).await;
-        if reply.is_positive() { reply } else { self.note(reply) }
+        self.intake.begin(&self.local.core.store).await
     }
 
-    async fn content(&mut self, piece: &[u8]) {
+    async fn content(&mut self, mut piece: &[u8]) {
+        if let Some(writer) = &mut self.writer {
+            let room = self.local.core.limits.message_bytes.saturating_sub(self.intake.len());
+            piece = writer.fitting(piece, room);
+        }
         self.intake.content(piece).await;
     }
 
@@ -299,36 +278,46 @@ impl Decide for Session<'_> {
 
     async fn end(&mut self, envelope: Envelope, _: &Peer<'_>) -> Final {
         let transaction = Transaction::new(HERE, &envelope, self.intake.len());
-        let accepted = self.accept(&transaction, envelope).await;
-        match &accepted {
-            Ok(()) => self.taken += 1,
-            Err(reply) => self.refusal = Some(reply.clone()),
-        }
+        let (id, mut original) = (transaction.id, None);
+        let accepted = match self.whole(&envelope, &mut original).await {
+            Ok(content) => self.accept(&transaction, envelope, content).await,
+            Err(reply) => Err(reply),
+        };
+        self.taken += usize::from(accepted.is_ok());
         let address = self.local.address(self.user);
-        Final::Same(transaction.finish(&self.local.core, address.as_ref(), accepted))
+        let reply = transaction.finish(&self.local.core, address.as_ref(), accepted);
+        Final::Same(match original {
+            Some(original) if reply.is_permanent() => self.give_back(id, original, reply).await,
+            _ => reply,
+        })
     }
 }
 
-impl Session<'_> {
-    /// Remembers a refusal for [`Session::verdict`].
-    fn note(&mut self, reply: Reply) -> Reply {
-        self.refusal.get_or_insert(reply.clone());
-        reply
+impl<'a> Session<'a> {
+    fn new(local: &'a Local, user: &'a LocalUser, writer: Option<Writer<'a>>) -> Self {
+        Self { local, user, writer, intake: Intake::default(), taken: 0 }
     }
 
-    fn verdict(&self) -> Dropped {
-        match &self.refusal {
-            // Once the message is stored, another try would store it twice.
-            _ if self.taken > 0 => Dropped::Taken,
-            Some(reply) if reply.is_temporary() => Dropped::Later(reply.to_string()),
-            Some(reply) => Dropped::Refused(reply.to_string()),
-            None => Dropped::Refused("it holds no whole message".to_owned()),
-        }
-    }
-
-    async fn accept(&mut self, transaction: &Transaction, envelope: Envelope) -> Result<(), Reply> {
-        let Local { core, origin, .. } = self.local;
+    /// The whole message, unless it is refused already; `original` is what of a drop can go back.
+    async fn whole(
+        &mut self,
+        envelope: &Envelope,
+        original: &mut Option<Original>,
+    ) -> Result<Incoming, Reply> {
         let content = self.intake.take()?;
+        let Some(writer) = &mut self.writer else { return Ok(content) };
+        let (returnable, content) = writer.finish(envelope, content).await?;
+        *original = Some(returnable);
+        content
+    }
+
+    async fn accept(
+        &self,
+        transaction: &Transaction,
+        envelope: Envelope,
+        content: Incoming,
+    ) -> Result<(), Reply> {
+        let Local { core, origin, .. } = self.local;
         check_header(&content)?;
         let Some(account) = self.local.address(self.user) else { return Err(Reply::BAD_REVERSE_PATH) };
         let source = if self.local.is_trusted(self.user) { Source::Trusted } else { Source::Anybody };

@@ -112,7 +112,8 @@ pub(crate) fn check_arriving(head: &[u8], length: u64) -> Result<(), Reply> {
     policy::one_author_domain(&author_domain(head))
 }
 
-fn check_head(head: &[u8], length: u64) -> Result<(), Reply> {
+/// Judges any message by its header alone: its first [`kings_store::HEAD_OCTETS`], and its whole length.
+pub fn check_head(head: &[u8], length: u64) -> Result<(), Reply> {
     // A header that fills all of the head is over its limit unless the empty line is the last of it.
     let fills = length > head.len() as u64 && header::header_end(head) == head.len();
     let endless = fills && !head.ends_with(b"\n\r\n") && !head.ends_with(b"\n\n");

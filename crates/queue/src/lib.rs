@@ -37,8 +37,9 @@ pub use deliver::{
 };
 pub use lanes::Limits;
 pub use list::{DamagedEntry, Details, Filter, Happening, ListedEntry, ListedRecipient, Page};
+pub use notification::MAX_RETURNED_MESSAGE;
 pub use order::{Order, OrderError};
-pub use queue::{Beginning, Queue, Settings, Staged, Submission};
+pub use queue::{Beginning, Queue, Returnable, Settings, Staged, Submission};
 pub use recipient::RecipientState;
 pub use schedule::{DELAY_WARNING, FIRST_RETRY, LIFETIME, LONGEST_RETRY};
 pub use spool::{MAX_ENVELOPE, SubmitError};

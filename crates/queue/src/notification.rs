@@ -19,7 +19,7 @@ use crate::record::{Fact, Record};
 pub(crate) const MAX_RETURNED_HEADER: u64 = 32 * 1024;
 /// Largest message returned whole, in bytes: whoever asks for it (RFC 3461 §4.3) gets a text with a picture
 /// back, not 50 MB.
-pub(crate) const MAX_RETURNED_MESSAGE: u64 = 1024 * 1024;
+pub const MAX_RETURNED_MESSAGE: u64 = 1024 * 1024;
 
 /// What is to be told, and with what at hand.
 pub(crate) struct Notice<'a> {
@@ -93,6 +93,27 @@ pub(crate) fn of_success(
     let (occasion, excerpt) = (Occasion::Success, Excerpt::Beginning(beginning.to_vec()));
     let places = entry.owed(occasion);
     build(&Notice { entry: &entry, occasion, places: &places, excerpt, hostname, now })
+}
+
+/// Builds what tells the sender of a message that was refused before it had an entry, for all its recipients: `why`.
+/// `None` unless there is a sender who wants to hear of failures. Last, whether all of the message goes back.
+pub(crate) fn of_refusal(
+    message: Head,
+    why: &Report,
+    excerpt: Excerpt,
+    hostname: &Domain,
+    now: Moment,
+) -> Option<(Notification, bool)> {
+    let mut entry = Entry::new(message, 0, 0);
+    for recipient in 0..entry.recipients.len() {
+        let fact = Fact::Failed(why.clone());
+        entry.apply(&Record { at: now.wall, recipient, fact }).ok()?;
+    }
+    let occasion = Occasion::Failure;
+    let places = entry.owed(occasion);
+    let notice = Notice { entry: &entry, occasion, places: &places, excerpt, hostname, now };
+    let notification = build(&notice)?;
+    Some((notification, notice.returns_all()))
 }
 
 /// The sender is told; where there is none, the postmaster here, unless that is who could not be reached: a

@@ -21,7 +21,7 @@ use crate::draft::{CHUNK, Draft};
 use crate::entry::Head;
 use crate::fresh::{Fresh, Whole};
 use crate::lanes::Limits;
-use crate::notification;
+use crate::notification::{self, Excerpt};
 use crate::record::{self, Fact, Record};
 use crate::runner::Runner;
 use crate::schedule::{DELAY_WARNING, uptime_of};
@@ -162,6 +162,26 @@ impl Queue {
         notification::of_success(message, done, beginning, self.hostname(), now)
     }
 
+    /// What tells the writer of a message that was refused when nobody heard the reply: `why` holds for all recipients
+    /// of the envelope. `None` unless there is a sender who wants to hear of failures (RFC 3461 §4.1). Last, whether all
+    /// of the content goes back, as it does where it is given whole, up to [`crate::MAX_RETURNED_MESSAGE`], and can stand in a
+    /// report; else its header does.
+    pub fn refusal(
+        &self,
+        id: TraceId,
+        envelope: Envelope,
+        why: &Report,
+        content: Returnable,
+    ) -> Option<(Notification, bool)> {
+        let now = self.0.clock.now();
+        let message = Head { id, arrived: now.wall, envelope, content_length: 0, content_checksum: 0 };
+        let excerpt = match content {
+            Returnable::Whole(content) => Excerpt::Whole(content),
+            Returnable::Beginning(beginning) => Excerpt::Beginning(beginning),
+        };
+        notification::of_refusal(message, &record::as_kept(why.clone()), excerpt, self.hostname(), now)
+    }
+
     /// Looks for what is in the queue already and delivers everything when it is due, until `shutdown`.
     ///
     /// Running attempts then get the grace of the settings to end; what is abandoned is tried again after
@@ -294,6 +314,15 @@ impl Queue {
     pub(crate) fn shutdown_grace(&self) -> Duration {
         self.0.shutdown_grace
     }
+}
+
+/// What of a message can go back to its writer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Returnable {
+    /// All of it: at most [`crate::MAX_RETURNED_MESSAGE`] octets.
+    Whole(Vec<u8>),
+    /// Its first octets, with the header in them.
+    Beginning(Vec<u8>),
 }
 
 /// What is known about a message's recipients before the first attempt.

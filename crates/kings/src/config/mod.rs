@@ -2,6 +2,7 @@
 
 mod dkim;
 mod greylist;
+mod hand_in;
 mod house_rules;
 mod listen;
 mod lists;
@@ -35,6 +36,7 @@ use kings_tls::{Authorities, CertificateError, ClientAuthorities, Source as Cert
 use toml::de::DeTable;
 
 pub(crate) use self::dkim::{Dkim, Tables};
+pub(crate) use self::hand_in::{HandIn, Terms};
 pub(crate) use self::listen::{Listen, SocketAccess};
 pub(crate) use self::login::Login;
 pub(crate) use self::oauth::OAuth;
@@ -204,18 +206,6 @@ impl Settings {
             _ => Err(source.complaints),
         }
     }
-}
-
-/// `[local] folder` alone, for programs of users who may not read what the rest of the config names.
-pub(crate) fn local_folder(path: &Path) -> PathBuf {
-    let default = || PathBuf::from(crate::local::DEFAULT_FOLDER);
-    let (Ok(text), Ok(absolute)) = (fs::read_to_string(path), fs::canonicalize(path)) else {
-        return default();
-    };
-    let (table, _) = DeTable::parse_recoverable(&text);
-    let local = table.get_ref().get("local").and_then(|local| local.get_ref().as_table());
-    let folder = local.and_then(|local| local.get("folder")).and_then(|folder| folder.get_ref().as_str());
-    folder.map_or_else(default, |folder| absolute.parent().unwrap_or(Path::new("/")).join(folder))
 }
 
 /// Every section is read even when one before it is wrong: `None` only once all complaints are known.

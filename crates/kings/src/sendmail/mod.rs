@@ -1,6 +1,7 @@
 //! `sendmail`, `mailq` and `newaliases`: what local programs call to send mail, by name or as `kings sendmail`.
 
 mod exit;
+mod gate;
 mod letter;
 mod mailq;
 mod options;
@@ -19,10 +20,11 @@ use kings_mail::path::ReversePath;
 use nix::unistd::{Uid, User};
 
 use self::exit::{Exit, Trouble};
+use self::gate::Gate;
 use self::letter::{Letter, addresses};
 use self::options::{Mode, Options};
 use self::submit::{MOST_AT_ONCE, Mail};
-use crate::config::{DEFAULT_PATH, Settings, local_folder};
+use crate::config::{DEFAULT_PATH, HandIn, Settings};
 use crate::{local, prepare};
 
 /// Most octets that are read from standard input: more than any server takes.
@@ -61,14 +63,14 @@ fn main(mode: Mode, arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn act(options: &Options) -> Result<(), Trouble> {
     let config = options.config.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
     match options.mode {
-        Mode::Deliver => deliver(options, &local_folder(config)),
-        Mode::Smtp => speak(&local_folder(config)),
+        Mode::Deliver => deliver(options, &HandIn::read(config)),
+        Mode::Smtp => speak(&HandIn::read(config)),
         Mode::Queue => {
             print(&mailq::list(settings(config)?)?);
             Ok(())
         }
         Mode::Flush => mailq::flush(settings(config)?, options),
-        Mode::Verify => verify(options, &local_folder(config)),
+        Mode::Verify => verify(options, &HandIn::read(config)),
         // A running server reads changed files by itself; what is wrong with them is told here.
         Mode::Aliases => match prepare::open_directory(&settings(config)?) {
             Ok(directory) => {
@@ -92,7 +94,7 @@ fn print(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
 
-fn deliver(options: &Options, folder: &Path) -> Result<(), Trouble> {
+fn deliver(options: &Options, place: &HandIn) -> Result<(), Trouble> {
     let usage = |text: String| Trouble::new(Exit::Usage, text);
     let user = user()?;
     let mut recipients = named(options)?;
@@ -117,7 +119,7 @@ fn deliver(options: &Options, folder: &Path) -> Result<(), Trouble> {
     for recipients in recipients.chunks(MOST_AT_ONCE) {
         let mail = Mail { options, sender: sender.clone(), recipients, letter: &letter };
         // Those behind a part that fails get it all the same.
-        result = result.and(mail.hand_in(folder));
+        result = result.and(mail.hand_in(place, &user));
     }
     result
 }
@@ -133,7 +135,7 @@ fn named(options: &Options) -> Result<Vec<Address>, Trouble> {
 }
 
 /// `-bv`: a line for each recipient, as Sendmail has it.
-fn verify(options: &Options, folder: &Path) -> Result<(), Trouble> {
+fn verify(options: &Options, place: &HandIn) -> Result<(), Trouble> {
     let usage = |text: String| Trouble::new(Exit::Usage, text);
     let recipients = named(options)?;
     if recipients.is_empty() {
@@ -141,7 +143,7 @@ fn verify(options: &Options, folder: &Path) -> Result<(), Trouble> {
     }
     let sender = sender(options, &user()?).map_err(usage)?;
     let letter = Letter { header: Vec::new(), body: Vec::new() };
-    Mail { options, sender, recipients: &recipients, letter: &letter }.verify(folder, print)
+    Mail { options, sender, recipients: &recipients, letter: &letter }.verify(&place.folder, print)
 }
 
 /// Who calls, as the kernel and the user database know it: variables of the environment prove nothing.
@@ -206,10 +208,11 @@ fn gecos_name(user: &User) -> String {
 
 /// `-bs`: the socket's dialogue on standard input and output; line ends are mended on the way. While nobody listens at the
 /// socket this process answers, and messages are dropped.
-fn speak(folder: &Path) -> Result<(), Trouble> {
+fn speak(place: &HandIn) -> Result<(), Trouble> {
     let broke = |error: io::Error| Trouble::new(Exit::TryLater, format!("the dialogue broke: {error}"));
-    let Ok(mut stream) = UnixStream::connect(local::socket(folder)) else {
-        return match session::answer(&mut io::stdin().lock(), &mut io::stdout().lock(), folder) {
+    let Ok(mut stream) = UnixStream::connect(local::socket(&place.folder)) else {
+        let gate = Gate { terms: place.terms.as_ref(), user: &user()? };
+        return match session::answer(&mut io::stdin().lock(), &mut io::stdout().lock(), &place.folder, gate) {
             // The end of the session ends the dialogue.
             Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(broke(error)),
             Ok(()) | Err(_) => Ok(()),

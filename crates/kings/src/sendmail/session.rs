@@ -10,24 +10,30 @@ use kings_mail::report::Notify;
 use kings_smtp::reply::Reply;
 use kings_smtp::server::{Event, Role, Session, Settings, Trust};
 
+use super::copy_lines;
+use super::gate::Gate;
 use super::letter::Letter;
 use super::submit::leave;
-use super::{MAX_INPUT, copy_lines};
 
 /// Answers until the other side is done. What it hears with 250 is on disk.
-pub(super) fn answer(input: &mut impl Read, output: &mut impl Write, folder: &Path) -> io::Result<()> {
+pub(super) fn answer(
+    input: &mut impl Read,
+    output: &mut impl Write,
+    folder: &Path,
+    gate: Gate<'_>,
+) -> io::Result<()> {
     let hostname = Domain::parse("localhost").map_err(io::Error::other)?;
     let settings = Settings {
         hostname,
         role: Role::Inbound,
         start_tls: false,
-        message_bytes: MAX_INPUT,
+        message_bytes: gate.message_bytes(),
         recipients: MAX_RECIPIENTS,
         future_release: None,
         trust: Trust::default(),
     };
     let mut dialogue =
-        Dialogue { session: Session::new(settings, false), output, folder, content: Vec::new() };
+        Dialogue { session: Session::new(settings, false), output, folder, gate, content: Vec::new() };
     dialogue.draw()?;
     copy_lines(input, &mut dialogue)
 }
@@ -36,6 +42,7 @@ struct Dialogue<'a, W> {
     session: Session,
     output: &'a mut W,
     folder: &'a Path,
+    gate: Gate<'a>,
     content: Vec<u8>,
 }
 
@@ -45,7 +52,7 @@ impl<W: Write> Dialogue<'_, W> {
         let mut is_over = false;
         while let Some(event) = self.session.next_event() {
             let reply = match event {
-                Event::Mail(..) => Reply::SENDER_OK,
+                Event::Mail(path, _) => self.gate.sender(&path).err().unwrap_or(Reply::SENDER_OK),
                 Event::Rcpt(_) => Reply::RECIPIENT_OK,
                 Event::Begin => Reply::START_MAIL,
                 Event::Content => {
@@ -77,6 +84,9 @@ impl<W: Write> Dialogue<'_, W> {
 
     fn keep(&mut self, envelope: &Envelope) -> Reply {
         let letter = Letter { header: std::mem::take(&mut self.content), body: Vec::new() };
+        if let Err(reply) = self.gate.letter(&letter) {
+            return reply;
+        }
         match leave(self.folder, &batch(envelope, letter.len()), &letter) {
             Ok(()) => Reply::OK.with_text("Kept until the server runs"),
             Err(_) => Reply::TRY_LATER,
@@ -133,12 +143,20 @@ fn batch(envelope: &Envelope, length: usize) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use nix::unistd::{Uid, User};
+
     use super::*;
+    use crate::config::Terms;
     use crate::local::drops;
 
+    /// As a user of the name ann.
     fn speak(folder: &Path, input: &str) -> String {
         let mut output = Vec::new();
-        let _ = answer(&mut input.as_bytes(), &mut output, folder);
+        let terms = Terms { message_bytes: 100, trusted_users: Vec::new() };
+        let root = User::from_uid(Uid::from_raw(0)).unwrap().unwrap();
+        let user = User { name: "ann".to_owned(), uid: Uid::from_raw(1_000), ..root };
+        let gate = Gate { terms: Some(&terms), user: &user };
+        let _ = answer(&mut input.as_bytes(), &mut output, folder, gate);
         String::from_utf8(output).unwrap()
     }
 
@@ -169,6 +187,23 @@ mod tests {
         let cut = SESSION.split_once("\n.\n").unwrap().0;
         std::fs::create_dir(drops(folder.path())).unwrap();
         assert!(!speak(folder.path(), cut).contains("Kept"));
+        assert_eq!(std::fs::read_dir(drops(folder.path())).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_the_server_would_refuse_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(drops(folder.path())).unwrap();
+        let long = format!("{}\n", "y".repeat(90));
+        let cases = [
+            ("<ann@", "<bob@", "553 5.7.1"),
+            ("..dot\n", long.as_str(), "552 5.3.4"),
+            ("Subject: x", "From: a@x\nFrom: b@x", "550 5.6.0"),
+        ];
+        for (from, to, reply) in cases {
+            let output = speak(folder.path(), &SESSION.replacen(from, to, 1));
+            assert!(output.contains(&format!("\r\n{reply}")) && !output.contains("Kept"), "{output}");
+        }
         assert_eq!(std::fs::read_dir(drops(folder.path())).unwrap().count(), 0);
     }
 }

@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use kings_mail::address::Address;
 use kings_mail::path::ReversePath;
+use nix::unistd::User;
 
 use super::exit::{Exit, Trouble};
+use super::gate::Gate;
 use super::letter::Letter;
 use super::options::Options;
+use crate::config::HandIn;
 use crate::local::{UNFINISHED, WHOLE, drops, socket};
 
 /// Longest wait for one reply (RFC 5321 §4.5.3.2.6 allows ten minutes for the last one).
@@ -48,18 +51,26 @@ impl From<io::Error> for Failed {
 
 impl Mail<'_> {
     /// Sends it or drops it. When this is `Ok` the message is on disk, in the care of the server.
-    pub(crate) fn hand_in(&self, folder: &Path) -> Result<(), Trouble> {
-        match self.send(folder) {
+    pub(crate) fn hand_in(&self, place: &HandIn, user: &User) -> Result<(), Trouble> {
+        match self.send(&place.folder) {
             Ok(()) => Ok(()),
             Err(Failed::Trouble(trouble)) => Err(trouble),
-            Err(Failed::NotNow(why)) => leave(folder, &self.batch(), self.letter).map_err(|error| {
-                let text = format!(
-                    "the server does not take it now ({why}), and it cannot be left in {}: {error}",
-                    drops(folder).display()
-                );
-                Trouble::new(Exit::TryLater, text)
-            }),
+            Err(Failed::NotNow(why)) => self.leave(place, user, &why),
         }
+    }
+
+    /// Drops it, unless it is known that the server will not want it: then the user hears it now, as from the server.
+    fn leave(&self, place: &HandIn, user: &User, why: &str) -> Result<(), Trouble> {
+        let gate = Gate { terms: place.terms.as_ref(), user };
+        gate.sender(&self.sender).map_err(|reply| refused(&reply.to_string(), Exit::NoPermission))?;
+        gate.letter(self.letter).map_err(|reply| refused(&reply.to_string(), Exit::BadData))?;
+        leave(&place.folder, &self.batch(), self.letter).map_err(|error| {
+            let text = format!(
+                "the server does not take it now ({why}), and it cannot be left in {}: {error}",
+                drops(&place.folder).display()
+            );
+            Trouble::new(Exit::TryLater, text)
+        })
     }
 
     /// Asks the server about each recipient and sends nothing; `print` gets a line for each.
@@ -194,6 +205,18 @@ fn write_drop(path: &Path, envelope: &str, letter: &Letter) -> io::Result<File> 
     Ok(file)
 }
 
+/// A permanent refusal; `otherwise` is the exit code of one that does not say more by itself.
+fn refused(reply: &str, otherwise: Exit) -> Trouble {
+    let exit = if reply.contains("5.1.1") {
+        Exit::NoUser
+    } else if reply.starts_with("552") {
+        Exit::Unavailable
+    } else {
+        otherwise
+    };
+    Trouble::new(exit, reply)
+}
+
 fn unreached(refused: &[Trouble]) -> Trouble {
     let text: Vec<&str> = refused.iter().map(|trouble| trouble.text.as_str()).collect();
     Trouble::new(refused.first().map_or(Exit::Unavailable, |trouble| trouble.exit), text.join("\n"))
@@ -214,8 +237,7 @@ struct Dialogue {
 }
 
 impl Dialogue {
-    /// Sends a command, if any, and wants a positive reply. `otherwise` is the exit code of a permanent refusal that
-    /// does not say more by itself.
+    /// Sends a command, if any, and wants a positive reply. `otherwise`: see [`refused`].
     fn expect(&mut self, command: Option<&str>, otherwise: Exit) -> Result<(), Failed> {
         if let Some(command) = command {
             self.show("->", command);
@@ -225,17 +247,11 @@ impl Dialogue {
         match reply.as_bytes().first() {
             Some(b'2' | b'3') => Ok(()),
             Some(b'5') => {
-                let exit = if reply.contains("5.1.1") {
-                    Exit::NoUser
-                } else if reply.starts_with("552") {
-                    Exit::Unavailable
-                } else {
-                    otherwise
-                };
                 let about = command
                     .filter(|command| command.starts_with("RCPT"))
                     .and_then(|command| command.split(['<', '>']).nth(1));
-                let text = about.map_or(reply.clone(), |address| format!("{address}: {reply}"));
+                let Trouble { exit, text } = refused(&reply, otherwise);
+                let text = about.map_or(text.clone(), |address| format!("{address}: {text}"));
                 Err(Failed::Trouble(Trouble::new(exit, text)))
             }
             _ => Err(Failed::NotNow(reply)),
@@ -268,7 +284,15 @@ impl Dialogue {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use nix::unistd::Uid;
+
     use super::*;
+
+    /// Hands in as root.
+    fn hand_in(mail: &Mail<'_>, folder: &Path) -> Result<(), Trouble> {
+        let root = User::from_uid(Uid::from_raw(0)).unwrap().unwrap();
+        mail.hand_in(&HandIn { folder: folder.to_owned(), terms: None }, &root)
+    }
 
     #[test]
     fn a_drop_is_the_clients_side_of_a_session() {
@@ -286,7 +310,7 @@ mod tests {
             recipients: &[Address::parse("root@localhost").unwrap()],
             letter: &Letter::read(b"Subject: x\n\n.\n", false),
         };
-        mail.hand_in(folder.path()).unwrap();
+        hand_in(&mail, folder.path()).unwrap();
         let file = std::fs::read_dir(drops(folder.path())).unwrap().next().unwrap().unwrap();
         assert_eq!(file.path().extension().unwrap(), WHOLE);
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o640);
@@ -306,6 +330,6 @@ mod tests {
             recipients: &[],
             letter: &Letter::default(),
         };
-        assert_eq!(mail.hand_in(folder.path()).unwrap_err().exit, Exit::TryLater);
+        assert_eq!(hand_in(&mail, folder.path()).unwrap_err().exit, Exit::TryLater);
     }
 }

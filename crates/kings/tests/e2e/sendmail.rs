@@ -1,7 +1,8 @@
 //! Local programs send mail by `sendmail`, as root and as others, while the server runs and while it does not.
 
+use std::fs::DirEntry;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -69,6 +70,13 @@ impl Machine {
         assert_eq!(found.len(), 1, "messages of {account}");
         found.remove(0)
     }
+}
+
+fn left_in(drops: &Path) -> Vec<String> {
+    let name = |entry: std::io::Result<DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut left: Vec<String> = std::fs::read_dir(drops).unwrap().map(name).collect();
+    left.sort();
+    left
 }
 
 fn open(path: &std::path::Path) {
@@ -372,6 +380,54 @@ fn mail_handed_in_while_the_server_is_down_arrives_when_it_is_up() {
 }
 
 #[test]
+fn what_the_server_will_not_take_is_refused_at_once_while_it_is_down() {
+    let mut machine = Machine::start("[limits]\nmessage_bytes = 20000\n");
+    machine.kings.kill();
+    let large = format!("Subject: large\n\n{}\n", "y".repeat(20_000));
+    let small = b"From: ann@example.org\nSubject: x\n\nx\n";
+    exits(run_with_input(&mut machine.as_nobody(&["ann"]), large.as_bytes()), 69, "552 5.3.4");
+    exits(run_with_input(&mut machine.as_nobody(&["-f", ANN, BOB]), small), 77, "553 5.7.1");
+    exits(run_with_input(&mut machine.as_nobody(&["ann"]), b"From: a@x\nFrom: b@x\n\nx\n"), 65, "550 5.6.0");
+    assert!(left_in(&machine.drops()).is_empty());
+    run_with_input(&mut machine.as_nobody(&["ann"]), small).succeeded();
+    assert_eq!(left_in(&machine.drops()).len(), 1);
+}
+
+#[test]
+fn what_the_server_refuses_when_it_is_up_again_goes_back_to_its_writer() {
+    let mut machine = Machine::start("");
+    machine.kings.kill();
+    let huge = format!("Subject: huge\n\n{}", format!("{}\n", "y".repeat(70)).repeat(20_000));
+    for subject in ["Subject: one\n\nx\n", &huge] {
+        run_with_input(&mut machine.as_nobody(&["ann"]), subject.as_bytes()).succeeded();
+    }
+    // As a program of an older version would, or one that may not read the config.
+    let forged = "MAIL FROM:<ann@example.org>\\r\\nRCPT TO:<ann@example.org>\\r\\nDATA\\r\\nSubject: forged\\r\\n\\r\\nx\\r\\n.\\r\\n";
+    let script = format!("printf 'EHLO x\\r\\n{forged}' > $0/f.drop; chmod 644 $0/f.drop");
+    let mut command = program("setpriv");
+    command.args(["--reuid", NOBODY, "--regid", "nogroup", "--clear-groups", "sh", "-c", &script]);
+    run(command.arg(machine.drops())).succeeded();
+    let config = machine.kings.folder().join("kings.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text + "\n[limits]\nmessage_bytes = 20000\n").unwrap();
+    machine.kings.serve();
+    // Bob reads what is for nobody.
+    let bobs = machine.kings.maildir(BOB);
+    wait_until("two reports", Duration::from_secs(20), || (messages(&bobs).len() == 2).then_some(()));
+    for (subject, reply) in [("Subject: forged", "553 5.7.1"), ("Subject: huge", "552 5.3.4")] {
+        let found = messages(&bobs).iter().map(Message::text).find(|text| text.contains(subject)).unwrap();
+        assert!(found.contains("Return-Path: <>\r\n") && found.contains(reply), "{found}");
+    }
+    let text = machine.only_message(ANN).text();
+    assert!(text.contains("Subject: one"), "{text}");
+    // Only what went back in part stays.
+    wait_until("the folder to be looked through", Duration::from_secs(10), || {
+        let left = left_in(&machine.drops());
+        (left.len() == 1 && left[0].ends_with(".drop.refused")).then_some(())
+    });
+}
+
+#[test]
 fn one_user_can_neither_read_nor_harm_the_drops_of_another() {
     let mut machine = Machine::start("");
     machine.kings.kill();
@@ -398,11 +454,11 @@ fn one_user_can_neither_read_nor_harm_the_drops_of_another() {
     nobody("head -c 300M /dev/zero > $DROPS/z.drop; chmod 644 $DROPS/z.drop").succeeded();
     machine.kings.serve();
     assert!(machine.only_message(ANN).text().contains("secret"));
-    wait_until("the odd things to go", Duration::from_secs(20), || {
-        let left: Vec<_> =
-            std::fs::read_dir(machine.drops()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        (left == ["f.drop.refused"]).then_some(())
-    });
+    wait_until(
+        "the odd things to go, and what is no message to be set aside",
+        Duration::from_secs(20),
+        || (left_in(&machine.drops()) == ["f.drop.refused", "z.drop.refused"]).then_some(()),
+    );
     assert!(messages(&machine.kings.maildir(BOB)).is_empty());
 }
 

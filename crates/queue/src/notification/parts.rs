@@ -153,6 +153,11 @@ impl Notice<'_> {
         Returned::Header(returned_header(bytes), utf8, wanted)
     }
 
+    /// Whether all of the message goes back, and not its header alone.
+    pub(super) fn returns_all(&self) -> bool {
+        matches!(self.returned(), Returned::Whole(..))
+    }
+
     fn asked_for_all(&self) -> bool {
         self.entry.parameters.ret == Some(Return::Full) && self.entry.reverse_path != ReversePath::Null
     }
