@@ -33,7 +33,7 @@ impl HandIn {
         let (table, _) = DeTable::parse_recoverable(&text);
         let key = |section: &str, key: &str| {
             let section = table.get_ref().get(section)?.get_ref().as_table()?;
-            section.get(key).map(|value| value.get_ref())
+            section.get(key).map(toml::Spanned::get_ref)
         };
         let folder = key("local", "folder").and_then(|folder| folder.as_str());
         let folder = folder.unwrap_or(crate::local::DEFAULT_FOLDER);

@@ -312,7 +312,21 @@ fn what_is_tried_at_once_is_what_was_named() {
     });
     tried("-qRb.example", recipients, [false, true, false]);
     tried("-qSann@", recipients, [false, true, true]);
-    tried("-q", recipients, [true, true, true]);
+    // `-qI` names one by its id, and none by another's.
+    let id =
+        run(&mut machine.kings.command(&["queue", "list", "--recipient", "joe@a.example", "--json"])).text();
+    let id = id.split("\"id\":").nth(1).and_then(|rest| rest.split('"').nth(1)).unwrap();
+    run(&mut machine.program("sendmail", &["-qI0000000000000"])).failed();
+    tried(&format!("-qI{id}"), recipients, [true, true, true]);
+    let orders = || {
+        run(&mut machine.kings.command(&["trace", "--recipient", "joe@c.example"]))
+            .text()
+            .matches("ordered: retry")
+            .count()
+    };
+    let before = orders();
+    run(&mut machine.program("sendmail", &["-q"])).succeeded();
+    wait_until("all were tried again", Duration::from_secs(20), || (orders() > before).then_some(()));
 }
 
 #[test]
