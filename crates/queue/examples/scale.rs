@@ -18,7 +18,8 @@ use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_queue::{
-    Attempt, Deliver, Finished, Notification, Order, Outcome, PostError, Queue, Report, Settings,
+    Attempt, Deliver, Destination, Finished, Lane, Notification, Order, Outcome, PostError, Queue, Report,
+    Settings,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,10 @@ const ROUNDS: u32 = 500;
 const SOON: Duration = Duration::from_micros(200);
 
 impl Deliver for Sink {
+    fn lane(&self, _: &ReversePath, destination: &Destination) -> Lane {
+        Lane::Destination(destination.clone())
+    }
+
     async fn deliver(&self, attempt: Attempt) -> Finished {
         self.0.fetch_add(1, Ordering::SeqCst);
         let outcome = |recipient: &Recipient| match recipient.path.to_string().as_str() {

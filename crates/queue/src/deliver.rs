@@ -22,6 +22,12 @@ use crate::disk::blocking;
 /// The queue does not know routes, protocols or mailboxes: a recipient that is local after all is the
 /// deliverer's to recognise.
 pub trait Deliver: Send + Sync + 'static {
+    /// The lane of mail from this sender to this destination, as of now.
+    ///
+    /// It is asked before each attempt and must not wait. Its answer may change from one call to the next, as routes
+    /// do: an attempt counts where it began.
+    fn lane(&self, reverse_path: &ReversePath, destination: &Destination) -> Lane;
+
     /// Tries once to hand the message to all recipients of the attempt.
     ///
     /// Answers one outcome per recipient, in their order, and how the destination answered. It
@@ -88,6 +94,17 @@ impl fmt::Display for Destination {
             Self::Literal(ip) => write!(f, "[{ip}]"),
         }
     }
+}
+
+/// What attempts share that are counted together: how many run at once, and whether anybody answers there. They stay
+/// attempts of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// The servers of one destination.
+    Destination(Destination),
+    /// One next hop that takes the mail of many destinations, by a name that no other has: all of them find it busy,
+    /// or dead, together (Postfix counts by transport and next hop).
+    NextHop(String),
 }
 
 /// How an attempt ended.

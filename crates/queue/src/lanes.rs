@@ -1,21 +1,21 @@
-//! How many attempts run at once: in all, and for each destination.
+//! How many attempts run at once: in all, and in each traffic.
 
 use std::collections::HashMap;
 
 use kings_mail::id::TraceId;
 use kings_mail::path::ReversePath;
 
-use crate::deliver::{Contact, Destination, Report};
+use crate::deliver::{Contact, Lane, Report};
 use crate::line::{Line, Senders};
 use crate::window::Window;
 
 /// How many attempts may run at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// In all. Half of them are kept for destinations that have none: however many attempts hang at slow
-    /// destinations, another one still gets its turn.
+    /// In all. Half of them are kept for lanes that have none: however many attempts hang in slow lanes, another one
+    /// still gets its turn.
     pub attempts: usize,
-    /// For one destination, once it has shown that it can take them: most servers refuse more than 10 to 50
+    /// For one destination, or one next hop of many destinations, once it has shown that it can take them: most servers refuse more than 10 to 50
     /// connections from one client.
     pub attempts_per_destination: usize,
 }
@@ -26,7 +26,7 @@ impl Default for Limits {
     }
 }
 
-/// Most destinations that are remembered while nothing runs there, before the least telling are forgotten.
+/// Most lanes that are remembered while nothing runs there, before the least telling are forgotten.
 const MAX_REMEMBERED: usize = 10_000;
 
 /// The attempts that run and the entries that wait for one to end. An entry that waits is not in memory:
@@ -34,18 +34,18 @@ const MAX_REMEMBERED: usize = 10_000;
 pub(crate) struct Lanes {
     limits: Limits,
     running: usize,
-    destinations: HashMap<Destination, Lane>,
+    by_lane: HashMap<Lane, Traffic>,
     /// How many lanes there may be before those of no interest are dropped.
     prune_at: usize,
-    /// Closed destinations with a line: nobody there waits for anything.
-    emptying: Vec<Destination>,
+    /// Closed lanes with a line: nobody there waits for anything.
+    emptying: Vec<Lane>,
     /// Places that were handed over and not taken yet; they count as running.
-    promised: HashMap<TraceId, Vec<Destination>>,
+    promised: HashMap<TraceId, Vec<Lane>>,
     senders: Senders,
 }
 
 #[derive(Default)]
-struct Lane {
+struct Traffic {
     running: usize,
     window: Window,
     line: Line,
@@ -54,11 +54,11 @@ struct Lane {
 /// A wish for an attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wish<'a> {
-    pub(crate) destination: &'a Destination,
+    pub(crate) lane: &'a Lane,
     /// The entry, and whose turn it is.
     pub(crate) id: TraceId,
     pub(crate) sender: &'a ReversePath,
-    /// Somebody asked for it: the pause of a closed destination is not waited for.
+    /// Somebody asked for it: the pause of a closed lane is not waited for.
     pub(crate) asked: bool,
 }
 
@@ -67,11 +67,11 @@ pub(crate) struct Wish<'a> {
 pub(crate) enum Admission {
     /// It may run; [`Lanes::release`] when it has ended.
     Run,
-    /// The destination has enough for now; the id stands in its line.
+    /// The lane has enough for now; the id stands in its line.
     InLine,
-    /// All places are taken and none of them by this destination: ask again when [`Lanes::has_room`].
+    /// All places are taken and none of them by this lane: ask again when [`Lanes::has_room`].
     Full,
-    /// The destination does not answer, as was found just before: an attempt would be in vain.
+    /// Nobody answers there, as was found just before: an attempt would be in vain.
     Closed(Report),
 }
 
@@ -84,7 +84,7 @@ impl Lanes {
         Self {
             limits,
             running: 0,
-            destinations: HashMap::new(),
+            by_lane: HashMap::new(),
             prune_at: MAX_REMEMBERED,
             emptying: Vec::new(),
             promised: HashMap::new(),
@@ -99,80 +99,75 @@ impl Lanes {
 
     /// Asks for one attempt, at the uptime `now` in milliseconds.
     pub(crate) fn admit(&mut self, wish: Wish<'_>, now: u64) -> Admission {
-        if self.take_promise(wish.destination, wish.id) {
+        if self.take_promise(wish.lane, wish.id) {
             return Admission::Run;
         }
         let sender = self.senders.number(wish.sender);
-        let (has_room, most) = (self.has_room(), self.most_per_destination());
-        let lane = self.lane(wish.destination, now);
-        let probe = wish.asked && lane.running == 0;
-        if !probe && let Some(why) = lane.window.why_not(now) {
+        let (has_room, most) = (self.has_room(), self.most_per_lane());
+        let traffic = self.traffic(wish.lane, now);
+        let probe = wish.asked && traffic.running == 0;
+        if !probe && let Some(why) = traffic.window.why_not(now) {
             return Admission::Closed(why.clone());
         }
-        // Nobody waits for anything in the line of a closed destination.
-        let first = lane.line.is_empty() || lane.window.is_closed();
-        if has_room && (probe || first && lane.running < lane.window.size(now).min(most)) {
-            lane.running += 1;
+        // Nobody waits for anything in the line of a closed lane.
+        let first = traffic.line.is_empty() || traffic.window.is_closed();
+        if has_room && (probe || first && traffic.running < traffic.window.size(now).min(most)) {
+            traffic.running += 1;
             self.running += 1;
             return Admission::Run;
         }
-        if lane.running == 0 {
+        if traffic.running == 0 {
             return Admission::Full;
         }
         // Whoever runs there calls the line at its end.
-        lane.line.push(sender, wish.id);
+        traffic.line.push(sender, wish.id);
         Admission::InLine
     }
 
     /// Ends one attempt, and learns from it. Returns those in line who have a place now; each must come for it
     /// with [`Lanes::admit`] or [`Lanes::forfeit`] it.
-    pub(crate) fn release(
-        &mut self,
-        destination: &Destination,
-        learned: Option<Learned<'_>>,
-        now: u64,
-    ) -> Vec<TraceId> {
-        let Some(lane) = self.destinations.get_mut(destination) else { return Vec::new() };
-        lane.running -= 1;
+    pub(crate) fn release(&mut self, lane: &Lane, learned: Option<Learned<'_>>, now: u64) -> Vec<TraceId> {
+        let Some(traffic) = self.by_lane.get_mut(lane) else { return Vec::new() };
+        traffic.running -= 1;
         self.running -= 1;
         if let Some(Learned { contact, report }) = learned {
             let most = self.limits.attempts_per_destination;
-            lane.window.learn(contact, report, lane.running, most, now);
+            traffic.window.learn(contact, report, traffic.running, most, now);
         }
-        if lane.window.is_closed() {
-            if !lane.line.is_empty() && !self.emptying.contains(destination) {
-                self.emptying.push(destination.clone());
+        if traffic.window.is_closed() {
+            if !traffic.line.is_empty() && !self.emptying.contains(lane) {
+                self.emptying.push(lane.clone());
             }
             return Vec::new();
         }
-        let called = self.call(destination, now);
-        self.forget_if_new(destination);
+        let called = self.call(lane, now);
+        self.forget_if_new(lane);
         called
     }
 
-    /// Hands free places of a destination to its line.
-    fn call(&mut self, destination: &Destination, now: u64) -> Vec<TraceId> {
+    /// Hands free places of a lane to its line.
+    fn call(&mut self, lane: &Lane, now: u64) -> Vec<TraceId> {
         let mut called = Vec::new();
         while self.has_room() {
-            let most = self.most_per_destination();
-            let Some(lane) = self.destinations.get_mut(destination) else { break };
-            if lane.running >= lane.window.size(now).min(most) {
+            let most = self.most_per_lane();
+            let Some(traffic) = self.by_lane.get_mut(lane) else { break };
+            if traffic.running >= traffic.window.size(now).min(most) {
                 break;
             }
-            let Some(id) = lane.line.pop() else { break };
-            lane.running += 1;
+            let Some(id) = traffic.line.pop() else { break };
+            traffic.running += 1;
             self.running += 1;
-            self.promised.entry(id).or_default().push(destination.clone());
+            self.promised.entry(id).or_default().push(lane.clone());
             called.push(id);
         }
         called
     }
 
-    /// One of those who stand in the line of a destination that has closed since: it is to be told so.
+    /// One of those who stand in the line of a lane that has closed since: it is to be told so.
     pub(crate) fn in_vain(&mut self) -> Option<TraceId> {
-        while let Some(destination) = self.emptying.last() {
-            let lane = self.destinations.get_mut(destination).filter(|lane| lane.window.is_closed());
-            if let Some(id) = lane.and_then(|lane| lane.line.pop()) {
+        while let Some(lane) = self.emptying.last() {
+            let traffic = self.by_lane.get_mut(lane).filter(|traffic| traffic.window.is_closed());
+            if let Some(id) = traffic.and_then(|traffic| traffic.line.pop()) {
                 return Some(id);
             }
             self.emptying.pop();
@@ -183,35 +178,36 @@ impl Lanes {
     /// Gives back the places that `id` was promised and had no use for; returns who has them now.
     pub(crate) fn forfeit(&mut self, id: TraceId, now: u64) -> Vec<TraceId> {
         let promised = self.promised.remove(&id).unwrap_or_default();
-        promised.iter().flat_map(|destination| self.release(destination, None, now)).collect()
+        promised.iter().flat_map(|lane| self.release(lane, None, now)).collect()
     }
 
-    /// Most attempts that a destination may have while so many run in all.
-    fn most_per_destination(&self) -> usize {
+    /// Most attempts that a lane may have while so many run in all.
+    fn most_per_lane(&self) -> usize {
         let crowded = self.running >= self.limits.attempts / 2;
         if crowded { 1 } else { self.limits.attempts_per_destination }
     }
 
-    fn lane(&mut self, destination: &Destination, now: u64) -> &mut Lane {
-        if self.destinations.len() >= self.prune_at {
-            self.destinations.retain(|_, lane| {
-                lane.running > 0 || !lane.line.is_empty() || lane.window.why_not(now).is_some()
+    fn traffic(&mut self, lane: &Lane, now: u64) -> &mut Traffic {
+        if self.by_lane.len() >= self.prune_at {
+            self.by_lane.retain(|_, traffic| {
+                traffic.running > 0 || !traffic.line.is_empty() || traffic.window.why_not(now).is_some()
             });
-            self.prune_at = MAX_REMEMBERED.max(self.destinations.len() * 2);
+            self.prune_at = MAX_REMEMBERED.max(self.by_lane.len() * 2);
         }
-        self.destinations.entry(destination.clone()).or_default()
+        self.by_lane.entry(lane.clone()).or_default()
     }
 
-    fn forget_if_new(&mut self, destination: &Destination) {
-        let is_new = |lane: &Lane| lane.running == 0 && lane.line.is_empty() && lane.window.is_new();
-        if self.destinations.get(destination).is_some_and(is_new) {
-            self.destinations.remove(destination);
+    fn forget_if_new(&mut self, lane: &Lane) {
+        let is_new =
+            |traffic: &Traffic| traffic.running == 0 && traffic.line.is_empty() && traffic.window.is_new();
+        if self.by_lane.get(lane).is_some_and(is_new) {
+            self.by_lane.remove(lane);
         }
     }
 
-    fn take_promise(&mut self, destination: &Destination, id: TraceId) -> bool {
+    fn take_promise(&mut self, lane: &Lane, id: TraceId) -> bool {
         let Some(promised) = self.promised.get_mut(&id) else { return false };
-        let Some(place) = promised.iter().position(|promise| promise == destination) else { return false };
+        let Some(place) = promised.iter().position(|promise| promise == lane) else { return false };
         promised.swap_remove(place);
         if promised.is_empty() {
             self.promised.remove(&id);
@@ -220,7 +216,7 @@ impl Lanes {
     }
 }
 
-/// What the end of an attempt says about its destination.
+/// What the end of an attempt says about its lane.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Learned<'a> {
     pub(crate) contact: Contact,
@@ -233,10 +229,11 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::Admission::{Full, InLine, Run};
     use super::*;
+    use crate::deliver::Destination;
     use kings_mail::domain::Domain;
 
-    fn to(name: &str) -> Destination {
-        Destination::Domain(Domain::parse(name).unwrap())
+    fn to(name: &str) -> Lane {
+        Lane::Destination(Destination::Domain(Domain::parse(name).unwrap()))
     }
 
     fn id(number: u64) -> TraceId {
@@ -251,25 +248,25 @@ mod tests {
             Self(Lanes::new(Limits { attempts, attempts_per_destination }))
         }
 
-        fn admit(&mut self, destination: &Destination, number: u64) -> Admission {
+        fn admit(&mut self, lane: &Lane, number: u64) -> Admission {
             let most = self.0.limits.attempts_per_destination;
-            let lane = self.0.lane(destination, 0);
-            (0..100).for_each(|_| lane.window.learn(Contact::Answered, None, 0, most, 0));
-            admit(&mut self.0, destination, number)
+            let traffic = self.0.traffic(lane, 0);
+            (0..100).for_each(|_| traffic.window.learn(Contact::Answered, None, 0, most, 0));
+            admit(&mut self.0, lane, number)
         }
 
-        fn release(&mut self, destination: &Destination) -> Vec<TraceId> {
-            self.0.release(destination, None, 0)
+        fn release(&mut self, lane: &Lane) -> Vec<TraceId> {
+            self.0.release(lane, None, 0)
         }
     }
 
-    fn admit(lanes: &mut Lanes, destination: &Destination, number: u64) -> Admission {
-        let wish = Wish { destination, id: id(number), sender: &ReversePath::Null, asked: false };
+    fn admit(lanes: &mut Lanes, lane: &Lane, number: u64) -> Admission {
+        let wish = Wish { lane, id: id(number), sender: &ReversePath::Null, asked: false };
         lanes.admit(wish, 0)
     }
 
-    fn end(lanes: &mut Lanes, destination: &Destination, contact: Contact) -> Vec<TraceId> {
-        lanes.release(destination, Some(Learned { contact, report: None }), 0)
+    fn end(lanes: &mut Lanes, lane: &Lane, contact: Contact) -> Vec<TraceId> {
+        lanes.release(lane, Some(Learned { contact, report: None }), 0)
     }
 
     #[test]
@@ -307,16 +304,16 @@ mod tests {
     fn hanging_destinations_leave_places_for_others() {
         let mut lanes = Proven::new(20, 10);
         let mut number = 0;
-        let mut admitted = |lanes: &mut Proven, destination: &Destination| {
+        let mut admitted = |lanes: &mut Proven, lane: &Lane| {
             number += 1;
-            lanes.admit(destination, number)
+            lanes.admit(lane, number)
         };
-        for destination in [to("a.example"), to("b.example")] {
+        for lane in [to("a.example"), to("b.example")] {
             for _ in 0..15 {
-                admitted(&mut lanes, &destination);
+                admitted(&mut lanes, &lane);
             }
         }
-        let running = |lanes: &Proven, name| lanes.0.destinations[&to(name)].running;
+        let running = |lanes: &Proven, name| lanes.0.by_lane[&to(name)].running;
         assert_eq!((running(&lanes, "a.example"), running(&lanes, "b.example")), (10, 1));
         for other in 0..9 {
             assert_eq!(admitted(&mut lanes, &to(&format!("x{other}.example"))), Run);
@@ -379,7 +376,7 @@ mod tests {
         assert_eq!((end(&mut lanes, &a, Contact::Silent), lanes.running), (vec![], 0));
         assert_eq!([lanes.in_vain(), lanes.in_vain(), lanes.in_vain()], [Some(id(3)), Some(id(4)), None]);
         assert!(matches!(admit(&mut lanes, &a, 3), Admission::Closed(_)));
-        let wish = Wish { destination: &a, id: id(4), sender: &ReversePath::Null, asked: false };
+        let wish = Wish { lane: &a, id: id(4), sender: &ReversePath::Null, asked: false };
         assert_eq!(lanes.admit(wish, pause), Run, "the probe");
         assert_eq!(lanes.admit(Wish { id: id(5), ..wish }, pause), InLine);
         assert_eq!(lanes.release(&a, None, pause), [], "it learned nothing");
@@ -393,10 +390,10 @@ mod tests {
     fn a_crowd_of_destinations_is_forgotten_when_nothing_is_known_of_it() {
         let mut lanes = Lanes::new(Limits::default());
         for number in 0..30_000 {
-            let destination = to(&format!("d{number}.example"));
-            assert_eq!(admit(&mut lanes, &destination, number), Run);
-            end(&mut lanes, &destination, if number % 2 == 0 { Contact::Silent } else { Contact::Answered });
+            let lane = to(&format!("d{number}.example"));
+            assert_eq!(admit(&mut lanes, &lane, number), Run);
+            end(&mut lanes, &lane, if number % 2 == 0 { Contact::Silent } else { Contact::Answered });
         }
-        assert!(lanes.destinations.len() <= MAX_REMEMBERED, "{}", lanes.destinations.len());
+        assert!(lanes.by_lane.len() <= MAX_REMEMBERED, "{}", lanes.by_lane.len());
     }
 }

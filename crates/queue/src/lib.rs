@@ -32,7 +32,7 @@ mod window;
 
 pub use clock::WallClock;
 pub use deliver::{
-    Attempt, Contact, Content, ContentReader, Deliver, Destination, Finished, Handover, Notification,
+    Attempt, Contact, Content, ContentReader, Deliver, Destination, Finished, Handover, Lane, Notification,
     Outcome, PostError, Report,
 };
 pub use lanes::Limits;

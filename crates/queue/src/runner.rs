@@ -18,7 +18,7 @@ use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::active::{Active, Fate, Terms};
-use crate::deliver::{Content, Deliver, Destination, Finished, Outcome, PostError, Report};
+use crate::deliver::{Content, Deliver, Finished, Lane, Outcome, PostError, Report};
 use crate::entry::{Damage, Entry};
 use crate::lanes::{Lanes, Learned};
 use crate::queue::Queue;
@@ -53,7 +53,7 @@ enum Event {
     Loaded(Due, Result<Entry, LoadError>),
     Attempted {
         id: TraceId,
-        destination: Destination,
+        lane: Lane,
         places: Vec<usize>,
         finished: Result<Finished, LoadError>,
     },
@@ -157,8 +157,8 @@ impl<D: Deliver> Runner<D> {
         match ended {
             Ok(Event::Scanned(result)) => self.scanned(result),
             Ok(Event::Loaded(due, result)) => self.loaded(due, result),
-            Ok(Event::Attempted { id, destination, places, finished }) => {
-                self.attempted(id, &destination, &places, finished);
+            Ok(Event::Attempted { id, lane, places, finished }) => {
+                self.attempted(id, &lane, &places, finished);
             }
             Ok(Event::Written { id, count, tail }) => self.written(id, count, tail),
             Ok(Event::Reported { id, occasion, places, posted }) => {
@@ -250,7 +250,7 @@ impl<D: Deliver> Runner<D> {
     fn attempted(
         &mut self,
         id: TraceId,
-        destination: &Destination,
+        lane: &Lane,
         places: &[usize],
         finished: Result<Finished, LoadError>,
     ) {
@@ -273,7 +273,7 @@ impl<D: Deliver> Runner<D> {
             }
         }
         let learned = contact.map(|contact| Learned { contact, report: why.as_ref() });
-        let mut affected = self.lanes.release(destination, learned, now.uptime);
+        let mut affected = self.lanes.release(lane, learned, now.uptime);
         affected.push(id);
         self.advance_all(affected);
     }

@@ -55,6 +55,7 @@ mod report_upload;
 mod reports;
 mod senders;
 mod sendmail;
+mod smart_host;
 mod smuggling;
 mod submit;
 mod swaks;

@@ -113,7 +113,7 @@ impl Conversation {
                     return Ok(self);
                 }
                 Some(Event::StartTls) => {
-                    self.flush().await.map_err(|error| Failure::Session(error.to_string()))?;
+                    self.flush().await?;
                     self = self.secure().await?;
                     self.session.tls_started();
                     Ok(())
@@ -129,7 +129,7 @@ impl Conversation {
                 }
                 None => self.listen().await,
             };
-            step.map_err(|error| Failure::Session(error.to_string()))?;
+            step?;
         }
     }
 

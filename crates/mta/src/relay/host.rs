@@ -61,6 +61,8 @@ pub(crate) enum Visit {
 pub(super) enum Failure {
     Connect(io::Error),
     Handshake(io::Error),
+    /// The host took the connection and then said nothing, or stopped halfway.
+    Mute,
     /// The session broke or made no sense.
     Session(String),
     /// Greeting, EHLO, STARTTLS or login was refused.
@@ -70,7 +72,7 @@ pub(super) enum Failure {
 impl Failure {
     fn contact(&self) -> Contact {
         match self {
-            Self::Connect(_) => Contact::Silent,
+            Self::Connect(_) | Self::Mute => Contact::Silent,
             Self::Handshake(_) => Contact::Answered,
             // Cutting the line is how some servers say that they have too many of us.
             Self::Session(_) => Contact::Crowded,
@@ -86,11 +88,22 @@ impl Failure {
             Self::Handshake(error) => {
                 deferred(Status(4, 7, 5), format!("TLS handshake with {host} failed: {error}"))
             }
+            Self::Mute => deferred(Status(4, 4, 2), format!("{host} takes connections and does not answer")),
             Self::Session(text) => deferred(Status(4, 4, 2), format!("session with {host} broke: {text}")),
             Self::Refused(reply) => {
                 let refused = client::Outcome::Refused { reply: reply.clone(), permanent: false };
                 at_host(refused, host, Outcome::Relayed)
             }
+        }
+    }
+}
+
+/// Of a connection that is there.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::Mute,
+            _ => Self::Session(error.to_string()),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod cargo;
 mod conversation;
 mod convert;
+mod course;
 mod dane;
 pub(crate) mod here;
 mod host;
@@ -21,8 +22,9 @@ use std::time::{Duration, Instant};
 use kings_dns::Dns;
 use kings_fetch::Fetch;
 use kings_mail::dsn::Status;
+use kings_mail::path::ReversePath;
 use kings_net::IpNet;
-use kings_queue::{Attempt, Contact, Deliver, Destination, Finished, Notification, Outcome, PostError};
+use kings_queue::{Attempt, Contact, Deliver, Destination, Finished, Lane, Notification, Outcome, PostError};
 use kings_sasl::Secret;
 use kings_smtp::client::Protocol;
 use kings_tls::ClientTls;
@@ -31,6 +33,7 @@ use tracing::debug;
 use crate::core::Core;
 use crate::relay::cargo::Cargo;
 use crate::relay::convert::Converter;
+use crate::relay::course::Course;
 use crate::relay::host::{Errand, Outfit, Visit};
 use crate::relay::outcome::deferred;
 use crate::relay::pool::Pool;
@@ -176,19 +179,19 @@ impl<D: Dns> Relay<D> {
         action: Option<&Action>,
         destination: &Destination,
     ) -> Result<Vec<NextHop>, NoRoute> {
-        let routed = match action {
-            Some(Action::LmtpSocket(path)) => return Ok(vec![route::socket_hop(path.clone())]),
-            Some(Action::Lmtp(host)) => {
+        match self.course(action) {
+            Course::Socket(path) => Ok(vec![route::socket_hop(path.to_owned())]),
+            Course::Lmtp(host) => {
                 let hop = route::smart_hop(host)?;
-                return Ok(vec![NextHop { protocol: Protocol::Lmtp, ..hop }]);
+                Ok(vec![NextHop { protocol: Protocol::Lmtp, ..hop }])
             }
-            Some(Action::Host(host)) => Some(host),
-            Some(Action::Discard | Action::Error(_)) | None => self.settings.smart_host.as_ref(),
-        };
-        match routed {
-            Some(host) => route::smart_hop(host).map(|hop| vec![hop]),
-            None => route::next_hops(&self.dns, &self.settings, &self.core.hostname, destination).await,
+            Course::Smtp(host) => route::smart_hop(host).map(|hop| vec![hop]),
+            Course::Mx => route::next_hops(&self.dns, &self.settings, &self.core.hostname, destination).await,
         }
+    }
+
+    fn course<'a>(&'a self, action: Option<&'a Action>) -> Course<'a> {
+        Course::of(action, self.settings.smart_host.as_ref())
     }
 
     /// One host under all its addresses: a second address is tried only when the first did not answer.
@@ -219,6 +222,14 @@ impl<D: Dns> Relay<D> {
 }
 
 impl<D: Dns + 'static> Deliver for Relay<D> {
+    fn lane(&self, reverse_path: &ReversePath, destination: &Destination) -> Lane {
+        if self.is_here(destination) {
+            return Lane::Destination(destination.clone());
+        }
+        let rule = rules::find_for(&self.settings.rules, reverse_path, destination);
+        self.course(rule.map(|rule| &rule.action)).lane(destination)
+    }
+
     async fn deliver(&self, attempt: Attempt) -> Finished {
         let began = Instant::now();
         let finished = if self.is_here(&attempt.destination) {

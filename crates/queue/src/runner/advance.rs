@@ -47,15 +47,16 @@ impl<D: Deliver> Runner<D> {
         let now = self.queue.clock().now();
         for (destination, places) in groups {
             let (sender, asked) = (&active.entry.reverse_path, active.is_asked());
-            match self.lanes.admit(Wish { destination: &destination, id, sender, asked }, now.uptime) {
+            let lane = self.deliver.lane(sender, &destination);
+            match self.lanes.admit(Wish { lane: &lane, id, sender, asked }, now.uptime) {
                 Admission::Closed(why) => active.suspend(&places, &why, now),
                 Admission::Run => {
                     let (queue, deliver) = (self.queue.clone(), Arc::clone(&self.deliver));
                     let (place, at_hand) = ((active.name, active.entry.content), active.content.clone());
-                    let attempt = active.start(destination.clone(), &places);
+                    let attempt = active.start(destination, &places);
                     self.tasks.spawn(async move {
                         let finished = carry::attempt(&queue, deliver, place, at_hand, attempt).await;
-                        Event::Attempted { id, destination, places, finished }
+                        Event::Attempted { id, lane, places, finished }
                     });
                 }
                 Admission::InLine => active.queued = Queued::InLine,

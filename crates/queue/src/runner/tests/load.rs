@@ -63,7 +63,7 @@ async fn a_slow_domain_delays_nobody_else() {
         series
     });
     assert_eq!(series.into_iter().collect::<Vec<_>>(), [(10, 2), (20, 4), (30, 8), (40, 16), (50, 20)]);
-    assert_eq!(rig.deliverer.running.lock().unwrap().most_per_destination, 20);
+    assert_eq!(rig.deliverer.running.lock().unwrap().most_per_lane, 20);
 }
 
 #[tokio::test(start_paused = true)]
@@ -89,5 +89,82 @@ async fn a_message_called_by_two_destinations_at_once_is_sent_once_to_each() {
     rig.settled().await;
     let recipients: BTreeSet<_> = rig.recipients().into_iter().collect();
     assert_eq!((recipients.len(), rig.recipients().len()), (4, 4), "{recipients:?}");
-    assert_eq!(rig.deliverer.running.lock().unwrap().most_per_destination, 1);
+    assert_eq!(rig.deliverer.running.lock().unwrap().most_per_lane, 1);
+}
+
+/// Eighty domains behind one smart host are one host: the time series of a single destination, and one message to
+/// all of them goes no faster than eighty messages.
+#[tokio::test(start_paused = true)]
+async fn all_destinations_behind_one_next_hop_share_its_window() {
+    let rig = Rig::new();
+    let all: Vec<String> = (0..40).map(|number| format!("ok@d{number}.via.slow.example")).collect();
+    rig.submit(1, "ann@example.org", &all.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    for number in 40..80 {
+        rig.submit(number, "ann@example.org", &[&format!("ok@d{number}.via.slow.example")]).await;
+    }
+    rig.submit(99, "ann@example.org", &["ok@d.example"]).await;
+    rig.settled().await;
+    let series = rig.minutes().into_iter().fold(BTreeMap::<u64, usize>::new(), |mut series, minute| {
+        *series.entry(minute).or_default() += 1;
+        series
+    });
+    let expected = [(0, 1), (10, 2), (20, 4), (30, 8), (40, 16), (50, 20), (60, 20), (70, 10)];
+    assert_eq!(series.into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(rig.recipients().iter().collect::<BTreeSet<_>>().len(), 81, "each once");
+    assert_eq!(rig.deliverer.running.lock().unwrap().most_per_lane, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hundreds_of_destinations_behind_one_dead_next_hop_hold_up_no_other() {
+    let rig = Rig::quick();
+    for number in 0..1_000 {
+        rig.submit(number, "ann@example.org", &[&format!("ok@d{number}.via.dead.example")]).await;
+    }
+    rig.submit(9_999, "ann@example.org", &["ok@live.example"]).await;
+    rig.wait(Duration::from_secs(1)).await;
+    assert_eq!(rig.recipients(), ["<ok@live.example>"]);
+    rig.wait(4 * MINUTE).await;
+    let attempts = rig.recipients().len() - 1;
+    assert!((3..=8).contains(&attempts), "a few probes and not {attempts} attempts");
+    let replies: BTreeSet<_> =
+        rig.entries().await.iter().map(|entry| entry.recipients[0].last_reply.clone().unwrap()).collect();
+    assert_eq!(
+        replies.into_iter().collect::<Vec<_>>(),
+        ["no answer", "not tried, for just before: no answer"]
+    );
+}
+
+/// A sender of thousands through the smart host, to as many domains, delays another one by a turn.
+#[tokio::test(start_paused = true)]
+async fn senders_take_turns_at_a_next_hop() {
+    let rig = Rig::quick();
+    for number in 0..2_000 {
+        rig.submit(number, "news@example.org", &[&format!("ok@d{number}.via.slow.example")]).await;
+    }
+    rig.submit(9_999, "ann@example.org", &["ok@ann.via.slow.example"]).await;
+    rig.wait(21 * MINUTE).await;
+    assert!(rig.recipients().contains(&"<ok@ann.via.slow.example>".to_owned()), "{:?}", rig.recipients());
+}
+
+/// A reload takes the smart host away while most stand in its line: none is lost and none goes twice.
+#[tokio::test(start_paused = true)]
+async fn entries_in_the_line_of_a_next_hop_survive_a_change_of_routes() {
+    let rig = Rig::new();
+    for number in 0..50 {
+        let recipients = [0, 1].map(|half| format!("ok@d{}.via.slow.example", number * 2 + half));
+        rig.submit(number, "ann@example.org", &recipients.each_ref().map(String::as_str)).await;
+    }
+    rig.wait(MINUTE).await;
+    rig.deliverer.rerouted.store(true, std::sync::atomic::Ordering::SeqCst);
+    rig.wait(MINUTE).await;
+    rig.submit(100, "ann@example.org", &["ok@e.via.slow.example"]).await;
+    rig.wait(MINUTE).await;
+    assert_eq!(rig.recipients(), ["<ok@e.via.slow.example>"], "what comes now takes the new way");
+    rig.settled().await;
+    let all = rig.recipients();
+    assert_eq!((all.len(), all.iter().collect::<BTreeSet<_>>().len()), (101, 101), "each once");
+    rig.deliverer.rerouted.store(false, std::sync::atomic::Ordering::SeqCst);
+    rig.submit(101, "ann@example.org", &["ok@f.via.slow.example"]).await;
+    rig.settled().await;
+    assert_eq!(rig.recipients().len(), 102, "no place of the old lane was lost");
 }

@@ -1,0 +1,97 @@
+//! Where the mail of one attempt is to go by the config, and which attempts count together because of it.
+
+use std::path::Path;
+
+use kings_queue::{Destination, Lane};
+
+use super::SmartHost;
+use super::rules::Action;
+
+/// What the config says of a way; the first hop is known without DNS, or is left to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Course<'a> {
+    /// To the MX hosts of its domain.
+    Mx,
+    /// To this host, over SMTP.
+    Smtp(&'a SmartHost),
+    /// To the LMTP server at this host.
+    Lmtp(&'a SmartHost),
+    /// To the LMTP server behind this socket file.
+    Socket(&'a Path),
+}
+
+impl<'a> Course<'a> {
+    /// The course that the action of a route sets, or else the smart host.
+    pub(super) fn of(action: Option<&'a Action>, smart_host: Option<&'a SmartHost>) -> Self {
+        match action {
+            Some(Action::LmtpSocket(path)) => Self::Socket(path),
+            Some(Action::Lmtp(host)) => Self::Lmtp(host),
+            Some(Action::Host(host)) => Self::Smtp(host),
+            // Nobody is asked, so nobody can be busy or dead.
+            Some(Action::Discard | Action::Error(_)) => Self::Mx,
+            None => smart_host.map_or(Self::Mx, Self::Smtp),
+        }
+    }
+
+    /// The lane of mail to this destination: that of the host which takes it all, whoever logs in there. Domains that
+    /// happen to have the same MX host stay apart, as with Postfix: that is known only once DNS has been asked.
+    pub(super) fn lane(self, destination: &Destination) -> Lane {
+        let at = |protocol: &str, SmartHost { host, port, .. }: &SmartHost| {
+            Lane::NextHop(format!("{protocol}:{}:{port}", host.to_ascii_lowercase()))
+        };
+        match self {
+            Self::Mx => Lane::Destination(destination.clone()),
+            Self::Smtp(host) => at("smtp", host),
+            Self::Lmtp(host) => at("lmtp", host),
+            Self::Socket(path) => Lane::NextHop(format!("unix:{}", path.display())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use kings_mail::domain::Domain;
+    use kings_sasl::Secret;
+
+    use super::super::Level;
+    use super::*;
+
+    fn host(host: &str, port: u16) -> SmartHost {
+        SmartHost { host: host.to_owned(), port, login: None, tls: Level::May }
+    }
+
+    /// Attempts with one letter share a lane, and no others do.
+    #[test]
+    fn whatever_goes_to_one_next_hop_shares_a_lane() {
+        let with_login =
+            SmartHost { login: Some(("me".into(), Secret::new("x"))), ..host("hub.example", 25) };
+        let to = |domain: &str| Destination::Domain(Domain::parse(domain).unwrap());
+        let socket = Action::LmtpSocket("/run/lmtp".into());
+        let cases: [(Option<Action>, Option<SmartHost>, &str, char); 13] = [
+            (None, None, "one.example", 'a'),
+            (None, None, "two.example", 'b'),
+            (Some(Action::Discard), Some(host("hub.example", 25)), "one.example", 'a'),
+            (None, Some(host("hub.example", 25)), "one.example", 'c'),
+            (None, Some(host("hub.example", 25)), "two.example", 'c'),
+            (Some(Action::Host(host("HUB.example", 25))), None, "three.example", 'c'),
+            (Some(Action::Host(with_login)), Some(host("other.example", 25)), "four.example", 'c'),
+            (Some(Action::Host(host("hub.example", 587))), None, "one.example", 'd'),
+            (Some(Action::Host(host("other.example", 25))), None, "one.example", 'e'),
+            (Some(Action::Lmtp(host("hub.example", 25))), None, "one.example", 'f'),
+            (Some(Action::Lmtp(host("hub.example", 25))), None, "two.example", 'f'),
+            (Some(socket.clone()), None, "one.example", 'g'),
+            (Some(socket), Some(host("hub.example", 25)), "two.example", 'g'),
+        ];
+        let lane =
+            |(action, smart_host, domain, letter): &(Option<Action>, Option<SmartHost>, &str, char)| {
+                (Course::of(action.as_ref(), smart_host.as_ref()).lane(&to(domain)), *letter)
+            };
+        let lanes: Vec<_> = cases.iter().map(lane).collect();
+        for (one, first) in &lanes {
+            for (other, second) in &lanes {
+                assert_eq!(one == other, first == second, "{one:?} {other:?}");
+            }
+        }
+    }
+}
