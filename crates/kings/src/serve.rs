@@ -10,12 +10,12 @@ use kings_access::Imap;
 use kings_directory::{Directory, HostedDomain};
 use kings_fetch::Fetch;
 use kings_mail::domain::Domain;
-use kings_mail::path::ReversePath;
+use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mta::relay::Relay;
 use kings_mta::{Core, Lmtp, Local, Order, Receive, Reporter, Reports, Srs, Submit, Traffic};
 use kings_net::{Bound, Endpoint, Guard, Listener, Place, Resolver, Service, Shutdown, Slots, TaskTracker};
 use kings_oauth::Issuers;
-use kings_queue::{Attempt, Deliver, Destination, Finished, Lane, Notification, PostError, Queue};
+use kings_queue::{Attempt, Deliver, Finished, Lane, Notification, PostError, Queue};
 use kings_records::Records;
 use kings_store::Store;
 use kings_tls::{Certificates, ClientTls};
@@ -484,8 +484,8 @@ impl Start<'_> {
 struct CurrentRelay(ArcSwap<Relay<Resolver>>);
 
 impl Deliver for CurrentRelay {
-    fn lane(&self, reverse_path: &ReversePath, destination: &Destination) -> Lane {
-        self.0.load().lane(reverse_path, destination)
+    fn lane(&self, reverse_path: &ReversePath, recipient: &ForwardPath) -> Lane {
+        self.0.load().lane(reverse_path, recipient)
     }
 
     async fn deliver(&self, attempt: Attempt) -> Finished {

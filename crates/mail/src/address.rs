@@ -184,6 +184,13 @@ impl Address {
     pub fn folded(&self) -> Self {
         Self { local_part: LocalPart(self.local_part.0.to_lowercase()), host: self.host.clone() }
     }
+
+    /// `ann@x` for `ann+tag@x` where `+` is among the `delimiters` (RFC 5233 §1); `None` without a tag.
+    pub fn without_tag(&self, delimiters: &str) -> Option<Self> {
+        let text = self.local_part.as_str();
+        let at = text.find(|c| delimiters.contains(c)).filter(|at| *at > 0)?;
+        Some(Self { local_part: LocalPart::parse(&text[..at]).ok()?, host: self.host.clone() })
+    }
 }
 
 impl FromStr for Address {
@@ -273,5 +280,20 @@ mod tests {
     fn folding_lowers_the_local_part() {
         let address = Address::parse("Ann.Lee@Example.org").expect("an address");
         assert_eq!(address.folded().to_string(), "ann.lee@example.org");
+    }
+
+    #[test]
+    fn a_tag_begins_at_the_first_delimiter() {
+        let cases = [
+            ("ann+a-b@x.example", "+-", Some("ann@x.example")),
+            ("ann-a+b@x.example", "+", Some("ann-a@x.example")),
+            ("ann@x.example", "+", None),
+            ("ann+a@x.example", "", None),
+            ("+ann@x.example", "+", None),
+        ];
+        for (text, delimiters, expected) in cases {
+            let untagged = Address::parse(text).expect("an address").without_tag(delimiters);
+            assert_eq!(untagged.map(|address| address.to_string()).as_deref(), expected, "{text}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use kings_mail::address::{Address, LocalPart};
+use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mail::envelope::Recipient;
 use kings_mail::path::{ForwardPath, ReversePath};
@@ -58,12 +58,7 @@ impl AddressMap {
     /// The whole address, then the one without its tag, then its domain, as Postfix asks.
     fn find(&self, address: &Address, delimiters: &str) -> Option<&Address> {
         let folded = address.folded();
-        let base = || {
-            let text = folded.local_part.as_str();
-            let at = text.find(|c| delimiters.contains(c)).filter(|at| *at > 0)?;
-            let base = Address::new(LocalPart::parse(&text[..at]).ok()?, folded.host.clone());
-            self.addresses.get(&base)
-        };
+        let base = || self.addresses.get(&folded.without_tag(delimiters)?);
         self.addresses.get(&folded).or_else(base).or_else(|| self.domains.get(address.domain()?))
     }
 }

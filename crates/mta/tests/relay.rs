@@ -15,7 +15,7 @@ use kings_mail::envelope::{Body, MailParameters, Recipient};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::{Notify, OriginalRecipient};
-use kings_mta::relay::{Family, Level, Relay, Settings, SmartHost, Sources};
+use kings_mta::relay::{Family, Level, Relay, Routes, Settings, SmartHost, Sources};
 use kings_mta::{Clients, Core, HouseRules, Limits, Outgoing, Parts, Rates, Traffic};
 use kings_queue::{Attempt, Contact, Content, Deliver, Destination, Finished, Outcome, Queue};
 use kings_records::Records;
@@ -140,7 +140,7 @@ impl Setup {
             allow_private: vec!["127.0.0.0/8".parse().unwrap()],
             tls: Level::May,
             mta_sts_port: 443,
-            rules: Vec::new(),
+            routes: Routes::default(),
             families: vec![Family::Ipv4, Family::Ipv6],
             sources: Sources::default(),
         };

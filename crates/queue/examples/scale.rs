@@ -39,8 +39,8 @@ const ROUNDS: u32 = 500;
 const SOON: Duration = Duration::from_micros(200);
 
 impl Deliver for Sink {
-    fn lane(&self, _: &ReversePath, destination: &Destination) -> Lane {
-        Lane::Destination(destination.clone())
+    fn lane(&self, _: &ReversePath, recipient: &ForwardPath) -> Lane {
+        Lane::Destination(Destination::from(recipient))
     }
 
     async fn deliver(&self, attempt: Attempt) -> Finished {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use kings_mail::dsn::Status;
 use kings_mail::envelope;
+use kings_mail::path::{ForwardPath, ReversePath};
 
 use crate::clock::Moment;
-use crate::deliver::{Attempt, Content, Destination, Handover, Outcome, Report};
+use crate::deliver::{Attempt, Content, Destination, Handover, Lane, Outcome, Report};
 use crate::entry::Entry;
 use crate::fresh::Whole;
 use crate::recipient::Occasion;
@@ -109,6 +110,13 @@ pub(crate) enum Release {
     At(u64),
 }
 
+/// Recipients of one attempt, by their places in the entry.
+pub(crate) struct Group {
+    pub(crate) destination: Destination,
+    pub(crate) lane: Lane,
+    pub(crate) places: Vec<usize>,
+}
+
 impl Active {
     /// `content`: where it need not be read.
     pub(crate) fn new(
@@ -146,20 +154,22 @@ impl Active {
         Whole::new(self.entry, || content)
     }
 
-    /// The recipients to be tried now: by destination, and no more at once than one attempt takes.
-    pub(crate) fn groups(&self) -> Vec<(Destination, Vec<usize>)> {
-        let mut by_destination: BTreeMap<Destination, Vec<usize>> = BTreeMap::new();
+    /// The recipients to be tried now: by destination and lane, and no more at once than one attempt takes.
+    pub(crate) fn groups(&self, lane: impl Fn(&ReversePath, &ForwardPath) -> Lane) -> Vec<Group> {
+        let mut together: BTreeMap<(Destination, Lane), Vec<usize>> = BTreeMap::new();
         let asked = self.asked.map(NonZeroU64::get);
         let due = self.until.into_iter().flat_map(|until| self.entry.due(until, asked));
         for place in due.filter(|place| !self.tried.contains(place)) {
-            let destination = Destination::from(self.entry.recipients[place].path());
-            by_destination.entry(destination).or_default().push(place);
+            let path = self.entry.recipients[place].path();
+            let lane = lane(&self.entry.reverse_path, path);
+            together.entry((Destination::from(path), lane)).or_default().push(place);
         }
-        let attempts = |(destination, places): (Destination, Vec<usize>)| {
+        let attempts = |((destination, lane), places): ((Destination, Lane), Vec<usize>)| {
             let chunks: Vec<_> = places.chunks(MAX_PER_ATTEMPT).map(<[usize]>::to_vec).collect();
-            chunks.into_iter().map(move |chunk| (destination.clone(), chunk))
+            let group = move |places| Group { destination: destination.clone(), lane: lane.clone(), places };
+            chunks.into_iter().map(group)
         };
-        by_destination.into_iter().flat_map(attempts).collect()
+        together.into_iter().flat_map(attempts).collect()
     }
 
     /// Counts the recipients at these places as being tried, and describes the attempt.

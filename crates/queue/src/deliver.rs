@@ -22,11 +22,12 @@ use crate::disk::blocking;
 /// The queue does not know routes, protocols or mailboxes: a recipient that is local after all is the
 /// deliverer's to recognise.
 pub trait Deliver: Send + Sync + 'static {
-    /// The lane of mail from this sender to this destination, as of now.
+    /// The lane of mail from this sender to this recipient, as of now. Recipients of one destination may have several, and
+    /// go in as many attempts.
     ///
     /// It is asked before each attempt and must not wait. Its answer may change from one call to the next, as routes
     /// do: an attempt counts where it began.
-    fn lane(&self, reverse_path: &ReversePath, destination: &Destination) -> Lane;
+    fn lane(&self, reverse_path: &ReversePath, recipient: &ForwardPath) -> Lane;
 
     /// Tries once to hand the message to all recipients of the attempt.
     ///
@@ -98,7 +99,7 @@ impl fmt::Display for Destination {
 
 /// What attempts share that are counted together: how many run at once, and whether anybody answers there. They stay
 /// attempts of their own.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
     /// The servers of one destination.
     Destination(Destination),

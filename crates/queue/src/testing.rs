@@ -353,15 +353,16 @@ impl FakeDeliverer {
 }
 
 impl Deliver for FakeDeliverer {
-    fn lane(&self, _: &ReversePath, destination: &Destination) -> Lane {
+    fn lane(&self, _: &ReversePath, recipient: &ForwardPath) -> Lane {
+        let destination = Destination::from(recipient);
         match destination.to_string().split_once(".via.") {
             Some((_, hub)) if !self.rerouted.load(Ordering::SeqCst) => Lane::NextHop(hub.to_owned()),
-            _ => Lane::Destination(destination.clone()),
+            _ => Lane::Destination(destination),
         }
     }
 
     async fn deliver(&self, attempt: Attempt) -> Finished {
-        let destination = match self.lane(&attempt.reverse_path, &attempt.destination) {
+        let destination = match self.lane(&attempt.reverse_path, &attempt.recipients[0].path) {
             Lane::NextHop(hub) => hub,
             Lane::Destination(destination) => destination.to_string(),
         };

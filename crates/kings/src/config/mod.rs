@@ -243,7 +243,8 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         ),
         trust_ad: section.flag(source, "trust_ad").unwrap_or(false),
     });
-    let (outbound, srs) = outbound::read(source, &mut top, domains.routes, domains.sources);
+    let own_routes = relay::Routes { rules: domains.routes, delimiters: delimiters.clone() };
+    let (outbound, srs) = outbound::read(source, &mut top, own_routes, domains.sources);
     let queue = section(source, &mut top, "queue", queue::read);
     let (checks, (inbound, clients)) = section(source, &mut top, "inbound", |source, section| {
         (house_rules::content_checks(source, section), inbound(source, section, &mut warnings))

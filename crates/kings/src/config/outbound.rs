@@ -4,8 +4,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use kings_mail::address::Address;
-use kings_mail::domain::Domain;
-use kings_mta::relay::{self, Action, Family, Level, Match, Rule, Settings, SmartHost, Sources};
+use kings_mail::domain::{BadDomain, Domain};
+use kings_mta::relay::{
+    self, Action, Family, Level, Match, Recipients, Routes, Rule, Senders, Settings, SmartHost, Sources,
+};
 use kings_net::IpNet;
 use kings_sasl::Secret;
 
@@ -17,12 +19,12 @@ const LEVELS: [(&str, Level); 4] =
 
 /// Gives also `srs`: whether aliases send foreign mail on under a reverse-path of ours.
 ///
-/// `own`: routes that other sections ask for, behind those of `[[route]]`; `by_domain`: the source addresses that
-/// `[[domain]]` blocks name.
+/// `own`: routes that other sections ask for, behind those of `[[route]]` and with the same delimiters of tags;
+/// `by_domain`: the source addresses that `[[domain]]` blocks name.
 pub(super) fn read(
     source: &mut Source<'_>,
     top: &mut Section<'_>,
-    own: Vec<Rule>,
+    own: Routes,
     by_domain: Vec<(Domain, relay::Source)>,
 ) -> (Option<Settings>, bool) {
     let (mut settings, srs) = section(source, top, "outbound", |source, section| {
@@ -34,9 +36,9 @@ pub(super) fn read(
         rules.extend(rule(source, &mut route));
         route.finish(source);
     }
-    rules.extend(own);
+    rules.extend(own.rules);
     if let Some(settings) = &mut settings {
-        settings.rules = rules;
+        settings.routes = Routes { rules, ..own };
         settings.sources.by_domain = by_domain;
     }
     (settings, srs)
@@ -73,7 +75,7 @@ fn outbound(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Settin
         allow_private,
         tls: tls.unwrap_or(Level::May),
         mta_sts_port: mta_sts_port?,
-        rules: Vec::new(),
+        routes: Routes::default(),
         families: families(source, section),
         sources: Sources { by_domain: Vec::new(), usual: source_addresses(source, section) },
     })
@@ -142,8 +144,7 @@ fn host_and_port(text: &str) -> Result<(String, u16), &'static str> {
 }
 
 fn rule(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Rule> {
-    let domain = section.parsed(source, "domain", "a domain such as \"example.net\"", Domain::parse);
-    let sender = section.parsed(source, "sender", "\"@example.org\" or an address", sender);
+    let matches = matches(source, section);
     let login = login(source, section);
     let has_login = login.is_some();
     let tls = section.choice(source, "tls", &LEVELS).unwrap_or(usual_level(has_login));
@@ -157,21 +158,48 @@ fn rule(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Rule> {
     if !is_there {
         source.complain("[[route]] says not where to: add to = \"smtp:HOST:PORT\"");
     }
-    let matches = match (domain, sender) {
-        (Some(domain), None) => Match::Recipients(domain),
-        (None, Some(sender)) => sender,
-        _ => {
-            source.complain("[[route]] needs either domain or sender");
-            return None;
-        }
-    };
-    Some(Rule { matches, action: action?, source: from })
+    Some(Rule { matches: matches?, action: action?, source: from })
 }
 
-fn sender(text: &str) -> Result<Match, &'static str> {
+/// `domain` or `recipient`, and `sender`: at least one of them.
+fn matches(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Match> {
+    let named = ["domain", "recipient", "sender"].map(|key| section.value(key).is_some());
+    let what = "a domain such as \"example.net\", \".example.net\" for those below it, or \"*\" for all";
+    let domain = section.parsed(source, "domain", what, domains);
+    let recipient =
+        section.parsed(source, "recipient", "an address such as \"joe@example.net\"", Address::parse);
+    let what = "an address, a domain such as \"example.org\" or \"@example.org\", or \"<>\" for bounces";
+    let senders = section.parsed(source, "sender", what, senders);
+    match named {
+        [false, false, false] => source.complain("[[route]] needs a domain, a recipient or a sender"),
+        [true, true, _] => source.complain("[[route]] has a recipient and a domain: the recipient is enough"),
+        _ => {}
+    }
+    let recipients = recipient.map(|address| Recipients::Address(address.folded())).or(domain);
+    let found = [recipients.is_some(), recipients.is_some(), senders.is_some()];
+    // What is there and cannot be read has been complained about.
+    let is_whole = named.iter().zip(found).all(|(named, found)| !named || found);
+    is_whole.then_some(Match { recipients, senders })
+}
+
+/// The patterns of Postfix's transport(5) that name no address.
+fn domains(text: &str) -> Result<Recipients, BadDomain> {
+    match text.strip_prefix('.') {
+        Some(above) => Domain::parse(above).map(Recipients::Below),
+        None if text == "*" => Ok(Recipients::All),
+        None => Domain::parse(text).map(Recipients::Domain),
+    }
+}
+
+/// The patterns of Postfix's `sender_dependent_relayhost_maps`.
+fn senders(text: &str) -> Result<Senders, &'static str> {
     match text.strip_prefix('@') {
-        Some(domain) => Domain::parse(domain).map(Match::SenderDomain).map_err(|_| "no domain"),
-        None => Address::parse(text).map(|address| Match::Sender(address.folded())).map_err(|_| "no address"),
+        Some(domain) => Domain::parse(domain).map(Senders::Domain).map_err(|_| "no domain"),
+        None if text == "<>" => Ok(Senders::Null),
+        None if text.contains('@') => {
+            Address::parse(text).map(|address| Senders::Address(address.folded())).map_err(|_| "no address")
+        }
+        None => Domain::parse(text).map(Senders::Domain).map_err(|_| "no domain"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use kings_directory::{AliasSource, HostedDomain, Machine, RelayDomain, Socketmap};
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
-use kings_mta::relay::{self, Action, Level, Match, Rule};
+use kings_mta::relay::{self, Action, Level, Recipients, Rule};
 
 use super::outbound::{action, source_addresses};
 use super::reader::{Complaint, Section, Source};
@@ -65,7 +65,7 @@ impl Domains {
             source.complain(format!("domain {name} is passed on, so it has no catch_all here"));
         }
         self.routes.extend(relay_to.map(|action| Rule {
-            matches: Match::Recipients(name.clone()),
+            matches: Recipients::Domain(name.clone()).into(),
             action,
             source: relay::Source::default(),
         }));

@@ -309,9 +309,8 @@ fn routes_and_smart_hosts_are_read() {
     let settings = Settings::parse(&text, Path::new("/")).unwrap();
     let smart_host = settings.outbound.smart_host.unwrap();
     assert_eq!((smart_host.host.as_str(), smart_host.port), ("::1", 2626));
-    assert_eq!(settings.outbound.rules.len(), 2);
+    assert_eq!(settings.outbound.routes.rules.len(), 2);
     let wrong = [
-        "[[route]]\nto = \"discard\"\n",
         "[[route]]\ndomain = \"a.example\"\n",
         "[[route]]\ndomain = \"a.example\"\nto = \"lmtp:unix:x\"\n",
         "[[route]]\ndomain = \"a.example\"\nto = \"lmtp:nowhere\"\n",
@@ -324,6 +323,52 @@ fn routes_and_smart_hosts_are_read() {
     ];
     for text in wrong {
         assert!(!complaints(&format!("{SMALLEST}{text}")).is_empty(), "{text}");
+    }
+}
+
+/// Postfix's transport(5) and sender_dependent_relayhost_maps: all their patterns, and none that is none.
+#[test]
+fn routes_name_addresses_domains_and_all_above_them() {
+    use relay::{Match, Recipients, Senders};
+    let read = |keys: &str| {
+        let text = format!(
+            "{SMALLEST}[mailboxes]\nrecipient_delimiter = \"-\"\n[[route]]\n{keys}\nto = \"discard\"\n"
+        );
+        Settings::parse(&text, Path::new("/")).map(|settings| settings.outbound.routes)
+    };
+    let domain = |text: &str| Domain::parse(text).unwrap();
+    let address = |text: &str| text.parse().unwrap();
+    let cases: [(&str, Match); 9] = [
+        ("domain = \"A.example\"", Recipients::Domain(domain("a.example")).into()),
+        ("domain = \".a.example\"", Recipients::Below(domain("a.example")).into()),
+        ("domain = \"*\"", Recipients::All.into()),
+        ("recipient = \"Joe@a.example\"", Recipients::Address(address("joe@a.example")).into()),
+        ("sender = \"@b.example\"", Senders::Domain(domain("b.example")).into()),
+        ("sender = \"b.example\"", Senders::Domain(domain("b.example")).into()),
+        ("sender = \"Ann@b.example\"", Senders::Address(address("ann@b.example")).into()),
+        ("sender = \"<>\"", Senders::Null.into()),
+        (
+            "domain = \"*\"\nsender = \"<>\"",
+            Match { recipients: Some(Recipients::All), senders: Some(Senders::Null) },
+        ),
+    ];
+    for (keys, expected) in cases {
+        let routes = read(keys).unwrap();
+        assert_eq!((&routes.rules[0].matches, routes.delimiters.as_str()), (&expected, "-"), "{keys}");
+    }
+    for wrong in [
+        "",
+        "domain = \"joe@a.example\"",
+        "domain = \"no domain\"",
+        "domain = \".\"",
+        "domain = \"*.a.example\"",
+        "domain = \"a.example\"\nsender = \"no sender\"",
+        "recipient = \"a.example\"",
+        "recipient = \"joe@a.example\"\ndomain = \"a.example\"",
+        "sender = \"\"",
+        "sender = \"@\"",
+    ] {
+        assert_eq!(read(wrong).unwrap_err().len(), 1, "{wrong}");
     }
 }
 
@@ -356,7 +401,10 @@ fn alias_tables_are_asked_in_the_order_of_the_file() {
 fn a_relay_domain_without_a_list_is_warned_about() {
     let relay = "[[domain]]\nname = \"behind.example\"\nrelay_to = \"smtp:10.0.0.6:25\"\n";
     let settings = Settings::parse(&format!("{SMALLEST}{relay}"), Path::new("/")).unwrap();
-    assert_eq!((settings.domains.len(), settings.relays.len(), settings.outbound.rules.len()), (1, 1, 1));
+    assert_eq!(
+        (settings.domains.len(), settings.relays.len(), settings.outbound.routes.rules.len()),
+        (1, 1, 1)
+    );
     assert!(settings.warnings[0].what.contains("backscatter"), "{:?}", settings.warnings);
     let listed =
         Settings::parse(&format!("{SMALLEST}{relay}recipients = \"list\"\n"), Path::new("/")).unwrap();
@@ -382,10 +430,10 @@ fn lmtp_routes_and_source_addresses_are_read() {
     assert_eq!(outbound.sources.usual.ipv6, Some("2001:db8::1".parse().unwrap()));
     assert_eq!(outbound.sources.by_domain[0].1.ipv4, Some("192.0.2.2".parse().unwrap()));
     assert!(
-        matches!(&outbound.rules[0].action, relay::Action::LmtpSocket(path) if path == Path::new("/run/dovecot/lmtp"))
+        matches!(&outbound.routes.rules[0].action, relay::Action::LmtpSocket(path) if path == Path::new("/run/dovecot/lmtp"))
     );
-    assert!(matches!(&outbound.rules[1].action, relay::Action::Lmtp(host) if host.port == 24));
-    assert_eq!(outbound.rules[1].source.ipv4, Some("192.0.2.3".parse().unwrap()));
+    assert!(matches!(&outbound.routes.rules[1].action, relay::Action::Lmtp(host) if host.port == 24));
+    assert_eq!(outbound.routes.rules[1].source.ipv4, Some("192.0.2.3".parse().unwrap()));
 }
 
 #[test]

@@ -53,6 +53,7 @@ mod recipients;
 mod relayed;
 mod report_upload;
 mod reports;
+mod routes;
 mod senders;
 mod sendmail;
 mod smart_host;

@@ -35,12 +35,12 @@ impl<'a> Course<'a> {
 
     /// The lane of mail to this destination: that of the host which takes it all, whoever logs in there. Domains that
     /// happen to have the same MX host stay apart, as with Postfix: that is known only once DNS has been asked.
-    pub(super) fn lane(self, destination: &Destination) -> Lane {
+    pub(super) fn lane(self, destination: Destination) -> Lane {
         let at = |protocol: &str, SmartHost { host, port, .. }: &SmartHost| {
             Lane::NextHop(format!("{protocol}:{}:{port}", host.to_ascii_lowercase()))
         };
         match self {
-            Self::Mx => Lane::Destination(destination.clone()),
+            Self::Mx => Lane::Destination(destination),
             Self::Smtp(host) => at("smtp", host),
             Self::Lmtp(host) => at("lmtp", host),
             Self::Socket(path) => Lane::NextHop(format!("unix:{}", path.display())),
@@ -85,7 +85,7 @@ mod tests {
         ];
         let lane =
             |(action, smart_host, domain, letter): &(Option<Action>, Option<SmartHost>, &str, char)| {
-                (Course::of(action.as_ref(), smart_host.as_ref()).lane(&to(domain)), *letter)
+                (Course::of(action.as_ref(), smart_host.as_ref()).lane(to(domain)), *letter)
             };
         let lanes: Vec<_> = cases.iter().map(lane).collect();
         for (one, first) in &lanes {

@@ -17,12 +17,13 @@ mod sts;
 mod tls_policy;
 mod ways;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use kings_dns::Dns;
 use kings_fetch::Fetch;
 use kings_mail::dsn::Status;
-use kings_mail::path::ReversePath;
+use kings_mail::path::{ForwardPath, ReversePath};
 use kings_net::IpNet;
 use kings_queue::{Attempt, Contact, Deliver, Destination, Finished, Lane, Notification, Outcome, PostError};
 use kings_sasl::Secret;
@@ -43,7 +44,7 @@ use crate::relay::sts::Sts;
 use crate::relay::tls_policy::TlsPolicies;
 use crate::traced;
 
-pub use crate::relay::rules::{Action, Match, Rule};
+pub use crate::relay::rules::{Action, Match, Recipients, Routes, Rule, Senders};
 pub use crate::relay::source::{Source, Sources};
 pub use crate::relay::tls_policy::Level;
 pub use crate::relay::ways::Ways;
@@ -66,8 +67,8 @@ pub struct Settings {
     pub tls: Level,
     /// The port of the servers of MTA-STS policies.
     pub mta_sts_port: u16,
-    /// Routes that come before smart host and MX hosts.
-    pub rules: Vec<Rule>,
+    /// What comes before smart host and MX hosts.
+    pub routes: Routes,
     /// Which addresses of hosts are used, in this order; at least one.
     pub families: Vec<Family>,
     /// Which of our own addresses are used.
@@ -123,9 +124,27 @@ impl<D: Dns> Relay<D> {
         self.tls.sts.refresh(&self.dns).await;
     }
 
-    /// Gather the hosts, then visit them in their order until every recipient is settled.
+    /// Sends the recipients that share a route together, and the others after them.
     async fn send_away(&self, attempt: &Attempt) -> Finished {
-        let rule = rules::find(&self.settings.rules, attempt);
+        let ways = self.settings.routes.ways(attempt);
+        if let [(rule, _)] = ways[..] {
+            return self.send_by(rule, attempt).await;
+        }
+        let mut finished = Finished { outcomes: Vec::new(), contact: Contact::Silent };
+        let mut placed = BTreeMap::new();
+        for (rule, places) in ways {
+            let recipients = places.iter().map(|&place| attempt.recipients[place].clone()).collect();
+            let Finished { outcomes, contact } =
+                self.send_by(rule, &Attempt { recipients, ..attempt.clone() }).await;
+            finished.contact = finished.contact.max(contact);
+            placed.extend(places.into_iter().zip(outcomes));
+        }
+        finished.outcomes = placed.into_values().collect();
+        finished
+    }
+
+    /// Gather the hosts, then visit them in their order until every recipient is settled.
+    async fn send_by(&self, rule: Option<&Rule>, attempt: &Attempt) -> Finished {
         if let Some(outcome) = rule.and_then(|rule| rules::settled(&rule.action)) {
             return vec![outcome; attempt.recipients.len()].into();
         }
@@ -222,12 +241,15 @@ impl<D: Dns> Relay<D> {
 }
 
 impl<D: Dns + 'static> Deliver for Relay<D> {
-    fn lane(&self, reverse_path: &ReversePath, destination: &Destination) -> Lane {
-        if self.is_here(destination) {
-            return Lane::Destination(destination.clone());
+    fn lane(&self, reverse_path: &ReversePath, recipient: &ForwardPath) -> Lane {
+        let destination = Destination::from(recipient);
+        match recipient {
+            ForwardPath::Address(address) if !self.is_here(&destination) => {
+                let rule = self.settings.routes.find(reverse_path, address);
+                self.course(rule.map(|rule| &rule.action)).lane(destination)
+            }
+            _ => Lane::Destination(destination),
         }
-        let rule = rules::find_for(&self.settings.rules, reverse_path, destination);
-        self.course(rule.map(|rule| &rule.action)).lane(destination)
     }
 
     async fn deliver(&self, attempt: Attempt) -> Finished {

@@ -327,7 +327,7 @@ mod tests {
             allow_private: Vec::new(),
             tls: Level::May,
             mta_sts_port: 443,
-            rules: Vec::new(),
+            routes: super::super::Routes::default(),
             families: vec![Family::Ipv4, Family::Ipv6],
             sources: super::super::Sources::default(),
         }

@@ -2,18 +2,17 @@
 
 use kings_mail::address::{Address, Host};
 use kings_mail::dsn::Status;
-use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mail::path::ReversePath;
 use kings_net::{IpNet, is_public};
-use kings_queue::Destination;
 use kings_smtp::reply::Reply;
 
 use super::Settings;
-use super::rules::{self, Action, Rule};
+use super::rules::{self, Action, Routes};
 
 /// The routes, and which hosts are never asked.
 #[derive(Clone, Debug, Default)]
 pub struct Ways {
-    rules: Vec<Rule>,
+    routes: Routes,
     has_smart_host: bool,
     allow_private: Vec<IpNet>,
 }
@@ -22,7 +21,7 @@ impl Settings {
     /// What RCPT has to know of them.
     pub fn ways(&self) -> Ways {
         Ways {
-            rules: self.rules.clone(),
+            routes: self.routes.clone(),
             has_smart_host: self.smart_host.is_some(),
             allow_private: self.allow_private.clone(),
         }
@@ -33,8 +32,7 @@ impl Ways {
     /// Why mail for this address at another server would come back without an attempt: a route says so, as Postfix's
     /// error(8) and retry(8) do, or the address literal is of a network that we do not send to.
     pub(crate) fn refusal(&self, reverse_path: &ReversePath, address: &Address) -> Option<Reply> {
-        let destination = Destination::from(&ForwardPath::Address(address.clone()));
-        match rules::find_for(&self.rules, reverse_path, &destination).map(|rule| &rule.action) {
+        match self.routes.find(reverse_path, address).map(|rule| &rule.action) {
             Some(Action::Error(text)) => Some(in_session(text)),
             Some(_) => None,
             None if self.has_smart_host => None,
@@ -54,8 +52,7 @@ impl Ways {
 impl Ways {
     /// Whether a route hands mail for this address to a program on this machine, or to nobody.
     pub(crate) fn end_here(&self, reverse_path: &ReversePath, address: &Address) -> bool {
-        let destination = Destination::from(&ForwardPath::Address(address.clone()));
-        let rule = rules::find_for(&self.rules, reverse_path, &destination);
+        let rule = self.routes.find(reverse_path, address);
         rule.is_some_and(|rule| match rule.action {
             Action::Host(_) | Action::Lmtp(_) => false,
             Action::LmtpSocket(_) | Action::Discard | Action::Error(_) => true,
@@ -75,7 +72,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use kings_mail::domain::Domain;
 
-    use super::super::rules::Match;
+    use super::super::rules::{Match, Recipients, Rule, Senders};
     use super::super::source::Source;
     use super::*;
 
@@ -85,7 +82,7 @@ mod tests {
     }
 
     fn to(domain: &str) -> Match {
-        Match::Recipients(Domain::parse(domain).unwrap())
+        Recipients::Domain(Domain::parse(domain).unwrap()).into()
     }
 
     fn said(ways: &Ways, sender: &str, recipient: &str) -> Option<String> {
@@ -100,9 +97,10 @@ mod tests {
             rule(to("later.example"), "4.3.2 Back on Monday"),
             rule(to("plain.example"), "No mail goes there"),
             rule(to("quiet.example"), ""),
-            rule(Match::SenderDomain(Domain::parse("here.example").unwrap()), "No mail today"),
+            rule(Senders::Domain(Domain::parse("here.example").unwrap()).into(), "No mail today"),
         ];
-        let ways = Ways { rules, ..Ways::default() };
+        let routes = Routes { rules, ..Routes::default() };
+        let ways = Ways { routes, ..Ways::default() };
         let cases = [
             ("joe@gone.example", Some("550 5.1.6 They moved to new.example")),
             ("joe@later.example", Some("450 4.3.2 Back on Monday")),

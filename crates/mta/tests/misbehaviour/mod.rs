@@ -1,7 +1,7 @@
 //! Servers that hang, drop, refuse and talk nonsense at each step: nothing is lost, nothing wrongly bounced, and no
 //! second host is asked where the first may have delivered.
 
-use kings_mta::relay::{Action, Match, Rule, Source};
+use kings_mta::relay::{Action, Recipients, Rule, Source};
 
 use super::*;
 
@@ -117,8 +117,9 @@ async fn lmtp_lost_after_the_second_of_five_settles_two() {
     let mut setup = Setup::new(0);
     let host =
         SmartHost { host: "127.0.0.71".into(), port: peer.address.port(), login: None, tls: Level::May };
-    let matches = Match::Recipients(Domain::parse("far.example").unwrap());
-    setup.settings.rules = vec![Rule { matches, action: Action::Lmtp(host), source: Source::default() }];
+    let matches = Recipients::Domain(Domain::parse("far.example").unwrap());
+    setup.settings.routes.rules =
+        vec![Rule { matches: matches.into(), action: Action::Lmtp(host), source: Source::default() }];
     let five = ["a@far.example", "b@far.example", "c@far.example", "d@far.example", "e@far.example"];
     let outcomes = setup.attempt(&five).await;
     assert_eq!(outcomes[..2], ["delivered 250 2.0.0 stored", "failed 5.2.2 552 5.2.2 full"]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kings_mail::report::Return;
-use kings_mta::relay::{Action, Match, Rule, Source};
+use kings_mta::relay::{Action, Recipients, Rule, Source};
 use tokio::net::UnixListener;
 
 use super::*;
@@ -134,9 +134,9 @@ async fn an_lmtp_route_may_lead_to_a_socket_file() {
         let (stream, _) = listener.accept().await.unwrap();
         answer(BufReader::new(stream), "220 hi\r\n", &[("LHLO", "250 peer\r\n")], lines).await;
     });
-    let matches = Match::Recipients(Domain::parse("far.example").unwrap());
-    setup.settings.rules =
-        vec![Rule { matches, action: Action::LmtpSocket(path), source: Source::default() }];
+    let matches = Recipients::Domain(Domain::parse("far.example").unwrap());
+    setup.settings.routes.rules =
+        vec![Rule { matches: matches.into(), action: Action::LmtpSocket(path), source: Source::default() }];
     assert_eq!(setup.attempt(&["joe@far.example"]).await, ["delivered 250 2.0.0 taken"]);
     assert!(heard.lock().unwrap().contains(&"LHLO mail.here.example".to_owned()));
 }

@@ -36,14 +36,33 @@ fn recipients_travel_by_destination_and_at_most_a_hundred_together() {
     many.push("x@b.example".into());
     let names: Vec<&str> = many.iter().map(String::as_str).collect();
     let mut active = active(&names);
+    let by_domain = |_: &ReversePath, path: &ForwardPath| Lane::Destination(Destination::from(path));
     let sizes = |active: &Active| {
-        active.groups().iter().map(|(to, places)| format!("{to} {}", places.len())).collect::<Vec<_>>()
+        let groups = active.groups(by_domain);
+        groups.iter().map(|group| format!("{} {}", group.destination, group.places.len())).collect::<Vec<_>>()
     };
     assert_eq!(sizes(&active), ["a.example 100", "a.example 50", "b.example 1"]);
-    let (destination, places) = active.groups().remove(0);
+    let Group { destination, places, .. } = active.groups(by_domain).remove(0);
     let attempt = active.start(destination, &places)(Content::from(vec![]));
     assert_eq!((attempt.recipients.len(), attempt.number), (100, 1));
     assert_eq!(sizes(&active), ["a.example 50", "b.example 1"]);
+}
+
+/// Each counts where it goes, so one that is closed holds up no other.
+#[test]
+fn recipients_of_one_destination_part_where_their_lanes_do() {
+    let active = active(&["ann@a.example", "joe@a.example", "bob@a.example", "joe@b.example"]);
+    let joe_has_a_hub = |_: &ReversePath, path: &ForwardPath| match path {
+        ForwardPath::Address(address) if address.local_part.as_str() == "joe" => Lane::NextHop("hub".into()),
+        path => Lane::Destination(Destination::from(path)),
+    };
+    let groups = active.groups(joe_has_a_hub);
+    let places: Vec<_> =
+        groups.iter().map(|group| (group.destination.to_string(), group.places.as_slice())).collect();
+    let expected = [("a.example", &[0, 2][..]), ("a.example", &[1]), ("b.example", &[3])];
+    assert_eq!(places, expected.map(|(to, places)| (to.to_owned(), places)));
+    let hub = Lane::NextHop("hub".into());
+    assert!(groups[0].lane != hub && groups[1].lane == hub && groups[2].lane == hub);
 }
 
 #[test]

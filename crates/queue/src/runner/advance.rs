@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kings_mail::id::TraceId;
+use kings_mail::path::{ForwardPath, ReversePath};
 use tokio::time::sleep;
 
 use super::{Event, Runner};
-use crate::active::{Active, Queued, Release, Step};
+use crate::active::{Active, Group, Queued, Release, Step};
 use crate::carry;
 use crate::deliver::Deliver;
 use crate::fresh::Whole;
@@ -42,12 +43,13 @@ impl<D: Deliver> Runner<D> {
     fn start_attempts(&mut self, id: TraceId) -> Vec<TraceId> {
         let Some(active) = self.active.get_mut(&id) else { return Vec::new() };
         let ends = active.releasing || active.fate.is_some() || self.shutdown.is_cancelled();
-        let groups = if ends { Vec::new() } else { active.groups() };
+        let deliver = &self.deliver;
+        let lane = |sender: &ReversePath, recipient: &ForwardPath| deliver.lane(sender, recipient);
+        let groups = if ends { Vec::new() } else { active.groups(lane) };
         active.queued = Queued::No;
         let now = self.queue.clock().now();
-        for (destination, places) in groups {
+        for Group { destination, lane, places } in groups {
             let (sender, asked) = (&active.entry.reverse_path, active.is_asked());
-            let lane = self.deliver.lane(sender, &destination);
             match self.lanes.admit(Wish { lane: &lane, id, sender, asked }, now.uptime) {
                 Admission::Closed(why) => active.suspend(&places, &why, now),
                 Admission::Run => {

@@ -28,6 +28,18 @@ impl Sink {
         Self { _daemon: daemon, folder, port }
     }
 
+    /// To whom each message went, whole or not, in the order of their names.
+    pub(crate) fn recipients(&self) -> Vec<String> {
+        let lines = |path: &PathBuf| {
+            let text = String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+            let to = |line: &str| Some(line.strip_prefix("X-Rcpt-Args: ")?.trim_end().to_owned());
+            text.lines().filter_map(to).collect::<Vec<_>>().join(" ")
+        };
+        let mut all: Vec<String> = files(&self.folder.join("mail")).iter().map(lines).collect();
+        all.sort();
+        all
+    }
+
     /// The subjects of all [`letter`](super::letter)s that came whole.
     pub(crate) fn subjects(&self) -> Vec<String> {
         let text = |path: &PathBuf| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
