@@ -66,6 +66,18 @@ impl Aliases {
         self.by_address.get(folded).map(Vec::as_slice)
     }
 
+    /// Every alias as it is written, and the whole addresses that it leads to.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = (String, &Address)> {
+        let addresses = self.by_address.iter().map(|(address, goals)| (address.to_string(), goals));
+        let domains = self.by_domain.iter().map(|(domain, goals)| (format!("@{domain}"), goals));
+        addresses.chain(domains).flat_map(|(name, goals)| {
+            goals.iter().filter_map(move |goal| match goal {
+                Goal::Address(address) => Some((name.clone(), address)),
+                Goal::SameNameAt(_) => None,
+            })
+        })
+    }
+
     /// The targets of `@domain`.
     pub(crate) fn of_domain(&self, domain: &Domain) -> Option<&[Goal]> {
         self.by_domain.get(domain).map(Vec::as_slice)

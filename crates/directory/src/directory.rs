@@ -222,7 +222,10 @@ impl Directory {
 
     /// What the present reading leaves out and can do without, each in one line with its place.
     pub fn warnings(&self) -> Vec<String> {
-        self.0.settings.warnings_about(&self.0.files.load())
+        let files = self.0.files.load();
+        let mut warnings = self.0.settings.warnings_about(&files);
+        warnings.extend(self.dead_ends(&files));
+        warnings
     }
 
     /// Lets `check` say what bearer tokens are worth; without it none are taken. To be called once, before logins.
@@ -310,7 +313,7 @@ impl Directory {
         tokio::time::timeout(PATIENCE, asking).await.unwrap_or(Err(Unavailable))
     }
 
-    fn ask_files<T>(
+    pub(crate) fn ask_files<T>(
         &self,
         files: &Files,
         answers: &Answers,

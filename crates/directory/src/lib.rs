@@ -3,6 +3,7 @@
 mod aliases;
 mod changes;
 mod directory;
+mod doubts;
 mod edit;
 mod examine;
 mod known;

@@ -75,6 +75,17 @@ impl SystemAliases {
         self.aliases.get(folded.as_str())
     }
 
+    /// Every alias that acts, and the addresses that it leads to.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = (String, &Address)> {
+        self.aliases.iter().flat_map(|(name, meaning)| {
+            let targets = match meaning {
+                Meaning::Targets(targets) => targets.as_slice(),
+                Meaning::Unusable => &[],
+            };
+            targets.iter().map(move |target| (name.clone(), target))
+        })
+    }
+
     /// The lines that do not act, and why.
     pub(crate) fn complaints(&self) -> &[BadLine] {
         &self.complaints

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use kings_directory::{Directory, DirectoryError, HostedDomain, LoginSettings, Resolution};
 use kings_mail::path::ForwardPath;
+use kings_mta::Copies;
 use kings_net::{Access as SocketAccess, Bound, Place};
 use kings_sasl::Secret;
 use kings_tls::{Certificates, Source};
@@ -341,6 +342,21 @@ impl Complaints {
     fn take<T>(&mut self, result: anyhow::Result<T>) -> Option<T> {
         result.map_err(|error| self.0.push(format!("{error:#}"))).ok()
     }
+}
+
+/// Copies for an archive that nobody would get, and nobody would miss: their failure is reported to no one.
+pub(crate) async fn lost_copies(copies: &Copies, directory: &Directory) -> Vec<String> {
+    let mut lost = Vec::new();
+    for target in copies.targets() {
+        let resolution = directory.resolve(&ForwardPath::Address(target.clone())).await;
+        if matches!(resolution, Resolution::Unknown | Resolution::Looping) {
+            lost.push(format!(
+                "copies of mail are for {target}, which is no account (always_bcc, sender_bcc, recipient_bcc): kings account add \
+                 {target}"
+            ));
+        }
+    }
+    lost
 }
 
 /// What is odd about the config and the accounts together, and possible.

@@ -12,7 +12,7 @@ use kings_fetch::Fetch;
 use kings_mail::domain::Domain;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mta::relay::Relay;
-use kings_mta::{Core, Lmtp, Local, Order, Receive, Reporter, Reports, Srs, Submit, Traffic};
+use kings_mta::{Copies, Core, Lmtp, Local, Order, Receive, Reporter, Reports, Srs, Submit, Traffic};
 use kings_net::{Bound, Endpoint, Guard, Listener, Place, Resolver, Service, Shutdown, Slots, TaskTracker};
 use kings_oauth::Issuers;
 use kings_queue::{Attempt, Deliver, Finished, Lane, Notification, PostError, Queue};
@@ -116,7 +116,11 @@ impl Services {
         for warning in directory.warnings() {
             warn!("{warning}");
         }
-        tokio::spawn(tell_doubts(settings.domains.clone(), directory.clone()));
+        tokio::spawn(tell_doubts(
+            settings.domains.clone(),
+            settings.house_rules.copies.clone(),
+            directory.clone(),
+        ));
         let dns = Resolver::new(&settings.dns)?;
         if !dns.trusts_ad() {
             info!("DANE is off: it needs a validating resolver on this machine, or [dns] trust_ad = true");
@@ -197,7 +201,11 @@ fn local_mail(settings: &Settings, core: &Core) -> Option<Local> {
 }
 
 /// Not waited for: a table of another program may have to be asked.
-async fn tell_doubts(domains: Vec<HostedDomain>, directory: Directory) {
+async fn tell_doubts(domains: Vec<HostedDomain>, copies: Copies, directory: Directory) {
+    // `config check` refuses this one; a server that runs, or must, does not stop for an account that is gone.
+    for lost in prepare::lost_copies(&copies, &directory).await {
+        error!("{lost}");
+    }
     for doubt in prepare::doubts(&domains, &directory).await {
         warn!("{doubt}");
     }

@@ -293,6 +293,45 @@ fn a_catch_all_that_is_no_account_is_worth_a_warning() {
     assert!(said(&output).starts_with("ok: "), "{}", said(&output));
 }
 
+/// Both halves: copies that reach somebody, here or elsewhere, and copies that reach nobody.
+#[test]
+fn copies_for_an_archive_that_is_no_account_are_refused() {
+    for (archive, code) in [
+        ("ann@example.org", 0),
+        ("ann+archive@example.org", 0),
+        ("archive@elsewhere.example", 0),
+        ("archive@example.org", 78),
+    ] {
+        let folder = folder();
+        replace(folder.path(), "data_dir", &format!("always_bcc = \"{archive}\"\ndata_dir"));
+        let output = run(folder.path(), &["config", "check"]);
+        assert_eq!(output.status.code(), Some(code), "{archive}: {}", said(&output));
+        assert_eq!(said(&output).contains("copies of mail are for archive@example.org"), code == 78);
+    }
+}
+
+#[test]
+fn aliases_that_lead_to_nobody_are_worth_a_warning() {
+    let folder = folder();
+    let aliases = "sales@example.org ann@example.org, eve@example.org\nall@example.org joe@elsewhere.example\n\
+                   lost@example.org sales@example.org, fallen@example.org\nfallen@example.org eve@example.org\n";
+    fs::write(folder.path().join("aliases"), aliases).unwrap();
+    replace(folder.path(), "[accounts]", "[aliases]\nfile = \"aliases\"\n[accounts]");
+    let output = run(folder.path(), &["config", "check"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = said(&output);
+    let warnings: Vec<&str> = text.lines().filter(|line| line.starts_with("warning: alias ")).collect();
+    let expected = [
+        ("fallen@example.org", "eve@example.org"),
+        ("lost@example.org", "fallen@example.org"),
+        ("sales@example.org", "eve@example.org"),
+    ];
+    let expected = expected.map(|(alias, target)| {
+        format!("warning: alias {alias} leads to {target}, which is no account and no alias that ends")
+    });
+    assert_eq!(warnings, expected, "{text}");
+}
+
 fn replace(folder: &Path, from: &str, to: &str) {
     let path = folder.join("kings.toml");
     let text = fs::read_to_string(&path).unwrap();

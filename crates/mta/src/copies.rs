@@ -1,7 +1,7 @@
 //! Copies for an archive: of everything, or by sender or recipient (Postfix's `always_bcc`, `sender_bcc_maps`,
 //! `recipient_bcc_maps`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
@@ -55,6 +55,10 @@ impl AddressMap {
         Some(())
     }
 
+    fn targets(&self) -> impl Iterator<Item = &Address> {
+        self.addresses.values().chain(self.domains.values())
+    }
+
     /// The whole address, then the one without its tag, then its domain, as Postfix asks.
     fn find(&self, address: &Address, delimiters: &str) -> Option<&Address> {
         let folded = address.folded();
@@ -64,6 +68,12 @@ impl AddressMap {
 }
 
 impl Copies {
+    /// Everybody that may get a copy, each once.
+    pub fn targets(&self) -> BTreeSet<Address> {
+        let maps = self.by_sender.targets().chain(self.by_recipient.targets());
+        self.always.iter().chain(maps).map(Address::folded).collect()
+    }
+
     /// Adds the copies of one message to its recipients, each once. Nobody hears of their fate.
     pub(crate) fn add(&self, reverse_path: &ReversePath, recipients: &mut Vec<Recipient>) {
         let by_sender =
@@ -94,6 +104,20 @@ mod tests {
 
     fn to(text: &str) -> Recipient {
         Recipient::from(ForwardPath::parse(text).unwrap())
+    }
+
+    #[test]
+    fn everybody_who_may_get_a_copy_is_named_once() {
+        let map = |text| AddressMap::parse(text).unwrap();
+        let copies = Copies {
+            always: Some(Address::parse("Archive@example.org").unwrap()),
+            by_sender: map("ann@example.org boss@example.org\n"),
+            by_recipient: map("@y.example archive@example.org\n"),
+            delimiters: String::new(),
+        };
+        let targets: Vec<String> = copies.targets().iter().map(Address::to_string).collect();
+        assert_eq!(targets, ["archive@example.org", "boss@example.org"]);
+        assert!(Copies::default().targets().is_empty());
     }
 
     #[test]

@@ -225,9 +225,12 @@ fn check(common: &Common) -> Result<(), Failure> {
     for warning in directory.warnings() {
         text.push_str(&format!("warning: {warning}\n"));
     }
-    for doubt in
-        serve::runtime(settings.limits.threads)?.block_on(prepare::doubts(&settings.domains, &directory))
-    {
+    let runtime = serve::runtime(settings.limits.threads)?;
+    let lost = runtime.block_on(prepare::lost_copies(&settings.house_rules.copies, &directory));
+    if !lost.is_empty() {
+        return Err(Failure::config(lost.join("\n")));
+    }
+    for doubt in runtime.block_on(prepare::doubts(&settings.domains, &directory)) {
         text.push_str(&format!("warning: {doubt}\n"));
     }
     text.push_str(&format!("ok: {}\n", common.config.display()));

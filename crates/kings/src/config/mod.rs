@@ -245,6 +245,11 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     });
     let own_routes = relay::Routes { rules: domains.routes, delimiters: delimiters.clone() };
     let (outbound, srs) = outbound::read(source, &mut top, own_routes, domains.sources);
+    if let Some(outbound) = &outbound {
+        let hosts = |domain: &Domain| domains.hosted.iter().any(|hosted| hosted.name == *domain);
+        let ends_here = |domain: &Domain| hosts(domain) || hostname.as_ref() == Some(domain);
+        outbound::complain_of_idle(source, &outbound.routes, ends_here);
+    }
     let queue = section(source, &mut top, "queue", queue::read);
     let (checks, (inbound, clients)) = section(source, &mut top, "inbound", |source, section| {
         (house_rules::content_checks(source, section), inbound(source, section, &mut warnings))

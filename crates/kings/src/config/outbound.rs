@@ -44,6 +44,27 @@ pub(super) fn read(
     (settings, srs)
 }
 
+/// Routes that no mail ever takes, since it ends here.
+pub(super) fn complain_of_idle(
+    source: &mut Source<'_>,
+    routes: &Routes,
+    ends_here: impl Fn(&Domain) -> bool,
+) {
+    for rule in &routes.rules {
+        let (what, domain) = match &rule.matches.recipients {
+            Some(Recipients::Domain(domain)) => (domain.to_string(), Some(domain)),
+            Some(Recipients::Address(address)) => (address.to_string(), address.domain()),
+            Some(Recipients::Below(_) | Recipients::All) | None => continue,
+        };
+        if let Some(domain) = domain.filter(|domain| ends_here(domain)) {
+            source.complain(format!(
+                "[[route]] of {what} never acts: mail for {domain} ends here, in accounts and aliases; [[domain]] relay_to \
+                 passes on what is for a domain"
+            ));
+        }
+    }
+}
+
 fn outbound(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Settings> {
     let host = section.parsed(
         source,
@@ -53,6 +74,7 @@ fn outbound(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Settin
     );
     let tls = section.choice(source, "tls", &LEVELS);
     let login = login(source, section);
+    complain_of_clear_text(source, section, login.is_some(), tls);
     let port = section.number(source, "port", 1).map_or(Some(25), |port| u16::try_from(port).ok());
     if port.is_none() {
         source.complain("[outbound] port must be below 65536");
@@ -84,6 +106,19 @@ fn outbound(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Settin
 /// A password must not go to whoever answers under the host's name.
 fn usual_level(has_login: bool) -> Level {
     if has_login { Level::Verify } else { Level::May }
+}
+
+/// A password goes to no host without TLS, so nothing would ever leave.
+fn complain_of_clear_text(
+    source: &mut Source<'_>,
+    section: &Section<'_>,
+    has_login: bool,
+    tls: Option<Level>,
+) {
+    if has_login && tls == Some(Level::None) {
+        let title = section.title();
+        source.complain(format!("{title} has a user and tls = \"none\": a password is never sent in clear"));
+    }
 }
 
 /// `ip`: the kinds of addresses that are used, in their order.
@@ -147,7 +182,9 @@ fn rule(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Rule> {
     let matches = matches(source, section);
     let login = login(source, section);
     let has_login = login.is_some();
-    let tls = section.choice(source, "tls", &LEVELS).unwrap_or(usual_level(has_login));
+    let tls = section.choice(source, "tls", &LEVELS);
+    complain_of_clear_text(source, section, has_login, tls);
+    let tls = tls.unwrap_or(usual_level(has_login));
     let from = source_addresses(source, section);
     let is_there = section.value("to").is_some();
     let what = "\"smtp:HOST:PORT\", \"lmtp:HOST:PORT\", \"lmtp:unix:/PATH\", \"discard\" or \"error:TEXT\"";

@@ -373,6 +373,41 @@ fn routes_name_addresses_domains_and_all_above_them() {
 }
 
 #[test]
+fn a_route_that_could_never_act_is_refused() {
+    let read = |keys: &str| complaints(&format!("{SMALLEST}[[route]]\n{keys}\nto = \"smtp:127.0.0.1:26\"\n"));
+    for idle in ["domain = \"example.org\"", "recipient = \"ann@Example.org\"", "domain = \"mail.example.org\""] {
+        let said = read(idle);
+        assert!(said.len() == 1 && said[0].contains("never acts"), "{idle}: {said:?}");
+    }
+    let acting = ["domain = \".example.org\"", "domain = \"*\"", "sender = \"example.org\"", "domain = \"a.example\""];
+    for keys in acting {
+        assert!(read(keys).is_empty(), "{keys}");
+    }
+    let passed_on = "[[domain]]\nname = \"a.example\"\nrelay_to = \"mx\"\n";
+    let text = format!("{SMALLEST}{passed_on}[[route]]\ndomain = \"a.example\"\nto = \"discard\"\n");
+    assert!(complaints(&text).is_empty());
+}
+
+#[test]
+fn no_login_without_tls_is_promised() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("password"), "secret\n").unwrap();
+    let login = "user = \"ann\"\npassword_file = \"password\"\n";
+    let smart = format!("[outbound]\nsmart_host = \"mx.example.net:25\"\n{login}");
+    let route = format!("[[route]]\ndomain = \"*\"\nto = \"smtp:127.0.0.1:25\"\n{login}");
+    for keys in [smart, route] {
+        let read = |tls: &str| Settings::parse(&format!("{SMALLEST}{keys}{tls}"), folder.path());
+        let said = read("tls = \"none\"\n").unwrap_err();
+        assert!(said.len() == 1 && said[0].what.contains("in clear"), "{keys}: {said:?}");
+        for tls in ["", "tls = \"may\"\n", "tls = \"encrypt\"\n", "tls = \"verify\"\n"] {
+            assert!(read(tls).is_ok(), "{keys}{tls}");
+        }
+        let without_login = keys.replace(login, "tls = \"none\"\n");
+        assert!(Settings::parse(&format!("{SMALLEST}{without_login}"), folder.path()).is_ok());
+    }
+}
+
+#[test]
 fn alias_tables_are_asked_in_the_order_of_the_file() {
     let text = format!(
         "{SMALLEST}[aliases]\nfile = \"one\"\nfiles = [\"regexp:/etc/two\", \"socketmap:unix:/run/x:three\"]\n\
