@@ -20,7 +20,7 @@ use crate::known::{self, Known};
 use crate::passwd_file::BadLine;
 use crate::reading::Files;
 use crate::relays::RelayDomain;
-use crate::resolve::{Book, LOCALHOST, Resolution, is_role};
+use crate::resolve::{Book, LOCALHOST, Reach, Resolution, is_role};
 use crate::tables::{self, AliasSource, Answers, Stop, Tables};
 use crate::throttle::Throttle;
 use crate::token::TokenCheck;
@@ -177,8 +177,9 @@ pub(crate) struct Inner {
     hash_operations: AtomicU64,
 }
 
-/// Most answers of other programs that one recipient may need: a chain of aliases is no longer.
-const MAX_QUESTIONS: usize = 200;
+/// Most answers of other programs that one recipient may need: a list of a few hundred, whose members elsewhere may
+/// have aliases of their own.
+const MAX_QUESTIONS: usize = 1_000;
 /// Longest time that one recipient may take when other programs are asked.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -234,8 +235,8 @@ impl Directory {
     }
 
     /// What a recipient stands for. Waits only where another program has to be asked.
-    pub async fn resolve(&self, path: &ForwardPath) -> Resolution {
-        self.ask(|book| book.resolve(path)).await.unwrap_or(Resolution::Unavailable)
+    pub async fn resolve(&self, path: &ForwardPath, reach: Reach) -> Resolution {
+        self.ask(|book| book.resolve(path, reach)).await.unwrap_or(Resolution::Unavailable)
     }
 
     /// Whether the account may use this address as reverse-path or From: its own, with any tag, or an alias

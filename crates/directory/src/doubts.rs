@@ -5,7 +5,7 @@ use kings_mail::path::ForwardPath;
 
 use crate::directory::Directory;
 use crate::reading::Files;
-use crate::resolve::Resolution;
+use crate::resolve::{Reach, Resolution};
 use crate::tables::{Answers, Table};
 
 /// Most aliases to nobody that are told one by one.
@@ -16,7 +16,8 @@ impl Directory {
     pub(crate) fn dead_ends(&self, files: &Files) -> Vec<String> {
         let is_dead = |target: &Address| {
             let path = ForwardPath::Address(target.clone());
-            let found = self.ask_files(files, &Answers::default(), |book| book.resolve(&path));
+            let found =
+                self.ask_files(files, &Answers::default(), |book| book.resolve(&path, Reach::Everywhere));
             matches!(found, Ok(Resolution::Unknown | Resolution::Looping))
         };
         let virtual_ends = files.tables.iter().flat_map(|table| match table {
@@ -24,7 +25,9 @@ impl Directory {
             Table::Regexp(_) | Table::Socketmap(_) => Vec::new(),
         });
         let ends = virtual_ends.chain(files.system.ends()).filter(|(_, target)| is_dead(target));
-        let told = |(alias, target)| format!("alias {alias} leads to {target}, which is no account and no alias that ends");
+        let told = |(alias, target)| {
+            format!("alias {alias} leads to {target}, which is no account and no alias that ends")
+        };
         let mut told: Vec<String> = ends.map(told).collect();
         told.sort_unstable();
         let more = told.len().saturating_sub(MAX_DEAD_ENDS);

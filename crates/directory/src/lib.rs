@@ -33,7 +33,7 @@ pub use crate::login::{Account, ClientFacts, Login, LoginError, Origin, Progress
 pub use crate::password::{NEW_SCHEMES, hash_password};
 pub use crate::regexp_table::{BadRule, Match, RegexpTable};
 pub use crate::relays::RelayDomain;
-pub use crate::resolve::{Place, Resolution, Target};
+pub use crate::resolve::{Place, Reach, Resolution, Target};
 pub use crate::socketmap::{Answer, Socketmap, SocketmapError, read_reply};
 pub use crate::system::try_system_aliases;
 pub use crate::tables::AliasSource;

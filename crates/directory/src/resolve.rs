@@ -32,6 +32,15 @@ pub(crate) fn is_role(name: &LocalPart) -> bool {
     ROLES.iter().any(|role| role.eq_ignore_ascii_case(name.as_str()))
 }
 
+/// Of whose names the aliases count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Those of domains that we take mail for: what a stranger may ask about.
+    Ours,
+    /// Those of every domain, as with Postfix's `virtual_alias_maps`: where mail may go that we have taken.
+    Everywhere,
+}
+
 /// What a recipient stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
@@ -39,7 +48,7 @@ pub enum Resolution {
     Targets(Vec<Target>),
     /// The domain is ours and has no such name, or only an alias that leads to none.
     Unknown,
-    /// The domain is not ours.
+    /// The domain is not ours, and no alias leads from this address.
     Elsewhere(Address),
     /// Aliases that only lead to each other, or to too many: a fault of the alias file.
     Looping,
@@ -80,16 +89,15 @@ pub(crate) struct Book<'a> {
 }
 
 impl Book<'_> {
-    pub(crate) fn resolve(&self, path: &ForwardPath) -> Result<Resolution, Stop> {
+    pub(crate) fn resolve(&self, path: &ForwardPath, reach: Reach) -> Result<Resolution, Stop> {
         let address = match path {
             ForwardPath::Postmaster => self.postmaster(),
             ForwardPath::Address(address) => address.clone(),
         };
-        if !self.is_ours(&address) {
-            return Ok(self.beyond(address));
-        }
-        if self.lookup(&address)?.is_none() {
-            return Ok(Resolution::Unknown);
+        let is_ours = self.is_ours(&address);
+        let may_ask = is_ours || reach == Reach::Everywhere || self.takes_mail_of(&address);
+        if !may_ask || self.lookup(&address)?.is_none() {
+            return Ok(if is_ours { Resolution::Unknown } else { self.beyond(address) });
         }
         let mut walk = Walk::default();
         self.expand(&address, &mut walk, 0)?;
@@ -97,7 +105,7 @@ impl Book<'_> {
             Walk { overrun: true, .. } => Resolution::Looping,
             Walk { targets, nobody, .. } if nobody || !targets.is_empty() => Resolution::Targets(targets),
             // An alias that leads to nobody must not make postmaster, or root, nobody.
-            Walk { .. } if self.is_role(&address) => match self.first_account(&address) {
+            Walk { .. } if is_ours && self.is_role(&address) => match self.first_account(&address) {
                 Some(account) => Resolution::Targets(vec![Place::Account(account).into()]),
                 None => Resolution::Unknown,
             },
@@ -106,7 +114,15 @@ impl Book<'_> {
         })
     }
 
-    /// An address whose mail does not end here: perhaps of a domain that we pass on for.
+    /// Whether mail for the domain comes to us, though it does not end here: one that we pass on for, or the name of
+    /// this host.
+    fn takes_mail_of(&self, address: &Address) -> bool {
+        address.domain().is_some_and(|domain| {
+            domain == self.hostname || self.relays.iter().any(|(name, _)| name == domain)
+        })
+    }
+
+    /// An address that no alias leads from and whose mail does not end here: perhaps of a domain that we pass on for.
     fn beyond(&self, address: Address) -> Resolution {
         let relay = address.domain().and_then(|domain| self.relays.iter().find(|(name, _)| name == domain));
         let Some((_, recipients)) = relay else { return Resolution::Elsewhere(address) };
@@ -146,8 +162,9 @@ impl Book<'_> {
         Address::new(local_part, Host::Domain(self.hostname.clone()))
     }
 
-    /// Walks the aliases. An address met a second time ends its branch: at its account if it has one, else
-    /// in nothing, so that a circle gives one delivery and never two.
+    /// Walks the aliases, which addresses of other domains may have too. An address met a second time ends its branch:
+    /// at its account, or at the other server, if it has one, else in nothing, so that a circle gives one delivery and
+    /// never two.
     fn expand(&self, address: &Address, walk: &mut Walk, depth: usize) -> Result<(), Stop> {
         if depth > MAX_DEPTH || walk.targets.len() >= MAX_TARGETS {
             walk.overrun = true;
@@ -157,12 +174,9 @@ impl Book<'_> {
         if !walk.seen.insert(folded.clone()) {
             match self.account_of(&folded) {
                 Some(account) => walk.add(Place::Account(account)),
+                None if !self.is_ours(address) => walk.add(Place::Remote(address.clone())),
                 None => walk.circle = true,
             }
-            return Ok(());
-        }
-        if !self.is_ours(address) {
-            walk.add(Place::Remote(address.clone()));
             return Ok(());
         }
         match self.lookup(address)? {
@@ -178,6 +192,7 @@ impl Book<'_> {
                 walk.owner = outer;
             }
             Some(Found::Nobody) => walk.nobody = true,
+            None if !self.is_ours(address) => walk.add(Place::Remote(address.clone())),
             None => {}
         }
         Ok(())
@@ -199,6 +214,9 @@ impl Book<'_> {
     /// One step. The order is Postfix's (virtual(5): full address, then without its tag, then `@domain`; aliases(5)
     /// of the machine before its accounts), with one mercy: an account is never hidden by a catch-all of its domain.
     fn lookup(&self, address: &Address) -> Result<Option<Found>, Stop> {
+        if !self.is_ours(address) {
+            return self.lookup_beyond(address);
+        }
         let folded = address.folded();
         let (base, tag) = self.split_tag(&folded);
         if let Some(goals) = self.tables.of_address(address)? {
@@ -214,11 +232,10 @@ impl Book<'_> {
             return Ok(Some(Found::Account(folded)));
         }
         if tag.is_some() {
-            let own_tag = self.split_tag(address).1;
-            if let Some(goals) = self.tables.of_base(&base)? {
-                let tagged = |goal: &Goal| self.with_tag(goal.address(&base.local_part), own_tag.as_deref());
-                return Ok(Some(Found::Aliases(goals.iter().map(tagged).collect())));
+            if let Some(found) = self.untagged(address)? {
+                return Ok(Some(found));
             }
+            let own_tag = self.split_tag(address).1;
             if let Some(goals) = self.system(&base)? {
                 let tagged = |goal: &Address| self.with_tag(goal.clone(), own_tag.as_deref());
                 return Ok(Some(Found::of_machine(goals.iter().map(tagged).collect())));
@@ -231,6 +248,33 @@ impl Book<'_> {
             Some(found) => Ok(Some(found)),
             None => self.role(&base),
         }
+    }
+
+    /// The same for an address that is not ours: the aliases alone, in their order.
+    fn lookup_beyond(&self, address: &Address) -> Result<Option<Found>, Stop> {
+        if self.tables.all.is_empty() {
+            return Ok(None);
+        }
+        if let Some(goals) = self.tables.of_address(address)? {
+            return Ok(Some(Found::at(&goals, &address.local_part)));
+        }
+        if let Some(found) = self.untagged(address)? {
+            return Ok(Some(found));
+        }
+        let Some(domain) = address.domain() else { return Ok(None) };
+        Ok(self.tables.of_domain(domain)?.map(|goals| Found::at(&goals, &address.local_part)))
+    }
+
+    /// The aliases of an address without its tag, which goes along; `None` also where it has no tag.
+    fn untagged(&self, address: &Address) -> Result<Option<Found>, Stop> {
+        let (base, tag) = self.split_tag(&address.folded());
+        if tag.is_none() {
+            return Ok(None);
+        }
+        let own_tag = self.split_tag(address).1;
+        let tagged = |goal: &Goal| self.with_tag(goal.address(&base.local_part), own_tag.as_deref());
+        let goals = self.tables.of_base(&base)?;
+        Ok(goals.map(|goals| Found::Aliases(goals.iter().map(tagged).collect())))
     }
 
     /// The names of the machine mean the domain that its users write from.
@@ -312,7 +356,7 @@ impl Book<'_> {
         if self.account_of(&folded).as_ref() == Some(account) {
             return Ok(true);
         }
-        let resolution = self.resolve(&ForwardPath::Address(folded))?;
+        let resolution = self.resolve(&ForwardPath::Address(folded), Reach::Ours)?;
         Ok(
             matches!(resolution, Resolution::Targets(targets) if targets.iter().any(|target| target.place == Place::Account(account.clone()))),
         )
@@ -476,7 +520,11 @@ dead@example.org nobody@example.org
         }
 
         fn resolve(&self, path: &str) -> String {
-            match self.ask(|book| book.resolve(&ForwardPath::parse(path).unwrap())) {
+            self.resolve_within(Reach::Everywhere, path)
+        }
+
+        fn resolve_within(&self, reach: Reach, path: &str) -> String {
+            match self.ask(|book| book.resolve(&ForwardPath::parse(path).unwrap(), reach)) {
                 Ok(Resolution::Targets(targets)) => {
                     let show = |target: &Target| {
                         let owner =
@@ -617,7 +665,7 @@ dead@example.org nobody@example.org
         let path = ForwardPath::parse("Info+x@example.org").unwrap();
         let mut asked = Vec::new();
         let found = loop {
-            match shelf.ask(|book| book.resolve(&path)) {
+            match shelf.ask(|book| book.resolve(&path, Reach::Everywhere)) {
                 Ok(resolution) => break resolution,
                 Err(Stop::Ask(question)) => {
                     let text = format!("{question:?}");
@@ -650,6 +698,68 @@ dead@example.org nobody@example.org
             ("any@open.example", "-> any@open.example"),
             ("any@sub.open.example", "elsewhere any@sub.open.example"),
         ]);
+    }
+
+    /// Postfix's `virtual_alias_maps`, which act for every recipient, whatever its class.
+    #[test]
+    fn aliases_act_for_relay_domains_and_for_all_others() {
+        let table = "moved@behind.example ann@example.org\nbob@behind.example bob@behind.example, joe@example.org\n\
+                     @gone.example ann@example.org\n@renamed.example @example.org\n\
+                     boss@partner.example joe@example.org, eve@far.example\neve@far.example eve@home.example\n\
+                     team@example.org boss@partner.example, ann@example.org\n\
+                     one@far.example two@far.example\ntwo@far.example one@far.example\n\
+                     lost@far.example nobody@example.org\njoe@mail.example.org joe@example.org\n";
+        let list = Recipients::parse("ann@behind.example x\n").unwrap();
+        let relays = vec![
+            (domain("behind.example"), Some(list)),
+            (domain("gone.example"), Some(Recipients::default())),
+            (domain("open.example"), None),
+        ];
+        let aliases = Aliases::parse(table, Some(&domain("example.org"))).unwrap();
+        let shelf = Shelf { relays, ..Shelf::with(Table::Virtual(aliases)) };
+        let ours = [
+            // An alias makes a recipient that is in no list.
+            ("Moved@behind.example", "ann@example.org"),
+            ("moved+x@behind.example", "ann@example.org"),
+            ("bob@behind.example", "-> bob@behind.example joe@example.org"),
+            ("ann@behind.example", "-> ann@behind.example"),
+            ("eve@behind.example", "unknown"),
+            ("anybody@gone.example", "ann@example.org"),
+            ("postmaster@gone.example", "ann@example.org"),
+            ("any@open.example", "-> any@open.example"),
+            ("joe@mail.example.org", "joe@example.org"),
+            // A target beyond has aliases, too.
+            ("team@example.org", "joe@example.org -> eve@home.example ann@example.org"),
+        ];
+        let beyond = [
+            ("Boss@partner.example", "joe@example.org -> eve@home.example"),
+            ("boss+x@partner.example", "joe@example.org -> eve+x@home.example"),
+            ("joe@renamed.example", "joe@example.org"),
+            ("one@far.example", "-> one@far.example"),
+            ("lost@far.example", "unknown"),
+        ];
+        let plain = [
+            ("joe@far.example", "elsewhere joe@far.example"),
+            ("joe@[192.0.2.1]", "elsewhere joe@[192.0.2.1]"),
+        ];
+        shelf.resolves(&[&ours[..], &beyond, &plain].concat());
+        for (path, expected) in ours.into_iter().chain(plain) {
+            assert_eq!(shelf.resolve_within(Reach::Ours, path), expected, "{path}");
+        }
+        for (path, _) in beyond {
+            let found = shelf.resolve_within(Reach::Ours, path);
+            assert!(found.starts_with("elsewhere "), "a stranger is told of {path}: {found}");
+        }
+        let (joe, boss) = (address("joe@example.org"), address("boss@partner.example"));
+        assert_eq!(shelf.ask(|book| book.may_send_as(&joe, &boss)), Ok(false));
+    }
+
+    #[test]
+    fn no_program_is_asked_about_what_strangers_may_not_send_to() {
+        let shelf = Shelf::with(Table::Socketmap(Socketmap::parse("unix:/run/x:virtual").unwrap()));
+        let within = |reach| shelf.resolve_within(reach, "joe@far.example");
+        assert_eq!(within(Reach::Ours), "elsewhere joe@far.example");
+        assert!(within(Reach::Everywhere).starts_with("ask "));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kings_directory::{
-    AliasSource, Directory, EditError, HostedDomain, LoginError, LoginSettings, Origin, Place, Resolution,
-    Settings, Socketmap,
+    AliasSource, Directory, EditError, HostedDomain, LoginError, LoginSettings, Origin, Place, Reach,
+    Resolution, Settings, Socketmap,
 };
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
@@ -138,10 +138,10 @@ async fn a_changed_file_acts_within_a_second_and_a_broken_one_does_not_act() {
     let folder = tempfile::tempdir().unwrap();
     let directory = open(folder.path(), "ann@example.org:{PLAIN}secret\n");
     let joe = ForwardPath::parse("joe@example.org").unwrap();
-    assert_eq!(directory.resolve(&joe).await, Resolution::Unknown);
+    assert_eq!(directory.resolve(&joe, Reach::Ours).await, Resolution::Unknown);
     fs::write(folder.path().join("aliases"), "joe@example.org ann@example.org\n").unwrap();
     let deadline = Instant::now() + Duration::from_secs(1);
-    while directory.resolve(&joe).await == Resolution::Unknown {
+    while directory.resolve(&joe, Reach::Ours).await == Resolution::Unknown {
         assert!(Instant::now() < deadline, "the change must act within a second");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -183,11 +183,11 @@ async fn a_table_that_does_not_answer_refuses_nobody() {
         let place = format!("unix:{}:virtual", socket.display());
         let table = AliasSource::Socketmap(Socketmap::parse(&place).unwrap());
         let directory = open_with(folder.path(), "ann@example.org:{PLAIN}secret\n", vec![table]);
-        assert_eq!(directory.resolve(&joe).await, expected, "{name}");
+        assert_eq!(directory.resolve(&joe, Reach::Ours).await, expected, "{name}");
     }
     let nobody = AliasSource::Socketmap(Socketmap::parse("unix:/nonexistent/socket:virtual").unwrap());
     let directory = open_with(folder.path(), "ann@example.org:{PLAIN}secret\n", vec![nobody]);
-    assert_eq!(directory.resolve(&joe).await, Resolution::Unavailable);
+    assert_eq!(directory.resolve(&joe, Reach::Ours).await, Resolution::Unavailable);
 }
 
 #[test]
@@ -223,7 +223,7 @@ async fn a_file_that_vanishes_or_is_blank_or_half_written_leaves_the_old_reading
             reached.iter_mut().zip(["ann@example.org", "joe@example.org", "info@example.org"])
         {
             let path = ForwardPath::parse(name).unwrap();
-            *reached = directory.resolve(&path).await != Resolution::Unknown;
+            *reached = directory.resolve(&path, Reach::Ours).await != Resolution::Unknown;
         }
         reached
     };

@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use kings_directory::{Directory, DirectoryError, HostedDomain, LoginSettings, Resolution};
+use kings_directory::{Directory, DirectoryError, HostedDomain, LoginSettings, Reach, Resolution};
 use kings_mail::path::ForwardPath;
 use kings_mta::Copies;
 use kings_net::{Access as SocketAccess, Bound, Place};
@@ -348,7 +348,7 @@ impl Complaints {
 pub(crate) async fn lost_copies(copies: &Copies, directory: &Directory) -> Vec<String> {
     let mut lost = Vec::new();
     for target in copies.targets() {
-        let resolution = directory.resolve(&ForwardPath::Address(target.clone())).await;
+        let resolution = directory.resolve(&ForwardPath::Address(target.clone()), Reach::Everywhere).await;
         if matches!(resolution, Resolution::Unknown | Resolution::Looping) {
             lost.push(format!(
                 "copies of mail are for {target}, which is no account (always_bcc, sender_bcc, recipient_bcc): kings account add \
@@ -365,7 +365,7 @@ pub(crate) async fn doubts(domains: &[HostedDomain], directory: &Directory) -> V
     for (domain, target) in
         domains.iter().filter_map(|hosted| Some((&hosted.name, hosted.catch_all.as_ref()?)))
     {
-        let resolution = directory.resolve(&ForwardPath::Address(target.clone())).await;
+        let resolution = directory.resolve(&ForwardPath::Address(target.clone()), Reach::Everywhere).await;
         // One that names nobody is caught by itself.
         if matches!(resolution, Resolution::Unknown | Resolution::Looping) {
             doubts.push(format!(

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use kings_directory::{Directory, Place, Resolution, Target};
+use kings_directory::{Directory, Place, Reach, Resolution, Target};
 use kings_mail::address::{Address, Host};
 use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
@@ -157,7 +157,12 @@ impl Core {
     /// alias sent on, when a bounce comes back to the reverse-path that it was given.
     ///
     /// Only a bounce finds its way there. Whoever learns such an address must not be able to write through us.
-    pub(crate) async fn resolve(&self, path: &ForwardPath, reverse_path: &ReversePath) -> Resolution {
+    pub(crate) async fn resolve(
+        &self,
+        path: &ForwardPath,
+        reverse_path: &ReversePath,
+        reach: Reach,
+    ) -> Resolution {
         if let (Some(srs), ForwardPath::Address(address), ReversePath::Null) = (&self.srs, path, reverse_path)
         {
             match srs.reverse(address, today()) {
@@ -170,9 +175,9 @@ impl Core {
             // One of our own address literals is one of our names (RFC 5321 §4.1.3).
             ForwardPath::Address(Address { local_part, host: Host::Literal(ip) }) if is_own(*ip) => {
                 let path = ForwardPath::Address(self.directory.at_home(local_part));
-                self.directory.resolve(&path).await
+                self.directory.resolve(&path, reach).await
             }
-            path => self.directory.resolve(path).await,
+            path => self.directory.resolve(path, reach).await,
         }
     }
 
@@ -209,7 +214,7 @@ impl Core {
             ForwardPath::Address(account) if recipient.resolved && self.directory.has_account(account) => {
                 Resolution::Targets(vec![Place::Account(account.clone()).into()])
             }
-            path => self.resolve(path, reverse_path).await,
+            path => self.resolve(path, reverse_path, Reach::Everywhere).await,
         }
     }
 }

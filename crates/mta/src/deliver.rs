@@ -56,6 +56,8 @@ pub(crate) enum DeliveryError {
     Queue(SubmitError),
     /// Every recipient is one that has had this very message before.
     Loop,
+    /// A table of aliases does not answer, and the message would leave without them.
+    Unavailable,
 }
 
 impl DeliveryError {
@@ -68,6 +70,7 @@ impl DeliveryError {
                 queue_refusal(error)
             }
             Self::Loop => Reply::LOOP,
+            Self::Unavailable => Reply::TRY_LATER,
         }
     }
 }
@@ -93,7 +96,7 @@ fn queue_refusal(error: &SubmitError) -> Reply {
 /// time, refuses as well. The client then comes again, and doubles are better than loss.
 pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), DeliveryError> {
     let visited = Visited::told_by(message.content.head());
-    let mut plan = Plan::make(core, &message.reverse_path, &message.recipients, &visited).await;
+    let mut plan = Plan::make(core, &message.reverse_path, &message.recipients, &visited).await?;
     if plan.only_loops() {
         return Err(DeliveryError::Loop);
     }
@@ -249,7 +252,10 @@ async fn each_plan(core: &Core, message: &Message) -> Vec<Result<Plan, Reply>> {
     for recipient in &message.recipients {
         let recipients = std::slice::from_ref(recipient);
         let plan = Plan::make(core, &message.reverse_path, recipients, &visited).await;
-        plans.push(if plan.only_loops() { Err(DeliveryError::Loop.reply()) } else { Ok(plan) });
+        plans.push(match plan {
+            Ok(plan) if plan.only_loops() => Err(DeliveryError::Loop.reply()),
+            plan => plan.map_err(|error| error.reply()),
+        });
     }
     plans
 }

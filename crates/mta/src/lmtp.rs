@@ -73,7 +73,8 @@ impl Decide for Session<'_> {
     }
 
     async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
-        let resolution = self.core.resolve(&recipient.path, &envelope.reverse_path).await;
+        let resolution =
+            self.core.resolve(&recipient.path, &envelope.reverse_path, policy::reach(false)).await;
         let facts = RcptFacts {
             logged_in: false,
             resolution: &resolution,

@@ -240,7 +240,7 @@ impl Decide for Session<'_> {
 
     async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
         let (core, dropped) = (&self.local.core, self.writer.is_some());
-        let resolution = core.resolve(&recipient.path, &envelope.reverse_path).await;
+        let resolution = core.resolve(&recipient.path, &envelope.reverse_path, policy::reach(true)).await;
         // Where nobody reads our replies, the queue tells the sender.
         let no_way = || core.no_way(&recipient.path, &envelope.reverse_path, &resolution);
         let facts = RcptFacts {

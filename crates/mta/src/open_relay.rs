@@ -70,7 +70,8 @@ fn accepted(core: &Core, runtime: &Runtime, role: Role, lines: &[String]) -> Vec
                     session.answer(&Reply::SENDER_OK);
                 }
                 Event::Rcpt(recipient) => {
-                    let resolution = runtime.block_on(core.resolve(&recipient.path, &sender));
+                    let resolution =
+                        runtime.block_on(core.resolve(&recipient.path, &sender, policy::reach(false)));
                     let facts = RcptFacts {
                         logged_in: false,
                         resolution: &resolution,

@@ -6,7 +6,7 @@ pub(crate) mod ours;
 pub(crate) mod sealed;
 pub(crate) mod verdict;
 
-use kings_directory::{LoginError, Resolution};
+use kings_directory::{LoginError, Reach, Resolution};
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mail::envelope::MAX_RECEIVED_FIELDS;
@@ -59,6 +59,12 @@ pub(crate) struct RcptFacts<'a> {
     pub(crate) recipients_so_far: usize,
     /// Most recipients of one transaction.
     pub(crate) most_recipients: usize,
+}
+
+/// Whose aliases count for a recipient at RCPT. A stranger hears nothing of those of other domains, and no program is
+/// asked about them: such mail is refused in any case.
+pub(crate) fn reach(logged_in: bool) -> Reach {
+    if logged_in { Reach::Everywhere } else { Reach::Ours }
 }
 
 /// Decides one RCPT. "Are we an open relay?" is answered by the last two lines.

@@ -232,7 +232,8 @@ impl<D: Dns + 'static> Session<'_, D> {
     async fn judge_recipient(&mut self, recipient: &Recipient, envelope: &Envelope) -> Result<(), Reply> {
         self.meter.hold_back().await?;
         self.meter.recipient(None, Instant::now())?;
-        let resolution = self.core.resolve(&recipient.path, &envelope.reverse_path).await;
+        let resolution =
+            self.core.resolve(&recipient.path, &envelope.reverse_path, policy::reach(false)).await;
         if matches!(resolution, Resolution::Unknown) {
             self.meter.unknown_recipient(Instant::now());
         }

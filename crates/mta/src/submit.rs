@@ -153,7 +153,10 @@ impl Decide for Session<'_> {
         if let Err(reply) = self.meter.recipient(self.account.as_ref(), Instant::now()) {
             return reply;
         }
-        let resolution = self.core.resolve(&recipient.path, &envelope.reverse_path).await;
+        let resolution = self
+            .core
+            .resolve(&recipient.path, &envelope.reverse_path, policy::reach(self.account.is_some()))
+            .await;
         let facts = RcptFacts {
             logged_in: self.account.is_some(),
             resolution: &resolution,

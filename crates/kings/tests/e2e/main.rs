@@ -62,3 +62,4 @@ mod submit;
 mod swaks;
 mod thunderbird;
 mod trust;
+mod virtual_aliases;

@@ -10,6 +10,7 @@ use kings_mail::path::{ForwardPath, ReversePath};
 use kings_queue::Handover;
 use kings_smtp::reply::Reply;
 
+use super::{DeliveryError, stays_here};
 use crate::core::Core;
 
 /// Where the copies of one message go.
@@ -83,7 +84,7 @@ impl Plan {
         reverse_path: &ReversePath,
         recipients: &[Recipient],
         visited: &Visited,
-    ) -> Self {
+    ) -> Result<Self, DeliveryError> {
         let mut plan = Self::default();
         let mut seen = HashSet::new();
         for recipient in recipients {
@@ -103,13 +104,17 @@ impl Plan {
                         plan.depart(Guise::plain(reverse_path), at(recipient, address));
                     }
                 }
+                // The queue would send it there without asking again.
+                Resolution::Unavailable if !stays_here(core, recipient) => {
+                    return Err(DeliveryError::Unavailable);
+                }
                 // The queue bounces the first two in the end, and asks again about the third.
                 Resolution::Unknown | Resolution::Looping | Resolution::Unavailable => {
                     plan.depart(Guise::plain(reverse_path), recipient.clone());
                 }
             }
         }
-        plan
+        Ok(plan)
     }
 
     fn add(
@@ -214,14 +219,14 @@ fn owned(reverse_path: &ReversePath, owner: Option<Address>) -> ReversePath {
 /// Whether this alias has sent the message on to other servers before, so that it is back from one of them.
 fn has_sent_on(path: &ForwardPath, targets: &[Target], visited: &Visited) -> bool {
     let ForwardPath::Address(alias) = path else { return false };
-    let leaves = |target: &Target| matches!(&target.place, Place::Remote(address) if address != alias);
+    let leaves = |target: &Target| matches!(&target.place, Place::Remote(address) if address.folded() != alias.folded());
     visited.holds(alias) && targets.iter().any(leaves)
 }
 
 /// How the copy leaves that goes to `target` in the place of `path`.
 fn guise(core: &Core, reverse_path: &ReversePath, path: &ForwardPath, target: &Address) -> Guise {
     match path {
-        ForwardPath::Address(address) if address == target => Guise::plain(reverse_path),
+        ForwardPath::Address(address) if address.folded() == target.folded() => Guise::plain(reverse_path),
         ForwardPath::Address(alias) => {
             Guise { reverse_path: core.sent_on_by(reverse_path, target), alias: Some(alias.clone()) }
         }

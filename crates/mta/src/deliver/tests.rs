@@ -347,7 +347,10 @@ async fn bounces_of_what_was_sent_on_find_the_first_sender_and_nothing_else_does
     let forged = srs.replace("carol", "dave");
     for (path, sender) in [(srs, CAROL), (&forged, ""), (&forged, CAROL)] {
         let (path, sender) = (ForwardPath::parse(path).unwrap(), ReversePath::parse(sender).unwrap());
-        assert_eq!(setup.core.resolve(&path, &sender).await, kings_directory::Resolution::Unknown);
+        assert_eq!(
+            setup.core.resolve(&path, &sender, kings_directory::Reach::Ours).await,
+            kings_directory::Resolution::Unknown
+        );
     }
 }
 

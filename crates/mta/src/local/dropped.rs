@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use kings_directory::Resolution;
+use kings_directory::{Reach, Resolution};
 use kings_mail::envelope::Envelope;
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
@@ -187,7 +187,8 @@ impl Session<'_> {
     ) -> Result<(bool, Notification), Reply> {
         let core = &self.local.core;
         let writer = self.local.address(self.user).ok_or_else(|| refusal.clone())?;
-        match core.resolve(&ForwardPath::Address(writer.clone()), &ReversePath::Null).await {
+        match core.resolve(&ForwardPath::Address(writer.clone()), &ReversePath::Null, Reach::Everywhere).await
+        {
             Resolution::Targets(_) | Resolution::Elsewhere(_) => {}
             Resolution::Unknown | Resolution::Looping => return Err(refusal.clone()),
             Resolution::Unavailable => return Err(Reply::TRY_LATER),

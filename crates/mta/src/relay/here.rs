@@ -111,7 +111,7 @@ pub(crate) async fn post(core: &Core, notification: Notification) -> Result<(), 
     match deliver::deliver(core, message).await {
         Ok(()) => Ok(()),
         Err(DeliveryError::Loop) => Err(PostError::Never("the notification has been here before".to_owned())),
-        Err(error @ (DeliveryError::Store(_) | DeliveryError::Queue(_))) => {
+        Err(error @ (DeliveryError::Store(_) | DeliveryError::Queue(_) | DeliveryError::Unavailable)) => {
             Err(PostError::Later(error.reply().to_string()))
         }
     }

@@ -347,7 +347,7 @@ impl<D: Dns> Reporter<D> {
         };
         match Box::pin(deliver::deliver(&self.core, message)).await {
             Ok(()) | Err(DeliveryError::Queue(SubmitError::DuplicateId(_)) | DeliveryError::Loop) => Ok(()),
-            Err(error @ (DeliveryError::Store(_) | DeliveryError::Queue(_))) => {
+            Err(error @ (DeliveryError::Store(_) | DeliveryError::Queue(_) | DeliveryError::Unavailable)) => {
                 Err(NotNow::Post(error.reply().to_string()))
             }
         }
