@@ -13,8 +13,8 @@ use tracing::debug;
 use crate::imap::{Client, News};
 use crate::socket::Link;
 
-/// Longest wait for a whole command once it has begun, for a stranger to log in, and for a client to take a
-/// piece of our output (DESIGN limits).
+/// Longest wait for a whole command once it has begun, for a stranger to log in, and for a client that takes nothing of
+/// our output (DESIGN limits).
 const COMMAND: Duration = Duration::from_mins(5);
 /// The same for strangers when slots are short.
 const COMMAND_PRESSED: Duration = Duration::from_secs(10);
@@ -27,8 +27,8 @@ const MESSAGE_GRACE: Duration = Duration::from_mins(1);
 const MESSAGE_RATE: u64 = 500;
 /// Output that waits for more of it, in octets; beyond, it is sent before more is made.
 const HIGH_WATER: usize = 64 * 1024;
-/// Largest piece of content that one deadline covers, in octets.
-const WRITE_PIECE: usize = 256 * 1024;
+/// Slowest client that is waited for while it takes our output, in octets a second: as slow as one that sends a message.
+const OUTPUT_RATE: u64 = MESSAGE_RATE;
 
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +53,35 @@ pub(crate) struct Wire<S> {
     since: Instant,
     /// When the command or message that is coming began, and `received` at that moment.
     began: Option<(Instant, u64)>,
+    pace: Pace,
+}
+
+/// How a client takes all that answers what it said last. Our own time between the pieces does not count.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    waited: Duration,
+    taken: u64,
+}
+
+impl Pace {
+    /// How much longer it may keep us waiting: what it takes earns it time, so neither silence nor one octet now and
+    /// then holds a connection, however many pieces the answer comes in.
+    fn patience(self) -> Duration {
+        (COMMAND + Duration::from_secs(self.taken / OUTPUT_RATE)).saturating_sub(self.waited)
+    }
 }
 
 impl<S: Link> Wire<S> {
     pub(crate) fn new(stream: S, session: Session) -> Self {
-        Self { stream, session, received: 0, sent: 0, since: Instant::now(), began: None }
+        Self {
+            stream,
+            session,
+            received: 0,
+            sent: 0,
+            since: Instant::now(),
+            began: None,
+            pace: Pace::default(),
+        }
     }
 
     /// Drives the session until it ends or wants TLS. All waiting for the peer happens here.
@@ -82,7 +106,9 @@ impl<S: Link> Wire<S> {
                     self.since = Instant::now();
                 }
             }
-            match self.wait(client, shutdown).await? {
+            let heard = self.wait(client, shutdown).await?;
+            self.pace = Pace::default();
+            match heard {
                 Heard::Bytes | Heard::Deadline => {}
                 Heard::Accounts => {
                     client.end_if_closed(&mut self.session);
@@ -107,24 +133,33 @@ impl<S: Link> Wire<S> {
         let Some(content) = content.get(range) else {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the message is shorter than announced"));
         };
-        for piece in content.chunks(WRITE_PIECE) {
-            timeout(COMMAND, self.stream.write_all(piece)).await??;
-            self.sent += piece.len() as u64;
-        }
-        Ok(())
+        self.write(content).await
     }
 
     /// Sends what waits.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         let output = self.session.transmit();
-        self.sent += output.len() as u64;
-        let write = async {
-            for piece in output.chunks(WRITE_PIECE) {
-                timeout(COMMAND, self.stream.write_all(piece)).await??;
+        self.write(&output).await?;
+        let began = Instant::now();
+        let flushed = timeout(self.pace.patience(), self.stream.flush()).await?;
+        self.pace.waited += began.elapsed();
+        flushed
+    }
+
+    /// Gives all of it to the stream, as fast as the client takes it and no slower than it may.
+    async fn write(&mut self, mut octets: &[u8]) -> io::Result<()> {
+        while !octets.is_empty() {
+            let began = Instant::now();
+            let count = timeout(self.pace.patience(), self.stream.write(octets)).await??;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
             }
-            timeout(COMMAND, self.stream.flush()).await?
-        };
-        write.await
+            self.pace.waited += began.elapsed();
+            self.pace.taken += count as u64;
+            self.sent += count as u64;
+            octets = &octets[count..];
+        }
+        Ok(())
     }
 
     async fn close(&mut self) -> io::Result<End> {

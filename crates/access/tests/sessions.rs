@@ -154,6 +154,55 @@ async fn a_message_may_come_slowly_but_not_for_ever() {
     assert_eq!(client.ok("STATUS INBOX (MESSAGES)").await, [r#"* STATUS "INBOX" (MESSAGES 0)"#]);
 }
 
+/// A client that has asked for `messages` of `octets` each and not read any of it.
+async fn asking(server: &Server, messages: usize, octets: usize) -> support::Client {
+    let letter = format!("Subject: long\r\n\r\n{}", "x".repeat(98) + "\r\n");
+    let letter = letter + &("y".repeat(98) + "\r\n").repeat(octets / 100);
+    for _ in 0..messages {
+        server.deliver(&letter).await;
+    }
+    let mut client = server.inbox().await;
+    client.say("a FETCH 1:* BODY.PEEK[]\r\n").await;
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_nothing_is_closed() {
+    let server = Server::new();
+    let mut client = asking(&server, 1, 300_000).await;
+    tokio::time::sleep(Duration::from_mins(8)).await;
+    let heard = client.rest().await;
+    assert!(heard.starts_with("* 1 FETCH") && heard.len() <= 65_536, "{}", heard.len());
+}
+
+/// However small the pieces: a message each, of which the reader takes one in four minutes.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_a_little_now_and_then_is_closed() {
+    let server = Server::new();
+    let mut client = asking(&server, 100, 2_000).await;
+    let began = tokio::time::Instant::now();
+    while client.skip(2_000).await > 0 {
+        tokio::time::sleep(Duration::from_mins(4)).await;
+        assert!(began.elapsed() < Duration::from_hours(3), "it is still served");
+    }
+}
+
+/// The mirror image: slow, as slow as a line may be, and whole in the end.
+#[tokio::test(start_paused = true)]
+async fn a_client_on_a_slow_line_gets_all_of_a_long_answer() {
+    let server = Server::new();
+    let mut client = asking(&server, 1, 1_000_000).await;
+    let (began, mut octets) = (tokio::time::Instant::now(), 0);
+    while octets < 990_000 {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let count = client.skip(6_000).await;
+        assert!(count > 0, "closed after {octets} octets");
+        octets += count;
+    }
+    assert!(began.elapsed() > Duration::from_mins(20), "{:?}", began.elapsed());
+    assert!(client.until_tagged().await.pop().unwrap().starts_with("a OK"));
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_in_the_middle_of_a_message_stores_nothing() {
     let server = Server::new();

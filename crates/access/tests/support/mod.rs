@@ -199,6 +199,11 @@ impl Client {
         String::from_utf8_lossy(&std::mem::take(&mut self.input)).into_owned()
     }
 
+    /// Reads what is there, `most` octets of it, and forgets it; gives its length.
+    pub(crate) async fn skip(&mut self, most: usize) -> usize {
+        self.stream.read(&mut vec![0; most]).await.unwrap()
+    }
+
     /// Octets from `from` through the next line end.
     async fn line_end(&mut self, from: usize) -> usize {
         loop {
