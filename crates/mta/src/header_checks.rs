@@ -112,7 +112,8 @@ impl Action {
             "BCC" => address(&rest).map(Self::Bcc),
             "REDIRECT" => address(&rest).map(Self::Redirect),
             "FILTER" => Err(format!(
-                "{word} is not done here: a milter of [inbound] or [submission] filters, REDIRECT and HOLD divert"
+                "{word} is not done here: a [[milter]] filters content, a [[route]] sends mail another way by its recipient or \
+                 sender, and REDIRECT and HOLD divert a message"
             )),
             _ => Err(format!("{word} is no action of header_checks(5)")),
         }
@@ -369,6 +370,8 @@ endif
         ] {
             assert_eq!(HeaderChecks::parse(table).unwrap_err()[0].line, line, "{table}");
         }
+        let filter = HeaderChecks::parse("/b/ FILTER smtp:[10.0.0.1]:10025\n").unwrap_err();
+        assert!(filter[0].what.contains("[[milter]]") && filter[0].what.contains("[[route]]"), "{filter:?}");
     }
 
     #[test]

@@ -75,6 +75,9 @@ fn outbound(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Settin
     let tls = section.choice(source, "tls", &LEVELS);
     let login = login(source, section);
     complain_of_clear_text(source, section, login.is_some(), tls);
+    for key in ["header_checks", "mime_header_checks", "nested_header_checks", "body_checks"] {
+        complain_of_late_checks(source, section, key);
+    }
     let port = section.number(source, "port", 1).map_or(Some(25), |port| u16::try_from(port).ok());
     if port.is_none() {
         source.complain("[outbound] port must be below 65536");
@@ -118,6 +121,20 @@ fn complain_of_clear_text(
     if has_login && tls == Some(Level::None) {
         let title = section.title();
         source.complain(format!("{title} has a user and tls = \"none\": a password is never sent in clear"));
+    }
+}
+
+/// Postfix's `smtp_header_checks` change a message on its way out. Here it is signed by then, and what others signed would
+/// break as well; what must not leave is taken out before we sign.
+fn complain_of_late_checks(source: &mut Source<'_>, section: &mut Section<'_>, key: &'static str) {
+    if let Some(value) = section.value(key) {
+        source.complain_at(
+            value.span(),
+            format!(
+                "{key} of [outbound] would break signatures: [submission] {key} acts on mail of our own before it is signed, \
+                 [inbound] {key} on mail of others as it comes"
+            ),
+        );
     }
 }
 

@@ -375,11 +375,14 @@ fn routes_name_addresses_domains_and_all_above_them() {
 #[test]
 fn a_route_that_could_never_act_is_refused() {
     let read = |keys: &str| complaints(&format!("{SMALLEST}[[route]]\n{keys}\nto = \"smtp:127.0.0.1:26\"\n"));
-    for idle in ["domain = \"example.org\"", "recipient = \"ann@Example.org\"", "domain = \"mail.example.org\""] {
+    for idle in
+        ["domain = \"example.org\"", "recipient = \"ann@Example.org\"", "domain = \"mail.example.org\""]
+    {
         let said = read(idle);
         assert!(said.len() == 1 && said[0].contains("never acts"), "{idle}: {said:?}");
     }
-    let acting = ["domain = \".example.org\"", "domain = \"*\"", "sender = \"example.org\"", "domain = \"a.example\""];
+    let acting =
+        ["domain = \".example.org\"", "domain = \"*\"", "sender = \"example.org\"", "domain = \"a.example\""];
     for keys in acting {
         assert!(read(keys).is_empty(), "{keys}");
     }
@@ -404,6 +407,27 @@ fn no_login_without_tls_is_promised() {
         }
         let without_login = keys.replace(login, "tls = \"none\"\n");
         assert!(Settings::parse(&format!("{SMALLEST}{without_login}"), folder.path()).is_ok());
+    }
+}
+
+/// Postfix's smtp_header_checks, which would act behind the signatures.
+#[test]
+fn no_rules_about_headers_act_behind_the_signatures() {
+    let read = |section: &str, key: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("rules"), "/^X-Secret:/ IGNORE\n").unwrap();
+        let text = format!("{SMALLEST}[{section}]\n{key} = \"rules\"\n");
+        let settings = Settings::parse(&text, folder.path());
+        settings.err().unwrap_or_default().iter().map(Complaint::to_string).collect::<Vec<_>>()
+    };
+    for key in ["header_checks", "mime_header_checks", "nested_header_checks", "body_checks"] {
+        let said = read("outbound", key);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(
+            said[0].starts_with("line 14: ") && said[0].contains(&format!("[submission] {key}")),
+            "{said:?}"
+        );
+        assert!(read("submission", key).is_empty() && read("inbound", key).is_empty());
     }
 }
 
