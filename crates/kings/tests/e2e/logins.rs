@@ -65,6 +65,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("mutt", "submission", "CRAM-MD5", "cram-md5"),
     ("mutt", "submission", "OAUTHBEARER", "oauthbearer"),
     ("mutt", "submission", "XOAUTH2", "xoauth2"),
+    ("mutt", "submission", "EXTERNAL", "external"),
     ("mutt", "imap", "PLAIN", "plain"),
     ("mutt", "imap", "LOGIN", "login"),
     ("mutt", "imap", "SCRAM-SHA-1", "scram-sha-1"),
@@ -72,6 +73,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("mutt", "imap", "CRAM-MD5", "cram-md5"),
     ("mutt", "imap", "OAUTHBEARER", "oauthbearer"),
     ("mutt", "imap", "XOAUTH2", "xoauth2"),
+    ("mutt", "imap", "EXTERNAL", "external"),
 ];
 
 /// A server that takes every mechanism and logs all it can, and what its clients need.
@@ -124,8 +126,14 @@ impl Everything {
             "curl" => self.curl(protocol, mechanism, option, secret, good, subject),
             "msmtp" => self.msmtp(mechanism, option, secret, good, subject),
             "swaks" => self.swaks(option, secret, subject),
-            _ if protocol == "imap" => self.mutt_reads(option, secret),
-            _ => self.mutt_sends(option, secret, subject),
+            _ => {
+                let certificate =
+                    if mechanism == "EXTERNAL" { self.certificate_of_mutt(good) } else { String::new() };
+                match protocol {
+                    "imap" => self.mutt_reads(option, secret, &certificate),
+                    _ => self.mutt_sends(option, secret, &certificate, subject),
+                }
+            }
         }
     }
 
@@ -213,16 +221,23 @@ impl Everything {
         command
     }
 
-    fn mutt_sends(&self, option: &str, secret: &str, subject: &str) -> Output {
-        let more = format!("set smtp_url = 'smtps://ann%40example.org@{}/'", self.at("submission"));
+    /// One file has certificate and key.
+    fn certificate_of_mutt(&self, good: bool) -> String {
+        let both = self.certificate(good).map(|file| fs::read_to_string(file).unwrap()).concat();
+        format!("set ssl_client_cert = '{}'\n", self.people.write("both.pem", both).display())
+    }
+
+    fn mutt_sends(&self, option: &str, secret: &str, certificate: &str, subject: &str) -> Output {
+        let at = self.at("submission");
+        let more = format!("{certificate}set smtp_url = 'smtps://ann%40example.org@{at}/'");
         let mut command = self.mutt("smtp", option, secret, &more);
         run_with_input(command.args(["-s", subject, BOB]), b"Hello.\n")
     }
 
-    fn mutt_reads(&self, option: &str, secret: &str) -> Output {
+    fn mutt_reads(&self, option: &str, secret: &str, certificate: &str) -> Output {
         let at = self.at("imap");
         let more = format!(
-            "set imap_user = '{ANN}'\nset folder = 'imaps://{at}/'\nset spoolfile = 'imaps://{at}/INBOX'\n\
+            "{certificate}set imap_user = '{ANN}'\nset folder = 'imaps://{at}/'\nset spoolfile = 'imaps://{at}/INBOX'\n\
              push '<quit>'"
         );
         run(&mut self.mutt("imap", option, secret, &more))
