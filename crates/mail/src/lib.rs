@@ -15,6 +15,7 @@ pub mod mime;
 pub mod network;
 pub mod path;
 pub mod report;
+pub mod seam;
 pub mod seven_bit;
 pub mod trace;
 pub mod transfer;

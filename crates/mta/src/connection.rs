@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kings_mail::seam::Seam;
 use kings_net::{Connection, receive};
 use kings_smtp::reply::Reply;
 use kings_smtp::server::{Event, Session};
@@ -51,12 +52,25 @@ pub(crate) async fn drive<D: Decide>(
     if connection.stream.tls().is_some() {
         session.offer(decide.mechanisms(&connection.stream));
     }
-    Driver { connection, session, tls, decide, since: Instant::now(), data: None }.run().await
+    let dialogue = Dialogue::new(session);
+    Driver { connection, dialogue, tls, decide, since: Instant::now(), data: None }.run().await
+}
+
+/// A session and the message that it brings.
+pub(crate) struct Dialogue {
+    pub(crate) session: Session,
+    seam: Seam,
+}
+
+impl Dialogue {
+    pub(crate) fn new(session: Session) -> Self {
+        Self { session, seam: Seam::default() }
+    }
 }
 
 struct Driver<'a, D> {
     connection: Connection,
-    session: Session,
+    dialogue: Dialogue,
     tls: Arc<ServerConfig>,
     decide: &'a mut D,
     /// Since when a whole command is waited for.
@@ -69,14 +83,14 @@ impl<D: Decide> Driver<'_, D> {
     async fn run(mut self) -> io::Result<End> {
         loop {
             let mut progress = false;
-            while let Some(event) = self.session.next_event() {
+            while let Some(event) = self.dialogue.session.next_event() {
                 progress = true;
                 match event {
                     Event::Closed => return self.close().await,
                     Event::StartTls => self = self.start_tls().await?,
                     event => {
                         let tls = self.connection.stream.tls().map(|facts| facts.description);
-                        answer(&mut self.session, self.decide, event, tls).await;
+                        answer(&mut self.dialogue, self.decide, event, tls).await;
                     }
                 }
             }
@@ -95,15 +109,15 @@ impl<D: Decide> Driver<'_, D> {
         self.flush().await?;
         self.connection.stream =
             timeout(HANDSHAKE, self.connection.stream.accept_tls(self.tls.clone())).await??;
-        self.session.tls_started();
-        self.session.offer(self.decide.mechanisms(&self.connection.stream));
+        self.dialogue.session.tls_started();
+        self.dialogue.session.offer(self.decide.mechanisms(&self.connection.stream));
         Ok(self)
     }
 
     /// Sends what waits to be sent; false when there was nothing.
     async fn flush(&mut self) -> io::Result<bool> {
-        self.decide.faults(self.session.faults());
-        let output = self.session.transmit();
+        self.decide.faults(self.dialogue.session.faults());
+        let output = self.dialogue.session.transmit();
         if output.is_empty() {
             return Ok(false);
         }
@@ -120,7 +134,7 @@ impl<D: Decide> Driver<'_, D> {
     async fn close(mut self) -> io::Result<End> {
         self.flush().await?;
         timeout(COMMAND_PRESSED, self.connection.stream.shutdown()).await??;
-        if !self.session.has_quit() {
+        if !self.dialogue.session.has_quit() {
             let _ = timeout(LINGER, self.drain()).await;
         }
         Ok(End::Closed)
@@ -149,11 +163,11 @@ impl<D: Decide> Driver<'_, D> {
         // Slots may become short while we wait, so even a long deadline is looked at again before long.
         let look_up = deadline.min(Instant::now() + COMMAND_PRESSED);
         let Connection { stream, shutdown, peer, .. } = &mut self.connection;
-        let session = &mut self.session;
+        let session = &mut self.dialogue.session;
         let idle = session.is_idle();
         tokio::select! {
             // A message on its way may still arrive whole; only then is the client told.
-            () = shutdown.cancelled(), if idle => self.session.close(&Reply::SHUTDOWN),
+            () = shutdown.cancelled(), if idle => self.dialogue.session.close(&Reply::SHUTDOWN),
             received = timeout_at(look_up, receive(stream, |bytes| session.receive(bytes))) => match received {
                 Ok(received) => {
                     let count = received?;
@@ -178,7 +192,7 @@ impl<D: Decide> Driver<'_, D> {
 
     /// While content comes it must keep up its rate; the deadline moves with every octet.
     fn data_deadline(&mut self) -> Option<Instant> {
-        if !self.session.in_data() {
+        if !self.dialogue.session.in_data() {
             self.data = None;
             return None;
         }
@@ -188,12 +202,16 @@ impl<D: Decide> Driver<'_, D> {
 }
 
 /// Lets `decide` answer one event of a session. `tls`: version and cipher suite, where TLS is on.
+///
+/// Every message comes by here, whatever listener it came to: what is kept, checked and signed is header, empty line and
+/// body from here on.
 pub(crate) async fn answer<D: Decide>(
-    session: &mut Session,
+    dialogue: &mut Dialogue,
     decide: &mut D,
     event: Event,
     tls: Option<String>,
 ) {
+    let Dialogue { session, seam } = dialogue;
     let reply = match event {
         Event::Login(turn) => match decide.log_in(turn).await {
             Ok(reply) => reply,
@@ -207,11 +225,15 @@ pub(crate) async fn answer<D: Decide>(
             Some(envelope) => decide.rcpt(&recipient, envelope).await,
             None => Reply::BAD_SEQUENCE,
         },
-        Event::Begin => decide.begin().await,
-        Event::Content => return decide.content(session.content()).await,
+        Event::Begin => {
+            *seam = Seam::default();
+            decide.begin().await
+        }
+        Event::Content => return decide.content(&seam.pass(session.content())).await,
         Event::Discard => return decide.discard(),
         Event::End(envelope) => {
-            decide.content(session.content()).await;
+            decide.content(&seam.pass(session.content())).await;
+            decide.content(&std::mem::take(seam).finish()).await;
             match decide.end(envelope, &Peer { client: session.client(), tls }).await {
                 Final::Same(reply) => reply,
                 Final::Each(replies) => return session.answer_each(&replies),

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use tracing::{debug, info};
 
 use crate::author::{self, Completion};
-use crate::connection::answer;
+use crate::connection::{Dialogue, answer};
 use crate::core::{Core, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
@@ -83,7 +83,7 @@ impl Local {
         if dropped { most.max(MAX_RECIPIENTS) } else { most }
     }
 
-    fn machine(&self, dropped: bool) -> server::Session {
+    fn machine(&self, dropped: bool) -> Dialogue {
         let settings = server::Settings {
             hostname: self.core.hostname.clone(),
             role: server::Role::Inbound,
@@ -94,7 +94,7 @@ impl Local {
             future_release: None,
             trust: server::Trust::default(),
         };
-        server::Session::new(settings, false)
+        Dialogue::new(server::Session::new(settings, false))
     }
 
     /// What a user is called in mail.
@@ -131,24 +131,25 @@ impl Local {
 }
 
 /// Answers all events that are there; false when the session is over.
-async fn draw(session: &mut server::Session, decide: &mut Session<'_>) -> bool {
-    while let Some(event) = session.next_event() {
+async fn draw(dialogue: &mut Dialogue, decide: &mut Session<'_>) -> bool {
+    while let Some(event) = dialogue.session.next_event() {
         if event == Event::Closed {
             return false;
         }
-        answer(session, decide, event, None).await;
+        answer(dialogue, decide, event, None).await;
     }
     true
 }
 
 /// Hears the client's side, whose replies nobody may read: a drop, or a script that has written all of it at once. So
 /// nothing counts as too early, one line is answered before the next. False when the session is over.
-async fn hear(session: &mut server::Session, decide: &mut Session<'_>, mut octets: &[u8]) -> bool {
+async fn hear(dialogue: &mut Dialogue, decide: &mut Session<'_>, mut octets: &[u8]) -> bool {
     while !octets.is_empty() {
-        let end = if session.in_data() { end_of_message(octets) } else { end_of_line(octets) };
+        let in_data = dialogue.session.in_data();
+        let end = if in_data { end_of_message(octets) } else { end_of_line(octets) };
         let (piece, rest) = octets.split_at(end);
-        session.receive(piece);
-        if !draw(session, decide).await {
+        dialogue.session.receive(piece);
+        if !draw(dialogue, decide).await {
             return false;
         }
         octets = rest;
@@ -175,7 +176,7 @@ fn end_of_message(octets: &[u8]) -> usize {
 /// The dialogue with a local program: no TLS, no PROXY header, no crowd.
 async fn converse<S>(
     stream: &mut S,
-    mut session: server::Session,
+    mut dialogue: Dialogue,
     decide: &mut Session<'_>,
     shutdown: &Shutdown,
 ) -> io::Result<()>
@@ -184,19 +185,19 @@ where
 {
     let mut buffer = vec![0; PIECE];
     loop {
-        let goes_on = draw(&mut session, decide).await;
-        timeout(PATIENCE, stream.write_all(&session.transmit())).await??;
+        let goes_on = draw(&mut dialogue, decide).await;
+        timeout(PATIENCE, stream.write_all(&dialogue.session.transmit())).await??;
         if !goes_on {
             return stream.shutdown().await;
         }
-        let idle = session.is_idle();
+        let idle = dialogue.session.is_idle();
         tokio::select! {
-            () = shutdown.cancelled(), if idle => session.close(&Reply::SHUTDOWN),
+            () = shutdown.cancelled(), if idle => dialogue.session.close(&Reply::SHUTDOWN),
             read = timeout(PATIENCE, stream.read(&mut buffer)) => match read {
                 Ok(Ok(0)) => return Ok(()),
                 // That the session may be over is seen at once.
-                Ok(read) => drop(hear(&mut session, decide, &buffer[..read?]).await),
-                Err(_) => session.close(&Reply::TIMEOUT),
+                Ok(read) => drop(hear(&mut dialogue, decide, &buffer[..read?]).await),
+                Err(_) => dialogue.session.close(&Reply::TIMEOUT),
             },
         }
     }

@@ -5,6 +5,7 @@ use kings_mail::address_list::{self, Entry, MAX_ENTRIES};
 use kings_mail::content_type::{ContentType, Disposition, MAX_PARAMETERS, Parameters};
 use kings_mail::header::{self, Fields, Keep};
 use kings_mail::mime::{self, Facet, Kind, MAX_DEPTH, MAX_PARTS, Part};
+use kings_mail::seam::Seam;
 use kings_mail::trace;
 use kings_mail::transfer::{base64, quoted_printable};
 use kings_mail::{charset, encoded_word, seven_bit, utf7};
@@ -111,8 +112,26 @@ pub fn header(data: &[u8]) {
         assert_eq!(summary.has_from, header::all(data, "from").count() == 1);
         assert_eq!(summary.received, header::all(data, "Received").count());
     }
+    seam(data);
     assert!(trace::client_of(data).is_none_or(|origin| !origin.helo.contains(char::is_whitespace)));
     assert!(trace::reverse_path_of(data).is_none() || header::first(data, "return-path").is_some());
+}
+
+/// However a message is cut, the seam is put in once, and what is above it is fields.
+fn seam(data: &[u8]) {
+    let passed = |data: &[u8], size: usize| {
+        let mut seam = Seam::default();
+        let mut out: Vec<u8> = data.chunks(size).flat_map(|piece| seam.pass(piece).into_owned()).collect();
+        out.extend(seam.finish());
+        out
+    };
+    let whole = passed(data, data.len().max(1));
+    assert_eq!(passed(data, 1), whole);
+    assert_eq!(passed(&whole, 7), whole);
+    let header = &whole[..header::header_end(&whole)];
+    assert!(header.ends_with(b"\n"));
+    let stray = header::check(header).map(|summary| summary.stray_line);
+    assert!(stray.is_err() || stray == Ok(None));
 }
 
 /// Display shows at most so many entries with groups closed; an author list shows the same addresses, and

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use kings_mail::seam::Seam;
+
 use crate::harness::{Kings, part};
 
 /// Files of the corpus that SMTP forbids, and the reply. They are pictures and sounds, sent as if they were messages:
@@ -37,7 +39,7 @@ fn every_message_comes_out_of_imap_as_it_went_in() {
             assert!(reply.starts_with(expected), "{name}: expected {expected}, got {reply}");
         } else {
             assert!(reply.starts_with("250 2.0.0"), "{name}: {reply}");
-            sent.push((name, content));
+            sent.push((name, with_seam(&content)));
         }
     }
     assert!(sent.len() > 45, "the corpus has only {} messages", sent.len());
@@ -89,6 +91,14 @@ fn corpus() -> Vec<PathBuf> {
         fs::read_dir(folder.unwrap()).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
+}
+
+/// With the empty line that a header lacks which text follows at once.
+fn with_seam(content: &[u8]) -> Vec<u8> {
+    let mut seam = Seam::default();
+    let mut whole = seam.pass(content).into_owned();
+    whole.extend(seam.finish());
+    whole
 }
 
 /// LF and CRLF become CRLF, and the last line gets an end: what SMTP carries. A CR alone stays what it is.

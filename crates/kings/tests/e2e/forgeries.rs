@@ -79,6 +79,12 @@ fn from(field: &str) -> String {
     )
 }
 
+/// A letter that names no author, and this line where the empty one should be: it begins the body.
+fn behind_the_header(line: &str) -> String {
+    let header = from("x").replace("From: x\r\n", "");
+    header.replacen("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"), 1)
+}
+
 fn today() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     i64::try_from(since.as_secs()).unwrap()
@@ -180,9 +186,17 @@ fn forged_names() -> Vec<(Case, &'static str, &'static str)> {
             "its author cannot be told",
         ),
         (
-            of_stranger("no From that a mail server knows", from(bank).replace("From:", "From\u{a0}:")),
+            of_stranger("no From that a mail server knows", behind_the_header("From\u{a0}: ceo@bank.test")),
             "junk",
             "cannot be told",
+        ),
+        (
+            of_stranger(
+                "an author behind a line that is no field",
+                behind_the_header("x\r\nFrom: ceo@bank.test"),
+            ),
+            "junk",
+            "its author cannot be told",
         ),
         (
             of_stranger("a header that goes on in ours", format!(" x\r\n{}", from("joe@evil.test"))),
@@ -341,6 +355,14 @@ fn honest() -> Vec<(Case, &'static str)> {
         (of_bank("SPF alone", from(bank)), "dmarc=pass (aligned: SPF)"),
         (
             of_stranger("DKIM alone", signed_now("bank.test", "DKIM alone", bank)),
+            "dmarc=pass (aligned: DKIM)",
+        ),
+        // What is signed is header, empty line and body; the line got lost on the way.
+        (
+            of_stranger(
+                "no empty line",
+                signed_now("bank.test", "no empty line", bank).replace("\r\n\r\n", "\r\n"),
+            ),
             "dmarc=pass (aligned: DKIM)",
         ),
         // What the forgeries spoil is whole before: the signature by hand holds without l=.

@@ -54,6 +54,7 @@ mod relayed;
 mod report_upload;
 mod reports;
 mod routes;
+mod seam;
 mod senders;
 mod sendmail;
 mod smart_host;

@@ -103,20 +103,20 @@ impl Local {
     /// Nobody reads the replies. So a message that is refused goes back to its writer, by a report to the user whose file
     /// it is, whatever its reverse-path says. `kept_as`: where the caller will keep the drop if it does not go back whole.
     pub async fn take(&self, drop: File, user: &LocalUser, kept_as: &Path) -> io::Result<Dropped> {
-        let mut session = self.machine(true);
+        let mut dialogue = self.machine(true);
         let mut decide = Session::new(self, user, Some(Writer::new(kept_as)));
         let mut refusal = None;
         let mut source = Some(drop.take(2 * self.core.limits.message_bytes + ENVELOPE));
         while let Some(mut file) = source.take() {
             let (file, mut piece) =
                 blocking(move || read_piece(&mut file).map(|piece| (file, piece))).await?;
-            let is_cut = piece.is_empty() && file.limit() == 0 && session.in_data();
+            let is_cut = piece.is_empty() && file.limit() == 0 && dialogue.session.in_data();
             if is_cut {
                 decide.cut();
                 piece = b"\r\n.\r\n".to_vec();
             }
-            let goes_on = hear(&mut session, &mut decide, &piece).await;
-            refusal = refusal.or_else(|| first_refusal(&session.transmit()));
+            let goes_on = hear(&mut dialogue, &mut decide, &piece).await;
+            refusal = refusal.or_else(|| first_refusal(&dialogue.session.transmit()));
             if !goes_on {
                 break;
             }
