@@ -42,6 +42,8 @@ pub(crate) struct Message {
     pub(crate) hold: Option<String>,
     /// It belongs into the junk mailboxes of its recipients here.
     pub(crate) junk: bool,
+    /// The sender is one of ours. What strangers bring is refused rather than reported to whomever they name.
+    pub(crate) vouched: bool,
     /// What we found of its authentication, for copies that go on to other servers; nothing for what begins here.
     pub(crate) seal: Option<Arc<Seal>>,
     pub(crate) content: Arc<Incoming>,
@@ -54,7 +56,7 @@ pub(crate) enum DeliveryError {
     Store(StoreError),
     /// What has to leave could not be queued.
     Queue(SubmitError),
-    /// Every recipient is one that has had this very message before.
+    /// Every recipient, or one of what a stranger brings, has had this very message before.
     Loop,
     /// A table of aliases does not answer, and the message would leave without them.
     Unavailable,
@@ -97,15 +99,13 @@ fn queue_refusal(error: &SubmitError) -> Reply {
 pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), DeliveryError> {
     let visited = Visited::told_by(message.content.head());
     let mut plan = Plan::make(core, &message.reverse_path, &message.recipients, &visited).await?;
-    if plan.only_loops() {
-        return Err(DeliveryError::Loop);
-    }
+    plan.settle_loops(message.vouched)?;
     if message.parameters.hold.is_some() || message.hold.is_some() {
         plan.wait();
     }
     if plan.local.is_empty() {
         enqueue(core, &message, plan.departures, plan.looping).await?;
-        traced::discarded(core, &message, &plan.discarded);
+        traced::left_out(core, &message, &plan.discarded, &plan.repeated);
         let expanded = plan.expanded.into_iter().map(|recipient| (recipient, Handover::Expanded));
         reports::success(core, &message, expanded.collect()).await;
         return Ok(());
@@ -127,7 +127,7 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
         staged = blocking_stage(core, &message, plan.departures.clone(), plan.looping.clone()).await?;
     }
     commit(core, &message, staged).await?;
-    traced::discarded(core, &message, &plan.discarded);
+    traced::left_out(core, &message, &plan.discarded, &plan.repeated);
     if !stored.is_empty() {
         reporting::look(core, &message);
     }
@@ -235,11 +235,9 @@ pub(crate) async fn deliver_each(core: &Core, message: &Message) -> Vec<Result<(
         }
     };
     let accepted = plans.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
-    traced::discarded(
-        core,
-        message,
-        accepted.clone().filter_map(|(plan, _)| plan.as_ref().ok()).flat_map(|plan| &plan.discarded),
-    );
+    for plan in accepted.clone().filter_map(|(plan, _)| plan.as_ref().ok()) {
+        traced::left_out(core, message, &plan.discarded, &plan.repeated);
+    }
     let reached =
         accepted.filter_map(|(plan, _)| plan.as_ref().ok()).flat_map(|plan| plan.reached(&failures));
     reports::success(core, message, reached.collect()).await;
@@ -252,10 +250,8 @@ async fn each_plan(core: &Core, message: &Message) -> Vec<Result<Plan, Reply>> {
     for recipient in &message.recipients {
         let recipients = std::slice::from_ref(recipient);
         let plan = Plan::make(core, &message.reverse_path, recipients, &visited).await;
-        plans.push(match plan {
-            Ok(plan) if plan.only_loops() => Err(DeliveryError::Loop.reply()),
-            plan => plan.map_err(|error| error.reply()),
-        });
+        let plan = plan.and_then(|mut plan| plan.settle_loops(message.vouched).map(|()| plan));
+        plans.push(plan.map_err(|error| error.reply()));
     }
     plans
 }

@@ -140,8 +140,19 @@ impl Session<'_> {
         let content = Arc::new(content);
         let junk = false;
         let (verdict, hold, seal) = (String::new(), None, None);
-        let message =
-            Message { id, reverse_path, parameters, recipients, prefix, verdict, hold, junk, seal, content };
+        let message = Message {
+            id,
+            reverse_path,
+            parameters,
+            recipients,
+            prefix,
+            verdict,
+            hold,
+            junk,
+            vouched: false,
+            seal,
+            content,
+        };
         Ok(deliver_each(self.core, &message).await)
     }
 }

@@ -351,8 +351,19 @@ impl<'a> Session<'a> {
         let mut recipients = ruling.recipients(recipients);
         core.rules.copies.add(&reverse_path, &mut recipients);
         let (verdict, hold, junk, seal) = (String::new(), ruling.hold, false, None);
-        let message =
-            Message { id, reverse_path, parameters, recipients, prefix, verdict, hold, junk, seal, content };
+        let message = Message {
+            id,
+            reverse_path,
+            parameters,
+            recipients,
+            prefix,
+            verdict,
+            hold,
+            junk,
+            vouched: true,
+            seal,
+            content,
+        };
         deliver(core, message).await.map_err(|error| error.reply())
     }
 

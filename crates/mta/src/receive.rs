@@ -401,8 +401,19 @@ impl<D: Dns + 'static> Session<'_, D> {
         self.core.rules.copies.add(&reverse_path, &mut recipients);
         let (verdict, junk) = (decision.field(), decision.verdict == Verdict::Junk);
         let hold = decision.hold().map(str::to_owned).or(ruling.hold);
-        let message =
-            Message { id, reverse_path, parameters, recipients, prefix, verdict, hold, junk, seal, content };
+        let message = Message {
+            id,
+            reverse_path,
+            parameters,
+            recipients,
+            prefix,
+            verdict,
+            hold,
+            junk,
+            vouched: false,
+            seal,
+            content,
+        };
         deliver(self.core, message).await.map_err(|error| error.reply())
     }
 }

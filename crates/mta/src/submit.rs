@@ -290,8 +290,19 @@ impl Session<'_> {
         }
         self.core.rules.copies.add(&reverse_path, &mut recipients);
         let (verdict, hold, junk, seal) = (String::new(), quarantine.or(ruling.hold), false, None);
-        let message =
-            Message { id, reverse_path, parameters, recipients, prefix, verdict, hold, junk, seal, content };
+        let message = Message {
+            id,
+            reverse_path,
+            parameters,
+            recipients,
+            prefix,
+            verdict,
+            hold,
+            junk,
+            vouched: true,
+            seal,
+            content,
+        };
         deliver(self.core, message).await.map_err(|error| error.reply())
     }
 

@@ -63,18 +63,16 @@ pub(crate) fn stored(core: &Core, message: &Message, account: &Address) {
     });
 }
 
-/// Recipients of it stand for nobody.
-pub(crate) fn discarded<'a>(
-    core: &Core,
-    message: &Message,
-    recipients: impl IntoIterator<Item = &'a Recipient>,
-) {
-    for recipient in recipients {
+/// Recipients of it stand for nobody, or have had it before.
+pub(crate) fn left_out(core: &Core, message: &Message, discarded: &[Recipient], repeated: &[Recipient]) {
+    let discarded = discarded.iter().map(|recipient| (recipient, "an alias leads to /dev/null"));
+    let repeated = repeated.iter().map(|recipient| (recipient, "by its Delivered-To this one had it before"));
+    for (recipient, why) in discarded.chain(repeated) {
         core.records.trace(Event {
             sender: Some(bare(&message.reverse_path)),
             recipient: Some(bare(&recipient.path)),
             message_id: message_id(message),
-            reply: Some("an alias leads to /dev/null".to_owned()),
+            reply: Some(why.to_owned()),
             ..Event::new(message.id, Step::Discarded)
         });
     }

@@ -3,9 +3,12 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use crate::harness::{Kings, Postfix, Setup, free_port, letter, messages, wait_until};
+use crate::harness::{Kings, Postfix, Setup, free_port, letter, messages, run, wait_until};
 
+const ANN: &str = "ann@example.org";
+const BOB: &str = "bob@example.org";
 const CAROL: &str = "carol@example.net";
+const DAVE: &str = "dave@example.net";
 const DELIVERY: Duration = Duration::from_secs(30);
 
 /// Kings that sends on to Postfix what comes for `away@`.
@@ -54,6 +57,28 @@ fn an_alias_sends_on_under_a_reverse_path_of_ours_and_bounces_come_back() {
     let bounced = || postfix.delivered().into_iter().find(|message| message.text().contains("it bounced"));
     let bounce = wait_until("the bounce at the first sender", DELIVERY, bounced);
     assert_eq!(bounce.field("Return-Path").as_deref(), Some("<>"));
+}
+
+/// Nobody whose address a stranger forges gets a report of a loop that there never was.
+#[test]
+fn a_forged_delivered_to_is_refused_while_the_client_is_there() {
+    let postfix = Postfix::start("");
+    let kings = forwarding(&postfix, "");
+    let send = |seen: &str, to: &[&str]| {
+        let content = [format!("Delivered-To: {seen}\r\n").into_bytes(), letter(DAVE, ANN, "seen")].concat();
+        kings.smtp().message(DAVE, to, &content).unwrap()
+    };
+    let away = "away@example.org";
+    for (seen, to) in [(ANN, &[ANN][..]), (ANN, &[BOB, ANN]), (ANN, &[ANN, away]), (away, &[away, BOB])] {
+        send(seen, to).is("554 5.4.6");
+    }
+    // Where it has been elsewhere does not matter, and the others on a list get theirs.
+    send(DAVE, &[ANN]).is("250 2.0.0");
+    send(ANN, &["info@example.org"]).is("250 2.0.0");
+    assert_eq!([ANN, BOB].map(|account| messages(&kings.maildir(account)).len()), [1, 1]);
+    let queue = run(&mut kings.command(&["queue", "list", "--json"])).succeeded().text();
+    assert!(queue.contains("\"items\":[]"), "{queue}");
+    assert_eq!(postfix.delivered().len(), 0);
 }
 
 #[test]

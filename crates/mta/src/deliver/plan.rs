@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub(super) expanded: Vec<Recipient>,
     /// Recipients that had this very message before: nobody tries them, and the sender hears of it.
     pub(super) looping: Vec<Recipient>,
+    /// The same of accounts on a list whose other members get it.
+    pub(super) repeated: Vec<Recipient>,
     /// Recipients that stand for nobody.
     pub(super) discarded: Vec<Recipient>,
 }
@@ -95,8 +97,9 @@ impl Plan {
                 Resolution::Targets(targets) if targets.is_empty() => plan.discarded.push(recipient.clone()),
                 Resolution::Targets(targets) => {
                     let recipient = &plan.standing_for(recipient, targets.len());
+                    let targets = plan.without_visited(recipient, targets, visited);
                     for target in targets.into_iter().filter(|target| seen.insert(target.place.clone())) {
-                        plan.add(core, reverse_path, recipient, target, visited);
+                        plan.add(core, reverse_path, recipient, target);
                     }
                 }
                 Resolution::Elsewhere(address) => {
@@ -123,11 +126,9 @@ impl Plan {
         reverse_path: &ReversePath,
         recipient: &Recipient,
         Target { place, owner }: Target,
-        visited: &Visited,
     ) {
         let reverse_path = &owned(reverse_path, owner);
         match place {
-            Place::Account(account) if visited.holds(&account) => self.looping.push(at(recipient, account)),
             Place::Account(account) => self.local.push(LocalCopy {
                 account,
                 recipient: recipient.clone(),
@@ -174,9 +175,35 @@ impl Plan {
         !self.departures.is_empty() || !self.looping.is_empty()
     }
 
-    /// Whether all there is to do has been done before.
-    pub(super) fn only_loops(&self) -> bool {
-        !self.looping.is_empty() && self.local.is_empty() && self.departures.is_empty()
+    /// The targets that have not had the message yet.
+    fn without_visited(
+        &mut self,
+        recipient: &Recipient,
+        targets: Vec<Target>,
+        visited: &Visited,
+    ) -> Vec<Target> {
+        let had_it = |target: &Target| matches!(&target.place, Place::Account(a) if visited.holds(a));
+        let (had, others): (Vec<Target>, Vec<Target>) = targets.into_iter().partition(had_it);
+        let had = had.into_iter().filter_map(|target| match target.place {
+            Place::Account(account) => Some(at(recipient, account)),
+            Place::Remote(_) => None,
+        });
+        if others.is_empty() { &mut self.looping } else { &mut self.repeated }.extend(had);
+        others
+    }
+
+    /// Settles what has been done before, or refuses the message for it.
+    ///
+    /// Whether a stranger tells the truth about the way of the message, and is its sender at all, nobody knows: a report
+    /// could reach somebody who has nothing to do with it. So the client is told while it is there; and members of a list
+    /// who are said to have had it are left out in silence, for the others are to get theirs.
+    pub(super) fn settle_loops(&mut self, vouched: bool) -> Result<(), DeliveryError> {
+        if vouched {
+            self.looping.append(&mut self.repeated);
+        }
+        let only_loops = self.local.is_empty() && self.departures.is_empty();
+        let refuses = !self.looping.is_empty() && (only_loops || !vouched);
+        if refuses { Err(DeliveryError::Loop) } else { Ok(()) }
     }
 }
 

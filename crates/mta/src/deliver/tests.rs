@@ -115,6 +115,7 @@ impl Setup {
             verdict: String::new(),
             hold: None,
             junk: false,
+            vouched: true,
             seal: None,
             content: Arc::new(content),
         }
@@ -310,6 +311,43 @@ async fn a_recipient_that_had_the_message_before_is_refused_alone_and_reported_b
         assert_eq!(setup.stored(), [0, usize::from(recipients.contains(&JOE))]);
         assert_eq!(setup.states().await, expected);
     }
+}
+
+/// Who says falsely where a message has been gets no report sent to whomever it names as its sender.
+#[tokio::test]
+async fn what_strangers_bring_that_was_here_before_is_refused_whole_and_never_reported() {
+    let both_had_it = format!("{ANN_HAD_IT}Delivered-To: joe@here.example\r\n");
+    let had_sent_it = format!("{AWAY_SENT_IT}Delivered-To: {ANN}\r\n");
+    let refused: [(&[&str], &str); 5] = [
+        (&[ANN], ANN_HAD_IT),
+        (&[JOE, ANN], ANN_HAD_IT),
+        (&[ANN, FAR], ANN_HAD_IT),
+        (&[ANN, AWAY], &had_sent_it),
+        (&[SUE, JOE], &both_had_it),
+    ];
+    for (recipients, head) in refused {
+        let setup = Setup::new();
+        let message = Message { vouched: false, ..setup.message(CAROL, recipients, head) };
+        let result = deliver(&setup.core, message).await.map_err(|error| error.reply());
+        assert_eq!(result, Err(Reply::LOOP), "{recipients:?}");
+        assert_eq!((setup.stored(), setup.queued()), ([0, 0], [0, 0]), "{recipients:?}");
+    }
+    // A member of a list is left out in silence: the others are to get it, once.
+    let setup = Setup::new();
+    let message =
+        || Message { vouched: false, ..setup.message(CAROL, &["team@here.example", JOE], ANN_HAD_IT) };
+    deliver(&setup.core, message()).await.unwrap();
+    assert_eq!((setup.stored(), setup.states().await), ([0, 1], vec!["<far@far.example> New ".to_owned()]));
+    let outcomes = deliver_each(&setup.core, &message()).await;
+    assert_eq!(outcomes, [Ok(()), Ok(())]);
+    assert_eq!((setup.stored(), setup.states().await.len()), ([0, 2], 2));
+    // One of ours hears of it.
+    let setup = Setup::new();
+    setup.deliver(&["team@here.example"], ANN_HAD_IT).await.unwrap();
+    let failed = format!("<ann@here.example> Failed {}", Reply::LOOP);
+    let mut states = setup.states().await;
+    states.sort();
+    assert_eq!(states, [failed, "<far@far.example> New ".to_owned()]);
 }
 
 #[tokio::test]

@@ -63,6 +63,8 @@ async fn deliver_one(
         hold: None,
         verdict: verdict.to_owned(),
         junk: verdict::is_junk(verdict.as_bytes()),
+        // Nobody is there any more to refuse it to.
+        vouched: true,
         // So does what was found, where an alias sends it on only now.
         seal: Seal::recalled(&core.signing, &core.hostname, content.head()).map(Arc::new),
         content: content.clone(),
@@ -103,6 +105,7 @@ pub(crate) async fn post(core: &Core, notification: Notification) -> Result<(), 
         verdict,
         hold: None,
         junk: false,
+        vouched: true,
         seal: None,
         content,
     };

@@ -342,6 +342,7 @@ impl<D: Dns> Reporter<D> {
             verdict: String::new(),
             hold: None,
             junk: false,
+            vouched: true,
             seal: None,
             content,
         };
