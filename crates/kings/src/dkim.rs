@@ -3,6 +3,8 @@
 //! `DATA_DIR/dkim/DOMAIN/SELECTOR.private` signs. A key that waits until its record is known everywhere ends in `.next`,
 //! one that signs no more while mail with its signatures is still under way in `.retired`.
 
+pub(crate) mod tables;
+
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -16,11 +18,12 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{Ed25519KeyPair, RsaKeyPair};
 use kings_mail::domain::Domain;
-use kings_msgauth::dkim::opendkim::{self, Complaint, Hosts, KeySource, SigningTable};
+use kings_msgauth::dkim::opendkim::Hosts;
 use kings_msgauth::dkim::{Algorithm, PrivateKey, Selector, key_files};
-use kings_mta::signing::{Key, Signing, Tables};
+use kings_mta::signing::{Key, Signing};
 
-use crate::config::{self, Settings};
+pub(crate) use self::tables::Checked;
+use crate::config::Settings;
 
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,50 +127,28 @@ pub(crate) fn key_files(settings: &Settings, domain: &Domain) -> anyhow::Result<
 }
 
 /// Everything to sign with, as the config and the folders have it now.
-pub(crate) fn load(settings: &Settings) -> anyhow::Result<Signing> {
+pub(crate) fn load(settings: &Settings) -> anyhow::Result<Checked<Signing>> {
     let mut domains = HashMap::new();
     let hosted = settings.domains.iter().map(|hosted| &hosted.name);
     let relayed = settings.relays.iter().map(|relay| &relay.name);
     for name in hosted.chain(relayed) {
         let files = key_files(settings, name)?;
         let active = files.into_iter().filter(|file| file.stage == Stage::Active);
-        let key =
-            |file: KeyFile| Key { domain: Some(name.clone()), selector: file.selector, private: file.key };
+        let key = |file: KeyFile| Key {
+            domain: Some(name.clone()),
+            selector: file.selector,
+            private: file.key.into(),
+        };
         domains.insert(name.clone(), active.map(key).collect());
     }
-    let tables = settings.dkim.tables.as_ref().map(tables).transpose()?;
+    let tables = settings.dkim.tables.as_ref().map(tables::load).transpose()?;
+    let (tables, faults) = tables.map_or((None, Vec::new()), |tables| (Some(tables.value), tables.faults));
     let trusted = match &settings.dkim.trusted_hosts {
-        Some(path) => Hosts::parse(&read(path)?).map_err(|complaints| broken(path, &complaints))?,
+        Some(path) => Hosts::parse(&tables::read(path)?).map_err(|wrong| tables::broken(path, &wrong))?,
         None => Hosts::default(),
     };
-    Ok(Signing::new(domains, tables, trusted, settings.dkim.signature_lifetime))
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).with_context(|| format!("[dkim]: cannot read {}", path.display()))
-}
-
-fn broken(path: &Path, complaints: &[Complaint]) -> anyhow::Error {
-    let lines: Vec<String> =
-        complaints.iter().map(|complaint| format!("{}: {complaint}", path.display())).collect();
-    anyhow!(lines.join("\n"))
-}
-
-pub(crate) fn tables(settings: &config::Tables) -> anyhow::Result<Tables> {
-    let config::Tables { key_table, signing_table, matching, every } = settings;
-    let entries =
-        opendkim::key_table(&read(key_table)?).map_err(|complaints| broken(key_table, &complaints))?;
-    let mut keys = HashMap::new();
-    for entry in entries {
-        let private = match entry.key {
-            KeySource::File(path) => private_key(&key_table.parent().unwrap_or(Path::new("/")).join(path))?,
-            KeySource::Here(key) => key,
-        };
-        keys.insert(entry.name, Key { domain: entry.domain, selector: entry.selector, private });
-    }
-    let signing = SigningTable::parse(&read(signing_table)?, *matching)
-        .map_err(|complaints| broken(signing_table, &complaints))?;
-    Ok(Tables { signing, keys, every: *every })
+    let signing = Signing::new(domains, tables, trusted, settings.dkim.signature_lifetime);
+    Ok(Checked { value: signing, faults })
 }
 
 /// Makes a key and writes both of its files; never over one that is there.

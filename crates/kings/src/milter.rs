@@ -25,6 +25,7 @@ use tracing::{error, info, warn};
 use crate::command::{Failure, print};
 use crate::config::opendkim::{self, AuthservId, Keys, OneKey, OpenDkim};
 use crate::config::{DEFAULT_PATH, Settings, SocketAccess, Threads};
+use crate::dkim::Checked;
 use crate::identity::{Identity, machine_name};
 use crate::{dkim, serve};
 
@@ -59,19 +60,19 @@ struct Plan {
 }
 
 impl Options {
-    fn plan(&self) -> anyhow::Result<Plan> {
+    fn plan(&self) -> anyhow::Result<Checked<Plan>> {
         let mut plan = match &self.opendkim_conf {
             Some(path) => of_opendkim(path)?,
             None => of_kings(&self.config)?,
         };
-        plan.socket = self.socket.clone().or(plan.socket);
+        plan.value.socket = self.socket.clone().or(plan.value.socket);
         Ok(plan)
     }
 }
 
 /// `kings config check --opendkim-conf`: what has no effect; fails with all that is wrong.
 pub(crate) fn check(path: &Path) -> anyhow::Result<Vec<String>> {
-    let plan = of_opendkim(path)?;
+    let plan = of_opendkim(path)?.only_if_right()?;
     match &plan.socket {
         Some(socket) => drop(place(socket)?),
         None => bail!("{}: Socket is missing: add  Socket inet:8891@127.0.0.1", path.display()),
@@ -79,12 +80,13 @@ pub(crate) fn check(path: &Path) -> anyhow::Result<Vec<String>> {
     Ok(plan.warnings)
 }
 
-fn of_kings(path: &Path) -> anyhow::Result<Plan> {
+fn of_kings(path: &Path) -> anyhow::Result<Checked<Plan>> {
     let settings = Settings::load(path)?;
+    let Checked { value: signing, faults } = dkim::load(&settings)?;
     let warnings: Vec<String> = settings.warnings.iter().map(ToString::to_string).collect();
     let filter = filter::Settings {
         mode: Mode::Both,
-        signing: dkim::load(&settings)?,
+        signing,
         rules: Rules::default(),
         peers: Hosts::default(),
         ignored: Hosts::default(),
@@ -97,7 +99,7 @@ fn of_kings(path: &Path) -> anyhow::Result<Plan> {
         handling: Handling::RECORD,
         limits: filter::Limits { message_bytes: settings.limits.message_bytes, ..filter::Limits::default() },
     };
-    Ok(Plan {
+    let plan = Plan {
         socket: None,
         user: settings.user,
         access: SocketAccess { mode: 0o660, group: None },
@@ -106,16 +108,18 @@ fn of_kings(path: &Path) -> anyhow::Result<Plan> {
         threads: settings.limits.threads,
         filter,
         warnings,
-    })
+    };
+    Ok(Checked { value: plan, faults })
 }
 
-fn of_opendkim(path: &Path) -> anyhow::Result<Plan> {
+fn of_opendkim(path: &Path) -> anyhow::Result<Checked<Plan>> {
     let conf = opendkim::load(path).map_err(|complaints| anyhow!(complaints.join("\n")))?;
     // Nobody sees it where the mail server says its own, as all do.
     let hostname = machine_name()?;
+    let Checked { value: signing, faults } = signing(&conf)?;
     let filter = filter::Settings {
         mode: conf.mode,
-        signing: signing(&conf)?,
+        signing,
         rules: conf.rules,
         peers: conf.peers,
         ignored: conf.ignored,
@@ -132,7 +136,7 @@ fn of_opendkim(path: &Path) -> anyhow::Result<Plan> {
         handling: conf.handling,
         limits: conf.limits,
     };
-    Ok(Plan {
+    let plan = Plan {
         socket: conf.socket,
         user: conf.user,
         access: SocketAccess { mode: 0o777 & !conf.umask, group: conf.group },
@@ -141,17 +145,22 @@ fn of_opendkim(path: &Path) -> anyhow::Result<Plan> {
         threads: Threads::default(),
         filter,
         warnings: conf.warnings,
-    })
+    };
+    Ok(Checked { value: plan, faults })
 }
 
-fn signing(conf: &OpenDkim) -> anyhow::Result<Signing> {
-    let tables = match &conf.keys {
-        Keys::None => None,
-        Keys::Tables(tables) => Some(dkim::tables(tables)?),
-        Keys::One(one) => Some(tables_of_one(one)?),
+fn signing(conf: &OpenDkim) -> anyhow::Result<Checked<Signing>> {
+    let (tables, faults) = match &conf.keys {
+        Keys::None => (None, Vec::new()),
+        Keys::Tables(tables) => {
+            let Checked { value, faults } = dkim::tables::load(tables)?;
+            (Some(value), faults)
+        }
+        Keys::One(one) => (Some(tables_of_one(one)?), Vec::new()),
     };
     // How long its signatures are valid stands with the other rules of the filter.
-    Ok(Signing::new(HashMap::new(), tables, conf.internal.clone(), None))
+    let signing = Signing::new(HashMap::new(), tables, conf.internal.clone(), None);
+    Ok(Checked { value: signing, faults })
 }
 
 /// The tables that say what `Domain`, `SubDomains`, `Selector` and `KeyFile` say.
@@ -162,7 +171,7 @@ fn tables_of_one(one: &OneKey) -> anyhow::Result<Tables> {
         if one.subdomains {
             lines += &format!("*@*.{domain} {domain}\n");
         }
-        let private = dkim::private_key(&one.file)?;
+        let private = dkim::private_key(&one.file)?.into();
         let key = Key { domain: Some(domain.clone()), selector: one.selector.clone(), private };
         keys.insert(domain.to_string(), key);
     }
@@ -202,7 +211,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 
 /// Keys are read and the socket is made while we may; then root goes. Must run before any thread exists.
 fn prepare(options: &Options) -> anyhow::Result<(Plan, Bound, Place)> {
-    let plan = options.plan()?;
+    let plan = options.plan()?.whatever_is_wrong();
     for warning in &plan.warnings {
         warn!("{warning}");
     }
@@ -273,7 +282,7 @@ impl Running<'_> {
 
     /// A config that is wrong changes nothing.
     fn reload(&self) {
-        match self.options.plan().and_then(|plan| endpoint(&plan)) {
+        match self.options.plan().and_then(Checked::only_if_right).and_then(|plan| endpoint(&plan)) {
             Ok(endpoint) => {
                 self.endpoint.store(Arc::new(endpoint));
                 info!("config read again");

@@ -18,8 +18,9 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::{Limits, Settings};
+use crate::dkim::{self, Checked};
 use crate::identity::Identity;
-use crate::{dkim, local};
+use crate::local;
 
 /// Octets of a secret that we make.
 const SECRET_OCTETS: usize = 32;
@@ -325,7 +326,7 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<Directory> {
     {
         complaints.take(check_writable(folder));
     }
-    complaints.take(dkim::load(settings));
+    complaints.take(dkim::load(settings).and_then(Checked::only_if_right));
     let directory = complaints.take(open_directory(settings).map_err(anyhow::Error::from));
     match directory {
         Some(directory) if complaints.0.is_empty() => Ok(directory),

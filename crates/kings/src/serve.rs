@@ -12,6 +12,7 @@ use kings_fetch::Fetch;
 use kings_mail::domain::Domain;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mta::relay::Relay;
+use kings_mta::signing::Signing;
 use kings_mta::{Copies, Core, Lmtp, Local, Order, Receive, Reporter, Reports, Srs, Submit, Traffic};
 use kings_net::{Bound, Endpoint, Guard, Listener, Place, Resolver, Service, Shutdown, Slots, TaskTracker};
 use kings_oauth::Issuers;
@@ -110,7 +111,12 @@ struct Kept {
 }
 
 impl Services {
-    fn new(settings: &Settings, certificates: &Certificates, kept: &Kept) -> anyhow::Result<Self> {
+    fn new(
+        settings: &Settings,
+        signing: Signing,
+        certificates: &Certificates,
+        kept: &Kept,
+    ) -> anyhow::Result<Self> {
         let Kept { store, queue, records, traffic } = kept;
         let directory = prepare::serve_directory(settings)?;
         for warning in directory.warnings() {
@@ -143,7 +149,7 @@ impl Services {
             clients: settings.clients.clone(),
             outgoing: settings.submission.clone(),
             milters: settings.milters.clone(),
-            signing: dkim::load(settings)?,
+            signing,
             directory: directory.clone(),
             srs: sender_rewriting(settings)?,
             rules: settings.house_rules.clone(),
@@ -286,7 +292,8 @@ impl Running {
         let store = open_store(&settings)?;
         let queue = open_queue(&settings)?;
         let kept = Kept { store, queue, records: open_records(&settings), traffic: Traffic::default() };
-        let services = Services::new(&settings, &certificates, &kept)?;
+        let signing = dkim::load(&settings)?.whatever_is_wrong();
+        let services = Services::new(&settings, signing, &certificates, &kept)?;
         let endpoints = Endpoints::new(&settings, &certificates.server(), &services);
         let relay = Arc::new(CurrentRelay(ArcSwap::from_pointee(services.relay)));
         let reporter = Arc::new(ArcSwap::from_pointee(services.reporter));
@@ -366,7 +373,8 @@ impl Running {
 
     fn try_reload(&mut self, config: &Path) -> anyhow::Result<()> {
         let mut settings = Settings::load(config)?;
-        let services = Services::new(&settings, &self.certificates, &self.kept)?;
+        let signing = dkim::load(&settings)?.only_if_right()?;
+        let services = Services::new(&settings, signing, &self.certificates, &self.kept)?;
         self.certificates.reload(&settings.certificate)?;
         self.keep_what_needs_a_restart(&mut settings);
         self.endpoints.replace(&Endpoints::new(&settings, &self.certificates.server(), &services));

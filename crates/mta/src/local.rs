@@ -345,7 +345,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let content = Arc::new(content);
-        let prefix = core.signing.fields(&content).await + &received;
+        let prefix = core.signing.fields(&content).await.map_err(|cause| cause.reply())? + &received;
         let Envelope { reverse_path, recipients, parameters } = envelope;
         let reverse_path = self.local.completed(reverse_path);
         let mut recipients = ruling.recipients(recipients);

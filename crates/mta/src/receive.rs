@@ -276,8 +276,11 @@ impl<D: Dns + 'static> Session<'_, D> {
     }
 
     /// The signature of our domains under what hosts bring that are trusted with it.
-    async fn signature(&self, content: &Arc<Incoming>) -> String {
-        if self.is_trusted().await { self.core.signing.fields(content).await } else { String::new() }
+    async fn signature(&self, content: &Arc<Incoming>) -> Result<String, Reply> {
+        if !self.is_trusted().await {
+            return Ok(String::new());
+        }
+        self.core.signing.fields(content).await.map_err(|cause| cause.reply())
     }
 
     /// The results of message authentication; nothing for mail that is signed as our own.
@@ -389,7 +392,7 @@ impl<D: Dns + 'static> Session<'_, D> {
             recipient: sole_recipient(&envelope),
             date: now(),
         };
-        let signature = self.signature(&content).await;
+        let signature = self.signature(&content).await?;
         let prefix = wishes.fields() + &signature + &authenticated + &received.field();
         if wishes.discard || discard || ruling.discard {
             let why = "the policy service, a filter or a header rule wants it so";

@@ -1,6 +1,7 @@
 //! Signing what leaves (RFC 6376), and sealing what is passed on (RFC 8617): which keys a message gets, and the fields
 //! to put in front of it.
 
+mod keys;
 mod renew;
 
 use std::collections::HashMap;
@@ -13,36 +14,17 @@ use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mail::header::{self, Field, Fields};
 use kings_msgauth::arc::{self, ChainValidation, Sealer};
-use kings_msgauth::dkim::opendkim::{Hosts, SigningTable};
-use kings_msgauth::dkim::{Algorithm, PrivateKey, Rules, Selector, SignError, Signer, SigningIdentity};
+use kings_msgauth::dkim::opendkim::Hosts;
+use kings_msgauth::dkim::{PrivateKey, Rules, Signer, SigningIdentity};
 use kings_msgauth::results;
 use kings_store::Incoming;
 use tracing::{error, warn};
 
+pub(crate) use self::keys::CannotSign;
+use self::keys::{Chosen, sealing};
+pub use self::keys::{Fault, Finder, Key, Private, Tables};
 use crate::author;
 use crate::core::{blocking, for_each_piece, now};
-
-/// A key in use.
-#[derive(Debug)]
-pub struct Key {
-    /// `d=`; `None` stands for the domain of the author.
-    pub domain: Option<Domain>,
-    /// `s=`: where the public half is published.
-    pub selector: Selector,
-    /// The secret half.
-    pub private: PrivateKey,
-}
-
-/// OpenDKIM's tables, where an operator keeps them.
-#[derive(Debug)]
-pub struct Tables {
-    /// Which author gets which keys.
-    pub signing: SigningTable,
-    /// The keys by the names that the signing table calls them.
-    pub keys: HashMap<String, Key>,
-    /// All keys that match, not only the first (OpenDKIM's `MultipleSignatures`).
-    pub every: bool,
-}
 
 /// All keys of this server. Clones share them; the default has none and signs nothing.
 #[derive(Clone, Debug, Default)]
@@ -78,25 +60,23 @@ impl Signing {
         self.0.trusted.contains(client, name)
     }
 
-    /// Whether there is a key for mail of this author.
+    /// Whether mail of this author is to be signed, also with a key that cannot be used now.
     pub(crate) fn has_key(&self, author: &Address) -> bool {
-        !self.0.keys(author).is_empty()
+        self.0.keys(author).map_or(true, |keys| !keys.is_empty())
     }
 
     /// The signatures of a message that has passed through `signer`.
-    pub(crate) async fn finish(&self, author: Address, signer: Signer) -> Result<String, SignError> {
+    pub(crate) async fn finish(&self, author: Address, signer: Signer) -> Result<String, CannotSign> {
         let keys = self.0.clone();
-        blocking(move || signer.finish(&keys.identities(&author), now())).await
+        blocking(move || keys.finish(&author, signer)).await
     }
 
     /// The signatures of a message, ready to be put in front of it; empty where there is no key for its author.
-    ///
-    /// A message that cannot be signed leaves unsigned, and the log says why: its receivers decide, and nothing is lost.
-    pub(crate) async fn fields(&self, content: &Arc<Incoming>) -> String {
+    pub(crate) async fn fields(&self, content: &Arc<Incoming>) -> Result<String, CannotSign> {
         let authors = author::authors(content.head()).unwrap_or_default();
-        let Some(author) = authors.into_iter().next() else { return String::new() };
+        let Some(author) = authors.into_iter().next() else { return Ok(String::new()) };
         if !self.has_key(&author) {
-            return String::new();
+            return Ok(String::new());
         }
         let (keys, content) = (self.0.clone(), content.clone());
         blocking(move || keys.sign(&author, content.reader())).await
@@ -156,38 +136,49 @@ impl Seal {
     /// Blocking. A message that cannot be sealed leaves unsealed, and the log says why.
     pub(crate) fn fields(&self, on_behalf_of: Option<&Address>, trace: &str, content: impl Read) -> String {
         let keys = &self.signing.0;
-        let own = on_behalf_of.and_then(|address| sealing(&keys.keys(address)));
+        let own = on_behalf_of.and_then(|address| sealing(keys.keys(address).unwrap_or_default()));
         match own.or_else(|| keys.of_server(&self.hostname)) {
-            Some(key) => self.finding.sealed_with(key, trace, content),
+            Some(chosen) => self.finding.sealed_with(&chosen, trace, content),
             None => String::new(),
         }
     }
 }
 
 impl Finding {
-    fn sealed_with(&self, (domain, key): (&Domain, &Key), trace: &str, content: impl Read) -> String {
-        let mut sealer = Sealer::new(Rules::default());
-        sealer.push(trace.as_bytes());
-        let read = for_each_piece(content, |piece| {
-            sealer.push(piece);
-            Ok::<_, io::Error>(())
-        });
-        if let Err(error) = read {
-            error!(%error, %domain, "a message is sent on unsealed: it cannot be read");
-            return String::new();
-        }
-        let identity = SigningIdentity { domain, selector: &key.selector, key: &key.private };
-        sealer.finish(&identity, &self.results, self.validation, now()).unwrap_or_else(|error| {
+    fn sealed_with(&self, chosen: &Chosen<'_>, trace: &str, content: impl Read) -> String {
+        let domain = chosen.domain;
+        self.seal(chosen, trace, content).unwrap_or_else(|error| {
             warn!(%error, %domain, "a message is sent on unsealed");
             String::new()
         })
     }
+
+    fn seal(&self, chosen: &Chosen<'_>, trace: &str, content: impl Read) -> Result<String, CannotSeal> {
+        let private = chosen.private()?;
+        let mut sealer = Sealer::new(Rules::default());
+        sealer.push(trace.as_bytes());
+        for_each_piece(content, |piece| {
+            sealer.push(piece);
+            Ok::<_, io::Error>(())
+        })?;
+        let identity = identity(chosen, &private);
+        Ok(sealer.finish(&identity, &self.results, self.validation, now())?)
+    }
 }
 
-/// With a key of each kind the RSA one seals: many validators know no other.
-fn sealing<'a>(keys: &[(&'a Domain, &'a Key)]) -> Option<(&'a Domain, &'a Key)> {
-    let is_rsa = |(_, key): &&(&Domain, &Key)| key.private.algorithm() == Algorithm::RsaSha256;
-    keys.iter().find(is_rsa).or(keys.first()).copied()
+/// Why a message is sent on unsealed.
+#[derive(Debug, thiserror::Error)]
+enum CannotSeal {
+    #[error(transparent)]
+    Key(#[from] CannotSign),
+    #[error("it cannot be read: {0}")]
+    Read(#[from] io::Error),
+    #[error(transparent)]
+    Seal(#[from] arc::SealError),
+}
+
+fn identity<'a>(chosen: &Chosen<'a>, key: &'a PrivateKey) -> SigningIdentity<'a> {
+    SigningIdentity { domain: chosen.domain, selector: &chosen.key.selector, key }
 }
 
 /// Where the first Received field begins. It is ours, and so is what stands in front of it.
@@ -199,63 +190,57 @@ fn own_end(message: &[u8]) -> Option<usize> {
 
 impl Inner {
     /// The keys for mail of this author, each with the domain it signs for.
-    fn keys<'a>(&'a self, author: &'a Address) -> Vec<(&'a Domain, &'a Key)> {
-        let Some(own) = author.domain() else { return Vec::new() };
-        let listed = self.tables.iter().flat_map(|tables| {
-            let names = tables.signing.keys(&author.to_string(), tables.every);
-            names.into_iter().filter_map(|name| tables.keys.get(name))
-        });
-        let listed: Vec<&Key> = listed.collect();
-        let keys = if listed.is_empty() {
-            self.domains.get(own).map(|keys| keys.iter().collect()).unwrap_or_default()
-        } else {
-            listed
-        };
-        keys.into_iter().map(|key| (key.domain.as_ref().unwrap_or(own), key)).collect()
+    fn keys<'a>(&'a self, author: &'a Address) -> Result<Vec<Chosen<'a>>, CannotSign> {
+        let Some(own) = author.domain() else { return Ok(Vec::new()) };
+        let listed = self.tables.as_ref().map(|tables| tables.keys(author, own)).transpose()?;
+        match listed {
+            Some(listed) if !listed.is_empty() => Ok(listed),
+            _ => Ok(self.of_domain(own, own)),
+        }
+    }
+
+    fn of_domain<'a>(&'a self, domain: &Domain, author: &'a Domain) -> Vec<Chosen<'a>> {
+        let keys = self.domains.get(domain).into_iter().flatten();
+        keys.map(|key| Chosen::new(key, author)).collect()
     }
 
     /// The key of this server: of its own name, or of the nearest domain above it that has one.
-    fn of_server(&self, hostname: &Domain) -> Option<(&Domain, &Key)> {
+    fn of_server(&self, hostname: &Domain) -> Option<Chosen<'_>> {
         hostname.with_parents().find_map(|name| {
-            let (domain, keys) = self.domains.get_key_value(&name)?;
-            let keys: Vec<_> = keys.iter().map(|key| (key.domain.as_ref().unwrap_or(domain), key)).collect();
-            sealing(&keys)
+            let (domain, _) = self.domains.get_key_value(&name)?;
+            sealing(self.of_domain(domain, domain))
         })
     }
 
     /// The key that a `d=` and an `s=` name, with that domain.
-    fn named<'a>(&'a self, domain: &'a Domain, selector: &str) -> Option<(&'a Domain, &'a Key)> {
+    fn named<'a>(&'a self, domain: &'a Domain, selector: &str) -> Option<Chosen<'a>> {
         let own = self.domains.get(domain).into_iter().flatten();
         let listed = self.tables.iter().flat_map(|tables| tables.keys.values());
         let is_named = |key: &&Key| {
             key.domain.as_ref().is_none_or(|own| own == domain)
                 && key.selector.to_string().eq_ignore_ascii_case(selector)
         };
-        own.chain(listed).find(is_named).map(|key| (domain, key))
-    }
-
-    fn identities<'a>(&'a self, author: &'a Address) -> Vec<SigningIdentity<'a>> {
-        let keys = self.keys(author).into_iter();
-        keys.map(|(domain, key)| SigningIdentity { domain, selector: &key.selector, key: &key.private })
-            .collect()
+        own.chain(listed).find(is_named).map(|key| Chosen { domain, key })
     }
 
     /// Blocking: reads the message, and an RSA signature takes about a millisecond.
-    fn sign(&self, author: &Address, content: impl Read) -> String {
+    fn sign(&self, author: &Address, content: impl Read) -> Result<String, CannotSign> {
         let valid_for = self.valid_for.map(|time| time.as_secs());
         let mut signer = Signer::new(Rules { valid_for, ..Rules::default() });
-        let read = for_each_piece(content, |piece| {
+        for_each_piece(content, |piece| {
             signer.push(piece);
             Ok::<_, io::Error>(())
-        });
-        if let Err(error) = read {
-            error!(%error, %author, "a message leaves unsigned: it cannot be read");
-            return String::new();
-        }
-        signer.finish(&self.identities(author), now()).unwrap_or_else(|error| {
-            error!(%error, %author, "a message leaves unsigned");
-            String::new()
         })
+        .map_err(CannotSign::from)
+        .and_then(|()| self.finish(author, signer))
+        .inspect_err(|cause| error!(%cause, %author, "mail of ours cannot be signed, so it waits"))
+    }
+
+    fn finish(&self, author: &Address, signer: Signer) -> Result<String, CannotSign> {
+        let keys = self.keys(author)?;
+        let private = keys.iter().map(Chosen::private).collect::<Result<Vec<_>, _>>()?;
+        let identities = keys.iter().zip(&private).map(|(chosen, private)| identity(chosen, private));
+        Ok(signer.finish(&identities.collect::<Vec<_>>(), now())?)
     }
 }
 

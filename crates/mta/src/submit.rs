@@ -283,7 +283,7 @@ impl Session<'_> {
             return Ok(());
         }
         let Envelope { reverse_path, recipients, parameters } = envelope;
-        let prefix = self.core.signing.fields(&content).await + &prefix;
+        let prefix = self.core.signing.fields(&content).await.map_err(|cause| cause.reply())? + &prefix;
         let mut recipients = ruling.recipients(recipients);
         if self.core.outgoing.remembers_correspondents {
             greylist::written_to(&self.core.records, &recipients);

@@ -118,6 +118,9 @@ impl Reply {
     pub const RELAY_DENIED: Self = Self::new(550, Status(5, 7, 1), "Relaying denied");
     /// Something here does not work now; the cause stays in our log.
     pub const TRY_LATER: Self = Self::new(451, Status(4, 3, 0), "Local trouble, try again later");
+    /// Mail of ours that should be signed, and the key cannot be used; the cause stays in our log.
+    pub const UNSIGNED: Self =
+        Self::new(451, Status(4, 7, 0), "The message cannot be signed now, try again later");
     /// DNS gives no answer about the sender, and mail is refused where it says no (RFC 3463 §3.5).
     pub const SENDER_UNSURE: Self =
         Self::new(451, Status(4, 4, 3), "Cannot look up the sender's name now, try again later");

@@ -44,6 +44,7 @@ mod name_servers;
 mod oauth;
 mod open_files;
 mod open_relay;
+mod opendkim_files;
 mod outbound_tls;
 mod peers;
 mod postfix;

@@ -156,6 +156,11 @@ impl SigningTable {
         Ok(Self { matching, entries })
     }
 
+    /// Each pattern with the name of its key, in the order of the file.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.entries.iter().map(|(pattern, key)| (pattern.as_str(), key.as_str()))
+    }
+
     /// The names of the keys for mail of this author, without case: the first that matches, or with `every` (as
     /// `MultipleSignatures` says) all of the same pattern (plain) or all that match (wildcards).
     pub fn keys(&self, author: &str, every: bool) -> Vec<&str> {

@@ -219,7 +219,7 @@ async fn sign<D>(shared: &Shared<D>, author: Address, signer: Signer, id: &str) 
         }
         Err(cause) => {
             error!(id, %author, %cause, "a message of ours cannot be signed");
-            (String::new(), policy::unsigned(cause, *handling))
+            (String::new(), policy::unsigned(&cause, *handling))
         }
     }
 }

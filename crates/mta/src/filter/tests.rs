@@ -35,7 +35,7 @@ fn settings() -> Settings {
     let key = Key {
         domain: None,
         selector: Selector::parse("sel").unwrap(),
-        private: PrivateKey::from_pem(PEM).unwrap(),
+        private: PrivateKey::from_pem(PEM).unwrap().into(),
     };
     let ours = Hosts::parse("10.0.0.0/8\n.trusted.example\n").unwrap();
     Settings {

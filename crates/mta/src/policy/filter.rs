@@ -2,6 +2,8 @@
 
 use kings_msgauth::dkim::{Report, SignError, Verdict, Word};
 
+use crate::signing::{CannotSign, Fault};
+
 /// What the mail server is asked to do with a message (opendkim.conf(5), `On-BadSignature`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Action {
@@ -126,17 +128,22 @@ pub(crate) fn verified(report: &Report, handling: Handling) -> Action {
     }
 }
 
-/// Decides what becomes of mail of ours that cannot be signed.
-pub(crate) fn unsigned(cause: SignError, handling: Handling) -> Action {
+/// Decides what becomes of mail of ours that cannot be signed, as OpenDKIM does: a key that is not there is waited for
+/// whatever the settings say, one that is none is an error of ours.
+pub(crate) fn unsigned(cause: &CannotSign, handling: Handling) -> Action {
     match cause {
-        SignError::TooLarge(_) => handling.security,
-        SignError::NoFrom => handling.signature_error,
-        SignError::Crypto => handling.internal_error,
+        CannotSign::UnknownKey(_) | CannotSign::Key { fault: Fault::Unreadable(_), .. } => Action::TempFail,
+        CannotSign::Message(SignError::TooLarge(_)) => handling.security,
+        CannotSign::Message(SignError::NoFrom) => handling.signature_error,
+        CannotSign::Key { fault: Fault::NoKey(_), .. }
+        | CannotSign::Read(_)
+        | CannotSign::Message(SignError::Crypto) => handling.internal_error,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use kings_mail::domain::Domain;
     use kings_msgauth::dkim::Checked;
 
     use super::*;
@@ -160,8 +167,23 @@ mod tests {
     #[test]
     fn mail_that_cannot_be_signed_is_held_against_whoever_is_at_fault() {
         let handling = Handling::default();
-        assert_eq!(unsigned(SignError::NoFrom, handling), Action::Reject);
-        assert_eq!(unsigned(SignError::Crypto, handling), Action::TempFail);
+        let key = |fault: fn(String) -> Fault| CannotSign::Key {
+            domain: Domain::parse("example.org").expect("a domain"),
+            selector: "s".to_owned(),
+            fault: fault(String::new()),
+        };
+        let lenient = Handling { internal_error: Action::Accept, ..handling };
+        let cases = [
+            (SignError::NoFrom.into(), handling, Action::Reject),
+            (SignError::Crypto.into(), handling, Action::TempFail),
+            (CannotSign::UnknownKey(String::new()), lenient, Action::TempFail),
+            (key(Fault::Unreadable), lenient, Action::TempFail),
+            (key(Fault::NoKey), handling, Action::TempFail),
+            (key(Fault::NoKey), lenient, Action::Accept),
+        ];
+        for (cause, handling, expected) in cases {
+            assert_eq!(unsigned(&cause, handling), expected, "{cause:?}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::cargo::Cargo;
 use crate::core::blocking;
-use crate::signing::Signing;
+use crate::signing::{CannotSign, Signing};
 
 /// Octets in a unit of [`ROOM`].
 const UNIT: u64 = 64 * 1024;
@@ -36,6 +36,8 @@ pub(super) enum ConvertError {
     Unconvertible(#[from] Unconvertible),
     #[error("it cannot be read: {0}")]
     Read(#[from] io::Error),
+    #[error(transparent)]
+    Sign(#[from] CannotSign),
     #[error("the queue is shutting down")]
     Closed,
 }
@@ -56,7 +58,7 @@ impl Converter {
             content.reader().read_to_end(&mut message)?;
             let (removed, rest) = signing.remove_own(message);
             let converted = seven_bit::to_seven_bit(&rest)?;
-            let mut signed = signing.renew(&removed, &converted).into_bytes();
+            let mut signed = signing.renew(&removed, &converted)?.into_bytes();
             signed.extend_from_slice(&converted);
             Ok::<_, ConvertError>(signed)
         });

@@ -96,12 +96,14 @@ pub(crate) async fn post(core: &Core, notification: Notification) -> Result<(), 
     let content = gather(core, Content::from(notification.content)).await;
     let (verdict, content) = content.map_err(|error| PostError::Later(error.to_string()))?;
     let content = Arc::new(content);
+    let prefix = core.signing.fields(&content).await;
+    let prefix = prefix.map_err(|cause| PostError::Later(cause.to_string()))?;
     let message = Message {
         id: new_id(),
         reverse_path: envelope.reverse_path,
         parameters: envelope.parameters,
         recipients: envelope.recipients,
-        prefix: core.signing.fields(&content).await,
+        prefix,
         verdict,
         hold: None,
         junk: false,

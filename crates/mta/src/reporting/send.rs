@@ -333,12 +333,14 @@ impl<D: Dns> Reporter<D> {
             Ok::<_, kings_store::StoreError>(incoming)
         });
         let content = Arc::new(content.await.map_err(|error| NotNow::Post(error.to_string()))?);
+        let prefix = self.core.signing.fields(&content).await;
+        let prefix = prefix.map_err(|cause| NotNow::Post(cause.to_string()))?;
         let message = Message {
             id: entry_id(about, to),
             reverse_path: ReversePath::Null,
             parameters: MailParameters::default(),
             recipients: vec![Recipient::from(ForwardPath::Address(to.clone()))],
-            prefix: self.core.signing.fields(&content).await,
+            prefix,
             verdict: String::new(),
             hold: None,
             junk: false,

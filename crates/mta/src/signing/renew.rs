@@ -5,7 +5,7 @@ use kings_mail::domain::Domain;
 use kings_mail::header::{self, Field, Fields};
 use kings_msgauth::arc::ChainValidation;
 
-use super::{Finding, Signing, own_end};
+use super::{CannotSign, Finding, Signing, own_end};
 use crate::author;
 
 /// The fields of a set (RFC 8617 §4.1).
@@ -45,14 +45,14 @@ impl Signing {
     }
 
     /// Makes again what [`Signing::remove_own`] took off: the fields to put in front of the changed message. Blocking.
-    pub(crate) fn renew(&self, removed: &Removed, content: &[u8]) -> String {
-        let signatures =
-            removed.author.as_ref().map(|author| self.0.sign(author, content)).unwrap_or_default();
+    pub(crate) fn renew(&self, removed: &Removed, content: &[u8]) -> Result<String, CannotSign> {
+        let author = removed.author.as_ref();
+        let signatures = author.map(|author| self.0.sign(author, content)).transpose()?.unwrap_or_default();
         let sealed = removed.seal.as_ref().and_then(|(domain, selector, finding)| {
-            let key = self.0.named(domain, selector)?;
-            Some(finding.sealed_with(key, &signatures, content))
+            let chosen = self.0.named(domain, selector)?;
+            Some(finding.sealed_with(&chosen, &signatures, content))
         });
-        sealed.unwrap_or_default() + &signatures
+        Ok(sealed.unwrap_or_default() + &signatures)
     }
 
     /// The seal among these fields, if a key of ours made it.
@@ -65,14 +65,14 @@ impl Signing {
         Some((domain, selector, Finding { results, validation }))
     }
 
-    /// Whether a signature names a key that mail of this author is signed with.
+    /// Whether a signature names a key that mail of this author is signed with. While nobody can tell which keys these
+    /// are it may: then none can be made in its place either, and the message waits.
     fn made(&self, author: &Address, field: &Field<'_>) -> bool {
         let (Some(domain), Some(selector)) = (tag(field, "d"), tag(field, "s")) else { return false };
         let is_same = |own: &dyn ToString, named: &str| own.to_string().eq_ignore_ascii_case(named);
-        self.0
-            .keys(author)
-            .iter()
-            .any(|(own, key)| is_same(own, &domain) && is_same(&key.selector, &selector))
+        self.0.keys(author).map_or(true, |keys| {
+            keys.iter().any(|own| is_same(own.domain, &domain) && is_same(&own.key.selector, &selector))
+        })
     }
 }
 

@@ -4,6 +4,8 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::Ed25519KeyPair;
 
+use kings_msgauth::dkim::Selector;
+
 use super::*;
 
 /// A key for each of these domains.
@@ -14,7 +16,7 @@ pub(super) fn signing(names: &[&str]) -> Signing {
 fn signing_for(names: &[&str], valid_for: Option<Duration>) -> Signing {
     let key = |name: &&str| {
         let pair = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
-        let private = PrivateKey::from_pkcs8(pair.as_ref()).unwrap();
+        let private = PrivateKey::from_pkcs8(pair.as_ref()).unwrap().into();
         let key = Key { domain: None, selector: Selector::parse("one").unwrap(), private };
         (Domain::parse(name).unwrap(), vec![key])
     };
@@ -64,7 +66,7 @@ fn signatures_expire_where_that_is_wanted_and_seals_never_do() {
         let valid_for = days.map(|days| Duration::from_hours(24 * days));
         let keys = signing_for(&["here.example"], valid_for);
         let author = Address::parse("ann@here.example").unwrap();
-        let field = keys.0.sign(&author, &b"From: ann@here.example\r\n\r\nbody\r\n"[..]);
+        let field = keys.0.sign(&author, &b"From: ann@here.example\r\n\r\nbody\r\n"[..]).unwrap();
         let lifetime = number(&field, "x").map(|end| end - number(&field, "t").unwrap());
         assert_eq!(lifetime, valid_for.map(|time| time.as_secs()), "{field}");
         let seal = sealed(&keys, Some("away@here.example"));
