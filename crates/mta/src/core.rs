@@ -12,7 +12,7 @@ use kings_mail::domain::Domain;
 use kings_mail::envelope::Recipient;
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
-use kings_net::{IpNet, is_own};
+use kings_net::IpNet;
 use kings_queue::Queue;
 use kings_records::Records;
 use kings_smtp::reply::Reply;
@@ -173,7 +173,7 @@ impl Core {
         }
         match path {
             // One of our own address literals is one of our names (RFC 5321 §4.1.3).
-            ForwardPath::Address(Address { local_part, host: Host::Literal(ip) }) if is_own(*ip) => {
+            ForwardPath::Address(Address { local_part, host: Host::Literal(ip) }) if self.ways.have(*ip) => {
                 let path = ForwardPath::Address(self.directory.at_home(local_part));
                 self.directory.resolve(&path, reach).await
             }

@@ -1,6 +1,7 @@
 //! Relaying to servers that behave, misbehave and vanish: scripted peers on loopback, MX records in memory.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod loops;
 mod misbehaviour;
 mod next_hops;
 
@@ -15,7 +16,7 @@ use kings_mail::envelope::{Body, MailParameters, Recipient};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::{Notify, OriginalRecipient};
-use kings_mta::relay::{Family, Level, Relay, Routes, Settings, SmartHost, Sources};
+use kings_mta::relay::{Family, Level, Ourselves, Relay, Routes, Settings, SmartHost, Sources};
 use kings_mta::{Clients, Core, HouseRules, Limits, Outgoing, Parts, Rates, Traffic};
 use kings_queue::{Attempt, Contact, Content, Deliver, Destination, Finished, Outcome, Queue};
 use kings_records::Records;
@@ -143,6 +144,7 @@ impl Setup {
             routes: Routes::default(),
             families: vec![Family::Ipv4, Family::Ipv6],
             sources: Sources::default(),
+            ourselves: Ourselves::default(),
         };
         Self {
             folder: tempfile::tempdir().unwrap(),

@@ -1,6 +1,7 @@
 //! Sockets: accept loop, limits per peer, PROXY header, TLS handshakes, the real resolver, shutdown.
 
 mod listener;
+mod own;
 mod place;
 mod proxy;
 mod rate;
@@ -10,9 +11,10 @@ mod slots;
 mod stream;
 
 pub use crate::listener::{Connection, Endpoint, Guard, Listener, Service};
+pub use crate::own::is_own;
 pub use crate::place::{Access, BadPlace, BindError, Bound, Place, bind};
 pub use crate::rate::{Buckets, Rate};
-pub use crate::reach::{is_own, is_public};
+pub use crate::reach::is_public;
 pub use crate::resolver::{Resolver, ResolverError, ResolverSettings};
 pub use crate::slots::Slots;
 pub use crate::stream::{Stream, TlsFacts, receive};

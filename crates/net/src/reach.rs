@@ -1,6 +1,6 @@
 //! Which addresses belong to the open internet.
 
-use std::net::{IpAddr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Whether a server of the open internet may have this address. What stands in a foreign DNS must not steer us
 /// to our own loopback or into the networks around us.
@@ -22,13 +22,6 @@ pub fn is_public(address: IpAddr) -> bool {
 /// 64:ff9b::/96 leads to IPv4 addresses of any kind (RFC 6052 §2.1).
 fn is_translated(ip: Ipv6Addr) -> bool {
     matches!(ip.segments(), [0x64, 0xff9b, 0, 0, 0, 0, ..])
-}
-
-/// Whether an address is one of this machine's: a socket can be bound to it. Nothing is sent. What a router puts in the
-/// place of our addresses is not known here.
-pub fn is_own(address: IpAddr) -> bool {
-    let address = address.to_canonical();
-    !address.is_unspecified() && !address.is_multicast() && UdpSocket::bind((address, 0)).is_ok()
 }
 
 #[cfg(test)]

@@ -244,7 +244,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         trust_ad: section.flag(source, "trust_ad").unwrap_or(false),
     });
     let own_routes = relay::Routes { rules: domains.routes, delimiters: delimiters.clone() };
-    let (outbound, srs) = outbound::read(source, &mut top, own_routes, domains.sources);
+    let (outbound, srs) = outbound::read(source, &mut top, &listen.smtp, own_routes, domains.sources);
     if let Some(outbound) = &outbound {
         let hosts = |domain: &Domain| domains.hosted.iter().any(|hosted| hosted.name == *domain);
         let ends_here = |domain: &Domain| hosts(domain) || hostname.as_ref() == Some(domain);

@@ -1,12 +1,13 @@
 //! `[outbound]` and `[[route]]`: where mail goes that leaves.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use kings_mail::address::Address;
 use kings_mail::domain::{BadDomain, Domain};
 use kings_mta::relay::{
-    self, Action, Family, Level, Match, Recipients, Routes, Rule, Senders, Settings, SmartHost, Sources,
+    self, Action, Family, Level, Match, Ourselves, Recipients, Routes, Rule, Senders, Settings, SmartHost,
+    Sources,
 };
 use kings_net::IpNet;
 use kings_sasl::Secret;
@@ -19,11 +20,12 @@ const LEVELS: [(&str, Level); 4] =
 
 /// Gives also `srs`: whether aliases send foreign mail on under a reverse-path of ours.
 ///
-/// `own`: routes that other sections ask for, behind those of `[[route]]` and with the same delimiters of tags;
+/// `listening`: where mail of other servers is taken. `own`: routes that other sections ask for, behind those of `[[route]]` and with the same delimiters of tags;
 /// `by_domain`: the source addresses that `[[domain]]` blocks name.
 pub(super) fn read(
     source: &mut Source<'_>,
     top: &mut Section<'_>,
+    listening: &[SocketAddr],
     own: Routes,
     by_domain: Vec<(Domain, relay::Source)>,
 ) -> (Option<Settings>, bool) {
@@ -40,6 +42,7 @@ pub(super) fn read(
     if let Some(settings) = &mut settings {
         settings.routes = Routes { rules, ..own };
         settings.sources.by_domain = by_domain;
+        settings.ourselves.listening = listening.to_vec();
     }
     (settings, srs)
 }
@@ -103,6 +106,7 @@ fn outbound(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Settin
         routes: Routes::default(),
         families: families(source, section),
         sources: Sources { by_domain: Vec::new(), usual: source_addresses(source, section) },
+        ourselves: Ourselves { listening: Vec::new(), addresses: own_addresses(source, section) },
     })
 }
 
@@ -164,6 +168,12 @@ pub(super) fn source_addresses(source: &mut Source<'_>, section: &mut Section<'_
         return section.list(source, "source", what, str::parse::<IpAddr>).into_iter().collect();
     }
     section.parsed(source, "source", what, str::parse::<IpAddr>).into_iter().collect()
+}
+
+/// `own_addresses`: what a router translates to an address of this machine.
+fn own_addresses(source: &mut Source<'_>, section: &mut Section<'_>) -> Vec<IpAddr> {
+    let what = "the public address of this server such as \"203.0.113.7\"";
+    section.list(source, "own_addresses", what, str::parse::<IpAddr>)
 }
 
 /// `user` and `password_file` go together; the password never stands in the config itself.

@@ -318,12 +318,23 @@ fn routes_and_smart_hosts_are_read() {
         "[outbound]\nip = [\"ipv5\"]\n",
         "[outbound]\nip = []\n",
         "[outbound]\nsource = \"everywhere\"\n",
+        "[outbound]\nown_addresses = [\"mail.example.org\"]\n",
         "[outbound]\nuser = \"ann\"\n",
         "[outbound]\nsmart_host = \"no port\"\n",
     ];
     for text in wrong {
         assert!(!complaints(&format!("{SMALLEST}{text}")).is_empty(), "{text}");
     }
+}
+
+/// Where we are found: port 25 of `[listen]`, and what a router translates.
+#[test]
+fn the_way_out_knows_where_we_listen() {
+    let text = format!("{SMALLEST}[outbound]\nown_addresses = [\"203.0.113.7\", \"2001:db8::7\"]\n");
+    let settings = Settings::parse(&text, Path::new("/")).unwrap();
+    let ourselves = settings.outbound.ourselves;
+    assert!(!settings.listen.smtp.is_empty() && ourselves.listening == settings.listen.smtp);
+    assert_eq!(ourselves.addresses, ["203.0.113.7", "2001:db8::7"].map(|ip| ip.parse::<IpAddr>().unwrap()));
 }
 
 /// Postfix's transport(5) and sender_dependent_relayhost_maps: all their patterns, and none that is none.

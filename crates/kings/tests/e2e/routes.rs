@@ -1,8 +1,9 @@
 //! Routes of the config with real servers at their ends: which recipient of a message goes where.
 
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use crate::harness::{Kings, Setup, Sink, letter, messages, run, wait_until};
+use crate::harness::{Kings, NameServer, Setup, Sink, free_port, letter, messages, run, wait_until};
 
 const ANN: &str = "ann@example.org";
 const BOB: &str = "bob@example.org";
@@ -88,4 +89,56 @@ fn a_sender_has_a_relay_of_its_own_for_what_no_recipient_decides() {
     reach(&domain, &["<joe@sub.far.test>", "<joe@sub.far.test>"]);
     reach(&sender, &["<joe@far.test>"]);
     reach(&rest, &["<joe@far.test>"]);
+}
+
+/// Passes connections on to the server behind, as a router with a translated address does.
+fn translated(port: u16, behind: SocketAddr) {
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    std::thread::spawn(move || {
+        for outside in listener.incoming().map_while(Result::ok) {
+            let inside = TcpStream::connect(behind).unwrap();
+            let ends = [&outside, &inside].map(|end| end.try_clone().unwrap());
+            let copy = |mut from: TcpStream, mut to: TcpStream| {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Both);
+                });
+            };
+            let [outside_too, inside_too] = ends;
+            copy(outside, inside);
+            copy(inside_too, outside_too);
+        }
+    });
+}
+
+/// A domain whose MX host is this server under another name, and which it does not host: by its address, by an address
+/// that a router translates, and by its own words where nothing else tells. The mirror image is every other test that
+/// relays on loopback.
+#[test]
+fn mail_that_would_come_back_is_bounced_at_once() {
+    let zone = NameServer::start("loop.test", "@ IN MX 10 mx\nmx IN A 127.0.0.1\n");
+    let (own, outside) = (free_port(), free_port());
+    let cases = [
+        (own, "", "mx.loop.test[127.0.0.1] has its address"),
+        (outside, "own_addresses = [\"127.0.0.1\"]\n", "mx.loop.test[127.0.0.1] has its address"),
+        (outside, "", "mx.loop.test[127.0.0.1] answers under its name"),
+    ];
+    for (number, (port, lines, sign)) in cases.into_iter().enumerate() {
+        let usual = Setup::default();
+        let tables = format!("[outbound]\nport = {port}\nallow_private = [\"127.0.0.0/8\"]\n{lines}");
+        let listen =
+            usual.listen.replacen("smtp = [\"127.0.0.1:0\"]", &format!("smtp = [\"127.0.0.1:{own}\"]"), 1);
+        let kings = Setup { tables, listen, name_server: zone.address.clone(), ..usual }.start();
+        if number == 1 {
+            translated(outside, kings.address("smtp"));
+        }
+        submit(&kings, ANN, &["joe@loop.test"]);
+        let bounce = wait_until("the bounce", DELIVERY, || messages(&kings.maildir(ANN)).pop()).text();
+        let said = "mail loops back to this server, which does not host the domain";
+        for expected in ["Status: 5.4.6", said, sign] {
+            let unfolded = bounce.replace("\r\n ", " ").replace("\r\n\t", " ");
+            assert!(unfolded.contains(expected), "{expected}: {bounce}");
+        }
+        assert_eq!(bounce.matches("Received: from").count(), 1, "it never left: {bounce}");
+    }
 }

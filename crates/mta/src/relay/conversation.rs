@@ -18,7 +18,8 @@ use tokio::time::timeout;
 
 use super::cargo::Cargo;
 use super::host::{Failure, contact_of};
-use super::route::{Address, NextHop};
+use super::ourselves::is_called_like_us;
+use super::route::{Address, NextHop, NoRoute};
 use super::secured::HostTls;
 
 /// Longest wait for a TLS handshake.
@@ -101,7 +102,14 @@ impl Conversation {
             opened: Instant::now(),
             messages: 0,
         };
-        if implicit { conversation.secure().await?.greet().await } else { conversation.greet().await }
+        let conversation = if implicit { conversation.secure().await? } else { conversation };
+        let ready = conversation.greet().await?;
+        if is_called_like_us(ready.session.features().host.as_deref(), hop, hostname) {
+            ready.leave().await;
+            let sign = format!("{} answers under its name", hop.described(address));
+            return Err(Failure::NoRoute(NoRoute::Ourselves(sign)));
+        }
+        Ok(ready)
     }
 
     async fn greet(mut self) -> Result<Self, Failure> {

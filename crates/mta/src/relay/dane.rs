@@ -153,6 +153,7 @@ mod tests {
 
     async fn found(host: &str, authenticated: bool) -> String {
         let hop = NextHop {
+            preference: 0,
             host: host.parse().map_or_else(|_| HostName::Name(name(host)), HostName::Address),
             port: 25,
             tls: Level::May,

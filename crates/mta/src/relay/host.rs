@@ -17,7 +17,7 @@ use super::conversation::{Conversation, Done, Way};
 use super::convert::{Converted, Converter};
 use super::outcome::{at_host, deferred};
 use super::pool::{Key, Pool};
-use super::route::{Address, NextHop};
+use super::route::{Address, NextHop, NoRoute};
 use super::secured::HostTls;
 
 /// What every errand of this server uses.
@@ -67,13 +67,15 @@ pub(super) enum Failure {
     Session(String),
     /// Greeting, EHLO, STARTTLS or login was refused.
     Refused(Reply),
+    /// It is no host to ask, as its own words show.
+    NoRoute(NoRoute),
 }
 
 impl Failure {
     fn contact(&self) -> Contact {
         match self {
             Self::Connect(_) | Self::Mute => Contact::Silent,
-            Self::Handshake(_) => Contact::Answered,
+            Self::Handshake(_) | Self::NoRoute(_) => Contact::Answered,
             // Cutting the line is how some servers say that they have too many of us.
             Self::Session(_) => Contact::Crowded,
             Self::Refused(reply) => contact_of(reply),
@@ -90,6 +92,7 @@ impl Failure {
             }
             Self::Mute => deferred(Status(4, 4, 2), format!("{host} takes connections and does not answer")),
             Self::Session(text) => deferred(Status(4, 4, 2), format!("session with {host} broke: {text}")),
+            Self::NoRoute(no_route) => no_route.outcome(),
             Self::Refused(reply) => {
                 let refused = client::Outcome::Refused { reply: reply.clone(), permanent: false };
                 at_host(refused, host, Outcome::Relayed)
@@ -143,14 +146,14 @@ impl<'a> Errand<'a> {
     }
 
     /// Visits one address of a host, waiting up to `patience` for the connection. A handshake that fails where TLS
-    /// is optional is followed by a second visit in clear.
+    /// is optional is followed by a second visit in clear. An error when the host is this server.
     pub(crate) async fn visit(
         &mut self,
         hop: &NextHop,
         tls: &HostTls,
         address: &Address,
         patience: Duration,
-    ) -> Visit {
+    ) -> Result<Visit, NoRoute> {
         let host = hop.described(address);
         let way = |start_tls| Way { hop, tls, start_tls, address, patience };
         let mut result = self.converse(way(self.start_tls(hop, tls))).await;
@@ -158,17 +161,35 @@ impl<'a> Errand<'a> {
             debug!(host, "TLS does not work, trying without");
             result = self.converse(way(StartTls::Never)).await;
         }
-        match result {
+        Ok(match result {
             Ok(done) => {
                 self.contact = self.contact.max(done.contact());
                 self.settle(done.outcomes, &host, done.taken);
                 if done.doubtful || self.open().is_empty() { Visit::Over } else { Visit::GoOn }
             }
+            Err(Failure::NoRoute(no_route)) => return Err(no_route),
             Err(failure) => {
                 self.contact = self.contact.max(failure.contact());
                 self.note(&failure.outcome(&host));
                 if matches!(failure, Failure::Connect(_)) { Visit::Silent } else { Visit::GoOn }
             }
+        })
+    }
+
+    /// The next host is this server, so no other is asked. Where it is the `best` one mail for the domain has nowhere to
+    /// go; as one of the others it waits for those before us, even if they have no address now.
+    pub(crate) fn met_ourselves(&mut self, ourselves: &NoRoute, best: bool) {
+        if best {
+            self.contact = self.contact.max(Contact::Answered);
+            return self.note(&ourselves.outcome());
+        }
+        let said_nothing = |outcome: &Option<Outcome>| match outcome {
+            Some(Outcome::Failed(report)) => report.remote.is_none(),
+            outcome => outcome.is_none(),
+        };
+        let places = self.open().into_iter().filter(|&place| said_nothing(&self.outcomes[place]));
+        for place in places.collect::<Vec<_>>() {
+            self.learn(place, NoRoute::NobodyBeforeUs.outcome());
         }
     }
 

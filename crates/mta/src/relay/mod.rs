@@ -7,6 +7,7 @@ mod course;
 mod dane;
 pub(crate) mod here;
 mod host;
+mod ourselves;
 mod outcome;
 mod pool;
 mod route;
@@ -41,9 +42,10 @@ use crate::relay::pool::Pool;
 use crate::relay::route::{Address, NextHop, NoRoute};
 use crate::relay::secured::HostTls;
 use crate::relay::sts::Sts;
-use crate::relay::tls_policy::TlsPolicies;
+use crate::relay::tls_policy::{AttemptTls, TlsPolicies};
 use crate::traced;
 
+pub use crate::relay::ourselves::Ourselves;
 pub use crate::relay::rules::{Action, Match, Recipients, Routes, Rule, Senders};
 pub use crate::relay::source::{Source, Sources};
 pub use crate::relay::tls_policy::Level;
@@ -73,6 +75,8 @@ pub struct Settings {
     pub families: Vec<Family>,
     /// Which of our own addresses are used.
     pub sources: Sources,
+    /// Where mail is not sent, since it would come back.
+    pub ourselves: Ourselves,
 }
 
 /// A kind of address.
@@ -148,7 +152,7 @@ impl<D: Dns> Relay<D> {
         if let Some(outcome) = rule.and_then(|rule| rules::settled(&rule.action)) {
             return vec![outcome; attempt.recipients.len()].into();
         }
-        let hops = match self.next_hops(rule.map(|rule| &rule.action), &attempt.destination).await {
+        let mut hops = match self.next_hops(rule.map(|rule| &rule.action), &attempt.destination).await {
             Ok(hops) => hops,
             Err(no_route) => {
                 let outcome = no_route.outcome();
@@ -166,31 +170,66 @@ impl<D: Dns> Relay<D> {
         };
         let source = rule.map(|rule| rule.source).unwrap_or_default();
         let source = source.or(self.settings.sources.of(&attempt.reverse_path));
+        for hop in &mut hops {
+            hop.source = source;
+        }
         let by_mx = hops.iter().all(|hop| !hop.configured);
         let mut known = self.tls.begin(&self.dns, attempt, by_mx).await;
         let outfit = Outfit { hostname: &self.core.hostname, pool: &self.pool, converter: &self.converter };
         let mut errand = Errand::new(outfit, attempt, cargo);
-        for hop in hops {
-            let hop = NextHop { source, ..hop };
-            let addresses = match route::addresses(&self.dns, &self.settings, &hop).await {
-                Ok(addresses) => addresses,
-                Err(no_route) => {
-                    errand.note(&no_route.outcome());
-                    continue;
+        let best = hops.first().map(|hop| hop.preference);
+        for equals in hops.chunk_by(|one, other| one.preference == other.preference) {
+            match self.visit_equals(&mut errand, &mut known, equals).await {
+                Ok(Visit::Over) => break,
+                Ok(Visit::Silent | Visit::GoOn) => {}
+                // Those behind us would only send it back (RFC 5321 §5.1).
+                Err(ourselves) => {
+                    errand.met_ourselves(&ourselves, best == equals.first().map(|hop| hop.preference));
+                    break;
                 }
-            };
-            let tls = match self.tls.for_host(&self.dns, &mut known, &hop).await {
+            }
+        }
+        errand.finished()
+    }
+
+    /// One host after the other; an error when one of them is this server.
+    async fn visit_equals(
+        &self,
+        errand: &mut Errand<'_>,
+        known: &mut AttemptTls<'_>,
+        equals: &[NextHop],
+    ) -> Result<Visit, NoRoute> {
+        for (hop, addresses) in self.look_up(errand, equals).await? {
+            let tls = match self.tls.for_host(&self.dns, known, hop).await {
                 Ok(tls) => tls,
                 Err(refusal) => {
                     errand.note(&refusal.outcome());
                     continue;
                 }
             };
-            if self.visit(&mut errand, &hop, &tls, &addresses).await == Visit::Over {
-                break;
+            if self.visit(errand, hop, &tls, &addresses).await? == Visit::Over {
+                return Ok(Visit::Over);
             }
         }
-        errand.finished()
+        Ok(Visit::GoOn)
+    }
+
+    /// The addresses of hosts that are equals; all of them are looked up first, for where one is this server, the
+    /// others are not asked either.
+    async fn look_up<'a>(
+        &self,
+        errand: &mut Errand<'_>,
+        equals: &'a [NextHop],
+    ) -> Result<Vec<(&'a NextHop, Vec<Address>)>, NoRoute> {
+        let mut found = Vec::new();
+        for hop in equals {
+            match route::addresses(&self.dns, &self.settings, &self.core.hostname, hop).await {
+                Ok(addresses) => found.push((hop, addresses)),
+                Err(ourselves @ NoRoute::Ourselves(_)) => return Err(ourselves),
+                Err(no_route) => errand.note(&no_route.outcome()),
+            }
+        }
+        Ok(found)
     }
 
     async fn next_hops(
@@ -205,7 +244,7 @@ impl<D: Dns> Relay<D> {
                 Ok(vec![NextHop { protocol: Protocol::Lmtp, ..hop }])
             }
             Course::Smtp(host) => route::smart_hop(host).map(|hop| vec![hop]),
-            Course::Mx => route::next_hops(&self.dns, &self.settings, &self.core.hostname, destination).await,
+            Course::Mx => route::next_hops(&self.dns, &self.settings, destination).await,
         }
     }
 
@@ -220,22 +259,22 @@ impl<D: Dns> Relay<D> {
         hop: &NextHop,
         tls: &HostTls,
         addresses: &[Address],
-    ) -> Visit {
+    ) -> Result<Visit, NoRoute> {
         let patience = CONNECT / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         for address in addresses {
-            match errand.visit(hop, tls, address, patience).await {
+            match errand.visit(hop, tls, address, patience).await? {
                 Visit::Silent => {}
-                visit => return visit,
+                visit => return Ok(visit),
             }
         }
-        Visit::GoOn
+        Ok(Visit::GoOn)
     }
 
     fn is_here(&self, destination: &Destination) -> bool {
         match destination {
             Destination::Here => true,
             Destination::Domain(domain) => self.core.directory.ends_here(domain),
-            Destination::Literal(address) => kings_net::is_own(*address),
+            Destination::Literal(address) => self.settings.ourselves.have(*address),
         }
     }
 }

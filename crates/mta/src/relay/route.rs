@@ -24,6 +24,8 @@ const MAX_ADDRESSES: usize = 5;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NextHop {
     pub(crate) host: HostName,
+    /// Of its MX record: hosts of one preference are equals.
+    pub(crate) preference: u16,
     pub(crate) port: u16,
     pub(crate) protocol: Protocol,
     pub(crate) tls: Level,
@@ -79,8 +81,10 @@ pub(crate) enum NoRoute {
     NoDomain(String),
     /// The domain says that it takes no mail (RFC 7505 §3).
     NullMx(String),
-    /// The best MX host is this server, which does not know the domain (RFC 5321 §5.1: a loop).
-    OurselvesAsMx(String),
+    /// The best host is this server, which does not know the domain (RFC 5321 §5.1: a loop); how it was seen.
+    Ourselves(String),
+    /// Those that would be asked before this server have no address now.
+    NobodyBeforeUs,
     /// The host has only addresses that no public server has.
     Private(String),
     /// DNS does not answer now.
@@ -95,10 +99,13 @@ impl NoRoute {
                 failed(Status(5, 1, 2), format!("{name} does not exist or takes no mail"))
             }
             Self::NullMx(name) => failed(Status(5, 1, 10), format!("{name} says that it takes no mail")),
-            Self::OurselvesAsMx(name) => failed(
+            Self::Ourselves(sign) => failed(
                 Status(5, 4, 6),
-                format!("mail for {name} comes to this server, which does not host it"),
+                format!("mail loops back to this server, which does not host the domain: {sign}"),
             ),
+            Self::NobodyBeforeUs => {
+                deferred(Status(4, 4, 4), "no mail server that is preferred to this one has an address")
+            }
             Self::Private(name) => failed(Status(5, 4, 4), format!("{name} has no public address")),
             Self::Temporary(text) => deferred(Status(4, 4, 3), text.clone()),
         }
@@ -109,16 +116,16 @@ impl NoRoute {
 pub(crate) async fn next_hops<D: Dns>(
     dns: &D,
     settings: &Settings,
-    hostname: &Domain,
     destination: &Destination,
 ) -> Result<Vec<NextHop>, NoRoute> {
     let (hosts, authenticated) = match destination {
-        Destination::Domain(domain) => mail_hosts(dns, hostname, domain).await?,
-        Destination::Literal(address) => (vec![HostName::Address(*address)], false),
-        Destination::Here => return Err(NoRoute::OurselvesAsMx(hostname.to_string())),
+        Destination::Domain(domain) => mail_hosts(dns, domain).await?,
+        Destination::Literal(address) => (vec![(0, HostName::Address(*address))], false),
+        Destination::Here => return Err(NoRoute::Ourselves("there is no other".to_owned())),
     };
-    let hop = |host| NextHop {
+    let hop = |(preference, host)| NextHop {
         host,
+        preference,
         port: settings.port,
         protocol: Protocol::Smtp,
         tls: settings.tls,
@@ -139,6 +146,7 @@ pub(crate) fn smart_hop(smart_host: &SmartHost) -> Result<NextHop, NoRoute> {
     };
     Ok(NextHop {
         host,
+        preference: 0,
         port: *port,
         protocol: Protocol::Smtp,
         tls: *tls,
@@ -153,6 +161,7 @@ pub(crate) fn smart_hop(smart_host: &SmartHost) -> Result<NextHop, NoRoute> {
 pub(crate) fn socket_hop(path: PathBuf) -> NextHop {
     NextHop {
         host: HostName::Socket(path),
+        preference: 0,
         port: 0,
         protocol: Protocol::Lmtp,
         tls: Level::None,
@@ -165,47 +174,30 @@ pub(crate) fn socket_hop(path: PathBuf) -> NextHop {
 
 /// RFC 5321 §5.1: MX records, or the domain itself where there are none; and whether DNSSEC vouches for them. Of a
 /// host without MX records its addresses say that (RFC 7672 §2.2.2).
-async fn mail_hosts<D: Dns>(
-    dns: &D,
-    hostname: &Domain,
-    domain: &Domain,
-) -> Result<(Vec<HostName>, bool), NoRoute> {
+async fn mail_hosts<D: Dns>(dns: &D, domain: &Domain) -> Result<(Vec<(u16, HostName)>, bool), NoRoute> {
     let name = DnsName::from(domain);
     let answer = match dns.mx(&name).await {
         Ok(answer) => answer,
-        Err(DnsError::NoRecord) => return Ok((vec![HostName::Name(name)], true)),
+        Err(DnsError::NoRecord) => return Ok((vec![(0, HostName::Name(name))], true)),
         Err(DnsError::NoDomain) => return Err(NoRoute::NoDomain(domain.to_string())),
         Err(error @ DnsError::Temporary(_)) => return Err(temporary(domain.as_str(), &error)),
     };
     let mut random = [0; 8];
     // Without random bytes hosts of equal preference are visited in one order; nothing worse.
     let _ = getrandom::fill(&mut random);
-    Ok((order(domain, answer.records, hostname, u64::from_ne_bytes(random))?, answer.authenticated))
+    Ok((order(domain, answer.records, u64::from_ne_bytes(random))?, answer.authenticated))
 }
 
 fn temporary(name: &str, error: &DnsError) -> NoRoute {
     NoRoute::Temporary(format!("cannot look up {name}: {error}"))
 }
 
-/// Lowest preference first, equal ones in the order of chance; from our own name on, all are dropped, since
-/// those behind us would only send it back (RFC 5321 §5.1).
-fn order(
-    domain: &Domain,
-    mut records: Vec<Mx>,
-    hostname: &Domain,
-    chance: u64,
-) -> Result<Vec<HostName>, NoRoute> {
-    if records.iter().all(|mx| mx.exchange.is_none()) {
-        return Err(NoRoute::NullMx(domain.to_string()));
-    }
-    let ourselves = DnsName::from(hostname);
-    let own =
-        records.iter().filter(|mx| mx.exchange.as_ref() == Some(&ourselves)).map(|mx| mx.preference).min();
-    records.retain(|mx| own.is_none_or(|own| mx.preference < own));
+/// Lowest preference first, equal ones in the order of chance.
+fn order(domain: &Domain, mut records: Vec<Mx>, chance: u64) -> Result<Vec<(u16, HostName)>, NoRoute> {
     records.sort_by_cached_key(|mx| (mx.preference, shuffled(mx, chance)));
-    let hosts: Vec<HostName> =
-        records.into_iter().filter_map(|mx| mx.exchange).take(MAX_HOSTS).map(HostName::Name).collect();
-    if hosts.is_empty() { Err(NoRoute::OurselvesAsMx(domain.to_string())) } else { Ok(hosts) }
+    let host = |mx: Mx| Some((mx.preference, HostName::Name(mx.exchange?)));
+    let hosts: Vec<_> = records.into_iter().filter_map(host).take(MAX_HOSTS).collect();
+    if hosts.is_empty() { Err(NoRoute::NullMx(domain.to_string())) } else { Ok(hosts) }
 }
 
 /// A place among equals that changes with `chance` (FNV-1a).
@@ -218,17 +210,24 @@ fn shuffled(mx: &Mx, chance: u64) -> u64 {
 
 /// The addresses of a host, in the order of `[outbound] ip`. IPv4 comes first unless the config says otherwise: a
 /// server whose IPv6 address has no reverse name is refused by many, while its IPv4 address was set up with care. An
-/// MX host may not be private unless the config says so.
+/// MX host may not be private unless the config says so, and no host may be ourselves, under our name or another one.
 pub(crate) async fn addresses<D: Dns>(
     dns: &D,
     settings: &Settings,
+    hostname: &Domain,
     hop: &NextHop,
 ) -> Result<Vec<Address>, NoRoute> {
     let found = match &hop.host {
         HostName::Socket(path) => return Ok(vec![Address::Socket(path.clone())]),
         HostName::Address(address) => vec![*address],
+        HostName::Name(name) if !hop.configured && *name == DnsName::from(hostname) => {
+            return Err(NoRoute::Ourselves(format!("{name} is its name")));
+        }
         HostName::Name(name) => look_up(dns, &settings.families, name).await?,
     };
+    if let Some(ip) = found.iter().find(|ip| settings.ourselves.answer_at(**ip, hop)) {
+        return Err(NoRoute::Ourselves(format!("{}[{ip}] has its address", hop.host)));
+    }
     let allowed = |ip: &IpAddr| {
         hop.configured || is_public(*ip) || settings.allow_private.iter().any(|network| network.contains(ip))
     };
@@ -306,10 +305,6 @@ mod tests {
             .with_mx(name("three.example"), 10, Some(name("a.example")))
             .with_mx(name("three.example"), 10, Some(name("b.example")))
             .with_mx(name("null.example"), 0, None)
-            .with_mx(name("backup.example"), 10, Some(name("a.example")))
-            .with_mx(name("backup.example"), 20, Some(name("us.example")))
-            .with_mx(name("backup.example"), 30, Some(name("c.example")))
-            .with_mx(name("ours.example"), 10, Some(name("us.example")))
             .with_address(name("plain.example"), "192.0.2.7".parse().unwrap())
             .with_address(name("a.example"), "2001:db8::1".parse().unwrap())
             .with_address(name("a.example"), "192.0.2.1".parse().unwrap())
@@ -330,13 +325,13 @@ mod tests {
             routes: super::super::Routes::default(),
             families: vec![Family::Ipv4, Family::Ipv6],
             sources: super::super::Sources::default(),
+            ourselves: super::super::Ourselves::default(),
         }
     }
 
     async fn hops(domain: &str) -> Result<Vec<String>, NoRoute> {
-        let us = Domain::parse("us.example").unwrap();
         let destination = Destination::Domain(Domain::parse(domain).unwrap());
-        let hops = next_hops(&zone(), &settings(), &us, &destination).await?;
+        let hops = next_hops(&zone(), &settings(), &destination).await?;
         Ok(hops.iter().map(|hop| hop.host.to_string()).collect())
     }
 
@@ -347,8 +342,6 @@ mod tests {
         three.sort();
         assert_eq!(three, ["a.example", "b.example", "c.example"]);
         assert_eq!(hops("plain.example").await.unwrap(), ["plain.example"]);
-        assert_eq!(hops("backup.example").await.unwrap(), ["a.example"]);
-        assert_eq!(hops("ours.example").await, Err(NoRoute::OurselvesAsMx("ours.example".into())));
         assert_eq!(hops("null.example").await, Err(NoRoute::NullMx("null.example".into())));
         assert_eq!(hops("absent.example").await, Err(NoRoute::NoDomain("absent.example".into())));
         assert!(matches!(hops("broken.example").await, Err(NoRoute::Temporary(_))));
@@ -357,8 +350,8 @@ mod tests {
     #[test]
     fn equal_hosts_change_places_by_chance() {
         let records = || ["a", "b", "c"].map(|n| Mx { preference: 10, exchange: Some(name(n)) }).to_vec();
-        let (us, domain) = (Domain::parse("us.example").unwrap(), Domain::parse("d.example").unwrap());
-        let first = |chance| order(&domain, records(), &us, chance).unwrap()[0].to_string();
+        let domain = Domain::parse("d.example").unwrap();
+        let first = |chance| order(&domain, records(), chance).unwrap()[0].1.to_string();
         let seen: std::collections::HashSet<String> = (0..50).map(first).collect();
         assert_eq!(seen.len(), 3);
     }
@@ -367,6 +360,7 @@ mod tests {
     async fn addresses_are_public_unless_the_config_allows_more() {
         let hop = |host: &str, configured| NextHop {
             host: host.parse().map_or_else(|_| HostName::Name(name(host)), HostName::Address),
+            preference: 0,
             port: 25,
             protocol: Protocol::Smtp,
             tls: Level::May,
@@ -378,6 +372,7 @@ mod tests {
         let allowing = Settings { allow_private: vec!["127.0.0.0/8".parse().unwrap()], ..settings() };
         let six_first = Settings { families: vec![Family::Ipv6, Family::Ipv4], ..settings() };
         let four_only = Settings { families: vec![Family::Ipv4], ..settings() };
+        let us = Domain::parse("us.example").unwrap();
         let cases = [
             (six_first, hop("a.example", false), Ok("[2001:db8::1]:25 192.0.2.1:25")),
             (four_only, hop("a.example", false), Ok("192.0.2.1:25")),
@@ -390,12 +385,12 @@ mod tests {
             (settings(), hop("bare.example", false), Err(NoRoute::NoDomain("bare.example".into()))),
         ];
         for (settings, hop, expected) in cases {
-            let found = addresses(&zone(), &settings, &hop).await;
+            let found = addresses(&zone(), &settings, &us, &hop).await;
             let found = found.map(|list| list.iter().map(shown).collect::<Vec<_>>().join(" "));
             assert_eq!(found, expected.map(str::to_owned), "{hop:?}");
         }
         assert!(matches!(
-            addresses(&zone(), &settings(), &hop("broken.example", false)).await,
+            addresses(&zone(), &settings(), &us, &hop("broken.example", false)).await,
             Err(NoRoute::Temporary(_))
         ));
     }

@@ -1,13 +1,15 @@
 //! What can be said of a way out before there is a message: RCPT refuses what would come back at once.
 
+use std::net::IpAddr;
+
 use kings_mail::address::{Address, Host};
 use kings_mail::dsn::Status;
 use kings_mail::path::ReversePath;
 use kings_net::{IpNet, is_public};
 use kings_smtp::reply::Reply;
 
-use super::Settings;
 use super::rules::{self, Action, Routes};
+use super::{Ourselves, Settings};
 
 /// The routes, and which hosts are never asked.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +17,7 @@ pub struct Ways {
     routes: Routes,
     has_smart_host: bool,
     allow_private: Vec<IpNet>,
+    ourselves: Ourselves,
 }
 
 impl Settings {
@@ -24,6 +27,7 @@ impl Settings {
             routes: self.routes.clone(),
             has_smart_host: self.smart_host.is_some(),
             allow_private: self.allow_private.clone(),
+            ourselves: self.ourselves.clone(),
         }
     }
 }
@@ -50,6 +54,11 @@ impl Ways {
 }
 
 impl Ways {
+    /// Whether an address literal is one of our names (RFC 5321 §4.1.3).
+    pub(crate) fn have(&self, ip: IpAddr) -> bool {
+        self.ourselves.have(ip)
+    }
+
     /// Whether a route hands mail for this address to a program on this machine, or to nobody.
     pub(crate) fn end_here(&self, reverse_path: &ReversePath, address: &Address) -> bool {
         let rule = self.routes.find(reverse_path, address);

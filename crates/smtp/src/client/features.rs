@@ -4,6 +4,8 @@
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is one keyword that stands there or does not")]
 pub struct Features {
+    /// What the server calls itself (RFC 5321 §4.1.1.1); also in a reply to HELO.
+    pub host: Option<String>,
     /// STARTTLS (RFC 3207 §2).
     pub start_tls: bool,
     /// PIPELINING (RFC 2920 §2).
@@ -25,9 +27,9 @@ pub struct Features {
 }
 
 impl Features {
-    /// Reads the lines of an EHLO reply after the first.
+    /// Reads the name in the first line of an EHLO reply, and what the lines after it offer.
     pub(super) fn parse(text: &str) -> Self {
-        let mut features = Self::default();
+        let mut features = Self { host: Self::host(text), ..Self::default() };
         for line in text.lines().skip(1) {
             let mut words = line.split([' ', '=']).filter(|word| !word.is_empty());
             match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
@@ -44,5 +46,14 @@ impl Features {
             }
         }
         features
+    }
+
+    /// What a server calls itself that offers nothing.
+    pub(super) fn of_helo(text: &str) -> Self {
+        Self { host: Self::host(text), ..Self::default() }
+    }
+
+    fn host(text: &str) -> Option<String> {
+        text.split_ascii_whitespace().next().map(str::to_owned)
     }
 }

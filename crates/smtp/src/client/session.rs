@@ -379,7 +379,7 @@ impl Session {
             Phase::Ehlo if reply.code == 250 => self.after_ehlo(&reply),
             Phase::Ehlo if reply.is_permanent() && may_helo => self.go_on(Self::helo),
             Phase::Helo if reply.code == 250 && self.settings.start_tls != StartTls::Required => {
-                Some(self.after_helo())
+                Some(self.after_helo(&reply))
             }
             Phase::Helo if reply.code == 250 => Some(Event::Refused(no_tls())),
             Phase::StartTls if reply.code == 220 => {
@@ -434,7 +434,8 @@ impl Session {
         }
     }
 
-    fn after_helo(&self) -> Event {
+    fn after_helo(&mut self, reply: &Reply) -> Event {
+        self.features = Features::of_helo(&reply.text);
         match self.settings.login {
             Some(_) => Event::Refused(no_login("Next server offers no login")),
             None => Event::Ready,
