@@ -14,7 +14,7 @@ use crate::entry::Entry;
 use crate::fresh::Whole;
 use crate::recipient::Occasion;
 use crate::record::{Fact, Record, as_kept};
-use crate::schedule::{FIRST_RETRY, next_delay, uptime_of};
+use crate::schedule::{FIRST_RETRY, uptime_of};
 use crate::spool::{HELD, Name};
 use crate::timetable::Due;
 
@@ -127,8 +127,10 @@ impl Active {
     ) -> Self {
         let Due { name, asked } = due;
         // The timetable said "now" by a clock that does not jump; so whatever the wall clock says, those
-        // whose time stands in the name are due. Only what its sender wants to wait has an age to say so.
-        let until = now.wall.max(name.next.saturating_add(TOGETHER.as_secs()));
+        // whose time stands in the name are due, unless it was somebody who said so. Only what its sender wants to wait
+        // has an age to say so.
+        let named = if asked.is_some() { 0 } else { name.next.saturating_add(TOGETHER.as_secs()) };
+        let until = now.wall.max(named);
         let until = Some(until).filter(|_| entry.is_released(now));
         Self {
             name,
@@ -230,17 +232,15 @@ impl Active {
     }
 
     fn fact(&self, place: usize, outcome: Outcome, age: Duration, now: Moment) -> Fact {
-        let attempts = self.entry.recipients[place].attempts.saturating_add(1);
+        let recipient = &self.entry.recipients[place];
+        let was_due = recipient.next().is_some_and(|next| self.until.is_some_and(|until| next <= until));
         match outcome {
             Outcome::Delivered(report) => Fact::Delivered(Handover::Mailbox, as_kept(report)),
             Outcome::Relayed(report) => Fact::Delivered(Handover::Relayed, as_kept(report)),
             Outcome::PassedOn(report) => Fact::Delivered(Handover::PassedOn, as_kept(report)),
             Outcome::Failed(report) => Fact::Failed(as_kept(report)),
-            Outcome::Deferred(report) => match next_delay(attempts, age, self.terms.jitter) {
-                Some(delay) => {
-                    let next = now.wall.saturating_add(delay.as_secs().max(1));
-                    Fact::Deferred { report: as_kept(report), next }
-                }
+            Outcome::Deferred(report) => match recipient.next_attempt(was_due, now, age, self.terms.jitter) {
+                Some(next) => Fact::Deferred { report: as_kept(report), next },
                 None => Fact::Failed(Report { status: Status::EXPIRED, ..as_kept(report) }),
             },
         }

@@ -1,10 +1,14 @@
 //! One recipient of a message: how far it is, and what its sender is to be told.
 
+use std::time::Duration;
+
 use kings_mail::envelope;
 use kings_mail::path::ForwardPath;
 
+use crate::clock::Moment;
 use crate::deliver::{Handover, Report};
 use crate::record::Fact;
+use crate::schedule::next_delay;
 
 /// One recipient and how far it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +18,10 @@ pub(crate) struct Recipient {
     pub(crate) progress: Progress,
     /// How often it was tried.
     pub(crate) attempts: u32,
+    /// How often of these because it was due, and nobody had asked for it: the waits grow with that.
+    pub(crate) by_schedule: u32,
+    /// Somebody has it tried now that was not due.
+    ordered: bool,
     /// The last outcome, or why it is held, and when that was, in seconds since 1970.
     pub(crate) last: Option<(u64, Report)>,
     /// The sender knows how it ended.
@@ -73,7 +81,16 @@ impl Recipient {
     /// One that nothing happened to yet.
     pub(crate) fn new(addressed: envelope::Recipient, first_attempt: u64) -> Self {
         let progress = Progress::Open { next: first_attempt };
-        Self { addressed, progress, attempts: 0, last: None, told: false, warned: false }
+        Self {
+            addressed,
+            progress,
+            attempts: 0,
+            by_schedule: 0,
+            ordered: false,
+            last: None,
+            told: false,
+            warned: false,
+        }
     }
 
     /// Who it is for.
@@ -100,6 +117,18 @@ impl Recipient {
         }
     }
 
+    /// When to try it again after an attempt that has just failed; `None` when it is time to give up. An attempt that
+    /// somebody asked for before it `was_due` comes in addition to those of the schedule: it neither lengthens a wait nor
+    /// ends a life.
+    pub(crate) fn next_attempt(&self, was_due: bool, now: Moment, age: Duration, jitter: f64) -> Option<u64> {
+        if let Some(planned) = self.next().filter(|planned| !was_due && *planned > now.wall) {
+            return Some(planned);
+        }
+        let made = self.by_schedule.saturating_add(u32::from(!self.ordered));
+        let delay = next_delay(made, age, jitter)?;
+        Some(now.wall.saturating_add(delay.as_secs().max(1)))
+    }
+
     /// Takes in what happened at this time, in seconds since 1970.
     pub(crate) fn apply(&mut self, at: u64, fact: &Fact) {
         let report = match fact {
@@ -108,6 +137,9 @@ impl Recipient {
                 report
             }
             Fact::Deferred { report, next } => {
+                // One for which somebody asked leaves the plan as it is.
+                let by_schedule = !self.ordered && self.next() != Some(*next);
+                self.by_schedule = self.by_schedule.saturating_add(u32::from(by_schedule));
                 self.progress = Progress::Open { next: *next };
                 report
             }
@@ -123,8 +155,13 @@ impl Recipient {
                 self.last = why.clone().map(|why| (at, why)).or_else(|| self.last.take());
                 return;
             }
-            Fact::Released { next } => return self.progress = Progress::Open { next: *next },
+            Fact::Released { next } => {
+                self.ordered = true;
+                self.progress = Progress::Open { next: *next };
+                return;
+            }
         };
+        self.ordered = false;
         self.attempts = self.attempts.saturating_add(1);
         self.last = Some((at, report.clone()));
     }

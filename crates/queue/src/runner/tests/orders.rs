@@ -1,5 +1,7 @@
 //! What operators see and do.
 
+use std::time::UNIX_EPOCH;
+
 use super::reports::subjects;
 use super::*;
 
@@ -249,4 +251,78 @@ async fn what_its_sender_holds_is_sent_early_by_a_release_and_by_nothing_else() 
     rig.settled().await;
     let last = *rig.minutes().last().unwrap();
     assert!((7_261..7_263).contains(&last), "five days from then: {last}");
+}
+
+/// Opens the folder again, with a clock that has gone on meanwhile.
+fn reopened(folder: &TempDir, began: Instant) -> Queue {
+    let mut settings = settings(folder.path());
+    settings.wall_clock = Arc::new(move || UNIX_EPOCH + Duration::from_secs(START) + began.elapsed());
+    Queue::open(settings).unwrap()
+}
+
+/// They come in addition: the waits grow with the attempts of the schedule alone, in memory and as read again, and the
+/// life of a message ends when it would have ended.
+#[tokio::test(start_paused = true)]
+async fn attempts_that_somebody_asked_for_leave_the_schedule_as_it_is() {
+    for restarts in [false, true] {
+        let mut rig = Rig::new();
+        let began = rig.began;
+        let id = rig.submit(1, "ann@example.org", &["later@a.example"]).await;
+        for _ in 0..3 {
+            rig.wait(MINUTE).await;
+            rig.queue.order(id, Order::Retry).await.unwrap();
+        }
+        rig.wait(MINUTE).await;
+        let mut minutes = rig.minutes();
+        if restarts {
+            let folder = rig.stop().await;
+            let queue = reopened(&folder, began);
+            rig = Rig::start(folder, queue, Arc::default());
+        }
+        rig.wait(4 * MINUTE).await;
+        assert_eq!(rig.queue.retry_all(), [id]);
+        rig.wait(32 * MINUTE).await;
+        let entry = rig.entries().await.remove(0);
+        rig.settled().await;
+        if restarts {
+            minutes.extend(rig.minutes().into_iter().map(|minute| minute + 4));
+        } else {
+            minutes = rig.minutes();
+        }
+        assert_eq!(minutes[..4], [0, 1, 2, 3]);
+        let planned = [5..=5, 8..=8, 15..=16, 35..=38, 75..=82];
+        let kept = planned.iter().zip(&minutes[4..]).all(|(plan, minute)| plan.contains(minute));
+        assert!(kept, "{minutes:?}");
+        assert_eq!(entry.recipients[0].attempts, 8, "all of them are attempts");
+        let last = *minutes.last().unwrap();
+        assert!((7_199..7_202).contains(&last), "five days: {last}");
+    }
+}
+
+/// The mirror image: what was due anyway is an attempt of the schedule, whoever asks for it; and an attempt that somebody
+/// asked for while no server ran is none.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_was_due_counts_though_somebody_asked_for_it() {
+    let rig = Rig::new();
+    let began = rig.began;
+    let id = rig.submit(1, "ann@example.org", &["later@a.example"]).await;
+    rig.wait(MINUTE).await;
+    let folder = rig.stop().await;
+    let queue = reopened(&folder, began);
+    queue.look().unwrap();
+    queue.order(id, Order::Retry).await.unwrap();
+    drop(queue);
+    let queue = reopened(&folder, began);
+    let rig = Rig::start(folder, queue, Arc::default());
+    rig.wait(20 * MINUTE).await;
+    assert!(matches!(rig.minutes()[..], [0, 5, 15..=16]), "{:?}", rig.minutes());
+    // Its time passes while no server runs, and at the next start it is due.
+    let folder = rig.stop().await;
+    tokio::time::sleep(HOUR).await;
+    let queue = reopened(&folder, began);
+    queue.look().unwrap();
+    assert_eq!(queue.retry_all(), [id]);
+    let rig = Rig::start(folder, queue, Arc::default());
+    rig.wait(HOUR).await;
+    assert!(matches!(rig.minutes()[..], [0, 40..=44]), "the fourth wait: {:?}", rig.minutes());
 }
