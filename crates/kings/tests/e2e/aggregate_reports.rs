@@ -58,6 +58,7 @@ fn reports_are_sent_once_and_read_where_they_arrive() {
     let port = free_port();
     let dns = NameServer::start("net", &zone("mx"));
     let receiver = Setup {
+        hostname: "mx.example.net",
         listen: format!(
             "smtp = [\"127.0.0.1:{port}\"]\nsubmission = [\"127.0.0.1:0\"]\nsubmissions = [\"127.0.0.1:0\"]\nimap = [\"127.0.0.1:0\"]\nimaps = [\"127.0.0.1:0\"]\n"
         ),

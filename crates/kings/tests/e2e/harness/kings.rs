@@ -22,6 +22,8 @@ pub(crate) const UNVERIFIED: &str =
 /// The configuration of one server. The default is one domain, `example.org`, with two accounts whose password is
 /// `secret`, an alias, and every listener of this version on a port the kernel chooses.
 pub(crate) struct Setup {
+    /// Two servers of one test that send each other mail by MX records need names of their own.
+    pub(crate) hostname: &'static str,
     /// Keys before the first table.
     pub(crate) top: String,
     pub(crate) listen: String,
@@ -51,6 +53,7 @@ impl Default for Setup {
         let listen = names.map(|name| format!("{name} = [\"127.0.0.1:0\"]\n")).concat();
         let name_server = clueless();
         Self {
+            hostname: "mail.example.org",
             top: String::new(),
             listen,
             files: Vec::new(),
@@ -88,7 +91,7 @@ impl Setup {
     }
 
     fn text(&self) -> String {
-        let Self { listen, tables, name_server, self_signed, disk, .. } = self;
+        let Self { hostname, listen, tables, name_server, self_signed, disk, .. } = self;
         let account = self.account.filter(|_| is_root()).map(|name| format!("user = \"{name}\"\n"));
         let top = self.top.clone() + &account.unwrap_or_default();
         let tls = if *self_signed {
@@ -97,7 +100,7 @@ impl Setup {
             "certificate = \"tls.pem\"\nprivate_key = \"tls.key\""
         };
         let mut text = format!(
-            "hostname = \"mail.example.org\"\ndata_dir = \"{disk}/data\"\nmail_dir = \"{disk}/mail\"\n{top}\n"
+            "hostname = \"{hostname}\"\ndata_dir = \"{disk}/data\"\nmail_dir = \"{disk}/mail\"\n{top}\n"
         );
         text += "[[domain]]\nname = \"example.org\"\n";
         text += "[accounts]\nfile = \"users\"\n[aliases]\nfile = \"aliases\"\n";
