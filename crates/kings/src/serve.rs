@@ -589,5 +589,6 @@ pub(crate) fn open_queue(settings: &Settings) -> anyhow::Result<Queue> {
     queue.free_space_reserve = settings.limits.free_space_reserve;
     queue.limits = settings.queue.limits;
     queue.delay_warning = settings.queue.delay_warning;
+    queue.lifetimes = settings.queue.lifetimes;
     Queue::open(queue).with_context(|| format!("cannot open the queue in {}", root.display()))
 }

@@ -31,6 +31,8 @@ pub(crate) struct Terms {
     pub(crate) jitter: f64,
     /// After how long the sender is told that it takes long; `None` for never.
     pub(crate) delay_warning: Option<Duration>,
+    /// How long it is tried.
+    pub(crate) lifetime: Duration,
 }
 
 /// An entry that has been read because its time has come.
@@ -239,7 +241,7 @@ impl Active {
             Outcome::Relayed(report) => Fact::Delivered(Handover::Relayed, as_kept(report)),
             Outcome::PassedOn(report) => Fact::Delivered(Handover::PassedOn, as_kept(report)),
             Outcome::Failed(report) => Fact::Failed(as_kept(report)),
-            Outcome::Deferred(report) => match recipient.next_attempt(was_due, now, age, self.terms.jitter) {
+            Outcome::Deferred(report) => match recipient.next_attempt(was_due, now, age, self.terms) {
                 Some(next) => Fact::Deferred { report: as_kept(report), next },
                 None => Fact::Failed(Report { status: Status::EXPIRED, ..as_kept(report) }),
             },

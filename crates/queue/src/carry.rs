@@ -46,7 +46,8 @@ pub(crate) async fn report<D: Deliver>(
     let (span, whole) = (entry.content, notification::returns_whole(entry, occasion));
     let excerpt = queue.on_disk(move |queue| excerpt(queue, name, span, whole)).await;
     let (hostname, now) = (queue.hostname(), queue.clock().now());
-    let notice = Notice { entry, occasion, places, excerpt, hostname, now };
+    let lifetime = queue.lifetimes().of(&entry.reverse_path);
+    let notice = Notice { entry, occasion, places, excerpt, hostname, lifetime, now };
     let Some(notification) = notification::build(&notice) else {
         tracing::error!(%id, "a report to the postmaster failed; it is dropped, for nobody is left to tell");
         return Ok(());

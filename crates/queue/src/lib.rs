@@ -41,5 +41,5 @@ pub use notification::MAX_RETURNED_MESSAGE;
 pub use order::{Order, OrderError};
 pub use queue::{Beginning, Queue, Returnable, Settings, Staged, Submission};
 pub use recipient::RecipientState;
-pub use schedule::{DELAY_WARNING, FIRST_RETRY, LIFETIME, LONGEST_RETRY};
+pub use schedule::{DELAY_WARNING, FIRST_RETRY, LIFETIME, LONGEST_RETRY, Lifetimes};
 pub use spool::{MAX_ENVELOPE, SubmitError};

@@ -2,6 +2,8 @@
 
 mod parts;
 
+use std::time::Duration;
+
 use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
 use kings_mail::dsn::Status;
@@ -21,6 +23,9 @@ pub(crate) const MAX_RETURNED_HEADER: u64 = 32 * 1024;
 /// back, not 50 MB.
 pub const MAX_RETURNED_MESSAGE: u64 = 1024 * 1024;
 
+/// The life in the queue of what never was there.
+const UNTRIED: Duration = Duration::ZERO;
+
 /// What is to be told, and with what at hand.
 pub(crate) struct Notice<'a> {
     pub(crate) entry: &'a Entry,
@@ -30,6 +35,8 @@ pub(crate) struct Notice<'a> {
     pub(crate) excerpt: Excerpt,
     /// Our own name.
     pub(crate) hostname: &'a Domain,
+    /// How long such messages are tried.
+    pub(crate) lifetime: Duration,
     pub(crate) now: Moment,
 }
 
@@ -92,7 +99,8 @@ pub(crate) fn of_success(
     }
     let (occasion, excerpt) = (Occasion::Success, Excerpt::Beginning(beginning.to_vec()));
     let places = entry.owed(occasion);
-    build(&Notice { entry: &entry, occasion, places: &places, excerpt, hostname, now })
+    let lifetime = UNTRIED;
+    build(&Notice { entry: &entry, occasion, places: &places, excerpt, hostname, lifetime, now })
 }
 
 /// Builds what tells the sender of a message that was refused before it had an entry, for all its recipients: `why`.
@@ -111,7 +119,8 @@ pub(crate) fn of_refusal(
     }
     let occasion = Occasion::Failure;
     let places = entry.owed(occasion);
-    let notice = Notice { entry: &entry, occasion, places: &places, excerpt, hostname, now };
+    let lifetime = UNTRIED;
+    let notice = Notice { entry: &entry, occasion, places: &places, excerpt, hostname, lifetime, now };
     let notification = build(&notice)?;
     Some((notification, notice.returns_all()))
 }

@@ -24,7 +24,7 @@ use crate::lanes::Limits;
 use crate::notification::{self, Excerpt};
 use crate::record::{self, Fact, Record};
 use crate::runner::Runner;
-use crate::schedule::{DELAY_WARNING, uptime_of};
+use crate::schedule::{DELAY_WARNING, Lifetimes, uptime_of};
 use crate::spool::{HELD, Name, Spool, SubmitError};
 use crate::timetable::Timetable;
 
@@ -44,6 +44,8 @@ pub struct Settings {
     pub limits: Limits,
     /// After how long in the queue a sender is told that a message is late, once; `None` for never.
     pub delay_warning: Option<Duration>,
+    /// How long messages are tried.
+    pub lifetimes: Lifetimes,
     /// How long running attempts may take to end at shutdown before they are abandoned.
     pub shutdown_grace: Duration,
     /// Where dates come from.
@@ -51,8 +53,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The usual values: 100 MB free (twice the largest message), a warning after 4 hours, 10 s of grace, the
-    /// system's clock.
+    /// The usual values: 100 MB free (twice the largest message), a warning after 4 hours, 5 days of attempts, 10 s of
+    /// grace, the system's clock.
     pub fn new(root: impl Into<PathBuf>, hostname: Domain) -> Self {
         Self {
             root: root.into(),
@@ -60,6 +62,7 @@ impl Settings {
             free_space_reserve: 100 * 1024 * 1024,
             limits: Limits::default(),
             delay_warning: Some(DELAY_WARNING),
+            lifetimes: Lifetimes::default(),
             shutdown_grace: Duration::from_secs(10),
             wall_clock: Arc::new(SystemTime::now),
         }
@@ -86,6 +89,7 @@ struct Inner {
     hostname: Domain,
     limits: Limits,
     delay_warning: Option<Duration>,
+    lifetimes: Lifetimes,
     shutdown_grace: Duration,
 }
 
@@ -103,6 +107,7 @@ impl Queue {
             free_space_reserve,
             limits,
             delay_warning,
+            lifetimes,
             shutdown_grace,
             wall_clock,
         } = settings;
@@ -118,6 +123,7 @@ impl Queue {
             hostname,
             limits,
             delay_warning,
+            lifetimes,
             shutdown_grace,
         })))
     }
@@ -309,6 +315,10 @@ impl Queue {
 
     pub(crate) fn delay_warning(&self) -> Option<Duration> {
         self.0.delay_warning
+    }
+
+    pub(crate) fn lifetimes(&self) -> Lifetimes {
+        self.0.lifetimes
     }
 
     pub(crate) fn shutdown_grace(&self) -> Duration {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kings_mail::envelope;
 use kings_mail::path::ForwardPath;
 
+use crate::active::Terms;
 use crate::clock::Moment;
 use crate::deliver::{Handover, Report};
 use crate::record::Fact;
@@ -120,12 +121,18 @@ impl Recipient {
     /// When to try it again after an attempt that has just failed; `None` when it is time to give up. An attempt that
     /// somebody asked for before it `was_due` comes in addition to those of the schedule: it neither lengthens a wait nor
     /// ends a life.
-    pub(crate) fn next_attempt(&self, was_due: bool, now: Moment, age: Duration, jitter: f64) -> Option<u64> {
+    pub(crate) fn next_attempt(
+        &self,
+        was_due: bool,
+        now: Moment,
+        age: Duration,
+        terms: Terms,
+    ) -> Option<u64> {
         if let Some(planned) = self.next().filter(|planned| !was_due && *planned > now.wall) {
             return Some(planned);
         }
         let made = self.by_schedule.saturating_add(u32::from(!self.ordered));
-        let delay = next_delay(made, age, jitter)?;
+        let delay = next_delay(made, age, terms.lifetime, terms.jitter)?;
         Some(now.wall.saturating_add(delay.as_secs().max(1)))
     }
 

@@ -212,7 +212,8 @@ impl<D: Deliver> Runner<D> {
     }
 
     fn begin(&mut self, due: Due, entry: Entry, content: Option<Content>) {
-        let terms = Terms { jitter: jitter(), delay_warning: self.queue.delay_warning() };
+        let lifetime = self.queue.lifetimes().of(&entry.reverse_path);
+        let terms = Terms { jitter: jitter(), delay_warning: self.queue.delay_warning(), lifetime };
         let active = Active::new(due, (entry, content), self.queue.clock().now(), terms);
         self.active.insert(due.name.id, active);
     }

@@ -2,12 +2,41 @@
 
 use std::time::Duration;
 
+use kings_mail::path::ReversePath;
+
 use crate::clock::Moment;
 
-/// How long a message is tried before its sender is told (RFC 5321 §4.5.4.1: at least four to five days).
+/// How long a message is tried before its sender is told, where nothing else is said (RFC 5321 §4.5.4.1: at least four
+/// to five days).
 ///
 /// Bounces wait as long as other mail: the server of their recipient may be down just as long.
 pub const LIFETIME: Duration = Duration::from_hours(5 * 24);
+/// How long messages are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// From the first attempt to the last, of mail that somebody sent (Postfix's `maximal_queue_lifetime`); zero is one
+    /// attempt.
+    pub mail: Duration,
+    /// The same of mail without a sender, such as bounces (Postfix's `bounce_queue_lifetime`).
+    pub bounces: Duration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self { mail: LIFETIME, bounces: LIFETIME }
+    }
+}
+
+impl Lifetimes {
+    /// Of a message with this sender.
+    pub(crate) fn of(self, reverse_path: &ReversePath) -> Duration {
+        match reverse_path {
+            ReversePath::Null => self.bounces,
+            ReversePath::Address(_) => self.mail,
+        }
+    }
+}
+
 /// After how long a sender is told that a message is late (RFC 5321 §4.5.4.1 leaves it to us; four hours are
 /// Sendmail's habit).
 pub const DELAY_WARNING: Duration = Duration::from_hours(4);
@@ -26,8 +55,8 @@ const LONGEST_STEP: Duration = Duration::from_hours(5);
 /// `attempts` counts those made, `age` is the time since arrival; the last attempt falls on the end of the
 /// lifetime. `jitter` in `0.0..1.0` adds up to a tenth, so that messages deferred together do not come back
 /// together; it is an argument, so that a test is exact.
-pub(crate) fn next_delay(attempts: u32, age: Duration, jitter: f64) -> Option<Duration> {
-    let left = LIFETIME.checked_sub(age).filter(|left| !left.is_zero())?;
+pub(crate) fn next_delay(attempts: u32, age: Duration, lifetime: Duration, jitter: f64) -> Option<Duration> {
+    let left = lifetime.checked_sub(age).filter(|left| !left.is_zero())?;
     let doubled = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1)));
     Some(doubled.min(LONGEST_RETRY).mul_f64(1.0 + jitter / 10.0).min(left))
 }
@@ -73,7 +102,7 @@ mod tests {
     #[test]
     fn waits_double_then_level_then_end_with_the_lifetime() {
         let minutes = |attempts, age| {
-            next_delay(attempts, Duration::from_mins(age), 0.0).map(|delay| delay.as_secs() / 60)
+            next_delay(attempts, Duration::from_mins(age), LIFETIME, 0.0).map(|delay| delay.as_secs() / 60)
         };
         let cases = [
             (0, 0, Some(5)),
@@ -94,18 +123,32 @@ mod tests {
 
     #[test]
     fn jitter_adds_at_most_a_tenth() {
-        let delay = |jitter| next_delay(1, Duration::ZERO, jitter).unwrap();
+        let delay = |jitter| next_delay(1, Duration::ZERO, LIFETIME, jitter).unwrap();
         assert_eq!(delay(0.5), Duration::from_secs(315));
         assert!(delay(0.999_999) < Duration::from_secs(330));
     }
 
     #[test]
     fn a_message_is_tried_about_thirty_five_times_in_five_days() {
+        assert_eq!(attempts_within(LIFETIME), 36);
+    }
+
+    /// Postfix's `maximal_queue_lifetime`; with none there is one attempt.
+    #[test]
+    fn a_shorter_life_has_fewer_attempts_and_ends_with_one() {
+        let hours = [(0, 1), (1, 5), (24, 12), (240, 66)];
+        for (hours, expected) in hours {
+            assert_eq!(attempts_within(Duration::from_hours(hours)), expected, "{hours} hours");
+        }
+    }
+
+    fn attempts_within(lifetime: Duration) -> u32 {
         let (mut attempts, mut age) = (1, Duration::ZERO);
-        while let Some(delay) = next_delay(attempts, age, 0.0) {
+        while let Some(delay) = next_delay(attempts, age, lifetime, 0.0) {
             (attempts, age) = (attempts + 1, age + delay);
         }
-        assert_eq!((attempts, age), (36, LIFETIME));
+        assert_eq!(age, lifetime);
+        attempts
     }
 
     fn moment(wall: u64, steady_since: u64) -> Moment {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kings_msgauth::dkim::opendkim::Matching;
+use kings_queue::Lifetimes;
 
 use super::queue::duration;
 use super::reader::{Section, Source};
@@ -21,9 +22,11 @@ pub(crate) struct Dkim {
 
 impl Dkim {
     /// A message is signed when it comes and may wait before it leaves: at the wish of its sender (`longest_hold`), and for
-    /// servers that do not answer. What expires on the way would fail at its receiver.
-    pub(super) fn check(&self, source: &mut Source<'_>, longest_hold: Duration) {
-        let longest_wait = longest_hold + kings_queue::LIFETIME;
+    /// servers that do not answer. What expires on the way would fail at its receiver. Bounces are signed as well, but
+    /// nobody holds them.
+    pub(super) fn check(&self, source: &mut Source<'_>, longest_hold: Duration, lifetimes: Lifetimes) {
+        let in_queue = lifetimes.mail.max(lifetimes.bounces.saturating_sub(longest_hold));
+        let longest_wait = longest_hold.saturating_add(in_queue);
         let Some(lifetime) = self.signature_lifetime.filter(|lifetime| *lifetime <= longest_wait) else {
             return;
         };
@@ -34,7 +37,7 @@ impl Dkim {
             days(lifetime),
             days(longest_wait),
             days(longest_hold),
-            days(kings_queue::LIFETIME),
+            days(in_queue),
         ));
     }
 }

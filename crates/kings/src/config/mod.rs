@@ -264,7 +264,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let copies = Copies { delimiters: delimiters.clone(), ..copies };
     let house_rules = HouseRules { copies, inbound: checks, submission: own_checks };
     let dkim = section(source, &mut top, "dkim", dkim::read);
-    dkim.check(source, submission.longest_hold);
+    dkim.check(source, submission.longest_hold, queue.lifetimes);
     let milters = milters::read(source, &mut top);
     let limits = section(source, &mut top, "limits", limits);
     let reports = section(source, &mut top, "reports", |source, section| {

@@ -79,6 +79,11 @@ fn signatures_must_outlive_what_waits_here() {
         ("signature_lifetime = \"6d\"\n[submission]\nfuture_release_days = 0\n", Ok(Some(days(6)))),
         ("signature_lifetime = \"5d\"\n[submission]\nfuture_release_days = 0\n", Err("waits 5 days here")),
         ("signature_lifetime = \"0s\"\n", Err("signatures of 0 days expire")),
+        ("signature_lifetime = \"36d\"\n[queue]\nlifetime = \"10d\"\n", Err("waits 40 days here")),
+        ("signature_lifetime = \"41d\"\n[queue]\nlifetime = \"10d\"\n", Ok(Some(days(41)))),
+        ("signature_lifetime = \"32d\"\n[queue]\nlifetime = \"1d\"\n", Ok(Some(days(32)))),
+        ("signature_lifetime = \"36d\"\n[queue]\nbounce_lifetime = \"40d\"\n", Err("waits 40 days here")),
+        ("signature_lifetime = \"36d\"\n[queue]\nbounce_lifetime = \"20d\"\n", Ok(Some(days(36)))),
         ("signature_lifetime = 60\n", Err("signature_lifetime")),
         ("signature_lifetime = \"soon\"\n", Err("a time such as \"60d\"")),
     ];
@@ -529,10 +534,29 @@ fn the_queue_section_reads_counts_and_times() {
         assert_eq!(found.map(|time| time.as_secs()), expected, "{value}");
     }
     assert_eq!(with("attempts_per_destination = 3").limits.attempts_per_destination, 3);
+    let days = |lifetimes: kings_queue::Lifetimes| {
+        [lifetimes.mail, lifetimes.bounces].map(|time| time.as_secs() / 86_400)
+    };
+    let cases = [
+        ("", [5, 5]),
+        ("lifetime = \"3d\"", [3, 3]),
+        ("lifetime = \"3d\"\nbounce_lifetime = \"1d\"", [3, 1]),
+        ("bounce_lifetime = \"24h\"", [5, 1]),
+        ("lifetime = \"0s\"\ndelay_warning = \"off\"", [0, 0]),
+        ("lifetime = \"0s\"", [0, 0]),
+        ("lifetime = \"4h\"", [0, 0]),
+    ];
+    for (lines, expected) in cases {
+        assert_eq!(days(with(lines).lifetimes), expected, "{lines}");
+    }
     for wrong in [
         "delay_warning = \"4\"",
         "delay_warning = \"0h\"",
         "delay_warning = \"-1h\"",
+        "lifetime = \"off\"",
+        "lifetime = 5",
+        "bounce_lifetime = \"5\"",
+        "lifetime = \"4h\"\ndelay_warning = \"4h\"",
         "attempts = 0",
         "atempts = 1",
     ] {

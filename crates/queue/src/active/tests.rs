@@ -3,10 +3,11 @@
 
 use super::*;
 use crate::entry::Head;
+use crate::schedule::LIFETIME;
 use kings_mail::id::TraceId;
 
 const NOW: Moment = Moment { wall: 1_000, steady_since: 0, uptime: 50_000 };
-const TERMS: Terms = Terms { jitter: 0.0, delay_warning: None };
+const TERMS: Terms = Terms { jitter: 0.0, delay_warning: None, lifetime: LIFETIME };
 
 fn active(recipients: &[&str]) -> Active {
     let id = TraceId::new(1, 1);

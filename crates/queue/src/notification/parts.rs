@@ -1,6 +1,7 @@
 //! The parts of a notification: plain words, fields for programs, and what is returned of the message.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use kings_mail::date::DateTime;
 use kings_mail::dsn::{self, Action, MessageFields, RecipientFields, Status, one_line};
@@ -11,7 +12,6 @@ use kings_mail::{seven_bit, trace};
 use super::{Excerpt, MAX_RETURNED_HEADER, Notice, date};
 use crate::deliver::{Handover, Report};
 use crate::recipient::{Occasion, Progress, Recipient};
-use crate::schedule::LIFETIME;
 
 /// Longest line of a message without its CRLF, in octets (RFC 5322 §2.1.1).
 const MAX_LINE: usize = 998;
@@ -69,7 +69,7 @@ impl Notice<'_> {
     }
 
     fn retry_until(&self) -> DateTime {
-        let left = LIFETIME.saturating_sub(self.entry.age(self.now));
+        let left = self.lifetime.saturating_sub(self.entry.age(self.now));
         date(self.now.wall.saturating_add(left.as_secs()))
     }
 
@@ -90,9 +90,11 @@ impl Notice<'_> {
                 "It was passed on, and you will hear no more of it: {}",
                 remote.map_or("there is no other server to name.".to_owned(), |_| said)
             ),
+            (Occasion::Failure, _) if report.status == Status::EXPIRED && self.lifetime.is_zero() => {
+                format!("It was tried once, and failed: {said}")
+            }
             (Occasion::Failure, _) if report.status == Status::EXPIRED => {
-                let days = LIFETIME.as_secs() / 86_400;
-                format!("It was tried for {days} days. At the last attempt, {said}")
+                format!("It was tried for {}. At the last attempt, {said}", spoken(self.lifetime))
             }
             (Occasion::Failure | Occasion::Delay, _) => said,
         }
@@ -161,6 +163,16 @@ impl Notice<'_> {
     fn asked_for_all(&self) -> bool {
         self.entry.parameters.ret == Some(Return::Full) && self.entry.reverse_path != ReversePath::Null
     }
+}
+
+/// A time as people say it, in the largest unit that it is a multiple of.
+fn spoken(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
+    let whole = |(unit, _): &&(u64, &str)| seconds >= *unit && seconds.is_multiple_of(*unit);
+    let (unit, name) = units.iter().find(whole).unwrap_or(&units[3]);
+    let count = seconds / unit;
+    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
 }
 
 /// What goes back of a message, and whether it may hold UTF-8 by right.

@@ -4,6 +4,7 @@
 use super::parts::returned_header;
 use super::*;
 use crate::entry::Head;
+use crate::schedule::LIFETIME;
 use kings_mail::id::TraceId;
 use kings_mail::mime;
 use kings_mail::report::{EnvelopeId, Notify, OriginalRecipient};
@@ -33,7 +34,8 @@ const NOW: Moment = Moment { wall: 120, steady_since: 0, uptime: 0 };
 
 fn notification(entry: &Entry, occasion: Occasion, excerpt: Excerpt) -> Option<Notification> {
     let hostname = Domain::parse("mx.example.org").unwrap();
-    build(&Notice { entry, occasion, places: &[0], excerpt, hostname: &hostname, now: NOW })
+    let lifetime = LIFETIME;
+    build(&Notice { entry, occasion, places: &[0], excerpt, hostname: &hostname, lifetime, now: NOW })
 }
 
 fn bounce(entry: &Entry, beginning: &[u8]) -> Option<Notification> {

@@ -6,7 +6,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use kings_mail::envelope::{Hold, MailParameters};
-use kings_mail::path::ForwardPath;
+use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::{Notify, Return};
 use tempfile::{TempDir, tempdir};
 use tokio::task::JoinHandle;
@@ -18,6 +18,7 @@ use crate::list::{Filter, ListedEntry};
 use crate::order::{Order, OrderError};
 use crate::queue::{Beginning, Settings};
 use crate::recipient::RecipientState;
+use crate::schedule::Lifetimes;
 use crate::testing::{
     Failing, FakeDeliverer, Files, Interrupted, QuickDisk, START, TestDisk, envelope, id, read_files,
     settings, write_files,

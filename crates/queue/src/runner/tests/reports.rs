@@ -115,3 +115,43 @@ async fn no_crash_loses_a_warning_or_repeats_it_for_ever() {
     }
     assert!(twice <= 6, "only until its record is on disk: {twice}");
 }
+
+/// Postfix's `maximal_queue_lifetime` and `bounce_queue_lifetime`.
+#[tokio::test(start_paused = true)]
+async fn mail_and_bounces_live_as_long_as_is_said_of_each() {
+    let hours = |mail, bounces| Lifetimes { mail: HOUR * mail, bounces: HOUR * bounces };
+    let cases = [
+        (hours(36, 36), "ann@example.org", 36 * 60, "It was tried for 36 hours. "),
+        (hours(48, 1), "ann@example.org", 48 * 60, "It was tried for 2 days. "),
+        (hours(48, 1), "", 60, "It was tried for 1 hour. "),
+        (hours(1, 48), "", 48 * 60, "It was tried for 2 days. "),
+        (hours(0, 48), "ann@example.org", 0, "It was tried once, and failed: "),
+        (hours(48, 0), "", 0, "It was tried once, and failed: "),
+    ];
+    for (lifetimes, sender, last, words) in cases {
+        let rig = Rig::with(|settings| {
+            settings.lifetimes = lifetimes;
+            settings.delay_warning = None;
+        });
+        rig.submit(1, sender, &["later@a.example"]).await;
+        rig.settled().await;
+        let minutes = rig.minutes();
+        assert_eq!(minutes.last(), Some(&last), "{lifetimes:?} {sender}: {minutes:?}");
+        assert!(lifetimes.of(&ReversePath::parse(sender).unwrap()).is_zero() == (minutes.len() == 1));
+        let told = rig.deliverer.bounce_texts();
+        assert!(told.len() == 1 && told[0].contains(words), "{told:?}");
+    }
+}
+
+/// What the warning promises is what happens.
+#[tokio::test(start_paused = true)]
+async fn a_warning_says_until_when_it_is_tried() {
+    let rig = Rig::with(|settings| settings.lifetimes.mail = DAY);
+    rig.submit(1, "ann@example.org", &["later@a.example"]).await;
+    rig.wait(5 * HOUR).await;
+    let warning = rig.deliverer.bounce_texts().remove(0);
+    let until = crate::notification::date(START + DAY.as_secs()).to_string();
+    assert!(warning.contains(&format!("\r\nWill-Retry-Until: {until}\r\n")), "{warning}");
+    rig.settled().await;
+    assert_eq!(rig.minutes().last(), Some(&(24 * 60)));
+}
