@@ -278,6 +278,13 @@ pub const IMAP_SESSIONS: &[&str] = &[
     "a STARTTLS\r\nb AUTHENTICATE PLAIN\r\nAGFubgBzZWNyZXQ=\r\nc AUTHENTICATE LOGIN\r\n*\r\n",
 ];
 
+/// Sessions of POP3, and a format of unique-ids.
+pub const POP3_SESSIONS: &[&str] = &[
+    "CAPA\r\nSTLS\r\nUSER ann\r\nPASS secret\r\nSTAT\r\nLIST\r\nUIDL\r\nRETR 1\r\nTOP 1 1\r\nDELE 1\r\nQUIT\r\n",
+    "AUTH PLAIN\r\nAGFubgBzZWNyZXQ=\r\nRETR 3\r\nDELE 1\r\nDELE 2\r\nRSET\r\nQUIT\r\n",
+    "%08Xu%08Xv\n%v.%u\n%g\n",
+];
+
 /// One input for each transcript in `crates/PROTOCOL/tests/transcripts`: what the client says (`C: `); escapes of a transcript
 /// stay as they are.
 ///

@@ -11,6 +11,7 @@ mod milter;
 mod msgauth;
 mod oauth;
 mod opendkim;
+mod pop3;
 mod reports;
 mod results;
 mod smtp;
@@ -27,6 +28,7 @@ pub use milter::{milter_packet, milter_session};
 pub use msgauth::mta_sts;
 pub use oauth::{oauth_keys, oauth_token};
 pub use opendkim::{opendkim_conf, opendkim_tables};
+pub use pop3::pop3_session;
 pub use reports::dmarc_report;
 pub use results::auth_results;
 pub use smtp::{smtp_client, smtp_command, smtp_data, smtp_session};
@@ -61,6 +63,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         protocol: Some("imap"),
         ..target("imap_session", imap_session, dictionary::IMAP, seeds::IMAP_SESSIONS)
+    },
+    Target {
+        protocol: Some("pop3"),
+        ..target("pop3_session", pop3_session, dictionary::POP3, seeds::POP3_SESSIONS)
     },
     target("imap_fetch", imap_fetch, dictionary::MESSAGE, seeds::MESSAGES),
     target("mime", mime, dictionary::MESSAGE, seeds::MESSAGES),

@@ -88,7 +88,7 @@ fn sort_key(section: &str) -> Vec<u32> {
 }
 
 fn sources() -> Vec<Source> {
-    sources::files(&["crates", "fuzz"], &["rs", "smtp", "imap"])
+    sources::files(&["crates", "fuzz"], &["rs", "smtp", "imap", "pop3"])
 }
 
 fn list() -> anyhow::Result<List> {
