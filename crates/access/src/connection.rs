@@ -6,30 +6,18 @@ use std::time::Duration;
 
 use kings_imap::{Event, Progress, Response, Session};
 use kings_net::{Shutdown, receive};
-use tokio::io::AsyncWriteExt;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
+use crate::carrier::{COMMAND, Carrier, HIGH_WATER, RATE};
 use crate::imap::{Client, News};
 use crate::socket::Link;
 
-/// Longest wait for a whole command once it has begun, for a stranger to log in, and for a client that takes nothing of
-/// our output (DESIGN limits).
-const COMMAND: Duration = Duration::from_mins(5);
-/// The same for strangers when slots are short.
-const COMMAND_PRESSED: Duration = Duration::from_secs(10);
 /// Longest silence after login, IDLE included (RFC 3501 §5.4: at least 30 minutes; RFC 2177 §3 has
 /// clients speak every 29).
 const INACTIVITY: Duration = Duration::from_secs(30 * 60 + 30);
 /// Time that a message may take before its rate counts.
 const MESSAGE_GRACE: Duration = Duration::from_mins(1);
-/// Slowest message that is waited for, in octets a second (DESIGN limits).
-const MESSAGE_RATE: u64 = 500;
-/// Output that waits for more of it, in octets; beyond, it is sent before more is made.
-const HIGH_WATER: usize = 64 * 1024;
-/// Slowest client that is waited for while it takes our output, in octets a second: as slow as one that sends a message.
-const OUTPUT_RATE: u64 = MESSAGE_RATE;
-
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -44,44 +32,17 @@ pub(crate) enum End {
 /// One stream with its session.
 #[derive(Debug)]
 pub(crate) struct Wire<S> {
-    pub(crate) stream: S,
+    pub(crate) carrier: Carrier<S>,
     pub(crate) session: Session,
-    /// Octets received, and octets sent.
-    pub(crate) received: u64,
-    pub(crate) sent: u64,
     /// When the client was last answered; while it is a stranger, when it came.
     since: Instant,
     /// When the command or message that is coming began, and `received` at that moment.
     began: Option<(Instant, u64)>,
-    pace: Pace,
-}
-
-/// How a client takes all that answers what it said last. Our own time between the pieces does not count.
-#[derive(Clone, Copy, Debug, Default)]
-struct Pace {
-    waited: Duration,
-    taken: u64,
-}
-
-impl Pace {
-    /// How much longer it may keep us waiting: what it takes earns it time, so neither silence nor one octet now and
-    /// then holds a connection, however many pieces the answer comes in.
-    fn patience(self) -> Duration {
-        (COMMAND + Duration::from_secs(self.taken / OUTPUT_RATE)).saturating_sub(self.waited)
-    }
 }
 
 impl<S: Link> Wire<S> {
     pub(crate) fn new(stream: S, session: Session) -> Self {
-        Self {
-            stream,
-            session,
-            received: 0,
-            sent: 0,
-            since: Instant::now(),
-            began: None,
-            pace: Pace::default(),
-        }
+        Self { carrier: Carrier::new(stream), session, since: Instant::now(), began: None }
     }
 
     /// Drives the session until it ends or wants TLS. All waiting for the peer happens here.
@@ -107,7 +68,7 @@ impl<S: Link> Wire<S> {
                 }
             }
             let heard = self.wait(client, shutdown).await?;
-            self.pace = Pace::default();
+            self.carrier.forget_pace();
             match heard {
                 Heard::Bytes | Heard::Deadline => {}
                 Heard::Accounts => {
@@ -133,38 +94,18 @@ impl<S: Link> Wire<S> {
         let Some(content) = content.get(range) else {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the message is shorter than announced"));
         };
-        self.write(content).await
+        self.carrier.write(content).await
     }
 
     /// Sends what waits.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         let output = self.session.transmit();
-        self.write(&output).await?;
-        let began = Instant::now();
-        let flushed = timeout(self.pace.patience(), self.stream.flush()).await?;
-        self.pace.waited += began.elapsed();
-        flushed
-    }
-
-    /// Gives all of it to the stream, as fast as the client takes it and no slower than it may.
-    async fn write(&mut self, mut octets: &[u8]) -> io::Result<()> {
-        while !octets.is_empty() {
-            let began = Instant::now();
-            let count = timeout(self.pace.patience(), self.stream.write(octets)).await??;
-            if count == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            self.pace.waited += began.elapsed();
-            self.pace.taken += count as u64;
-            self.sent += count as u64;
-            octets = &octets[count..];
-        }
-        Ok(())
+        self.carrier.send(&output).await
     }
 
     async fn close(&mut self) -> io::Result<End> {
         self.flush().await?;
-        timeout(COMMAND_PRESSED, self.stream.shutdown()).await??;
+        self.carrier.shutdown().await?;
         Ok(End::Closed)
     }
 
@@ -181,10 +122,10 @@ impl<S: Link> Wire<S> {
                 News::Mailbox => Heard::News,
                 News::Accounts => Heard::Accounts,
             }),
-            received = timeout_at(deadline, receive(&mut self.stream, |bytes| session.receive(bytes))) => {
+            received = timeout_at(deadline, receive(&mut self.carrier.stream, |bytes| session.receive(bytes))) => {
                 if let Ok(received) = received {
                     let count = received?;
-                    self.received += count as u64;
+                    self.carrier.received += count as u64;
                     return Ok(if count == 0 { Heard::End } else { Heard::Bytes });
                 }
                 debug!("too slow");
@@ -201,11 +142,11 @@ impl<S: Link> Wire<S> {
             self.began = None;
             return self.since + self.patience();
         }
-        let (began, before) = *self.began.get_or_insert((Instant::now(), self.received));
+        let (began, before) = *self.began.get_or_insert((Instant::now(), self.carrier.received));
         match progress {
             Progress::Message => {
-                let octets = self.received - before;
-                began + MESSAGE_GRACE + Duration::from_secs(octets / MESSAGE_RATE)
+                let octets = self.carrier.received - before;
+                began + MESSAGE_GRACE + Duration::from_secs(octets / RATE)
             }
             Progress::Command | Progress::Between if self.session.is_authenticated() => began + COMMAND,
             Progress::Command | Progress::Between => self.since + self.patience(),
@@ -214,11 +155,7 @@ impl<S: Link> Wire<S> {
 
     /// How long the client may be silent, or be a stranger.
     fn patience(&self) -> Duration {
-        match (self.session.is_authenticated(), self.stream.is_pressed()) {
-            (true, _) => INACTIVITY,
-            (false, true) => COMMAND_PRESSED,
-            (false, false) => COMMAND,
-        }
+        if self.session.is_authenticated() { INACTIVITY } else { self.carrier.patience_for_strangers() }
     }
 
     /// Adds a response; sends it when much is waiting.

@@ -18,47 +18,35 @@ mod store;
 mod trouble;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use kings_directory::{ClientFacts, Directory, Origin};
+use kings_directory::ClientFacts;
 use kings_imap::{Session, Settings};
-use kings_mail::network::client_network;
-use kings_net::{Connection, Service, Shutdown, Stream};
+use kings_net::{Connection, Service, Shutdown};
 use kings_sasl::Mechanisms;
-use kings_sasl::scram::Binding;
-use kings_store::Store;
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
 use crate::connection::{End, Wire};
-use crate::sessions::{AccountKey, Counter};
-use crate::socket::{Calm, Socket};
+use crate::door::{Door, People};
+use crate::peer::Peer;
+use crate::socket::{Calm, HANDSHAKE, Socket};
 
 pub(crate) use client::Client;
 pub(crate) use report::News;
 pub(crate) use trouble::Trouble;
 
-/// Longest handshake after STARTTLS.
-const HANDSHAKE: Duration = Duration::from_secs(30);
+/// What the log calls it.
+const PROTOCOL: &str = "imap";
 
 /// What the server is made from.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    /// Checks logins.
-    pub directory: Directory,
-    /// Has the mailboxes.
-    pub store: Store,
-    /// For STARTTLS.
-    pub tls: Arc<ServerConfig>,
+    /// Who may log in, and how much they may have at once.
+    pub people: People,
     /// Largest message that APPEND takes, in octets.
     pub append_octets: u64,
-    /// Most sessions of one account from one client (DESIGN limits: 20).
-    pub connections_per_account: usize,
-    /// Most connections of one client that have not logged in yet (DESIGN limits: 50).
-    pub connections_per_address: usize,
     /// Between the levels of mailbox names.
     pub separator: char,
 }
@@ -69,36 +57,16 @@ pub struct Imap(Arc<Inner>);
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) parts: Parts,
-    /// Sessions by account and client.
-    pub(crate) accounts: Counter<AccountKey>,
-    /// Connections that have not logged in, by client.
-    strangers: Counter<IpAddr>,
-}
-
-/// Who is at the other end, and what holds for them.
-#[derive(Clone, Debug)]
-pub(crate) struct Peer {
-    pub(crate) address: SocketAddr,
-    /// Counts, rates and delays are lifted.
-    pub(crate) exempt: bool,
-}
-
-impl Peer {
-    /// For the directory, which counts failures, and for the log.
-    pub(crate) fn origin(&self) -> Origin {
-        Origin { protocol: "imap", address: self.ip(), exempt: self.exempt }
-    }
-
-    pub(crate) fn ip(&self) -> IpAddr {
-        self.address.ip()
-    }
+    pub(crate) door: Door,
+    pub(crate) append_octets: u64,
+    pub(crate) separator: char,
 }
 
 impl Imap {
     /// Makes the server. Those made later, after a reload, count their sessions anew.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, accounts: Counter::default(), strangers: Counter::default() }))
+        let Parts { people, append_octets, separator } = parts;
+        Self(Arc::new(Inner { door: Door::new(people), append_octets, separator }))
     }
 
     /// Serves a client that is under TLS, or needs none, over any stream until it leaves.
@@ -106,7 +74,7 @@ impl Imap {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let peer = Peer { address: peer, exempt: false };
+        let peer = Peer::stranger(peer, PROTOCOL);
         let peer_origin = peer.origin();
         let mut client = Client::new(Arc::clone(&self.0), peer);
         let mechanisms = client.mechanisms(ClientFacts::new(peer_origin));
@@ -117,20 +85,19 @@ impl Imap {
     }
 
     fn settings(&self, tls: bool, mechanisms: Mechanisms) -> Settings {
-        let Parts { append_octets, separator, .. } = self.0.parts;
+        let Inner { append_octets, separator, .. } = *self.0;
         Settings { tls, starttls: !tls, separator, message_bytes: append_octets, mechanisms }
     }
 }
 
 impl Service for Imap {
     async fn serve(&self, connection: Connection) {
-        let peer = Peer { address: connection.peer, exempt: connection.exempt };
+        let peer = Peer::of(&connection, PROTOCOL);
         let shutdown = connection.shutdown.clone();
         let mut client = Client::new(Arc::clone(&self.0), peer.clone());
-        let mechanisms = client.mechanisms(facts(&peer, &connection.stream));
+        let mechanisms = client.mechanisms(peer.facts(&connection.stream));
         let settings = self.settings(connection.stream.tls().is_some(), mechanisms);
-        let most = if peer.exempt { usize::MAX } else { self.0.parts.connections_per_address };
-        let stranger = self.0.strangers.take(client_network(peer.ip()), most);
+        let stranger = self.0.door.stranger(&peer);
         let session = match &stranger {
             Some(_) => Session::new(settings),
             None => Session::refusing(settings, "Too many connections from your address"),
@@ -143,7 +110,7 @@ impl Service for Imap {
                 Ok(End::StartTls) => match self.start_tls(wire).await {
                     Ok(secured) => {
                         wire = secured;
-                        wire.session.offer(client.mechanisms(facts(&peer, wire.stream.inner())));
+                        wire.session.offer(client.mechanisms(peer.facts(wire.carrier.stream.inner())));
                     }
                     Err(error) => return tracing::debug!(%error, "TLS handshake failed"),
                 },
@@ -158,18 +125,10 @@ impl Service for Imap {
     }
 }
 
-/// What the connection shows of its client.
-fn facts(peer: &Peer, stream: &Stream) -> ClientFacts {
-    ClientFacts {
-        origin: peer.origin(),
-        certificate_names: stream.peer_certificate().map(kings_tls::names_of_client).unwrap_or_default(),
-        bindings: Binding::of(stream.exporter(), stream.shown_certificate().and_then(kings_tls::end_point)),
-    }
-}
-
 impl Imap {
     async fn start_tls(&self, mut wire: Wire<Socket>) -> io::Result<Wire<Socket>> {
-        wire.stream = timeout(HANDSHAKE, wire.stream.accept_tls(Arc::clone(&self.0.parts.tls))).await??;
+        let tls = Arc::clone(&self.0.door.people.tls);
+        wire.carrier.stream = timeout(HANDSHAKE, wire.carrier.stream.accept_tls(tls)).await??;
         wire.session.tls_started();
         Ok(wire)
     }

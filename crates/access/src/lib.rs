@@ -1,12 +1,19 @@
-//! IMAP servers over the store.
+//! IMAP and POP3 servers over the store.
 //!
-//! `connection` is the only place that touches a socket, `blocking` the only one that starts blocking work;
-//! `imap` has one file for each command or group of close ones.
+//! `carrier` with `connection` and `pop3/connection` is where sockets are touched, `blocking` the only place that starts
+//! blocking work; `door` is where people come in. `imap` has one file for each command or group of close ones.
 
 mod blocking;
+mod carrier;
 mod connection;
+mod door;
 mod imap;
+mod peer;
+mod pop3;
 mod sessions;
 mod socket;
 
+pub use door::People;
 pub use imap::{Imap, Parts};
+pub use kings_pop3::UidlFormat;
+pub use pop3::{Pop3, Pop3Parts};

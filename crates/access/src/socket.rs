@@ -4,10 +4,14 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use kings_net::{Connection, Stream};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Longest handshake after STARTTLS or STLS.
+pub(crate) const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// A client's stream. Two kinds: real sockets, and any stream a caller brings (tests, pipes).
 pub(crate) trait Link: AsyncRead + AsyncWrite + Unpin + Send {

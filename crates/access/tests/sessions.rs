@@ -50,7 +50,7 @@ async fn accounts_are_apart() {
 
 #[tokio::test]
 async fn an_account_has_so_many_sessions_from_one_address() {
-    let server = Server::with(|parts| parts.connections_per_account = 2);
+    let server = Server::with(|parts| parts.people.connections_per_account = 2);
     let (one, _two) = (server.ann().await, server.ann().await);
     let mut third = server.connect().await;
     third.refused("LOGIN ann@example.org secret", "NO [LIMIT]").await;
@@ -275,7 +275,7 @@ async fn starttls_protects_the_login_and_forgets_what_came_before() {
 
 #[tokio::test]
 async fn strangers_of_one_address_are_counted_until_they_log_in() {
-    let server = Server::with(|parts| parts.connections_per_address = 1);
+    let server = Server::with(|parts| parts.people.connections_per_address = 1);
     let (address, _tasks) = listen(&server);
     let mut first = Stream::Plain(TcpStream::connect(address).await.unwrap());
     hear(&mut first, "ready\r\n").await;

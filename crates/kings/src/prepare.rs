@@ -55,6 +55,8 @@ pub(crate) enum Server {
     Lmtp,
     Imap,
     Imaps,
+    Pop3,
+    Pop3s,
 }
 
 impl Server {
@@ -66,12 +68,14 @@ impl Server {
             Self::Lmtp => "lmtp",
             Self::Imap => "imap",
             Self::Imaps => "imaps",
+            Self::Pop3 => "pop3",
+            Self::Pop3s => "pop3s",
         }
     }
 
     /// TLS from the first byte.
     pub(crate) fn is_tls(self) -> bool {
-        matches!(self, Self::Submissions | Self::Imaps)
+        matches!(self, Self::Submissions | Self::Imaps | Self::Pop3s)
     }
 }
 
@@ -199,13 +203,15 @@ fn make_durable(path: &Path, secret: &str) -> io::Result<()> {
 fn bind_all(settings: &Settings, identity: &Identity) -> anyhow::Result<Vec<Socket>> {
     let listen = &settings.listen;
     let tcp = |addresses: &[SocketAddr]| addresses.iter().copied().map(Place::Tcp).collect();
-    let all: [(Server, Vec<Place>); 6] = [
+    let all: [(Server, Vec<Place>); 8] = [
         (Server::Smtp, tcp(&listen.smtp)),
         (Server::Submission, tcp(&listen.submission)),
         (Server::Submissions, tcp(&listen.submissions)),
         (Server::Lmtp, listen.lmtp.clone()),
         (Server::Imap, tcp(&listen.imap)),
         (Server::Imaps, tcp(&listen.imaps)),
+        (Server::Pop3, tcp(&listen.pop3)),
+        (Server::Pop3s, tcp(&listen.pop3s)),
     ];
     let access = identity.socket_access(&listen.lmtp_access)?;
     let mut sockets = Vec::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use kings_access::Imap;
+use kings_access::{Imap, Pop3};
 use kings_directory::{Directory, HostedDomain};
 use kings_fetch::Fetch;
 use kings_mail::domain::Domain;
@@ -86,6 +86,8 @@ struct Endpoints {
     lmtp: Arc<ArcSwap<Endpoint<Lmtp>>>,
     imap: Arc<ArcSwap<Endpoint<Imap>>>,
     imaps: Arc<ArcSwap<Endpoint<Imap>>>,
+    pop3: Arc<ArcSwap<Endpoint<Pop3>>>,
+    pop3s: Arc<ArcSwap<Endpoint<Pop3>>>,
 }
 
 /// The parts that a config alone decides, made anew at every reload.
@@ -94,6 +96,7 @@ struct Services {
     submit: Submit,
     lmtp: Lmtp,
     imap: Imap,
+    pop3: Pop3,
     relay: Relay<Resolver>,
     reporter: Reporter<Resolver>,
     /// For the machine's own users, where it has any.
@@ -161,14 +164,23 @@ impl Services {
             tls: certificates.server(),
             tls_for_people: certificates.server_for_people(settings.client_authorities.as_ref()),
         });
-        let imap = kings_access::Parts {
+        let people = kings_access::People {
             directory,
             store: store.clone(),
             tls: core.tls_for_people.clone(),
-            append_octets: settings.limits.message_bytes,
             connections_per_account: settings.limits.imap_connections_per_account,
             connections_per_address: settings.limits.imap_connections_per_address,
-            separator: settings.separator,
+        };
+        let pop3 = kings_access::Pop3Parts {
+            people: people.clone(),
+            uidl: settings.mailboxes.pop3_uidl.clone(),
+            login_delay: settings.limits.pop3_login_delay,
+            lock_session: settings.mailboxes.pop3_lock_session,
+        };
+        let imap = kings_access::Parts {
+            people,
+            append_octets: settings.limits.message_bytes,
+            separator: settings.mailboxes.separator,
         };
         Ok(Self {
             tls_for_people: core.tls_for_people.clone(),
@@ -177,6 +189,7 @@ impl Services {
             lmtp: Lmtp::new(&core),
             local: local_mail(settings, &core),
             imap: Imap::new(imap),
+            pop3: Pop3::new(pop3),
             reporter: Reporter::new(&core, dns.clone(), Some(fetch.clone())),
             relay: Relay::new(&core, dns, tls, Some(fetch), settings.outbound.clone()),
         })
@@ -219,7 +232,7 @@ async fn tell_doubts(domains: Vec<HostedDomain>, copies: Copies, directory: Dire
 
 impl Endpoints {
     fn new(settings: &Settings, tls: &Arc<ServerConfig>, services: &Services) -> Self {
-        let Services { receive, submit, lmtp, imap, tls_for_people: people, .. } = services;
+        let Services { receive, submit, lmtp, imap, pop3, tls_for_people: people, .. } = services;
         Self {
             smtp: swap(endpoint(settings, Server::Smtp, tls, receive)),
             submission: swap(endpoint(settings, Server::Submission, people, submit)),
@@ -227,6 +240,8 @@ impl Endpoints {
             lmtp: swap(endpoint(settings, Server::Lmtp, tls, lmtp)),
             imap: swap(endpoint(settings, Server::Imap, people, imap)),
             imaps: swap(endpoint(settings, Server::Imaps, people, imap)),
+            pop3: swap(endpoint(settings, Server::Pop3, people, pop3)),
+            pop3s: swap(endpoint(settings, Server::Pop3s, people, pop3)),
         }
     }
 
@@ -238,6 +253,8 @@ impl Endpoints {
         self.lmtp.store(new.lmtp.load_full());
         self.imap.store(new.imap.load_full());
         self.imaps.store(new.imaps.load_full());
+        self.pop3.store(new.pop3.load_full());
+        self.pop3s.store(new.pop3s.load_full());
     }
 }
 
@@ -257,7 +274,7 @@ fn endpoint<S: Clone>(
             (limits.smtp_connections, limits.smtp_connections_per_address, limits.smtp_arrivals)
         }
         // Logged-in sessions are counted by account; how many an address may have is up to its users.
-        Server::Imap | Server::Imaps => {
+        Server::Imap | Server::Imaps | Server::Pop3 | Server::Pop3s => {
             (limits.imap_connections, limits.imap_connections, limits.imap_arrivals)
         }
     };
@@ -279,6 +296,7 @@ fn for_server(tls: &ServerConfig, server: Server) -> Arc<ServerConfig> {
         // No name is registered for SMTP; these are the ones Exim uses.
         Server::Smtp | Server::Submission | Server::Submissions | Server::Lmtp => &["smtp", "esmtp"],
         Server::Imap | Server::Imaps => &["imap"],
+        Server::Pop3 | Server::Pop3s => &["pop3"],
     };
     let mut tls = tls.clone();
     tls.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
@@ -401,7 +419,7 @@ impl Running {
         keep("mail_dir", new.mail_dir != old.mail_dir);
         keep("[queue]", new.queue != old.queue);
         keep("user", new.user != old.user);
-        keep("[mailboxes] separator", new.separator != old.separator);
+        keep("[mailboxes] separator", new.mailboxes.separator != old.mailboxes.separator);
         new.data_dir.clone_from(&old.data_dir);
         new.mail_dir.clone_from(&old.mail_dir);
     }
@@ -459,7 +477,7 @@ fn take_local_mail(
     Ok(())
 }
 
-/// Starts a task for every socket. Those of one protocol share their count of connections.
+/// Starts a task for every socket. Those of one protocol share their count of connections, and so do IMAP and POP3.
 fn listen(
     sockets: Vec<Socket>,
     endpoints: &Endpoints,
@@ -476,6 +494,8 @@ fn listen(
             Server::Lmtp => start.listener(&endpoints.lmtp, &lmtp)?,
             Server::Imap => start.listener(&endpoints.imap, &imap)?,
             Server::Imaps => start.listener(&endpoints.imaps, &imap)?,
+            Server::Pop3 => start.listener(&endpoints.pop3, &imap)?,
+            Server::Pop3s => start.listener(&endpoints.pop3s, &imap)?,
         }
     }
     Ok(())
@@ -550,7 +570,7 @@ fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     let store = Store::open(kings_store::Settings {
         mail_dir: settings.mail_dir.clone(),
         layout: settings.mail_layout.clone(),
-        separator: settings.separator,
+        separator: settings.mailboxes.separator,
         free_space_reserve: settings.limits.free_space_reserve,
     });
     store.with_context(|| format!("cannot open the mailboxes in {}", settings.mail_dir.display()))

@@ -18,6 +18,7 @@ use crate::folder::Folder;
 use crate::incoming::Incoming;
 use crate::message::{Content, Message, Snapshot, Uid, UidValidity};
 use crate::name::MailboxName;
+use crate::pop3::Pop3Facts;
 use crate::roster::Member;
 use crate::scan::Place;
 use crate::state::{Measurements, State};
@@ -185,6 +186,19 @@ impl Mailbox {
     /// Returns what was removed.
     pub fn expunge(&self, only: Option<&[Uid]>) -> Result<Vec<Uid>, StoreError> {
         self.0.expunge(only)
+    }
+
+    /// Removes messages whatever their flags are, durably. Returns what was removed; UIDs that are gone are passed over.
+    pub fn remove(&self, uids: &[Uid]) -> Result<Vec<Uid>, StoreError> {
+        let mut state = self.0.state()?;
+        self.0.remove(&mut state, uids, |_| true)
+    }
+
+    /// What is kept for POP3 of the messages that [`snapshot`](Self::snapshot) shows, where something is; `with_names`
+    /// gives their own names as well, and then tells of all.
+    pub fn pop3_facts(&self, with_names: bool) -> Result<Vec<Pop3Facts>, StoreError> {
+        let state = self.0.state()?;
+        Ok(state.members.iter().filter_map(|member| Pop3Facts::of(&member.entry, with_names)).collect())
     }
 
     /// Adds a message, durably. Without a date it arrives now. It is nobody's `\Recent`.

@@ -6,7 +6,7 @@ use kings_store::{Flags, HEAD_OCTETS, Incoming, Mailbox};
 
 use super::convert::{flag_set, to_imap};
 use super::{Client, Trouble};
-use crate::blocking::blocking;
+use crate::blocking::{Failure, blocking};
 
 /// The message on its way in, if there is one. A failure to keep it is told at its end: the client must be
 /// heard out first.
@@ -28,11 +28,11 @@ impl Intake {
     pub(super) async fn write(&mut self, octets: Vec<u8>) {
         let Some(Ok(mut incoming)) = self.message.take_if(|message| message.is_ok()) else { return };
         let kept = if incoming.len() + octets.len() as u64 <= HEAD_OCTETS as u64 {
-            incoming.write(&octets).map(|()| incoming).map_err(Trouble::Store)
+            incoming.write(&octets).map(|()| incoming).map_err(Failure::Store)
         } else {
             blocking(move || incoming.write(&octets).map(|()| incoming)).await
         };
-        self.message = Some(kept);
+        self.message = Some(kept.map_err(Trouble::from));
     }
 }
 
@@ -44,7 +44,7 @@ impl Client {
         }
         let mailbox = self.open(&append.mailbox).await.map_err(Trouble::about_target)?;
         let flags = flag_set(&append.flags).map_err(Trouble::Store)?;
-        let store = self.inner.parts.store.clone();
+        let store = self.inner.door.people.store.clone();
         let incoming = blocking(move || store.begin()).await?;
         let target = Target { mailbox, flags, internal_date: append.internal_date };
         self.intake = Intake { message: Some(Ok(incoming)), target: Some(target) };
@@ -59,7 +59,7 @@ impl Client {
         let incoming = message?;
         let Target { mailbox, flags, internal_date } = target;
         let stored = blocking(move || mailbox.append(&incoming, &flags, internal_date)).await;
-        let (validity, uid) = stored.map_err(Trouble::about_target)?;
+        let (validity, uid) = stored.map_err(|failure| Trouble::from(failure).about_target())?;
         let code = Code::AppendUid(validity.0.get(), to_imap(uid));
         Ok(Tagged::with(Condition::Ok, code, "Stored"))
     }

@@ -3,10 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use kings_directory::{Changes, ClientFacts, Login};
+use kings_directory::{ClientFacts, Login};
 use kings_imap::view::Reports;
 use kings_imap::{Event, Request, Session, Tagged};
-use kings_mail::address::Address;
 use kings_store::{Account, Mailbox, StoreError};
 use std::net::IpAddr;
 use tokio::time::Instant;
@@ -15,10 +14,12 @@ use tracing::{debug, info};
 use super::append::Intake;
 use super::convert::mailbox_name;
 use super::selected::Selected;
-use super::{Inner, Peer, Trouble};
+use super::{Inner, Trouble};
 use crate::blocking::blocking;
 use crate::connection::{End, Wire};
-use crate::sessions::{AccountKey, Place};
+use crate::door::Person;
+use crate::peer::Peer;
+use crate::sessions::Place;
 use crate::socket::Link;
 
 /// The server's side of one client.
@@ -34,20 +35,10 @@ pub(crate) struct Client {
     commands: u64,
 }
 
-/// Somebody who is logged in.
-#[derive(Debug)]
-pub(super) struct Person {
-    pub(super) address: Address,
-    pub(super) account: Account,
-    /// Tells when the account may be gone.
-    pub(super) changes: Changes,
-    pub(super) _place: Place<AccountKey>,
-}
-
 impl Client {
     pub(crate) fn new(inner: Arc<Inner>, peer: Peer) -> Self {
         let intake = Intake::default();
-        let login = inner.parts.directory.login(ClientFacts::new(peer.origin()));
+        let login = inner.door.people.directory.login(ClientFacts::new(peer.origin()));
         Self { inner, peer, person: None, selected: None, intake, stranger: None, login, commands: 0 }
     }
 
@@ -58,8 +49,7 @@ impl Client {
 
     /// Ends the session of an account that was removed or closed since its login; true if it did.
     pub(crate) fn end_if_closed(&self, session: &mut Session) -> bool {
-        let directory = &self.inner.parts.directory;
-        let is_closed = |person: &Person| !directory.still_admits(&person.address, self.peer.ip());
+        let is_closed = |person: &Person| self.inner.door.is_closed_to(person, &self.peer);
         let ends = self.person.as_ref().is_some_and(is_closed);
         if ends {
             session.bye("The account was closed");
@@ -156,7 +146,7 @@ impl Client {
         call: impl FnOnce(&Account) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Trouble> {
         let account = self.account()?;
-        blocking(move || call(&account)).await
+        Ok(blocking(move || call(&account)).await?)
     }
 
     /// Opens a mailbox by the name the client uses.
@@ -166,7 +156,7 @@ impl Client {
     }
 
     pub(super) fn separator(&self) -> char {
-        self.inner.parts.separator
+        self.inner.separator
     }
 
     /// The one line in the log for each session; those that never logged in are noise.
@@ -180,7 +170,7 @@ impl Client {
             Err(error) => error.to_string(),
         };
         let (account, commands) = (&person.address, self.commands);
-        let (received, sent) = (wire.received, wire.sent);
+        let (received, sent) = (wire.carrier.received, wire.carrier.sent);
         info!(%client, %account, commands, received, sent, took_ms, end, "IMAP session ended");
     }
 }

@@ -56,5 +56,6 @@ pub(super) async fn look(
     read_only: bool,
 ) -> Result<(Arc<Snapshot>, Vec<kings_store::Uid>), Trouble> {
     let mailbox = mailbox.clone();
-    blocking(move || if read_only { Ok((mailbox.refresh()?, Vec::new())) } else { mailbox.select() }).await
+    let look = move || if read_only { Ok((mailbox.refresh()?, Vec::new())) } else { mailbox.select() };
+    Ok(blocking(look).await?)
 }

@@ -23,7 +23,7 @@ impl Client {
         let mailbox = self.open(name).await?;
         let looked = mailbox.clone();
         let snapshot = blocking(move || looked.refresh()).await?;
-        let limit = self.inner.parts.append_octets;
+        let limit = self.inner.append_octets;
         let items = items.iter().map(|item| (*item, value(*item, &snapshot, limit))).collect();
         let mailbox = mailbox.name().text(self.separator());
         Ok(Response::MailboxStatus { mailbox, items })

@@ -38,7 +38,7 @@ impl Selected {
         change: FlagChange,
     ) -> Result<Vec<(kings_store::Uid, Flags)>, Trouble> {
         let mailbox = self.mailbox.clone();
-        blocking(move || mailbox.store_flags(&uids, &change)).await
+        Ok(blocking(move || mailbox.store_flags(&uids, &change)).await?)
     }
 
     /// The client knows the outcome of its own change; where somebody else's is mixed in, it does not

@@ -6,6 +6,8 @@ use kings_imap::Tagged;
 use kings_store::StoreError;
 use tracing::{error, warn};
 
+use crate::blocking::Failure;
+
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Trouble {
@@ -43,6 +45,15 @@ impl Trouble {
         match self {
             Self::Store(StoreError::NoSuchMailbox) => Self::Refused(Tagged::TRY_CREATE),
             other => other,
+        }
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Store(error) => Self::Store(error),
+            Failure::Crashed => Self::Crashed,
         }
     }
 }

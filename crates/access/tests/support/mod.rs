@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use kings_access::{Imap, Parts};
+use kings_access::{Imap, Parts, People, Pop3, Pop3Parts, UidlFormat};
 use kings_directory::{Directory, HostedDomain};
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 /// Ann and Joe have accounts; the password of both is `secret`.
 pub(crate) struct Server {
     pub(crate) imap: Imap,
+    pub(crate) pop3: Pop3,
     pub(crate) store: Store,
     pub(crate) folder: TempDir,
     pub(crate) shutdown: Shutdown,
@@ -70,17 +71,52 @@ impl Server {
         })
         .unwrap();
         let source = Source::SelfSigned { folder: folder.path().to_owned(), hostname: domain() };
-        let mut parts = Parts {
+        let people = People {
             directory,
             store: store.clone(),
             tls: Certificates::open(&source).unwrap().server(),
-            append_octets: 60_000_000,
             connections_per_account: 20,
             connections_per_address: 50,
-            separator: '.',
         };
+        let mut parts = Parts { people, append_octets: 60_000_000, separator: '.' };
         change(&mut parts);
-        Self { imap: Imap::new(parts), store, folder, shutdown: Shutdown::new() }
+        let pop3 = Pop3::new(Pop3Parts {
+            people: parts.people.clone(),
+            uidl: UidlFormat::default(),
+            login_delay: None,
+            lock_session: false,
+        });
+        Self { imap: Imap::new(parts), pop3, store, folder, shutdown: Shutdown::new() }
+    }
+
+    /// With other settings of POP3.
+    pub(crate) fn with_pop3(change: impl FnOnce(&mut Pop3Parts)) -> Self {
+        let mut people = None;
+        let mut server = Self::with(|parts| people = Some(parts.people.clone()));
+        let (people, uidl) = (people.unwrap(), UidlFormat::default());
+        let mut parts = Pop3Parts { people, uidl, login_delay: None, lock_session: false };
+        change(&mut parts);
+        server.pop3 = Pop3::new(parts);
+        server
+    }
+
+    /// A POP3 client that has read the greeting.
+    pub(crate) async fn pop3(&self) -> Client {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (pop3, shutdown) = (self.pop3.clone(), self.shutdown.clone());
+        let peer: SocketAddr = "192.0.2.7:49152".parse().unwrap();
+        tokio::spawn(async move { pop3.serve_stream(far, peer, &shutdown).await });
+        let mut client = Client { stream: near, input: Vec::new() };
+        assert_eq!(client.line().await, "+OK Kings ready");
+        client
+    }
+
+    /// A POP3 client that is logged in as Ann.
+    pub(crate) async fn pop3_ann(&self) -> Client {
+        let mut client = self.pop3().await;
+        client.says("USER ann@example.org", "+OK").await;
+        client.says("PASS secret", "+OK Logged in").await;
+        client
     }
 
     /// A client that has read the greeting.
@@ -134,6 +170,32 @@ impl Client {
     /// Says something to a server that may have closed.
     pub(crate) async fn try_say(&mut self, text: &str) -> std::io::Result<()> {
         self.stream.write_all(text.as_bytes()).await
+    }
+
+    /// The next line without its CRLF.
+    pub(crate) async fn line(&mut self) -> String {
+        let end = self.line_end(0).await;
+        let line: Vec<u8> = self.input.drain(..end).collect();
+        String::from_utf8_lossy(&line[..end - 2]).into_owned()
+    }
+
+    /// A POP3 command and how its reply begins; gives the reply.
+    pub(crate) async fn says(&mut self, command: &str, expected: &str) -> String {
+        self.say(format!("{command}\r\n")).await;
+        let reply = self.line().await;
+        assert!(reply.starts_with(expected), "{command}: {reply}");
+        reply
+    }
+
+    /// The further lines of a multi-line reply, up to the dot.
+    pub(crate) async fn lines(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            match self.line().await {
+                line if line == "." => return lines,
+                line => lines.push(line),
+            }
+        }
     }
 
     /// Sends a command with the tag `a` and gives all responses up to the tagged one.

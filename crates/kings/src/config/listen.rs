@@ -29,6 +29,10 @@ pub(crate) struct Listen {
     pub(crate) imap: Vec<SocketAddr>,
     /// IMAP under TLS from the first byte.
     pub(crate) imaps: Vec<SocketAddr>,
+    /// POP3 with STLS.
+    pub(crate) pop3: Vec<SocketAddr>,
+    /// POP3 under TLS from the first byte.
+    pub(crate) pop3s: Vec<SocketAddr>,
 }
 
 /// `lmtp_mode` and `lmtp_group`.
@@ -46,7 +50,7 @@ impl Default for SocketAccess {
 }
 
 /// Servers of the design that are not built yet.
-const NOT_BUILT: [&str; 5] = ["pop3", "pop3s", "managesieve", "http", "https"];
+const NOT_BUILT: [&str; 3] = ["managesieve", "http", "https"];
 
 impl Listen {
     pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> Self {
@@ -64,6 +68,8 @@ impl Listen {
             submissions: addresses("submissions"),
             imap: addresses("imap"),
             imaps: addresses("imaps"),
+            pop3: addresses("pop3"),
+            pop3s: addresses("pop3s"),
             ..Self::default()
         };
         for key in NOT_BUILT {
@@ -94,8 +100,9 @@ impl Listen {
     }
 
     fn is_empty(&self) -> bool {
-        let Self { smtp, submission, submissions, lmtp, imap, imaps, .. } = self;
-        lmtp.is_empty() && [smtp, submission, submissions, imap, imaps].iter().all(|all| all.is_empty())
+        let Self { smtp, submission, submissions, lmtp, imap, imaps, pop3, pop3s, .. } = self;
+        let tcp = [smtp, submission, submissions, imap, imaps, pop3, pop3s];
+        lmtp.is_empty() && tcp.iter().all(|all| all.is_empty())
     }
 
     /// With the lists of `other` that act at once after a reload.

@@ -22,6 +22,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kings_access::UidlFormat;
 use kings_directory::{AliasSource, HostedDomain, Machine, RelayDomain};
 use kings_mail::domain::Domain;
 use kings_mta::delegation::{self, Action, PATIENCE, Place};
@@ -80,8 +81,7 @@ pub(crate) struct Settings {
     pub(crate) relays: Vec<RelayDomain>,
     /// What parts a name from its tag.
     pub(crate) delimiters: String,
-    /// Hierarchy separator of mailbox names.
-    pub(crate) separator: char,
+    pub(crate) mailboxes: Mailboxes,
     pub(crate) listen: Listen,
     pub(crate) login: Login,
     /// Whose tokens log people in.
@@ -116,6 +116,17 @@ pub(crate) struct Settings {
     pub(crate) warnings: Vec<Complaint>,
 }
 
+/// `[mailboxes]`: how people see their mail.
+#[derive(Clone, Debug)]
+pub(crate) struct Mailboxes {
+    /// Between the levels of mailbox names.
+    pub(crate) separator: char,
+    /// How POP3 names messages.
+    pub(crate) pop3_uidl: UidlFormat,
+    /// One POP3 session of an account at a time.
+    pub(crate) pop3_lock_session: bool,
+}
+
 /// `[limits]`; the numbers of the design where the file says nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -135,6 +146,8 @@ pub(crate) struct Limits {
     pub(crate) imap_connections: usize,
     pub(crate) imap_connections_per_address: usize,
     pub(crate) imap_connections_per_account: usize,
+    /// Shortest time between two logins to POP3, where there is one.
+    pub(crate) pop3_login_delay: Option<Duration>,
     /// Failed logins from one address or /64 within a minute.
     pub(crate) login_failures_per_minute: u32,
     /// Failed logins to one account within a minute, before strangers must wait.
@@ -227,7 +240,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let is_there = local.is_some();
     let machine =
         recipients::machine(source, &domains.hosted, hostname.as_ref(), (origin, is_there), aliases.system);
-    let (separator, delimiters) = section(source, &mut top, "mailboxes", mailboxes);
+    let (mailboxes, delimiters) = section(source, &mut top, "mailboxes", mailboxes);
     let listen = section(source, &mut top, "listen", Listen::read);
     let login = section(source, &mut top, "login", Login::read);
     let oauth = oauth::read(source, &mut top);
@@ -286,7 +299,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         local,
         relays: domains.relays,
         delimiters,
-        separator,
+        mailboxes,
         listen,
         login,
         oauth,
@@ -351,20 +364,22 @@ fn accounts(source: &mut Source<'_>, top: &mut Section<'_>) -> Option<PathBuf> {
     })
 }
 
-/// Separator and delimiters. The form of POP3's UIDL is kept for the day POP3 is built.
-fn mailboxes(source: &mut Source<'_>, section: &mut Section<'_>) -> (char, String) {
+/// `[mailboxes]` and its delimiters.
+fn mailboxes(source: &mut Source<'_>, section: &mut Section<'_>) -> (Mailboxes, String) {
     let one_of = |text: &str| match text {
         "." | "/" => Ok(text.chars().next().unwrap_or('.')),
         _ => Err("another character"),
     };
-    let _ = section.text(source, "pop3_uidl_format");
     let separator = section.parsed(source, "separator", "\".\" or \"/\"", one_of).unwrap_or('.');
+    let form = "Dovecot's format, with %u or %g in it, such as \"%08Xu%08Xv\"";
+    let pop3_uidl = section.parsed(source, "pop3_uidl_format", form, str::parse).unwrap_or_default();
+    let pop3_lock_session = section.flag(source, "pop3_lock_session").unwrap_or(false);
     let what = "characters such as \"+\" or \"+-\", or \"\" for no tags";
     let delimiters = section.parsed(source, "recipient_delimiter", what, |text| {
         let fits = text.chars().all(|c| "!#$%&'*+-/=?^_`{|}~.".contains(c));
         fits.then(|| text.to_owned()).ok_or("another character")
     });
-    (separator, delimiters.unwrap_or_else(|| "+".to_owned()))
+    (Mailboxes { separator, pop3_uidl, pop3_lock_session }, delimiters.unwrap_or_else(|| "+".to_owned()))
 }
 
 fn tls(
@@ -544,6 +559,7 @@ fn limits(source: &mut Source<'_>, section: &mut Section<'_>) -> Limits {
     let smtp_arrivals = Rate::minute(rate(source, section, "smtp_connections_per_minute", 600));
     let imap_arrivals = Rate::minute(rate(source, section, "imap_connections_per_minute", 600));
     let rates = rates(source, section);
+    let pop3_login_delay = login_delay(source, section);
     let mut count = |key, usual: usize| {
         section.number(source, key, 1).map_or(usual, |number| usize::try_from(number).unwrap_or(usize::MAX))
     };
@@ -560,6 +576,7 @@ fn limits(source: &mut Source<'_>, section: &mut Section<'_>) -> Limits {
         imap_connections: count("imap_connections", 20_000),
         imap_connections_per_address: count("imap_connections_per_address", 50),
         imap_connections_per_account: count("imap_connections_per_account", 20),
+        pop3_login_delay,
         login_failures_per_minute: u32::try_from(failures).unwrap_or(u32::MAX),
         login_failures_per_account: u32::try_from(failures_per_account).unwrap_or(u32::MAX),
         // Room for two of the largest messages, so that the queue can be drained on a full disk.
@@ -577,6 +594,15 @@ fn limits(source: &mut Source<'_>, section: &mut Section<'_>) -> Limits {
         },
         exempt: section.list(source, "exempt", "a network such as \"127.0.0.0/8\"", str::parse::<IpNet>),
     }
+}
+
+/// Zero is none. More than a day would lock people out rather than slow them down.
+fn login_delay(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Duration> {
+    let time = "a time such as \"1m\", at most \"1d\"; \"0s\" for none";
+    let delay = section.parsed(source, "pop3_login_delay", time, |text| {
+        duration(text).filter(|delay| *delay <= Duration::from_hours(24)).ok_or("another text")
+    });
+    delay.filter(|delay| !delay.is_zero())
 }
 
 fn rates(source: &mut Source<'_>, section: &mut Section<'_>) -> Rates {

@@ -39,7 +39,7 @@ fn the_smallest_config_has_the_defaults_of_the_design() {
     assert_eq!(settings.limits.message_bytes, 50 * 1024 * 1024);
     assert_eq!(settings.limits.free_space_reserve, 100 * 1024 * 1024);
     assert_eq!(settings.limits.smtp_connections_per_address, 50);
-    assert_eq!((settings.separator, settings.outbound.port), ('.', 25));
+    assert_eq!((settings.mailboxes.separator, settings.outbound.port), ('.', 25));
     assert!(settings.warnings.is_empty());
 }
 
@@ -152,14 +152,14 @@ fn all_complaints_come_at_once() {
 #[test]
 fn what_is_not_built_is_refused_and_not_ignored() {
     let cases = [
-        ("smtp = [", "pop3s = [\"[::]:995\"]\nsmtp = [", "the pop3s server is not built yet"),
+        ("smtp = [", "managesieve = [\"[::]:4190\"]\nsmtp = [", "the managesieve server is not built yet"),
         ("self_signed = true", "acme = { directory = \"https://x.example\" }", "acme is not built yet"),
     ];
     for (from, to, expected) in cases {
         let found = changed(from, to);
         assert!(found.iter().any(|complaint| complaint.contains(expected)), "{found:?}");
     }
-    assert!(changed("smtp = [", "pop3 = []\nsmtp = [").is_empty());
+    assert!(changed("smtp = [", "managesieve = []\nsmtp = [").is_empty());
 }
 
 #[test]
@@ -604,5 +604,29 @@ fn issuers_of_tokens_are_read() {
         &second.replace("client_id = \"kings\"\n", ""),
     ] {
         assert_eq!(parse(wrong).err().map(|complaints| complaints.len()), Some(1), "{wrong}");
+    }
+}
+
+#[test]
+fn pop3_has_its_format_its_lock_and_its_delay() {
+    let text = |more: &str| format!("{SMALLEST}{more}");
+    let usual = Settings::parse(&text(""), Path::new("/")).unwrap();
+    assert_eq!(usual.mailboxes.pop3_uidl, "%08Xu%08Xv".parse().unwrap());
+    assert_eq!((usual.mailboxes.pop3_lock_session, usual.limits.pop3_login_delay), (false, None));
+    let set = "[mailboxes]\npop3_uidl_format = \"%v.%u\"\npop3_lock_session = true\n[limits]\npop3_login_delay = \"1m\"\n";
+    let set = Settings::parse(&text(set), Path::new("/")).unwrap();
+    assert_eq!(set.mailboxes.pop3_uidl, "%v.%u".parse().unwrap());
+    assert_eq!(set.limits.pop3_login_delay, Some(Duration::from_mins(1)));
+    assert!(set.mailboxes.pop3_lock_session);
+    let none = Settings::parse(&text("[limits]\npop3_login_delay = \"0s\"\n"), Path::new("/")).unwrap();
+    assert_eq!(none.limits.pop3_login_delay, None);
+    for bad in [
+        "[mailboxes]\npop3_uidl_format = \"%v\"\n",
+        "[mailboxes]\npop3_uidl_format = \"%m\"\n",
+        "[mailboxes]\npop3_lock_session = \"yes\"\n",
+        "[limits]\npop3_login_delay = \"2d\"\n",
+        "[limits]\npop3_login_delay = 60\n",
+    ] {
+        assert_eq!(Settings::parse(&text(bad), Path::new("/")).unwrap_err().len(), 1, "{bad}");
     }
 }

@@ -28,9 +28,11 @@ fn greeting(kings: &Kings, listener: &str, protocols: &[&str]) -> std::io::Resul
 #[test]
 fn a_browser_gets_no_handshake_at_a_mail_port() {
     let kings = Kings::start();
-    for (listener, own, foreign, start) in
-        [("submissions", "smtp", "imap", "220 "), ("imaps", "imap", "smtp", "* OK")]
-    {
+    for (listener, own, foreign, start) in [
+        ("submissions", "smtp", "imap", "220 "),
+        ("imaps", "imap", "smtp", "* OK"),
+        ("pop3s", "pop3", "imap", "+OK "),
+    ] {
         for accepted in [&[][..], &[own], &["http/1.1", own]] {
             assert_eq!(greeting(&kings, listener, accepted).unwrap(), start, "{listener} {accepted:?}");
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::harness::{Daemon, Folder, Imap, Kings, Setup, free_port, letter, listening, program, run};
+use crate::pop3::everything;
 
 const ANN: &str = "ann@example.org";
 
@@ -15,18 +16,19 @@ struct Dovecot {
     _daemon: Daemon,
     _folder: Folder,
     port: u16,
+    pop3s: u16,
 }
 
 impl Dovecot {
     fn start(kings: &Kings) -> Self {
         let folder = Folder::new("dovecot");
-        let port = free_port();
-        let config = folder.write("dovecot.conf", config(kings, &folder, port));
+        let (port, pop3s) = (free_port(), free_port());
+        let config = folder.write("dovecot.conf", config(kings, &folder, (port, pop3s)));
         let mut command = program("dovecot");
         command.arg("-F").arg("-c").arg(config);
         let mut daemon = Daemon::start("dovecot", &mut command, &folder.join("log"));
         daemon.wait_for("its port", Duration::from_secs(20), |_| listening(port));
-        Self { _daemon: daemon, _folder: folder, port }
+        Self { _daemon: daemon, _folder: folder, port, pop3s }
     }
 
     fn imap(&self, kings: &Kings) -> Imap {
@@ -35,7 +37,7 @@ impl Dovecot {
 }
 
 /// Dovecot 2.3's dialect; 2.4 has another one.
-fn config(kings: &Kings, folder: &Folder, port: u16) -> String {
+fn config(kings: &Kings, folder: &Folder, (port, pop3s): (u16, u16)) -> String {
     let version = run(program("dovecot").arg("--version")).succeeded();
     assert!(
         version.text().starts_with("2.3."),
@@ -60,7 +62,7 @@ fn config(kings: &Kings, folder: &Folder, port: u16) -> String {
         "base_dir = {here}/run
 state_dir = {here}/state
 log_path = /dev/stderr
-protocols = imap
+protocols = imap pop3
 listen = 127.0.0.1
 ssl = required
 ssl_cert = <{certificate}
@@ -86,6 +88,16 @@ service imap-login {{
   }}
   inet_listener imaps {{
     port = {port}
+    ssl = yes
+  }}
+}}
+service pop3-login {{
+  chroot =
+  inet_listener pop3 {{
+    port = 0
+  }}
+  inet_listener pop3s {{
+    port = {pop3s}
     ssl = yes
   }}
 }}
@@ -208,5 +220,29 @@ fn mail_that_arrives_while_both_look_gets_one_uid() {
         };
         assert_eq!(here, there, "round {round}");
         assert_eq!(here.messages.len(), 4 + round);
+    }
+}
+
+#[test]
+fn pop3_of_dovecot_and_ours_name_measure_and_send_each_message_alike() {
+    let kings = kings();
+    let inbox = kings.maildir(ANN).join("new");
+    for (name, content) in [
+        ("1795479508.M1P1.dots", "Subject: dots\n\n.\n..\n.three\nlast without an end"),
+        ("1795479508.M2P1.crlf", "Subject: CRLF and LF\r\n\r\none\r\ntwo\nthree\r\n"),
+        ("1795479508.M3P1.header", "Subject: no body\n"),
+        ("1795479508.M4P1.eight", "Subject: 8 bit\n\n\u{e4}\u{f6}\u{fc} \u{20ac}\n"),
+    ] {
+        std::fs::write(inbox.join(name), content).unwrap();
+        if rustix::process::geteuid().is_root() {
+            run(program("chown").arg(format!("{OWNER}:")).arg(inbox.join(name))).succeeded();
+        }
+    }
+    let here = everything(kings.address("pop3s").port(), &kings.certificates);
+    assert_eq!(here["list"].as_array().unwrap().len(), 7);
+    let dovecot = Dovecot::start(&kings);
+    let there = everything(dovecot.pop3s, &kings.certificates);
+    for key in ["stat", "list", "uidl", "retr", "top"] {
+        assert_eq!(here[key], there[key], "{key}");
     }
 }

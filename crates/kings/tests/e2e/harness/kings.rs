@@ -49,7 +49,7 @@ pub(crate) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        let names = ["smtp", "submission", "submissions", "imap", "imaps"];
+        let names = ["smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s"];
         let listen = names.map(|name| format!("{name} = [\"127.0.0.1:0\"]\n")).concat();
         let name_server = clueless();
         Self {

@@ -1,0 +1,277 @@
+//! One client: who it is, and what answers each of its requests.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use kings_directory::{ClientFacts, Login, LoginError, Progress};
+use kings_mail::address::Address;
+use kings_pop3::{Event, Reply, Session};
+use kings_sasl::{Credentials, Mechanisms, Turn};
+use kings_store::StoreError;
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+
+use super::Inner;
+use super::connection::{End, Wire};
+use super::inbox::Inbox;
+use crate::blocking::{Failure, blocking};
+use crate::door::{NotAdmitted, Person};
+use crate::peer::Peer;
+use crate::sessions::Place;
+use crate::socket::Link;
+
+/// Octets of a message that are made ready at once.
+const PIECE: usize = 64 * 1024;
+
+/// The server's side of one client.
+#[derive(Debug)]
+pub(super) struct Client {
+    inner: Arc<Inner>,
+    peer: Peer,
+    stranger: Option<Place<IpAddr>>,
+    login: Login,
+    reader: Option<Reader>,
+}
+
+/// Somebody who is logged in and reads the inbox.
+#[derive(Debug)]
+struct Reader {
+    person: Person,
+    inbox: Inbox,
+    _lock: Option<Place<Address>>,
+    /// Places of messages that RETR has sent.
+    read: BTreeSet<usize>,
+    removed: usize,
+}
+
+impl Client {
+    pub(super) fn new(inner: Arc<Inner>, peer: Peer, stranger: Option<Place<IpAddr>>) -> Self {
+        let login = inner.door.people.directory.login(ClientFacts::new(peer.origin()));
+        Self { inner, peer, stranger, login, reader: None }
+    }
+
+    /// What the client may log in with, now that TLS is on.
+    pub(super) fn mechanisms(&mut self, facts: ClientFacts) -> Mechanisms {
+        let directory = &self.inner.door.people.directory;
+        let mechanisms = directory.mechanisms(&facts);
+        self.login = directory.login(facts);
+        mechanisms
+    }
+
+    /// Waits until the accounts have changed; for ever while nobody is logged in.
+    pub(super) async fn accounts_changed(&mut self) {
+        match &mut self.reader {
+            Some(reader) => reader.person.changes.next().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends the session of an account that was removed or closed since its login; true if it did.
+    pub(super) fn end_if_closed(&self, session: &mut Session) -> bool {
+        let is_closed = |reader: &Reader| self.inner.door.is_closed_to(&reader.person, &self.peer);
+        let ends = self.reader.as_ref().is_some_and(is_closed);
+        if ends {
+            session.bye("The account was closed");
+        }
+        ends
+    }
+
+    /// Answers one event. Only a broken stream is an error.
+    pub(super) async fn answer<S: Link>(&mut self, wire: &mut Wire<S>, event: Event) -> io::Result<()> {
+        if self.end_if_closed(&mut wire.session) {
+            return Ok(());
+        }
+        match event {
+            Event::Login(credentials) => self.log_in(&mut wire.session, credentials).await,
+            Event::Authenticate(turn) => self.authenticate(&mut wire.session, turn).await,
+            Event::Message { place, whole } => self.send(wire, place, whole).await?,
+            Event::Update(places) => self.update(&mut wire.session, places).await,
+            Event::Relieve => wire.relieve().await?,
+            // The driver has taken care of them.
+            Event::StartTls | Event::Closed => {}
+        }
+        Ok(())
+    }
+
+    async fn log_in(&mut self, session: &mut Session, credentials: Credentials) {
+        let name = credentials.login.clone();
+        match self.inner.door.people.directory.log_in(credentials, self.peer.origin()).await {
+            Ok(account) => self.welcome(session, account.address, ("USER", &name)).await,
+            Err(error) => self.refuse(session, error, ("USER", &name)).await,
+        }
+    }
+
+    async fn authenticate(&mut self, session: &mut Session, turn: Turn) {
+        let progress = self.login.take(turn).await;
+        let (mechanism, name) = self.login.describe();
+        let name = name.to_owned();
+        match progress {
+            Ok(Progress::Challenge(challenge)) => session.challenge(&challenge),
+            Ok(Progress::Done(account)) => self.welcome(session, account.address, (mechanism, &name)).await,
+            Err(error) => self.refuse(session, error, (mechanism, &name)).await,
+        }
+    }
+
+    async fn welcome(&mut self, session: &mut Session, account: Address, (mechanism, name): (&str, &str)) {
+        let origin = self.peer.origin();
+        match self.open(session, account).await {
+            Ok(account) => origin.log(name, mechanism, Ok(&account)),
+            Err(closed) => {
+                origin.log(name, mechanism, Err(&closed));
+                session.refuse(closed.reply());
+            }
+        }
+    }
+
+    async fn refuse(&self, session: &mut Session, error: LoginError, (mechanism, name): (&str, &str)) {
+        self.inner.door.refuse(&self.peer, error, (mechanism, name)).await;
+        session.refuse(refusal(error));
+    }
+
+    /// Opens the inbox of somebody who has proven who they are.
+    async fn open(&mut self, session: &mut Session, account: Address) -> Result<Address, NotOpened> {
+        let may_log_in = |pauses: &super::Pauses| self.peer.exempt || pauses.may_log_in(&account);
+        if !self.inner.pauses.as_ref().is_none_or(may_log_in) {
+            return Err(NotOpened::TooSoon);
+        }
+        let lock = match &self.inner.locks {
+            Some(locks) => Some(locks.take(account.clone(), 1).ok_or(NotOpened::InUse)?),
+            None => None,
+        };
+        let person = self.inner.door.admit(&self.peer, account).await?;
+        let (account, inner) = (person.account.clone(), Arc::clone(&self.inner));
+        let opened = blocking(move || Inbox::open(&account, &inner.uidl)).await;
+        let (inbox, maildrop) = opened.map_err(NotAdmitted::NoMailboxes)?;
+        let address = person.address.clone();
+        self.reader = Some(Reader { person, inbox, _lock: lock, read: BTreeSet::new(), removed: 0 });
+        self.stranger = None;
+        session.welcome(maildrop);
+        Ok(address)
+    }
+
+    /// RETR and TOP.
+    async fn send<S: Link>(&mut self, wire: &mut Wire<S>, place: usize, whole: bool) -> io::Result<()> {
+        let Some(reader) = &mut self.reader else {
+            wire.session.refuse(Reply::SERVER_BUG);
+            return Ok(());
+        };
+        let inbox = reader.inbox.clone();
+        let content = match blocking(move || inbox.read(place)).await {
+            Ok(content) => content,
+            Err(failure) => {
+                wire.session.refuse(failed(&failure));
+                return Ok(());
+            }
+        };
+        let content = content.as_ref();
+        wire.session.begin_message(content.len());
+        for piece in content.chunks(PIECE) {
+            let wants_more = wire.session.write_message(piece);
+            wire.relieve().await?;
+            if !wants_more {
+                break;
+            }
+        }
+        wire.session.end_message();
+        if whole {
+            reader.read.insert(place);
+        }
+        Ok(())
+    }
+
+    /// QUIT: what was marked goes, and what was read is marked as seen. A flag that cannot be set is no reason to tell a
+    /// client that its messages are still here.
+    async fn update(&mut self, session: &mut Session, marked: Vec<usize>) {
+        let Some(reader) = &mut self.reader else { return session.updated(false) };
+        let (inbox, read) = (reader.inbox.clone(), reader.read.iter().copied().collect::<Vec<_>>());
+        let outcome = blocking(move || inbox.update(&marked, &read)).await;
+        match outcome {
+            Ok(removed) => {
+                reader.removed = removed;
+                session.updated(true);
+            }
+            Err(failure) => {
+                failed(&failure);
+                session.updated(false);
+            }
+        }
+    }
+
+    /// The one line in the log for each session; those that never logged in are noise.
+    pub(super) fn log_end<S>(&self, wire: &Wire<S>, end: &io::Result<End>, began: Instant) {
+        let client = self.peer.address;
+        let Some(reader) = &self.reader else { return debug!(%client, ?end, "session ended") };
+        let took_ms = began.elapsed().as_millis();
+        let end = match end {
+            Ok(End::Closed) => "closed".to_owned(),
+            Ok(End::Left | End::StartTls) => "left".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let (account, read, removed) = (&reader.person.address, reader.read.len(), reader.removed);
+        let (received, sent) = (wire.carrier.received, wire.carrier.sent);
+        info!(%client, %account, read, removed, received, sent, took_ms, end, "POP3 session ended");
+    }
+}
+
+/// Why somebody who has proven who they are gets no session.
+#[derive(Debug, thiserror::Error)]
+enum NotOpened {
+    #[error("logged in a moment ago")]
+    TooSoon,
+    #[error("another session has the inbox")]
+    InUse,
+    #[error(transparent)]
+    NotAdmitted(#[from] NotAdmitted),
+}
+
+impl NotOpened {
+    fn reply(&self) -> Reply {
+        match self {
+            Self::TooSoon => Reply::LOGIN_DELAY,
+            Self::InUse => Reply::IN_USE,
+            Self::NotAdmitted(NotAdmitted::TooManySessions) => Reply::TOO_MANY_SESSIONS,
+            Self::NotAdmitted(NotAdmitted::NoMailboxes(failure)) => failed(failure),
+        }
+    }
+}
+
+/// The only place where a failed login becomes a reply.
+fn refusal(error: LoginError) -> Reply {
+    match error {
+        // One answer for both: a second one would tell a guesser that the password is right.
+        LoginError::Refused | LoginError::Closed => Reply::LOGIN_FAILED,
+        LoginError::Malformed => Reply::BAD_RESPONSE,
+        LoginError::TooManyFailures => Reply::TOO_MANY_FAILURES,
+        LoginError::Busy => Reply::LOGIN_UNAVAILABLE,
+    }
+}
+
+/// The only place where a failed call on the store becomes a reply; the cause of local trouble stays in our log.
+fn failed(failure: &Failure) -> Reply {
+    match failure {
+        Failure::Crashed => {
+            error!("a store call crashed");
+            Reply::SERVER_BUG
+        }
+        Failure::Store(StoreError::Expunged | StoreError::NoSuchMailbox) => Reply::GONE,
+        Failure::Store(StoreError::TooLarge) => Reply::TOO_LARGE,
+        Failure::Store(StoreError::Io(error)) => {
+            error!(%error, "mail storage failed");
+            Reply::TRY_LATER
+        }
+        Failure::Store(
+            error @ (StoreError::NoSpace
+            | StoreError::Locked
+            | StoreError::AlreadyExists
+            | StoreError::BadName
+            | StoreError::CannotDeleteInbox
+            | StoreError::BadKeyword
+            | StoreError::TooManyKeywords),
+        ) => {
+            warn!(%error, "mail cannot be read or removed now");
+            Reply::TRY_LATER
+        }
+    }
+}
