@@ -161,6 +161,8 @@ pub struct Directory(pub(crate) Arc<Inner>);
 #[derive(Debug)]
 pub(crate) struct Inner {
     settings: Settings,
+    /// What is hosted here or passed on from here.
+    domains: Vec<Domain>,
     files: ArcSwap<Files>,
     last_look: Mutex<Instant>,
     /// Moves with each reading that holds.
@@ -205,8 +207,11 @@ impl Directory {
         let LoginSettings { failures_per_minute, failures_per_account, remember, .. } = settings.login;
         let throttle = Mutex::new(Throttle::new(failures_per_minute, failures_per_account));
         let known = Mutex::new(Known::open(settings.login.known.clone()));
+        let hosted = settings.domains.iter().map(|hosted| &hosted.name);
+        let domains = hosted.chain(settings.relays.iter().map(|relay| &relay.name)).cloned().collect();
         Ok(Self(Arc::new(Inner {
             settings,
+            domains,
             files: ArcSwap::from_pointee(files),
             last_look: Mutex::new(Instant::now()),
             readings: watch::Sender::new(()),
@@ -259,6 +264,11 @@ impl Directory {
     /// Whether mail for this domain ends here.
     pub fn hosts(&self, domain: &Domain) -> bool {
         self.0.settings.domains.iter().any(|hosted| hosted.name == *domain)
+    }
+
+    /// All domains that are ours: hosted here, or passed on from here.
+    pub fn domains(&self) -> &[Domain] {
+        &self.0.domains
     }
 
     /// Whether nothing of this domain ever leaves for another server: hosted domains and the names of the machine.

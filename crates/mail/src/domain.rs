@@ -59,6 +59,12 @@ impl Domain {
         std::iter::successors(Some(self.clone()), Self::parent)
     }
 
+    /// Whether it is `domain` or a name below it.
+    pub fn is_within(&self, domain: &Self) -> bool {
+        let rest = self.0.strip_suffix(domain.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    }
+
     /// The domain one label up: `example.org` for `mail.example.org`, `None` for a single label.
     pub fn parent(&self) -> Option<Self> {
         self.0.split_once('.').map(|(_, rest)| Self(rest.to_owned()))
@@ -120,6 +126,21 @@ impl fmt::Display for DnsName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_domain_and_all_below_it_are_within_it_and_what_ends_alike_is_not() {
+        let domain = |text| Domain::parse(text).unwrap_or_else(|_| panic!("{text}"));
+        let cases = [
+            ("example.org", "example.org", true),
+            ("a.b.example.org", "example.org", true),
+            ("notexample.org", "example.org", false),
+            ("example.org", "a.example.org", false),
+            ("org", "example.org", false),
+        ];
+        for (name, above, expected) in cases {
+            assert_eq!(domain(name).is_within(&domain(above)), expected, "{name} {above}");
+        }
+    }
 
     #[test]
     fn a_domain_is_lower_case_ascii_without_a_final_dot() {

@@ -81,15 +81,17 @@ pub struct Outcome {
     pub result: DmarcResult,
     /// The author's domain.
     pub author: Option<Domain>,
+    /// The organisational domain of that, where the walk came to its end (RFC 9989 §4.10.2).
+    pub organisation: Option<Domain>,
     /// The record that applies, and where it stands.
     pub published: Option<(Domain, Record)>,
     /// What that record asks for this author: `p`, `sp` or `np`.
     pub requested: Policy,
     /// What is to be done with a message that failed: `requested`, one level less in test mode.
     pub policy: Policy,
-    /// DKIM proved the author's domain.
+    /// DKIM proved the author's domain; told as well where nobody publishes a policy, by relaxed alignment.
     pub dkim_aligned: bool,
-    /// SPF proved it.
+    /// SPF proved it; likewise.
     pub spf_aligned: bool,
     /// Why, in words.
     pub reason: Reason,
@@ -142,9 +144,9 @@ pub async fn evaluate(dns: &impl Dns, head: &[u8], evidence: Evidence<'_>) -> Ou
 /// What is known of a message before SPF and DKIM are through.
 #[derive(Debug)]
 pub enum Discovery {
-    /// There is a policy to judge it by.
+    /// There is an author to compare them with.
     Found(Basis),
-    /// There is none, so that this is the outcome.
+    /// There is none, or DNS does not tell: this is the outcome.
     Settled(Outcome),
 }
 
@@ -152,12 +154,19 @@ pub enum Discovery {
 #[derive(Debug)]
 pub struct Basis {
     author: Domain,
-    /// Where the record stands, and the record.
-    published: (Domain, Record),
-    /// What it asks for.
-    requested: Policy,
+    /// The policy, or why there is none: what is proven of the author can be told all the same.
+    policy: Result<Published, Reason>,
     organisation: Domain,
     known: Known,
+}
+
+/// A policy that applies.
+#[derive(Debug)]
+struct Published {
+    domain: Domain,
+    record: Record,
+    /// What it asks for.
+    requested: Policy,
 }
 
 /// Looks for the policy of the author's domain.
@@ -169,65 +178,77 @@ pub async fn discover(dns: &impl Dns, head: &[u8]) -> Discovery {
         Err(why) => return settled(DmarcResult::PermError, Reason::NoAuthor(why)),
     };
     let mut known = Known::default();
-    let (result, reason) = match Walk::from(&author, dns, &mut known).await {
-        Err(why) => (DmarcResult::TempError, Reason::Dns(why)),
-        Ok(walk) => match walk.policy().cloned() {
-            None => (DmarcResult::None, Reason::NoPolicy),
-            Some((_, record)) if !record.is_applicable() => (DmarcResult::None, Reason::Unreadable),
-            Some(published) => match requested(dns, &author, &published).await {
-                Err(why) => (DmarcResult::TempError, Reason::Dns(why)),
-                Ok(requested) => {
-                    let organisation = walk.organisational_domain();
-                    return Discovery::Found(Basis { author, published, requested, organisation, known });
-                }
-            },
+    match Walk::from(&author, dns, &mut known).await {
+        Ok(walk) => match published(dns, &author, &walk).await {
+            Ok(policy) => {
+                let organisation = walk.organisational_domain();
+                Discovery::Found(Basis { author, policy, organisation, known })
+            }
+            Err(why) => Discovery::Settled(Outcome::unanswered(author, why)),
         },
-    };
-    Discovery::Settled(Outcome { author: Some(author), ..Outcome::without_policy(result, reason) })
+        Err(why) => Discovery::Settled(Outcome::unanswered(author, why)),
+    }
+}
+
+/// The policy that applies to the author, or why none does.
+async fn published(
+    dns: &impl Dns,
+    author: &Domain,
+    walk: &Walk,
+) -> Result<Result<Published, Reason>, Unanswered> {
+    let Some((domain, record)) = walk.policy().cloned() else { return Ok(Err(Reason::NoPolicy)) };
+    if !record.is_applicable() {
+        return Ok(Err(Reason::Unreadable));
+    }
+    let requested = requested(dns, author, &domain, &record).await?;
+    Ok(Ok(Published { domain, record, requested }))
 }
 
 impl Discovery {
     /// Judges by what SPF and DKIM found out. Asks where one of them speaks for another name of the author's
     /// organisation, and nobody else: whoever forges a message has no say in how long that takes.
     pub async fn judge(self, dns: &impl Dns, evidence: Evidence<'_>) -> Outcome {
-        let basis = match self {
-            Self::Found(basis) => basis,
-            Self::Settled(outcome) => return outcome,
-        };
-        let author = basis.author.clone();
-        basis.compare(dns, evidence).await.unwrap_or_else(|why| Outcome {
-            author: Some(author),
-            ..Outcome::without_policy(DmarcResult::TempError, Reason::Dns(why))
-        })
+        match self {
+            Self::Found(basis) => basis.judge(dns, evidence).await,
+            Self::Settled(outcome) => outcome,
+        }
     }
 }
 
 impl Basis {
-    async fn compare(self, dns: &impl Dns, evidence: Evidence<'_>) -> Result<Outcome, Unanswered> {
-        let Self { author, published: (domain, record), requested, organisation, known } = self;
-        let mut aligner = Aligner { dns, author: &author, organisation, known };
-        let spf = match evidence.spf {
-            Some((identifier, proof)) => aligner.proof(identifier, proof, record.aspf).await?,
-            None => Proof::Other,
-        };
-        let mut dkim = Proof::Other;
-        for (identifier, proof) in evidence.dkim.iter().take(MAX_IDENTIFIERS) {
-            if dkim != Proof::Pass {
-                dkim = better(dkim, aligner.proof(identifier, *proof, record.adkim).await?);
+    async fn judge(self, dns: &impl Dns, evidence: Evidence<'_>) -> Outcome {
+        let Self { author, policy, organisation, known } = self;
+        let mut aligner = Aligner { dns, author: &author, organisation: &organisation, known };
+        let modes = policy.as_ref().map(|published| (published.record.adkim, published.record.aspf));
+        let proofs = aligner.proofs(evidence, modes.unwrap_or_default()).await;
+        let (Published { domain, record, requested }, (dkim, spf)) = match (policy, proofs) {
+            (Ok(published), Ok(proofs)) => (published, proofs),
+            (Ok(_), Err(why)) => return Outcome::unanswered(author, why),
+            // Without a policy nothing fails, so that doubt about a proof is as good as none.
+            (Err(reason), proofs) => {
+                let (dkim, spf) = proofs.unwrap_or((Proof::Other, Proof::Other));
+                return Outcome {
+                    author: Some(author),
+                    organisation: Some(organisation),
+                    dkim_aligned: dkim == Proof::Pass,
+                    spf_aligned: spf == Proof::Pass,
+                    ..Outcome::without_policy(DmarcResult::None, reason)
+                };
             }
-        }
+        };
         let policy = if record.testing { requested.one_level_below() } else { requested };
         let (result, reason) = verdict(dkim, spf, evidence.has_pass());
-        Ok(Outcome {
+        Outcome {
             result,
             author: Some(author),
+            organisation: Some(organisation),
             published: Some((domain, record)),
             requested,
             policy,
             dkim_aligned: dkim == Proof::Pass,
             spf_aligned: spf == Proof::Pass,
             reason,
-        })
+        }
     }
 }
 
@@ -245,10 +266,16 @@ impl Outcome {
         Self { author: author_domain(head).ok(), ..outcome }
     }
 
+    fn unanswered(author: Domain, why: Unanswered) -> Self {
+        let outcome = Self::without_policy(DmarcResult::TempError, Reason::Dns(why));
+        Self { author: Some(author), ..outcome }
+    }
+
     fn without_policy(result: DmarcResult, reason: Reason) -> Self {
         Self {
             result,
             author: None,
+            organisation: None,
             published: None,
             requested: Policy::None,
             policy: Policy::None,
@@ -283,7 +310,8 @@ fn better(one: Proof, other: Proof) -> Proof {
 async fn requested(
     dns: &impl Dns,
     author: &Domain,
-    (domain, record): &(Domain, Record),
+    domain: &Domain,
+    record: &Record,
 ) -> Result<Policy, Unanswered> {
     if author == domain {
         return Ok(record.policy);
@@ -309,11 +337,40 @@ async fn exists(dns: &impl Dns, domain: &Domain) -> Result<bool, Unanswered> {
 struct Aligner<'a, D> {
     dns: &'a D,
     author: &'a Domain,
-    organisation: Domain,
+    organisation: &'a Domain,
     known: Known,
 }
 
 impl<D: Dns> Aligner<'_, D> {
+    /// What DKIM and SPF prove of the author's domain, each in its mode. One name that DNS does not tell of matters only
+    /// where no other is a proof.
+    async fn proofs(
+        &mut self,
+        evidence: Evidence<'_>,
+        (adkim, aspf): (Alignment, Alignment),
+    ) -> Result<(Proof, Proof), Unanswered> {
+        let (mut dkim, mut spf, mut unanswered) = (Proof::Other, Proof::Other, None);
+        if let Some((identifier, proof)) = evidence.spf {
+            match self.proof(identifier, proof, aspf).await {
+                Ok(proof) => spf = proof,
+                Err(why) => unanswered = Some(why),
+            }
+        }
+        for (identifier, proof) in evidence.dkim.iter().take(MAX_IDENTIFIERS) {
+            if dkim == Proof::Pass {
+                break;
+            }
+            match self.proof(identifier, *proof, adkim).await {
+                Ok(proof) => dkim = better(dkim, proof),
+                Err(why) => unanswered = Some(why),
+            }
+        }
+        match unanswered {
+            Some(why) if better(dkim, spf) != Proof::Pass => Err(why),
+            _ => Ok((dkim, spf)),
+        }
+    }
+
     /// What a check proves of the author's domain (RFC 9989 §4.4).
     async fn proof(
         &mut self,
@@ -332,15 +389,10 @@ impl<D: Dns> Aligner<'_, D> {
         if identifier == *self.author {
             return Ok(true);
         }
-        if mode == Alignment::Strict || !is_within(&identifier, &self.organisation) {
+        if mode == Alignment::Strict || !identifier.is_within(self.organisation) {
             return Ok(false);
         }
         let walk = Walk::from(&identifier, self.dns, &mut self.known).await?;
-        Ok(walk.organisational_domain() == self.organisation)
+        Ok(walk.organisational_domain() == *self.organisation)
     }
-}
-
-fn is_within(name: &Domain, domain: &Domain) -> bool {
-    let rest = name.as_str().strip_suffix(domain.as_str());
-    rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }

@@ -163,6 +163,29 @@ fn what_passed_must_belong_to_the_author() {
     }
 }
 
+/// What is proven is told where nobody asks for proof, too: by relaxed alignment, and of names that share nothing but a
+/// record by none (RFC 9989 §4.4).
+#[test]
+fn without_a_policy_nothing_fails_and_what_is_proven_is_known() {
+    type Case = (&'static str, &'static [&'static str], &'static str, (bool, bool));
+    let zone = zone(&["_dmarc.mail.example.org TXT v=DMARC1; psd=n", "_dmarc.broken.example.net FAILS"]);
+    let cases: [Case; 7] = [
+        ("example.com", &[], "example.com", (false, true)),
+        ("example.com", &["example.com"], "", (true, false)),
+        ("example.com", &["?example.com"], "example.net", (false, false)),
+        ("example.com", &["example.net"], "mail.example.com", (false, false)),
+        ("sub.example.com", &["example.com"], "example.com", (false, false)),
+        ("example.org", &["mail.example.org"], "mail.example.org", (false, false)),
+        ("example.net", &["broken.example.net"], "example.net", (false, true)),
+    ];
+    for (author, dkim, spf, expected) in cases {
+        let outcome = judge(&zone, author, dkim, spf);
+        assert_eq!((outcome.result.as_str(), outcome.published.is_none()), ("none", true), "{author}");
+        assert_eq!((outcome.dkim_aligned, outcome.spf_aligned), expected, "{author} {dkim:?} {spf}");
+        assert_eq!(outcome.organisation.as_ref().map(Domain::as_str), Some(author));
+    }
+}
+
 /// RFC 9989 §4.10.2 and the examples there.
 #[test]
 fn the_organisational_domain_is_where_the_walk_says() {

@@ -15,7 +15,7 @@ use kings_msgauth::{arc, dkim, dmarc, iprev, spf};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::facts::Enquiry;
-use crate::policy::ours::Ours;
+use crate::policy::ours::{Leaving, Ours};
 use crate::policy::sealed;
 use crate::policy::verdict::Known;
 
@@ -339,15 +339,9 @@ impl Findings {
 
     /// What of it may count against the message: failures of methods that are enforced, and a claim on one of our domains
     /// whether DMARC is enforced or not. `head` is the header of the message.
-    pub(crate) fn known(&self, methods: Methods, head: &[u8], ours: &Ours<'_>) -> Known {
-        let read;
-        let author = match &self.dmarc {
-            Some(outcome) => outcome.author.as_ref(),
-            None => {
-                read = dmarc::author_domain(head).ok();
-                read.as_ref()
-            }
-        };
+    pub(crate) fn known(&self, methods: Methods, head: &[u8], ours: Ours<'_>) -> Known {
+        let author = dmarc::author_domain(head).ok();
+        let author = author.as_ref();
         let spf = self.mail_from.as_ref().filter(|_| methods.spf == Check::Enforce);
         let helo = self.helo.as_ref().filter(|_| methods.spf == Check::Enforce);
         let spf_helo_fail = helo.filter(|outcome| outcome.result == spf::SpfResult::Fail);
@@ -362,7 +356,7 @@ impl Findings {
             spf_fail: spf_fail.map(explained),
             no_author: no_author.map(|outcome| outcome.reason.to_string()),
             dmarc_fail: dmarc_fail.map(|outcome| (outcome.policy, outcome.reason.to_string())),
-            unproven: author.and_then(|author| {
+            unproven: author.filter(|author| !self.proves(author)).and_then(|author| {
                 let verdict = ours.unproven(author, methods.dmarc, result)?;
                 Some((author.to_string(), verdict))
             }),
@@ -371,6 +365,43 @@ impl Findings {
             undecided: undecided.map(|outcome| outcome.reason.to_string()),
             ..Known::default()
         }
+    }
+
+    /// How it leaves where an alias sends it on. What a sealer has seen proves nothing to others.
+    pub(crate) fn leaving(
+        &self,
+        methods: Methods,
+        head: &[u8],
+        path: &ReversePath,
+        ours: Ours<'_>,
+    ) -> Leaving {
+        let outcome = self.dmarc.as_ref();
+        let author = match outcome {
+            Some(outcome) => outcome.author.clone(),
+            None => dmarc::author_domain(head).ok(),
+        };
+        if author.is_some_and(|author| self.proves(&author)) {
+            return Leaving::Suited;
+        }
+        // Without a policy nobody asks for proof.
+        let published = outcome.filter(|outcome| outcome.published.is_some());
+        let organisation = published.and_then(|outcome| outcome.organisation.as_ref());
+        ours.sent_on(head, organisation, path, (methods.dmarc, outcome.map(|outcome| outcome.result)))
+    }
+
+    /// Whether SPF or DKIM proves the author: as DMARC compares their domains, policy or none, and where DMARC is not
+    /// asked the very same domain.
+    fn proves(&self, author: &Domain) -> bool {
+        if let Some(outcome) = &self.dmarc {
+            return outcome.dkim_aligned || outcome.spf_aligned;
+        }
+        let author = DnsName::from(author);
+        let sender = self.mail_from.iter().filter(|outcome| outcome.result == spf::SpfResult::Pass);
+        let mut senders = sender.filter_map(|outcome| outcome.domain.clone());
+        let signatures = self.dkim.iter().flat_map(|report| &report.signatures);
+        let valid = signatures.filter(|checked| checked.verdict.word() == dkim::Word::Pass);
+        let mut signers = valid.filter_map(|checked| Some(DnsName::from(&checked.claim.as_ref()?.domain)));
+        senders.any(|domain| domain == author) || signers.any(|domain| domain == author)
     }
 
     /// Who the sender is, whatever is done about that.

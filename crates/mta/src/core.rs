@@ -24,6 +24,7 @@ use crate::content_checks::ContentChecks;
 use crate::copies::Copies;
 use crate::limits::{Rates, Traffic};
 use crate::milter::Milters;
+use crate::policy::ours::Ours;
 use crate::policy::{EarlyTalker, ForeignSenders};
 use crate::relay::Ways;
 use crate::reporting::Reports;
@@ -220,13 +221,29 @@ impl Core {
 }
 
 impl Core {
+    /// The names that only we may write from.
+    pub(crate) fn ours(&self) -> Ours<'_> {
+        Ours { hostname: &self.hostname, domains: self.directory.domains() }
+    }
+
+    fn ends_here(&self, address: &Address) -> bool {
+        address.domain().is_some_and(|domain| self.directory.ends_here(domain))
+    }
+
+    /// Whether mail for it ends here or with a server that is behind this one.
+    fn is_of_ours(&self, target: &Address) -> bool {
+        self.ends_here(target) || target.domain().is_some_and(|domain| self.directory.relays(domain))
+    }
+
+    /// Whether no stranger gets to see mail for it, and judges it: it goes to one of ours, or to a program of this machine.
+    pub(crate) fn keeps(&self, reverse_path: &ReversePath, target: &Address) -> bool {
+        self.is_of_ours(target) || self.ways.end_here(reverse_path, target)
+    }
+
     /// The reverse-path of what an alias sends on to `target`: one of ours only where a foreign sender meets a foreign
     /// target, whose SPF check would find us where the sender should be.
     pub(crate) fn sent_on_by(&self, sender: &ReversePath, target: &Address) -> ReversePath {
-        let ends_here = |address: &Address| address.domain().is_some_and(|d| self.directory.ends_here(d));
-        let is_behind = target.domain().is_some_and(|domain| self.directory.relays(domain));
-        let foreign =
-            sender.address().filter(|sender| !ends_here(sender) && !ends_here(target) && !is_behind);
+        let foreign = sender.address().filter(|sender| !self.ends_here(sender) && !self.is_of_ours(target));
         let rewritten = foreign.and_then(|sender| self.srs.as_ref()?.forward(sender, today()));
         rewritten.map_or_else(|| sender.clone(), ReversePath::Address)
     }

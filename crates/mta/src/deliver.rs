@@ -16,6 +16,7 @@ use tracing::warn;
 
 use crate::core::{Core, blocking, for_each_piece};
 use crate::intake;
+use crate::policy::ours::Leaving;
 use crate::signing::Seal;
 use crate::{reporting, reports, traced};
 
@@ -44,9 +45,32 @@ pub(crate) struct Message {
     pub(crate) junk: bool,
     /// The sender is one of ours. What strangers bring is refused rather than reported to whomever they name.
     pub(crate) vouched: bool,
+    /// How it leaves where an alias sends it on.
+    pub(crate) leaving: Leaving,
     /// What we found of its authentication, for copies that go on to other servers; nothing for what begins here.
     pub(crate) seal: Option<Arc<Seal>>,
     pub(crate) content: Arc<Incoming>,
+}
+
+impl Message {
+    /// One that begins here, or whose authors others have judged.
+    pub(crate) fn of_ours(id: TraceId, envelope: Envelope, prefix: String, content: Arc<Incoming>) -> Self {
+        let Envelope { reverse_path, recipients, parameters } = envelope;
+        Self {
+            id,
+            reverse_path,
+            parameters,
+            recipients,
+            prefix,
+            verdict: String::new(),
+            hold: None,
+            junk: false,
+            vouched: true,
+            leaving: Leaving::Suited,
+            seal: None,
+            content,
+        }
+    }
 }
 
 /// Why nothing of a message was taken: the client keeps it.
@@ -60,6 +84,10 @@ pub(crate) enum DeliveryError {
     Loop,
     /// A table of aliases does not answer, and the message would leave without them.
     Unavailable,
+    /// An alias would send it on, and it must not leave.
+    InOurName,
+    /// The same, and DNS does not tell whether it is ours.
+    Unsure,
 }
 
 impl DeliveryError {
@@ -73,6 +101,8 @@ impl DeliveryError {
             }
             Self::Loop => Reply::LOOP,
             Self::Unavailable => Reply::TRY_LATER,
+            Self::InOurName => Reply::IN_OUR_NAME,
+            Self::Unsure => Reply::OURS_UNSURE,
         }
     }
 }
@@ -98,7 +128,7 @@ fn queue_refusal(error: &SubmitError) -> Reply {
 /// time, refuses as well. The client then comes again, and doubles are better than loss.
 pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), DeliveryError> {
     let visited = Visited::told_by(message.content.head());
-    let mut plan = Plan::make(core, &message.reverse_path, &message.recipients, &visited).await?;
+    let mut plan = Plan::make(core, &message, &message.recipients, &visited).await?;
     plan.settle_loops(message.vouched)?;
     if message.parameters.hold.is_some() || message.hold.is_some() {
         plan.wait();
@@ -249,7 +279,7 @@ async fn each_plan(core: &Core, message: &Message) -> Vec<Result<Plan, Reply>> {
     let mut plans: Vec<Result<Plan, Reply>> = Vec::with_capacity(message.recipients.len());
     for recipient in &message.recipients {
         let recipients = std::slice::from_ref(recipient);
-        let plan = Plan::make(core, &message.reverse_path, recipients, &visited).await;
+        let plan = Plan::make(core, message, recipients, &visited).await;
         let plan = plan.and_then(|mut plan| plan.settle_loops(message.vouched).map(|()| plan));
         plans.push(plan.map_err(|error| error.reply()));
     }

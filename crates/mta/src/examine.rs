@@ -155,16 +155,16 @@ impl<D: Dns + 'static> Examiner<D> {
         self.octets += piece.len() as u64;
     }
 
-    /// Waits for all answers and decides. `is_ours` tells the domains hosted here.
-    pub async fn finish(self, is_ours: impl Fn(&Domain) -> bool + Sync) -> Examination {
+    /// Waits for all answers and decides. `domains` are hosted here or passed on from here.
+    pub async fn finish(self, domains: &[Domain]) -> Examination {
         let Self { dns, hostname, inbound, told, evidence, enquiries, lists, head, octets } = self;
         let sender = facts(enquiries, &inbound, &told).await;
         let listings = lists.listings().await;
         let findings = evidence.findings(&dns, &head, now()).await;
         let header = check_arriving(&head, octets).err().map(|reply| reply.text.into_owned());
-        let ours = Ours { hostname: &hostname, hosts: &is_ours };
+        let ours = Ours { hostname: &hostname, domains };
         let judge = |methods| {
-            let mut known = findings.known(methods, &head, &ours);
+            let mut known = findings.known(methods, &head, ours);
             (known.sender, known.listings) = (sender, listings.clone());
             known.sealed = findings.voucher(methods, &inbound.arc_sealers).map(Domain::to_string);
             let decision = verdict::message(&known, inbound.rules, inbound.verdicts);

@@ -12,6 +12,7 @@ use kings_smtp::reply::Reply;
 use kings_smtp::server::{self as smtp, Role, Settings, Trust};
 use tracing::debug;
 
+use crate::authenticate::Check;
 use crate::connection::drive;
 use crate::core::{Core, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
@@ -135,24 +136,11 @@ impl Session<'_> {
             date: now(),
         };
         let prefix = received.field();
-        let Envelope { reverse_path, recipients, parameters } = envelope;
-        let id = transaction.id;
-        let content = Arc::new(content);
-        let junk = false;
-        let (verdict, hold, seal) = (String::new(), None, None);
-        let message = Message {
-            id,
-            reverse_path,
-            parameters,
-            recipients,
-            prefix,
-            verdict,
-            hold,
-            junk,
-            vouched: false,
-            seal,
-            content,
-        };
+        // The server in front has judged it, and does not say how.
+        let leaving =
+            self.core.ours().sent_on(content.head(), None, &envelope.reverse_path, (Check::Off, None));
+        let message = Message::of_ours(transaction.id, envelope, prefix, Arc::new(content));
+        let message = Message { vouched: false, leaving, ..message };
         Ok(deliver_each(self.core, &message).await)
     }
 }

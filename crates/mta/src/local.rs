@@ -350,20 +350,9 @@ impl<'a> Session<'a> {
         let reverse_path = self.local.completed(reverse_path);
         let mut recipients = ruling.recipients(recipients);
         core.rules.copies.add(&reverse_path, &mut recipients);
-        let (verdict, hold, junk, seal) = (String::new(), ruling.hold, false, None);
-        let message = Message {
-            id,
-            reverse_path,
-            parameters,
-            recipients,
-            prefix,
-            verdict,
-            hold,
-            junk,
-            vouched: true,
-            seal,
-            content,
-        };
+        let envelope = Envelope { reverse_path, recipients, parameters };
+        let hold = ruling.hold;
+        let message = Message { hold, ..Message::of_ours(id, envelope, prefix, content) };
         deliver(core, message).await.map_err(|error| error.reply())
     }
 

@@ -32,7 +32,7 @@ use crate::intake::Intake;
 use crate::limits::Meter;
 use crate::milter::{Caller, Chain, Filtered};
 use crate::observed::Observed;
-use crate::policy::ours::Ours;
+use crate::policy::ours::Leaving;
 use crate::policy::verdict::{self, Known};
 use crate::policy::{self, RcptFacts};
 use crate::signing::Seal;
@@ -132,6 +132,8 @@ struct Authenticated {
     /// What may count against the message.
     known: Known,
     standing: Standing,
+    /// How it leaves where an alias sends it on.
+    leaving: Leaving,
     /// What those are told that it is sent on or passed on to.
     seal: Option<Arc<Seal>>,
     /// What a report to the author's domain will tell.
@@ -293,17 +295,19 @@ impl<D: Dns + 'static> Session<'_, D> {
         if self.is_trusted().await {
             return Authenticated::default();
         }
-        let hosts = |domain: &Domain| self.core.directory.hosts(domain);
-        let ours = Ours { hostname: &self.core.hostname, hosts: &hosts };
+        let ours = self.core.ours();
         let Some(evidence) = self.evidence.take() else {
-            let known = Findings::default().known(Methods::default(), content.head(), &ours);
-            return Authenticated { known, ..Authenticated::default() };
+            let findings = Findings::default();
+            let known = findings.known(Methods::default(), content.head(), ours);
+            let leaving = findings.leaving(Methods::default(), content.head(), &envelope.reverse_path, ours);
+            return Authenticated { known, leaving, ..Authenticated::default() };
         };
         let methods = evidence.methods();
         let findings = evidence.findings(self.checks.dns(), content.head(), now()).await;
         let field = findings.field(methods, &self.core.hostname);
         let claims = self.checks.claims(&envelope.reverse_path, &peer.client.name, self.client);
-        let mut known = findings.known(methods, content.head(), &ours);
+        let mut known = findings.known(methods, content.head(), ours);
+        let leaving = findings.leaving(methods, content.head(), &envelope.reverse_path, ours);
         known.sealed = findings.voucher(methods, self.checks.arc_sealers()).map(Domain::to_string);
         let seal = findings
             .arc
@@ -312,7 +316,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         let fields = field + &findings.received_spf(methods, &claims);
         let observed = Observed::of(&findings, self.client, envelope, content.head(), &self.core.reports);
         let standing = findings.standing();
-        Authenticated { fields, known, standing, seal: seal.map(Arc::new), observed }
+        Authenticated { fields, known, standing, leaving, seal: seal.map(Arc::new), observed }
     }
 
     /// Whether the client's mail is signed as our own, and not verified.
@@ -346,7 +350,7 @@ impl<D: Dns + 'static> Session<'_, D> {
     ) -> Result<(), Reply> {
         let content = self.intake.take()?;
         check_arriving(content.head(), content.len())?;
-        let Authenticated { fields: authenticated, mut known, standing, seal, observed } =
+        let Authenticated { fields: authenticated, mut known, standing, leaving, seal, observed } =
             self.authenticate(&content, &envelope, peer).await;
         let content = forgeries::scrub(self.core, content, forgeries::Source::Anybody).await?;
         let id = transaction.id;
@@ -414,6 +418,7 @@ impl<D: Dns + 'static> Session<'_, D> {
             hold,
             junk,
             vouched: false,
+            leaving,
             seal,
             content,
         };

@@ -289,20 +289,9 @@ impl Session<'_> {
             greylist::written_to(&self.core.records, &recipients);
         }
         self.core.rules.copies.add(&reverse_path, &mut recipients);
-        let (verdict, hold, junk, seal) = (String::new(), quarantine.or(ruling.hold), false, None);
-        let message = Message {
-            id,
-            reverse_path,
-            parameters,
-            recipients,
-            prefix,
-            verdict,
-            hold,
-            junk,
-            vouched: true,
-            seal,
-            content,
-        };
+        let envelope = Envelope { reverse_path, recipients, parameters };
+        let hold = quarantine.or(ruling.hold);
+        let message = Message { hold, ..Message::of_ours(id, envelope, prefix, content) };
         deliver(self.core, message).await.map_err(|error| error.reply())
     }
 

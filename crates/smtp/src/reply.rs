@@ -139,6 +139,15 @@ impl Reply {
         Self::new(451, Status(4, 3, 5), "Alias does not end, the postmaster must mend it");
     /// The message has been here too often (RFC 5321 §6.3).
     pub const LOOP: Self = Self::new(554, Status(5, 4, 6), "Too many hops, the message is looping");
+    /// An alias would send it to another server, which would believe us that it is ours.
+    pub const IN_OUR_NAME: Self =
+        Self::new(550, Status(5, 7, 1), "Not sent on: it says to be from here and does not prove it");
+    /// The same where DNS does not tell.
+    pub const OURS_UNSURE: Self = Self::new(
+        451,
+        Status(4, 4, 3),
+        "Cannot tell now whether it is from here, as it says, try again later",
+    );
     /// The account may not write as this reverse-path.
     pub const SENDER_NOT_YOURS: Self = Self::new(553, Status(5, 7, 1), "Sender address is not yours");
     /// The account may not write as this author.

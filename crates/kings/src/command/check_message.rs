@@ -126,10 +126,12 @@ impl Judge {
     }
 
     fn of_settings(settings: Settings) -> Self {
+        let hosted = settings.domains.into_iter().map(|hosted| hosted.name);
+        let relays = settings.relays.into_iter().map(|relay| relay.name);
         Self {
             hostname: settings.hostname,
             inbound: settings.inbound,
-            domains: settings.domains.into_iter().map(|hosted| hosted.name).collect(),
+            domains: hosted.chain(relays).collect(),
             dns: settings.dns,
             message_bytes: settings.limits.message_bytes,
         }
@@ -169,7 +171,7 @@ impl Judge {
             examiner.content(&piece);
             piece = next_piece(&mut input, PIECE).map_err(read)?;
         }
-        Ok(examiner.finish(|domain| self.domains.contains(domain)).await)
+        Ok(examiner.finish(&self.domains).await)
     }
 }
 

@@ -22,8 +22,17 @@ const BANK: &str = "192.0.2.1";
 const STRANGER: &str = "198.51.100.7";
 
 fn zone() -> String {
-    let domains =
-        ["bank.test", "shop.test", "strict.test", "evil.test", "notbank.test", "list.test", "other.test"];
+    let domains = [
+        "bank.test",
+        "shop.test",
+        "strict.test",
+        "evil.test",
+        "notbank.test",
+        "list.test",
+        "other.test",
+        // Our own, which has no policy.
+        "example.org",
+    ];
     let keys = domains
         .map(|domain| format!("k._domainkey.{domain}. IN TXT \"v=DKIM1; k=ed25519; p={}\"\n", PUBLIC.trim()));
     let policies = "bank.test. IN TXT \"v=spf1 ip4:192.0.2.1 -all\"\n_dmarc.bank.test. IN TXT \"v=DMARC1; p=reject\"\n\
@@ -31,7 +40,7 @@ fn zone() -> String {
         shop.test. IN TXT \"v=spf1 ip4:192.0.2.1 -all\"\n_dmarc.shop.test. IN TXT \"v=DMARC1; p=quarantine\"\n\
         news.strict.test. IN TXT \"v=spf1 ip4:192.0.2.1 -all\"\n\
         _dmarc.strict.test. IN TXT \"v=DMARC1; p=reject; adkim=s; aspf=s\"\n\
-        evil.test. IN TXT \"v=spf1 +all\"\n";
+        evil.test. IN TXT \"v=spf1 +all\"\nexample.org. IN TXT \"v=spf1 ip4:192.0.2.1 -all\"\n";
     keys.concat() + policies
 }
 
@@ -138,6 +147,15 @@ fn forged_names() -> Vec<(Case, &'static str, &'static str)> {
     vec![
         (of_stranger("our own domain", from("ann@example.org")), "junk", ours),
         (of_stranger("ours in capitals", from("Ann <ANN@EXAMPLE.ORG>")), "junk", ours),
+        (of_stranger("ours by a stranger's SPF", from("ann@example.org")).from("x@evil.test"), "junk", ours),
+        (
+            of_stranger(
+                "ours by a stranger's DKIM",
+                signed_now("evil.test", "ours by a stranger's DKIM", "ann@example.org"),
+            ),
+            "junk",
+            ours,
+        ),
         (of_stranger("ours as null sender", from("postmaster@example.org")).null(), "junk", ours),
         (
             of_stranger("ours as a name", from("\"boss@example.org\" <joe@evil.test>")),
@@ -379,6 +397,11 @@ fn honest() -> Vec<(Case, &'static str)> {
             ),
             "dmarc=pass",
         ),
+        (of_bank("ours by SPF", from("ann@example.org")).from("ann@example.org"), "dmarc=none"),
+        (
+            of_stranger("ours by DKIM", signed_now("example.org", "ours by DKIM", "ann@example.org")),
+            "dmarc=none",
+        ),
         (of_bank("results of others", foreign), "dmarc=pass (aligned: SPF)"),
         (of_stranger("nobody in particular", from("joe@evil.test")), "dmarc=none"),
         (of_stranger("its own address as a name", from("\"joe@evil.test\" <joe@evil.test>")), "dmarc=none"),
@@ -411,6 +434,23 @@ fn their_honest_mirrors_reach_the_inbox() {
     // What others found stays, and stands below ours.
     let text = find("results of others").unwrap().text();
     assert!(text.contains("Authentication-Results: relay.other.test; dmarc=fail"), "{text}");
+}
+
+/// Mail for a relay domain goes on, and nobody outside writes in its name unproven.
+#[test]
+fn relay_domains_are_ours_as_well() {
+    let dns = NameServer::start(".", "behind.test. IN TXT \"v=spf1 ip4:127.0.0.1 -all\"\n");
+    let tables = "[[domain]]\nname = \"behind.test\"\nrelay_to = \"smtp:127.0.0.1:7\"\n";
+    let kings = Setup { tables: tables.into(), name_server: dns.address.clone(), ..Setup::default() }.start();
+    let content = letter("joe@behind.test", BOB, "hello");
+    for sender in ["eve@evil.test", "joe@behind.test"] {
+        kings.smtp().message(sender, &[BOB], &content).unwrap().is("250");
+    }
+    let [junk] = &messages(&kings.maildir(BOB).join(".Junk"))[..] else { panic!("one in the junk") };
+    let text = junk.text().replace("\r\n\t", " ");
+    assert!(text.contains("says to be from behind.test, which is ours, and does not prove it"), "{text}");
+    let [proven] = &messages(&kings.maildir(BOB))[..] else { panic!("one in the inbox") };
+    assert!(proven.text().contains("X-Kings-Verdict: accept\r\n"), "{}", proven.text());
 }
 
 #[test]

@@ -64,6 +64,12 @@ fn keys(kings: &Kings, name: &str) -> String {
 impl World {
     /// The last host is not started: it is `home.serve()` that does.
     fn start(between: &str, home: &str) -> Self {
+        Self::asking_for("reject", between, home)
+    }
+
+    /// The same where all domains ask for this; SPF is as mild.
+    fn asking_for(policy: &str, between: &str, home: &str) -> Self {
+        let others = if policy == "reject" { "-all" } else { "~all" };
         let port = free_port();
         let setup = |users, aliases, tables: String| Setup {
             files: vec![("users", users), ("aliases", aliases)],
@@ -81,7 +87,7 @@ impl World {
         let records = hosts.map(|(kings, name, number)| {
             format!(
                 "{}{name} IN MX 10 mx.{name}\nmx.{name} IN A 127.0.0.{number}\n\
-                 {name} IN TXT \"v=spf1 ip4:127.0.0.{number} -all\"\n_dmarc.{name} IN TXT \"v=DMARC1; p=reject\"\n",
+                 {name} IN TXT \"v=spf1 ip4:127.0.0.{number} {others}\"\n_dmarc.{name} IN TXT \"v=DMARC1; p={policy}\"\n",
                 keys(kings, name)
             )
         });
@@ -203,6 +209,38 @@ fn a_third_one_sends_it_on_under_its_own_address_and_seal() {
     assert_eq!(dkimpy(&message.content, "org", &world.records), "one.eml pass");
     let changed = message.text().replace("this is hello", "this is other");
     assert_eq!(dkimpy(changed.as_bytes(), "org", &world.records), "one.eml fail");
+}
+
+/// Whoever writes in the name of a host to an alias of that host must not be proven by its reverse-path at the next one.
+#[test]
+fn an_alias_proves_no_forgery_of_its_own_domain() {
+    let mut world = World::asking_for("none", "", "");
+    world.home.serve();
+    let send = |sender: &str, subject: &str| {
+        let content = letter("joe@between.org", AWAY, subject);
+        world.between.smtp().message(sender, &[AWAY], &content).unwrap()
+    };
+    for sender in ["joe@between.org", "", "x@news.between.org"] {
+        send(sender, "refused").is("550 5.7.1 Not sent on: it says to be from here and does not prove it");
+    }
+    send("eve@evil.test", "forged").is("250");
+    let forged = world.arrived();
+    let text = unfolded(&forged);
+    holds(&text, &["Return-Path: <eve@evil.test>", "dmarc=fail", "header.from=between.org"]);
+    // Its mirrors: what a user of that host writes, and what its domain has signed and others send, go as ever.
+    world.between.submit("joe@between.org", AWAY, "our own");
+    let find = |path: &str| {
+        let all = messages(&world.home.maildir(BOB));
+        all.into_iter().find(|message| message.text().starts_with(&format!("Return-Path: <{path}")))
+    };
+    let own = wait_until("our own", DELIVERY, || find("joe@between.org"));
+    holds(&unfolded(&own), &["dmarc=pass"]);
+    let own = own.text();
+    let signed = &own[own.find("DKIM-Signature: ").expect("a signature of the author's host")..];
+    let signed = signed.replace("Delivered-To: away@between.org\r\n", "");
+    world.between.smtp().message("bounces@lists.test", &[AWAY], signed.as_bytes()).unwrap().is("250");
+    let proven = unfolded(&wait_until("signed mail", DELIVERY, || find("SRS0=")));
+    holds(&proven, &["=lists.test=bounces@between.org>", "dmarc=pass", "header.from=between.org"]);
 }
 
 /// The seal of the only message that waits at a host.

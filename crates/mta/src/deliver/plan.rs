@@ -10,8 +10,9 @@ use kings_mail::path::{ForwardPath, ReversePath};
 use kings_queue::Handover;
 use kings_smtp::reply::Reply;
 
-use super::{DeliveryError, stays_here};
+use super::{DeliveryError, Message, stays_here};
 use crate::core::Core;
+use crate::policy::ours::Leaving;
 
 /// Where the copies of one message go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,10 +84,11 @@ impl Plan {
     /// No account gets two copies, however many aliases lead to it, and none a second one of what it had before.
     pub(super) async fn make(
         core: &Core,
-        reverse_path: &ReversePath,
+        message: &Message,
         recipients: &[Recipient],
         visited: &Visited,
     ) -> Result<Self, DeliveryError> {
+        let reverse_path = &message.reverse_path;
         let mut plan = Self::default();
         let mut seen = HashSet::new();
         for recipient in recipients {
@@ -99,7 +101,7 @@ impl Plan {
                     let recipient = &plan.standing_for(recipient, targets.len());
                     let targets = plan.without_visited(recipient, targets, visited);
                     for target in targets.into_iter().filter(|target| seen.insert(target.place.clone())) {
-                        plan.add(core, reverse_path, recipient, target);
+                        plan.add(core, message, recipient, target)?;
                     }
                 }
                 Resolution::Elsewhere(address) => {
@@ -123,11 +125,11 @@ impl Plan {
     fn add(
         &mut self,
         core: &Core,
-        reverse_path: &ReversePath,
+        message: &Message,
         recipient: &Recipient,
         Target { place, owner }: Target,
-    ) {
-        let reverse_path = &owned(reverse_path, owner);
+    ) -> Result<(), DeliveryError> {
+        let reverse_path = &owned(&message.reverse_path, owner);
         match place {
             Place::Account(account) => self.local.push(LocalCopy {
                 account,
@@ -135,10 +137,11 @@ impl Plan {
                 reverse_path: reverse_path.clone(),
             }),
             Place::Remote(address) => {
-                let guise = guise(core, reverse_path, &recipient.path, &address);
+                let guise = guise(core, message, reverse_path, &recipient.path, &address)?;
                 self.depart(guise, at(recipient, address));
             }
         }
+        Ok(())
     }
 
     /// The recipient as its targets inherit it: the success of one of several says nothing of the whole.
@@ -250,13 +253,30 @@ fn has_sent_on(path: &ForwardPath, targets: &[Target], visited: &Visited) -> boo
     visited.holds(alias) && targets.iter().any(leaves)
 }
 
-/// How the copy leaves that goes to `target` in the place of `path`.
-fn guise(core: &Core, reverse_path: &ReversePath, path: &ForwardPath, target: &Address) -> Guise {
-    match path {
-        ForwardPath::Address(address) if address.folded() == target.folded() => Guise::plain(reverse_path),
-        ForwardPath::Address(alias) => {
-            Guise { reverse_path: core.sent_on_by(reverse_path, target), alias: Some(alias.clone()) }
+/// How the copy leaves that goes to `target` in the place of `path`; `reverse_path` is that of the sender, or of whoever
+/// owns the list.
+fn guise(
+    core: &Core,
+    message: &Message,
+    reverse_path: &ReversePath,
+    path: &ForwardPath,
+    target: &Address,
+) -> Result<Guise, DeliveryError> {
+    let alias = match path {
+        ForwardPath::Address(address) if address.folded() == target.folded() => {
+            return Ok(Guise::plain(reverse_path));
         }
-        ForwardPath::Postmaster => Guise { reverse_path: core.sent_on_by(reverse_path, target), alias: None },
-    }
+        ForwardPath::Address(alias) => Some(alias.clone()),
+        ForwardPath::Postmaster => None,
+    };
+    let reverse_path = match message.leaving {
+        Leaving::AsItCame | Leaving::Never | Leaving::NotYet if core.keeps(reverse_path, target) => {
+            reverse_path.clone()
+        }
+        Leaving::Suited => core.sent_on_by(reverse_path, target),
+        Leaving::AsItCame => message.reverse_path.clone(),
+        Leaving::Never => return Err(DeliveryError::InOurName),
+        Leaving::NotYet => return Err(DeliveryError::Unsure),
+    };
+    Ok(Guise { reverse_path, alias })
 }

@@ -106,19 +106,12 @@ impl Setup {
         let mut content = self.core.store.begin().unwrap();
         content.write(format!("{head}\r\nhello\r\n").as_bytes()).unwrap();
         let recipient = |text: &&str| ForwardPath::parse(text).unwrap().into();
-        Message {
-            id: new_id(),
+        let envelope = Envelope {
             reverse_path: ReversePath::parse(sender).unwrap(),
             parameters: MailParameters::default(),
             recipients: recipients.iter().map(recipient).collect(),
-            prefix: String::new(),
-            verdict: String::new(),
-            hold: None,
-            junk: false,
-            vouched: true,
-            seal: None,
-            content: Arc::new(content),
-        }
+        };
+        Message::of_ours(new_id(), envelope, String::new(), Arc::new(content))
     }
 
     pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
@@ -370,6 +363,34 @@ async fn what_an_alias_sends_on_has_a_reverse_path_of_ours_only_when_it_needs_on
         let told: &[&str] = if recipient == AWAY { &[AWAY] } else { &[] };
         assert_eq!(setup.delivered_to(), told);
     }
+}
+
+/// What says to be ours and proves nothing must not leave under a name of ours, be it that of the owner of a list.
+#[tokio::test]
+async fn what_writes_in_our_name_leaves_as_it_came_or_not_at_all() {
+    for (sender, recipients, leaving, expected) in [
+        (CAROL, &[AWAY][..], Leaving::AsItCame, Ok(CAROL)),
+        (CAROL, &["list@here.example"], Leaving::AsItCame, Ok(CAROL)),
+        (ANN, &[AWAY], Leaving::Never, Err(Reply::IN_OUR_NAME)),
+        ("", &["list@here.example"], Leaving::Never, Err(Reply::IN_OUR_NAME)),
+        (ANN, &[JOE, AWAY], Leaving::Never, Err(Reply::IN_OUR_NAME)),
+        (ANN, &[JOE, AWAY], Leaving::NotYet, Err(Reply::OURS_UNSURE)),
+    ] {
+        let setup = Setup::new();
+        let message = Message { leaving, ..setup.message(sender, recipients, "") };
+        let outcome = deliver(&setup.core, message).await.map_err(|error| error.reply());
+        assert_eq!(outcome, expected.clone().map(drop), "{sender} {recipients:?}");
+        let paths: Vec<String> = setup.entries().await.into_iter().map(|(path, _)| path).collect();
+        let sent = expected.map(|path| vec![format!("<{path}>")]).unwrap_or_default();
+        assert_eq!(paths, sent, "{sender} {recipients:?}");
+        let is_list = recipients.contains(&"list@here.example");
+        assert_eq!(setup.stored(), [usize::from(is_list && !sent.is_empty()), 0], "{sender} {recipients:?}");
+    }
+    // Nothing of it concerns those whose mail stays here, and LMTP tells each recipient its own.
+    let setup = Setup::new();
+    let message = Message { leaving: Leaving::Never, ..setup.message(ANN, &[JOE, AWAY, ANN], "") };
+    assert_eq!(deliver_each(&setup.core, &message).await, [Ok(()), Err(Reply::IN_OUR_NAME), Ok(())]);
+    assert_eq!((setup.stored(), setup.queued()), ([1, 1], [0, 0]));
 }
 
 #[tokio::test]

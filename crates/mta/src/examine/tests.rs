@@ -21,7 +21,7 @@ async fn examine(inbound: Inbound, told: Circumstances, pieces: &[&[u8]]) -> Exa
     for piece in pieces {
         examiner.content(piece);
     }
-    examiner.finish(|domain| domain.as_str() == "example.org").await
+    examiner.finish(&[Domain::parse("example.org").unwrap()]).await
 }
 
 fn told(client: Option<&str>, helo: Option<&str>, mail_from: Option<&str>) -> Circumstances {

@@ -1,25 +1,41 @@
-//! Names of ours in the From field of a message from outside: never believed in silence.
+//! Names of ours in the From field of a message from outside: never believed in silence, and never lent to others.
 
 use kings_mail::address_list::{self, Entry};
 use kings_mail::domain::Domain;
 use kings_mail::header;
-use kings_msgauth::dmarc::DmarcResult;
+use kings_mail::path::ReversePath;
+use kings_msgauth::dmarc::{DmarcResult, NoAuthor, author_domain};
 
 use crate::authenticate::Check;
 use crate::author;
 use crate::facts::Verdict;
 
 /// The names that only we, and those we let, may write from.
+#[derive(Clone, Copy)]
 pub(crate) struct Ours<'a> {
     /// Our own name.
     pub(crate) hostname: &'a Domain,
-    /// Whether a domain is hosted here.
-    pub(crate) hosts: &'a (dyn Fn(&Domain) -> bool + Sync),
+    /// What is hosted here, and what is passed on from here.
+    pub(crate) domains: &'a [Domain],
+}
+
+/// Under which reverse-path a message leaves that an alias sends on to another server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    /// That which suits the alias: its owner's, or one of ours that finds the first sender (SRS).
+    #[default]
+    Suited,
+    /// The one that it came with.
+    AsItCame,
+    /// None: it does not leave.
+    Never,
+    /// None for now: DNS does not tell whose it is.
+    NotYet,
 }
 
 impl Ours<'_> {
-    /// What follows where `author` is of ours, and DMARC came to `result` or was not asked; `None` where there is nothing
-    /// to say.
+    /// What follows where `author`, whom nothing proves, is of ours, and DMARC came to `result` or was not asked; `None`
+    /// where there is nothing to say.
     ///
     /// Somebody else may be let to write from a name below ours, a newsletter's sender say, and prove it by means that DMARC
     /// is not told of: there a failure counts, and the rest is told. Where DMARC is not to count, it is told as well.
@@ -29,21 +45,51 @@ impl Ours<'_> {
         dmarc: Check,
         result: Option<DmarcResult>,
     ) -> Option<Verdict> {
-        if result == Some(DmarcResult::Pass) {
+        if !self.is_known(author) {
             return None;
         }
-        let is_ours = self.is_ours(author);
-        if !is_ours && !self.is_below_ours(author) {
-            return None;
-        }
-        let counts = dmarc == Check::Enforce && (is_ours || result == Some(DmarcResult::Fail));
+        let counts = dmarc == Check::Enforce && (self.is_ours(author) || result == Some(DmarcResult::Fail));
         Some(if counts { Verdict::Junk } else { Verdict::Accept })
+    }
+
+    /// How a message leaves whose author nothing proves; `organisation` is his, where he has a policy that asks for proof.
+    ///
+    /// SPF at the next server passes for us. A reverse-path of ours would so prove an author of our organisation there,
+    /// whoever wrote the message: DMARC compares no more than the two names (RFC 9989 §4.4.2), and for a null one that in
+    /// our EHLO. The path of a stranger proves nothing; with one of ours, or none, the message does not leave. A From field
+    /// that names nobody beyond doubt is anybody's whose name stands in it.
+    pub(crate) fn sent_on(
+        &self,
+        head: &[u8],
+        organisation: Option<&Domain>,
+        path: &ReversePath,
+        (dmarc, result): (Check, Option<DmarcResult>),
+    ) -> Leaving {
+        let is_shared = organisation.filter(|above| self.names().any(|name| name.is_within(above)));
+        let is_claimed = match author_domain(head) {
+            Ok(author) => self.is_known(&author) || is_shared.is_some(),
+            Err(NoAuthor::NoField | NoAuthor::Literal) => false,
+            Err(NoAuthor::Several | NoAuthor::Fields(_) | NoAuthor::Malformed(_)) => self.stands_in(head),
+        };
+        let is_own =
+            |domain: &Domain| self.is_known(domain) || is_shared.is_some_and(|above| domain.is_within(above));
+        let lends = match path {
+            ReversePath::Null => true,
+            ReversePath::Address(address) => address.domain().is_some_and(is_own),
+        };
+        match (is_claimed, lends, dmarc) {
+            (false, _, _) => Leaving::Suited,
+            (true, false, _) => Leaving::AsItCame,
+            (true, true, Check::Enforce) if result == Some(DmarcResult::TempError) => Leaving::NotYet,
+            (true, true, Check::Enforce) => Leaving::Never,
+            (true, true, Check::Tag | Check::Off) => Leaving::Suited,
+        }
     }
 
     /// The first domain of ours that the name for people in From shows an address of, where `author`, the domain that the
     /// message is really from, has nothing to do with it. DMARC cannot help: it proves the address that nobody looks at.
     pub(crate) fn shown(&self, author: &Domain, head: &[u8]) -> Option<Domain> {
-        if self.is_ours(author) || self.is_below_ours(author) {
+        if self.is_known(author) {
             return None;
         }
         let field = header::first(head, "From")?;
@@ -53,16 +99,28 @@ impl Ours<'_> {
         });
         let mut shown = shown.flatten().filter_map(|text| Domain::parse(&text).ok());
         // Whoever has the domain above one of ours speaks for it: a company whose mail host is all that is here.
-        let is_above = |shown: &Domain| shown.with_parents().skip(1).any(|domain| domain == *author);
-        shown.find(|shown| self.is_ours(shown) && !is_above(shown))
+        shown.find(|shown| self.is_ours(shown) && !shown.is_within(author))
+    }
+
+    /// Whether a name of ours stands in a From field, whatever it is there.
+    fn stands_in(&self, head: &[u8]) -> bool {
+        header::all(head, "From").any(|field| {
+            let text = field.text().to_lowercase();
+            self.names().any(|name| text.contains(name.as_str()))
+        })
+    }
+
+    fn names(&self) -> impl Iterator<Item = &Domain> {
+        self.domains.iter().chain([self.hostname])
     }
 
     fn is_ours(&self, domain: &Domain) -> bool {
-        domain == self.hostname || (self.hosts)(domain)
+        self.names().any(|name| name == domain)
     }
 
-    fn is_below_ours(&self, domain: &Domain) -> bool {
-        domain.with_parents().skip(1).any(|domain| (self.hosts)(&domain))
+    /// Whether it is ours, or below a domain of ours.
+    fn is_known(&self, domain: &Domain) -> bool {
+        domain == self.hostname || self.domains.iter().any(|own| domain.is_within(own))
     }
 }
 
@@ -71,27 +129,26 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
+    fn domain(text: &str) -> Domain {
+        Domain::parse(text).unwrap()
+    }
+
     #[test]
     fn names_of_ours_are_believed_with_proof_alone() {
-        let hostname = Domain::parse("mail.example.com").unwrap();
-        let hosts = |domain: &Domain| domain.as_str() == "example.org";
-        let ours = Ours { hostname: &hostname, hosts: &hosts };
+        let ours = Ours { hostname: &domain("mail.example.com"), domains: &[domain("example.org")] };
         let (enforce, tag, off) = (Check::Enforce, Check::Tag, Check::Off);
-        let (pass, fail, none) = (Some(DmarcResult::Pass), Some(DmarcResult::Fail), Some(DmarcResult::None));
+        let (fail, none) = (Some(DmarcResult::Fail), Some(DmarcResult::None));
         let (junk, told) = (Some(Verdict::Junk), Some(Verdict::Accept));
         let cases = [
-            ("example.org", enforce, pass, None),
             ("example.org", enforce, fail, junk),
             ("example.org", enforce, none, junk),
             ("example.org", enforce, Some(DmarcResult::TempError), junk),
             ("example.org", tag, fail, told),
-            ("example.org", tag, pass, None),
             ("example.org", off, None, told),
             ("mail.example.com", enforce, none, junk),
             ("mail.example.com", off, None, told),
             ("news.example.org", enforce, fail, junk),
             ("a.news.example.org", enforce, none, told),
-            ("news.example.org", enforce, pass, None),
             ("news.example.org", tag, fail, told),
             // Above ours, beside it, and alike.
             ("example.com", enforce, fail, None),
@@ -100,16 +157,71 @@ mod tests {
             ("sub.mail.example.com", enforce, fail, None),
         ];
         for (author, check, result, expected) in cases {
-            let author = Domain::parse(author).unwrap();
-            assert_eq!(ours.unproven(&author, check, result), expected, "{author} {check:?} {result:?}");
+            assert_eq!(
+                ours.unproven(&domain(author), check, result),
+                expected,
+                "{author} {check:?} {result:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_reverse_path_of_ours_is_lent_to_whoever_writes_in_our_name() {
+        let (hostname, domains) =
+            (domain("mail.example.com"), [domain("example.org"), domain("cs.uni.example")]);
+        let ours = Ours { hostname: &hostname, domains: &domains };
+        let (suited, as_it_came, never) = (Leaving::Suited, Leaving::AsItCame, Leaving::Never);
+        let (eve, ann) = ("eve@evil.example", "ann@example.org");
+        let cases = [
+            // (From, the author's organisation where there is a policy, reverse-path, expected)
+            ("ann@example.org", None, eve, as_it_came),
+            ("ann@example.org", Some("example.org"), eve, as_it_came),
+            ("ann@example.org", None, ann, never),
+            ("ann@example.org", None, "x@bounces.example.org", never),
+            ("ann@example.org", None, "x@cs.uni.example", never),
+            ("ann@example.org", None, "root@mail.example.com", never),
+            ("ann@example.org", None, "", never),
+            ("ann@example.org", None, "eve@[192.0.2.1]", as_it_came),
+            ("ann@news.example.org", None, eve, as_it_came),
+            ("root@mail.example.com", None, eve, as_it_came),
+            ("root@mail.example.com", None, "", never),
+            // Of the organisation that a domain of ours, or our host name, belongs to.
+            ("dean@uni.example", Some("uni.example"), eve, as_it_came),
+            ("dean@law.uni.example", Some("uni.example"), eve, as_it_came),
+            ("dean@law.uni.example", Some("uni.example"), "dean@law.uni.example", never),
+            ("boss@example.com", Some("example.com"), "", never),
+            // Authors that readers may not agree about.
+            ("joe@evil.example <ann@example.org>", None, eve, as_it_came),
+            ("Friends: ann@Example.Org;", None, ann, never),
+            ("Mail Delivery System", None, "", suited),
+            // Nobody of ours: as ever.
+            ("joe@far.example", Some("far.example"), "joe@far.example", suited),
+            ("joe@far.example", Some("far.example"), "", suited),
+            ("joe@notexample.org", Some("notexample.org"), eve, suited),
+            ("dean@uni.example", None, "dean@uni.example", suited),
+            ("ann@[192.0.2.1]", None, ann, suited),
+        ];
+        for (from, organisation, path, expected) in cases {
+            let head = format!("From: {from}\r\n\r\n");
+            let organisation = organisation.map(domain);
+            let path = ReversePath::parse(path).unwrap();
+            let told = format!("{from} {organisation:?} {path}");
+            let sent_on = |dmarc| ours.sent_on(head.as_bytes(), organisation.as_ref(), &path, dmarc);
+            let found = |check| sent_on((check, Some(DmarcResult::Fail)));
+            assert_eq!(found(Check::Enforce), expected, "{told}");
+            let unsure = if expected == never { Leaving::NotYet } else { expected };
+            assert_eq!(sent_on((Check::Enforce, Some(DmarcResult::TempError))), unsure, "{told}");
+            // Where DMARC is not to count nothing is refused by it.
+            let mild = if expected == never { suited } else { expected };
+            assert_eq!((found(Check::Tag), found(Check::Off)), (mild, mild), "{told}");
         }
     }
 
     #[test]
     fn an_address_of_ours_in_the_name_of_a_stranger_is_found() {
-        let hostname = Domain::parse("mail.example.com").unwrap();
-        let hosts = |domain: &Domain| ["example.org", "mx.corp.example"].contains(&domain.as_str());
-        let ours = Ours { hostname: &hostname, hosts: &hosts };
+        let (hostname, domains) =
+            (domain("mail.example.com"), [domain("example.org"), domain("mx.corp.example")]);
+        let ours = Ours { hostname: &hostname, domains: &domains };
         let cases = [
             ("\"boss@example.org\" <x@bad.example>", Some("example.org")),
             ("\"Boss <BOSS@EXAMPLE.ORG>\" <x@bad.example>", Some("example.org")),
@@ -131,7 +243,7 @@ mod tests {
         ];
         for (field, expected) in cases {
             let head = format!("From: {field}\r\n\r\n");
-            let author = kings_msgauth::dmarc::author_domain(head.as_bytes()).unwrap();
+            let author = author_domain(head.as_bytes()).unwrap();
             let shown = ours.shown(&author, head.as_bytes());
             assert_eq!(shown.as_ref().map(Domain::as_str), expected, "{field}");
         }

@@ -12,6 +12,8 @@ use crate::facts::{Facts, Rules, Standing, Verdict};
 
 /// The field that says what we thought of a message, and why.
 pub(crate) const FIELD: &str = trace::VERDICT;
+/// What is said of a claim on a name of ours.
+const UNPROVEN: &str = "which is ours, and does not prove it";
 /// Octets of one line of the field; folded before that (RFC 5322 §2.1.1).
 const LINE: usize = 78;
 
@@ -62,7 +64,7 @@ impl fmt::Display for Reason {
             Self::SpfFail(why) => write!(f, "SPF fails: {why}"),
             Self::DmarcFail(why) => write!(f, "DMARC fails: {why}"),
             Self::NotOurs(domain) => {
-                write!(f, "it says to be from {domain}, which is ours, and does not prove it")
+                write!(f, "it says to be from {domain}, {UNPROVEN}")
             }
             Self::ShowsOurs(shown, author) => {
                 write!(
@@ -345,6 +347,11 @@ pub(crate) fn is_junk(head: &[u8]) -> bool {
     header::first(head, FIELD).is_some_and(|field| field.text().split(';').next() == Some("junk"))
 }
 
+/// Whether our field in front of a message says that it claims to be ours and proves nothing.
+pub(crate) fn is_unproven(head: &[u8]) -> bool {
+    header::first(head, FIELD).is_some_and(|field| field.text().replace('\t', " ").contains(UNPROVEN))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -588,6 +595,11 @@ mod tests {
         assert!(is_junk(junk.as_bytes()));
         assert!(!is_junk(clean.field().as_bytes()));
         assert!(!is_junk(b"Subject: junk\r\n\r\nX-Kings-Verdict: junk\r\n"));
+        assert!(!is_unproven(junk.as_bytes()));
+        for domain in ["example.org", "a-very-long-name-that-breaks-the-line-behind-it.example.org"] {
+            let reasons = vec![Reason::UnknownHelo, Reason::NotOurs(domain.to_owned())];
+            assert!(is_unproven(Decision { verdict: Verdict::Junk, reasons }.field().as_bytes()), "{domain}");
+        }
         assert!(!is_junk(b"X-Kings-Verdict: junkyard\r\n\r\n"));
     }
 }

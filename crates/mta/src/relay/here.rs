@@ -12,8 +12,10 @@ use kings_smtp::reply::Reply;
 use kings_store::{Incoming, StoreError};
 
 use super::outcome::{deferred, failed};
+use crate::authenticate::Check;
 use crate::core::{Core, blocking, for_each_piece, new_id};
 use crate::deliver::{self, DeliveryError, Message};
+use crate::policy::ours::Leaving;
 use crate::policy::verdict;
 use crate::signing::Seal;
 use crate::traced;
@@ -52,6 +54,13 @@ async fn deliver_one(
         }
         Resolution::Targets(_) => {}
     }
+    // So does whether it is from whom it says, as far as it says to be ours.
+    let claim = |check| core.ours().sent_on(content.head(), None, &attempt.reverse_path, (check, None));
+    let leaving = match verdict {
+        "" => claim(Check::Off),
+        _ if verdict::is_unproven(verdict.as_bytes()) => claim(Check::Enforce),
+        _ => Leaving::Suited,
+    };
     let message = Message {
         id: attempt.id.message().behind(further()),
         reverse_path: attempt.reverse_path.clone(),
@@ -65,6 +74,7 @@ async fn deliver_one(
         junk: verdict::is_junk(verdict.as_bytes()),
         // Nobody is there any more to refuse it to.
         vouched: true,
+        leaving,
         // So does what was found, where an alias sends it on only now.
         seal: Seal::recalled(&core.signing, &core.hostname, content.head()).map(Arc::new),
         content: content.clone(),
@@ -98,27 +108,13 @@ pub(crate) async fn post(core: &Core, notification: Notification) -> Result<(), 
     let content = Arc::new(content);
     let prefix = core.signing.fields(&content).await;
     let prefix = prefix.map_err(|cause| PostError::Later(cause.to_string()))?;
-    let message = Message {
-        id: new_id(),
-        reverse_path: envelope.reverse_path,
-        parameters: envelope.parameters,
-        recipients: envelope.recipients,
-        prefix,
-        verdict,
-        hold: None,
-        junk: false,
-        vouched: true,
-        seal: None,
-        content,
-    };
+    let message = Message { verdict, ..Message::of_ours(new_id(), envelope, prefix, content) };
     tracing::info!(id = %message.id, %about, %forward_path, "notification posted");
     traced::notified(core, about, &forward_path, message.id);
     match deliver::deliver(core, message).await {
         Ok(()) => Ok(()),
         Err(DeliveryError::Loop) => Err(PostError::Never("the notification has been here before".to_owned())),
-        Err(error @ (DeliveryError::Store(_) | DeliveryError::Queue(_) | DeliveryError::Unavailable)) => {
-            Err(PostError::Later(error.reply().to_string()))
-        }
+        Err(error) => Err(PostError::Later(error.reply().to_string())),
     }
 }
 

@@ -13,7 +13,7 @@ use kings_fetch::{Fetch, Request, Url};
 use kings_mail::address::Address;
 use kings_mail::date::DateTime;
 use kings_mail::domain::{DnsName, Domain};
-use kings_mail::envelope::{MailParameters, Recipient};
+use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_msgauth::dmarc::{self, Permission};
@@ -333,26 +333,14 @@ impl<D: Dns> Reporter<D> {
             Ok::<_, kings_store::StoreError>(incoming)
         });
         let content = Arc::new(content.await.map_err(|error| NotNow::Post(error.to_string()))?);
+        let mut envelope = Envelope::new(ReversePath::Null, MailParameters::default());
+        envelope.recipients.push(Recipient::from(ForwardPath::Address(to.clone())));
         let prefix = self.core.signing.fields(&content).await;
         let prefix = prefix.map_err(|cause| NotNow::Post(cause.to_string()))?;
-        let message = Message {
-            id: entry_id(about, to),
-            reverse_path: ReversePath::Null,
-            parameters: MailParameters::default(),
-            recipients: vec![Recipient::from(ForwardPath::Address(to.clone()))],
-            prefix,
-            verdict: String::new(),
-            hold: None,
-            junk: false,
-            vouched: true,
-            seal: None,
-            content,
-        };
+        let message = Message::of_ours(entry_id(about, to), envelope, prefix, content);
         match Box::pin(deliver::deliver(&self.core, message)).await {
             Ok(()) | Err(DeliveryError::Queue(SubmitError::DuplicateId(_)) | DeliveryError::Loop) => Ok(()),
-            Err(error @ (DeliveryError::Store(_) | DeliveryError::Queue(_) | DeliveryError::Unavailable)) => {
-                Err(NotNow::Post(error.reply().to_string()))
-            }
+            Err(error) => Err(NotNow::Post(error.reply().to_string())),
         }
     }
 
