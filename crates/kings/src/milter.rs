@@ -27,6 +27,7 @@ use crate::config::opendkim::{self, AuthservId, Keys, OneKey, OpenDkim};
 use crate::config::{DEFAULT_PATH, Settings, SocketAccess, Threads};
 use crate::dkim::Checked;
 use crate::identity::{Identity, machine_name};
+use crate::prepare::ports;
 use crate::{dkim, serve};
 
 /// Most connections at once: a Postfix opens one for each of its SMTP sessions, 100 unless it is told otherwise.
@@ -218,7 +219,7 @@ fn prepare(options: &Options) -> anyhow::Result<(Plan, Bound, Place)> {
     let socket = plan.socket.as_deref().context("say where to listen: --socket inet:8891@127.0.0.1")?;
     let identity = Identity::find(plan.user.as_deref())?;
     let access = identity.socket_access(&plan.access)?;
-    let (bound, place) = kings_net::bind(&place(socket)?, access)?;
+    let (bound, place) = ports::bind(&place(socket)?, access, ports::patience_ends())?;
     identity.become_it()?;
     // Not as root: its folder is the user's, who could put a link there.
     if let Some(file) = &plan.pid_file {

@@ -1,16 +1,20 @@
 //! What happens before there is a runtime: folders, the lock, ports, certificate, and giving up root.
 
+mod holder;
+pub(crate) mod ports;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use kings_directory::{Directory, DirectoryError, HostedDomain, LoginSettings, Reach, Resolution};
 use kings_mail::path::ForwardPath;
 use kings_mta::Copies;
-use kings_net::{Access as SocketAccess, Bound, Place};
+use kings_net::{Bound, Place};
 use kings_sasl::Secret;
 use kings_tls::{Certificates, Source};
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation, accessat, flock};
@@ -91,7 +95,7 @@ impl Prepared {
             local::prepare(&settings.folder, &identity)?;
         }
         raise_file_limit(&settings.limits);
-        let sockets = bind_all(&settings, &identity)?;
+        let sockets = ports::bind_all(&settings, &identity)?;
         // Certbot's keys are for root alone; a certificate of our own is for whoever we become.
         let from_files = match &settings.certificate {
             Source::Files { .. } => Some(Certificates::open(&settings.certificate)?),
@@ -154,20 +158,28 @@ fn may_write(folder: &Path) -> rustix::io::Result<()> {
     accessat(CWD, folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
 }
 
-/// Takes the data for this process alone. The lock ends with the process, however it ends.
+/// Takes the data for this process alone. The lock ends with the process, however it ends; the one before us, which
+/// has been told to stop, is waited for.
 pub(crate) fn lock(data_dir: &Path) -> anyhow::Result<File> {
     let path = data_dir.join("lock");
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(Errno::WOULDBLOCK) => {
-            bail!(
+    let (began, mut is_first) = (Instant::now(), true);
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK) if began.elapsed() < ports::PATIENCE => {
+                if std::mem::take(&mut is_first) {
+                    tracing::warn!("another instance still uses {}: waiting for its end", data_dir.display());
+                }
+                sleep(ports::PAUSE);
+            }
+            Err(Errno::WOULDBLOCK) => bail!(
                 "another instance uses {}: stop it first, or give this one a data_dir of its own",
                 data_dir.display()
-            )
+            ),
+            Err(error) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
         }
-        Err(error) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
 }
 
@@ -198,42 +210,6 @@ fn make_durable(path: &Path, secret: &str) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&partial, path)?;
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
-}
-
-fn bind_all(settings: &Settings, identity: &Identity) -> anyhow::Result<Vec<Socket>> {
-    let listen = &settings.listen;
-    let tcp = |addresses: &[SocketAddr]| addresses.iter().copied().map(Place::Tcp).collect();
-    let all: [(Server, Vec<Place>); 8] = [
-        (Server::Smtp, tcp(&listen.smtp)),
-        (Server::Submission, tcp(&listen.submission)),
-        (Server::Submissions, tcp(&listen.submissions)),
-        (Server::Lmtp, listen.lmtp.clone()),
-        (Server::Imap, tcp(&listen.imap)),
-        (Server::Imaps, tcp(&listen.imaps)),
-        (Server::Pop3, tcp(&listen.pop3)),
-        (Server::Pop3s, tcp(&listen.pop3s)),
-    ];
-    let access = identity.socket_access(&listen.lmtp_access)?;
-    let mut sockets = Vec::new();
-    for (server, places) in all {
-        for place in places {
-            sockets.push(bind(server, &place, access)?);
-        }
-    }
-    Ok(sockets)
-}
-
-fn bind(server: Server, place: &Place, access: SocketAccess) -> anyhow::Result<Socket> {
-    let (bound, place) = kings_net::bind(place, access).with_context(|| {
-        let remedy = match place {
-            Place::Tcp(address) => {
-                format!("see who uses the port with  ss -ltnp 'sport = :{}'", address.port())
-            }
-            Place::Unix(path) => format!("see who uses it with  ss -lxp src {}", path.display()),
-        };
-        format!("[listen] {}: {remedy}", server.name())
-    })?;
-    Ok(Socket { server, place, bound })
 }
 
 /// Every connection is a file descriptor, and the soft limit of 1,024 is a relic: it is raised to the hard one. Where

@@ -55,6 +55,7 @@ mod recipients;
 mod relayed;
 mod report_upload;
 mod reports;
+mod restart;
 mod routes;
 mod seam;
 mod senders;

@@ -1,0 +1,105 @@
+//! Opens the places of `[listen]`; what the server before us still holds is waited for.
+
+use std::io;
+use std::net::SocketAddr;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use kings_net::{Access, BindError, Bound, Place};
+
+use super::holder::{self, Holder};
+use super::{Server, Socket};
+use crate::config::Settings;
+use crate::identity::Identity;
+
+/// How long all of them together are waited for: a server that was told to stop lets go of its ports at once, and of its
+/// data within ten seconds.
+pub(super) const PATIENCE: Duration = Duration::from_secs(12);
+/// How often it is tried meanwhile.
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
+/// How long a port is waited for that something else uses: it may be a server that we replace.
+const PATIENCE_WITH_STRANGERS: Duration = Duration::from_secs(5);
+
+/// Opens all of them, or none.
+pub(super) fn bind_all(settings: &Settings, identity: &Identity) -> anyhow::Result<Vec<Socket>> {
+    let listen = &settings.listen;
+    let tcp = |addresses: &[SocketAddr]| addresses.iter().copied().map(Place::Tcp).collect();
+    let all: [(Server, Vec<Place>); 8] = [
+        (Server::Smtp, tcp(&listen.smtp)),
+        (Server::Submission, tcp(&listen.submission)),
+        (Server::Submissions, tcp(&listen.submissions)),
+        (Server::Lmtp, listen.lmtp.clone()),
+        (Server::Imap, tcp(&listen.imap)),
+        (Server::Imaps, tcp(&listen.imaps)),
+        (Server::Pop3, tcp(&listen.pop3)),
+        (Server::Pop3s, tcp(&listen.pop3s)),
+    ];
+    let access = identity.socket_access(&listen.lmtp_access)?;
+    let deadline = patience_ends();
+    let mut sockets = Vec::new();
+    for (server, places) in all {
+        for place in places {
+            let (bound, place) =
+                bind(&place, access, deadline).with_context(|| format!("[listen] {}", server.name()))?;
+            sockets.push(Socket { server, place, bound });
+        }
+    }
+    Ok(sockets)
+}
+
+/// Until when places that are begun with now are waited for.
+pub(crate) fn patience_ends() -> Instant {
+    Instant::now() + PATIENCE_WITH_STRANGERS
+}
+
+/// Opens one place; what uses it is waited for until then.
+pub(crate) fn bind(place: &Place, access: Access, deadline: Instant) -> anyhow::Result<(Bound, Place)> {
+    let mut is_first = true;
+    loop {
+        match kings_net::bind(place, access) {
+            Err(error) if error.cause.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                if std::mem::take(&mut is_first) {
+                    let holders = named(&holder::of(place));
+                    tracing::warn!("{place} is in use by {holders}: waiting a few seconds for its end");
+                }
+                sleep(PAUSE);
+            }
+            bound => return bound.map_err(|error| anyhow!("{error}; {}", remedy(&error))),
+        }
+    }
+}
+
+/// What to do about a place that cannot be had.
+fn remedy(BindError { place, cause }: &BindError) -> String {
+    let look = match place {
+        Place::Tcp(address) => format!("ss -ltnp 'sport = :{}'", address.port()),
+        Place::Unix(path) => format!("ss -lxp src {}", path.display()),
+    };
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => match holder::of(place) {
+            holders if holders.is_empty() => {
+                format!(
+                    "another process uses it, which is told, to root, by  {look}  : stop that one, or listen elsewhere"
+                )
+            }
+            holders => format!("{} uses it: stop that one, or listen elsewhere", named(&holders)),
+        },
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address (yet): see those it has with  ip address".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "start as root with  user = \"...\"  in the config, or give the program CAP_NET_BIND_SERVICE"
+                .to_owned()
+        }
+        _ => format!("see who uses it with  {look}"),
+    }
+}
+
+fn named(holders: &[Holder]) -> String {
+    if holders.is_empty() {
+        return "another process".to_owned();
+    }
+    let names: Vec<String> = holders.iter().map(Holder::to_string).collect();
+    names.join(" and ")
+}
