@@ -197,6 +197,23 @@ async fn names_and_order_of_an_earlier_server_stay() {
 }
 
 #[tokio::test]
+async fn names_of_files_are_unique_ids_where_they_can_be_said() {
+    let server = Server::with_pop3(|parts| parts.uidl = "%g".parse().unwrap());
+    server.deliver("Subject: one\r\n\r\n").await;
+    let inbox = server.folder.path().join("mail/example.org/ann/new");
+    fs::write(inbox.join("1795479508.M1P1.host"), "Subject: two\n\n").unwrap();
+    fs::write(inbox.join("1795479509.M1P1.a blank"), "Subject: three\n\n").unwrap();
+    let mut client = server.pop3_ann().await;
+    client.says("UIDL", "+OK").await;
+    let names: Vec<String> =
+        client.lines().await.iter().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect();
+    assert_eq!(names.len(), 3);
+    assert!(names.contains(&"1795479508.M1P1.host".to_owned()), "{names:?}");
+    assert!(names.iter().any(|name| name.len() == 16 && name.starts_with("0000000")), "{names:?}");
+    assert!(names.iter().all(|name| !name.contains(' ')), "{names:?}");
+}
+
+#[tokio::test]
 async fn a_message_of_many_pieces_arrives_whole() {
     let server = Server::new();
     let body: String = (0..40_000).map(|number| format!(".{number}\r\n")).collect();

@@ -61,7 +61,11 @@ fn entry(snapshot: &Snapshot, uid: Uid, facts: Option<&Pop3Facts>, format: &Uidl
     let guid = facts.map_or("", |facts| &*facts.name);
     let made = || {
         let parts = UidlParts { uid: uid.get(), validity: snapshot.uid_validity.0.get(), guid };
-        format.write(parts).into_boxed_str()
+        let name = format.write(parts);
+        // The name of a file may hold blanks, and what follows one would be lost. Long names are said as Dovecot says them.
+        let can_be_said = !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_graphic());
+        let name = if can_be_said { name } else { UidlFormat::default().write(parts) };
+        name.into_boxed_str()
     };
     let octets = snapshot.message(uid).map_or(0, |message| message.size);
     Entry { octets, uidl: saved.unwrap_or_else(made) }
