@@ -7,6 +7,8 @@ pub struct Stuffer {
     at_line_start: bool,
     /// The last octet was a CR.
     after_cr: bool,
+    /// What was written last is a whole line end, or nothing was written.
+    after_line_end: bool,
     part: Part,
 }
 
@@ -26,7 +28,7 @@ impl Stuffer {
     /// The whole message, or with `lines` its header and so many lines of its body (TOP).
     pub fn new(lines: Option<u64>) -> Self {
         let part = lines.map_or(Part::Whole, |lines| Part::Header { lines, length: 0 });
-        Self { at_line_start: true, after_cr: false, part }
+        Self { at_line_start: true, after_cr: false, after_line_end: true, part }
     }
 
     /// Whether the rest of the message is not wanted.
@@ -52,7 +54,7 @@ impl Stuffer {
 
     /// Ends the reply: a line end where the message has none, and the dot.
     pub fn finish(self, out: &mut Vec<u8>) {
-        if !self.at_line_start {
+        if !self.after_line_end {
             out.extend_from_slice(if self.after_cr { b"\n" } else { b"\r\n" });
         }
         out.extend_from_slice(b".\r\n");
@@ -60,6 +62,8 @@ impl Stuffer {
 
     fn pass(&mut self, line: &[u8]) {
         let ends = line.last() == Some(&b'\n');
+        let before = line.len().checked_sub(2).and_then(|at| line.get(at));
+        self.after_line_end = ends && before.map_or(self.after_cr, |octet| *octet == b'\r');
         self.after_cr = line.last() == Some(&b'\r');
         self.at_line_start = ends;
         self.part = match self.part {
@@ -99,7 +103,7 @@ mod tests {
 
     #[test]
     fn dots_are_doubled_and_the_end_is_a_line_of_its_own() {
-        let cases: [(&[u8], &[u8]); 10] = [
+        let cases: [(&[u8], &[u8]); 11] = [
             (b"", b".\r\n"),
             (b"a\r\n", b"a\r\n.\r\n"),
             (b"a", b"a\r\n.\r\n"),
@@ -111,6 +115,7 @@ mod tests {
             // What is no line end for us may be one for the client.
             (b"a\n.\r\nb", b"a\n..\r\nb\r\n.\r\n"),
             (b"a\r.\r\n", b"a\r.\r\n.\r\n"),
+            (b"a\n", b"a\n\r\n.\r\n"),
         ];
         for (message, expected) in cases {
             for piece in [1, 2, 100] {
@@ -161,6 +166,22 @@ mod tests {
             let reply = shown(&message, None, piece);
             let ends = reply.windows(4).filter(|window| window == b"\n.\r\n").count();
             prop_assert_eq!(ends, usize::from(!message.is_empty()));
+        }
+
+        #[test]
+        fn whatever_the_line_ends_are_the_last_dot_is_a_line_of_its_own(
+            message in "[.a\r\n]{0,12}",
+            lines in proptest::option::of(0_u64..4),
+            piece in 1_usize..5,
+        ) {
+            let reply = shown(message.as_bytes(), lines, piece);
+            let before = reply.strip_suffix(b".\r\n").unwrap();
+            prop_assert!(before.is_empty() || before.ends_with(b"\r\n"), "{}", reply.escape_ascii());
+            // Nowhere before may a client see that dot, whether it goes by CRLF or by LF.
+            for end in [&b"\n.\r\n"[..], b"\n.\n"] {
+                let seen = reply.windows(end.len()).position(|window| window == end);
+                prop_assert!(seen.is_none_or(|at| at + 4 == reply.len()), "{}", reply.escape_ascii());
+            }
         }
     }
 }
