@@ -49,8 +49,29 @@ pub struct Clients {
     pub early_talker: EarlyTalker,
     /// How long the greeting waits for such a client; zero: only bytes that are there already count.
     pub greeting_wait: Duration,
+    /// Who may ask for reports.
+    pub dsn: Dsn,
     /// Hosts that speak for others.
     pub trusted: Trusted,
+}
+
+/// Whom port 25 offers DSN (RFC 3461 §3), and so reports of success. Failures are reported without it too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Dsn {
+    /// Everybody, as Postfix does.
+    #[default]
+    Everybody,
+    /// Hosts of these networks, as with `dsn` in Postfix's `smtpd_discard_ehlo_keyword_address_maps` for all others.
+    Networks(Vec<IpNet>),
+}
+
+impl Dsn {
+    pub(crate) fn is_offered_to(&self, client: IpAddr) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::Networks(networks) => networks.iter().any(|network| network.contains(&client)),
+        }
+    }
 }
 
 /// Who may say that mail is somebody else's.

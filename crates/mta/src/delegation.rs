@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tracing::warn;
+use tracing::{info, warn};
 
 use self::pool::Pool;
 pub(crate) use self::request::{Caller, Request, Stage};
@@ -76,10 +76,15 @@ impl Delegate {
 
     /// Asks; when there is no answer the default action is one, and the log has the reason.
     pub(crate) async fn ask(&self, request: &Request<'_>) -> Action {
-        self.try_to_ask(request).await.unwrap_or_else(|error| {
+        let action = self.try_to_ask(request).await.unwrap_or_else(|error| {
             warn!(place = %self.0.pool.place, %error, "the policy service gave no answer");
             self.0.default_action.clone()
-        })
+        });
+        if let Action::Note(note) = &action {
+            let client = request.caller.peer.ip();
+            info!(place = %self.0.pool.place, %client, reverse_path = %request.reverse_path, note, "the policy service notes");
+        }
+        action
     }
 
     async fn try_to_ask(&self, request: &Request<'_>) -> Result<Action, DelegationError> {

@@ -11,6 +11,7 @@ use kings_mail::path::{ForwardPath, ReversePath};
 use kings_smtp::reply::Reply;
 
 use crate::authenticate::{Claims, Evidence, Methods};
+use crate::copies::add_copy;
 use crate::core::{new_id, now};
 use crate::decide::Peer;
 use crate::delegation::{self, Action, Caller, Delegate, Request, Stage};
@@ -206,6 +207,10 @@ impl Case {
 pub(crate) struct Wishes {
     fields: Vec<String>,
     redirect: Option<Address>,
+    /// Who gets a copy: the last one that is named, as with Postfix.
+    copy: Option<Address>,
+    /// Why the message waits in the queue.
+    pub(crate) hold: Option<String>,
     /// The message is to be dropped, though it counts as taken.
     pub(crate) discard: bool,
 }
@@ -213,7 +218,7 @@ pub(crate) struct Wishes {
 impl Wishes {
     fn add(&mut self, action: Action) -> Result<(), Reply> {
         match action {
-            Action::Continue => {}
+            Action::Continue | Action::Note(_) => {}
             Action::Refuse(reply) => return Err(reply),
             Action::Prepend(field) => {
                 // The same answer for each recipient is one field of the message.
@@ -223,6 +228,8 @@ impl Wishes {
             }
             Action::Discard => self.discard = true,
             Action::Redirect(address) => self.redirect = Some(address),
+            Action::Bcc(address) => self.copy = Some(address),
+            Action::Hold(why) => self.hold = Some(why),
         }
         Ok(())
     }
@@ -232,9 +239,14 @@ impl Wishes {
         self.fields.iter().map(|field| format!("{field}\r\n")).collect()
     }
 
-    /// The recipients, or the one that takes the place of all.
-    pub(crate) fn recipients(self, recipients: Vec<Recipient>) -> Vec<Recipient> {
-        let Some(address) = self.redirect else { return recipients };
+    /// The recipients and who gets a copy, or the one that takes the place of all.
+    pub(crate) fn recipients(self, mut recipients: Vec<Recipient>) -> Vec<Recipient> {
+        let Some(address) = self.redirect else {
+            if let Some(address) = self.copy {
+                add_copy(&mut recipients, address);
+            }
+            return recipients;
+        };
         recipients.first().map(|recipient| recipient.at(ForwardPath::Address(address))).into_iter().collect()
     }
 }
@@ -341,6 +353,25 @@ mod tests {
             redirected.iter().map(|found| found.path.to_string()).collect::<Vec<_>>(),
             ["<bob@example.org>"]
         );
+
+        // Of copies and reasons the last one counts, and no copy is made of what is redirected.
+        for (answers, expected) in [
+            (
+                &["BCC x@y.example", "BCC sue@example.org"][..],
+                &["<ann@example.org>", "<sue@example.org>"][..],
+            ),
+            (&["BCC ann@example.org"], &["<ann@example.org>"]),
+            (&["BCC sue@example.org", "REDIRECT bob@example.org"], &["<bob@example.org>"]),
+            (&["HOLD", "HOLD look at it"], &["<ann@example.org>"]),
+        ] {
+            let mut wishes = Wishes::default();
+            for text in answers {
+                wishes.add(Action::parse(text).unwrap()).unwrap();
+            }
+            assert_eq!(wishes.hold.as_deref(), answers[0].starts_with("HOLD").then_some("look at it"));
+            let found = wishes.recipients(vec![recipient("ann@example.org")]);
+            assert_eq!(found.iter().map(|found| found.path.to_string()).collect::<Vec<_>>(), expected);
+        }
 
         let mut flood = Wishes::default();
         for number in 0..200 {

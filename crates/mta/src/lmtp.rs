@@ -43,6 +43,7 @@ impl Service for Lmtp {
             start_tls: !connection.stream.is_unix(),
             message_bytes: core.limits.message_bytes,
             recipients: core.limits.recipients,
+            dsn: true,
             future_release: None,
             trust: Trust::default(),
         };

@@ -91,6 +91,7 @@ impl Local {
             // What is too large is found out, but goes back only when its envelope is known.
             message_bytes: if dropped { u64::MAX } else { self.core.limits.message_bytes },
             recipients: self.most_recipients(dropped),
+            dsn: true,
             future_release: None,
             trust: server::Trust::default(),
         };

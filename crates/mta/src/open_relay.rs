@@ -51,6 +51,7 @@ fn server(core: &Core, role: Role) -> server::Session {
         start_tls: false,
         message_bytes: 1_000_000,
         recipients: 100,
+        dsn: true,
         future_release: None,
         trust: Trust::default(),
     };

@@ -69,6 +69,7 @@ impl<D: Dns + 'static> Service for Receive<D> {
             start_tls: true,
             message_bytes: core.limits.message_bytes,
             recipients: core.limits.recipients,
+            dsn: core.clients.dsn.is_offered_to(client),
             future_release: None,
             trust: core.clients.trusted.of(client),
         };
@@ -360,7 +361,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         if !self.is_trusted().await {
             known.listings = case.listings().await;
         }
-        let wishes = case.into_wishes();
+        let mut wishes = case.into_wishes();
         let filtered = Filtered::new(transaction.id, envelope, content);
         let filtered = self.filters.message(&self.core.store, filtered).await?;
         let Filtered { envelope, content, discard, quarantine, .. } = filtered;
@@ -404,10 +405,11 @@ impl<D: Dns + 'static> Session<'_, D> {
             return Ok(());
         }
         let Envelope { reverse_path, recipients, parameters } = envelope;
+        let waits = wishes.hold.take();
         let mut recipients = ruling.recipients(wishes.recipients(recipients));
         self.core.rules.copies.add(&reverse_path, &mut recipients);
         let (verdict, junk) = (decision.field(), decision.verdict == Verdict::Junk);
-        let hold = decision.hold().map(str::to_owned).or(ruling.hold);
+        let hold = decision.hold().map(str::to_owned).or(waits).or(ruling.hold);
         let message = Message {
             id,
             reverse_path,

@@ -53,6 +53,7 @@ impl Service for Submit {
             start_tls: true,
             message_bytes: core.limits.message_bytes,
             recipients: core.limits.recipients,
+            dsn: true,
             future_release: core.outgoing.future_release(),
             trust: core.clients.trusted.of(client),
         };

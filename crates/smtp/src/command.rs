@@ -69,6 +69,8 @@ pub struct Chunk {
 pub struct Offered {
     /// AUTH, and with it a parameter of MAIL (RFC 4954 §5).
     pub auth: bool,
+    /// DSN, and with it parameters of MAIL and RCPT (RFC 3461 §4).
+    pub dsn: bool,
     /// REQUIRETLS (RFC 8689 §2).
     pub require_tls: bool,
     /// FUTURERELEASE (RFC 4865 §3).
@@ -81,8 +83,14 @@ pub struct Offered {
 
 impl Offered {
     /// Everything there is.
-    pub const ALL: Self =
-        Self { auth: true, require_tls: true, future_release: true, xclient: true, xforward: true };
+    pub const ALL: Self = Self {
+        auth: true,
+        dsn: true,
+        require_tls: true,
+        future_release: true,
+        xclient: true,
+        xforward: true,
+    };
 }
 
 /// Why a line is not a command we do.
@@ -137,7 +145,7 @@ pub fn parse(line: &str, offered: Offered) -> Result<Command, SyntaxError> {
         "HELO" => name(rest).map(Command::Helo),
         "LHLO" => name(rest).map(Command::Lhlo),
         "MAIL" => mail(rest, offered),
-        "RCPT" => rcpt(rest),
+        "RCPT" => rcpt(rest, offered),
         "DATA" => bare(rest, Command::Data),
         "BDAT" => bdat(rest),
         "RSET" => bare(rest, Command::Rset),
@@ -224,10 +232,10 @@ fn mail(rest: &str, offered: Offered) -> Result<Command, SyntaxError> {
 }
 
 /// `TO:<path> [parameters]` (RFC 5321 §4.1.1.3).
-fn rcpt(rest: &str) -> Result<Command, SyntaxError> {
+fn rcpt(rest: &str, offered: Offered) -> Result<Command, SyntaxError> {
     let (path, parameters) = path_argument(rest, "TO:").ok_or(SyntaxError::BadArgument)?;
     let forward_path = ForwardPath::parse(without_route(path)).map_err(|_| SyntaxError::BadForwardPath)?;
-    rcpt_parameters(parameters, forward_path).map(Command::Rcpt)
+    rcpt_parameters(parameters, forward_path, offered).map(Command::Rcpt)
 }
 
 /// `AUTH mechanism [initial-response]` (RFC 4954 §4).
@@ -415,6 +423,7 @@ mod tests {
     fn what_was_not_offered_is_not_known() {
         let nothing = Offered {
             auth: false,
+            dsn: false,
             require_tls: false,
             future_release: false,
             xclient: false,
@@ -423,6 +432,11 @@ mod tests {
         let cases = [
             ("MAIL FROM:<> AUTH=<>", UnknownParameter),
             ("MAIL FROM:<> REQUIRETLS", UnknownParameter),
+            ("MAIL FROM:<> RET=HDRS", UnknownParameter),
+            ("MAIL FROM:<> ENVID=x", UnknownParameter),
+            ("RCPT TO:<a@b> NOTIFY=SUCCESS", UnknownParameter),
+            ("RCPT TO:<a@b> NOTIFY", UnknownParameter),
+            ("RCPT TO:<a@b> ORCPT=rfc822;a@b", UnknownParameter),
             ("MAIL FROM:<> HOLDFOR=1", UnknownParameter),
             ("MAIL FROM:<> HOLDUNTIL=1970-01-02T00:00:00Z", UnknownParameter),
             ("XCLIENT ADDR=192.0.2.1", NotTrusted),

@@ -76,8 +76,10 @@ struct Client {
 impl Client {
     /// Greeted, and past EHLO.
     fn new(port: u16) -> Self {
-        let mut client =
-            Self { session: backend::session(port, 1_000, Trust::default()), backend: Backend::default() };
+        let mut client = Self {
+            session: backend::session(port, 1_000, Trust::default(), true),
+            backend: Backend::default(),
+        };
         let hello = if port == 24 { "LHLO" } else { "EHLO" };
         assert!(client.say(&format!("{hello} client.example")).starts_with("220 "));
         client

@@ -231,8 +231,10 @@ struct Played {
 }
 
 fn play<'a>(port: u16, pieces: impl Iterator<Item = &'a [u8]>) -> Played {
-    let (mut session, mut backend) =
-        (backend::session(port, MESSAGE_BYTES, Trust { xclient: true, xforward: true }), Backend::default());
+    let (mut session, mut backend) = (
+        backend::session(port, MESSAGE_BYTES, Trust { xclient: true, xforward: true }, true),
+        Backend::default(),
+    );
     backend.lmtp = port == 24;
     let mut output = session.transmit();
     for piece in pieces {
@@ -336,7 +338,8 @@ fn join(
     content: &[u8],
     cuts: &[usize],
 ) -> (Vec<client::Outcome>, Vec<Message>) {
-    let mut server = backend::session(if is_submission { 587 } else { 25 }, MESSAGE_BYTES, Trust::default());
+    let mut server =
+        backend::session(if is_submission { 587 } else { 25 }, MESSAGE_BYTES, Trust::default(), true);
     let mut backend = Backend::default();
     let mut client = client_session(is_submission);
     let recipient = |address: &Address| ForwardPath::Address(address.clone()).into();

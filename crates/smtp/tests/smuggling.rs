@@ -87,7 +87,8 @@ fn judge(before: &[u8], after: &[u8], output: &str, messages: &[Message], what: 
 
 /// Sends the content in pieces of the given sizes, over and over; stops where the server closes.
 fn converse(start: &[u8], content: &[u8], sizes: &[usize]) -> (String, Vec<Message>) {
-    let (mut session, mut backend) = (backend::session(25, 10_000, Trust::default()), Backend::default());
+    let (mut session, mut backend) =
+        (backend::session(25, 10_000, Trust::default(), true), Backend::default());
     let mut output = Vec::new();
     let mut is_open = true;
     let mut feed = |bytes: &[u8]| {

@@ -1,6 +1,6 @@
 //! Plays every dialogue of `tests/transcripts` with the server session; the form is described in `dialogue`.
 //!
-//! Settings: `@ port 25` (as by default), `587`, `465` or `24` for LMTP, `@ trusted` for a host that may speak for others, `@ limit OCTETS` of a message, `@ recipients N`, `@ full`
+//! Settings: `@ port 25` (as by default), `587`, `465` or `24` for LMTP, `@ no dsn`, `@ trusted` for a host that may speak for others, `@ limit OCTETS` of a message, `@ recipients N`, `@ full`
 //! for a full disk, `@ mechanisms NAME...` to log in with (and -PLUS among them to bind the login to its connection), `@ chunk whole` for what only counts when it comes in one piece. `= tls` is the handshake: it
 //! happens once all bytes of the line above have arrived. `= message` shows what was accepted, `C! silent` is a client that lets its time run out.
 #![allow(clippy::disallowed_methods, reason = "tests read their transcripts")]
@@ -60,7 +60,7 @@ impl Player {
     fn new(head: &[&str]) -> Self {
         let (mut port, mut limit, mut backend) = (25, 1_000, Backend::default());
         let mut trust = Trust::default();
-        let (mut log, mut mechanisms) = (String::new(), Mechanisms::PASSWORD);
+        let (mut log, mut mechanisms, mut dsn) = (String::new(), Mechanisms::PASSWORD, true);
         for line in head {
             writeln!(log, "{line}").unwrap();
             match line.split(' ').collect::<Vec<_>>()[..] {
@@ -72,12 +72,13 @@ impl Player {
                     backend.house.binds = names.iter().any(|name| name.ends_with("-PLUS"));
                     mechanisms = names.iter().filter_map(|name| Mechanism::parse(name)).collect();
                 }
+                ["@", "no", "dsn"] => dsn = false,
                 ["@", "trusted"] => trust = Trust { xclient: true, xforward: true },
                 _ => assert!(line.starts_with('#') || *line == "@ chunk whole", "{line}"),
             }
         }
         backend.lmtp = port == 24;
-        let mut session = backend::session(port, limit, trust);
+        let mut session = backend::session(port, limit, trust, dsn);
         session.offer(mechanisms);
         Self { session, backend, log, in_handshake: false, closed: false }
     }

@@ -18,7 +18,12 @@ pub fn policy_answer(data: &[u8]) {
             let (name, _) = field.split_once(':').unwrap_or_default();
             assert!(!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic()));
         }
-        Ok(Action::Redirect(address)) => assert!(!address.to_string().contains(char::is_control)),
+        Ok(Action::Note(text) | Action::Hold(text)) => {
+            assert!(text.chars().count() <= 400 && !text.contains(char::is_control));
+        }
+        Ok(Action::Redirect(address) | Action::Bcc(address)) => {
+            assert!(!address.to_string().contains(char::is_control));
+        }
         Ok(Action::Continue | Action::Discard) | Err(_) => {}
     }
 }

@@ -163,6 +163,7 @@ impl Server {
             start_tls: true,
             message_bytes: MESSAGE_BYTES,
             recipients: 100,
+            dsn: true,
             future_release: (role == Role::Submission)
                 .then_some(FutureRelease { longest: 1_000, latest: DateTime::from_unix(1_000) }),
             trust: Trust { xclient: true, xforward: true },

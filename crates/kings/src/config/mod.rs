@@ -28,7 +28,7 @@ use kings_mail::domain::Domain;
 use kings_mta::delegation::{self, Action, PATIENCE, Place};
 use kings_mta::milter::Milters;
 use kings_mta::{
-    Allowance, Check, Clients, Copies, EarlyTalker, HouseRules, Inbound, Methods, Outgoing, Rates,
+    Allowance, Check, Clients, Copies, Dsn, EarlyTalker, HouseRules, Inbound, Methods, Outgoing, Rates,
     ReportSettings, Rules, Trusted, Verdict, Verdicts, relay,
 };
 use kings_net::{IpNet, Rate, ResolverSettings};
@@ -485,10 +485,22 @@ fn inbound(
     let clients = Clients {
         early_talker: section.choice(source, "early_talker", &early_talker).unwrap_or_default(),
         greeting_wait: Duration::from_millis(section.number(source, "greeting_wait_ms", 0).unwrap_or(0)),
+        dsn: dsn(source, section),
         trusted: Trusted::default(),
     };
     let policy_service = policy_service(source, section);
     (Inbound { rules, methods, verdicts, arc_sealers, lists, greylist, policy_service }, clients)
+}
+
+/// Who may ask for reports on port 25.
+fn dsn(source: &mut Source<'_>, section: &mut Section<'_>) -> Dsn {
+    let is_on = section.flag(source, "dsn").unwrap_or(true);
+    let what = "a network such as \"192.0.2.0/24\"";
+    let networks = section.list(source, "dsn_networks", what, str::parse::<IpNet>);
+    if is_on && !networks.is_empty() {
+        source.complain("[inbound] dsn_networks counts with dsn = false only: everybody is offered DSN");
+    }
+    if is_on { Dsn::Everybody } else { Dsn::Networks(networks) }
 }
 
 /// Why seals cannot count as the config wants it.

@@ -196,6 +196,24 @@ fn a_config_that_says_nothing_of_checks_verifies_and_each_can_be_switched_off() 
 }
 
 #[test]
+fn dsn_is_offered_to_all_unless_the_config_says_to_whom() {
+    let read = |lines: &str| Settings::parse(&format!("{SMALLEST}[inbound]\n{lines}"), Path::new("/"));
+    let networks = |texts: &[&str]| Dsn::Networks(texts.iter().map(|text| text.parse().unwrap()).collect());
+    for (lines, expected) in [
+        ("", Dsn::Everybody),
+        ("dsn = true\n", Dsn::Everybody),
+        ("dsn = false\n", networks(&[])),
+        ("dsn = false\ndsn_networks = [\"192.0.2.0/24\"]\n", networks(&["192.0.2.0/24"])),
+    ] {
+        assert_eq!(read(lines).unwrap().clients.dsn, expected, "{lines}");
+    }
+    for wrong in ["dsn = \"no\"", "dsn_networks = [\"192.0.2.0/24\"]", "dsn = false\ndsn_networks = [\"x\"]"]
+    {
+        assert!(!complaints(&format!("{SMALLEST}[inbound]\n{wrong}\n")).is_empty(), "{wrong}");
+    }
+}
+
+#[test]
 fn greylisting_is_off_until_it_is_asked_for() {
     let read =
         |lines: &str| Settings::parse(&format!("{SMALLEST}[inbound]\n{lines}"), Path::new("/")).unwrap();
@@ -235,7 +253,9 @@ fn a_policy_service_and_the_rules_about_senders_are_read() {
     for wrong in wrong_times {
         assert!(!complaints(&format!("{SMALLEST}[inbound]\n{wrong}\n")).is_empty(), "{wrong}");
     }
-    for wrong in ["bad_helo = \"maybe\"", "policy_service = \"policy\"", "policy_default_action = \"HOLD\""] {
+    for wrong in
+        ["bad_helo = \"maybe\"", "policy_service = \"policy\"", "policy_default_action = \"FILTER smtp:x\""]
+    {
         assert!(!complaints(&format!("{SMALLEST}[inbound]\n{wrong}\n")).is_empty(), "{wrong}");
     }
 }

@@ -29,6 +29,7 @@ pub(super) fn answer(
         start_tls: false,
         message_bytes: gate.message_bytes(),
         recipients: MAX_RECIPIENTS,
+        dsn: true,
         future_release: None,
         trust: Trust::default(),
     };

@@ -4,7 +4,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::harness::{
-    Folder, Kings, Message, Output, Postfix, Setup, Smtp, letter, messages, program, run, wait_until,
+    Folder, Kings, Message, Output, Postfix, Setup, Smtp, free_port, letter, messages, program, run,
+    wait_until,
 };
 
 const ANN: &str = "ann@example.org";
@@ -87,6 +88,37 @@ fn swaks_delivers_and_is_refused() {
     assert_eq!(first_message(&kings, ANN).field("Subject").as_deref(), Some("first"));
     swaks(&kings, &["--from", CAROL, "--to", "nobody@example.org"]).failed().says("550 5.1.1");
     swaks(&kings, &["--from", ANN, "--to", "joe@elsewhere.example"]).failed().says("550 5.7.1");
+}
+
+/// Whoever hands over by LMTP has rules of its own, as with Dovecot's LMTP: copies, header rules and filters of port 25
+/// would act twice on its mail. What they do on port 25 is the mirror.
+#[test]
+fn what_acts_on_port_25_leaves_alone_what_comes_by_lmtp() {
+    let filter = format!("[[milter]]\naddress = \"inet:127.0.0.1:{}\"\n", free_port());
+    for (rules, filter, refusal) in [(true, "", "550 5.7.1 No pills"), (false, &filter[..], "451 4.7.1")] {
+        let inbound =
+            if rules { "[inbound]\nheader_checks = \"rules\"\nbody_checks = \"rules\"\n" } else { "" };
+        let mut setup = Setup {
+            files: vec![("rules", "/pills/ REJECT No pills\n/^X-Mark/ IGNORE\n")],
+            top: "always_bcc = \"bob@example.org\"\n".into(),
+            tables: format!("{inbound}{filter}"),
+            ..Setup::default()
+        };
+        setup.listen += "lmtp = [\"127.0.0.1:0\"]\n";
+        let kings = setup.start();
+        let content = [b"X-Mark: x\r\n".to_vec(), letter(CAROL, ANN, "pills")].concat();
+        kings.smtp().message(CAROL, &[ANN], &content).unwrap().is(refusal);
+        let mut front = Smtp::connect(kings.address("lmtp")).unwrap();
+        front.command("LHLO front.example.net").unwrap().is("250");
+        front.message(CAROL, &[ANN], &content).unwrap().is("250 2.0.0");
+        assert!(first_message(&kings, ANN).text().contains("X-Mark: x\r\n"));
+        if rules {
+            kings.smtp().message(CAROL, &[ANN], &letter(CAROL, ANN, "other")).unwrap().is("250 2.0.0");
+        }
+        let copies: Vec<_> =
+            messages(&kings.maildir(BOB)).iter().filter_map(|copy| copy.field("Subject")).collect();
+        assert_eq!(copies, if rules { vec!["other".to_owned()] } else { vec![] });
+    }
 }
 
 /// One mailbox that cannot be written does not hold up the other one.

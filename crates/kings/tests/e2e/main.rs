@@ -47,6 +47,7 @@ mod open_relay;
 mod opendkim_files;
 mod outbound_tls;
 mod peers;
+mod policy_actions;
 mod pop3;
 mod postfix;
 mod proxy;

@@ -32,6 +32,45 @@ fn a_trusted_host_becomes_the_client_it_speaks_for() {
 }
 
 #[test]
+fn strangers_ask_for_reports_where_the_switch_says_so_and_our_users_everywhere() {
+    let cases = [
+        ("", true),
+        ("dsn = false\n", false),
+        ("dsn = false\ndsn_networks = [\"192.0.2.0/24\"]\n", false),
+        ("dsn = false\ndsn_networks = [\"192.0.2.0/24\", \"127.0.0.0/8\"]\n", true),
+    ];
+    for (keys, offered) in cases {
+        let mut setup = Setup { tables: format!("[inbound]\n{keys}"), ..Setup::default() };
+        setup.listen += "lmtp = [\"127.0.0.1:0\"]\n";
+        let kings = setup.start();
+        let mut client = Smtp::connect(kings.address("smtp")).unwrap();
+        let offer = client.command("EHLO client.example.net").unwrap().text;
+        assert_eq!(offer.lines().any(|line| line == "DSN"), offered, "{keys}");
+        let (taken, told) = if offered { ("250", 1) } else { ("555 5.5.4", 0) };
+        client.command(&format!("MAIL FROM:<{CAROL}> RET=HDRS ENVID=x")).unwrap().is(taken);
+        if !offered {
+            client.command(&format!("MAIL FROM:<{CAROL}>")).unwrap().is("250");
+        }
+        let recipient = format!("RCPT TO:<{ANN}>");
+        client.command(&format!("{recipient} NOTIFY=SUCCESS")).unwrap().is(taken);
+        if !offered {
+            client.command(&recipient).unwrap().is("250");
+        }
+        client.command("DATA").unwrap().is("354");
+        client.send(&[&letter(CAROL, ANN, "asked")[..], b".\r\n"].concat()).unwrap();
+        client.reply().unwrap().is("250");
+        let queue = run(&mut kings.command(&["queue", "list", "--json"])).succeeded().text();
+        assert_eq!(queue.matches("\"forward_path\"").count(), told, "{keys}: {queue}");
+
+        let mail = |sender: &str| format!("MAIL FROM:<{sender}> RET=HDRS ENVID=y");
+        kings.submissions(ANN).command(&mail(ANN)).unwrap().is("250");
+        let mut front = Smtp::connect(kings.address("lmtp")).unwrap();
+        assert!(front.command("LHLO front.example.net").unwrap().text.lines().any(|line| line == "DSN"));
+        front.command(&mail(CAROL)).unwrap().is("250");
+    }
+}
+
+#[test]
 fn nobody_else_speaks_for_others() {
     for listen in ["", "xclient_from = [\"192.0.2.0/24\"]\nxforward_from = [\"192.0.2.0/24\"]\n"] {
         let kings = trusting(listen);

@@ -10,8 +10,10 @@ const MAX_FIELD: usize = 998;
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Go on: `DUNNO`, `OK`, and what only asks for a line in the log.
+    /// Go on: `DUNNO`, `OK` and the like.
     Continue,
+    /// Go on, with this line in the log: `WARN`, `INFO`.
+    Note(String),
     /// Refuse with this reply.
     Refuse(Reply),
     /// Put this header field, without its line end, in front of the message.
@@ -20,6 +22,10 @@ pub enum Action {
     Discard,
     /// Deliver the message to this address and to nobody else.
     Redirect(Address),
+    /// Deliver it to this address as well.
+    Bcc(Address),
+    /// Keep it in the queue until an operator releases it, for this reason.
+    Hold(String),
 }
 
 /// An answer that does not mean anything here.
@@ -55,17 +61,21 @@ impl Action {
         let unknown = || BadAction::Unknown(text.chars().take(80).collect());
         Ok(match verb.to_ascii_uppercase().as_str() {
             // We ask last: whether anything later would have permitted or refused is known.
-            "OK" | "DUNNO" | "DEFER_IF_REJECT" | "WARN" | "INFO" => Self::Continue,
+            "OK" | "RELAY" | "DUNNO" | "DEFER_IF_REJECT" => Self::Continue,
+            "WARN" | "INFO" => Self::Note(argument.chars().take(MAX_REPLY_TEXT).collect()),
             "REJECT" => refusal(554, Status(5, 7, 1), argument),
             "DEFER" | "DEFER_IF_PERMIT" => refusal(450, Status(4, 7, 1), argument),
             "PREPEND" if is_field(argument) => Self::Prepend(argument.to_owned()),
             "DISCARD" => Self::Discard,
             "REDIRECT" => Self::Redirect(Address::parse(argument).map_err(|_| unknown())?),
+            "BCC" => Self::Bcc(Address::parse(argument).map_err(|_| unknown())?),
+            "HOLD" if argument.is_empty() => Self::Hold("the policy service wants it so".to_owned()),
+            "HOLD" => Self::Hold(argument.chars().take(MAX_REPLY_TEXT).collect()),
             code => match code.parse().ok().filter(|code| code_is_refusal(verb, *code)) {
                 Some(code @ 400..=499) => refusal(code, Status(4, 7, 1), argument),
                 Some(code) => refusal(code, Status(5, 7, 1), argument),
-                // FILTER, HOLD, BCC and the like ask for machinery that is not here; going on without it
-                // would be worse than a second try.
+                // FILTER and restriction classes ask for machinery that is not here; going on without it would be
+                // worse than a second try.
                 None => return Err(unknown()),
             },
         })

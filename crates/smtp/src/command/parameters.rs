@@ -28,10 +28,10 @@ pub(super) fn mail_parameters(text: &str, offered: Offered) -> Result<MailParame
             ("SIZE", Some(value)) => parameters.size = Some(size(value)?),
             ("BODY", Some(value)) => parameters.body = body(value)?,
             ("SMTPUTF8", None) => parameters.smtputf8 = true,
-            ("RET", Some(value)) => {
+            ("RET", Some(value)) if offered.dsn => {
                 parameters.ret = Some(Return::parse(value).ok_or(SyntaxError::BadArgument)?);
             }
-            ("ENVID", Some(value)) => {
+            ("ENVID", Some(value)) if offered.dsn => {
                 parameters.envelope_id = Some(EnvelopeId::parse(value).ok_or(SyntaxError::BadArgument)?);
             }
             // Who first submitted the message is not ours to repeat (RFC 4954 §5): read and forgotten.
@@ -49,7 +49,8 @@ pub(super) fn mail_parameters(text: &str, offered: Offered) -> Result<MailParame
             ("HOLDFOR" | "HOLDUNTIL", None) if offered.future_release => {
                 return Err(SyntaxError::BadArgument);
             }
-            ("SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID", _) => return Err(SyntaxError::BadArgument),
+            ("RET" | "ENVID", _) if offered.dsn => return Err(SyntaxError::BadArgument),
+            ("SIZE" | "BODY" | "SMTPUTF8", _) => return Err(SyntaxError::BadArgument),
             _ => return Err(SyntaxError::UnknownParameter),
         }
     }
@@ -69,10 +70,15 @@ fn hold_until(value: &str) -> Result<Hold, SyntaxError> {
 }
 
 /// `NOTIFY=` and `ORCPT=` (RFC 3461 §4.1, §4.2).
-pub(super) fn rcpt_parameters(text: &str, path: ForwardPath) -> Result<Recipient, SyntaxError> {
+pub(super) fn rcpt_parameters(
+    text: &str,
+    path: ForwardPath,
+    offered: Offered,
+) -> Result<Recipient, SyntaxError> {
     let mut recipient = Recipient::from(path);
     for (keyword, value) in keywords(text)? {
         match (Upper::new(keyword).as_str(), value) {
+            _ if !offered.dsn => return Err(SyntaxError::UnknownParameter),
             ("NOTIFY", Some(value)) => {
                 recipient.notify = Notify::parse(value).ok_or(SyntaxError::BadArgument)?;
             }

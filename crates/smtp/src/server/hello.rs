@@ -23,16 +23,16 @@ impl Session {
 
     /// Writing to a String cannot fail.
     fn write_extensions(&self, text: &mut String) {
-        let size = self.settings.message_bytes;
+        let (size, offered) = (self.settings.message_bytes, self.offered());
+        let dsn = if offered.dsn { "\nDSN" } else { "" };
         let _ = write!(
             text,
-            "\nPIPELINING\nSIZE {size}\n8BITMIME\nENHANCEDSTATUSCODES\nDSN\nSMTPUTF8\nCHUNKING\nLIMITS RCPTMAX={}",
+            "\nPIPELINING\nSIZE {size}\n8BITMIME\nENHANCEDSTATUSCODES{dsn}\nSMTPUTF8\nCHUNKING\nLIMITS RCPTMAX={}",
             self.settings.recipients
         );
         if self.offers_start_tls() {
             text.push_str("\nSTARTTLS");
         }
-        let offered = self.offered();
         if offered.require_tls {
             text.push_str("\nREQUIRETLS");
         }
@@ -56,6 +56,7 @@ impl Session {
         let settings = &self.settings;
         Offered {
             auth: settings.role == Role::Submission && self.client.tls && !self.mechanisms.is_empty(),
+            dsn: settings.dsn,
             require_tls: self.client.tls,
             future_release: settings.future_release.is_some(),
             xclient: settings.trust.xclient,

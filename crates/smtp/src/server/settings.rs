@@ -27,6 +27,8 @@ pub struct Settings {
     pub message_bytes: u64,
     /// Most recipients of one message, told by LIMITS (RFC 9422 §4.2); whoever answers the events counts them.
     pub recipients: usize,
+    /// Whether DSN is offered (RFC 3461 §3): who may have us report, success too.
+    pub dsn: bool,
     /// How far ahead a submission may be dated; `None`: FUTURERELEASE is not offered.
     pub future_release: Option<FutureRelease>,
     /// What the client may say of others.

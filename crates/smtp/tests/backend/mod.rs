@@ -40,7 +40,7 @@ pub(crate) struct Backend {
 }
 
 /// The roles a server plays, by their port; 24 is LMTP.
-pub(crate) fn session(port: u16, message_bytes: u64, trust: Trust) -> Session {
+pub(crate) fn session(port: u16, message_bytes: u64, trust: Trust, dsn: bool) -> Session {
     let role = match port {
         24 => Role::Lmtp,
         25 => Role::Inbound,
@@ -53,6 +53,7 @@ pub(crate) fn session(port: u16, message_bytes: u64, trust: Trust) -> Session {
         start_tls: port != 465,
         message_bytes,
         recipients: 100,
+        dsn,
         future_release: (role == Role::Submission).then_some(future),
         trust,
     };
