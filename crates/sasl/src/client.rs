@@ -1,7 +1,7 @@
 //! The client side: what we send when a smart host asks who we are.
 
 use crate::scram::{ClientExchange, Hash};
-use crate::{Mechanism, Secret};
+use crate::{CramKeys, Mechanism, Secret};
 
 /// The challenge does not fit the mechanism, or the server does not know the password that it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,14 +21,17 @@ enum State {
     LoginName { login: String, password: Secret },
     LoginPassword(Secret),
     Scram(Box<ClientExchange>),
+    CramMd5 { login: String, password: Secret },
     Over,
 }
 
 impl Client {
-    /// Those we know, best first. A mechanism that proves both sides comes before those that send the password.
-    const KNOWN: [Mechanism; 4] = [
+    /// Those we know, best first: those that prove both sides, one that only keeps the password here, and those that send
+    /// it. Cyrus SASL, and so Postfix, has the same order.
+    const KNOWN: [Mechanism; 5] = [
         Mechanism::Scram { hash: Hash::Sha256, plus: false },
         Mechanism::Scram { hash: Hash::Sha1, plus: false },
+        Mechanism::CramMd5,
         Mechanism::Plain,
         Mechanism::Login,
     ];
@@ -49,6 +52,7 @@ impl Client {
                 State::Scram(Box::new(ClientExchange::new(hash, login, password, nonce, None)))
             }
             Mechanism::Login => State::LoginName { login: name, password: secret },
+            Mechanism::CramMd5 => State::CramMd5 { login: name, password: secret },
             _ => State::Plain { login: name, password: secret },
         };
         Some(Self { mechanism, state })
@@ -57,6 +61,11 @@ impl Client {
     /// The mechanism to name in AUTH.
     pub fn mechanism(&self) -> Mechanism {
         self.mechanism
+    }
+
+    /// Whether the first response goes along with the command. LOGIN waits for its prompts, CRAM-MD5 for its challenge.
+    pub fn speaks_first(&self) -> bool {
+        matches!(self.state, State::Plain { .. } | State::Scram(_))
     }
 
     /// The answer to a challenge. The first one of PLAIN and SCRAM is empty, and may be left out.
@@ -73,6 +82,12 @@ impl Client {
                 self.state = State::Scram(exchange);
                 response
             }
+            // Without a challenge the answer would serve anybody, and at any time.
+            State::CramMd5 { .. } if challenge.is_empty() => Err(BadChallenge),
+            State::CramMd5 { login, password } => {
+                let digest = CramKeys::derive(password.expose()).digest(challenge);
+                Ok(format!("{login} {digest}").into_bytes())
+            }
             State::Over => Err(BadChallenge),
         }
     }
@@ -82,7 +97,10 @@ impl Client {
         match &self.state {
             State::Scram(exchange) => exchange.is_proven(),
             State::Over => true,
-            State::Plain { .. } | State::LoginName { .. } | State::LoginPassword(_) => false,
+            State::Plain { .. }
+            | State::LoginName { .. }
+            | State::LoginPassword(_)
+            | State::CramMd5 { .. } => false,
         }
     }
 }
@@ -123,6 +141,14 @@ mod tests {
             let (found, client) = run(mechanism);
             let expected = match mechanism {
                 Mechanism::Scram { .. } => Step::Proven("ann".into()),
+                Mechanism::CramMd5 => {
+                    let Step::Check(Claim::Digest { login, challenge, digest }) = found else {
+                        panic!("{found:?}")
+                    };
+                    assert!(login == "ann" && CramKeys::derive("secret").verify(&challenge, &digest));
+                    assert!(client.may_succeed());
+                    continue;
+                }
                 _ => Step::Check(Claim::Password(Credentials {
                     login: "ann".into(),
                     password: Secret::new("secret"),
@@ -141,7 +167,9 @@ mod tests {
         };
         assert_eq!(choose(&["LOGIN", "plain"]), Some("PLAIN"));
         assert_eq!(choose(&["LOGIN", "SCRAM-SHA-1", "plain"]), Some("SCRAM-SHA-1"));
-        assert_eq!(choose(&["GSSAPI", "SCRAM-SHA-256-PLUS", "CRAM-MD5", "XOAUTH2"]), None);
+        assert_eq!(choose(&["LOGIN", "PLAIN", "cram-md5"]), Some("CRAM-MD5"));
+        assert_eq!(choose(&["CRAM-MD5", "SCRAM-SHA-256", "SCRAM-SHA-1"]), Some("SCRAM-SHA-256"));
+        assert_eq!(choose(&["GSSAPI", "SCRAM-SHA-256-PLUS", "DIGEST-MD5", "XOAUTH2"]), None);
     }
 
     #[test]
@@ -152,5 +180,8 @@ mod tests {
         let mut plain = Client::choose(["PLAIN"], "ann", &Secret::new("x"), "nonce").expect("known");
         plain.respond(b"").expect("the only message");
         assert_eq!(plain.respond(b"more"), Err(BadChallenge));
+        let mut cram = Client::choose(["CRAM-MD5"], "ann", &Secret::new("x"), "nonce").expect("known");
+        assert!(!cram.may_succeed() && !cram.speaks_first());
+        assert_eq!(cram.respond(b""), Err(BadChallenge));
     }
 }

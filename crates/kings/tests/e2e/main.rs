@@ -62,6 +62,7 @@ mod seam;
 mod senders;
 mod sendmail;
 mod smart_host;
+mod smart_host_login;
 mod smuggling;
 mod submit;
 mod swaks;

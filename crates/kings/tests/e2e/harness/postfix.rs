@@ -61,6 +61,11 @@ impl Postfix {
         Self { _daemon: daemon, folder, port }
     }
 
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        run(rooted("/bin/cat").arg(self.folder.join("log"))).text()
+    }
+
     /// What arrived for dave.
     pub(crate) fn delivered(&self) -> Vec<Message> {
         make_readable(&self.folder.join("mail"));
@@ -71,7 +76,7 @@ impl Postfix {
 impl Drop for Postfix {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            show(&run(rooted("/bin/cat").arg(self.folder.join("log"))).text());
+            show(&self.log());
         }
         // Files of Postfix's own accounts would keep the folder from being removed by anyone but root.
         let owned = ["etc", "queue", "data", "mail", "log"].map(|name| self.folder.join(name));

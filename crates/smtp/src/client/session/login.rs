@@ -16,8 +16,7 @@ impl Session {
             return Some(Event::Refused(no_login("Next server offers no login that we know")));
         };
         let mechanism = client.mechanism();
-        // LOGIN waits for its prompts; all others here speak first.
-        let first = (mechanism != sasl::Mechanism::Login).then(|| client.respond(b"").ok()).flatten();
+        let first = client.speaks_first().then(|| client.respond(b"").ok()).flatten();
         let line = match first {
             Some(response) => format!("AUTH {} {}", mechanism.name(), sasl::encode(&response)),
             None => format!("AUTH {}", mechanism.name()),

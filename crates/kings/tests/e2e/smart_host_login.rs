@@ -1,0 +1,138 @@
+//! Logging in at a smart host: a Postfix whose logins a Dovecot checks, and another Kings, by every mechanism that both
+//! sides know, and the best of several.
+
+use std::time::Duration;
+
+use crate::harness::{
+    Daemon, Folder, Kings, Postfix, Setup, UNVERIFIED, messages, program, rooted, run, wait_until,
+};
+
+const ANN: &str = "ann@example.org";
+const DAVE: &str = "dave@example.net";
+const LOGIN: &str = "relay@example.net";
+const DELIVERY: Duration = Duration::from_secs(30);
+
+/// What a server offers, and what is to be taken of it.
+const OFFERS: [(&str, &str); 6] = [
+    ("plain", "PLAIN"),
+    ("login", "LOGIN"),
+    ("plain login", "PLAIN"),
+    ("plain login cram-md5", "CRAM-MD5"),
+    ("plain login cram-md5 scram-sha-1", "SCRAM-SHA-1"),
+    ("plain login cram-md5 scram-sha-1 scram-sha-256", "SCRAM-SHA-256"),
+];
+
+/// Dovecot that only tells Postfix whether logins are right.
+struct Judge {
+    _daemon: Daemon,
+    folder: Folder,
+}
+
+impl Judge {
+    #[track_caller]
+    fn start(mechanisms: &str) -> Self {
+        let folder = Folder::new("sasl");
+        let here = folder.path().display();
+        folder.write("users", format!("{LOGIN}:{{PLAIN}}secret\n"));
+        let config = folder.write(
+            "dovecot.conf",
+            format!(
+                "base_dir = {here}/run\nstate_dir = {here}/state\nlog_path = /dev/stderr\nprotocols =\nssl = no\n\
+                 auth_mechanisms = {mechanisms}\ndisable_plaintext_auth = no\n\
+                 passdb {{\n driver = passwd-file\n args = {here}/users\n}}\n\
+                 userdb {{\n driver = static\n args = uid=mail gid=mail home=/nonexistent\n}}\n\
+                 service auth {{\n unix_listener {here}/auth {{\n mode = 0666\n }}\n}}\n\
+                 service anvil {{\n chroot =\n}}\nservice stats {{\n chroot =\n}}\n"
+            ),
+        );
+        let mut command = rooted(program("dovecot").get_program());
+        command.arg("-F").arg("-c").arg(config);
+        let mut daemon = Daemon::start("dovecot", &mut command, &folder.join("log"));
+        let socket = folder.join("auth");
+        daemon.wait_for("its socket", Duration::from_secs(20), |_| socket.exists());
+        Self { _daemon: daemon, folder }
+    }
+}
+
+impl Drop for Judge {
+    fn drop(&mut self) {
+        run(rooted("/bin/rm").arg("-rf").args(["run", "state"].map(|name| self.folder.join(name))));
+    }
+}
+
+/// Kings that sends everything to this port, with a login.
+fn sending_to(port: u16, password: &'static str, tls: &str) -> Kings {
+    let tables = format!(
+        "[outbound]\nsmart_host = \"127.0.0.1:{port}\"\nuser = \"{LOGIN}\"\npassword_file = \"password\"\n\
+         tls = \"{tls}\"\n"
+    );
+    Setup { files: vec![("password", password)], tables, ..Setup::default() }.start()
+}
+
+/// Postfix that asks for a login, and takes it in clear where `tls` is "none".
+fn asking(judge: &Judge, tls: &str) -> Postfix {
+    Postfix::start(&format!(
+        "smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {}\n\
+         smtpd_tls_security_level = {tls}\nsmtpd_sasl_authenticated_header = yes\n\
+         smtpd_recipient_restrictions = permit_sasl_authenticated, reject\n",
+        judge.folder.text("auth")
+    ))
+}
+
+#[test]
+fn postfix_and_dovecot_hear_the_best_mechanism_that_they_offer() {
+    for (offered, taken) in OFFERS {
+        let judge = Judge::start(offered);
+        let postfix = asking(&judge, "may");
+        let kings = sending_to(postfix.port, "secret\n", "encrypt");
+        kings.submit(ANN, DAVE, "by login");
+        let message = wait_until("the message at Postfix", DELIVERY, || postfix.delivered().pop());
+        assert!(message.text().contains(&format!("(Authenticated sender: {LOGIN})")), "{}", message.text());
+        assert!(postfix.log().contains(&format!("sasl_method={taken},")), "{offered}: {}", postfix.log());
+    }
+}
+
+#[test]
+fn a_wrong_password_and_a_way_in_clear_deliver_nothing() {
+    let judge = Judge::start("plain cram-md5 scram-sha-256");
+    for (password, tls, why) in [("wrong\n", "may", "535 5.7.8"), ("secret\n", "none", "offers no TLS")] {
+        let postfix = asking(&judge, tls);
+        let kings = sending_to(postfix.port, password, "may");
+        kings.submit(ANN, DAVE, "not by login");
+        wait_until("the refused attempt", DELIVERY, || {
+            let list = run(&mut kings.command(&["queue", "list", "--json"])).succeeded().text();
+            list.contains(why).then_some(())
+        });
+        assert!(
+            postfix.delivered().is_empty() && !postfix.log().contains("sasl_method="),
+            "{}",
+            postfix.log()
+        );
+    }
+}
+
+#[test]
+fn another_kings_hears_the_best_mechanism_that_it_offers() {
+    for (offered, taken) in OFFERS {
+        let names: Vec<String> =
+            offered.split(' ').map(|name| format!("\"{}\"", name.to_ascii_uppercase())).collect();
+        let smart = Setup {
+            files: vec![("users", "ann@example.org:{PLAIN}secret\nbob@example.org:{PLAIN}secret\nrelay@example.net:{PLAIN}secret\n")],
+            tables: format!(
+                "{UNVERIFIED}[submission]\nforeign_senders = \"accept\"\n[login]\nmechanisms = [{}]\n[[domain]]\nname = \"example.net\"\n",
+                names.join(", ")
+            ),
+            ..Setup::default()
+        }
+        .start();
+        let kings = sending_to(smart.address("submission").port(), "secret\n", "encrypt");
+        kings.submit(ANN, LOGIN, "by login");
+        wait_until("the message", DELIVERY, || messages(&smart.maildir(LOGIN)).pop());
+        let log = std::fs::read_to_string(smart.folder().join("kings.log")).unwrap();
+        let login = log.lines().find(|line| line.contains("mechanism")).unwrap_or_default();
+        assert!(
+            login.contains(&format!("={taken} ")) || login.contains(&format!("=\"{taken}\"")),
+            "{offered}: {login}"
+        );
+    }
+}
