@@ -9,6 +9,7 @@ use std::sync::Arc;
 use kings_dns::Dns;
 use kings_mail::domain::Domain;
 use kings_mail::path::ReversePath;
+use kings_mail::seam::Seam;
 use kings_mail::trace;
 use kings_msgauth::{arc, dkim, dmarc, iprev, spf};
 use kings_store::HEAD_OCTETS;
@@ -117,7 +118,10 @@ pub struct Examiner<D> {
     evidence: Evidence,
     enquiries: Enquiries,
     lists: ListEnquiries,
+    /// The head of the message as it was written, and as the server takes it.
+    written: Vec<u8>,
     head: Vec<u8>,
+    seam: Seam,
     octets: u64,
 }
 
@@ -142,22 +146,29 @@ impl<D: Dns + 'static> Examiner<D> {
             hostname,
             inbound,
             told,
+            written: Vec::new(),
             head: Vec::new(),
+            seam: Seam::default(),
             octets: 0,
         }
     }
 
     /// Takes the next octets. No more than the head of the message is kept.
     pub fn content(&mut self, piece: &[u8]) {
-        self.evidence.content(&self.dns, piece);
-        let room = HEAD_OCTETS - self.head.len();
-        self.head.extend_from_slice(&piece[..piece.len().min(room)]);
+        fill(&mut self.written, piece);
         self.octets += piece.len() as u64;
+        let passed = self.seam.pass(piece);
+        self.evidence.content(&self.dns, &passed);
+        fill(&mut self.head, &passed);
     }
 
     /// Waits for all answers and decides. `domains` are hosted here or passed on from here.
-    pub async fn finish(self, domains: &[Domain]) -> Examination {
-        let Self { dns, hostname, inbound, told, evidence, enquiries, lists, head, octets } = self;
+    pub async fn finish(mut self, domains: &[Domain]) -> Examination {
+        let rest = std::mem::take(&mut self.seam).finish();
+        self.evidence.content(&self.dns, &rest);
+        fill(&mut self.head, &rest);
+        let Self { dns, hostname, inbound, told, evidence, enquiries, lists, written, head, octets, .. } =
+            self;
         let sender = facts(enquiries, &inbound, &told).await;
         let listings = lists.listings().await;
         let findings = evidence.findings(&dns, &head, now()).await;
@@ -191,7 +202,7 @@ impl<D: Dns + 'static> Examiner<D> {
             dmarc: dmarc.unwrap_or_else(|| dmarc::Outcome::timed_out(&head)),
             arc: arc.unwrap_or(arc::Report { chain: arc::Chain::None, sets: Vec::new() }),
             listings,
-            oddities: oddities::of_header(&head, &hostname),
+            oddities: oddities::of_header(&written, &hostname),
             sender: sender.words().collect(),
             judgement,
             strictly,
@@ -210,6 +221,12 @@ impl Examination {
             || self.dmarc.result == dmarc::DmarcResult::TempError
             || self.sender.iter().any(|word| word.ends_with("_unsure"))
     }
+}
+
+/// Keeps what belongs to the head of a message.
+fn fill(head: &mut Vec<u8>, piece: &[u8]) {
+    let room = HEAD_OCTETS - head.len();
+    head.extend_from_slice(&piece[..piece.len().min(room)]);
 }
 
 /// Every method, whatever the config makes of it.

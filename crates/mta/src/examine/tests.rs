@@ -52,6 +52,18 @@ async fn what_the_config_leaves_out_is_judged_and_does_not_count() {
     assert_eq!(lenient.mail_from, strict.mail_from);
 }
 
+/// As a server takes it: a line that is no field begins the body, and the author behind it is text.
+#[tokio::test]
+async fn a_field_behind_a_line_that_is_none_is_text() {
+    let of_joe = || told(Some("192.0.2.1"), Some("example.net"), Some("joe@example.net"));
+    let stray = b"Subject: x\r\nstray\r\nFrom: joe@example.net\r\n\r\nhello\r\n";
+    let found = examine(enforced(), of_joe(), &[&stray[..20], &stray[20..]]).await;
+    assert_eq!(found.judgement.verdict, Verdict::Junk, "{:?}", found.judgement.reasons);
+    assert!(found.oddities.iter().any(|odd| odd.contains("no field, at octet 12")), "{:?}", found.oddities);
+    let whole = examine(enforced(), of_joe(), &[LETTER]).await;
+    assert_eq!(whole.judgement.verdict, Verdict::Accept, "{:?}", whole.judgement.reasons);
+}
+
 #[tokio::test]
 async fn what_nobody_told_is_not_judged_and_is_named() {
     let cases = [
