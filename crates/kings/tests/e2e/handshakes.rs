@@ -1,6 +1,10 @@
 //! Handshakes that must fail on every port that offers TLS: old versions, weak ciphers, and bytes in clear before them.
 
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::harness::{Kings, Smtp, program, run_with_input};
 
@@ -31,6 +35,37 @@ fn only_tls_1_2_and_1_3_with_strong_ciphers_are_spoken() {
             assert!(!agreed(&text), "{listener} {ciphers}: {text}");
         }
     }
+}
+
+/// An octet now and then does not keep a handshake alive: what counts is when it began.
+#[test]
+fn a_hello_that_trickles_in_is_not_waited_for() {
+    // What the listener allows (`net/listener`), and what a busy machine may need beside it.
+    const LIMIT: Duration = Duration::from_secs(30 + 10);
+    let kings = Kings::start();
+    let began = Instant::now();
+    thread::scope(|scope| {
+        for listener in ["submissions", "imaps"] {
+            let mut slow = TcpStream::connect(kings.address(listener)).unwrap();
+            slow.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+            scope.spawn(move || {
+                // A handshake record of 512 octets, of which one comes each second.
+                for octet in [22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3].into_iter().chain([0; 60]) {
+                    let sent = slow.write_all(&[octet]);
+                    let is_closed = match slow.read(&mut [0; 64]) {
+                        Ok(count) => count == 0,
+                        Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+                    };
+                    if sent.is_err() || is_closed {
+                        return;
+                    }
+                    assert!(began.elapsed() < LIMIT, "{listener} waits still");
+                }
+            });
+        }
+        kings.submit("ann@example.org", "bob@example.org", "meanwhile");
+    });
+    assert!(began.elapsed() > Duration::from_secs(5), "they were closed at once: {:?}", began.elapsed());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{NameServer, Setup, Tap, letter, messages};
+use crate::harness::{NameServer, Setup, Sink, Tap, free_port, letter, messages, run, wait_until};
 
 const BOB: &str = "bob@example.org";
 const ALL: &str = "[inbound]\nspf = \"enforce\"\ndkim = \"enforce\"\ndmarc = \"enforce\"\niprev = \"tag\"\n";
@@ -38,6 +38,33 @@ fn the_same_sender_is_asked_about_once_until_the_time_of_the_answer_is_over() {
     assert_eq!(tap.seen().get("short.example.net/16"), Some(&2), "{:?}", tap.seen());
     // Those that come together while the answer is on its way share it; negative answers are kept as well.
     assert_eq!(tap.seen().get("_dmarc.short.example.net/16"), Some(&1), "{:?}", tap.seen());
+}
+
+/// Nobody answers at the start: what comes is taken with doubt, what leaves waits, and all is well once there is an
+/// answer.
+#[test]
+fn a_name_server_that_comes_later_than_the_server_is_found_without_a_restart() {
+    let (port, sink) = (free_port(), Sink::start());
+    let tables =
+        format!("[outbound]\nport = {}\nallow_private = [\"127.0.0.0/8\"]\ntls = \"none\"\n", sink.port);
+    let kings = Setup { tables, name_server: format!("127.0.0.1:{port}"), ..Setup::default() }.start();
+    kings.deliver(BOB, "early");
+    let text = messages(&kings.maildir(BOB)).remove(0).text();
+    assert!(text.contains("spf=temperror") && text.contains("X-Kings-Verdict: accept"), "{text}");
+    kings.submit("ann@example.org", "joe@example.net", "waits");
+    let queue = || run(&mut kings.command(&["queue", "list", "--json"])).succeeded().text();
+    wait_until("an attempt", Duration::from_secs(30), || queue().contains("\"attempts\":1").then_some(()));
+    let _dns = NameServer::start_at(port, "net", ZONE);
+    wait_until("the mail to leave", Duration::from_mins(1), || {
+        run(&mut kings.command(&["queue", "retry"]));
+        sink.subjects().contains(&"waits".to_owned()).then_some(())
+    });
+    assert_eq!(sink.subjects().len(), 1);
+    kings.deliver(BOB, "late");
+    let late = messages(&kings.maildir(BOB))
+        .into_iter()
+        .find(|text| text.field("Subject").as_deref() == Some("late"));
+    assert!(!late.unwrap().text().contains("spf=temperror"));
 }
 
 /// A message that a silent name server holds up is taken soon, with doubt in its results; others pass meanwhile.

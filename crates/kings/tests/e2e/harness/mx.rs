@@ -16,8 +16,13 @@ impl NameServer {
     /// Serves `zone`, whose records are `records` below a start-of-authority record.
     #[track_caller]
     pub(crate) fn start(zone: &str, records: &str) -> Self {
+        Self::start_at(free_port(), zone, records)
+    }
+
+    /// The same on a port that somebody knows already.
+    #[track_caller]
+    pub(crate) fn start_at(port: u16, zone: &str, records: &str) -> Self {
         let folder = Folder::new("nsd");
-        let port = free_port();
         let here = folder.path().display();
         folder.write("zone", format!("$TTL 60\n@ IN SOA ns hostmaster 1 3600 600 86400 60\n@ IN NS ns\nns IN A 127.0.0.1\n{records}"));
         let config = folder.write(
