@@ -1,13 +1,13 @@
-//! Address lists of header fields (RFC 5322 §3.4): read leniently for display, strictly for the author.
+//! Address lists of header fields (RFC 5322 §3.4): as one reader shows them, and whom any reader could take for the author.
 //!
-//! Both readings share one lexer and one way to split the list, so they cannot disagree about where an
-//! address ends; they differ in what they forgive.
+//! Both readings share one lexer and one way to split the list, so that whatever address is shown is among the authors.
 
+mod authors;
 mod lexer;
 
-use lexer::{Kind, Lexed, Token, lex};
+pub use authors::{Authors, BadAuthors, authors};
+use lexer::{Kind, Token, lex};
 
-use crate::address::{Address, is_atext};
 use crate::header::{MAX_FIELD, unfold};
 
 /// Most mailboxes and group marks read from one field, as many as one transaction has recipients.
@@ -43,7 +43,7 @@ pub struct Mailbox {
 /// Octets beyond [`MAX_FIELD`] and entries beyond [`MAX_ENTRIES`] are ignored.
 pub fn parse(value: &[u8]) -> Vec<Entry> {
     let text = unfold(&value[..value.len().min(MAX_FIELD)]);
-    let tokens = lex(&text).tokens;
+    let tokens = lex(&text);
     let mut entries = Vec::new();
     let mut group = false;
     for piece in pieces(&tokens) {
@@ -66,72 +66,11 @@ pub fn parse(value: &[u8]) -> Vec<Entry> {
     entries
 }
 
-/// Why a From field does not name its authors beyond doubt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadAuthors {
-    /// Not a plain list of addresses: empty, obsolete, broken, or readable in two ways.
-    #[error("the From field is not a list of plain addresses")]
-    Malformed,
-    /// RFC 6854 permits a group in From, but a group has no address that could be checked.
-    #[error("the From field contains a group")]
-    Group,
-    /// Over [`MAX_ENTRIES`].
-    #[error("the From field has more than {MAX_ENTRIES} addresses")]
-    TooMany,
-}
-
-/// The addresses of a From field, at least one, if there is exactly one way to read it.
-///
-/// Stricter than RFC 5322 §3.4 on purpose: no routes, no empty list elements, no space or comment inside
-/// an address, nothing behind `>`, no unquoted `@` in a display name, no address that looks like an
-/// encoded word. Each of them makes some reader see another author than we do.
-pub fn authors(value: &[u8]) -> Result<Vec<Address>, BadAuthors> {
-    let text = std::str::from_utf8(value).map_err(|_| BadAuthors::Malformed)?;
-    if value.len() > MAX_FIELD || !is_properly_folded(text) {
-        return Err(BadAuthors::Malformed);
-    }
-    let text = unfold(value);
-    let Lexed { tokens, broken } = lex(&text);
-    if broken {
-        return Err(BadAuthors::Malformed);
-    }
-    let pieces = pieces(&tokens);
-    if pieces.iter().any(|piece| matches!(piece, Piece::GroupStart(_))) {
-        return Err(BadAuthors::Group);
-    }
-    if pieces.is_empty() || tokens.iter().any(|token| token.is(";")) {
-        return Err(BadAuthors::Malformed);
-    }
-    if pieces.len() > MAX_ENTRIES {
-        return Err(BadAuthors::TooMany);
-    }
-    pieces.iter().map(|piece| author(piece.tokens())).collect()
-}
-
-/// No controls but tabs, and line ends only before white space or at the very end (RFC 5322 §2.2.3).
-fn is_properly_folded(text: &str) -> bool {
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    let text = text.strip_suffix('\r').unwrap_or(text);
-    let mut lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
-    let first = lines.next().unwrap_or_default();
-    let is_clean = |line: &str| !line.contains(|c: char| c.is_control() && c != '\t');
-    is_clean(first) && lines.all(|line| line.starts_with([' ', '\t']) && is_clean(line))
-}
-
 enum Piece<'t, 'a> {
     /// Between two separators; may be empty.
     Address(&'t [Token<'a>]),
     GroupStart(&'t [Token<'a>]),
     GroupEnd,
-}
-
-impl<'t, 'a> Piece<'t, 'a> {
-    fn tokens(&self) -> &'t [Token<'a>] {
-        match self {
-            Self::Address(tokens) | Self::GroupStart(tokens) => tokens,
-            Self::GroupEnd => &[],
-        }
-    }
 }
 
 /// Splits the list at its separators. A `;` outside a group separates as well, an old habit of some
@@ -260,52 +199,6 @@ fn phrase(tokens: &[Token<'_>]) -> String {
         out.push_str(&token.text());
     }
     out
-}
-
-/// One element of the list as `name-addr` or `addr-spec` of RFC 5322 §3.4, without the obsolete forms.
-fn author(tokens: &[Token<'_>]) -> Result<Address, BadAuthors> {
-    let address = match tokens.iter().position(|token| token.is("<")) {
-        Some(at) => {
-            let (name, rest) = (&tokens[..at], &tokens[at + 1..]);
-            let end = rest.iter().position(|token| token.is(">")).ok_or(BadAuthors::Malformed)?;
-            let behind = &rest[end + 1..];
-            if !name.iter().all(is_word) || !behind.iter().all(|token| token.kind == Kind::Comment) {
-                return Err(BadAuthors::Malformed);
-            }
-            &rest[..end]
-        }
-        None => without_outer_comments(tokens),
-    };
-    addr_spec(address).ok_or(BadAuthors::Malformed)
-}
-
-/// Comments around a bare address are display names in the old style; inside it they are refused.
-fn without_outer_comments<'t, 'a>(tokens: &'t [Token<'a>]) -> &'t [Token<'a>] {
-    let is_address = |token: &Token<'_>| token.kind != Kind::Comment;
-    let start = tokens.iter().position(is_address).unwrap_or(tokens.len());
-    let end = tokens.iter().rposition(is_address).map_or(start, |at| at + 1);
-    &tokens[start..end]
-}
-
-/// A word of a display name: quoted, or an atom with the dots that RFC 5322 §4.1 `obs-phrase` lets in.
-fn is_word(token: &Token<'_>) -> bool {
-    match token.kind {
-        Kind::Quoted | Kind::Comment => true,
-        Kind::Atom => token.raw.chars().all(|c| is_atext(c) || c == '.'),
-        Kind::Literal | Kind::Special => false,
-    }
-}
-
-fn addr_spec(tokens: &[Token<'_>]) -> Option<Address> {
-    let [local_part, at, host] = tokens else { return None };
-    let joined = at.is("@") && !at.spaced && !host.spaced;
-    let kinds = matches!(local_part.kind, Kind::Atom | Kind::Quoted)
-        && matches!(host.kind, Kind::Atom | Kind::Literal);
-    // A reader that decodes encoded words everywhere would find another address in it.
-    if !joined || !kinds || local_part.raw.contains("=?") {
-        return None;
-    }
-    Address::parse(&format!("{}@{}", local_part.raw, host.raw)).ok()
 }
 
 #[cfg(test)]

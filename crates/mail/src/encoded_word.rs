@@ -11,10 +11,20 @@ use crate::{charset, transfer};
 /// RFC 2047 §5 forbids it. A word with an unknown character set or a broken form stays as it is. CR, LF and
 /// NUL that come out of an encoded word are dropped, so a decoded value can never start a new line.
 pub fn decode(text: &str) -> Cow<'_, str> {
+    decode_with(text, None)
+}
+
+/// The same with a mark for each CR, LF and NUL that comes out of an encoded word: some readers take what stands behind
+/// it for no part of the text.
+pub(crate) fn decode_with_breaks(text: &str, mark: char) -> Cow<'_, str> {
+    decode_with(text, Some(mark))
+}
+
+fn decode_with(text: &str, mark: Option<char>) -> Cow<'_, str> {
     if !text.contains("=?") {
         return Cow::Borrowed(text);
     }
-    let mut decoded = Decoded::default();
+    let mut decoded = Decoded { mark, ..Decoded::default() };
     let mut rest = text;
     while let Some(at) = rest.find("=?") {
         let (between, from_mark) = rest.split_at(at);
@@ -84,6 +94,8 @@ fn q_encoding(encoded: &str) -> Vec<u8> {
 struct Decoded<'a> {
     text: String,
     run: Run<'a>,
+    /// What stands for a CR, LF or NUL; nothing where there is none.
+    mark: Option<char>,
 }
 
 #[derive(Default)]
@@ -115,7 +127,9 @@ impl<'a> Decoded<'a> {
     fn end_run(&mut self) {
         let Run { charset, octets } = std::mem::take(&mut self.run);
         let text = charset::decode(&octets, charset.unwrap_or_default());
-        self.text.extend(text.chars().filter(|c| !matches!(c, '\r' | '\n' | '\0')));
+        let mark = self.mark;
+        let kept = |c: char| if matches!(c, '\r' | '\n' | '\0') { mark } else { Some(c) };
+        self.text.extend(text.chars().filter_map(kept));
     }
 }
 

@@ -12,6 +12,20 @@ pub fn is_full_stop(c: char) -> bool {
     matches!(c, '\u{3002}' | '\u{ff0e}' | '\u{ff61}')
 }
 
+/// A character of an address as its reader takes it: other signs for `@`, the dot and ASCII as these, and none for those
+/// without width.
+pub fn as_seen(c: char) -> Option<char> {
+    match c {
+        c if is_active(c) && !c.is_whitespace() => None,
+        '\u{2024}' => Some('.'),
+        c if is_full_stop(c) => Some('.'),
+        // Full-width forms of ASCII, and the small `@`.
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0),
+        '\u{fe6b}' => Some('@'),
+        _ => Some(c),
+    }
+}
+
 /// Text as one line: a blank for each line end, tab and the like, a replacement character (U+FFFD) for each other one that
 /// [`is_active`].
 pub fn line(text: &str) -> String {

@@ -2,16 +2,19 @@
 
 mod author;
 mod destination;
+mod discovery;
 mod record;
 mod walk;
 
+use std::cmp::Reverse;
 use std::fmt;
 
-use kings_dns::{Dns, DnsError};
+use kings_dns::Dns;
 use kings_mail::domain::{DnsName, Domain};
 
-pub use author::{NoAuthor, author_domain};
+pub use author::{AuthorDomains, MAX_AUTHOR_DOMAINS, NoAuthor, author_domains};
 pub use destination::{Permission, permission};
+pub use discovery::{Discovery, discover};
 pub use record::{
     Alignment, FailureOptions, MAX_ADDRESSES, MAX_RECORD, Policy, Psd, Record, mailto, report_addresses,
 };
@@ -95,6 +98,8 @@ pub struct Outcome {
     pub spf_aligned: bool,
     /// Why, in words.
     pub reason: Reason,
+    /// The same for the other authors, where From names some in several domains; none of them is judged more strictly.
+    pub others: Vec<Self>,
 }
 
 /// Why a judgement is what it is. `Display` says it in one sentence without line ends.
@@ -141,134 +146,40 @@ pub async fn evaluate(dns: &impl Dns, head: &[u8], evidence: Evidence<'_>) -> Ou
     discover(dns, head).await.judge(dns, evidence).await
 }
 
-/// What is known of a message before SPF and DKIM are through.
-#[derive(Debug)]
-pub enum Discovery {
-    /// There is an author to compare them with.
-    Found(Basis),
-    /// There is none, or DNS does not tell: this is the outcome.
-    Settled(Outcome),
-}
-
-/// What a message is judged by.
-#[derive(Debug)]
-pub struct Basis {
-    author: Domain,
-    /// The policy, or why there is none: what is proven of the author can be told all the same.
-    policy: Result<Published, Reason>,
-    organisation: Domain,
-    known: Known,
-}
-
-/// A policy that applies.
-#[derive(Debug)]
-struct Published {
-    domain: Domain,
-    record: Record,
-    /// What it asks for.
-    requested: Policy,
-}
-
-/// Looks for the policy of the author's domain.
-pub async fn discover(dns: &impl Dns, head: &[u8]) -> Discovery {
-    let settled = |result, reason| Discovery::Settled(Outcome::without_policy(result, reason));
-    let author = match author_domain(head) {
-        Ok(author) => author,
-        Err(why @ NoAuthor::NoField) => return settled(DmarcResult::None, Reason::NoAuthor(why)),
-        Err(why) => return settled(DmarcResult::PermError, Reason::NoAuthor(why)),
-    };
-    let mut known = Known::default();
-    match Walk::from(&author, dns, &mut known).await {
-        Ok(walk) => match published(dns, &author, &walk).await {
-            Ok(policy) => {
-                let organisation = walk.organisational_domain();
-                Discovery::Found(Basis { author, policy, organisation, known })
-            }
-            Err(why) => Discovery::Settled(Outcome::unanswered(author, why)),
-        },
-        Err(why) => Discovery::Settled(Outcome::unanswered(author, why)),
-    }
-}
-
-/// The policy that applies to the author, or why none does.
-async fn published(
-    dns: &impl Dns,
-    author: &Domain,
-    walk: &Walk,
-) -> Result<Result<Published, Reason>, Unanswered> {
-    let Some((domain, record)) = walk.policy().cloned() else { return Ok(Err(Reason::NoPolicy)) };
-    if !record.is_applicable() {
-        return Ok(Err(Reason::Unreadable));
-    }
-    let requested = requested(dns, author, &domain, &record).await?;
-    Ok(Ok(Published { domain, record, requested }))
-}
-
-impl Discovery {
-    /// Judges by what SPF and DKIM found out. Asks where one of them speaks for another name of the author's
-    /// organisation, and nobody else: whoever forges a message has no say in how long that takes.
-    pub async fn judge(self, dns: &impl Dns, evidence: Evidence<'_>) -> Outcome {
-        match self {
-            Self::Found(basis) => basis.judge(dns, evidence).await,
-            Self::Settled(outcome) => outcome,
-        }
-    }
-}
-
-impl Basis {
-    async fn judge(self, dns: &impl Dns, evidence: Evidence<'_>) -> Outcome {
-        let Self { author, policy, organisation, known } = self;
-        let mut aligner = Aligner { dns, author: &author, organisation: &organisation, known };
-        let modes = policy.as_ref().map(|published| (published.record.adkim, published.record.aspf));
-        let proofs = aligner.proofs(evidence, modes.unwrap_or_default()).await;
-        let (Published { domain, record, requested }, (dkim, spf)) = match (policy, proofs) {
-            (Ok(published), Ok(proofs)) => (published, proofs),
-            (Ok(_), Err(why)) => return Outcome::unanswered(author, why),
-            // Without a policy nothing fails, so that doubt about a proof is as good as none.
-            (Err(reason), proofs) => {
-                let (dkim, spf) = proofs.unwrap_or((Proof::Other, Proof::Other));
-                return Outcome {
-                    author: Some(author),
-                    organisation: Some(organisation),
-                    dkim_aligned: dkim == Proof::Pass,
-                    spf_aligned: spf == Proof::Pass,
-                    ..Outcome::without_policy(DmarcResult::None, reason)
-                };
-            }
-        };
-        let policy = if record.testing { requested.one_level_below() } else { requested };
-        let (result, reason) = verdict(dkim, spf, evidence.has_pass());
-        Outcome {
-            result,
-            author: Some(author),
-            organisation: Some(organisation),
-            published: Some((domain, record)),
-            requested,
-            policy,
-            dkim_aligned: dkim == Proof::Pass,
-            spf_aligned: spf == Proof::Pass,
-            reason,
-        }
-    }
-}
-
-impl Evidence<'_> {
-    fn has_pass(&self) -> bool {
-        let dkim = self.dkim.iter().map(|(_, proof)| proof);
-        self.spf.iter().map(|(_, proof)| proof).chain(dkim).any(|proof| *proof == Proof::Pass)
-    }
-}
-
 impl Outcome {
-    /// The judgement when the caller's time is over: nothing is known but the author.
+    /// The judgement when the caller's time is over: nothing is known but the authors.
     pub fn timed_out(head: &[u8]) -> Self {
-        let outcome = Self::without_policy(DmarcResult::TempError, Reason::TimedOut);
-        Self { author: author_domain(head).ok(), ..outcome }
+        let late = || Self::without_policy(DmarcResult::TempError, Reason::TimedOut);
+        let domains = author_domains(head).map(|authors| authors.domains).unwrap_or_default();
+        let outcomes = domains.into_iter().map(|author| Self { author: Some(author), ..late() });
+        Self::strictest(outcomes.collect()).unwrap_or_else(late)
     }
 
-    fn unanswered(author: Domain, why: Unanswered) -> Self {
-        let outcome = Self::without_policy(DmarcResult::TempError, Reason::Dns(why));
-        Self { author: Some(author), ..outcome }
+    /// The judgements of all authors, this one first.
+    pub fn each(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
+    }
+
+    /// What counts of a message with several authors: each could be the one that a reader sees, so that the strictest of the
+    /// policies that it fails decides (RFC 9989 §11.5).
+    fn strictest(mut outcomes: Vec<Self>) -> Option<Self> {
+        // Stable: among equals the first author stays the first.
+        outcomes.sort_by_key(|outcome| Reverse(outcome.severity()));
+        let others = if outcomes.is_empty() { Vec::new() } else { outcomes.split_off(1) };
+        outcomes.pop().map(|strictest| Self { others, ..strictest })
+    }
+
+    /// An author who cannot be told comes before doubt, and doubt before a failure that nobody minds.
+    fn severity(&self) -> u8 {
+        match (self.result, self.policy) {
+            (DmarcResult::Fail, Policy::Reject) => 6,
+            (DmarcResult::Fail, Policy::Quarantine) => 5,
+            (DmarcResult::PermError, _) => 4,
+            (DmarcResult::TempError, _) => 3,
+            (DmarcResult::Fail, Policy::None) => 2,
+            (DmarcResult::None, _) => 1,
+            (DmarcResult::Pass, _) => 0,
+        }
     }
 
     fn without_policy(result: DmarcResult, reason: Reason) -> Self {
@@ -282,117 +193,7 @@ impl Outcome {
             dkim_aligned: false,
             spf_aligned: false,
             reason,
+            others: Vec::new(),
         }
-    }
-}
-
-fn verdict(dkim: Proof, spf: Proof, passed: bool) -> (DmarcResult, Reason) {
-    match (dkim, spf) {
-        (Proof::Pass, Proof::Pass) => (DmarcResult::Pass, Reason::Aligned("DKIM and SPF")),
-        (Proof::Pass, _) => (DmarcResult::Pass, Reason::Aligned("DKIM")),
-        (_, Proof::Pass) => (DmarcResult::Pass, Reason::Aligned("SPF")),
-        (Proof::TempError, _) | (_, Proof::TempError) => (DmarcResult::TempError, Reason::Unfinished),
-        (Proof::Other, Proof::Other) if passed => (DmarcResult::Fail, Reason::NotAligned),
-        (Proof::Other, Proof::Other) => (DmarcResult::Fail, Reason::NothingPassed),
-    }
-}
-
-fn better(one: Proof, other: Proof) -> Proof {
-    match (one, other) {
-        (Proof::Pass, _) | (_, Proof::Pass) => Proof::Pass,
-        (Proof::TempError, _) | (_, Proof::TempError) => Proof::TempError,
-        (Proof::Other, Proof::Other) => Proof::Other,
-    }
-}
-
-/// `p` for the domain of the record, below it `np` for names that do not exist and `sp` for others (RFC 9989
-/// §4.10.1).
-async fn requested(
-    dns: &impl Dns,
-    author: &Domain,
-    domain: &Domain,
-    record: &Record,
-) -> Result<Policy, Unanswered> {
-    if author == domain {
-        return Ok(record.policy);
-    }
-    let subdomains = record.subdomains.unwrap_or(record.policy);
-    match record.nonexistent {
-        Some(nonexistent) if nonexistent != subdomains && !exists(dns, author).await? => Ok(nonexistent),
-        _ => Ok(subdomains),
-    }
-}
-
-/// A name of which DNS says NXDOMAIN does not exist (RFC 9989 §3.2.13, RFC 8020 §2).
-async fn exists(dns: &impl Dns, domain: &Domain) -> Result<bool, Unanswered> {
-    let name = DnsName::from(domain);
-    match dns.ipv4(&name).await {
-        Ok(_) | Err(DnsError::NoRecord) => Ok(true),
-        Err(DnsError::NoDomain) => Ok(false),
-        Err(DnsError::Temporary(error)) => Err(Unanswered { name: name.to_string(), error }),
-    }
-}
-
-/// Compares identifiers with the author's domain.
-struct Aligner<'a, D> {
-    dns: &'a D,
-    author: &'a Domain,
-    organisation: &'a Domain,
-    known: Known,
-}
-
-impl<D: Dns> Aligner<'_, D> {
-    /// What DKIM and SPF prove of the author's domain, each in its mode. One name that DNS does not tell of matters only
-    /// where no other is a proof.
-    async fn proofs(
-        &mut self,
-        evidence: Evidence<'_>,
-        (adkim, aspf): (Alignment, Alignment),
-    ) -> Result<(Proof, Proof), Unanswered> {
-        let (mut dkim, mut spf, mut unanswered) = (Proof::Other, Proof::Other, None);
-        if let Some((identifier, proof)) = evidence.spf {
-            match self.proof(identifier, proof, aspf).await {
-                Ok(proof) => spf = proof,
-                Err(why) => unanswered = Some(why),
-            }
-        }
-        for (identifier, proof) in evidence.dkim.iter().take(MAX_IDENTIFIERS) {
-            if dkim == Proof::Pass {
-                break;
-            }
-            match self.proof(identifier, *proof, adkim).await {
-                Ok(proof) => dkim = better(dkim, proof),
-                Err(why) => unanswered = Some(why),
-            }
-        }
-        match unanswered {
-            Some(why) if better(dkim, spf) != Proof::Pass => Err(why),
-            _ => Ok((dkim, spf)),
-        }
-    }
-
-    /// What a check proves of the author's domain (RFC 9989 §4.4).
-    async fn proof(
-        &mut self,
-        identifier: &DnsName,
-        proof: Proof,
-        mode: Alignment,
-    ) -> Result<Proof, Unanswered> {
-        let is_aligned = proof != Proof::Other && self.is_aligned(identifier, mode).await?;
-        Ok(if is_aligned { proof } else { Proof::Other })
-    }
-
-    /// No other organisational domain than the author's lies above or at an aligned identifier: where the author's
-    /// does not, nothing needs to be asked.
-    async fn is_aligned(&mut self, identifier: &DnsName, mode: Alignment) -> Result<bool, Unanswered> {
-        let Ok(identifier) = Domain::parse(identifier.as_str()) else { return Ok(false) };
-        if identifier == *self.author {
-            return Ok(true);
-        }
-        if mode == Alignment::Strict || !identifier.is_within(self.organisation) {
-            return Ok(false);
-        }
-        let walk = Walk::from(&identifier, self.dns, &mut self.known).await?;
-        Ok(walk.organisational_domain() == *self.organisation)
     }
 }

@@ -10,3 +10,4 @@ pub mod mta_sts;
 pub mod reports;
 pub mod results;
 pub mod spf;
+mod together;

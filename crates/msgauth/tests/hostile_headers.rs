@@ -201,7 +201,7 @@ fn hostile_chains_are_broken_or_none() {
 }
 
 #[test]
-fn hostile_authors_are_nobody() {
+fn hostile_authors_are_judged_or_nobody() {
     let crowd = format!("From: {}a@d.example\r\n", "a@d.example, ".repeat(10_000));
     let comments = format!("From: {}a@d.example\r\n", "(".repeat(60_000));
     let quotes = format!("From: \"{}\" <a@d.example>\r\n", "\\\"".repeat(30_000));
@@ -209,21 +209,21 @@ fn hostile_authors_are_nobody() {
         ("two fields", "From: a@d.example\r\nFrom: b@e.example\r\n", &["permerror"]),
         ("1,000 fields", &"From: a@d.example\r\n".repeat(1_000), &["permerror"]),
         ("in other cases", "FROM: a@d.example\r\nfrom : b@e.example\r\n", &["permerror"]),
-        ("folded in the address", "From: a@d\r\n .example\r\n", &["permerror", "fail"]),
+        ("folded in the address", "From: a@d\r\n .example\r\n", &["fail"]),
         ("folded before the colon", "From\r\n : a@d.example\r\n", &["none", "permerror"]),
-        ("two domains", "From: a@d.example, b@e.example\r\n", &["permerror"]),
-        ("a comment as an address", "From: a@d.example (x) <b@e.example>\r\n", &["permerror"]),
-        ("a group", "From: x: a@d.example;\r\n", &["permerror"]),
+        ("two domains", "From: a@d.example, b@e.example\r\n", &["fail"]),
+        ("a comment as an address", "From: a@d.example (x) <b@e.example>\r\n", &["fail"]),
+        ("a group", "From: x: a@d.example;\r\n", &["fail"]),
         ("nothing", "From:\r\n", &["permerror"]),
-        ("NUL", "From: a@d.exa\0mple\r\n", &["permerror"]),
-        ("a route", "From: <@e.example:a@d.example>\r\n", &["permerror", "fail"]),
+        ("NUL", "From: a@d.exa\0mple\r\n", &["fail"]),
+        ("a route", "From: <@e.example:a@d.example>\r\n", &["fail"]),
         ("a name without a domain", "From: root\r\n", &["permerror"]),
-        ("an encoded address", "From: =?utf-8?q?a=40d.example?=\r\n", &["permerror"]),
+        ("an encoded address", "From: =?utf-8?q?a=40d.example?=\r\n", &["fail"]),
         ("a literal", "From: a@[192.0.2.1]\r\n", &["permerror"]),
         ("empty labels", "From: a@d..example\r\n", &["permerror"]),
-        ("10,000 authors", &crowd, &["fail", "permerror"]),
-        ("comments without end", &comments, &["permerror"]),
-        ("quotes without end", &quotes, &["fail", "permerror"]),
+        ("10,000 authors", &crowd, &["permerror"]),
+        ("comments without end", &comments, &["fail"]),
+        ("quotes without end", &quotes, &["fail"]),
     ];
     for (what, fields, expected) in rows {
         let dns = Watched::new(zone(&["_dmarc.d.example TXT v=DMARC1; p=reject"]));
@@ -231,7 +231,7 @@ fn hostile_authors_are_nobody() {
         let evidence = Evidence { dkim: &[], spf: None };
         let found = timed(what, || now(dmarc::evaluate(&dns, head.as_bytes(), evidence)));
         assert!(expected.contains(&found.result.as_str()), "{what}: {found:?}");
-        assert!(dns.count() <= 2, "{what}");
+        assert!(dns.count() <= 2 * dmarc::MAX_AUTHOR_DOMAINS, "{what}");
         assert!(
             found.author.is_none_or(|author| author.as_str() == "d.example"),
             "{what}: nobody else's name"
@@ -241,5 +241,5 @@ fn hostile_authors_are_nobody() {
     let dns = Watched::new(Zone::default());
     let octets = [b"From: ".as_slice(), &[0xff; 5_000], b"@d.example\r\n\r\n"].concat();
     let found = now(dmarc::evaluate(&dns, &octets, Evidence { dkim: &[], spf: None }));
-    assert_eq!((found.result.as_str(), dns.count()), ("permerror", 0));
+    assert_eq!((found.result.as_str(), dns.count()), ("none", 2));
 }

@@ -15,7 +15,7 @@ use kings_msgauth::{arc, dkim, dmarc, iprev, spf};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::facts::Enquiry;
-use crate::policy::ours::{Leaving, Ours};
+use crate::policy::ours::{Claimant, Leaving, Ours};
 use crate::policy::sealed;
 use crate::policy::verdict::Known;
 
@@ -209,7 +209,7 @@ impl Evidence {
                 return None;
             }
             let discovery = timeout_at(end, dmarc::discover(&**dns, head)).await;
-            Some(discovery.unwrap_or_else(|elapsed| dmarc::Discovery::Settled(late(elapsed))))
+            Some(discovery.unwrap_or_else(|elapsed| dmarc::Discovery::settled(late(elapsed))))
         };
         let (mut findings, policy) = tokio::join!(self.gather(dns, now, end), policy);
         if let Some(discovery) = policy {
@@ -340,8 +340,12 @@ impl Findings {
     /// What of it may count against the message: failures of methods that are enforced, and a claim on one of our domains
     /// whether DMARC is enforced or not. `head` is the header of the message.
     pub(crate) fn known(&self, methods: Methods, head: &[u8], ours: Ours<'_>) -> Known {
-        let author = dmarc::author_domain(head).ok();
-        let author = author.as_ref();
+        let authors = self.authors(head);
+        let domains: Vec<&Domain> = authors.iter().map(|(author, _)| &author.domain).collect();
+        let unproven = authors.iter().filter(|(_, is_proven)| !is_proven).filter_map(|(author, _)| {
+            let verdict = ours.unproven(&author.domain, methods.dmarc, author.result)?;
+            Some((author.domain.to_string(), verdict))
+        });
         let spf = self.mail_from.as_ref().filter(|_| methods.spf == Check::Enforce);
         let helo = self.helo.as_ref().filter(|_| methods.spf == Check::Enforce);
         let spf_helo_fail = helo.filter(|outcome| outcome.result == spf::SpfResult::Fail);
@@ -350,18 +354,15 @@ impl Findings {
         let dmarc_fail = dmarc.filter(|outcome| outcome.result == dmarc::DmarcResult::Fail);
         let no_author = dmarc.filter(|outcome| matches!(outcome.reason, dmarc::Reason::NoAuthor(_)));
         let undecided = dmarc.filter(|outcome| outcome.result == dmarc::DmarcResult::TempError);
-        let result = self.dmarc.as_ref().map(|outcome| outcome.result);
         Known {
             spf_helo_fail: spf_helo_fail.map(explained),
             spf_fail: spf_fail.map(explained),
             no_author: no_author.map(|outcome| outcome.reason.to_string()),
             dmarc_fail: dmarc_fail.map(|outcome| (outcome.policy, outcome.reason.to_string())),
-            unproven: author.filter(|author| !self.proves(author)).and_then(|author| {
-                let verdict = ours.unproven(author, methods.dmarc, result)?;
-                Some((author.to_string(), verdict))
-            }),
-            shows_ours: author
-                .and_then(|author| Some((ours.shown(author, head)?.to_string(), author.to_string()))),
+            unproven: unproven.max_by_key(|(_, verdict)| *verdict),
+            shows_ours: ours
+                .shown(&domains, head)
+                .map(|(shown, author)| (shown.to_string(), author.to_string())),
             undecided: undecided.map(|outcome| outcome.reason.to_string()),
             ..Known::default()
         }
@@ -375,26 +376,33 @@ impl Findings {
         path: &ReversePath,
         ours: Ours<'_>,
     ) -> Leaving {
-        let outcome = self.dmarc.as_ref();
-        let author = match outcome {
-            Some(outcome) => outcome.author.clone(),
-            None => dmarc::author_domain(head).ok(),
-        };
-        if author.is_some_and(|author| self.proves(&author)) {
+        let authors = self.authors(head);
+        if !authors.is_empty() && authors.iter().all(|(_, is_proven)| *is_proven) {
             return Leaving::Suited;
         }
-        // Without a policy nobody asks for proof.
-        let published = outcome.filter(|outcome| outcome.published.is_some());
-        let organisation = published.and_then(|outcome| outcome.organisation.as_ref());
-        ours.sent_on(head, organisation, path, (methods.dmarc, outcome.map(|outcome| outcome.result)))
+        let unproven = authors.into_iter().filter(|(_, is_proven)| !is_proven);
+        let unproven: Vec<Claimant> = unproven.map(|(author, _)| author).collect();
+        ours.sent_on(head, &unproven, path, methods.dmarc)
     }
 
-    /// Whether SPF or DKIM proves the author: as DMARC compares their domains, policy or none, and where DMARC is not
-    /// asked the very same domain.
+    /// All authors, and whether SPF or DKIM proves them: as DMARC compares their domains, policy or none, and where DMARC
+    /// is not asked the very same domain.
+    fn authors(&self, head: &[u8]) -> Vec<(Claimant, bool)> {
+        let Some(outcome) = &self.dmarc else {
+            let all = Claimant::all(head).into_iter();
+            return all.map(|author| (author.clone(), self.proves(&author.domain))).collect();
+        };
+        let claimant = |outcome: &dmarc::Outcome| {
+            let published = outcome.published.as_ref();
+            let organisation = published.and(outcome.organisation.clone());
+            let author =
+                Claimant { domain: outcome.author.clone()?, organisation, result: Some(outcome.result) };
+            Some((author, outcome.dkim_aligned || outcome.spf_aligned))
+        };
+        outcome.each().filter_map(claimant).collect()
+    }
+
     fn proves(&self, author: &Domain) -> bool {
-        if let Some(outcome) = &self.dmarc {
-            return outcome.dkim_aligned || outcome.spf_aligned;
-        }
         let author = DnsName::from(author);
         let sender = self.mail_from.iter().filter(|outcome| outcome.result == spf::SpfResult::Pass);
         let mut senders = sender.filter_map(|outcome| outcome.domain.clone());
@@ -422,7 +430,9 @@ impl Findings {
     /// The listed sealer who saw DMARC pass before the message was passed on, where chains count.
     pub(crate) fn voucher(&self, methods: Methods, sealers: &[Domain]) -> Option<&Domain> {
         let report = self.arc.as_ref().filter(|_| methods.arc == Check::Enforce)?;
-        sealed::voucher(report, sealers, self.dmarc.as_ref()?.author.as_ref()?)
+        // A sealer that speaks of one author has said nothing of the others.
+        let judged = self.dmarc.as_ref().filter(|outcome| outcome.others.is_empty())?;
+        sealed::voucher(report, sealers, judged.author.as_ref()?)
     }
 
     /// Received-SPF (RFC 7208 §9.1) of the MAIL FROM check, where it is wanted.
@@ -455,7 +465,8 @@ impl Findings {
         if let Some(report) = self.dkim.as_ref().filter(|_| methods.dkim != Check::Off) {
             all.extend(results::of_dkim(report));
         }
-        all.extend(self.dmarc.as_ref().filter(|_| methods.dmarc != Check::Off).map(of_dmarc));
+        let dmarc = self.dmarc.as_ref().filter(|_| methods.dmarc != Check::Off);
+        all.extend(dmarc.into_iter().flat_map(dmarc::Outcome::each).map(of_dmarc));
         let arc = self.arc.as_ref().filter(|_| methods.arc != Check::Off);
         all.extend(arc.map(|report| chain::result(report, self.client)));
         all.extend(self.iprev.as_ref().filter(|_| methods.iprev != Check::Off).map(of_iprev));
@@ -511,3 +522,6 @@ fn of_iprev(outcome: &iprev::Outcome) -> MethodResult {
         .because(&outcome.reason)
         .about("policy.iprev", &outcome.client)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use kings_mail::domain::Domain;
 use kings_mail::encoded_word;
 use kings_mail::header::{self, Fields};
 use kings_mail::id::TraceId;
-use kings_mail::visible::{is_active, is_full_stop};
+use kings_mail::visible::as_seen;
 
 /// Fields that name secret recipients (RFC 5322 §3.6.3, §3.6.6).
 const SECRET: [&str; 2] = ["Bcc", "Resent-Bcc"];
@@ -30,7 +30,7 @@ const ADDRESSES: [&str; 11] = [
 /// Why the header does not say who is responsible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadAuthor {
-    /// A field of this name can be read in none or in several ways.
+    /// A field of this name shows nobody, or somebody beside its authors who has no address.
     Authors(&'static str),
     /// A field of this name is not exactly one address.
     Sender(&'static str),
@@ -42,17 +42,27 @@ pub(crate) fn authors(head: &[u8]) -> Result<Vec<Address>, BadAuthor> {
     let mut authors = Vec::new();
     for name in ["From", "Resent-From"] {
         for field in header::all(head, name) {
-            authors.extend(address_list::authors(field.value).map_err(|_| BadAuthor::Authors(name))?);
+            authors.extend(whole(field.value).ok_or(BadAuthor::Authors(name))?);
         }
     }
     for name in ["Sender", "Resent-Sender"] {
         for field in header::all(head, name) {
-            let sender = address_list::authors(field.value).map_err(|_| BadAuthor::Sender(name))?;
+            let sender = whole(field.value).ok_or(BadAuthor::Sender(name))?;
             let [sender] = sender.as_slice() else { return Err(BadAuthor::Sender(name)) };
             authors.push(sender.clone());
         }
     }
     Ok(authors)
+}
+
+fn whole(value: &[u8]) -> Option<Vec<Address>> {
+    Some(address_list::authors(value).ok()?.all_addresses()?.to_vec())
+}
+
+/// The author to sign for: the first that the From field shows, whatever else is odd about it.
+pub(crate) fn first_author(head: &[u8]) -> Option<Address> {
+    let field = header::first(head, "From")?;
+    address_list::authors(field.value).ok()?.addresses().first().cloned()
 }
 
 /// The domains of addresses that a name for people shows: a reader takes it for the author, and many programs show
@@ -65,19 +75,6 @@ pub(crate) fn shown_domains(author: &Mailbox) -> Vec<String> {
     let shown = behind.map(|text| text.split(|c| !is_of_domain(c)).next().unwrap_or_default());
     let shown = shown.map(|text| text.trim_end_matches('.').to_lowercase());
     shown.filter(|text| text.contains('.')).collect()
-}
-
-/// A character as a reader takes it; none for those without width.
-fn as_seen(c: char) -> Option<char> {
-    match c {
-        c if is_active(c) && !c.is_whitespace() => None,
-        '\u{2024}' => Some('.'),
-        c if is_full_stop(c) => Some('.'),
-        // Full-width forms of ASCII, and the small `@`.
-        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0),
-        '\u{fe6b}' => Some('@'),
-        _ => Some(c),
-    }
 }
 
 /// What a submission may leave to us.
@@ -182,7 +179,7 @@ mod tests {
 
     #[test]
     fn authors_are_all_of_from_and_sender() {
-        let cases: [(&str, Result<&[&str], BadAuthor>); 13] = [
+        let cases: [(&str, Result<&[&str], BadAuthor>); 18] = [
             ("From: Ann <ann@example.org>\r\n\r\n", Ok(&["ann@example.org"])),
             ("From: ann@example.org, joe@example.org\r\n\r\n", Ok(&["ann@example.org", "joe@example.org"])),
             (
@@ -191,8 +188,13 @@ mod tests {
             ),
             ("Subject: x\r\n\r\nFrom: ann@example.org\r\n", Ok(&[])),
             ("From: nobody\r\n\r\n", Err(BadAuthor::Authors("From"))),
-            ("From: team: ann@example.org;\r\n\r\n", Err(BadAuthor::Authors("From"))),
-            ("From: \"ceo@example.org\" ann@example.org\r\n\r\n", Err(BadAuthor::Authors("From"))),
+            ("From: team: ann@example.org;\r\n\r\n", Ok(&["ann@example.org"])),
+            ("From: \"ceo@example.org\" ann@example.org\r\n\r\n", Ok(&["ann@example.org"])),
+            ("From: ann@example.org <ann@example.org>\r\n\r\n", Ok(&["ann@example.org"])),
+            ("From: ceo@example.org <ann@example.org>\r\n\r\n", Ok(&["ann@example.org", "ceo@example.org"])),
+            ("From: Doe, Ann <ann@example.org>\r\n\r\n", Ok(&["ann@example.org"])),
+            ("From: ann@example.org, ceo@x..example\r\n\r\n", Err(BadAuthor::Authors("From"))),
+            ("From: \"ann@example.org\"\r\n\r\n", Err(BadAuthor::Authors("From"))),
             (
                 "From: a@x.example\r\nSender: a@x.example, b@x.example\r\n\r\n",
                 Err(BadAuthor::Sender("Sender")),

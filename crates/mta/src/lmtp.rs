@@ -19,6 +19,7 @@ use crate::decide::{Challenge, Decide, Final, Peer};
 use crate::deliver::{Message, deliver_each, sole_recipient};
 use crate::forgeries;
 use crate::intake::Intake;
+use crate::policy::ours::Claimant;
 use crate::policy::{self, RcptFacts};
 use crate::receive::BUSY;
 use crate::transaction::{Transaction, check_header};
@@ -138,8 +139,8 @@ impl Session<'_> {
         };
         let prefix = received.field();
         // The server in front has judged it, and does not say how.
-        let leaving =
-            self.core.ours().sent_on(content.head(), None, &envelope.reverse_path, (Check::Off, None));
+        let (head, path) = (content.head(), &envelope.reverse_path);
+        let leaving = self.core.ours().sent_on(head, &Claimant::all(head), path, Check::Off);
         let message = Message::of_ours(transaction.id, envelope, prefix, Arc::new(content));
         let message = Message { vouched: false, leaving, ..message };
         Ok(deliver_each(self.core, &message).await)

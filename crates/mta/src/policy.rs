@@ -8,7 +8,7 @@ pub(crate) mod verdict;
 
 use kings_directory::{LoginError, Reach, Resolution};
 use kings_mail::address::Address;
-use kings_mail::domain::Domain;
+use kings_mail::address_list::BadAuthors;
 use kings_mail::envelope::MAX_RECEIVED_FIELDS;
 use kings_mail::header::{BadHeader, HeaderSummary};
 use kings_msgauth::dmarc::NoAuthor;
@@ -129,16 +129,21 @@ pub(crate) fn header(summary: Result<HeaderSummary, BadHeader>) -> Result<(), Re
     }
 }
 
-/// Decides about a message from outside by its authors. In different domains they are more than DMARC can judge, which
-/// has to leave them alone (RFC 9989 §5.3.1), and any of them could be the one that a reader sees.
-pub(crate) fn one_author_domain(author: &Result<Domain, NoAuthor>) -> Result<(), Reply> {
-    match author {
-        Err(NoAuthor::Several) => {
-            Err(Reply::new(550, Status(5, 6, 0), "From field names authors in different domains"))
+/// Decides about a message from outside by why its authors cannot be judged. So many that not all are judged are refused:
+/// any of them could be the one that a reader sees (RFC 9989 §11.5).
+pub(crate) fn authors(unjudged: Option<&NoAuthor>) -> Result<(), Reply> {
+    match unjudged {
+        Some(NoAuthor::Several | NoAuthor::Malformed(BadAuthors::TooMany)) => {
+            Err(Reply::new(550, Status(5, 6, 0), "From field names too many authors"))
         }
-        Ok(_) | Err(NoAuthor::NoField | NoAuthor::Fields(_) | NoAuthor::Malformed(_) | NoAuthor::Literal) => {
-            Ok(())
-        }
+        Some(
+            NoAuthor::NoField
+            | NoAuthor::Fields(_)
+            | NoAuthor::Malformed(BadAuthors::Malformed | BadAuthors::Group)
+            | NoAuthor::Literal
+            | NoAuthor::OddHost,
+        )
+        | None => Ok(()),
     }
 }
 

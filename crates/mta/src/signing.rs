@@ -73,8 +73,7 @@ impl Signing {
 
     /// The signatures of a message, ready to be put in front of it; empty where there is no key for its author.
     pub(crate) async fn fields(&self, content: &Arc<Incoming>) -> Result<String, CannotSign> {
-        let authors = author::authors(content.head()).unwrap_or_default();
-        let Some(author) = authors.into_iter().next() else { return Ok(String::new()) };
+        let Some(author) = author::first_author(content.head()) else { return Ok(String::new()) };
         if !self.has_key(&author) {
             return Ok(String::new());
         }

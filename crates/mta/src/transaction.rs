@@ -8,7 +8,7 @@ use kings_mail::envelope::Envelope;
 use kings_mail::header;
 use kings_mail::id::TraceId;
 use kings_mail::path::ReversePath;
-use kings_msgauth::dmarc::author_domain;
+use kings_msgauth::dmarc::author_domains;
 use kings_smtp::reply::Reply;
 use kings_store::Incoming;
 use tracing::info;
@@ -109,7 +109,7 @@ pub(crate) fn check_header(content: &Incoming) -> Result<(), Reply> {
 /// Judges a message from outside by its header alone: its first [`kings_store::HEAD_OCTETS`], and its whole length.
 pub(crate) fn check_arriving(head: &[u8], length: u64) -> Result<(), Reply> {
     check_head(head, length)?;
-    policy::one_author_domain(&author_domain(head))
+    policy::authors(author_domains(head).err().as_ref())
 }
 
 /// Judges any message by its header alone: its first [`kings_store::HEAD_OCTETS`], and its whole length.

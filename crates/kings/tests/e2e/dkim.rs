@@ -102,6 +102,41 @@ fn signatures_say_when_they_expire_where_the_config_does() {
     assert!(said.contains("verification (s=one, d=example.org, 2048-bit key) succeeded"), "{said}");
 }
 
+/// What every reader takes for the account's own mail, whatever the grammar says of it; and what some take for another's.
+#[test]
+fn careless_from_fields_of_an_account_are_taken_and_signed() {
+    let mut kings = Setup::default().start();
+    run(&mut kings.command(&["dkim", "create", "example.org", "--selector", "one"])).succeeded();
+    kings.kill();
+    kings.serve();
+    let cases = [
+        ("ann@example.org <ann@example.org>", "250"),
+        ("Doe, Ann <ann@example.org>", "250"),
+        ("\"Ann Doe <ann@example.org>", "250"),
+        ("Ann (the <ann@example.org>", "250"),
+        ("Ann <ann@example.org> junk", "250"),
+        ("Us: ann@example.org;", "250"),
+        ("=?utf-8?q?Ann_=3Cann=40example=2Eorg=3E?=", "250"),
+        ("bob@example.org <ann@example.org>", "550 5.7.1"),
+        ("<ann@example.org> <bob@example.org>", "550 5.7.1"),
+        ("\"bob@example.org <ann@example.org>", "550 5.7.1"),
+        ("ann@example.org, bob@x..example", "550 5.6.0"),
+        ("\"ann@example.org\"", "550 5.6.0"),
+        ("Ann", "550 5.6.0"),
+    ];
+    for (from, expected) in cases {
+        let content = format!("From: {from}\r\nTo: {BOB}\r\nSubject: careless\r\n\r\nhello\r\n");
+        kings.submissions(ANN).message(ANN, &[BOB], content.as_bytes()).unwrap().is(expected);
+    }
+    let latin1 =
+        [b"From: K\xe4se <ann@example.org>\r\nTo: ".as_slice(), BOB.as_bytes(), b"\r\n\r\nhello\r\n"]
+            .concat();
+    kings.submissions(ANN).message(ANN, &[BOB], &latin1).unwrap().is("250");
+    let arrived = messages(&kings.maildir(BOB));
+    assert_eq!(arrived.len(), 8);
+    assert!(arrived.iter().all(|message| message.text().matches("DKIM-Signature:").count() == 2));
+}
+
 /// A real server that takes 7-bit content alone (RFC 6152 §3): it gets the same words under a signature that holds, and what
 /// cannot be converted comes back, itself in 7 bit.
 #[test]

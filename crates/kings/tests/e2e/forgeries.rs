@@ -191,13 +191,6 @@ fn forged_names() -> Vec<(Case, &'static str, &'static str)> {
         (of_stranger("encoded name", from("=?utf-8?q?joe=40evil=2Etest?= <ceo@bank.test>")), reject, dmarc),
         (of_stranger("folded address", from("Joe\r\n <ceo@bank.test>")), reject, dmarc),
         (of_stranger("two From fields", format!("From: joe@evil.test\r\n{}", from(bank))), "550", "From"),
-        (of_stranger("two authors", from("joe@evil.test, ceo@bank.test")), "550", "different domains"),
-        (of_stranger("a group of authors", from("Friends: joe@evil.test, ceo@bank.test;")), "junk", "group"),
-        (
-            of_stranger("two addresses in one", from("joe@evil.test <ceo@bank.test>")),
-            "junk",
-            "its author cannot be told",
-        ),
         (
             of_stranger("no author at all", from("x").replace("From: x\r\n", "")),
             "junk",
@@ -228,6 +221,41 @@ fn forged_names() -> Vec<(Case, &'static str, &'static str)> {
             of_stranger("SPF that lets everybody pass", from(bank)),
             reject,
             "what passed belongs to other domains",
+        ),
+    ]
+}
+
+/// Fields in which one reader sees another author than the next.
+fn forged_forms() -> Vec<(Case, &'static str, &'static str)> {
+    let (reject, dmarc) = ("reject", "DMARC fails: ");
+    vec![
+        (of_stranger("two authors", from("joe@evil.test, ceo@bank.test")), reject, dmarc),
+        (of_stranger("a group of authors", from("Friends: joe@evil.test, ceo@bank.test;")), reject, dmarc),
+        (of_stranger("two addresses in one", from("joe@evil.test <ceo@bank.test>")), reject, dmarc),
+        (of_stranger("a name that is an address", from("ceo@bank.test <joe@evil.test>")), reject, dmarc),
+        (of_stranger("two in brackets", from("<joe@evil.test> <ceo@bank.test>")), reject, dmarc),
+        (of_stranger("a name without quotes", from("Boss, The <ceo@bank.test>")), reject, dmarc),
+        (of_stranger("a quote that never ends", from("\"The Boss <ceo@bank.test>")), reject, dmarc),
+        (of_stranger("a comment that never ends", from("(joe@evil.test <ceo@bank.test>")), reject, dmarc),
+        (of_stranger("a comment in the address", from("ceo(x)@(y)bank.test")), reject, dmarc),
+        (of_stranger("junk behind", from("<ceo@bank.test> the boss")), reject, dmarc),
+        (of_stranger("an encoded address", from("=?utf-8?q?Boss_=3Cceo=40bank=2Etest=3E?=")), reject, dmarc),
+        (
+            of_stranger("NUL in an encoded word", from("=?utf-8?b?Y2VvQGJhbmsudGVzdAA=?=@evil.test")),
+            reject,
+            dmarc,
+        ),
+        (of_stranger("a route", from("<@evil.test:ceo@bank.test>")), reject, dmarc),
+        (
+            of_stranger("a local part too long", from(&format!("<{}@bank.test>", "a".repeat(65)))),
+            reject,
+            dmarc,
+        ),
+        (of_stranger("an author who is none", from("ceo@bank..test")), "junk", "its author cannot be told"),
+        (
+            of_stranger("too many authors", from("a@a.test, b@b.test, c@c.test, d@d.test, ceo@bank.test")),
+            "550",
+            "too many authors",
         ),
     ]
 }
@@ -316,7 +344,7 @@ fn forgeries_are_filed_or_refused_and_the_reason_is_told() {
     let dns = NameServer::start(".", &zone());
     let kings = home(&dns);
     let mut junk = Vec::new();
-    let forgeries: Vec<_> = forged_names().into_iter().chain(forged_proofs()).collect();
+    let forgeries: Vec<_> = [forged_names(), forged_forms(), forged_proofs()].into_iter().flatten().collect();
     for (case, verdict, reason) in &forgeries {
         let reply = send(&kings, case);
         let told = format!("{}: {} {}", case.name, reply.code, reply.text);

@@ -10,7 +10,7 @@ pub(super) enum Kind {
     Literal,
     /// `(...)`
     Comment,
-    /// One of `< > @ , ; :` and stray `) ]`
+    /// One of `< > @ , ; :`, stray `) ]`, and `" ( [` that nothing closes.
     Special,
 }
 
@@ -52,15 +52,20 @@ fn unescape(inside: &str, close: char) -> String {
     out
 }
 
-pub(super) struct Lexed<'a> {
-    pub(super) tokens: Vec<Token<'a>>,
-    /// Something was unclosed or stray; display goes on, the author check does not.
-    pub(super) broken: bool,
+/// Splits an unfolded value into tokens (RFC 5322 §3.2), each octet read once. What is not closed goes to the end.
+pub(super) fn lex(text: &str) -> Vec<Token<'_>> {
+    split(text, false)
 }
 
-/// Splits an unfolded value into tokens (RFC 5322 §3.2), each octet read once.
-pub(super) fn lex(text: &str) -> Lexed<'_> {
-    let mut lexed = Lexed { tokens: Vec::new(), broken: false };
+/// The same for a reader who takes a mark that opens what is never closed for a stray one. Each octet is read twice at
+/// most: after the first such mark, others of its kind are not looked at again.
+pub(super) fn lex_mended(text: &str) -> Vec<Token<'_>> {
+    split(text, true)
+}
+
+fn split(text: &str, mends: bool) -> Vec<Token<'_>> {
+    let mut tokens = Vec::new();
+    let mut stray: Vec<char> = Vec::new();
     let mut rest = text;
     let mut spaced = false;
     while let Some(c) = rest.chars().next() {
@@ -70,20 +75,23 @@ pub(super) fn lex(text: &str) -> Lexed<'_> {
             continue;
         }
         let (kind, length, closed) = match c {
+            _ if stray.contains(&c) => (Kind::Special, 1, true),
             '"' => enclosed(Kind::Quoted, rest, '"'),
             '[' => enclosed(Kind::Literal, rest, ']'),
             '(' => comment(rest),
-            '<' | '>' | '@' | ',' | ';' | ':' => (Kind::Special, 1, true),
-            ')' | ']' => (Kind::Special, 1, false),
+            '<' | '>' | '@' | ',' | ';' | ':' | ')' | ']' => (Kind::Special, 1, true),
             _ => (Kind::Atom, rest.find(ends_atom).unwrap_or(rest.len()), true),
         };
+        if mends && !closed {
+            stray.push(c);
+            continue;
+        }
         let (raw, tail) = rest.split_at(length);
-        lexed.tokens.push(Token { kind, raw, spaced });
-        lexed.broken |= !closed;
+        tokens.push(Token { kind, raw, spaced });
         spaced = kind == Kind::Comment;
         rest = tail;
     }
-    lexed
+    tokens
 }
 
 fn ends_atom(c: char) -> bool {

@@ -1,9 +1,6 @@
 //! Verifying: the message goes in piece by piece, the keys come from DNS meanwhile, a report comes out.
 
 use std::collections::{HashMap, HashSet};
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
 
 use aws_lc_rs::digest::{Context, Digest, SHA256};
 use kings_dns::{Dns, DnsError};
@@ -16,6 +13,7 @@ use super::key::{BadKey, KeyRecord};
 use super::signature::{Algorithm, BadSignature, Signature};
 use super::stream::{self, Signed, Stream};
 use super::verdict::{Checked, Report, Verdict};
+use crate::together::all;
 
 /// Signatures of one message that are verified, from the top: an author's domain, a provider and two lists, each
 /// with two algorithms. Each costs a question to DNS and an RSA operation, and RFC 6376 §8.4 warns of mail made to
@@ -245,24 +243,6 @@ impl Questions {
         let answers = answers.into_iter().map(|answer| answer.map(|answer| answer.records));
         Keys(self.0.iter().cloned().zip(answers).collect())
     }
-}
-
-/// Waits for all futures together.
-async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut waiting: Vec<Pin<Box<F>>> = futures.map(Box::pin).collect();
-    let mut outputs: Vec<Option<F::Output>> = waiting.iter().map(|_| None).collect();
-    poll_fn(|context| {
-        let mut ready = true;
-        for (future, output) in waiting.iter_mut().zip(&mut outputs).filter(|(_, output)| output.is_none()) {
-            match future.as_mut().poll(context) {
-                Poll::Ready(value) => *output = Some(value),
-                Poll::Pending => ready = false,
-            }
-        }
-        if ready { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    outputs.into_iter().flatten().collect()
 }
 
 /// What DNS said about the keys of one message.

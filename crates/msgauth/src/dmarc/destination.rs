@@ -30,8 +30,8 @@ pub async fn permission(
         return Ok(Permission::Granted(vec![address.clone()]));
     }
     let mut known = Known::default();
-    let ours = Walk::from(published_at, dns, &mut known).await?.organisational_domain();
-    if ours == Walk::from(host, dns, &mut known).await?.organisational_domain() {
+    let ours = Walk::from(published_at, dns, &mut known).await.organisational_domain()?;
+    if ours == Walk::from(host, dns, &mut known).await.organisational_domain()? {
         return Ok(Permission::Granted(vec![address.clone()]));
     }
     let Ok(name) = DnsName::parse(&format!("{published_at}._report._dmarc.{host}")) else {

@@ -15,7 +15,11 @@ const MAX: usize = 20;
 /// All that is odd.
 pub(super) fn of_header(head: &[u8], hostname: &Domain) -> Vec<String> {
     let mut odd: Vec<String> = header::check(head).err().iter().map(ToString::to_string).collect();
-    odd.extend(dmarc::author_domain(head).err().iter().map(ToString::to_string));
+    let unjudged = match dmarc::author_domains(head) {
+        Ok(authors) => authors.odd,
+        Err(why) => Some(why),
+    };
+    odd.extend(unjudged.iter().map(ToString::to_string));
     odd.extend(header::all(head, "From").flat_map(|field| of_author(&field)));
     for name in ["Date", "Subject", "To", "Sender", "Reply-To", "Message-ID"] {
         let count = header::all(head, name).count();
@@ -41,10 +45,10 @@ fn of_author(field: &Field<'_>) -> Vec<String> {
         Entry::Mailbox(mailbox) => Some(mailbox),
         _ => None,
     });
-    let mailboxes: Vec<Mailbox> = mailboxes.collect();
-    let mut odd: Vec<String> = mailboxes.iter().filter_map(deceiving).collect();
-    if mailboxes.len() > 1 {
-        odd.push(format!("From names {} authors", mailboxes.len()));
+    let mut odd: Vec<String> = mailboxes.filter_map(|mailbox| deceiving(&mailbox)).collect();
+    let authors = address_list::authors(field.value).unwrap_or_default();
+    if authors.addresses().len() > 1 {
+        odd.push(format!("From names {} authors", authors.addresses().len()));
     }
     odd
 }
@@ -73,8 +77,11 @@ mod tests {
             ("From: a@example.org, b@example.net\r\n", Some("names 2 authors")),
             ("From: a@example.org\r\nFrom: b@example.net\r\n", Some("more than one From field")),
             ("Subject: x\r\n", Some("no From field")),
-            ("From: team: a@example.org;\r\n", Some("group")),
-            ("From:\r\n", Some("plain addresses")),
+            ("From: a@example.org <b@example.net>\r\n", Some("names 2 authors")),
+            ("From: a@example.org, b@x..example\r\n", Some("no domain that could be read")),
+            ("From: team: a@example.org;\r\n", None),
+            ("From: team:;\r\n", Some("group")),
+            ("From:\r\n", Some("names no address")),
             ("From: a@example.org\r\nSubject: \0\r\n", Some("NUL")),
             ("From: a@example.org\r\nSubject: a\r\nsubject: b\r\n", Some("2 Subject fields")),
             ("From: a@example.org\r\n>From x\r\n", Some("no field, at octet 21")),

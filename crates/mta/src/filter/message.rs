@@ -105,7 +105,7 @@ impl Message {
             return true;
         }
         let Settings { mode, signing, rules, methods, .. } = &shared.settings;
-        let author = author::authors(&self.head).unwrap_or_default().into_iter().next();
+        let author = author::first_author(&self.head);
         let author = author.filter(|author| signing.has_key(author));
         let head = [&self.head[..], b"\r\n"].concat();
         self.octets = head.len() as u64;

@@ -175,6 +175,29 @@ async fn ours_are_signed_at_the_top_however_the_bytes_come() {
 }
 
 #[tokio::test]
+async fn ours_are_signed_however_carelessly_they_name_their_author() {
+    let cases = [
+        ("K\u{e4}se <ann@example.org>", true),
+        ("ann@example.org <ann@example.org>", true),
+        ("Doe, Ann <ann@example.org>", true),
+        ("\"Ann Doe <ann@example.org>", true),
+        ("Ann <ann@example.org> (work", true),
+        ("Team: ann@example.org;", true),
+        ("ann(x)@example.org", true),
+        ("joe@example.net, ann@example.org", false),
+        ("ann at example.org", false),
+        ("\"ann@example.org\"", false),
+    ];
+    for (author, is_signed) in cases {
+        let content = PLAIN.replace("Ann <ann@example.org>", author);
+        let (outcome, changes) = from(settings(), 1 << 20, "10.1.2.3", &content).await;
+        assert_eq!(outcome, Outcome::Accept);
+        let report = check(changed(&changes, &content).as_bytes(), &zone(), now()).await;
+        assert_eq!(report.word() == Word::Pass, is_signed, "{author}: {report:?}");
+    }
+}
+
+#[tokio::test]
 async fn who_is_ours_is_told_by_address_name_login_or_daemon() {
     type Macro = (&'static str, &'static str);
     let cases: [(&str, &str, &[Macro], bool); 8] = [

@@ -4,7 +4,7 @@ use kings_mail::address_list::{self, Entry};
 use kings_mail::domain::Domain;
 use kings_mail::header;
 use kings_mail::path::ReversePath;
-use kings_msgauth::dmarc::{DmarcResult, NoAuthor, author_domain};
+use kings_msgauth::dmarc::{AuthorDomains, DmarcResult, NoAuthor, author_domains};
 
 use crate::authenticate::Check;
 use crate::author;
@@ -17,6 +17,24 @@ pub(crate) struct Ours<'a> {
     pub(crate) hostname: &'a Domain,
     /// What is hosted here, and what is passed on from here.
     pub(crate) domains: &'a [Domain],
+}
+
+/// Somebody whom a message says to be from.
+#[derive(Clone, Debug)]
+pub(crate) struct Claimant {
+    pub(crate) domain: Domain,
+    /// The organisation of that, where it has a policy: without one nobody asks for proof.
+    pub(crate) organisation: Option<Domain>,
+    /// What DMARC came to, where it was asked.
+    pub(crate) result: Option<DmarcResult>,
+}
+
+impl Claimant {
+    /// All whom the header names, as long as nobody is asked about them.
+    pub(crate) fn all(head: &[u8]) -> Vec<Self> {
+        let domains = author_domains(head).map(|authors| authors.domains).unwrap_or_default();
+        domains.into_iter().map(|domain| Self { domain, organisation: None, result: None }).collect()
+    }
 }
 
 /// Under which reverse-path a message leaves that an alias sends on to another server.
@@ -52,27 +70,36 @@ impl Ours<'_> {
         Some(if counts { Verdict::Junk } else { Verdict::Accept })
     }
 
-    /// How a message leaves whose author nothing proves; `organisation` is his, where he has a policy that asks for proof.
+    /// How a message leaves of whose authors nothing proves `unproven`.
     ///
     /// SPF at the next server passes for us. A reverse-path of ours would so prove an author of our organisation there,
     /// whoever wrote the message: DMARC compares no more than the two names (RFC 9989 §4.4.2), and for a null one that in
     /// our EHLO. The path of a stranger proves nothing; with one of ours, or none, the message does not leave. A From field
-    /// that names nobody beyond doubt is anybody's whose name stands in it.
+    /// that shows somebody who cannot be told is anybody's whose name stands in it.
     pub(crate) fn sent_on(
         &self,
         head: &[u8],
-        organisation: Option<&Domain>,
+        unproven: &[Claimant],
         path: &ReversePath,
-        (dmarc, result): (Check, Option<DmarcResult>),
+        dmarc: Check,
     ) -> Leaving {
-        let is_shared = organisation.filter(|above| self.names().any(|name| name.is_within(above)));
-        let is_claimed = match author_domain(head) {
-            Ok(author) => self.is_known(&author) || is_shared.is_some(),
-            Err(NoAuthor::NoField | NoAuthor::Literal) => false,
-            Err(NoAuthor::Several | NoAuthor::Fields(_) | NoAuthor::Malformed(_)) => self.stands_in(head),
-        };
-        let is_own =
-            |domain: &Domain| self.is_known(domain) || is_shared.is_some_and(|above| domain.is_within(above));
+        let is_shared = |above: &Domain| self.names().any(|name| name.is_within(above));
+        let shared = |claimant: &Claimant| claimant.organisation.as_ref().is_some_and(is_shared);
+        let claims = unproven.iter().filter(|claimant| self.is_known(&claimant.domain) || shared(claimant));
+        let mut claims = claims.peekable();
+        let is_claimed = claims.peek().is_some()
+            || match author_domains(head) {
+                Ok(AuthorDomains { odd: None | Some(NoAuthor::Literal), .. })
+                | Err(NoAuthor::NoField | NoAuthor::Literal) => false,
+                Ok(_)
+                | Err(NoAuthor::Several | NoAuthor::Fields(_) | NoAuthor::Malformed(_) | NoAuthor::OddHost) => {
+                    self.stands_in(head)
+                }
+            };
+        let is_unsure =
+            claims.peek().is_some() && claims.all(|claimant| claimant.result == Some(DmarcResult::TempError));
+        let above = || unproven.iter().filter(|claimant| shared(claimant)).flat_map(|one| &one.organisation);
+        let is_own = |domain: &Domain| self.is_known(domain) || above().any(|above| domain.is_within(above));
         let lends = match path {
             ReversePath::Null => true,
             ReversePath::Address(address) => address.domain().is_some_and(is_own),
@@ -80,16 +107,18 @@ impl Ours<'_> {
         match (is_claimed, lends, dmarc) {
             (false, _, _) => Leaving::Suited,
             (true, false, _) => Leaving::AsItCame,
-            (true, true, Check::Enforce) if result == Some(DmarcResult::TempError) => Leaving::NotYet,
+            (true, true, Check::Enforce) if is_unsure => Leaving::NotYet,
             (true, true, Check::Enforce) => Leaving::Never,
             (true, true, Check::Tag | Check::Off) => Leaving::Suited,
         }
     }
 
-    /// The first domain of ours that the name for people in From shows an address of, where `author`, the domain that the
-    /// message is really from, has nothing to do with it. DMARC cannot help: it proves the address that nobody looks at.
-    pub(crate) fn shown(&self, author: &Domain, head: &[u8]) -> Option<Domain> {
-        if self.is_known(author) {
+    /// The first domain of ours that the name for people in From shows an address of, where none of `authors`, the domains
+    /// that the message is really from, has anything to do with it; and the first of them. DMARC cannot help: it proves the
+    /// address that nobody looks at.
+    pub(crate) fn shown<'d>(&self, authors: &[&'d Domain], head: &[u8]) -> Option<(Domain, &'d Domain)> {
+        let first = *authors.first()?;
+        if authors.iter().any(|author| self.is_known(author)) {
             return None;
         }
         let field = header::first(head, "From")?;
@@ -99,7 +128,8 @@ impl Ours<'_> {
         });
         let mut shown = shown.flatten().filter_map(|text| Domain::parse(&text).ok());
         // Whoever has the domain above one of ours speaks for it: a company whose mail host is all that is here.
-        shown.find(|shown| self.is_ours(shown) && !shown.is_within(author))
+        let is_above = |shown: &Domain| authors.iter().any(|author| shown.is_within(author));
+        Some((shown.find(|shown| self.is_ours(shown) && !is_above(shown))?, first))
     }
 
     /// Whether a name of ours stands in a From field, whatever it is there.
@@ -193,6 +223,9 @@ mod tests {
             // Authors that readers may not agree about.
             ("joe@evil.example <ann@example.org>", None, eve, as_it_came),
             ("Friends: ann@Example.Org;", None, ann, never),
+            ("joe@evil.example, ann@example.org", None, ann, never),
+            ("joe@far.example, ann@example..org.x", None, ann, suited),
+            ("joe@far.example, ann@example.org..x", None, ann, never),
             ("Mail Delivery System", None, "", suited),
             // Nobody of ours: as ever.
             ("joe@far.example", Some("far.example"), "joe@far.example", suited),
@@ -206,11 +239,22 @@ mod tests {
             let organisation = organisation.map(domain);
             let path = ReversePath::parse(path).unwrap();
             let told = format!("{from} {organisation:?} {path}");
-            let sent_on = |dmarc| ours.sent_on(head.as_bytes(), organisation.as_ref(), &path, dmarc);
-            let found = |check| sent_on((check, Some(DmarcResult::Fail)));
+            let sent_on = |check, result| {
+                let mut authors = Claimant::all(head.as_bytes());
+                for author in &mut authors {
+                    (author.organisation, author.result) = (organisation.clone(), Some(result));
+                }
+                ours.sent_on(head.as_bytes(), &authors, &path, check)
+            };
+            let found = |check| sent_on(check, DmarcResult::Fail);
             assert_eq!(found(Check::Enforce), expected, "{told}");
-            let unsure = if expected == never { Leaving::NotYet } else { expected };
-            assert_eq!(sent_on((Check::Enforce, Some(DmarcResult::TempError))), unsure, "{told}");
+            let unsure = match expected {
+                Leaving::Never if author_domains(head.as_bytes()).is_ok_and(|found| found.odd.is_none()) => {
+                    Leaving::NotYet
+                }
+                _ => expected,
+            };
+            assert_eq!(sent_on(Check::Enforce, DmarcResult::TempError), unsure, "{told}");
             // Where DMARC is not to count nothing is refused by it.
             let mild = if expected == never { suited } else { expected };
             assert_eq!((found(Check::Tag), found(Check::Off)), (mild, mild), "{told}");
@@ -243,9 +287,9 @@ mod tests {
         ];
         for (field, expected) in cases {
             let head = format!("From: {field}\r\n\r\n");
-            let author = author_domain(head.as_bytes()).unwrap();
-            let shown = ours.shown(&author, head.as_bytes());
-            assert_eq!(shown.as_ref().map(Domain::as_str), expected, "{field}");
+            let authors = author_domains(head.as_bytes()).unwrap().domains;
+            let shown = ours.shown(&authors.iter().collect::<Vec<_>>(), head.as_bytes());
+            assert_eq!(shown.map(|(shown, _)| shown.to_string()).as_deref(), expected, "{field}");
         }
     }
 }

@@ -15,7 +15,7 @@ use super::outcome::{deferred, failed};
 use crate::authenticate::Check;
 use crate::core::{Core, blocking, for_each_piece, new_id};
 use crate::deliver::{self, DeliveryError, Message};
-use crate::policy::ours::Leaving;
+use crate::policy::ours::{Claimant, Leaving};
 use crate::policy::verdict;
 use crate::signing::Seal;
 use crate::traced;
@@ -55,7 +55,9 @@ async fn deliver_one(
         Resolution::Targets(_) => {}
     }
     // So does whether it is from whom it says, as far as it says to be ours.
-    let claim = |check| core.ours().sent_on(content.head(), None, &attempt.reverse_path, (check, None));
+    let head = content.head();
+    let authors = Claimant::all(head);
+    let claim = |check| core.ours().sent_on(head, &authors, &attempt.reverse_path, check);
     let leaving = match verdict {
         "" => claim(Check::Off),
         _ if verdict::is_unproven(verdict.as_bytes()) => claim(Check::Enforce),

@@ -25,7 +25,7 @@ impl Signing {
     /// ours: that one is ours as well, and whatever came from outside begins behind it.
     pub(crate) fn remove_own(&self, message: Vec<u8>) -> (Removed, Vec<u8>) {
         let Some(own) = own_end(&message) else { return (Removed::default(), message) };
-        let author = first_author(&message);
+        let author = author::first_author(&message);
         let mut removed = Removed { author: None, seal: self.own_seal(&message[..own]) };
         let mut rest = Vec::with_capacity(message.len());
         let mut fields = Fields::new(&message[..own]);
@@ -74,10 +74,6 @@ impl Signing {
             keys.iter().any(|own| is_same(own.domain, &domain) && is_same(&own.key.selector, &selector))
         })
     }
-}
-
-fn first_author(message: &[u8]) -> Option<Address> {
-    author::authors(message).ok()?.into_iter().next()
 }
 
 /// The value of a tag (RFC 6376 §3.2).

@@ -105,6 +105,7 @@ fn dmarc(found: &dmarc::Outcome) -> Value {
         "policy": found.policy.as_str(),
         "dkim_aligned": found.dkim_aligned,
         "spf_aligned": found.spf_aligned,
+        "others": found.others.iter().map(dmarc).collect::<Vec<Value>>(),
     })
 }
 

@@ -88,6 +88,14 @@ impl Page {
     fn dmarc(&mut self, outcome: &dmarc::Outcome) {
         self.line("DMARC", format!("{}: {}", outcome.result, outcome.reason));
         self.below(outcome.author.as_ref().map(|author| format!("the author is of {author}")));
+        let others = outcome.others.iter().map(|other| {
+            let author = other
+                .author
+                .as_ref()
+                .map_or("who cannot be judged".to_owned(), |author| format!("of {author}"));
+            format!("another author is {author}: {}: {}", other.result, other.reason)
+        });
+        self.below(others);
         let Some((domain, record)) = &outcome.published else { return };
         let Record { adkim, aspf, .. } = record;
         let testing = if record.testing { ", on trial (t=y)" } else { "" };
