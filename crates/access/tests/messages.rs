@@ -221,6 +221,41 @@ async fn appends_are_refused_before_or_after_their_message() {
 }
 
 #[tokio::test]
+async fn several_messages_of_one_append_are_stored_together_or_not_at_all() {
+    let server = Server::with(|parts| parts.append_octets = 1_000_000);
+    let mut client = server.inbox().await;
+    let large = format!("Subject: large\r\n\r\n{}", "0123456789abcde\r\n".repeat(40_000));
+    client
+        .say(format!(
+            "a APPEND INBOX (\\Seen) {{16+}}\r\nSubject: one\r\n\r\n {{{}+}}\r\n{large}",
+            large.len()
+        ))
+        .await;
+    client.say(" ($Work) \" 7-Feb-1994 21:52:25 -0800\" {18+}\r\nSubject: three\r\n\r\n\r\n").await;
+    let responses = client.until_tagged().await;
+    assert_eq!(responses[0], "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Work)");
+    assert_eq!(responses[2..4], ["* 3 EXISTS", "* 0 RECENT"]);
+    assert!(responses[4].starts_with("a OK [APPENDUID ") && responses[4].contains(" 1:3] "), "{responses:?}");
+    let fetched = client.ok("FETCH 1:3 (FLAGS RFC822.SIZE INTERNALDATE)").await;
+    assert!(fetched[0].contains(r"FLAGS (\Seen) RFC822.SIZE 16"), "{fetched:?}");
+    assert!(fetched[1].contains(&format!("FLAGS () RFC822.SIZE {}", large.len())), "{fetched:?}");
+    assert!(fetched[2].contains("FLAGS ($Work) RFC822.SIZE 18 INTERNALDATE \" 8-Feb-1994"), "{fetched:?}");
+    // The second one is refused, before or behind its octets: the first goes as well.
+    for second in
+        [" {1000001}\r\n", " {0+}\r\n\r\n", " {5+}\r\na\0bcd\r\n", " nonsense {1+}\r\nx\r\n", " x\r\n"]
+    {
+        client.say(format!("a APPEND INBOX {{16+}}\r\nSubject: one\r\n\r\n{second}")).await;
+        let refusal = client.until_tagged().await.pop().unwrap();
+        assert!(refusal.starts_with("a NO") || refusal.starts_with("a BAD"), "{second:?}: {refusal}");
+        assert_eq!(
+            client.ok("STATUS INBOX (MESSAGES)").await,
+            [r#"* STATUS "INBOX" (MESSAGES 3)"#],
+            "{second:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn search_reads_headers_bodies_and_charsets() {
     let server = Server::new();
     server.deliver(LETTER).await;

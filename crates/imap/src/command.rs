@@ -8,8 +8,8 @@ mod status;
 mod store;
 mod table;
 
-pub use append::Append;
-pub(crate) use append::append_head;
+pub use append::{Append, Arriving};
+pub(crate) use append::{append_head, next_message};
 pub use list::{List, ListOptions};
 pub use status::StatusItem;
 pub use store::{Store, StoreMode};

@@ -19,7 +19,7 @@ mod reader;
 mod session;
 mod text;
 
-pub use command::{Append, Command, Request, parse};
+pub use command::{Append, Arriving, Command, Request, parse};
 pub use cursor::SyntaxError;
 pub use flag::Flag;
 pub use response::{Code, Condition, Response, Tagged};

@@ -27,6 +27,8 @@ pub const MAX_FETCH_ITEMS: usize = 100;
 pub const MAX_FIELD_NAMES: usize = 200;
 /// Deepest part number (`1.2.3`): the MIME parser opens no deeper.
 pub const MAX_PART_DEPTH: usize = kings_mail::mime::MAX_DEPTH + 1;
+/// Most messages of one APPEND (RFC 3502 leaves it open): each may need a file until all of them are there.
+pub const MAX_APPEND_MESSAGES: u32 = 100;
 /// Most flags of one command.
 pub const MAX_FLAGS: usize = 100;
 /// Longest keyword, in octets; Dovecot takes 50, other servers more.

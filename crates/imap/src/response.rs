@@ -39,8 +39,8 @@ pub enum Code {
     Alert,
     /// A name that is taken.
     AlreadyExists,
-    /// APPEND or COPY gave this UID under this UIDVALIDITY (RFC 4315 §3).
-    AppendUid(u32, Uid),
+    /// APPEND gave these UIDs, in the order of its messages, under this UIDVALIDITY (RFC 4315 §3, RFC 3502 §6.3.11).
+    AppendUid(u32, SequenceSet),
     /// Login name or password wrong; never which.
     AuthenticationFailed,
     /// The character sets that SEARCH has always (RFC 3501 §6.4.4).

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use kings_sasl::{BadBase64, Credentials, Mechanism, Mechanisms, Turn};
 
-use crate::command::{self, Append, Command, Legal, Own, Request, tag_of};
+use crate::command::{self, Append, Arriving, Command, Legal, Own, Request, tag_of};
 use crate::cursor::SyntaxError;
 use crate::limits::{MAX_COMMAND, MAX_COMMAND_BEFORE_LOGIN, MAX_ERRORS, MAX_RESPONSE_LINE};
 use crate::reader::{Frame, Reader};
@@ -77,11 +77,14 @@ pub enum Event {
     Request(Request),
     /// A message is to come: [`Session::accept_message`], or [`Session::finish`] with a refusal.
     Append(Append),
+    /// The message is complete, and another one of the same APPEND is to come: answered as [`Event::Append`]. A refusal
+    /// is one of all of them.
+    AppendNext(Arriving),
     /// Some octets of the message. Needs no answer.
     Chunk(Vec<u8>),
-    /// The message is complete: store it, then [`Session::finish`].
+    /// The last message is complete: store all of them or none, then [`Session::finish`].
     AppendEnd,
-    /// The message will not be completed: forget it. Needs no answer.
+    /// The message will not be completed: forget it, and those before it. Needs no answer.
     AppendAborted,
     /// News may be sent at any time from now on, until [`Event::IdleDone`]. Needs no answer.
     Idle,
@@ -202,12 +205,12 @@ impl Session {
     /// The message of APPEND may come (RFC 3501 §7.5).
     pub fn accept_message(&mut self) {
         match std::mem::take(&mut self.exchange) {
-            Exchange::AppendHead { tag, literal } => {
+            Exchange::AppendHead { tag, literal, count } => {
                 if literal.waits {
                     self.respond(&Response::Continue("Send the message"));
                 }
                 self.reader.stream(literal);
-                self.exchange = Exchange::Message { tag, broken: false };
+                self.exchange = Exchange::Message { tag, broken: false, count };
             }
             other => self.exchange = other,
         }
@@ -220,7 +223,7 @@ impl Session {
                 let result = self.enter(after, result);
                 self.tagged(&tag, &result);
             }
-            Exchange::AppendHead { tag, literal } => self.refuse_literal(&tag, literal, &result),
+            Exchange::AppendHead { tag, literal, .. } => self.refuse_literal(&tag, literal, &result),
             other => self.exchange = other,
         }
     }
@@ -279,7 +282,15 @@ impl Session {
             words.extend((!self.takes_passwords()).then_some("LOGINDISABLED"));
         }
         words.extend(["NAMESPACE", "CHILDREN", "SPECIAL-USE", "UIDPLUS", "MOVE", "UNSELECT", "IDLE"]);
-        words.extend(["ESEARCH", "SEARCHRES", "WITHIN", "LIST-EXTENDED", "LIST-STATUS", "STATUS=SIZE"]);
+        words.extend([
+            "MULTIAPPEND",
+            "ESEARCH",
+            "SEARCHRES",
+            "WITHIN",
+            "LIST-EXTENDED",
+            "LIST-STATUS",
+            "STATUS=SIZE",
+        ]);
         let mut words: Vec<_> = words.into_iter().map(Cow::Borrowed).collect();
         // RFC 7889 §2: one number for all mailboxes.
         words.push(Cow::Owned(format!("APPENDLIMIT={}", self.settings.message_bytes)));

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use kings_mail::date::DateTime;
+
 use crate::error::StoreError;
 use crate::flags::Flags;
 use crate::incoming::Incoming;
@@ -24,23 +26,32 @@ pub struct Copied {
     pub pairs: Vec<(Uid, Uid)>,
 }
 
+/// A message on its way into a mailbox by APPEND.
+#[derive(Debug)]
+pub struct Appended {
+    /// Its content, whole.
+    pub content: Incoming,
+    /// The flags it starts with.
+    pub flags: Flags,
+    /// When it arrived; now where nothing is said.
+    pub internal_date: Option<DateTime>,
+}
+
 /// A file in `tmp` of its mailbox and the flags it shall have there.
 type Staged<'a> = (Partial<'a>, Flags);
 
 impl Shared {
     /// See [`Mailbox::append`](crate::Mailbox::append).
-    pub(crate) fn append(
-        &self,
-        incoming: &Incoming,
-        flags: &Flags,
-        date: Option<i64>,
-    ) -> Result<(UidValidity, Uid), StoreError> {
+    pub(crate) fn append(&self, messages: &[Appended]) -> Result<(UidValidity, Vec<Uid>), StoreError> {
         let root = &self.account.root;
         root.check_space()?;
-        let partial = Partial::write(&self.folder.tmp, &root.names, (b"", incoming), date)?;
-        let (validity, uids) = self.adopt(vec![(partial, flags.clone())])?;
-        let uid = uids.first().copied().ok_or(StoreError::Expunged)?;
-        Ok((validity, uid))
+        let stage = |message: &Appended| {
+            let date = message.internal_date.map(DateTime::unix);
+            let partial = Partial::write(&self.folder.tmp, &root.names, (b"", &message.content), date)?;
+            Ok((partial, message.flags.clone()))
+        };
+        let staged = messages.iter().map(stage).collect::<Result<Vec<_>, StoreError>>()?;
+        self.adopt(staged)
     }
 
     /// See [`Mailbox::copy_to`](crate::Mailbox::copy_to).

@@ -41,7 +41,7 @@ mod validity;
 mod watch;
 
 pub use account::{Account, Listed};
-pub use copy::Copied;
+pub use copy::{Appended, Copied};
 pub use deliver::Delivery;
 pub use error::StoreError;
 pub use flags::{FlagChange, Flags, Keyword, MAX_KEYWORD, SystemFlag};

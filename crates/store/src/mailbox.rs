@@ -6,16 +6,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use kings_mail::date::DateTime;
 use tokio::sync::watch::Receiver;
 
 use crate::account::AccountState;
-use crate::copy::Copied;
+use crate::copy::{Appended, Copied};
 use crate::dir::found;
 use crate::error::StoreError;
 use crate::flags::{FlagChange, Flags};
 use crate::folder::Folder;
-use crate::incoming::Incoming;
 use crate::message::{Content, Message, Snapshot, Uid, UidValidity};
 use crate::name::MailboxName;
 use crate::pop3::Pop3Facts;
@@ -201,14 +199,9 @@ impl Mailbox {
         Ok(state.members.iter().filter_map(|member| Pop3Facts::of(&member.entry, with_names)).collect())
     }
 
-    /// Adds a message, durably. Without a date it arrives now. It is nobody's `\Recent`.
-    pub fn append(
-        &self,
-        incoming: &Incoming,
-        flags: &Flags,
-        internal_date: Option<DateTime>,
-    ) -> Result<(UidValidity, Uid), StoreError> {
-        self.0.append(incoming, flags, internal_date.map(DateTime::unix))
+    /// Adds messages, durably, all or none of them; their UIDs rise in this order. They are nobody's `\Recent`.
+    pub fn append(&self, messages: &[Appended]) -> Result<(UidValidity, Vec<Uid>), StoreError> {
+        self.0.append(messages)
     }
 
     /// Copies messages with their flags and dates, durably, all or none of them (RFC 9051 §6.4.7).

@@ -264,14 +264,13 @@ fn appended_messages_have_flags_date_and_uid_at_once() {
     let drafts = here.account().open(&name("Drafts")).unwrap();
     let date = DateTime::parse_imap("17-Jul-1996 02:44:25 -0700").unwrap();
     let flags = Flags::default().with(SystemFlag::Draft).with(SystemFlag::Seen);
-    let (validity, first) = drafts.append(&here.incoming("a\nb\n"), &flags, Some(date)).unwrap();
-    assert_eq!((validity, first), (drafts.snapshot().uid_validity, uid(1)));
+    let (validity, first) = drafts.append(&[here.appended("a\nb\n", &flags, Some(date))]).unwrap();
+    assert_eq!((validity, first), (drafts.snapshot().uid_validity, vec![uid(1)]));
     let message = drafts.snapshot().messages[0].clone();
     assert_eq!((message.flags, message.internal_date, message.size), (flags, date.unix(), 6));
     assert_eq!(drafts.read(uid(1)).unwrap().as_ref(), b"a\r\nb\r\n");
     assert!(here.names(".Drafts/cur")[0].ends_with(",S=4,W=6:2,DS"));
-    let (_, second) = drafts.append(&here.incoming("x"), &Flags::default(), None).unwrap();
-    assert_eq!(second, uid(2));
+    assert_eq!(here.append(&drafts, "x", &Flags::default()), uid(2));
     drop(drafts);
     let again = here.account().open(&name("Drafts")).unwrap().snapshot();
     assert_eq!(again.messages.len(), 2);
@@ -558,15 +557,32 @@ fn an_append_whose_uid_cannot_be_written_leaves_no_file() {
     std::fs::write(&list, "3 V4000000000 N9 G5176b62dd4d7046bf65c000083ecc375\n").unwrap();
     let obstacle = here.file(".Drafts/dovecot-uidlist.tmp");
     std::fs::create_dir(&obstacle).unwrap();
-    let result = drafts.append(&here.incoming("x"), &Flags::default(), None);
+    let result = drafts.append(&["x", "y"].map(|text| here.appended(text, &Flags::default(), None)));
     assert!(matches!(result, Err(StoreError::Io(_))), "{result:?}");
     assert!(here.names(".Drafts/cur").is_empty() && here.names(".Drafts/tmp").is_empty());
     std::fs::remove_dir(&obstacle).unwrap();
     assert_eq!(
         here.append(&drafts, "x", &Flags::default()),
-        uid(10),
-        "the UID that failed is not used again"
+        uid(11),
+        "the UIDs that failed are not used again"
     );
+}
+
+#[test]
+fn messages_appended_together_have_rising_uids_and_each_its_own_flags() {
+    let here = Here::new();
+    let drafts = here.account().open(&name("Drafts")).unwrap();
+    here.append(&drafts, "before", &Flags::default());
+    let seen = Flags::default().with(SystemFlag::Seen);
+    let messages = [("one", &seen), ("two", &keyword("Work")), ("three", &Flags::default())];
+    let messages = messages.map(|(text, flags)| here.appended(text, flags, None));
+    let (_, uids) = drafts.append(&messages).unwrap();
+    assert_eq!(uids, [2, 3, 4].map(uid));
+    let texts: Vec<_> = Here::texts(&drafts).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, [&b"before"[..], b"one", b"two", b"three"]);
+    let flags = |number: u32| drafts.snapshot().message(uid(number)).unwrap().flags.clone();
+    assert_eq!([2, 3, 4].map(flags), [seen, keyword("Work"), Flags::default()]);
+    assert!(here.names(".Drafts/tmp").is_empty());
 }
 
 #[test]
@@ -700,7 +716,8 @@ fn below_the_reserve_nothing_is_begun_but_flags_and_deletion_work() {
     assert!(matches!(full.store().begin(), Err(StoreError::NoSpace)));
     let inbox = full.inbox();
     let incoming = here.incoming("x");
-    assert!(matches!(inbox.append(&incoming, &Flags::default(), None), Err(StoreError::NoSpace)));
+    let appended = here.appended("x", &Flags::default(), None);
+    assert!(matches!(inbox.append(&[appended]), Err(StoreError::NoSpace)));
     assert!(matches!(
         full.store().deliver(&incoming, &[Here::delivery("INBOX")])[..],
         [Err(StoreError::NoSpace)]

@@ -7,7 +7,8 @@ use kings_imap::limits::MAX_ERRORS;
 use kings_imap::pattern::Pattern;
 use kings_imap::search::{self, Program};
 use kings_imap::{
-    Append, Command, Event, Flag, Request, SequenceNumber, Session, Settings, Tagged, Uid, View, parse,
+    Append, Arriving, Command, Event, Flag, Request, SequenceNumber, Session, Settings, Tagged, Uid, View,
+    parse,
 };
 use kings_mail::date::DateTime;
 use kings_sasl::{Mechanisms, Turn};
@@ -234,6 +235,7 @@ impl Player {
                 self.session.finish(Tagged::DONE);
             }
             Event::Append(append) => self.append(&append),
+            Event::AppendNext(message) => self.next(&message),
             Event::AppendEnd => {
                 let (size, message) = self.incoming.take().expect("a message was announced");
                 assert_eq!(message.len() as u64, size);
@@ -250,11 +252,24 @@ impl Player {
     }
 
     fn append(&mut self, append: &Append) {
-        assert!(append.size <= MESSAGE_BYTES);
         if append.mailbox.contains('x') {
             return self.session.finish(Tagged::TRY_CREATE);
         }
-        self.incoming = Some((append.size, Vec::new()));
+        self.accept(append.message.size);
+    }
+
+    fn next(&mut self, message: &Arriving) {
+        let (size, before) = self.incoming.take().expect("a message was announced");
+        assert_eq!(before.len() as u64, size);
+        if message.flags.contains(&Flag::Flagged) {
+            return self.session.finish(Tagged::TOO_BIG);
+        }
+        self.accept(message.size);
+    }
+
+    fn accept(&mut self, size: u64) {
+        assert!(size <= MESSAGE_BYTES);
+        self.incoming = Some((size, Vec::new()));
         self.session.accept_message();
     }
 

@@ -1,66 +1,89 @@
-//! APPEND (RFC 3501 §6.3.11): the message goes to the store piece by piece and is never held whole.
+//! APPEND (RFC 3501 §6.3.11, RFC 3502): messages go to the store piece by piece and are never held whole.
 
-use kings_imap::{Append, Code, Condition, Tagged};
-use kings_mail::date::DateTime;
-use kings_store::{Flags, HEAD_OCTETS, Incoming, Mailbox};
+use kings_imap::{Append, Arriving, Code, Condition, SequenceSet, Tagged};
+use kings_store::{Appended, HEAD_OCTETS, Incoming, Mailbox};
 
 use super::convert::{flag_set, to_imap};
 use super::{Client, Trouble};
 use crate::blocking::{Failure, blocking};
 
-/// The message on its way in, if there is one. A failure to keep it is told at its end: the client must be
+/// The messages of one APPEND on their way in. A failure to keep one is told at the end of the last: the client must be
 /// heard out first.
 #[derive(Debug, Default)]
 pub(super) struct Intake {
-    message: Option<Result<Incoming, Trouble>>,
-    target: Option<Target>,
-}
-
-#[derive(Debug)]
-struct Target {
-    mailbox: Mailbox,
-    flags: Flags,
-    internal_date: Option<DateTime>,
+    /// Where they go, once the first was let in.
+    target: Option<Mailbox>,
+    messages: Vec<Appended>,
+    failure: Option<Trouble>,
 }
 
 impl Intake {
-    /// Keeps a piece. Up to [`HEAD_OCTETS`] stay in memory, so writing them cannot block.
+    /// Keeps a piece of the last message. Up to [`HEAD_OCTETS`] stay in memory, so writing them cannot block.
     pub(super) async fn write(&mut self, octets: Vec<u8>) {
-        let Some(Ok(mut incoming)) = self.message.take_if(|message| message.is_ok()) else { return };
-        let kept = if incoming.len() + octets.len() as u64 <= HEAD_OCTETS as u64 {
-            incoming.write(&octets).map(|()| incoming).map_err(Failure::Store)
+        if self.failure.is_some() {
+            return;
+        }
+        let Some(Appended { mut content, flags, internal_date }) = self.messages.pop() else { return };
+        let kept = if content.len() + octets.len() as u64 <= HEAD_OCTETS as u64 {
+            content.write(&octets).map(|()| content).map_err(Failure::Store)
         } else {
-            blocking(move || incoming.write(&octets).map(|()| incoming)).await
+            blocking(move || content.write(&octets).map(|()| content)).await
         };
-        self.message = Some(kept.map_err(Trouble::from));
+        match kept {
+            Ok(content) => self.messages.push(Appended { content, flags, internal_date }),
+            Err(failure) => self.failure = Some(failure.into()),
+        }
+    }
+
+    fn add(&mut self, content: Incoming, message: &Arriving) -> Result<(), Trouble> {
+        let flags = flag_set(&message.flags).map_err(Trouble::Store)?;
+        self.messages.push(Appended { content, flags, internal_date: message.internal_date });
+        Ok(())
     }
 }
 
 impl Client {
-    /// Whether the message may come: all that can be refused now need not be sent.
+    /// Whether the first message may come: all that can be refused now need not be sent.
     pub(super) async fn begin_append(&mut self, append: Append) -> Result<(), Trouble> {
-        if append.size == 0 {
-            return Err(Trouble::Refused(Tagged::EMPTY_MESSAGE));
-        }
+        self.intake = Intake::default();
         let mailbox = self.open(&append.mailbox).await.map_err(Trouble::about_target)?;
-        let flags = flag_set(&append.flags).map_err(Trouble::Store)?;
-        let store = self.inner.door.people.store.clone();
-        let incoming = blocking(move || store.begin()).await?;
-        let target = Target { mailbox, flags, internal_date: append.internal_date };
-        self.intake = Intake { message: Some(Ok(incoming)), target: Some(target) };
-        Ok(())
+        self.intake.target = Some(mailbox);
+        self.let_in(&append.message).await
     }
 
-    /// Stores the message; it is on disk before the client hears its UID.
+    /// Whether one more may come. A refusal ends the command: those before it are forgotten.
+    pub(super) async fn next_append(&mut self, message: &Arriving) -> Result<(), Trouble> {
+        let outcome = self.let_in(message).await;
+        if outcome.is_err() {
+            self.intake = Intake::default();
+        }
+        outcome
+    }
+
+    async fn let_in(&mut self, message: &Arriving) -> Result<(), Trouble> {
+        if message.size == 0 {
+            return Err(Trouble::Refused(Tagged::EMPTY_MESSAGE));
+        }
+        if let Some(failure) = self.intake.failure.take() {
+            return Err(failure);
+        }
+        let store = self.inner.door.people.store.clone();
+        let content = blocking(move || store.begin()).await?;
+        self.intake.add(content, message)
+    }
+
+    /// Stores the messages; they are on disk before the client hears their UIDs.
     pub(super) async fn end_append(&mut self) -> Result<Tagged, Trouble> {
-        let Intake { message: Some(message), target: Some(target) } = std::mem::take(&mut self.intake) else {
+        let Intake { target: Some(mailbox), messages, failure } = std::mem::take(&mut self.intake) else {
             return Err(Trouble::Refused(Tagged::SERVER_BUG));
         };
-        let incoming = message?;
-        let Target { mailbox, flags, internal_date } = target;
-        let stored = blocking(move || mailbox.append(&incoming, &flags, internal_date)).await;
-        let (validity, uid) = stored.map_err(|failure| Trouble::from(failure).about_target())?;
-        let code = Code::AppendUid(validity.0.get(), to_imap(uid));
-        Ok(Tagged::with(Condition::Ok, code, "Stored"))
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        let stored = blocking(move || mailbox.append(&messages)).await;
+        let (validity, uids) = stored.map_err(|failure| Trouble::from(failure).about_target())?;
+        let uids: Vec<_> = uids.into_iter().map(to_imap).collect();
+        let uids = SequenceSet::of(&uids).ok_or(Trouble::Refused(Tagged::SERVER_BUG))?;
+        Ok(Tagged::with(Condition::Ok, Code::AppendUid(validity.0.get(), uids), "Stored"))
     }
 }

@@ -76,6 +76,10 @@ impl Client {
                 Ok(()) => wire.session.accept_message(),
                 Err(trouble) => wire.session.finish(trouble.into_result()?),
             },
+            Event::AppendNext(message) => match self.next_append(&message).await {
+                Ok(()) => wire.session.accept_message(),
+                Err(trouble) => wire.session.finish(trouble.into_result()?),
+            },
             Event::Chunk(octets) => self.intake.write(octets).await,
             Event::AppendEnd => {
                 let result = self.end_append().await.or_else(Trouble::into_result)?;

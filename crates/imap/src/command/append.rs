@@ -1,4 +1,4 @@
-//! APPEND up to its message (RFC 3501 §6.3.11).
+//! APPEND up to each of its messages (RFC 3501 §6.3.11, RFC 3502 §6.3.11).
 
 use kings_mail::date::DateTime;
 
@@ -10,6 +10,13 @@ use crate::flag::Flag;
 pub struct Append {
     /// Where to, decoded.
     pub mailbox: String,
+    /// The first message.
+    pub message: Arriving,
+}
+
+/// What is said of one message before it comes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arriving {
     /// Flags the message starts with.
     pub flags: Vec<Flag>,
     /// The INTERNALDATE it gets; now without one.
@@ -31,8 +38,17 @@ pub(crate) fn append_head(command: &[u8], size: u64) -> Option<Result<Append, Sy
     Some(arguments(&mut cursor, size))
 }
 
+/// Reads ` [flags] [date] ` behind a message, up to the literal that is the next one. `text` ends as that of
+/// [`append_head`].
+pub(crate) fn next_message(text: &[u8], size: u64) -> Result<Arriving, SyntaxError> {
+    arriving(&mut Cursor::new(text), size)
+}
+
 fn arguments(cursor: &mut Cursor<'_>, size: u64) -> Result<Append, SyntaxError> {
-    let mailbox = cursor.mailbox()?;
+    Ok(Append { mailbox: cursor.mailbox()?, message: arriving(cursor, size)? })
+}
+
+fn arriving(cursor: &mut Cursor<'_>, size: u64) -> Result<Arriving, SyntaxError> {
     cursor.space()?;
     let flags = if cursor.peek() == Some(b'(') {
         let flags = cursor.flag_list()?;
@@ -52,5 +68,5 @@ fn arguments(cursor: &mut Cursor<'_>, size: u64) -> Result<Append, SyntaxError> 
     if !cursor.clone().announces_literal() {
         return Err(SyntaxError::Literal);
     }
-    Ok(Append { mailbox, flags, internal_date, size })
+    Ok(Arriving { flags, internal_date, size })
 }

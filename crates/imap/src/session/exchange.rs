@@ -14,10 +14,10 @@ pub(super) enum Exchange {
     None,
     /// The caller works on an event.
     Answer { tag: Vec<u8>, after: After },
-    /// The caller decides whether the message of an APPEND may come.
-    AppendHead { tag: Vec<u8>, literal: Literal },
+    /// The caller decides whether a message of an APPEND may come, the how manieth.
+    AppendHead { tag: Vec<u8>, literal: Literal, count: u32 },
     /// The message comes. Broken: it holds a NUL (RFC 3501 §9 `CHAR8`), the rest is dropped.
-    Message { tag: Vec<u8>, broken: bool },
+    Message { tag: Vec<u8>, broken: bool, count: u32 },
     /// The client owes a response.
     Sasl { tag: Vec<u8> },
     /// The client owes DONE.
@@ -86,7 +86,7 @@ impl Session {
     /// A line that is no command.
     pub(super) fn exchange_line(&mut self, line: &[u8]) -> Option<Event> {
         match std::mem::take(&mut self.exchange) {
-            Exchange::Message { tag, broken: false } if line.is_empty() => {
+            Exchange::Message { tag, broken: false, .. } if line.is_empty() => {
                 self.exchange = Exchange::Answer { tag, after: After::Nothing };
                 Some(Event::AppendEnd)
             }
@@ -99,7 +99,7 @@ impl Session {
                 None
             }
             Exchange::Sasl { tag } => self.sasl_response(tag, line),
-            Exchange::Message { tag, broken: true } => {
+            Exchange::Message { tag, broken: true, .. } => {
                 self.tagged(&tag, &Tagged::no(Code::Cannot, "The message contains NUL"));
                 Some(Event::AppendAborted)
             }

@@ -2,15 +2,19 @@
 
 use super::exchange::Exchange;
 use super::{Event, Session};
-use crate::command::{Append, append_head, tag_of};
+use crate::command::{Append, append_head, next_message, tag_of};
 use crate::cursor::SyntaxError;
-use crate::limits::MAX_LITERAL_BEFORE_LOGIN;
+use crate::limits::{MAX_APPEND_MESSAGES, MAX_LITERAL_BEFORE_LOGIN};
 use crate::reader::{Frame, Literal};
-use crate::response::{Response, Tagged};
+use crate::response::{Code, Response, Tagged};
 
 impl Session {
     /// A literal in a command: gathered, streamed or refused, in any case before memory is taken.
     pub(super) fn literal(&mut self, literal: Literal) -> Option<Event> {
+        if let Exchange::Message { tag, broken: false, count } = &self.exchange {
+            let (tag, count) = (tag.clone(), count + 1);
+            return Some(self.append_next(&tag, literal, count));
+        }
         if self.exchange.is_some() {
             let keeps = self.reader.refuse(literal);
             return if keeps { self.exchange_line(b"{") } else { self.take(Frame::Flood) };
@@ -37,8 +41,8 @@ impl Session {
     fn append(&mut self, head: Result<Append, SyntaxError>, literal: Literal) -> Option<Event> {
         let tag = tag_of(self.reader.so_far());
         let refusal = match head {
-            Ok(append) if append.size <= self.settings.message_bytes => {
-                self.exchange = Exchange::AppendHead { tag, literal };
+            Ok(append) if append.message.size <= self.settings.message_bytes => {
+                self.exchange = Exchange::AppendHead { tag, literal, count: 1 };
                 return Some(Event::Append(append));
             }
             Ok(_) => Tagged::TOO_BIG,
@@ -46,6 +50,22 @@ impl Session {
         };
         self.refuse_literal(&tag, literal, &refusal);
         None
+    }
+
+    /// A further message of the same APPEND (RFC 3502 §6.3.11).
+    fn append_next(&mut self, tag: &[u8], literal: Literal, count: u32) -> Event {
+        let refusal = match next_message(self.reader.so_far(), literal.size) {
+            Ok(_) if count > MAX_APPEND_MESSAGES => Tagged::no(Code::Limit, "Too many messages at once"),
+            Ok(message) if message.size <= self.settings.message_bytes => {
+                self.exchange = Exchange::AppendHead { tag: tag.to_vec(), literal, count };
+                return Event::AppendNext(message);
+            }
+            Ok(_) => Tagged::TOO_BIG,
+            Err(_) => Tagged::bad("Unexpected text behind the message"),
+        };
+        self.exchange = Exchange::None;
+        self.refuse_literal(tag, literal, &refusal);
+        Event::AppendAborted
     }
 
     pub(super) fn refuse_literal(&mut self, tag: &[u8], literal: Literal, result: &Tagged) {

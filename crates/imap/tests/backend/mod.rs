@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use kings_imap::command::{Append, Copy, List, StatusItem, Store, StoreMode};
+use kings_imap::command::{Arriving, Copy, List, StatusItem, Store, StoreMode};
 use kings_imap::fetch::{Content, Facts, Fetch, Segment, render};
 use kings_imap::list::{Listed, lines};
 use kings_imap::response::Attribute;
@@ -37,10 +37,13 @@ struct Mailbox {
 type Seen = View<Vec<Flag>>;
 
 /// One account and the session's place in it.
+/// The messages of one APPEND and where they go.
+type Incoming = (String, Vec<(Arriving, Vec<u8>)>);
+
 pub(crate) struct Backend {
     mailboxes: Vec<Mailbox>,
     selected: Option<(String, Seen)>,
-    incoming: Option<(Append, Vec<u8>)>,
+    incoming: Option<Incoming>,
     idling: bool,
     pub(crate) house: House,
 }
@@ -118,11 +121,22 @@ impl Backend {
             Event::Append(append) => match self.find(&append.mailbox) {
                 Some(_) => {
                     session.accept_message();
-                    self.incoming = Some((append, Vec::new()));
+                    self.incoming = Some((append.mailbox, vec![(append.message, Vec::new())]));
                 }
                 None => session.finish(Tagged::TRY_CREATE),
             },
-            Event::Chunk(octets) => self.incoming.as_mut().expect("an APPEND").1.extend(octets),
+            Event::AppendNext(message) if message.size == 0 => {
+                self.incoming = None;
+                session.finish(Tagged::EMPTY_MESSAGE);
+            }
+            Event::AppendNext(message) => {
+                session.accept_message();
+                self.incoming.as_mut().expect("an APPEND").1.push((message, Vec::new()));
+            }
+            Event::Chunk(octets) => {
+                let (_, messages) = self.incoming.as_mut().expect("an APPEND");
+                messages.last_mut().expect("a message").1.extend(octets);
+            }
             Event::AppendEnd => self.append_end(session),
             Event::AppendAborted => self.incoming = None,
             Event::Idle => {
@@ -147,12 +161,16 @@ impl Backend {
     }
 
     fn append_end(&mut self, session: &mut Session) {
-        let (append, content) = self.incoming.take().expect("an APPEND");
-        let at = self.find(&append.mailbox).expect("checked before");
-        let date = append.internal_date.unwrap_or(DateTime::from_unix(837_596_665));
-        let uid = self.mailboxes[at].add(&content, append.flags, date);
+        let (mailbox, messages) = self.incoming.take().expect("an APPEND");
+        let at = self.find(&mailbox).expect("checked before");
+        let add = |(message, content): (Arriving, Vec<u8>)| {
+            let date = message.internal_date.unwrap_or(DateTime::from_unix(837_596_665));
+            self.mailboxes[at].add(&content, message.flags, date)
+        };
+        let uids: Vec<Uid> = messages.into_iter().map(add).collect();
+        let uids = SequenceSet::of(&uids).expect("a message");
         self.report(session, Reports::Everything);
-        session.finish(Tagged::with(Condition::Ok, Code::AppendUid(VALIDITY, uid), "Stored"));
+        session.finish(Tagged::with(Condition::Ok, Code::AppendUid(VALIDITY, uids), "Stored"));
     }
 
     fn report(&mut self, session: &mut Session, reports: Reports) {

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kings_mail::address::Address;
+use kings_mail::date::DateTime;
 use kings_store::{
-    Account, Delivery, Flags, Incoming, Keyword, Layout, Mailbox, MailboxName, Settings, Store, Uid,
+    Account, Appended, Delivery, Flags, Incoming, Keyword, Layout, Mailbox, MailboxName, Settings, Store, Uid,
 };
 
 pub(crate) struct Here {
@@ -76,7 +77,12 @@ impl Here {
     }
 
     pub(crate) fn append(&self, mailbox: &Mailbox, text: &str, flags: &Flags) -> Uid {
-        mailbox.append(&self.incoming(text), flags, None).unwrap().1
+        mailbox.append(&[self.appended(text, flags, None)]).unwrap().1[0]
+    }
+
+    /// A message for `append`.
+    pub(crate) fn appended(&self, text: &str, flags: &Flags, date: Option<DateTime>) -> Appended {
+        Appended { content: self.incoming(text), flags: flags.clone(), internal_date: date }
     }
 
     /// Every message with its content.
