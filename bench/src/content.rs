@@ -55,7 +55,8 @@ impl Signing {
     fn field(&self, text: &str) -> anyhow::Result<String> {
         let mut signer = Signer::new(Rules::default());
         signer.push(text.as_bytes());
-        let identity = SigningIdentity { domain: &self.domain, selector: &self.selector, key: &self.key };
+        let identity =
+            SigningIdentity { domain: &self.domain, selector: &self.selector, key: &self.key, agent: None };
         Ok(signer.finish(&[identity], DateTime::from_unix(SIGNED))?)
     }
 }

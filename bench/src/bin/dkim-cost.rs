@@ -50,7 +50,7 @@ fn main() -> anyhow::Result<()> {
     let der: Pkcs8V1Der<'_> = pair.as_der().ok().context("no DER")?;
     let key = PrivateKey::from_pkcs8(der.as_ref())?;
     let (domain, selector) = (Domain::parse("example.org")?, Selector::parse("s").context("no selector")?);
-    let identities = [SigningIdentity { domain: &domain, selector: &selector, key: &key }];
+    let identities = [SigningIdentity { domain: &domain, selector: &selector, key: &key, agent: None }];
     let zone = Zone::default().with_txt(DnsName::parse("s._domainkey.example.org")?, key_files::record(&key));
     let now = DateTime::from_unix(1_790_000_000);
     let message = message();

@@ -18,7 +18,6 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{Ed25519KeyPair, RsaKeyPair};
 use kings_mail::domain::Domain;
-use kings_msgauth::dkim::opendkim::Hosts;
 use kings_msgauth::dkim::{Algorithm, PrivateKey, Selector, key_files};
 use kings_mta::signing::{Key, Signing};
 
@@ -141,14 +140,11 @@ pub(crate) fn load(settings: &Settings) -> anyhow::Result<Checked<Signing>> {
         };
         domains.insert(name.clone(), active.map(key).collect());
     }
-    let tables = settings.dkim.tables.as_ref().map(tables::load).transpose()?;
-    let (tables, faults) = tables.map_or((None, Vec::new()), |tables| (Some(tables.value), tables.faults));
-    let trusted = match &settings.dkim.trusted_hosts {
-        Some(path) => Hosts::parse(&tables::read(path)?).map_err(|wrong| tables::broken(path, &wrong))?,
-        None => Hosts::default(),
-    };
-    let signing = Signing::new(domains, tables, trusted, settings.dkim.signature_lifetime);
-    Ok(Checked { value: signing, faults })
+    let mut notes = Checked::from(());
+    let tables = settings.dkim.tables.as_ref().map(tables::load).transpose()?.map(|tables| notes.add(tables));
+    let trusted = settings.dkim.trusted_hosts.as_ref().map(tables::hosts).transpose()?;
+    let trusted = trusted.map(|hosts| notes.add(hosts)).unwrap_or_default();
+    Ok(notes.with(Signing::new(domains, tables, trusted, settings.dkim.signature_lifetime)))
 }
 
 /// Makes a key and writes both of its files; never over one that is there.

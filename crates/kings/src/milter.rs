@@ -12,8 +12,8 @@ use arc_swap::ArcSwap;
 use clap::Args;
 use kings_msgauth::dkim::Rules;
 use kings_msgauth::dkim::opendkim::{Hosts, Matching, SigningTable};
-use kings_mta::filter::{self, Filter, Handling, Mode};
-use kings_mta::signing::{Key, Signing, Tables};
+use kings_mta::filter::{self, Filter, Handling, Mode, OtherResults};
+use kings_mta::signing::{Key, Private, Signing, Tables};
 use kings_mta::{Check, Methods};
 use kings_net::{
     Bound, Endpoint, Guard, Listener, Place, Rate, Resolver, ResolverSettings, Shutdown, Slots, TaskTracker,
@@ -73,17 +73,19 @@ impl Options {
 
 /// `kings config check --opendkim-conf`: what has no effect; fails with all that is wrong.
 pub(crate) fn check(path: &Path) -> anyhow::Result<Vec<String>> {
-    let plan = of_opendkim(path)?.only_if_right()?;
+    let (plan, mut warnings) = of_opendkim(path)?.checked()?;
+    warnings.splice(0..0, plan.warnings);
     match &plan.socket {
         Some(socket) => drop(place(socket)?),
         None => bail!("{}: Socket is missing: add  Socket inet:8891@127.0.0.1", path.display()),
     }
-    Ok(plan.warnings)
+    Ok(warnings)
 }
 
 fn of_kings(path: &Path) -> anyhow::Result<Checked<Plan>> {
     let settings = Settings::load(path)?;
-    let Checked { value: signing, faults } = dkim::load(&settings)?;
+    let mut notes = Checked::from(());
+    let signing = notes.add(dkim::load(&settings)?);
     let warnings: Vec<String> = settings.warnings.iter().map(ToString::to_string).collect();
     let filter = filter::Settings {
         mode: Mode::Both,
@@ -91,6 +93,8 @@ fn of_kings(path: &Path) -> anyhow::Result<Checked<Plan>> {
         rules: Rules::default(),
         peers: Hosts::default(),
         ignored: Hosts::default(),
+        exempt: Vec::new(),
+        results: OtherResults::default(),
         marks: Vec::new(),
         methods: settings.inbound.methods,
         authserv_id: Some(settings.hostname.clone()),
@@ -110,20 +114,23 @@ fn of_kings(path: &Path) -> anyhow::Result<Checked<Plan>> {
         filter,
         warnings,
     };
-    Ok(Checked { value: plan, faults })
+    Ok(notes.with(plan))
 }
 
 fn of_opendkim(path: &Path) -> anyhow::Result<Checked<Plan>> {
     let conf = opendkim::load(path).map_err(|complaints| anyhow!(complaints.join("\n")))?;
     // Nobody sees it where the mail server says its own, as all do.
     let hostname = machine_name()?;
-    let Checked { value: signing, faults } = signing(&conf)?;
+    let mut notes = Checked::from(());
+    let signing = notes.add(signing(&conf)?);
     let filter = filter::Settings {
         mode: conf.mode,
         signing,
         rules: conf.rules,
         peers: conf.peers,
         ignored: conf.ignored,
+        exempt: conf.exempt,
+        results: conf.results,
         marks: conf.marks,
         methods: Methods { dkim: Check::Tag, ..Methods::default() },
         authserv_id: match conf.authserv_id {
@@ -147,38 +154,40 @@ fn of_opendkim(path: &Path) -> anyhow::Result<Checked<Plan>> {
         filter,
         warnings: conf.warnings,
     };
-    Ok(Checked { value: plan, faults })
+    Ok(notes.with(plan))
 }
 
 fn signing(conf: &OpenDkim) -> anyhow::Result<Checked<Signing>> {
-    let (tables, faults) = match &conf.keys {
-        Keys::None => (None, Vec::new()),
-        Keys::Tables(tables) => {
-            let Checked { value, faults } = dkim::tables::load(tables)?;
-            (Some(value), faults)
-        }
-        Keys::One(one) => (Some(tables_of_one(one)?), Vec::new()),
+    let mut notes = Checked::from(());
+    let tables = match &conf.keys {
+        Keys::None => None,
+        Keys::Tables(tables) => Some(notes.add(dkim::tables::load(tables)?)),
+        Keys::One(one) => Some(notes.add(tables_of_one(one)?)),
     };
     // How long its signatures are valid stands with the other rules of the filter.
-    let signing = Signing::new(HashMap::new(), tables, conf.internal.clone(), None);
-    Ok(Checked { value: signing, faults })
+    Ok(notes.with(Signing::new(HashMap::new(), tables, conf.internal.clone(), None)))
 }
 
 /// The tables that say what `Domain`, `SubDomains`, `Selector` and `KeyFile` say.
-fn tables_of_one(one: &OneKey) -> anyhow::Result<Tables> {
+fn tables_of_one(one: &OneKey) -> anyhow::Result<Checked<Tables>> {
+    let mut notes = Checked::from(());
+    let key = Arc::new(dkim::private_key(&one.file)?);
+    notes.open_to_others(&one.file, one.safe);
+    notes.weak(&key, &one.file.display().to_string());
     let (mut lines, mut keys) = (String::new(), HashMap::new());
-    for domain in &one.domains {
-        lines += &format!("*@{domain} {domain}\n");
+    for name in &one.domains {
+        let pattern = name.pattern();
+        lines += &format!("*@{pattern} {pattern}\n");
         if one.subdomains {
-            lines += &format!("*@*.{domain} {domain}\n");
+            lines += &format!("*@*.{pattern} {pattern}\n");
         }
-        let private = dkim::private_key(&one.file)?.into();
-        let key = Key { domain: Some(domain.clone()), selector: one.selector.clone(), private };
-        keys.insert(domain.to_string(), key);
+        let private = Private::Known(key.clone());
+        let key = Key { domain: name.domain().cloned(), selector: one.selector.clone(), private };
+        keys.insert(pattern.to_owned(), key);
     }
     let signing = SigningTable::parse(&lines, Matching::Wildcards);
     let signing = signing.map_err(|_| anyhow!("Domain: a name that no pattern can be made of"))?;
-    Ok(Tables { signing, keys, every: false })
+    Ok(notes.with(Tables { signing, keys, every: false }))
 }
 
 /// `inet:port@host`, `inet6:port@host`, `local:/path`, `unix:/path`, `/path`.

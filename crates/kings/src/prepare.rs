@@ -285,7 +285,7 @@ fn open_for_logins(
 /// answers at once. The process becomes the user that `serve` would, so nothing may follow that needs root.
 ///
 /// Ports and the lock of the data are left out: a server that runs holds them, and that is no fault.
-pub(crate) fn check(settings: &Settings) -> anyhow::Result<Directory> {
+pub(crate) fn check(settings: &Settings) -> anyhow::Result<(Directory, Vec<String>)> {
     let mut complaints = Complaints::default();
     let identity = complaints.take(Identity::find(settings.user.as_deref()));
     let folders = [&settings.data_dir, &settings.mail_dir];
@@ -308,10 +308,12 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<Directory> {
     {
         complaints.take(check_writable(folder));
     }
-    complaints.take(dkim::load(settings).and_then(Checked::only_if_right));
+    let keys = complaints.take(dkim::load(settings).and_then(Checked::checked));
     let directory = complaints.take(open_directory(settings).map_err(anyhow::Error::from));
     match directory {
-        Some(directory) if complaints.0.is_empty() => Ok(directory),
+        Some(directory) if complaints.0.is_empty() => {
+            Ok((directory, keys.map(|(_, warnings)| warnings).unwrap_or_default()))
+        }
         _ => bail!(complaints.0.join("\n")),
     }
 }

@@ -156,6 +156,11 @@ pub fn claims_to_be(ours: &Domain, value: &[u8]) -> bool {
     as_written || skip_comments(&text).is_some_and(|text| is_ours(&visible_id(text)))
 }
 
+/// The id of a field of somebody else, in lower case; `None` where it cannot be read.
+pub fn written_by(value: &[u8]) -> Option<String> {
+    authserv_id(&header::unfold(value)).map(|id| id.to_ascii_lowercase())
+}
+
 /// The id as somebody may see or clean it: letters, digits, hyphens and what stands for a dot, nothing else.
 fn visible_id(text: &str) -> String {
     let mut id = String::new();

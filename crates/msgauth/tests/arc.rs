@@ -56,7 +56,7 @@ fn seal_with(
     let (domain, selector, key) = (Domain::parse(host).unwrap(), Selector::parse("arc").unwrap(), key(host));
     let mut sealer = Sealer::new(rules);
     message.as_bytes().chunks(13).for_each(|piece| sealer.push(piece));
-    let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key };
+    let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key, agent: None };
     let fields = sealer.finish(&identity, results, validation, DateTime::from_unix(NOW))?;
     assert!(fields.lines().all(|line| line.len() <= 78), "{fields}");
     Ok(fields + message)
@@ -255,7 +255,7 @@ fn what_was_not_validated_is_not_sealed() {
     }
     let (domain, selector, key) =
         (Domain::parse("a.example").unwrap(), Selector::parse("arc").unwrap(), key("a.example"));
-    let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key };
+    let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key, agent: None };
     let mut sealer = Sealer::new(Rules::default());
     sealer.push(MESSAGE.as_bytes());
     let refused = sealer.finish(&identity, "mx\nX: y", ChainValidation::None, DateTime::from_unix(NOW));
@@ -300,7 +300,7 @@ fn a_message_signature_that_leaves_room_for_a_second_subject_holds_no_chain_with
     sealer.push(MESSAGE.as_bytes());
     let (domain, selector, key) =
         (Domain::parse(HOSTS[0]).unwrap(), Selector::parse("arc").unwrap(), key(HOSTS[0]));
-    let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key };
+    let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key, agent: None };
     let fields = sealer.finish(&identity, RESULTS, ChainValidation::None, DateTime::from_unix(NOW)).unwrap();
     let message = fields + MESSAGE;
     assert_eq!(validate(&message).chain, Chain::Pass);

@@ -89,7 +89,7 @@ fn signed(key: &PrivateKey, author: &str, domain: &str, how: &str) -> String {
     let (domain, selector) = (Domain::parse(domain).unwrap(), Selector::parse(selector).unwrap());
     let mut signer = Signer::new(Rules::default());
     signer.push(message.as_bytes());
-    let identity = SigningIdentity { domain: &domain, selector: &selector, key };
+    let identity = SigningIdentity { domain: &domain, selector: &selector, key, agent: None };
     let field = signer.finish(&[identity], DateTime::from_unix(SIGNED)).unwrap();
     let message = field + &message;
     if how == "changed" { message.replace("Hello.", "Goodbye.") } else { message }

@@ -111,8 +111,12 @@ fn signed_corpus(folder: &Folder) {
     use Canonicalization::{Relaxed, Simple};
     let domain = Domain::parse("example.org").unwrap();
     let keys = keys();
-    let identities =
-        [0, 1].map(|at| SigningIdentity { domain: &domain, selector: &keys[at].0, key: &keys[at].1 });
+    let identities = [0, 1].map(|at| SigningIdentity {
+        domain: &domain,
+        selector: &keys[at].0,
+        key: &keys[at].1,
+        agent: None,
+    });
     let mut zone = String::new();
     for (selector, key) in &keys {
         writeln!(zone, "{selector}._domainkey.example.org {}", key_files::record(key)).unwrap();
@@ -248,7 +252,7 @@ fn sealed(message: &str, validation: ChainValidation) -> String {
     let (domain, [(selector, key), _]) = (Domain::parse(HOST).unwrap(), keys());
     let mut sealer = Sealer::new(Rules::default());
     sealer.push(message.as_bytes());
-    let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key };
+    let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key, agent: None };
     let results = "mx.example; spf=pass smtp.mailfrom=ann@example.org";
     sealer.finish(&identity, results, validation, today()).unwrap() + message
 }

@@ -133,26 +133,39 @@ fn a_key_may_stand_in_the_key_table_itself_and_is_never_printed() {
     }
 }
 
+fn names<'a>(table: &'a SigningTable, author: &str, every: bool) -> Vec<&'a str> {
+    table.keys(author, every).into_iter().map(|entry| entry.key.as_str()).collect()
+}
+
+#[test]
+fn a_signing_table_may_name_who_signs_and_the_domain_of_the_author() {
+    let table = "a@x.example k:ann@%\nb@x.example %\nc@x.example k: # none\nd@x.example k\n";
+    let table = SigningTable::parse(table, Matching::Wildcards).unwrap();
+    let said = table.entries().iter().map(|entry| (entry.key.as_str(), entry.identity.as_deref()));
+    let expected = [("k", Some("ann@%")), ("%", None), ("k", None), ("k", None)];
+    assert_eq!(said.collect::<Vec<_>>(), expected);
+}
+
 #[test]
 fn a_plain_signing_table_asks_from_the_address_upwards() {
     let text = "ann@a.example.org exact\na.example.org host\nbob@.example.org bob-below\n.example.org below\n\
         eve@* eve\n* rest\na.example.org host-2\n";
     let table = SigningTable::parse(text, Matching::Plain).unwrap();
     let cases: [(&str, &[&str]); 10] = [
-        ("ann@a.example.org", &["exact"]),
-        ("ANN@A.Example.ORG", &["exact"]),
-        ("joe@a.example.org", &["host", "host-2"]),
-        ("bob@b.example.org", &["bob-below"]),
-        ("joe@x.b.example.org", &["below"]),
+        ("ann@a.example.org", &["exact", "host", "below", "rest"]),
+        ("ANN@A.Example.ORG", &["exact", "host", "below", "rest"]),
+        ("joe@a.example.org", &["host", "below", "rest"]),
+        ("bob@b.example.org", &["bob-below", "below", "rest"]),
+        ("joe@x.b.example.org", &["below", "rest"]),
         ("joe@example.org", &["rest"]),
         ("joe@notexample.org", &["rest"]),
-        ("eve@example.net", &["eve"]),
+        ("eve@example.net", &["eve", "rest"]),
         ("joe@example.net", &["rest"]),
         ("no address", &[]),
     ];
     for (author, keys) in cases {
-        assert_eq!(table.keys(author, true), keys, "{author}");
-        assert_eq!(table.keys(author, false), &keys[..keys.len().min(1)], "{author}");
+        assert_eq!(names(&table, author, true), keys, "{author}");
+        assert_eq!(names(&table, author, false), &keys[..keys.len().min(1)], "{author}");
     }
     assert_eq!(
         complaints(SigningTable::parse("*@example.org k\nx\n", Matching::Plain)),
@@ -163,7 +176,7 @@ fn a_plain_signing_table_asks_from_the_address_upwards() {
 #[test]
 fn a_signing_table_with_wildcards_takes_what_matches_in_order() {
     let text =
-        "*@example.org one\nann@* two @example.org\n*@*.example.org three\na*b*c@x.example four\n* five\n";
+        "*@example.org one\nann@* two:@example.org\n*@*.example.org three\na*b*c@x.example four\n* five\n";
     let table = SigningTable::parse(text, Matching::Wildcards).unwrap();
     let cases: [(&str, &[&str]); 8] = [
         ("ann@example.org", &["one", "two", "five"]),
@@ -176,17 +189,18 @@ fn a_signing_table_with_wildcards_takes_what_matches_in_order() {
         ("axbxc@x.example", &["four", "five"]),
     ];
     for (author, keys) in cases {
-        assert_eq!(table.keys(author, true), keys, "{author}");
+        assert_eq!(names(&table, author, true), keys, "{author}");
     }
     let hostile = SigningTable::parse(&format!("{}b k\n", "a*".repeat(2_000)), Matching::Wildcards).unwrap();
-    assert_eq!(hostile.keys(&"a".repeat(100_000), true), Vec::<&str>::new());
+    assert!(hostile.keys(&"a".repeat(100_000), true).is_empty());
 }
 
 #[test]
 fn trusted_hosts_are_addresses_networks_and_names() {
     let text = "127.0.0.1\n::1\n[2001:db8::]/32\nlocalhost\n10.0.0.0/8 # inside\n!10.1.0.0/16\n10.1.2.3\n!10.9.9.9\n\
         mail.example.org\n.example.net\n!bad.example.net\n";
-    let hosts = Hosts::parse(text).unwrap();
+    let (hosts, odd) = Hosts::parse(text, Matching::Plain);
+    assert_eq!(odd, []);
     let cases = [
         ("127.0.0.1", None, true),
         ("::ffff:127.0.0.1", None, true),
@@ -213,7 +227,54 @@ fn trusted_hosts_are_addresses_networks_and_names() {
         assert_eq!(hosts.contains(address.parse().unwrap(), name), expected, "{address} {name:?}");
     }
     assert!(!Hosts::default().contains("127.0.0.1".parse().unwrap(), Some("localhost")));
-    assert!(Hosts::parse("0.0.0.0/0").unwrap().contains("192.0.2.1".parse().unwrap(), None));
-    let bad = "10.0.0.0/33\n::/129\n10.0.0.0/x\n*\na b\n!\n";
-    assert_eq!(complaints(Hosts::parse(bad)), (1..=6).map(|line| (line, BadLine::Host)).collect::<Vec<_>>());
+    let (everybody, _) = Hosts::parse("0.0.0.0/0", Matching::Plain);
+    assert!(everybody.contains("192.0.2.1".parse().unwrap(), None));
+}
+
+/// As a real OpenDKIM 2.11 does with each: it takes the line, and nobody is meant by it.
+#[test]
+fn entries_that_mean_nobody_are_told_with_what_to_write() {
+    let cases = [
+        ("10.1.0.0/255.255.0.0", "write 10.1.0.0/16"),
+        ("!10.2.0.1/16", "write 10.2.0.0/16"),
+        ("2001:db8::1/32", "write 2001:db8::/32"),
+        ("*.example.org", "write .example.org"),
+        ("10.0.0.0/33", "is no address"),
+        ("10.0.0.0/255.0.255.0", "is no address"),
+        ("::/129", "is no address"),
+        ("10.0.0.0/x", "is no address"),
+        ("*", "is no address"),
+        ("10.2.*", "is no address"),
+        ("!", "is no address"),
+    ];
+    for (entry, expected) in cases {
+        let (hosts, odd) = Hosts::parse(entry, Matching::Plain);
+        assert_eq!(hosts, Hosts::default(), "{entry}");
+        let [complaint] = odd.as_slice() else { panic!("{odd:?}") };
+        assert!(complaint.to_string().contains(expected), "{complaint}");
+    }
+    let (hosts, odd) = Hosts::parse("10.0.0.1 the gateway\n", Matching::Plain);
+    assert!(odd.is_empty() && hosts.contains("10.0.0.1".parse().unwrap(), None));
+}
+
+#[test]
+fn patterns_of_a_refile_stand_for_addresses_and_for_their_own_opposite() {
+    let (hosts, odd) =
+        Hosts::parse("10.2.*\n*.example.org\n192.0.2.1\nmail.example.net\n", Matching::Wildcards);
+    assert_eq!(odd.iter().map(|complaint| complaint.line).collect::<Vec<_>>(), [1, 2]);
+    let cases = [
+        ("10.2.3.4", None, true),
+        // As "10.2.0.0/15", which is asked about as well.
+        ("10.3.3.4", None, true),
+        ("10.4.3.4", None, false),
+        ("192.0.2.1", None, true),
+        ("192.0.2.2", Some("mail.example.net"), true),
+        // "!a.example.org" matches as well, and is asked first.
+        ("192.0.2.2", Some("a.example.org"), false),
+    ];
+    for (address, name, expected) in cases {
+        assert_eq!(hosts.contains(address.parse().unwrap(), name), expected, "{address} {name:?}");
+    }
+    let (nobody, _) = Hosts::parse("*\n", Matching::Wildcards);
+    assert!(!nobody.contains("192.0.2.1".parse().unwrap(), Some("a.example.org")));
 }

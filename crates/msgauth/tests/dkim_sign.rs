@@ -35,7 +35,7 @@ impl Keys {
     }
 
     fn identities(&self) -> Vec<SigningIdentity<'_>> {
-        let identity = |(selector, key)| SigningIdentity { domain: &self.domain, selector, key };
+        let identity = |(selector, key)| SigningIdentity { domain: &self.domain, selector, key, agent: None };
         self.keys.iter().map(|(selector, key)| identity((selector, key))).collect()
     }
 

@@ -14,6 +14,7 @@ use kings_dns::Dns;
 use kings_mail::domain::Domain;
 use kings_msgauth::dkim::Rules;
 use kings_msgauth::dkim::opendkim::Hosts;
+use kings_msgauth::results;
 
 use crate::authenticate::Methods;
 pub use crate::policy::filter::{Action, Handling, Mode};
@@ -32,6 +33,10 @@ pub struct Settings {
     pub peers: Hosts,
     /// Clients that send as our domains and are no news for the log (`ExternalIgnoreList`).
     pub ignored: Hosts,
+    /// Authors whose mail is left alone (`ExemptDomains`).
+    pub exempt: Vec<Domain>,
+    /// Which results of others go.
+    pub results: OtherResults,
     /// What the mail server may say that makes mail ours (`MacroList`, `MTA`).
     pub marks: Vec<Mark>,
     /// What is checked of mail that is not ours. Nothing here refuses mail but `handling`.
@@ -48,6 +53,36 @@ pub struct Settings {
     pub handling: Handling,
     /// How much is taken.
     pub limits: Limits,
+}
+
+/// Authentication-Results that a message has when it comes. Those in our own name go unless all are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OtherResults {
+    /// None goes (`KeepAuthResults`).
+    pub kept: bool,
+    /// Those of these hosts go, of names below them where they begin with a dot (`RemoveARFrom`).
+    pub from: Vec<String>,
+    /// Whatever they say, and not only about DKIM (`RemoveARAll`).
+    pub all: bool,
+}
+
+impl OtherResults {
+    fn goes(&self, ours: &Domain, value: &[u8]) -> bool {
+        if self.kept {
+            return false;
+        }
+        let is_named = || {
+            results::written_by(value).is_some_and(|id| {
+                self.from
+                    .iter()
+                    .any(|host| id == *host || (host.starts_with('.') && id.ends_with(host.as_str())))
+            })
+        };
+        let text = String::from_utf8_lossy(value);
+        let is_about_dkim =
+            || results::read(text.trim()).is_none_or(|said| said.iter().any(|one| one.method == "dkim"));
+        results::claims_to_be(ours, value) || (is_named() && (self.all || is_about_dkim()))
+    }
 }
 
 /// A macro of the mail server, and the values of it that count; any where there is none.

@@ -176,8 +176,13 @@ enum CannotSeal {
     Seal(#[from] arc::SealError),
 }
 
-fn identity<'a>(chosen: &Chosen<'a>, key: &'a PrivateKey) -> SigningIdentity<'a> {
-    SigningIdentity { domain: chosen.domain, selector: &chosen.key.selector, key }
+fn identity<'a>(chosen: &'a Chosen<'a>, key: &'a PrivateKey) -> SigningIdentity<'a> {
+    SigningIdentity {
+        domain: chosen.domain,
+        selector: &chosen.key.selector,
+        key,
+        agent: chosen.agent.as_deref(),
+    }
 }
 
 /// Where the first Received field begins. It is ours, and so is what stands in front of it.
@@ -219,7 +224,7 @@ impl Inner {
             key.domain.as_ref().is_none_or(|own| own == domain)
                 && key.selector.to_string().eq_ignore_ascii_case(selector)
         };
-        own.chain(listed).find(is_named).map(|key| Chosen { domain, key })
+        own.chain(listed).find(is_named).map(|key| Chosen { domain, ..Chosen::new(key, domain) })
     }
 
     /// Blocking: reads the message, and an RSA signature takes about a millisecond.

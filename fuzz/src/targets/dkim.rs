@@ -85,8 +85,12 @@ fn verify(message: &[u8], cut: Cut) -> Report {
 fn sign(message: &[u8], cut: Cut) -> Option<String> {
     let mut signer = Signer::new(Rules::default());
     cut.pieces(message).for_each(|piece| signer.push(piece));
-    let identity =
-        SigningIdentity { domain: &SIGNING.domain, selector: &SIGNING.selector, key: &SIGNING.key };
+    let identity = SigningIdentity {
+        domain: &SIGNING.domain,
+        selector: &SIGNING.selector,
+        key: &SIGNING.key,
+        agent: None,
+    };
     signer.finish(&[identity], DateTime::from_unix(1_790_000_000)).ok()
 }
 
@@ -99,8 +103,12 @@ pub fn arc(data: &[u8]) {
     let Some(validation) = report.validation() else { return };
     let mut sealer = Sealer::new(Rules::default());
     Cut::Lines.pieces(data).for_each(|piece| sealer.push(piece));
-    let identity =
-        SigningIdentity { domain: &SIGNING.domain, selector: &SIGNING.selector, key: &SIGNING.key };
+    let identity = SigningIdentity {
+        domain: &SIGNING.domain,
+        selector: &SIGNING.selector,
+        key: &SIGNING.key,
+        agent: None,
+    };
     let added = sealer.finish(&identity, "mx.example; none", validation, DateTime::from_unix(1_790_000_000));
     // White space in front would make the message a part of the last field.
     let Ok(fields) = added.map(|fields| [fields.as_bytes(), data].concat()) else { return };

@@ -220,9 +220,10 @@ fn with_log(work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
 /// The config, the files it names, and what only a second look finds.
 fn check(common: &Common) -> Result<(), Failure> {
     let settings = common.settings()?;
-    let directory = prepare::check(&settings).map_err(|error| Failure::config(format!("{error:#}")))?;
+    let (directory, odd) =
+        prepare::check(&settings).map_err(|error| Failure::config(format!("{error:#}")))?;
     let mut text: String = settings.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
-    for warning in directory.warnings() {
+    for warning in odd.into_iter().chain(directory.warnings()) {
         text.push_str(&format!("warning: {warning}\n"));
     }
     let runtime = serve::runtime(settings.limits.threads)?;

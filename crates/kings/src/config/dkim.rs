@@ -1,9 +1,11 @@
 //! `[dkim]`: where keys to sign with are, beside those that `kings dkim` keeps.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kings_msgauth::dkim::opendkim::Matching;
+use kings_msgauth::dkim::opendkim::conf::DataSet;
 use kings_queue::Lifetimes;
 
 use super::queue::duration;
@@ -15,7 +17,7 @@ pub(crate) struct Dkim {
     /// `KeyTable` and `SigningTable`; one makes no sense without the other.
     pub(crate) tables: Option<Tables>,
     /// `InternalHosts`: whose mail is signed, and not verified.
-    pub(crate) trusted_hosts: Option<PathBuf>,
+    pub(crate) trusted_hosts: Option<Table>,
     /// After which signatures expire; `None` for never.
     pub(crate) signature_lifetime: Option<Duration>,
 }
@@ -45,37 +47,80 @@ impl Dkim {
 /// Which author's mail gets which keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tables {
-    pub(crate) key_table: PathBuf,
-    pub(crate) signing_table: PathBuf,
-    pub(crate) matching: Matching,
+    pub(crate) key_table: Table,
+    pub(crate) signing_table: Table,
     /// `MultipleSignatures`
     pub(crate) every: bool,
+    /// Whether to warn of key files that others may read (`RequireSafeKeys`).
+    pub(crate) safe: bool,
 }
 
-impl Tables {
-    /// The tables as a config names them, with the kind of each in front where it is said.
-    pub(super) fn read(folder: &Path, key_table: &str, signing_table: &str, every: bool) -> Self {
-        let wildcards = signing_table.strip_prefix("refile:");
-        Self {
-            key_table: folder.join(plain(key_table)),
-            signing_table: folder.join(wildcards.unwrap_or_else(|| plain(signing_table))),
-            matching: if wildcards.is_some() { Matching::Wildcards } else { Matching::Plain },
-            every,
+/// A data set of OpenDKIM's: where its entries are, and how they are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Table {
+    pub(crate) place: TablePlace,
+    pub(crate) matching: Matching,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TablePlace {
+    /// One on each line of a file.
+    File(PathBuf),
+    /// Here, as lines of such a file.
+    Here(String),
+}
+
+impl Table {
+    /// A table as a config names it, with its kind in front (opendkim(8), "DATA SETS"). What has no kind is a file.
+    pub(super) fn read(folder: &Path, value: &str) -> Result<Self, String> {
+        let place = match DataSet::parse(value) {
+            DataSet::File(path) => TablePlace::File(folder.join(path)),
+            DataSet::List(_) if !value.starts_with("csl:") => TablePlace::File(folder.join(value)),
+            DataSet::List(list) => {
+                let entry = |entry: &str| format!("{}\n", entry.trim().replacen('=', " ", 1));
+                TablePlace::Here(list.split(',').map(entry).collect())
+            }
+            DataSet::Database(kind) => {
+                return Err(format!("{kind} is not read: write file:, refile: or csl:"));
+            }
+        };
+        let matching = if value.starts_with("refile:") { Matching::Wildcards } else { Matching::Plain };
+        Ok(Self { place, matching })
+    }
+
+    /// Where paths in it begin.
+    pub(crate) fn folder(&self) -> &Path {
+        match &self.place {
+            TablePlace::File(path) => path.parent().unwrap_or(Path::new("/")),
+            TablePlace::Here(_) => Path::new("/"),
+        }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            TablePlace::File(path) => path.display().fmt(f),
+            TablePlace::Here(_) => f.write_str("csl:"),
         }
     }
 }
 
 pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> Dkim {
     let folder = source.folder.to_owned();
-    let key_table = section.text(source, "key_table");
-    let signing_table = section.text(source, "signing_table");
+    let mut table = |key: &'static str| {
+        let text = section.text(source, key)?;
+        let table = Table::read(&folder, &text);
+        table.map_err(|error| source.complain(format!("[dkim] {key}: {error}"))).ok()
+    };
+    let (key_table, signing_table) = (table("key_table"), table("signing_table"));
+    let trusted_hosts = table("trusted_hosts");
     let every = section.flag(source, "multiple_signatures").unwrap_or(false);
-    let trusted_hosts = section.text(source, "trusted_hosts").map(|text| folder.join(plain(&text)));
     let lifetime = |text: &str| duration(text).ok_or("another text");
     let signature_lifetime = section.parsed(source, "signature_lifetime", "a time such as \"60d\"", lifetime);
     let tables = match (key_table, signing_table) {
         (Some(key_table), Some(signing_table)) => {
-            Some(Tables::read(&folder, &key_table, &signing_table, every))
+            Some(Tables { key_table, signing_table, every, safe: true })
         }
         (None, None) => None,
         (Some(_), None) => {
@@ -90,9 +135,4 @@ pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> Dkim {
         }
     };
     Dkim { tables, trusted_hosts, signature_lifetime }
-}
-
-/// OpenDKIM lets the kind of a plain file be said.
-fn plain(text: &str) -> &str {
-    text.strip_prefix("file:").or_else(|| text.strip_prefix("refile:")).unwrap_or(text)
 }

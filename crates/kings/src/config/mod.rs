@@ -36,7 +36,7 @@ use kings_store::Layout;
 use kings_tls::{Authorities, CertificateError, ClientAuthorities, Source as Certificate};
 use toml::de::DeTable;
 
-pub(crate) use self::dkim::{Dkim, Tables};
+pub(crate) use self::dkim::{Dkim, Table, TablePlace, Tables};
 pub(crate) use self::hand_in::{HandIn, Terms};
 pub(crate) use self::listen::{Listen, SocketAccess};
 pub(crate) use self::login::Login;

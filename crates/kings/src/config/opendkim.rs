@@ -1,42 +1,23 @@
 //! `opendkim.conf`, read as OpenDKIM reads it: what `kings milter` takes from it, and what it names as without effect.
 
+mod directives;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use kings_mail::domain::Domain;
-use kings_msgauth::dkim::opendkim::Hosts;
 use kings_msgauth::dkim::opendkim::conf::{self, DataSet, Setting};
+use kings_msgauth::dkim::opendkim::{Hosts, Matching};
 use kings_msgauth::dkim::{Canonicalization, Cover, Rules, Selector};
-use kings_mta::filter::{Action, Handling, Limits, Mark, Mode};
+use kings_mta::filter::{Action, Handling, Limits, Mark, Mode, OtherResults};
 use kings_net::ResolverSettings;
 
-use super::dkim::Tables;
+use super::dkim::{Table, Tables};
 use super::name_server;
 
 /// Files within files; OpenDKIM's own limit.
 const MAX_INCLUDES: usize = 5;
-
-/// Keys about things that `kings milter` does in its own way: it logs to standard error, stays in the foreground, keeps
-/// no temporary files, and is restarted by whoever started it.
-const SILENT: [&str; 16] = [
-    "autorestart",
-    "autorestartcount",
-    "autorestartrate",
-    "background",
-    "disablecryptoinit",
-    "enablecoredumps",
-    "keeptemporaryfiles",
-    "logresults",
-    "logwhy",
-    "milterdebug",
-    "softwareheader",
-    "syslog",
-    "syslogfacility",
-    "syslogname",
-    "syslogsuccess",
-    "temporarydirectory",
-];
 
 /// The settings of a file that can be used.
 #[derive(Clone, Debug)]
@@ -52,6 +33,8 @@ pub(crate) struct OpenDkim {
     pub(crate) internal: Hosts,
     pub(crate) peers: Hosts,
     pub(crate) ignored: Hosts,
+    pub(crate) exempt: Vec<Domain>,
+    pub(crate) results: OtherResults,
     pub(crate) marks: Vec<Mark>,
     pub(crate) mode: Mode,
     pub(crate) rules: Rules,
@@ -78,11 +61,39 @@ pub(crate) enum Keys {
 /// One key for all that is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OneKey {
-    pub(crate) domains: Vec<Domain>,
+    pub(crate) domains: Vec<SigningDomain>,
     /// Whether names below the domains are signed for as well, by the domain above them.
     pub(crate) subdomains: bool,
     pub(crate) selector: Selector,
     pub(crate) file: PathBuf,
+    /// `RequireSafeKeys`
+    pub(crate) safe: bool,
+}
+
+/// A domain whose mail is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SigningDomain {
+    /// This one.
+    Named(Domain),
+    /// Each that the pattern stands for, in its own name: `*`, or one of a `refile:`.
+    Pattern(String),
+}
+
+impl SigningDomain {
+    /// `d=`, where it is the same for all.
+    pub(crate) fn domain(&self) -> Option<&Domain> {
+        match self {
+            Self::Named(domain) => Some(domain),
+            Self::Pattern(_) => None,
+        }
+    }
+
+    pub(crate) fn pattern(&self) -> &str {
+        match self {
+            Self::Named(domain) => domain.as_str(),
+            Self::Pattern(pattern) => pattern,
+        }
+    }
 }
 
 /// `AuthservID`
@@ -187,12 +198,19 @@ impl Reader {
         self.dataset(name).map(|text| conf::entries(&text).map(str::to_owned).collect())
     }
 
+    /// What is said of lines by which nobody is meant is worth a warning: OpenDKIM takes them.
     fn hosts(&mut self, name: &str, usual: &str) -> Hosts {
+        let matching = self.matching(name);
         let text = self.dataset(name).unwrap_or_else(|| usual.to_owned());
-        Hosts::parse(&text).unwrap_or_else(|complaints| {
-            self.complaints.extend(complaints.iter().map(|complaint| format!("{name}: {complaint}")));
-            Hosts::default()
-        })
+        let (hosts, odd) = Hosts::parse(&text, matching);
+        self.warnings.extend(odd.iter().map(|complaint| format!("{name}: {complaint}")));
+        hosts
+    }
+
+    fn matching(&self, name: &str) -> Matching {
+        let value = self.values.get(&name.to_ascii_lowercase());
+        let is_refile = value.is_some_and(|(_, value)| value.starts_with("refile:"));
+        if is_refile { Matching::Wildcards } else { Matching::Plain }
     }
 
     fn settings(mut self) -> Result<OpenDkim, Vec<String>> {
@@ -212,6 +230,8 @@ impl Reader {
             internal: self.hosts("InternalHosts", "127.0.0.1\n::1\n"),
             peers: self.hosts("PeerList", ""),
             ignored: self.hosts("ExternalIgnoreList", ""),
+            exempt: self.exempt(),
+            results: self.results(),
             marks: self.marks(),
             mode,
             rules: self.rules(),
@@ -251,10 +271,37 @@ impl Reader {
         self.parsed("UMask", "an octal number such as 007", octal).unwrap_or(0o022)
     }
 
+    /// What is done in the place of all that does not act.
     fn name_the_rest(&mut self) {
-        let rest = std::mem::take(&mut self.values);
-        let rest = rest.into_iter().filter(|(name, _)| !SILENT.contains(&name.as_str()));
-        self.warnings.extend(rest.map(|(_, (place, _))| format!("{place} has no effect in kings milter")));
+        for (name, (place, value)) in std::mem::take(&mut self.values) {
+            match directives::instead(&name, &value) {
+                Ok(None) => {}
+                Ok(Some(instead)) => self.warnings.push(format!("{place} has no effect here: {instead}")),
+                Err(directives::Unknown) => {
+                    self.warnings.push(format!("{place} has no effect here, and OpenDKIM does not know it"));
+                }
+            }
+        }
+    }
+
+    fn exempt(&mut self) -> Vec<Domain> {
+        let (names, mut domains) = (self.entries("ExemptDomains").unwrap_or_default(), Vec::new());
+        for name in names {
+            match Domain::parse(&name) {
+                Ok(domain) => domains.push(domain),
+                Err(error) => self.complain(format!("ExemptDomains: {name:?}: {error}")),
+            }
+        }
+        domains
+    }
+
+    fn results(&mut self) -> OtherResults {
+        let from = self.entries("RemoveARFrom").unwrap_or_default();
+        OtherResults {
+            kept: self.flag("KeepAuthResults"),
+            from: from.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            all: self.flag("RemoveARAll"),
+        }
     }
 
     fn dns(&mut self) -> ResolverSettings {
@@ -272,8 +319,11 @@ impl Reader {
     /// One of two ways, as in opendkim.conf(5): a KeyTable makes the other one void.
     fn keys(&mut self, mode: Mode) -> Keys {
         let every = self.flag("MultipleSignatures");
-        let (key_table, signing_table) = (self.text("KeyTable"), self.text("SigningTable"));
+        let (key_table, signing_table) = (self.table("KeyTable"), self.table("SigningTable"));
+        let domain_patterns = self.matching("Domain") == Matching::Wildcards;
         let domains = self.entries("Domain").unwrap_or_default();
+        // What others may do with a key file is looked at when it is read, unless nobody wants to hear of it.
+        let safe = self.parsed("RequireSafeKeys", "yes or no", conf::flag).unwrap_or(true);
         let subdomains = self.flag("SubDomains");
         let selector = self.parsed("Selector", "a selector", Selector::parse);
         let file = self.text("KeyFile");
@@ -282,11 +332,11 @@ impl Reader {
         }
         match (key_table, signing_table, file, selector) {
             (Some(key_table), Some(signing_table), _, _) => {
-                Keys::Tables(Tables::read(&self.folder, &key_table, &signing_table, every))
+                Keys::Tables(Tables { key_table, signing_table, every, safe })
             }
             (None, None, Some(file), Some(selector)) if !domains.is_empty() => {
-                let (domains, file) = (self.domains(&domains), self.folder.join(file));
-                Keys::One(OneKey { domains, subdomains, selector, file })
+                let (domains, file) = (self.domains(&domains, domain_patterns), self.folder.join(file));
+                Keys::One(OneKey { domains, subdomains, selector, file, safe })
             }
             (None, None, None, None) if domains.is_empty() && mode == Mode::Both => {
                 self.warnings.push("there is no key: mail is verified, and none is signed".to_owned());
@@ -301,11 +351,24 @@ impl Reader {
         }
     }
 
-    fn domains(&mut self, names: &[String]) -> Vec<Domain> {
+    fn table(&mut self, name: &str) -> Option<Table> {
+        let (place, value) = self.take(name)?;
+        Table::read(&self.folder, &value).map_err(|error| self.complain(format!("{place}: {error}"))).ok()
+    }
+
+    /// `*` alone is a pattern everywhere; others are in a `refile:`, and elsewhere no domain is meant by them.
+    fn domains(&mut self, names: &[String], patterns: bool) -> Vec<SigningDomain> {
         let mut domains = Vec::new();
         for name in names {
+            if name == "*" || (patterns && name.contains('*')) {
+                domains.push(SigningDomain::Pattern(name.to_ascii_lowercase()));
+                continue;
+            }
             match Domain::parse(name) {
-                Ok(domain) => domains.push(domain),
+                Ok(domain) => domains.push(SigningDomain::Named(domain)),
+                Err(_) if name.starts_with(['*', '.']) => self.warnings.push(format!(
+                    "Domain: no domain is meant by {name:?}, as with OpenDKIM: name it without dot and star, and write SubDomains yes"
+                )),
                 Err(error) => self.complain(format!("Domain: {name:?}: {error}")),
             }
         }
@@ -425,101 +488,4 @@ fn names(entries: &[String], usual: &[String]) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    fn read(text: &str) -> Result<OpenDkim, Vec<String>> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("opendkim.conf");
-        fs::write(folder.path().join("hosts"), "10.0.0.0/8\n!10.0.0.1 # not this one\n").unwrap();
-        fs::write(&path, text.replace("FOLDER", &folder.path().display().to_string())).unwrap();
-        load(&path)
-    }
-
-    #[test]
-    fn the_usual_file_is_read_as_it_is() {
-        let text = "# Debian's\nSyslog\tyes\nUMask 007\nUserID opendkim:postfix\nSocket local:/run/opendkim/opendkim.sock\n\
-                    Mode sv\nCanonicalization relaxed/simple\nOversignHeaders From\nSelector 2026\nDomain example.org,example.net\n\
-                    KeyFile /etc/dkimkeys/2026.private\nInternalHosts refile:FOLDER/hosts\nExternalIgnoreList FOLDER/hosts\n\
-                    On-Default accept\nOn-BadSignature reject\nAuthservID mail.example.org\nMTA MSA\nMacroList daemon_name|a|b\n\
-                    SubDomains no\nTrustAnchorFile /usr/share/dns/root.key\nNameservers 127.0.0.1,[::1]:5353\n";
-        let read = read(text).unwrap();
-        assert_eq!((read.user.as_deref(), read.group.as_deref()), (Some("opendkim"), Some("postfix")));
-        assert_eq!((read.umask, read.mode), (0o007, Mode::Both));
-        assert_eq!(read.rules.header_form, Canonicalization::Relaxed);
-        assert_eq!(read.rules.body_form, Canonicalization::Simple);
-        assert_eq!(read.rules.names[0], ("from".to_owned(), Cover::OneMore));
-        assert!(read.internal.contains("10.9.9.9".parse().unwrap(), None));
-        assert!(!read.internal.contains("10.0.0.1".parse().unwrap(), None));
-        assert!(!read.internal.contains("127.0.0.1".parse().unwrap(), None));
-        assert_eq!((read.handling.bad_signature, read.handling.dns_error), (Action::Reject, Action::Accept));
-        assert_eq!(read.authserv_id, AuthservId::Named(Domain::parse("mail.example.org").unwrap()));
-        assert_eq!(read.marks.len(), 2);
-        assert_eq!(read.dns.servers.len(), 2);
-        assert!(matches!(read.keys, Keys::One(OneKey { domains, .. }) if domains.len() == 2));
-        let [warning] = read.warnings.as_slice() else { panic!("{:?}", read.warnings) };
-        assert!(warning.contains("line 20: TrustAnchorFile"), "{warning}");
-    }
-
-    #[test]
-    fn nothing_said_is_what_opendkim_does_then() {
-        let read = read("Socket inet:8891@localhost\n").unwrap();
-        assert_eq!(read.mode, Mode::Both);
-        assert_eq!(read.rules.body_form, Canonicalization::Simple);
-        assert!(read.internal.contains("127.0.0.1".parse().unwrap(), None));
-        assert_eq!(read.handling, Handling::default());
-        assert_eq!(read.warnings, ["there is no key: mail is verified, and none is signed"]);
-    }
-
-    #[test]
-    fn relative_paths_begin_at_the_base_directory_and_later_lines_win() {
-        let text = "Mode v\nPidFile pid\nMode s\nBaseDirectory /nowhere\nKeyFile a.private\nDomain example.org\nSelector a\n\
-                    MacroList csl:daemon_name=a|b,x\n";
-        let read = read(text).unwrap();
-        assert_eq!((read.mode, read.pid_file), (Mode::Sign, Some(PathBuf::from("/nowhere/pid"))));
-        assert!(
-            matches!(read.keys, Keys::One(OneKey { file, .. }) if file == Path::new("/nowhere/a.private"))
-        );
-        let mark = |name: &str, values: &[&str]| Mark {
-            name: name.to_owned(),
-            values: values.iter().map(ToString::to_string).collect(),
-        };
-        assert_eq!(read.marks, [mark("daemon_name", &["a", "b"]), mark("x", &[])]);
-    }
-
-    #[test]
-    fn files_within_files_end_somewhere() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("opendkim.conf");
-        fs::write(folder.path().join("more.conf"), "UMask 077\n").unwrap();
-        fs::write(&path, b"Mode v\nInclude more.conf\n# caf\xe9\n").unwrap();
-        assert_eq!(load(&path).unwrap().umask, 0o077);
-        fs::write(&path, "Mode v\nInclude opendkim.conf\n").unwrap();
-        assert!(load(&path).unwrap_err().join("\n").contains("included too deep"));
-    }
-
-    #[test]
-    fn every_mistake_is_named_at_once() {
-        let mistakes = read(
-            "Mode x\nDomain example.org\nOn-BadSignature maybe\nUMask 9\nInternalHosts refile:/nowhere\nPeerList 1.2.3\n\
-             ExternalIgnoreList ldap://x\nNameservers here\nSyslog\nSignatureAlgorithm rsa-sha1\nCanonicalization loose\n",
-        );
-        let mistakes = mistakes.unwrap_err().join("\n");
-        for expected in [
-            "line 1: Mode",
-            "to sign, set",
-            "line 3: On-BadSignature",
-            "line 4: UMask",
-            "/nowhere",
-            "PeerList: line 1",
-            "ldap is not read",
-            "\"here\"",
-            "Syslog has no value",
-            "rsa-sha1",
-            "Canonicalization",
-        ] {
-            assert!(mistakes.contains(expected), "{expected}: {mistakes}");
-        }
-    }
-}
+mod tests;

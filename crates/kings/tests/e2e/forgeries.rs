@@ -105,7 +105,7 @@ fn signed(domain: &str, content: &str, rules: Rules, at: i64) -> String {
     let key = PrivateKey::from_pem(KEY).unwrap();
     let mut signer = Signer::new(rules);
     signer.push(content.as_bytes());
-    let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key };
+    let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key, agent: None };
     signer.finish(&[identity], DateTime::from_unix(at)).unwrap() + content
 }
 
@@ -119,7 +119,7 @@ fn sealed(sealer: &str, claim: &str, content: &str) -> String {
     let key = PrivateKey::from_pem(KEY).unwrap();
     let mut work = Sealer::new(Rules::default());
     work.push(content.as_bytes());
-    let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key };
+    let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key, agent: None };
     work.finish(&identity, claim, ChainValidation::None, DateTime::from_unix(today())).unwrap() + content
 }
 

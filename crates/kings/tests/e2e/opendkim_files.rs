@@ -34,15 +34,21 @@ struct Letter<'a> {
     from: &'a str,
     /// Name and address of the client, as Postfix is told by XCLIENT.
     client: (&'a str, &'a str),
+    /// Fields in front of the message.
+    fields: &'a str,
 }
 
 impl<'a> Letter<'a> {
     fn of(from: &'a str) -> Self {
-        Self { from, client: ("localhost", "127.0.0.1") }
+        Self { from, client: ("localhost", "127.0.0.1"), fields: "" }
     }
 
     fn by(self, name: &'a str, address: &'a str) -> Self {
         Self { client: (name, address), ..self }
+    }
+
+    fn with(self, fields: &'a str) -> Self {
+        Self { fields, ..self }
     }
 }
 
@@ -88,12 +94,12 @@ impl Side {
 
     /// Sends a letter under a subject that no other has: the code of the reply, and the message where it was taken.
     fn send(&self, about: &Letter<'_>, subject: &str) -> (u16, Option<Message>) {
-        let Letter { from, client: (name, address) } = about;
+        let Letter { from, client: (name, address), fields } = about;
         let mut client = Smtp::connect(([127, 0, 0, 1], self.postfix.port).into()).unwrap();
         client.command("EHLO client.example.org").unwrap().is("250");
         client.command(&format!("XCLIENT NAME={name} ADDR={address}")).unwrap().is("220");
         client.command("EHLO client.example.org").unwrap().is("250");
-        let content = letter(from, DAVE, subject);
+        let content = [fields.as_bytes(), &letter(from, DAVE, subject)].concat();
         let reply = client.message("ann@example.org", &[DAVE], &content).unwrap();
         if reply.code != 250 {
             return (reply.code, None);
@@ -225,6 +231,164 @@ fn hosts_of_ours_are_told_by_address_and_by_name() {
         (from("localhost", "127.0.0.1"), others),
     ];
     agree(&Side::both(&folder, &settings), &cases);
+}
+
+/// Forms that OpenDKIM takes and by which nobody is meant, and patterns, which stand for more than they seem to.
+#[test]
+fn odd_entries_of_host_lists_mean_what_opendkim_makes_of_them() {
+    let folder = Folder::new("opendkim-files");
+    genkey(&folder, "good", "2048");
+    let here = folder.path().display();
+    let key = format!("Mode s\nDomain example.org\nSelector good\nKeyFile {here}/good.private\n");
+    let from = |name, address| Letter::of("ann@example.org").by(name, address);
+    let (ours, others) = ("example.org/good", "-");
+    folder.write("hosts", "10.1.0.0/255.255.0.0\n10.2.0.1/16\n*.wild.example\nA.Named.Example\n192.168.6.5 a comment\n[192.168.5.0]/24\n");
+    let settings = format!("{key}InternalHosts {here}/hosts\n");
+    let cases = [
+        (from("x.example", "10.1.2.3"), others),
+        (from("x.example", "10.2.2.3"), others),
+        (from("a.wild.example", "192.0.2.1"), others),
+        (from("a.named.example", "192.0.2.1"), ours),
+        (from("x.example", "192.168.6.5"), ours),
+        (from("x.example", "192.168.5.9"), ours),
+    ];
+    agree(&Side::both(&folder, &settings), &cases);
+    let conf = folder.write("checked.conf", format!("{settings}Socket inet:8891@localhost\n"));
+    let mut check = Command::new(env!("CARGO_BIN_EXE_kings"));
+    let said = run(check.args(["config", "check", "--opendkim-conf"]).arg(conf)).succeeded();
+    for expected in ["write 10.1.0.0/16", "write 10.2.0.0/16", "write .wild.example"] {
+        assert!(said.text().contains(expected), "{expected}: {}", said.text());
+    }
+
+    folder.write("hosts", "10.2.*\n*.wild.example\n192.0.2.7\n");
+    let cases = [
+        (from("x.example", "10.2.2.3"), ours),
+        (from("x.example", "10.3.2.3"), ours),
+        (from("x.example", "10.4.2.3"), others),
+        (from("a.wild.example", "192.0.2.1"), others),
+        (from("x.example", "192.0.2.7"), ours),
+    ];
+    agree(&Side::both(&folder, &format!("{key}InternalHosts refile:{here}/hosts\n")), &cases);
+}
+
+#[test]
+fn tables_may_speak_of_the_authors_domain_and_name_who_signs() {
+    let folder = Folder::new("opendkim-files");
+    genkey(&folder, "good", "2048");
+    let here = folder.path().display();
+    folder.create("of/example.org");
+    fs::copy(folder.join("good.private"), folder.join("of/example.org/key")).unwrap();
+    let keys = format!(
+        "k %:any:{here}/good.private\nown %:own:{here}/of/%/key\nexample.org example.org:named:{here}/good.private\n\
+         k example.org:twice:{here}/good.private\n"
+    );
+    folder.write("KeyTable", keys);
+    let table = "ann@example.org %\nbob@example.org k:robert@example.org\ncat@example.org k:x@other.example\n\
+                 dan@sub.example.org example.org:dan@%\neve@example.org K\nfay@example.org own\nfay@example.net own\n\
+                 gus@example.org k:\n*@*.example k\n";
+    folder.write("SigningTable", table);
+    let settings = format!("Mode s\nKeyTable {here}/KeyTable\nSigningTable refile:{here}/SigningTable\n");
+    let cases = [
+        (Letter::of("ann@example.org"), "example.org/named"),
+        (Letter::of("bob@example.org"), "example.org/any/robert@example.org"),
+        (Letter::of("cat@example.org"), "example.org/any"),
+        (Letter::of("dan@sub.example.org"), "example.org/named/dan@sub.example.org"),
+        // Names of keys have a case.
+        (Letter::of("eve@example.org"), "451"),
+        (Letter::of("fay@example.org"), "example.org/own"),
+        (Letter::of("fay@example.net"), "451"),
+        (Letter::of("gus@example.org"), "example.org/any"),
+        (Letter::of("hal@a.b.example"), "a.b.example/any"),
+        (Letter::of("hal@example"), "-"),
+    ];
+    agree(&Side::both(&folder, &settings), &cases);
+}
+
+#[test]
+fn plain_tables_lists_and_single_domains_choose_the_same_keys() {
+    let folder = Folder::new("opendkim-files");
+    genkey(&folder, "good", "2048");
+    let here = folder.path().display();
+    let key = format!("example.org:{{}}:{here}/good.private");
+    let line = |name: &str| format!("{name} {}\n", key.replace("{}", name));
+    folder.write("KeyTable", line("a") + &line("b") + &line("c"));
+    folder.write("SigningTable", "example.org b\nu@example.org a\nu@example.org c\n.example.org c\n* b\n");
+    let tables = format!("Mode s\nKeyTable file:{here}/KeyTable\nSigningTable {here}/SigningTable\n");
+    let cases = [
+        (Letter::of("u@example.org"), "example.org/a"),
+        (Letter::of("v@x.y.example.org"), "example.org/c"),
+        (Letter::of("v@other.example"), "example.org/b"),
+    ];
+    agree(&Side::both(&folder, &tables), &cases);
+    // Where several lines match, a real one leaves out some that its manual names; the order differs as well.
+    let cases = [(Letter::of("v@other.example"), "example.org/b")];
+    agree(&Side::both(&folder, &format!("{tables}MultipleSignatures yes\n")), &cases);
+
+    let lists = format!(
+        "Mode s\nKeyTable csl:k={}\nSigningTable csl:u@example.org=k,example.net=k\n",
+        key.replace("{}", "list")
+    );
+    let cases = [
+        (Letter::of("u@example.org"), "example.org/list"),
+        (Letter::of("v@example.org"), "-"),
+        (Letter::of("v@example.net"), "example.org/list"),
+    ];
+    agree(&Side::both(&folder, &lists), &cases);
+
+    let single = format!("Mode s\nSelector s\nKeyFile {here}/good.private\n");
+    folder.write("domains", "*.example.org\nexample.net\n");
+    for (domains, cases) in [
+        ("Domain example.org,*.example.net\n", ["example.org/s", "-", "-"]),
+        ("Domain *\n", ["example.org/s", "a.example.org/s", "example.com/s"]),
+        (&format!("Domain refile:{here}/domains\n"), ["-", "a.example.org/s", "-"]),
+    ] {
+        let authors = ["ann@example.org", "ann@a.example.org", "ann@example.com"];
+        let cases: Vec<_> = authors.into_iter().map(Letter::of).zip(cases).collect();
+        agree(&Side::both(&folder, &format!("{single}{domains}")), &cases);
+    }
+}
+
+/// Signatures and results that a message brings: which of them go.
+#[test]
+fn old_signatures_and_results_of_others_go_where_the_config_says_so() {
+    const SIGNATURE: &str = "DKIM-Signature: v=1; a=rsa-sha256; d=example.org; s=old; h=From; bh=x; b=y\r\n";
+    const RESULTS: &str = "Authentication-Results: a.peer.example; dkim=pass header.d=a.example\r\n\
+                  Authentication-Results: b.peer.example; spf=pass smtp.mailfrom=b.example\r\n\
+                  Authentication-Results: peer.example; dkim=pass header.d=b.example\r\n\
+                  Authentication-Results: other.example; dkim=pass header.d=c.example\r\n";
+    const NAMED: &str = "Mode v\nRemoveARFrom a.peer.example,b.peer.example\n";
+    let folder = Folder::new("opendkim-files");
+    genkey(&folder, "good", "2048");
+    let key =
+        format!("Domain example.org\nSelector good\nKeyFile {}/good.private\n", folder.path().display());
+    let marks = ["s=old", " a.peer.example", " b.peer.example", " peer.example", " other.example"];
+    let all = &marks[1..];
+    let cases = [
+        ("Mode s\n".to_owned(), SIGNATURE, vec!["s=old"]),
+        ("Mode s\nRemoveOldSignatures yes\n".to_owned(), SIGNATURE, vec![]),
+        ("Mode v\n".to_owned(), RESULTS, all.to_vec()),
+        (NAMED.to_owned(), RESULTS, vec![" b.peer.example", " peer.example", " other.example"]),
+        (format!("{NAMED}RemoveARAll yes\n"), RESULTS, vec![" peer.example", " other.example"]),
+        (format!("{NAMED}RemoveARAll yes\nKeepAuthResults yes\n"), RESULTS, all.to_vec()),
+        // Whatever the author of an exempt domain sends passes as it is.
+        (format!("{NAMED}ExemptDomains example.org\n"), "", vec![]),
+    ];
+    let mut wrong = Vec::new();
+    for (number, (settings, fields, expected)) in cases.iter().enumerate() {
+        for side in Side::both(&folder, &format!("{settings}{key}")) {
+            let about = Letter::of("ann@example.org").with(fields);
+            // Mail of its own hosts is no matter of a verifier.
+            let about =
+                if settings.starts_with("Mode v") { about.by("x.example", "192.0.2.1") } else { about };
+            let sent = side.send(&about, &format!("case {number}"));
+            let text = sent.1.expect("it is taken").text();
+            let left: Vec<&str> = marks.into_iter().filter(|mark| text.contains(mark)).collect();
+            if left != *expected {
+                wrong.push(format!("{}: {settings}: {left:?} and not {expected:?}", side.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// The same tables for a whole server: mail of the one author waits, and a running server keeps the keys that it has.

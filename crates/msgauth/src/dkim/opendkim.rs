@@ -1,10 +1,13 @@
 //! OpenDKIM's tables, read as they are: KeyTable, SigningTable, and the host lists TrustedHosts and InternalHosts.
 
 pub mod conf;
+mod hosts;
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 
 use kings_mail::domain::Domain;
+
+pub use self::hosts::Hosts;
 
 use super::private_key::{BadPrivateKey, PrivateKey};
 use super::signature::Selector;
@@ -31,8 +34,22 @@ pub enum BadLine {
     #[error("the pattern is no address, domain or wildcard")]
     Pattern,
     /// Not an address, a network or a name.
-    #[error("not an address, a network or a host name")]
-    Host,
+    #[error("{0:?} is no address, network or host name, so no client is meant by it")]
+    Host(String),
+    /// A network as OpenDKIM never asks for it.
+    #[error("no client is meant by {0:?}, as with OpenDKIM: write {1}")]
+    Network(String, String),
+    /// `*.example.org` where patterns are none.
+    #[error("no client is meant by {0:?}, as with OpenDKIM: write .{1} for the names below {1}")]
+    Wildcard(String, Domain),
+    /// It stands for the networks that OpenDKIM asks about and for its own opposite as well.
+    #[error(
+        "{0:?} means others than it seems to, as with OpenDKIM: write networks such as 10.2.0.0/16 and .domain"
+    )]
+    HostPattern(String),
+    /// A name of a KeyTable with `*`.
+    #[error("patterns as the names of keys are not read: name each key")]
+    KeyPattern,
 }
 
 /// A complaint about one line, counted from 1.
@@ -89,6 +106,8 @@ pub struct KeyEntry {
 pub enum KeySource {
     /// In this file, beside the table unless the path is absolute.
     File(String),
+    /// In a file of the author's domain, which stands for each `%`.
+    FileOfAuthor(String),
     /// In the table.
     Here(PrivateKey),
 }
@@ -97,7 +116,8 @@ impl KeySource {
     /// Told apart as opendkim.conf(5) says. What is no key is never repeated in a complaint: it may be a damaged one.
     fn parse(text: &str) -> Result<Self, BadLine> {
         if conf::is_path(text) {
-            return Ok(Self::File(text.to_owned()));
+            let kind = if text.contains('%') { Self::FileOfAuthor } else { Self::File };
+            return Ok(kind(text.to_owned()));
         }
         PrivateKey::from_base64(text).map(Self::Here).map_err(BadLine::PrivateKey)
     }
@@ -107,6 +127,9 @@ impl KeySource {
 pub fn key_table(text: &str) -> Result<Vec<KeyEntry>, Vec<Complaint>> {
     table(text, |line| {
         let (name, value) = pair(line)?;
+        if name.contains('*') {
+            return Err(BadLine::KeyPattern);
+        }
         let mut parts = value.splitn(3, ':').map(str::trim);
         let (Some(domain), Some(selector), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(BadLine::NotAKey);
@@ -136,59 +159,68 @@ pub enum Matching {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SigningTable {
     matching: Matching,
-    /// Patterns in lower case with the name of a key.
-    entries: Vec<(String, String)>,
+    entries: Vec<SigningEntry>,
+}
+
+/// One line of a SigningTable: `pattern key` or `pattern key:identity`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigningEntry {
+    /// In lower case.
+    pub pattern: String,
+    /// What the KeyTable calls the key; `%` stands for the domain of the author.
+    pub key: String,
+    /// `i=`, in which `%` stands for the domain of the author.
+    pub identity: Option<String>,
 }
 
 impl SigningTable {
-    /// Reads the lines `pattern key` (opendkim.conf(5)).
+    /// Reads the lines `pattern key` (opendkim.conf(5)). Of equal patterns without wildcards the first counts.
     pub fn parse(text: &str, matching: Matching) -> Result<Self, Vec<Complaint>> {
-        let entries = table(text, |line| {
-            let (pattern, key) = pair(line)?;
+        let mut entries: Vec<SigningEntry> = table(text, |line| {
+            let (pattern, value) = pair(line)?;
             let anyone = matching == Matching::Wildcards || pattern == "*" || pattern.ends_with("@*");
             if pattern.contains(char::is_control) || (pattern.contains('*') && !anyone) {
                 return Err(BadLine::Pattern);
             }
-            // A third column names the signer (`i=`); we sign without one.
-            let key = key.split_whitespace().next().unwrap_or(key);
-            Ok((pattern.to_lowercase(), key.to_owned()))
+            let (key, identity) = value.split_once(':').map_or((value, ""), |(key, rest)| (key, rest.trim()));
+            let identity = (!identity.is_empty()).then(|| identity.to_owned());
+            Ok(SigningEntry { pattern: pattern.to_lowercase(), key: key.trim().to_owned(), identity })
         })?;
+        if matching == Matching::Plain {
+            let mut seen = BTreeSet::new();
+            entries.retain(|entry| seen.insert(entry.pattern.clone()));
+        }
         Ok(Self { matching, entries })
     }
 
-    /// Each pattern with the name of its key, in the order of the file.
-    pub fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entries.iter().map(|(pattern, key)| (pattern.as_str(), key.as_str()))
+    /// All lines that count, in the order of the file.
+    pub fn entries(&self) -> &[SigningEntry] {
+        &self.entries
     }
 
-    /// The names of the keys for mail of this author, without case: the first that matches, or with `every` (as
-    /// `MultipleSignatures` says) all of the same pattern (plain) or all that match (wildcards).
-    pub fn keys(&self, author: &str, every: bool) -> Vec<&str> {
+    /// The lines for mail of this author, without case: the first that matches, or all with `every`, as
+    /// `MultipleSignatures` says.
+    pub fn keys(&self, author: &str, every: bool) -> Vec<&SigningEntry> {
         let author = author.to_lowercase();
-        let found: Vec<&str> = match self.matching {
+        let found: Vec<&SigningEntry> = match self.matching {
             Matching::Plain => self.plain(&author),
             Matching::Wildcards => {
-                let matching = self.entries.iter().filter(|(pattern, _)| wildcard(pattern, &author));
-                matching.map(|(_, key)| key.as_str()).collect()
+                self.entries.iter().filter(|entry| wildcard(&entry.pattern, &author)).collect()
             }
         };
         if every { found } else { found.into_iter().take(1).collect() }
     }
 
-    /// `user@host`, `host`, `user@.parent`, `.parent` and so on up, `user@*`, `*`: each with the keys it has.
-    fn plain(&self, author: &str) -> Vec<&str> {
+    /// `user@host`, `host`, `user@.parent`, `.parent` and so on up, `user@*`, `*`.
+    fn plain(&self, author: &str) -> Vec<&SigningEntry> {
         let Some((user, host)) = author.rsplit_once('@') else { return Vec::new() };
         let parents = host.match_indices('.').map(|(at, _)| &host[at..]);
         let below = parents.flat_map(|parent| [format!("{user}@{parent}"), parent.to_owned()]);
         let exact = [author.to_owned(), host.to_owned()];
-        let mut candidates = exact.into_iter().chain(below).chain([format!("{user}@*"), "*".to_owned()]);
-        let keys = |candidate: String| -> Vec<&str> {
-            let matching = self.entries.iter().filter(|(pattern, _)| *pattern == candidate);
-            matching.map(|(_, key)| key.as_str()).collect()
-        };
+        let candidates = exact.into_iter().chain(below).chain([format!("{user}@*"), "*".to_owned()]);
         candidates
-            .find_map(|candidate| Some(keys(candidate)).filter(|keys| !keys.is_empty()))
-            .unwrap_or_default()
+            .filter_map(|candidate| self.entries.iter().find(|entry| entry.pattern == candidate))
+            .collect()
     }
 }
 
@@ -203,95 +235,4 @@ fn wildcard(pattern: &str, text: &str) -> bool {
         rest = &rest[at + piece.len()..];
     }
     rest.len() >= last.len() && rest.ends_with(last)
-}
-
-/// TrustedHosts, InternalHosts, ExternalIgnoreList: whose mail is signed rather than verified.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hosts(Vec<(bool, Host)>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Host {
-    Network(IpAddr, u8),
-    /// A name in lower case.
-    Name(String),
-    /// `.example.org`: every name below it, kept with its dot.
-    Below(String),
-}
-
-impl Hosts {
-    /// Reads one host on each line: an address, `net/bits`, a name, `.parent`; `!` in front takes it out.
-    pub fn parse(text: &str) -> Result<Self, Vec<Complaint>> {
-        table(text, |line| {
-            let (listed, entry) = line.strip_prefix('!').map_or((true, line), |rest| (false, rest.trim()));
-            Ok((listed, Host::parse(entry).ok_or(BadLine::Host)?))
-        })
-        .map(Self)
-    }
-
-    /// Whether a client is on the list by its name or by its address. In each the most exact entry decides, and
-    /// `!` among equals, in the order in which OpenDKIM asks (`dkimf_checkhost`, `dkimf_checkip`).
-    ///
-    /// `name` must be confirmed: anybody can claim one in the reverse zone of his addresses.
-    pub fn contains(&self, address: IpAddr, name: Option<&str>) -> bool {
-        let address = address.to_canonical();
-        let name = name.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
-        self.decide(|host| host.is_name(name.as_deref()?)) || self.decide(|host| host.is_address(address))
-    }
-
-    fn decide(&self, rank: impl Fn(&Host) -> Option<usize>) -> bool {
-        let matching = self.0.iter().filter_map(|(listed, host)| Some((rank(host)?, !*listed)));
-        matching.max().is_some_and(|(_, refused)| !refused)
-    }
-}
-
-impl Host {
-    fn parse(text: &str) -> Option<Self> {
-        if let Some((address, bits)) = text.split_once('/') {
-            let address: IpAddr = unbracketed(address).parse().ok()?;
-            let width = if address.is_ipv4() { 32 } else { 128 };
-            let bits = bits.parse().ok().filter(|bits| *bits <= width)?;
-            return Some(Self::Network(address, bits));
-        }
-        if let Ok(address) = unbracketed(text).parse::<IpAddr>() {
-            return Some(Self::Network(address, if address.is_ipv4() { 32 } else { 128 }));
-        }
-        let (below, name) = text.strip_prefix('.').map_or((false, text), |name| (true, name));
-        let domain = Domain::parse(name).ok()?;
-        Some(if below { Self::Below(format!(".{domain}")) } else { Self::Name(domain.to_string()) })
-    }
-
-    /// How much of the name the entry knows.
-    fn is_name(&self, name: &str) -> Option<usize> {
-        match self {
-            Self::Name(own) => (name == own).then_some(usize::MAX),
-            Self::Below(parent) => name.ends_with(parent.as_str()).then_some(parent.len()),
-            Self::Network(..) => None,
-        }
-    }
-
-    /// How many bits of the address the entry knows.
-    fn is_address(&self, address: IpAddr) -> Option<usize> {
-        match self {
-            Self::Network(network, bits) => {
-                in_network(address, *network, *bits).then_some(usize::from(*bits))
-            }
-            Self::Name(_) | Self::Below(_) => None,
-        }
-    }
-}
-
-fn unbracketed(text: &str) -> &str {
-    text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text)
-}
-
-fn in_network(address: IpAddr, network: IpAddr, bits: u8) -> bool {
-    let same = |a: u128, b: u128, width: u32| {
-        let spare = width - u32::from(bits);
-        spare >= width || (a >> spare) == (b >> spare)
-    };
-    match (address, network) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => same(u32::from(a).into(), u32::from(b).into(), 32),
-        (IpAddr::V6(a), IpAddr::V6(b)) => same(a.into(), b.into(), 128),
-        _ => false,
-    }
 }

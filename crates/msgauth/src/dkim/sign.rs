@@ -116,6 +116,8 @@ pub struct SigningIdentity<'a> {
     pub selector: &'a Selector,
     /// The key.
     pub key: &'a PrivateKey,
+    /// `i=`: who in or below that domain signs, in Unicode. Not said, it is the domain.
+    pub agent: Option<&'a str>,
 }
 
 /// Why a message cannot be signed.
@@ -198,6 +200,15 @@ pub(crate) fn with_field(mut covered: Context, form: Canonicalization, field: &s
     covered.finish()
 }
 
+/// RFC 6376 §2.11; what is beyond ASCII is encoded octet by octet.
+fn quoted_printable(text: &str) -> String {
+    let is_safe = |octet: u8| octet.is_ascii_graphic() && !matches!(octet, b';' | b'=' | b'|');
+    let octet = |octet: u8| {
+        if is_safe(octet) { char::from(octet).to_string() } else { format!("={octet:02X}") }
+    };
+    text.bytes().map(octet).collect()
+}
+
 impl Rules {
     /// The field up to `b=`.
     fn unsigned(
@@ -209,6 +220,9 @@ impl Rules {
     ) -> Folder {
         let mut field = Folder::new("DKIM-Signature:");
         field.word(" v=1;");
+        if let Some(agent) = identity.agent {
+            field.word(&format!(" i={};", quoted_printable(agent)));
+        }
         self.claims(&mut field, identity, names, body_hash, now);
         field
     }

@@ -3,7 +3,7 @@
 use kings_dns::Dns;
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
-use kings_mail::header::Fields;
+use kings_mail::header::{Fields, without_lookalikes};
 use kings_mail::path::ReversePath;
 use kings_milter::{Answer, Change};
 use kings_msgauth::dkim::Signer;
@@ -75,7 +75,7 @@ impl Message {
     pub(super) fn header<D>(&mut self, shared: &Shared<D>, name: &[u8], value: &[u8], spaced: bool) {
         let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
         if is(results::FIELD) {
-            self.results.see(results::claims_to_be(&self.authserv_id, value));
+            self.results.see(shared.settings.results.goes(&self.authserv_id, value));
         } else if is(SIGNATURE) {
             self.signatures.see(shared.settings.replaces_signatures);
         }
@@ -106,6 +106,10 @@ impl Message {
         }
         let Settings { mode, signing, rules, methods, .. } = &shared.settings;
         let author = author::first_author(&self.head);
+        let domain = author.as_ref().and_then(Address::domain);
+        if domain.is_some_and(|domain| shared.settings.exempt.contains(domain)) {
+            return !self.results.to_remove.is_empty();
+        }
         let author = author.filter(|author| signing.has_key(author));
         let head = [&self.head[..], b"\r\n"].concat();
         self.octets = head.len() as u64;
@@ -113,7 +117,9 @@ impl Message {
             (Role::Sign, Some(author)) => {
                 let mut signer = Signer::new(rules.clone());
                 // What is removed must not be signed.
-                signer.push(&results::without_forged(&self.authserv_id, &head).unwrap_or(head));
+                let goes = |value: &[u8]| shared.settings.results.goes(&self.authserv_id, value);
+                let rest = without_lookalikes(&head, |line| line.is(results::FIELD) && goes(line.value));
+                signer.push(&rest.unwrap_or(head));
                 self.work = Work::Sign(author, Box::new(signer));
             }
             (Role::Verify, author) => {

@@ -15,6 +15,7 @@ use super::*;
 use crate::authenticate::Check;
 use crate::core::now;
 use crate::signing::Key;
+use kings_msgauth::dkim::opendkim::Matching;
 
 const CUTS: [usize; 3] = [1, 7, 1 << 20];
 const PEM: &str = include_str!("../../../msgauth/tests/data/ed25519.pem");
@@ -37,13 +38,15 @@ fn settings() -> Settings {
         selector: Selector::parse("sel").unwrap(),
         private: PrivateKey::from_pem(PEM).unwrap().into(),
     };
-    let ours = Hosts::parse("10.0.0.0/8\n.trusted.example\n").unwrap();
+    let ours = Hosts::parse("10.0.0.0/8\n.trusted.example\n", Matching::Plain).0;
     Settings {
         mode: Mode::Both,
         signing: Signing::new(HashMap::from([(domain("example.org"), vec![key])]), None, ours, None),
         rules: Rules::default(),
-        peers: Hosts::parse("192.0.2.99\n").unwrap(),
+        peers: Hosts::parse("192.0.2.99\n", Matching::Plain).0,
         ignored: Hosts::default(),
+        exempt: Vec::new(),
+        results: OtherResults::default(),
         marks: vec![Mark { name: "daemon_name".to_owned(), values: vec!["MSA".to_owned()] }],
         methods: Methods { dkim: Check::Tag, ..Methods::default() },
         authserv_id: None,

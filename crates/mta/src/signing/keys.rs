@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
-use kings_msgauth::dkim::opendkim::SigningTable;
+use kings_msgauth::dkim::opendkim::{SigningEntry, SigningTable};
 use kings_msgauth::dkim::{Algorithm, PrivateKey, Selector, SignError};
 use kings_smtp::reply::{Reply, Status};
 
@@ -117,16 +117,20 @@ impl CannotSign {
 pub(super) struct Chosen<'a> {
     pub(super) domain: &'a Domain,
     pub(super) key: &'a Key,
+    /// Of the author, or the same where there is none.
+    pub(super) author: &'a Domain,
+    /// `i=`
+    pub(super) agent: Option<String>,
 }
 
 impl<'a> Chosen<'a> {
     pub(super) fn new(key: &'a Key, author: &'a Domain) -> Self {
-        Self { domain: key.domain.as_ref().unwrap_or(author), key }
+        Self { domain: key.domain.as_ref().unwrap_or(author), key, author, agent: None }
     }
 
     /// The secret half. Blocking.
     pub(super) fn private(&self) -> Result<Arc<PrivateKey>, CannotSign> {
-        self.key.private.get(self.domain).map_err(|fault| CannotSign::Key {
+        self.key.private.get(self.author).map_err(|fault| CannotSign::Key {
             domain: self.domain.clone(),
             selector: self.key.selector.to_string(),
             fault,
@@ -141,13 +145,24 @@ impl Tables {
         author: &Address,
         own: &'a Domain,
     ) -> Result<Vec<Chosen<'a>>, CannotSign> {
-        let names = self.signing.keys(&author.to_string(), self.every);
-        let key = |name: &str| {
+        let entries = self.signing.keys(&author.to_string(), self.every).into_iter();
+        let key = |entry: &SigningEntry| {
+            let name = if entry.key == "%" { own.as_str() } else { &entry.key };
             let key = self.keys.get(name).ok_or_else(|| CannotSign::UnknownKey(name.to_owned()))?;
-            Ok(Chosen::new(key, own))
+            let chosen = Chosen::new(key, own);
+            let agent = entry.identity.as_deref().map(|text| text.replace('%', own.as_str()));
+            let agent = agent.filter(|agent| may_sign(agent, chosen.domain));
+            Ok(Chosen { agent, ..chosen })
         };
-        names.into_iter().map(key).collect()
+        entries.map(key).collect()
     }
+}
+
+/// Whether a domain may sign for this identity (RFC 6376 §3.5, `i=`); one that it may not is left out, as by OpenDKIM.
+fn may_sign(agent: &str, domain: &Domain) -> bool {
+    let host = agent.rsplit_once('@').map(|(_, host)| host.to_ascii_lowercase());
+    let below = |host: &str| host.strip_suffix(domain.as_str()).is_some_and(|above| above.ends_with('.'));
+    host.is_some_and(|host| host == domain.as_str() || below(&host))
 }
 
 /// With a key of each kind the RSA one seals: many validators know no other.
