@@ -29,10 +29,13 @@ enum Fate {
     Held,
 }
 
-const ACTIONS: [(&str, Fate); 19] = [
+const ACTIONS: [(&str, Fate); 22] = [
     ("DUNNO", Fate::Ann),
     ("OK", Fate::Ann),
     ("RELAY", Fate::Ann),
+    ("1700000000", Fate::Ann),
+    // Postfix takes this for a time stamp as well; whoever says it means a refusal.
+    ("550", Fate::RefusedHere("550 5.7.1")),
     ("WARN odd client", Fate::Ann),
     ("INFO fine client", Fate::Ann),
     ("DEFER_IF_REJECT maybe", Fate::Ann),
@@ -44,6 +47,7 @@ const ACTIONS: [(&str, Fate); 19] = [
     ("550 never", Fate::Refused("550 5.7.1 never")),
     ("421 go away", Fate::Refused("421 4.7.1 go away")),
     ("PREPEND X-Policy: seen", Fate::Marked),
+    ("PREPEND X-Policy:seen", Fate::Marked),
     ("DISCARD", Fate::Nobody),
     ("HOLD look at it", Fate::Held),
     ("BCC bob@example.org", Fate::Both),

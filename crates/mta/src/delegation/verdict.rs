@@ -71,6 +71,8 @@ impl Action {
             "BCC" => Self::Bcc(Address::parse(argument).map_err(|_| unknown())?),
             "HOLD" if argument.is_empty() => Self::Hold("the policy service wants it so".to_owned()),
             "HOLD" => Self::Hold(argument.chars().take(MAX_REPLY_TEXT).collect()),
+            // Some services answer with a time stamp where they mean OK.
+            digits if argument.is_empty() && digits.len() != 3 && is_number(digits) => Self::Continue,
             code => match code.parse().ok().filter(|code| code_is_refusal(verb, *code)) {
                 Some(code @ 400..=499) => refusal(code, Status(4, 7, 1), argument),
                 Some(code) => refusal(code, Status(5, 7, 1), argument),
@@ -80,6 +82,10 @@ impl Action {
             },
         })
     }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit())
 }
 
 fn code_is_refusal(digits: &str, code: u16) -> bool {
@@ -99,7 +105,7 @@ fn refusal(code: u16, usual: Status, text: &str) -> Action {
 
 /// One line with a name of printable characters (RFC 5322 §2.2).
 fn is_field(line: &str) -> bool {
-    let Some((name, value)) = line.split_once(':') else { return false };
+    let Some((name, _)) = line.split_once(':') else { return false };
     let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
-    is_name && value.starts_with(' ') && line.len() <= MAX_FIELD
+    is_name && line.len() <= MAX_FIELD
 }
