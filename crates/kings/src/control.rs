@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) enum Request {
     /// What runs, and where.
     Status,
+    /// Reads config and keys again, as SIGHUP does, and tells how it went.
+    Reload,
     /// One page of what waits in the queue.
     QueueList {
         /// Which entries.

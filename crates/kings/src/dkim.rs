@@ -3,6 +3,7 @@
 //! `DATA_DIR/dkim/DOMAIN/SELECTOR.private` signs. A key that waits until its record is known everywhere ends in `.next`,
 //! one that signs no more while mail with its signatures is still under way in `.retired`.
 
+pub(crate) mod rotation;
 pub(crate) mod tables;
 
 use std::collections::HashMap;
@@ -83,17 +84,15 @@ impl KeyFile {
     /// Moves it on; its age begins anew.
     pub(crate) fn advance(self, stage: Stage) -> anyhow::Result<Self> {
         let path = self.path.with_extension(stage.extension());
-        File::options().append(true).open(&self.path)?.set_modified(SystemTime::now())?;
+        self.touch()?;
         fs::rename(&self.path, &path).with_context(|| format!("cannot rename {}", self.path.display()))?;
         sync_parent(&path)?;
         Ok(Self { path, stage, since: SystemTime::now(), ..self })
     }
 
-    /// Removes it and the record beside it.
-    pub(crate) fn remove(self) -> anyhow::Result<()> {
-        fs::remove_file(&self.path).with_context(|| format!("cannot remove {}", self.path.display()))?;
-        let _ = fs::remove_file(self.path.with_extension("txt"));
-        sync_parent(&self.path)
+    /// Its age begins anew.
+    pub(crate) fn touch(&self) -> anyhow::Result<()> {
+        Ok(File::options().append(true).open(&self.path)?.set_modified(SystemTime::now())?)
     }
 }
 
@@ -103,13 +102,13 @@ pub(crate) fn private_key(path: &Path) -> anyhow::Result<PrivateKey> {
 }
 
 /// Where the keys of a domain are.
-pub(crate) fn folder(settings: &Settings, domain: &Domain) -> PathBuf {
-    settings.data_dir.join("dkim").join(domain.to_string())
+pub(crate) fn folder(data_dir: &Path, domain: &Domain) -> PathBuf {
+    data_dir.join("dkim").join(domain.to_string())
 }
 
 /// All keys of a domain, those in use first. None is left out silently: a broken file is an error.
-pub(crate) fn key_files(settings: &Settings, domain: &Domain) -> anyhow::Result<Vec<KeyFile>> {
-    let folder = folder(settings, domain);
+pub(crate) fn key_files(data_dir: &Path, domain: &Domain) -> anyhow::Result<Vec<KeyFile>> {
+    let folder = folder(data_dir, domain);
     let entries = match fs::read_dir(&folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.with_context(|| format!("cannot read {}", folder.display()))?,
@@ -131,7 +130,7 @@ pub(crate) fn load(settings: &Settings) -> anyhow::Result<Checked<Signing>> {
     let hosted = settings.domains.iter().map(|hosted| &hosted.name);
     let relayed = settings.relays.iter().map(|relay| &relay.name);
     for name in hosted.chain(relayed) {
-        let files = key_files(settings, name)?;
+        let files = key_files(&settings.data_dir, name)?;
         let active = files.into_iter().filter(|file| file.stage == Stage::Active);
         let key = |file: KeyFile| Key {
             domain: Some(name.clone()),
@@ -147,37 +146,38 @@ pub(crate) fn load(settings: &Settings) -> anyhow::Result<Checked<Signing>> {
     Ok(notes.with(Signing::new(domains, tables, trusted, settings.dkim.signature_lifetime)))
 }
 
-/// Makes a key and writes both of its files; never over one that is there.
+/// Makes a key and writes both of its files, the key first: a record without a key is one that is being removed. Never
+/// over one that is there, and never under a name that had one, which verifiers may remember.
 pub(crate) fn create(
-    settings: &Settings,
+    data_dir: &Path,
     domain: &Domain,
     selector: &Selector,
     algorithm: Algorithm,
     stage: Stage,
 ) -> anyhow::Result<KeyFile> {
-    let folder = folder(settings, domain);
+    let folder = folder(data_dir, domain);
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
+    for made in [&data_dir.join("dkim"), &folder] {
+        belong_to_owner_of(data_dir, made)?;
+    }
     for taken in Stage::ALL {
         let path = folder.join(format!("{selector}.{}", taken.extension()));
         if path.exists() {
             bail!("{} is there already; choose another name with --selector", path.display());
         }
     }
+    if folder.join(format!("{selector}.gone")).exists() {
+        bail!("{selector} of {domain} had a key before; choose another name with --selector");
+    }
     let pkcs8 = generate(algorithm)?;
     let key = PrivateKey::from_pkcs8(&pkcs8)?;
     let path = folder.join(format!("{selector}.{}", stage.extension()));
-    write(&path, &key_files::private_pem(&pkcs8), 0o600)?;
-    let record = path.with_extension("txt");
-    write(&record, &key_files::zone_line(selector, domain, &key), 0o644)?;
-    sync_parent(&path)?;
-    let top = settings.data_dir.join("dkim");
-    for made in [&top, &folder, &path, &record] {
-        belong_to_owner_of(&settings.data_dir, made)?;
-    }
+    write(data_dir, &path, &key_files::private_pem(&pkcs8), 0o600)?;
+    write(data_dir, &path.with_extension("txt"), &key_files::zone_line(selector, domain, &key), 0o644)?;
     KeyFile::read(path, stage)
 }
 
@@ -196,13 +196,20 @@ fn generate(algorithm: Algorithm) -> anyhow::Result<Vec<u8>> {
     })
 }
 
-fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+/// Writes a file whole or not at all, over one that is there, for the owner of the data.
+fn write(data_dir: &Path, path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+    let partial = path.with_extension("tmp");
+    // Left by a crash, perhaps with other permissions.
+    let _ = fs::remove_file(&partial);
     let written = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&partial)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
     })();
-    written.with_context(|| format!("cannot write {}", path.display()))
+    written.with_context(|| format!("cannot write {}", partial.display()))?;
+    belong_to_owner_of(data_dir, &partial)?;
+    fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))?;
+    sync_parent(path)
 }
 
 fn sync_parent(path: &Path) -> anyhow::Result<()> {

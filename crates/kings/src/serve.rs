@@ -24,6 +24,7 @@ use rustls::ServerConfig;
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
@@ -65,6 +66,8 @@ pub(crate) fn runtime(threads: Threads) -> Result<Runtime, Failure> {
 
 /// Everything that runs.
 pub(crate) struct Running {
+    /// Whoever asks for a reload hears how it went.
+    reloads: mpsc::Receiver<oneshot::Sender<Result<(), String>>>,
     settings: Settings,
     certificates: Certificates,
     kept: Kept,
@@ -328,7 +331,9 @@ impl Running {
 
         take_local_mail(&settings, local.as_ref(), &tasks, &shutdown)?;
 
+        let (ask_to_reload, reloads) = mpsc::channel(1);
         let running = Self {
+            reloads,
             settings,
             certificates,
             kept,
@@ -342,6 +347,7 @@ impl Running {
             _prepared: lock,
         };
         let answers = Answers {
+            reloads: ask_to_reload,
             records: running.kept.records.clone(),
             queue: running.kept.queue.clone(),
             reporter: running.reporter.clone(),
@@ -370,7 +376,11 @@ impl Running {
         let mut interrupt = signal(SignalKind::interrupt())?;
         loop {
             tokio::select! {
-                _ = hangup.recv() => self.reload(config),
+                _ = hangup.recv() => drop(self.reload(config)),
+                Some(done) = self.reloads.recv() => {
+                    // Whoever asked may be gone.
+                    let _ = done.send(self.reload(config));
+                }
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
             }
@@ -380,13 +390,15 @@ impl Running {
     }
 
     /// A config that is wrong changes nothing.
-    fn reload(&mut self, config: &Path) {
+    fn reload(&mut self, config: &Path) -> Result<(), String> {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Reloading]);
-        match self.try_reload(config) {
+        let read = self.try_reload(config).map_err(|error| format!("{error:#}"));
+        match &read {
             Ok(()) => info!("config read again"),
-            Err(error) => error!(error = format!("{error:#}"), "the config stays as it was"),
+            Err(error) => error!(error, "the config stays as it was"),
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        read
     }
 
     fn try_reload(&mut self, config: &Path) -> anyhow::Result<()> {
@@ -536,6 +548,7 @@ impl Deliver for CurrentRelay {
 /// What the control socket answers from.
 #[derive(Clone)]
 struct Answers {
+    reloads: mpsc::Sender<oneshot::Sender<Result<(), String>>>,
     queue: Queue,
     records: Records,
     reporter: Arc<ArcSwap<Reporter<Resolver>>>,
@@ -550,6 +563,12 @@ impl Answers {
                 status["queued"] = self.queue.len().into();
                 status["damaged"] = self.queue.count_damaged().await.unwrap_or_default().into();
                 Ok(status)
+            }
+            Request::Reload => {
+                let (done, told) = oneshot::channel();
+                self.reloads.send(done).await.map_err(|_| "the server is stopping".to_owned())?;
+                told.await.map_err(|_| "the server is stopping".to_owned())??;
+                Ok(serde_json::json!({ "schema": 1 }))
             }
             Request::ReportSend { dry_run, domain, day } => {
                 let domain = domain.map(|text| Domain::parse(&text)).transpose();

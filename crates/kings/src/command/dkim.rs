@@ -1,24 +1,19 @@
 //! `kings dkim`: make, list and change the keys that mail is signed with.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod rotate;
 
 use clap::{Args, Subcommand};
 use kings_dns::{Dns, DnsError};
-use kings_mail::date::DateTime;
 use kings_mail::domain::{DnsName, Domain};
-use kings_msgauth::dkim::{Algorithm, Selector, key_files};
+use kings_msgauth::dkim::{Algorithm, KeyRecord, Selector, key_files};
 use kings_net::Resolver;
 use serde_json::json;
 
 use super::{Common, Failure, Output, print};
 use crate::config::{Settings, Threads};
+use crate::dkim::rotation::{self, Keyring};
 use crate::dkim::{self, KeyFile, Stage};
 use crate::serve;
-
-/// How long the record of a key stays after its last signature: the queue gives up after five days, and readers may
-/// verify a little later.
-const LAST_MAIL: Duration = Duration::from_hours(7 * 24);
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -27,7 +22,7 @@ pub(crate) enum Command {
     /// Show the keys of all domains and what is published of them.
     List(Output),
     /// Take the next step towards new keys: make them, then, once published, sign with them, then drop the old ones.
-    Rotate(Rotate),
+    Rotate(rotate::Rotate),
 }
 
 #[derive(Args)]
@@ -42,18 +37,6 @@ pub(crate) struct Create {
     common: Common,
 }
 
-#[derive(Args)]
-pub(crate) struct Rotate {
-    /// A hosted domain, or one that mail is passed on for.
-    #[arg(value_parser = parse_domain)]
-    domain: Domain,
-    /// Do not ask DNS whether the records of the new keys are published.
-    #[arg(long)]
-    force: bool,
-    #[command(flatten)]
-    common: Common,
-}
-
 fn parse_domain(text: &str) -> Result<Domain, String> {
     Domain::parse(text).map_err(|error| error.to_string())
 }
@@ -62,55 +45,60 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Create(options) => create(options),
         Command::List(output) => list(&output),
-        Command::Rotate(options) => rotate(&options),
+        Command::Rotate(options) => rotate::rotate(&options),
     }
 }
 
 fn create(options: Create) -> Result<(), Failure> {
     let settings = options.common.settings()?;
-    hosted(&settings, &options.domain)?;
-    let known = files(&settings, &options.domain)?;
-    if options.selector.is_none() && !known.is_empty() {
-        let text = format!("{0} has keys already; for new ones run  kings dkim rotate {0}", options.domain);
+    let domain = &options.domain;
+    hosted(&settings, domain)?;
+    let ring = ring(&settings, domain)?;
+    if options.selector.is_none() && !ring.files.is_empty() {
+        let text = format!("{domain} has keys already; for new ones run  kings dkim rotate {domain} --start");
         return Err(Failure::check_failed(text));
     }
-    let name = options.selector.unwrap_or_else(|| new_name(&known));
-    let made = pair(&settings, &options.domain, &name, Stage::Active)?;
+    let name = options.selector.unwrap_or_else(|| ring.new_name());
+    let made = pair(&settings, &ring, domain, &name)?;
     print(&format!(
         "{}Publish these records, then let the server read the keys: systemctl reload kings, or SIGHUP.\n",
-        records(&options.domain, &made)
+        records(domain, &made)
     ));
     Ok(())
 }
 
-/// Both keys of one name.
-fn pair(settings: &Settings, domain: &Domain, name: &str, stage: Stage) -> Result<Vec<KeyFile>, Failure> {
-    let selector = |name: &str| {
-        Selector::parse(name).ok_or_else(|| {
-            Failure::usage(format!("\"{name}\" is no selector: use letters, digits and hyphens"))
+/// Both keys of one name. Where a crash left one of them alone, the other is made.
+fn pair(settings: &Settings, ring: &Keyring, domain: &Domain, name: &str) -> Result<Vec<KeyFile>, Failure> {
+    let selectors = rotation::pair(name).map(|(name, algorithm)| (Selector::parse(&name), algorithm));
+    let [(Some(rsa), _), (Some(ed25519), _)] = &selectors else {
+        return Err(Failure::usage(format!("\"{name}\" is no selector: use letters, digits and hyphens")));
+    };
+    let is_there = |selector: &Selector, algorithm| {
+        ring.files.iter().any(|file| {
+            file.selector == *selector && file.stage == Stage::Active && file.key.algorithm() == algorithm
         })
     };
-    let make = |selector: &Selector, algorithm| {
-        dkim::create(settings, domain, selector, algorithm, stage)
-            .map_err(|error| Failure::check_failed(format!("{error:#}")))
-    };
-    let (rsa, ed25519) = (selector(name)?, selector(&format!("{name}-ed25519"))?);
-    Ok(vec![make(&rsa, Algorithm::RsaSha256)?, make(&ed25519, Algorithm::Ed25519Sha256)?])
+    let there = [is_there(rsa, Algorithm::RsaSha256), is_there(ed25519, Algorithm::Ed25519Sha256)];
+    let failed = |error: anyhow::Error| Failure::check_failed(format!("{error:#}"));
+    for (selector, algorithm, is_there) in
+        [(rsa, Algorithm::RsaSha256, there[0]), (ed25519, Algorithm::Ed25519Sha256, there[1])]
+    {
+        // With both of them there the first is refused by its name.
+        if !is_there || there == [true, true] {
+            dkim::create(&settings.data_dir, domain, selector, algorithm, Stage::Active).map_err(failed)?;
+        }
+    }
+    let files = dkim::key_files(&settings.data_dir, domain).map_err(failed)?.into_iter();
+    Ok(files.filter(|file| [rsa, ed25519].contains(&&file.selector)).collect())
 }
 
-/// The year and the first letter that is free: 2026a, 2026b, ...
-fn new_name(known: &[KeyFile]) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let date = DateTime::from_unix(i64::try_from(now).unwrap_or(0)).to_rfc3339();
-    let year = date.get(..4).unwrap_or_default();
-    let taken: BTreeSet<&str> = known.iter().map(|file| file.selector.as_str()).collect();
-    let names = ('a'..='z').map(|letter| format!("{year}{letter}"));
-    names.into_iter().find(|name| !taken.contains(name.as_str())).unwrap_or_else(|| format!("{year}-new"))
+fn ring(settings: &Settings, domain: &Domain) -> Result<Keyring, Failure> {
+    Keyring::read(&settings.data_dir, domain).map_err(|error| Failure::config(format!("{error:#}")))
 }
 
-fn records(domain: &Domain, files: &[KeyFile]) -> String {
+fn records<'a>(domain: &Domain, files: impl IntoIterator<Item = &'a KeyFile>) -> String {
     files
-        .iter()
+        .into_iter()
         .map(|file| format!("{}\n", key_files::zone_line(&file.selector, domain, &file.key)))
         .collect()
 }
@@ -128,10 +116,6 @@ fn hosted(settings: &Settings, domain: &Domain) -> Result<(), Failure> {
     let text =
         format!("{domain} is not hosted here: add it to the config with [[domain]] name = \"{domain}\"");
     Err(Failure::check_failed(text))
-}
-
-fn files(settings: &Settings, domain: &Domain) -> Result<Vec<KeyFile>, Failure> {
-    dkim::key_files(settings, domain).map_err(|error| Failure::config(format!("{error:#}")))
 }
 
 /// What DNS has under the name of a key.
@@ -154,34 +138,43 @@ impl Published {
     }
 }
 
-/// What is asked about a key: its name in DNS, and the part of the record that nobody else's has.
-fn question(domain: &Domain, file: &KeyFile) -> Option<(DnsName, Vec<u8>)> {
-    let name = DnsName::parse(&format!("{}._domainkey.{domain}", file.selector)).ok()?;
-    Some((name, format!("p={}", file.key.public()).into_bytes()))
+/// Where the record of a key is.
+fn name_in_dns(domain: &Domain, file: &KeyFile) -> Option<DnsName> {
+    DnsName::parse(&format!("{}._domainkey.{domain}", file.selector)).ok()
 }
 
-async fn published(dns: &impl Dns, (name, wanted): &(DnsName, Vec<u8>)) -> Published {
-    let squeezed = |text: &[u8]| text.iter().copied().filter(|octet| *octet != b' ').collect::<Vec<_>>();
-    let holds = |record: &Vec<u8>| squeezed(record).windows(wanted.len()).any(|part| part == wanted);
+/// Whether the very key is there, and nothing else: of several records nobody knows which one verifiers take (RFC 6376
+/// §3.6.2.2).
+async fn published(dns: &impl Dns, name: &DnsName, record: &str) -> Published {
     match dns.txt(name).await {
-        Ok(answer) if answer.records.iter().any(holds) => Published::Yes,
-        Ok(_) => Published::Other,
+        Ok(answer) => match answer.records.as_slice() {
+            [found] if is_same_key(found, record) => Published::Yes,
+            _ => Published::Other,
+        },
         Err(DnsError::NoDomain | DnsError::NoRecord) => Published::No,
         Err(DnsError::Temporary(_)) => Published::CannotTell,
     }
 }
 
+fn is_same_key(found: &[u8], record: &str) -> bool {
+    match (KeyRecord::parse(found), KeyRecord::parse(record.as_bytes())) {
+        (Ok(found), Ok(own)) => found.has_key_of(&own),
+        _ => false,
+    }
+}
+
 /// Asks DNS about all of the keys at once.
-fn ask(settings: &Settings, keys: &[(Domain, KeyFile)]) -> Result<Vec<Published>, Failure> {
+fn ask(settings: &Settings, keys: &[(&Domain, &KeyFile)]) -> Result<Vec<Published>, Failure> {
     let dns = Resolver::new(&settings.dns).map_err(|error| Failure::cannot_tell(error.to_string()))?;
     serve::runtime(Threads::default())?.block_on(async {
         let asked: Vec<_> = keys
             .iter()
             .map(|(domain, file)| {
-                let (dns, question) = (dns.clone(), question(domain, file));
+                let (dns, name) = (dns.clone(), name_in_dns(domain, file));
+                let record = key_files::record(&file.key);
                 tokio::spawn(async move {
-                    match question {
-                        Some(question) => published(&dns, &question).await,
+                    match name {
+                        Some(name) => published(&dns, &name, &record).await,
                         None => Published::CannotTell,
                     }
                 })
@@ -197,14 +190,17 @@ fn ask(settings: &Settings, keys: &[(Domain, KeyFile)]) -> Result<Vec<Published>
 
 fn list(output: &Output) -> Result<(), Failure> {
     let settings = output.common.settings()?;
-    let mut keys = Vec::new();
-    for name in names(&settings) {
-        keys.extend(files(&settings, name)?.into_iter().map(|file| (name.clone(), file)));
-    }
+    let wait = rotation::transit(settings.submission.longest_hold, settings.queue.lifetimes);
+    let rings = names(&settings).map(|name| Ok((name, ring(&settings, name)?)));
+    let rings = rings.collect::<Result<Vec<_>, Failure>>()?;
+    let keys: Vec<(&Domain, &KeyFile)> =
+        rings.iter().flat_map(|(name, ring)| ring.files.iter().map(move |file| (*name, file))).collect();
     let found = ask(&settings, &keys)?;
     let rows = keys.iter().zip(found);
+    let sentences =
+        rings.iter().filter_map(|(name, ring)| Some((*name, ring, rotate::sentence(ring, name, wait)?)));
     if output.json {
-        let item = |((domain, file), found): (&(Domain, KeyFile), Published)| {
+        let item = |((domain, file), found): (&(&Domain, &KeyFile), Published)| {
             json!({
                 "domain": domain.to_string(),
                 "selector": file.selector.as_str(),
@@ -214,87 +210,18 @@ fn list(output: &Output) -> Result<(), Failure> {
                 "record": key_files::record(&file.key),
             })
         };
-        print(&format!("{}\n", json!({ "schema": 1, "items": rows.map(item).collect::<Vec<_>>() })));
+        let rotation = |(name, ring, said): (&Domain, &Keyring, String)| json!({ "domain": name.to_string(), "phase": ring.phase().as_str(), "to": ring.target, "status": said });
+        let items = rows.map(item).collect::<Vec<_>>();
+        let rotations = sentences.map(rotation).collect::<Vec<_>>();
+        print(&format!("{}\n", json!({ "schema": 1, "items": items, "rotations": rotations })));
     } else {
-        let row = |((domain, file), found): (&(Domain, KeyFile), Published)| {
+        let row = |((domain, file), found): (&(&Domain, &KeyFile), Published)| {
             let (algorithm, stage) = (file.key.algorithm().as_str(), file.stage.as_str());
             format!("{domain}  {}  {algorithm}  {stage}  {}\n", file.selector, found.as_str())
         };
-        let text: String = rows.map(row).collect();
+        let mut text: String = rows.map(row).collect();
+        text.extend(sentences.map(|(name, _, said)| format!("{name}: {said}\n")));
         print(if text.is_empty() { "no keys; make some with  kings dkim create DOMAIN\n" } else { &text });
     }
     Ok(())
-}
-
-fn rotate(options: &Rotate) -> Result<(), Failure> {
-    let settings = options.common.settings()?;
-    let domain = &options.domain;
-    hosted(&settings, domain)?;
-    let mut files = files(&settings, domain)?;
-    let next: Vec<KeyFile> = files.extract_if(.., |file| file.stage == Stage::Next).collect();
-    let old: Vec<KeyFile> =
-        files.extract_if(.., |file| file.stage == Stage::Retired && file.age() > LAST_MAIL).collect();
-    let mut said = drop_old(domain, old)?;
-    said += &if next.is_empty() {
-        let name = new_name(&files);
-        let made = pair(&settings, domain, &name, Stage::Next)?;
-        format!(
-            "{}Publish these records. When their time to live is over everywhere, sign with the new keys: kings dkim rotate {domain}\n",
-            records(domain, &made)
-        )
-    } else {
-        switch(&settings, options, next, files)?
-    };
-    print(&said);
-    Ok(())
-}
-
-fn drop_old(domain: &Domain, old: Vec<KeyFile>) -> Result<String, Failure> {
-    let mut said = String::new();
-    for file in old {
-        said.push_str(&format!(
-            "Remove the record {}._domainkey.{domain}: its key is gone.\n",
-            file.selector
-        ));
-        file.remove().map_err(|error| Failure::check_failed(format!("{error:#}")))?;
-    }
-    Ok(said)
-}
-
-/// The new keys sign, the old ones rest. New ones first: a crash in between signs with both, never with none.
-fn switch(
-    settings: &Settings,
-    options: &Rotate,
-    next: Vec<KeyFile>,
-    files: Vec<KeyFile>,
-) -> Result<String, Failure> {
-    let domain = &options.domain;
-    let keys: Vec<(Domain, KeyFile)> = next.into_iter().map(|file| (domain.clone(), file)).collect();
-    if !options.force {
-        for ((_, file), found) in keys.iter().zip(ask(settings, &keys)?) {
-            if found != Published::Yes {
-                let text = format!(
-                    "{}._domainkey.{domain}: {}. Publish the record in {} and run this again, or say --force.",
-                    file.selector,
-                    found.as_str(),
-                    file.path.with_extension("txt").display()
-                );
-                let cannot_tell = found == Published::CannotTell;
-                return Err(if cannot_tell {
-                    Failure::cannot_tell(text)
-                } else {
-                    Failure::check_failed(text)
-                });
-            }
-        }
-    }
-    let active = files.into_iter().filter(|file| file.stage == Stage::Active);
-    let steps = keys.into_iter().map(|(_, file)| (file, Stage::Active));
-    for (file, stage) in steps.chain(active.map(|file| (file, Stage::Retired))).collect::<Vec<_>>() {
-        file.advance(stage).map_err(|error| Failure::check_failed(format!("{error:#}")))?;
-    }
-    Ok(format!(
-        "The new keys are in place; let the server read them: systemctl reload kings, or SIGHUP.\n\
-         Leave the records of the old keys where they are; in a week  kings dkim rotate {domain}  says which to remove.\n"
-    ))
 }

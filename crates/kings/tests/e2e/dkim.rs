@@ -256,6 +256,12 @@ fn opendkims_own_tables_are_read_as_they_are() {
     run(&mut kings.command(&["config", "check"])).failed().says("KeyTable");
 }
 
+fn signatures(kings: &Kings, subject: &str) -> String {
+    kings.submit(ANN, BOB, subject);
+    let has = |message: &Message| message.field("Subject").as_deref() == Some(subject);
+    messages(&kings.maildir(BOB)).into_iter().find(has).expect("it is there").text()
+}
+
 #[test]
 fn keys_change_step_by_step_and_never_before_their_records_are_there() {
     let mut kings = signing();
@@ -265,29 +271,71 @@ fn keys_change_step_by_step_and_never_before_their_records_are_there() {
         .failed()
         .says("is there already");
     run(&mut kings.command(&["dkim", "create", "example.net"])).failed().says("not hosted here");
-    run(&mut kings.command(&["dkim", "rotate", "example.org"])).succeeded().says("Publish these records");
+    // None begins unasked, and none by a look.
+    run(&mut kings.command(&["dkim", "rotate", "example.org"])).succeeded().says("No rotation is under way");
+    run(&mut kings.command(&["dkim", "rotate", "example.org", "--start", "--dry-run"]))
+        .succeeded()
+        .says("would begin a rotation to");
+    assert!(!folder.join("rotation").exists());
+    run(&mut kings.command(&["dkim", "rotate", "example.org", "--start"]))
+        .succeeded()
+        .says("Publish these records");
     // Nobody answers DNS here: cannot tell.
-    let refused = run(&mut kings.command(&["dkim", "rotate", "example.org"]));
+    let refused = run(&mut kings.command(&["dkim", "rotate", "example.org", "--start"]));
     assert_eq!(refused.status.code(), Some(75), "{}", refused.errors());
 
-    // The old records alone are published, then all of them.
-    let empty = NameServer::start("example.org", "mail IN A 127.0.0.1\n");
-    let full = NameServer::start("example.org", &zone_lines(&folder));
-    kings.ask(&empty.address);
-    run(&mut kings.command(&["dkim", "rotate", "example.org"])).failed().says("not published");
+    // No record, a key that begins like ours and goes on, then one of the two, then all.
+    let lines = zone_lines(&folder);
+    let names = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let ed25519 = names.into_iter().find(|name| name.ends_with("-ed25519.txt") && !name.starts_with("one"));
+    let ed25519 = fs::read_to_string(folder.join(ed25519.unwrap())).unwrap();
+    let longer = lines.replace(&ed25519, &ed25519.replace("\" )", "AAAA\" )"));
+    let zones = [
+        ("mail IN A 127.0.0.1\n", "not published"),
+        (longer.as_str(), "another key is published"),
+        (ed25519.as_str(), "not published"),
+    ];
+    for (zone, expected) in zones {
+        let dns = NameServer::start("example.org", zone);
+        kings.ask(&dns.address);
+        run(&mut kings.command(&["dkim", "rotate", "example.org"])).failed().says(expected);
+        let said = run(&mut kings.command(&["dkim", "list"])).succeeded().text();
+        assert!(said.contains("waits for its records"), "{said}");
+    }
+    let full = NameServer::start("example.org", &lines);
     kings.ask(&full.address);
     run(&mut kings.command(&["dkim", "list"])).succeeded().says("next  published");
-    run(&mut kings.command(&["dkim", "rotate", "example.org"])).succeeded().says("new keys are in place");
+    assert!(signatures(&kings, "before").contains(" s=one;"));
+    // The server that runs hears of it.
+    run(&mut kings.command(&["dkim", "rotate", "example.org"]))
+        .succeeded()
+        .says("The server signs with the new keys");
+    let text = signatures(&kings, "rotated");
+    assert!(text.matches("DKIM-Signature:").count() == 2 && !text.contains(" s=one"), "{text}");
     let listed = run(&mut kings.command(&["dkim", "list", "--json"])).succeeded().text();
     assert_eq!(
         (listed.matches("\"active\"").count(), listed.matches("\"retired\"").count()),
         (2, 2),
         "{listed}"
     );
+    assert!(listed.contains("\"phase\":\"transit\""), "{listed}");
 
+    // Again and again: nothing happens until their mail has arrived; then they go, and their names stay used.
+    for arguments in [&["dkim", "rotate", "example.org"][..], &["dkim", "rotate", "example.org", "--start"]] {
+        run(&mut kings.command(arguments)).succeeded().says("leave their records where they are");
+    }
+    for name in ["one.retired", "one-ed25519.retired"] {
+        let then = std::time::SystemTime::now() - Duration::from_hours(24 * 60);
+        fs::File::options().append(true).open(folder.join(name)).unwrap().set_modified(then).unwrap();
+    }
+    let told = run(&mut kings.command(&["dkim", "rotate", "example.org", "--json"])).succeeded().text();
+    assert!(told.contains("one._domainkey.example.org") && told.contains("\"phase\":\"idle\""), "{told}");
+    run(&mut kings.command(&["dkim", "create", "example.org", "--selector", "one"]))
+        .failed()
+        .says("had a key before");
+    run(&mut kings.command(&["dkim", "rotate", "example.org"])).succeeded().says("No rotation is under way");
     kings.kill();
     kings.serve();
-    kings.submit(ANN, BOB, "rotated");
-    let text = only_message_of(&kings, BOB).text();
+    let text = signatures(&kings, "after");
     assert!(text.matches("DKIM-Signature:").count() == 2 && !text.contains(" s=one"), "{text}");
 }

@@ -108,6 +108,11 @@ impl KeyRecord {
         Ok(Self { key, testing: flag("y"), strict: flag("s") })
     }
 
+    /// Whether both hold the same public key.
+    pub fn has_key_of(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+
     /// Bits of an RSA key.
     pub fn rsa_bits(&self) -> Option<usize> {
         match self.key {

@@ -37,7 +37,9 @@ struct Wish {
 pub(crate) async fn answer(desk: Desk<'_>, request: Request) -> Answer {
     let queue = desk.queue;
     match request {
-        Request::Status | Request::ReportSend { .. } => Err("not a question about the queue".to_owned()),
+        Request::Status | Request::Reload | Request::ReportSend { .. } => {
+            Err("not a question about the queue".to_owned())
+        }
         Request::QueueList { selection, after } => list(queue, selection, cursor(after)?).await,
         Request::QueueShow { id } => {
             let mut entries = entries_of(queue, &id).into_iter();
