@@ -157,7 +157,7 @@ pub fn delivered_to(address: &Address) -> String {
     format!("Delivered-To: {address}\r\n")
 }
 
-/// The field that says what we thought of a message. It is for those who read the message here and for nobody else.
+/// The field that says what we thought of a message: for whoever reads it, or files it behind us.
 pub const VERDICT: &str = "X-Kings-Verdict";
 
 /// The length of the verdict that a content of the queue begins with; 0 where it has none.

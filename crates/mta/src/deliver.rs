@@ -37,7 +37,7 @@ pub(crate) struct Message {
     pub(crate) recipients: Vec<Recipient>,
     /// Our Received field and whatever else goes in front of the content.
     pub(crate) prefix: String,
-    /// The field of what we thought of it: for copies that stay here. Empty for what nobody judged.
+    /// The field of what we thought of it. Empty for what nobody judged.
     pub(crate) verdict: String,
     /// Why it waits in the queue, for all its recipients, until an operator releases it.
     pub(crate) hold: Option<String>,
@@ -493,10 +493,8 @@ fn stage_one(
         held: message.hold.as_ref().map(|why| Report::ours(HELD, why.clone())),
     };
     let mut submission: Submission = core.queue.begin()?;
-    // In front of everything, where it is found again and left behind by what goes to other servers.
-    if departure.recipients.iter().any(|recipient| stays_here(core, recipient)) {
-        submission.write(message.verdict.as_bytes())?;
-    }
+    // In front of everything, where it is found again, here and by whoever files the message in the end.
+    submission.write(message.verdict.as_bytes())?;
     // What comes back is known by it, as with Postfix's local(8).
     let delivered_to = guise.alias.as_ref().map(trace::delivered_to).unwrap_or_default();
     let trace = delivered_to + &message.prefix;

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::harness::{
-    DovecotLmtp, Folder, Kings, Message, NameServer, Setup, UNVERIFIED, files, free_port, letter, messages,
+    DovecotLmtp, Folder, Kings, Message, NameServer, Postfix, Setup, UNVERIFIED, files, free_port, letter, messages,
     run, wait_until,
 };
 
@@ -71,6 +71,7 @@ impl World {
     fn asking_for(policy: &str, between: &str, home: &str) -> Self {
         let others = if policy == "reject" { "-all" } else { "~all" };
         let port = free_port();
+        let between = between.replace("PORT", &port.to_string());
         let setup = |users, aliases, tables: String| Setup {
             files: vec![("users", users), ("aliases", aliases)],
             tables,
@@ -283,6 +284,61 @@ fn a_backup_mx_seals_what_it_keeps_and_the_seal_holds_when_it_is_tried_again() {
         ],
     );
     assert_eq!(dkimpy(&message.content, "org", &world.records), "one.eml pass");
+}
+
+/// A gateway seals what it passes on at once as a backup MX does what it keeps.
+#[test]
+fn a_gateway_seals_what_it_passes_on() {
+    let relay = "[[domain]]\nname = \"home.org\"\nrelay_to = \"smtp:127.0.0.3:PORT\"\n";
+    let mut world = World::start(relay, "arc_sealers = [\"between.org\"]\n");
+    world.home.serve();
+    world.between.smtp().message(ANN, &[BOB], &letter(ANN, BOB, "hello")).unwrap().is("250");
+    let message = world.arrived();
+    holds(
+        &unfolded(&message),
+        &[
+            "Return-Path: <ann@author.org>",
+            "spf=fail",
+            "dmarc=fail",
+            "arc=pass (i=1, sealed by between.org)",
+            "X-Kings-Verdict: accept; it fails here, but between.org, whose seals count, saw DMARC pass",
+            "ARC-Authentication-Results: i=1; mx.between.org; spf=pass",
+        ],
+    );
+    assert_eq!(dkimpy(&message.content, "org", &world.records), "one.eml pass");
+}
+
+/// The server behind a gateway files by what the gateway thought, whether mail comes to it by SMTP or by LMTP, for its own
+/// addresses or from an alias. A sender cannot write it.
+#[test]
+fn the_server_behind_a_gateway_is_told_what_to_file() {
+    let (postfix, dovecot) = (Postfix::start(""), DovecotLmtp::start());
+    let behind = [format!("smtp:127.0.0.1:{}", postfix.port), format!("lmtp:127.0.0.1:{}", dovecot.port)];
+    for (by, relay_to) in behind.into_iter().enumerate() {
+        let kings = Setup {
+            files: vec![("more-aliases", "away@example.org dave@example.net\n")],
+            aliases: "files = [\"virtual:more-aliases\"]\n".into(),
+            tables: format!("[[domain]]\nname = \"example.net\"\nrelay_to = \"{relay_to}\"\n"),
+            ..Setup::default()
+        }
+        .start();
+        let delivered = || if by == 0 { postfix.delivered() } else { dovecot.delivered("dave") };
+        for (author, recipient, verdict) in [
+            ("boss@example.net", "dave@example.net", "junk; it says to be from example.net, which is ours"),
+            ("boss@example.org", "away@example.org", "junk; it says to be from example.org, which is ours"),
+            ("joe@far.test", "dave@example.net", "accept"),
+        ] {
+            let subject = format!("{author} {by}");
+            let forged = b"X-Kings-Verdict: accept; friend of the house\r\n";
+            let content = [&forged[..], &letter(author, recipient, &subject)].concat();
+            kings.smtp().message("joe@far.test", &[recipient], &content).unwrap().is("250");
+            let find =
+                || delivered().into_iter().find(|one| one.field("Subject").as_deref() == Some(&*subject));
+            let text = unfolded(&wait_until("the message behind", DELIVERY, find));
+            assert!(text.contains(&format!("X-Kings-Verdict: {verdict}")), "{text}");
+            assert!(!text.contains("friend of the house"), "{text}");
+        }
+    }
 }
 
 /// What is passed on to the LMTP server of another host is sealed, with the key of the domain where there is one; what a

@@ -184,9 +184,9 @@ async fn local_copies_are_stored_and_the_rest_is_queued() {
     assert_eq!(setup.states().await, ["<far@far.example> New "]);
 }
 
-/// Mail that goes on does not say what we thought of it; a copy for here that has to wait does, in front of all else.
+/// Whoever files a message behind us is told what we thought of it, as is a copy for here that has to wait.
 #[tokio::test]
-async fn the_verdict_waits_with_copies_for_here_alone() {
+async fn the_verdict_goes_with_every_copy_in_front_of_all_else() {
     let setup = Setup::new();
     fs::create_dir_all(setup.path("mail/here.example")).unwrap();
     fs::write(setup.path("mail/here.example/joe"), "no folder").unwrap();
@@ -198,11 +198,18 @@ async fn the_verdict_waits_with_copies_for_here_alone() {
     };
     deliver(&setup.core, judged(&[AWAY])).await.unwrap();
     let entries = || fs::read_dir(setup.path("queue/entries")).unwrap().map(|file| file.unwrap().path());
-    let judged_entries =
-        || entries().filter(|path| fs::read_to_string(path).unwrap().contains(&verdict)).count();
-    assert_eq!((setup.queued(), judged_entries()), ([1, 0], 0));
+    let judged_entries = || {
+        let in_front = |path: &std::path::PathBuf| {
+            fs::read_to_string(path).unwrap().contains(&format!("\n\n{verdict}"))
+        };
+        entries().filter(in_front).count()
+    };
+    assert_eq!((setup.queued(), judged_entries()), ([1, 0], 1));
     deliver(&setup.core, judged(&[ANN, JOE])).await.unwrap();
-    assert_eq!((setup.queued(), judged_entries()), ([2, 0], 1));
+    assert_eq!((setup.queued(), judged_entries()), ([2, 0], 2));
+    // What nobody judged says nothing.
+    setup.deliver(&[AWAY], "").await.unwrap();
+    assert_eq!((setup.queued(), judged_entries()), ([3, 0], 2));
 }
 
 /// LMTP: who needs the queue is refused and has nothing in a mailbox either, so that another try doubles nothing.

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::io;
 
-use kings_mail::trace;
 use kings_queue::Content;
 use kings_smtp::client::{ContentFacts, Survey};
 
@@ -18,23 +17,9 @@ pub(crate) struct Cargo {
 }
 
 impl Cargo {
-    /// What other servers get: our verdict is none of their business.
-    pub(crate) async fn for_others(content: Content) -> io::Result<Self> {
-        let opening = content.read_at(0, PIECE).await?;
-        match trace::verdict_length(&opening) {
-            0 => Self::behind(opening, content).await,
-            length => Self::gather(content.behind(length as u64)).await,
-        }
-    }
-
     /// Reads all of it.
     pub(crate) async fn gather(content: Content) -> io::Result<Self> {
         let opening = content.read_at(0, PIECE).await?;
-        Self::behind(opening, content).await
-    }
-
-    /// Reads what is behind the first piece.
-    async fn behind(opening: Vec<u8>, content: Content) -> io::Result<Self> {
         let mut survey = Survey::default();
         survey.take(&opening);
         let mut offset = opening.len() as u64;

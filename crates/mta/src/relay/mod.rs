@@ -161,7 +161,7 @@ impl<D: Dns> Relay<D> {
                 return Finished { outcomes: vec![outcome; attempt.recipients.len()], contact };
             }
         };
-        let cargo = match Cargo::for_others(attempt.content.clone()).await {
+        let cargo = match Cargo::gather(attempt.content.clone()).await {
             Ok(cargo) => cargo,
             Err(error) => {
                 let outcome = deferred(Status::LOCAL_TROUBLE, error.to_string());
