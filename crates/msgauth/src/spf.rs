@@ -200,6 +200,9 @@ fn bounded(helo: &str) -> &str {
 
 /// A domain of two labels or more (RFC 7208 §4.3); address literals and single labels are none.
 fn askable(domain: &str) -> Option<DnsName> {
+    if domain.starts_with('[') {
+        return None;
+    }
     let name = if domain.is_ascii() {
         macros::queryable(domain.strip_suffix('.').unwrap_or(domain))?
     } else {

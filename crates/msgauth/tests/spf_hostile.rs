@@ -93,6 +93,21 @@ fn when_the_time_is_over_the_check_ends_with_a_temperror() {
     assert_eq!(common::now(check(&zone, &question(&path), ready(()))).result, SpfResult::Fail);
 }
 
+/// RFC 7208 §4.3: nobody publishes a record for it, whatever a zone may hold under its octets.
+#[test]
+fn an_address_literal_is_no_domain_and_asks_nothing() {
+    let zone = ["[192.0.2.1]", "[192.0.2.1].x"]
+        .iter()
+        .fold(Zone::default(), |zone, literal| zone.with_txt(name(literal), "v=spf1 +all"));
+    for sender in ["u@[192.0.2.1]", ""] {
+        let path = ReversePath::parse(sender).unwrap();
+        let asked = Question { helo: "[192.0.2.1]", ..question(&path) };
+        let outcome = common::now(check(&zone, &asked, pending()));
+        let expected = (SpfResult::None, None, Reason::NotADomain);
+        assert_eq!((outcome.result, outcome.domain, outcome.reason), expected, "{sender}");
+    }
+}
+
 #[test]
 fn limits_are_the_callers() {
     let zone = Zone::default().with_txt(name("d.example"), "v=spf1 a:x.example a:y.example a:z.example -all");

@@ -78,7 +78,7 @@ impl Stranger {
             exempt: is_trusted
                 || greylist.exempt.iter().any(|network| network.contains(&client.to_canonical())),
             welcome: is_welcome,
-            for_postmaster: envelope.recipients.iter().any(is_postmaster),
+            for_postmaster: envelope.recipients.iter().all(is_postmaster),
             domain_is_friend: domain.as_ref().is_some_and(is_friend),
             was_written_to: writer.is_some_and(|address| is_friend(&correspondent(address))),
             has_written: triplets.iter().any(is_friend),

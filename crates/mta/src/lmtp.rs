@@ -22,7 +22,7 @@ use crate::intake::Intake;
 use crate::policy::ours::Claimant;
 use crate::policy::{self, RcptFacts};
 use crate::receive::BUSY;
-use crate::transaction::{Transaction, check_header};
+use crate::transaction::{Taken, Transaction, check_header};
 
 /// The service of LMTP. Whoever may connect may write to our users, and to nobody else.
 #[derive(Clone)]
@@ -116,7 +116,7 @@ impl Session<'_> {
         transaction: &Transaction,
         envelope: Envelope,
         peer: &Peer<'_>,
-    ) -> Result<Vec<Result<(), Reply>>, Reply> {
+    ) -> Result<Vec<Result<Taken, Reply>>, Reply> {
         let content = self.intake.take()?;
         check_header(&content)?;
         let content = forgeries::scrub(self.core, content, forgeries::Source::Trusted).await?;
@@ -143,6 +143,8 @@ impl Session<'_> {
         let leaving = self.core.ours().sent_on(head, &Claimant::all(head), path, Check::Off);
         let message = Message::of_ours(transaction.id, envelope, prefix, Arc::new(content));
         let message = Message { vouched: false, leaving, ..message };
-        Ok(deliver_each(self.core, &message).await)
+        let taken = Taken::of(None, message.junk);
+        let outcomes = deliver_each(self.core, &message).await;
+        Ok(outcomes.into_iter().map(|outcome| outcome.map(|()| taken)).collect())
     }
 }

@@ -31,7 +31,7 @@ use crate::forgeries::{self, Source};
 use crate::intake::{self, Intake};
 use crate::policy::{self, LocalSender, RcptFacts};
 use crate::traced;
-use crate::transaction::{Transaction, check_header};
+use crate::transaction::{Taken, Transaction, check_header};
 
 pub use self::dropped::Dropped;
 use self::dropped::{Original, Writer};
@@ -318,7 +318,7 @@ impl<'a> Session<'a> {
         transaction: &Transaction,
         envelope: Envelope,
         content: Incoming,
-    ) -> Result<(), Reply> {
+    ) -> Result<Taken, Reply> {
         let Local { core, origin, .. } = self.local;
         check_header(&content)?;
         let Some(account) = self.local.address(self.user) else { return Err(Reply::BAD_REVERSE_PATH) };
@@ -343,7 +343,7 @@ impl<'a> Session<'a> {
         let (content, ruling) = core.rules.submission.rule(&core.store, content, id).await?;
         if ruling.discard {
             traced::dropped(core, id, &envelope.reverse_path, "a header rule wants it so");
-            return Ok(());
+            return Ok(Taken::Dropped);
         }
         let content = Arc::new(content);
         let prefix = core.signing.fields(&content).await.map_err(|cause| cause.reply())? + &received;
@@ -353,8 +353,10 @@ impl<'a> Session<'a> {
         core.rules.copies.add(&reverse_path, &mut recipients);
         let envelope = Envelope { reverse_path, recipients, parameters };
         let hold = ruling.hold;
+        let taken = Taken::of(hold.as_deref(), false);
         let message = Message { hold, ..Message::of_ours(id, envelope, prefix, content) };
-        deliver(core, message).await.map_err(|error| error.reply())
+        deliver(core, message).await.map_err(|error| error.reply())?;
+        Ok(taken)
     }
 
     /// Who writes under another name is named beside it (RFC 6409 §8.1); trusted users are taken at their word.

@@ -53,7 +53,7 @@ impl Observed {
             envelope_from: Some(domain_of(&envelope.reverse_path)),
             envelope_to: only_domain(&envelope.recipients),
             dkim: signatures(findings),
-            spf: findings.mail_from.iter().map(of_spf).collect(),
+            spf: findings.mail_from.iter().filter_map(of_spf).collect(),
             ..Row::default()
         };
         let observation = Observation { policy: published(domain.to_string(), record), row };
@@ -128,17 +128,18 @@ fn signatures(findings: &Findings) -> Vec<DkimResult> {
     checked.filter_map(result).collect()
 }
 
-fn of_spf(outcome: &spf::Outcome) -> SpfResult {
+/// Nothing where no domain was checked: a client that calls itself by its address sends a null reverse-path.
+fn of_spf(outcome: &spf::Outcome) -> Option<SpfResult> {
     let scope = match outcome.identity {
         spf::Identity::MailFrom => "mfrom",
         spf::Identity::Helo => "helo",
     };
-    SpfResult {
-        domain: outcome.domain.as_ref().map(ToString::to_string).unwrap_or_default(),
+    Some(SpfResult {
+        domain: outcome.domain.as_ref()?.to_string(),
         scope: Some(scope.to_owned()),
         result: outcome.result.as_str().to_owned(),
         human_result: None,
-    }
+    })
 }
 
 fn published(domain: String, record: &dmarc::Record) -> PublishedPolicy {
@@ -174,6 +175,28 @@ mod tests {
     }
 
     #[test]
+    fn a_report_tells_of_spf_where_a_domain_was_checked() {
+        for (helo, expected) in [
+            ("mx.far.example", vec!["mx.far.example"]),
+            ("[127.0.0.1]", vec![]),
+            ("[IPv6:::ffff:127.0.0.1]", vec![]),
+            ("localhost", vec![]),
+        ] {
+            let question = spf::Question {
+                client: [127, 0, 0, 1].into(),
+                helo,
+                mail_from: Some(&ReversePath::Null),
+                receiver: "mail.example.org",
+                time: 0,
+                limits: spf::Limits::default(),
+            };
+            let told: Vec<String> =
+                of_spf(&spf::timed_out(&question)).map(|told| told.domain).into_iter().collect();
+            assert_eq!(told, expected, "{helo}");
+        }
+    }
+
+    #[test]
     fn a_report_says_why_the_policy_was_not_followed() {
         let sealed = || vec![Reason::Sealed("list.example".to_owned())];
         let failed = || vec![Reason::DmarcFail("nothing is aligned".to_owned())];
@@ -190,7 +213,7 @@ mod tests {
         ];
         for (asked, testing, verdict, reasons, expected) in cases {
             let name = format!("{asked:?} {testing} {verdict:?} {reasons:?}");
-            let settled = observed(asked, testing).settled(&Decision { verdict, reasons });
+            let settled = observed(asked, testing).settled(&Decision { verdict, reasons, decisive: 0 });
             let told = settled.row.overrides.first();
             let told = told.map(|told| (told.kind.as_str(), told.comment.as_deref()));
             assert_eq!(told, expected, "{name}");

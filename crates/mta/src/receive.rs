@@ -37,7 +37,7 @@ use crate::policy::verdict::{self, Known};
 use crate::policy::{self, RcptFacts};
 use crate::signing::Seal;
 use crate::traced;
-use crate::transaction::{Transaction, check_arriving};
+use crate::transaction::{Taken, Transaction, check_arriving};
 
 /// The service of port 25: strangers may write to our users and to nobody else.
 pub struct Receive<D> {
@@ -348,7 +348,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         transaction: &Transaction,
         envelope: Envelope,
         peer: &Peer<'_>,
-    ) -> Result<(), Reply> {
+    ) -> Result<Taken, Reply> {
         let content = self.intake.take()?;
         check_arriving(content.head(), content.len())?;
         let Authenticated { fields: authenticated, mut known, standing, leaving, seal, observed } =
@@ -402,7 +402,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         if wishes.discard || discard || ruling.discard {
             let why = "the policy service, a filter or a header rule wants it so";
             traced::dropped(self.core, id, &envelope.reverse_path, why);
-            return Ok(());
+            return Ok(Taken::Dropped);
         }
         let Envelope { reverse_path, recipients, parameters } = envelope;
         let waits = wishes.hold.take();
@@ -410,6 +410,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         self.core.rules.copies.add(&reverse_path, &mut recipients);
         let (verdict, junk) = (decision.field(), decision.verdict == Verdict::Junk);
         let hold = decision.hold().map(str::to_owned).or(waits).or(ruling.hold);
+        let taken = Taken::of(hold.as_deref(), junk);
         let message = Message {
             id,
             reverse_path,
@@ -424,6 +425,7 @@ impl<D: Dns + 'static> Session<'_, D> {
             seal,
             content,
         };
-        deliver(self.core, message).await.map_err(|error| error.reply())
+        deliver(self.core, message).await.map_err(|error| error.reply())?;
+        Ok(taken)
     }
 }

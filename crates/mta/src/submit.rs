@@ -30,7 +30,7 @@ use crate::milter::{Caller, Chain, Filtered};
 use crate::policy::{self, RcptFacts};
 use crate::receive::{BUSY, claimed_address, turn_away};
 use crate::traced;
-use crate::transaction::{Transaction, check_header};
+use crate::transaction::{Taken, Transaction, check_header};
 
 /// The service of submission: a login first, then mail to anybody, as oneself unless the operator allows more.
 #[derive(Clone)]
@@ -242,7 +242,7 @@ impl Session<'_> {
         transaction: &Transaction,
         envelope: Envelope,
         peer: &Peer<'_>,
-    ) -> Result<(), Reply> {
+    ) -> Result<Taken, Reply> {
         let account = self.account.as_ref().ok_or(Reply::LOGIN_FIRST)?;
         let content = self.intake.take()?;
         check_header(&content)?;
@@ -281,7 +281,7 @@ impl Session<'_> {
         if discard || ruling.discard {
             let why = "a filter or a header rule wants it so";
             traced::dropped(self.core, id, &envelope.reverse_path, why);
-            return Ok(());
+            return Ok(Taken::Dropped);
         }
         let Envelope { reverse_path, recipients, parameters } = envelope;
         let prefix = self.core.signing.fields(&content).await.map_err(|cause| cause.reply())? + &prefix;
@@ -292,8 +292,10 @@ impl Session<'_> {
         self.core.rules.copies.add(&reverse_path, &mut recipients);
         let envelope = Envelope { reverse_path, recipients, parameters };
         let hold = quarantine.or(ruling.hold);
+        let taken = Taken::of(hold.as_deref(), false);
         let message = Message { hold, ..Message::of_ours(id, envelope, prefix, content) };
-        deliver(self.core, message).await.map_err(|error| error.reply())
+        deliver(self.core, message).await.map_err(|error| error.reply())?;
+        Ok(taken)
     }
 
     /// Those of the addresses that belong to the account.

@@ -18,6 +18,39 @@ use crate::decide::Final;
 use crate::facts::Facts;
 use crate::{policy, traced};
 
+/// What became of a message that was taken, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It goes where it was sent.
+    Accepted,
+    /// The same, in the junk mailboxes of its recipients here.
+    Junk,
+    /// It waits until an operator releases it.
+    Held,
+    /// A rule or a filter threw it away.
+    Dropped,
+}
+
+impl Taken {
+    /// What follows for a message that is taken; `hold`: why it waits.
+    pub(crate) fn of(hold: Option<&str>, junk: bool) -> Self {
+        match (hold, junk) {
+            (Some(_), _) => Self::Held,
+            (None, true) => Self::Junk,
+            (None, false) => Self::Accepted,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accept",
+            Self::Junk => "junk",
+            Self::Held => "hold",
+            Self::Dropped => "discard",
+        }
+    }
+}
+
 /// A message whose content is whole.
 pub(crate) struct Transaction {
     pub(crate) id: TraceId,
@@ -61,7 +94,12 @@ impl Transaction {
     }
 
     /// The final reply, and the one line that an operator finds for this message. `account`: who submitted it.
-    pub(crate) fn finish(self, core: &Core, account: Option<&Address>, result: Result<(), Reply>) -> Reply {
+    pub(crate) fn finish(
+        self,
+        core: &Core,
+        account: Option<&Address>,
+        result: Result<Taken, Reply>,
+    ) -> Reply {
         let (verdict, reply) = self.verdict(result);
         self.log(verdict, account, &reply);
         traced::finished(core, self.id, self.client, &self.reverse_path, &reply);
@@ -69,7 +107,7 @@ impl Transaction {
     }
 
     /// The same with an outcome for each recipient (RFC 2033 §4.2). The log line shows the worst of them.
-    pub(crate) fn finish_each(self, core: &Core, outcomes: Vec<Result<(), Reply>>) -> Final {
+    pub(crate) fn finish_each(self, core: &Core, outcomes: Vec<Result<Taken, Reply>>) -> Final {
         let replies: Vec<(&str, Reply)> = outcomes.into_iter().map(|outcome| self.verdict(outcome)).collect();
         let worst = replies.iter().max_by_key(|(_, reply)| reply.code);
         let is_mixed =
@@ -83,9 +121,9 @@ impl Transaction {
         Final::Each(replies.into_iter().map(|(_, reply)| reply).collect())
     }
 
-    fn verdict(&self, result: Result<(), Reply>) -> (&'static str, Reply) {
+    fn verdict(&self, result: Result<Taken, Reply>) -> (&'static str, Reply) {
         match result {
-            Ok(()) => ("accept", Reply::accepted(self.id)),
+            Ok(taken) => (taken.as_str(), Reply::accepted(self.id)),
             Err(reply) if reply.is_temporary() => ("defer", reply),
             Err(reply) => ("reject", reply),
         }

@@ -82,6 +82,15 @@ fn swaks_that_does_not_come_again_leaves_nothing_behind() {
     assert!(messages(&kings.maildir(BOB)).is_empty());
     // The postmaster hears everybody.
     send(&kings, "9.10.10.1", "eve@plain.test", "postmaster@example.org").is("250");
+    // Nobody else is heard in his company, in whatever order.
+    for to in [["postmaster@example.org", BOB], [BOB, "postmaster@example.org"]] {
+        let mut smtp = Smtp::connect(kings.address("smtp")).unwrap();
+        smtp.command("EHLO proxy.example.net").unwrap().is("250");
+        smtp.command("XCLIENT ADDR=9.10.10.1").unwrap().is("220");
+        smtp.command("EHLO client.plain.test").unwrap().is("250");
+        let content = letter("eve@plain.test", BOB, "company");
+        smtp.message("eve@plain.test", &to, &content).unwrap().is("451 4.7.1");
+    }
     // That opened nothing.
     send(&kings, "9.10.10.1", "eve@plain.test", BOB).is("451 4.7.1");
 }

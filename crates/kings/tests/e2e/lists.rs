@@ -44,6 +44,16 @@ fn who_is_listed_is_refused_with_the_list_and_nobody_else() {
 }
 
 #[test]
+fn a_stranger_who_is_listed_hears_of_the_list_alone() {
+    let dns = NameServer::start("test", ZONE);
+    let kings = asking(&dns, "greylist = true\n");
+    let refused = from_client(&kings, "9.10.10.10");
+    refused.is("550 5.7.1 Not accepted: the client is on the list zen.test (127.0.0.2)");
+    assert!(!refused.text.contains("greylisting"), "{}", refused.text);
+    from_client(&kings, "9.10.10.13").is("451 4.7.1 Not accepted: the sender is new here (greylisting)");
+}
+
+#[test]
 fn a_listing_leads_to_what_the_switch_says() {
     let dns = NameServer::start("test", ZONE);
     let deferring = asking(&dns, "dnsbl_listed = \"defer\"\n");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Kings, Setup, Smtp, Stream, plain, wait_until};
+use crate::harness::{Kings, Setup, Smtp, Stream, letter, messages, plain, wait_until};
 
 /// The fields of the log lines that tell of this, without time, level and place in the source.
 fn lines(kings: &Kings, event: &str) -> Vec<String> {
@@ -32,6 +32,30 @@ fn a_delivery_attempt_is_one_line_for_each_recipient() {
     {
         assert!(attempts[0].contains(key), "{key}: {}", attempts[0]);
     }
+}
+
+/// The line of a message says what became of it, not only that it was taken.
+#[test]
+fn the_line_of_a_message_tells_the_verdict() {
+    let tables = "[inbound]\nheader_checks = \"rules\"\n".to_owned();
+    let rules = "/^Subject: held/ HOLD looks odd\n/^Subject: dropped/ DISCARD nobody wants it\n";
+    let kings = Setup { tables, files: vec![("rules", rules)], ..Setup::default() }.start();
+    for (author, subject, verdict) in [
+        ("joe@far.test", "hello", "accept"),
+        ("ann@example.org", "forged", "junk"),
+        ("joe@far.test", "held", "hold"),
+        ("joe@far.test", "dropped", "discard"),
+    ] {
+        let content = letter(author, "bob@example.org", subject);
+        kings.smtp().message("joe@far.test", &["bob@example.org"], &content).unwrap().is("250");
+        let told = lines(&kings, "message received");
+        let last = told.last().unwrap();
+        assert!(last.contains(&format!("verdict=\"{verdict}\"")), "{subject}: {last}");
+    }
+    assert_eq!(messages(&kings.maildir("bob@example.org").join(".Junk")).len(), 1);
+    kings.submit("ann@example.org", "bob@example.org", "our own");
+    let told = lines(&kings, "message received");
+    assert!(told.last().unwrap().contains("verdict=\"accept\""), "{told:?}");
 }
 
 fn imap(kings: &Kings, login: &str, password: &str) {

@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::harness::{
-    DovecotLmtp, Folder, Kings, Message, NameServer, Postfix, Setup, UNVERIFIED, files, free_port, letter, messages,
-    run, wait_until,
+    DovecotLmtp, Folder, Kings, Message, NameServer, Postfix, Setup, UNVERIFIED, files, free_port, letter,
+    messages, run, wait_until,
 };
 
 const ANN: &str = "ann@author.org";

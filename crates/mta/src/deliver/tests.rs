@@ -199,9 +199,8 @@ async fn the_verdict_goes_with_every_copy_in_front_of_all_else() {
     deliver(&setup.core, judged(&[AWAY])).await.unwrap();
     let entries = || fs::read_dir(setup.path("queue/entries")).unwrap().map(|file| file.unwrap().path());
     let judged_entries = || {
-        let in_front = |path: &std::path::PathBuf| {
-            fs::read_to_string(path).unwrap().contains(&format!("\n\n{verdict}"))
-        };
+        let in_front =
+            |path: &std::path::PathBuf| fs::read_to_string(path).unwrap().contains(&format!("\n\n{verdict}"));
         entries().filter(in_front).count()
     };
     assert_eq!((setup.queued(), judged_entries()), ([1, 0], 1));

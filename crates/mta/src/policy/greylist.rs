@@ -16,7 +16,7 @@ pub(crate) struct GreyFacts {
     pub(crate) exempt: bool,
     /// A list of good senders names the client.
     pub(crate) welcome: bool,
-    /// For the postmaster or the abuse desk of a domain: they hear everybody (RFC 2142 §4, §5).
+    /// For the postmaster or the abuse desk of a domain and nobody else: they hear everybody (RFC 2142 §4, §5).
     pub(crate) for_postmaster: bool,
     /// DMARC or SPF passed for a domain whose mail was let in before.
     pub(crate) domain_is_friend: bool,

@@ -213,8 +213,10 @@ pub(crate) struct Known {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decision {
     pub(crate) verdict: Verdict,
-    /// Those that led to the verdict, and those that would have if the verdict were milder.
+    /// Those that led to the verdict, then those that would have if the verdict were milder.
     pub(crate) reasons: Vec<Reason>,
+    /// How many of them led to it.
+    pub(crate) decisive: usize,
 }
 
 /// Decides. What is only recorded is no reason; doubt is none either unless the operator wants it so, and a DNS that does
@@ -256,11 +258,16 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
     ];
     let counts =
         |(reason, verdict): &(Reason, Verdict)| *verdict != Verdict::Accept || reason.is_always_told();
-    let findings = findings.into_iter().flatten().filter(counts);
-    let (mut reasons, verdicts): (Vec<Reason>, Vec<Verdict>) = findings.unzip();
+    let findings: Vec<(Reason, Verdict)> = findings.into_iter().flatten().filter(counts).collect();
+    let verdict = findings.iter().map(|(_, verdict)| *verdict).max().unwrap_or_default();
+    let (led, others): (Vec<_>, Vec<_>) = findings.into_iter().partition(|(_, one)| *one == verdict);
+    let decisive = led.len();
+    // Nobody is to come again who is refused for good.
+    let others = others.into_iter().filter(|(reason, _)| !matches!(reason, Reason::Greylisted(_)));
+    let mut reasons: Vec<Reason> = led.into_iter().chain(others).map(|(reason, _)| reason).collect();
     // It is held whatever else is thought of it; released, it goes where it would have gone.
     reasons.extend(known.quarantine.clone().map(Reason::Quarantine));
-    Decision { verdict: verdicts.into_iter().max().unwrap_or_default(), reasons }
+    Decision { verdict, reasons, decisive }
 }
 
 impl Known {
@@ -293,16 +300,15 @@ impl Decision {
         })
     }
 
-    /// The refusal, where the verdict is one; it names the reasons, since the sender's postmaster is to act on them.
+    /// The refusal, where the verdict is one; it names what led to it, since the sender's postmaster is to act on that. What
+    /// else was found is for our own eyes.
     pub(crate) fn refusal(&self) -> Option<Reply> {
         let (code, class) = match self.verdict {
             Verdict::Accept | Verdict::Junk => return None,
             Verdict::Defer => (451, 4),
             Verdict::Reject => (550, 5),
         };
-        // What speaks for a message is no reason to refuse it.
-        let against = self.reasons.iter().filter(|reason| !matches!(reason, Reason::Sealed(_)));
-        let text = format!("Not accepted: {}", sentences(against));
+        let text = format!("Not accepted: {}", sentences(self.reasons.iter().take(self.decisive)));
         Some(Reply { code, status: Some(Status(class, 7, 1)), text: text.into() })
     }
 
@@ -356,6 +362,10 @@ pub(crate) fn is_unproven(head: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    fn decided(verdict: Verdict, reasons: Vec<Reason>) -> Decision {
+        Decision { verdict, decisive: reasons.len(), reasons }
+    }
+
     fn known(helo: Option<Standing>, sender_domain: Option<Standing>, quarantine: Option<&str>) -> Known {
         let sender = Facts { bad_helo: false, helo, sender_domain };
         Known { sender, quarantine: quarantine.map(str::to_owned), ..Known::default() }
@@ -408,11 +418,8 @@ mod tests {
             ),
         ];
         for (known, rules, verdict, reasons) in cases {
-            assert_eq!(
-                message(&known, rules, Verdicts::default()),
-                Decision { verdict, reasons },
-                "{known:?}"
-            );
+            let decision = message(&known, rules, Verdicts::default());
+            assert_eq!((decision.verdict, decision.reasons), (verdict, reasons), "{known:?}");
         }
         let bad = Known { sender: Facts { bad_helo: true, ..Facts::default() }, ..Known::default() };
         assert_eq!(
@@ -500,7 +507,7 @@ mod tests {
         let strict = Verdicts { spf_fail: Verdict::Reject, ..Verdicts::default() };
         let reason = || Reason::Sealed("lists.example".to_owned());
         let saved = message(&sealed, Rules::default(), strict);
-        assert_eq!(saved, Decision { verdict: Verdict::Accept, reasons: vec![reason()] });
+        assert_eq!((saved.verdict, &saved.reasons[..]), (Verdict::Accept, &[reason()][..]));
         assert!(
             saved.field().replace("\r\n\t", " ").contains("lists.example, whose seals count"),
             "{}",
@@ -508,9 +515,9 @@ mod tests {
         );
 
         let spam = Known { quarantine: Some(why()), ..sealed.clone() };
-        let held_back =
-            Decision { verdict: Verdict::Accept, reasons: vec![Reason::Quarantine(why()), reason()] };
-        assert_eq!(message(&spam, Rules::default(), strict), held_back);
+        let held_back = message(&spam, Rules::default(), strict);
+        let reasons = [Reason::Quarantine(why()), reason()];
+        assert_eq!((held_back.verdict, &held_back.reasons[..]), (Verdict::Accept, &reasons[..]));
         assert_eq!((held_back.hold(), saved.hold()), (Some(why().as_str()), None));
         let unsealed = Known { sealed: None, ..sealed };
         assert_eq!(message(&unsealed, Rules::default(), strict).verdict, Verdict::Reject);
@@ -571,7 +578,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_why_and_anything_else_is_no_refusal() {
-        let decision = |verdict| Decision { verdict, reasons: vec![Reason::UnknownHelo] };
+        let decision = |verdict| decided(verdict, vec![Reason::UnknownHelo]);
         assert_eq!(decision(Verdict::Accept).refusal(), None);
         assert_eq!(decision(Verdict::Junk).refusal(), None);
         let deferred = decision(Verdict::Defer).refusal().map(|reply| reply.to_string());
@@ -583,11 +590,34 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_tells_what_led_to_it_and_nothing_else() {
+        let listing = Listing { zone: "a.test".to_owned(), weight: 1, codes: vec![] };
+        let listings = Listings { block: vec![listing], welcome: vec![] };
+        let greylisted = Some(Duration::from_mins(5));
+        let unproven = Some(("example.org".to_owned(), Verdict::Junk));
+        let listed = Known { listings, unproven: unproven.clone(), greylisted, ..Known::default() };
+        let refused = message(&listed, Rules::default(), Verdicts::default());
+        let text = |decision: &Decision| decision.refusal().map(|reply| reply.text.into_owned());
+        assert_eq!(text(&refused).as_deref(), Some("Not accepted: the client is on the list a.test ()"));
+        // The trace tells what else was found, and nobody was told to come again.
+        let told = refused.to_string();
+        assert!(told.contains("which is ours") && !told.contains("greylisting"), "{told}");
+        let stranger = Known { unproven, greylisted, ..Known::default() };
+        let deferred = message(&stranger, Rules::default(), Verdicts::default());
+        let sentence = "the sender is new here (greylisting), try again in 300 seconds";
+        assert_eq!(text(&deferred), Some(format!("Not accepted: {sentence}")));
+        assert!(
+            deferred.to_string().starts_with(&format!("defer; {sentence}; it says to be from")),
+            "{deferred}"
+        );
+    }
+
+    #[test]
     fn the_field_is_folded_and_read_back() {
-        let clean = Decision { verdict: Verdict::Accept, reasons: vec![] };
+        let clean = decided(Verdict::Accept, vec![]);
         assert_eq!(clean.field(), "X-Kings-Verdict: accept\r\n");
         let reasons = vec![Reason::UnknownHelo, Reason::Quarantine("x".repeat(100))];
-        let junk = Decision { verdict: Verdict::Junk, reasons }.field();
+        let junk = decided(Verdict::Junk, reasons).field();
         assert!(junk.lines().all(|line| line.len() < 120), "{junk}");
         assert!(junk.starts_with(
             "X-Kings-Verdict: junk; the EHLO name of the client does not exist; a filter\r\n\twants"
@@ -598,7 +628,7 @@ mod tests {
         assert!(!is_unproven(junk.as_bytes()));
         for domain in ["example.org", "a-very-long-name-that-breaks-the-line-behind-it.example.org"] {
             let reasons = vec![Reason::UnknownHelo, Reason::NotOurs(domain.to_owned())];
-            assert!(is_unproven(Decision { verdict: Verdict::Junk, reasons }.field().as_bytes()), "{domain}");
+            assert!(is_unproven(decided(Verdict::Junk, reasons).field().as_bytes()), "{domain}");
         }
         assert!(!is_junk(b"X-Kings-Verdict: junkyard\r\n\r\n"));
     }
