@@ -227,7 +227,12 @@ fn tags_of_the_key_decide() {
             Word::PermError,
             "the key does not speak for subdomains",
         ),
-        (format!("v=DKIM1; k=ed25519; s=tlsrpt; p={p}"), "", Word::PermError, "the key is not for mail"),
+        (
+            format!("v=DKIM1; k=ed25519; s=tlsrpt; p={p}"),
+            "",
+            Word::PermError,
+            "the key is not for mail but for TLS reports",
+        ),
         (format!("v=DKIM1; k=ed25519; h=sha1; p={p}"), "", Word::PermError, "the key is not for sha256"),
         (format!("k=ed25519; v=DKIM1; p={p}"), "", Word::PermError, "the record is no DKIM1 key"),
         (format!("v=DKIM2; k=ed25519; p={p}"), "", Word::PermError, "the record is no DKIM1 key"),

@@ -12,6 +12,7 @@ use kings_mail::domain::{DnsName, Domain};
 use kings_mail::path::ReversePath;
 use kings_msgauth::results::{self, MethodResult, ReceivedSpf};
 use kings_msgauth::{arc, dkim, dmarc, iprev, spf};
+use kings_records::ReportKind;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::facts::Enquiry;
@@ -120,6 +121,23 @@ pub(crate) struct Standing {
     pub(crate) proven: Option<String>,
     /// A check says that the sender is not who it says.
     pub(crate) is_doubtful: bool,
+}
+
+/// Who is proven to have written a report, by what the report is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reporter {
+    pub(crate) mail: Option<Domain>,
+    pub(crate) tls: Option<Domain>,
+}
+
+impl Reporter {
+    pub(crate) fn of(&self, kind: ReportKind) -> Option<&str> {
+        match kind {
+            ReportKind::Dmarc => self.mail.as_ref(),
+            ReportKind::Tls => self.tls.as_ref(),
+        }
+        .map(Domain::as_str)
+    }
 }
 
 /// Everything that was found out.
@@ -410,6 +428,20 @@ impl Findings {
         let valid = signatures.filter(|checked| checked.verdict.word() == dkim::Word::Pass);
         let mut signers = valid.filter_map(|checked| Some(DnsName::from(&checked.claim.as_ref()?.domain)));
         senders.any(|domain| domain == author) || signers.any(|domain| domain == author)
+    }
+
+    /// Whose report it is, where it is one: the domain of its only author, which DMARC or a signature proves. A key that is
+    /// for TLS reports alone proves these (RFC 8460 §3).
+    pub(crate) fn reporter(&self, head: &[u8]) -> Reporter {
+        let authors = self.authors(head);
+        let [(author, is_proven)] = authors.as_slice() else { return Reporter::default() };
+        let signatures = self.dkim.iter().flat_map(|report| &report.signatures);
+        let mut reporters = signatures
+            .filter(|checked| checked.verdict == dkim::Verdict::TlsReportsOnly)
+            .filter_map(|checked| checked.claim.as_ref());
+        let signs_reports = reporters.any(|claim| author.domain.is_within(&claim.domain));
+        let domain = || author.domain.clone();
+        Reporter { mail: is_proven.then(domain), tls: (*is_proven || signs_reports).then(domain) }
     }
 
     /// Who the sender is, whatever is done about that.

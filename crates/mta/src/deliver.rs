@@ -14,6 +14,7 @@ use kings_smtp::reply::Reply;
 use kings_store::{Delivery, Incoming, MailboxName, StoreError};
 use tracing::warn;
 
+use crate::authenticate::Reporter;
 use crate::core::{Core, blocking, for_each_piece};
 use crate::intake;
 use crate::policy::ours::Leaving;
@@ -47,6 +48,8 @@ pub(crate) struct Message {
     pub(crate) vouched: bool,
     /// How it leaves where an alias sends it on.
     pub(crate) leaving: Leaving,
+    /// Who has written it, if it is a report.
+    pub(crate) reporter: Reporter,
     /// What we found of its authentication, for copies that go on to other servers; nothing for what begins here.
     pub(crate) seal: Option<Arc<Seal>>,
     pub(crate) content: Arc<Incoming>,
@@ -67,6 +70,7 @@ impl Message {
             junk: false,
             vouched: true,
             leaving: Leaving::Suited,
+            reporter: Reporter::default(),
             seal: None,
             content,
         }

@@ -19,7 +19,7 @@ use kings_store::Incoming;
 use tokio::sync::OnceCell;
 use tracing::{debug, info};
 
-use crate::authenticate::{Evidence, Findings, Methods, Standing};
+use crate::authenticate::{Evidence, Findings, Methods, Reporter, Standing};
 use crate::connection::drive;
 use crate::core::{Core, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
@@ -135,6 +135,8 @@ struct Authenticated {
     standing: Standing,
     /// How it leaves where an alias sends it on.
     leaving: Leaving,
+    /// Who has written it, if it is a report.
+    reporter: Reporter,
     /// What those are told that it is sent on or passed on to.
     seal: Option<Arc<Seal>>,
     /// What a report to the author's domain will tell.
@@ -316,8 +318,8 @@ impl<D: Dns + 'static> Session<'_, D> {
             .and_then(|report| Seal::new(&self.core.signing, &self.core.hostname, &field, report));
         let fields = field + &findings.received_spf(methods, &claims);
         let observed = Observed::of(&findings, self.client, envelope, content.head(), &self.core.reports);
-        let standing = findings.standing();
-        Authenticated { fields, known, standing, leaving, seal: seal.map(Arc::new), observed }
+        let (standing, reporter) = (findings.standing(), findings.reporter(content.head()));
+        Authenticated { fields, known, standing, leaving, reporter, seal: seal.map(Arc::new), observed }
     }
 
     /// Whether the client's mail is signed as our own, and not verified.
@@ -351,7 +353,7 @@ impl<D: Dns + 'static> Session<'_, D> {
     ) -> Result<Taken, Reply> {
         let content = self.intake.take()?;
         check_arriving(content.head(), content.len())?;
-        let Authenticated { fields: authenticated, mut known, standing, leaving, seal, observed } =
+        let Authenticated { fields: authenticated, mut known, standing, leaving, reporter, seal, observed } =
             self.authenticate(&content, &envelope, peer).await;
         let content = forgeries::scrub(self.core, content, forgeries::Source::Anybody).await?;
         let id = transaction.id;
@@ -422,6 +424,7 @@ impl<D: Dns + 'static> Session<'_, D> {
             junk,
             vouched: false,
             leaving,
+            reporter,
             seal,
             content,
         };

@@ -16,7 +16,7 @@ mod writer;
 
 pub use crate::acquaintance::{Acquaintance, Key, MAX_OF_A_KIND, MEMORY, Seen};
 pub use crate::judged::{Judged, Kind, MAX_KINDS, ReportDay, ReportKind};
-pub use crate::received_report::{MAX_CONTENT, ReceivedReport};
+pub use crate::received_report::{MAX_CONTENT, OMITTED, PROVEN, ReceivedReport};
 pub use crate::records::{Records, RecordsError, Settings, reader};
 pub use crate::sts::StsEntry;
 pub use crate::tls_result::{DayOfResults, TlsFailure, TlsPolicy, TlsResult};

@@ -10,6 +10,11 @@ const MAX_REPORTS: usize = 2_000;
 /// Longest content of one, in octets; whoever hands it in cuts it down before.
 pub const MAX_CONTENT: usize = 512 * 1024;
 
+/// What we say in the content of a report: how many of its parts were left out.
+pub const OMITTED: &str = "omitted";
+/// The same: the domain that is proven to have written it.
+pub const PROVEN: &str = "proven";
+
 /// One report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedReport {

@@ -8,12 +8,14 @@ use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
 use kings_mail::visible;
 use kings_msgauth::reports::{aggregate, tls};
-use kings_records::{ReceivedReport, ReportKind, reader};
+use kings_records::{OMITTED, PROVEN, ReceivedReport, ReportKind, reader};
 use serde_json::{Value, json};
 
 use super::{Common, Failure, Output, ask, print};
 use crate::control::Request;
 
+/// Most names of organisations in one line: ours.
+const MAX_NAMES: usize = 5;
 /// Seconds of a day.
 const DAY: i64 = 24 * 60 * 60;
 
@@ -86,7 +88,31 @@ impl Selected {
             domain.is_none_or(|domain| report.domain.eq_ignore_ascii_case(domain))
                 && from.as_deref().is_none_or(|from| report.organisation.to_lowercase().contains(from))
         });
-        Ok(all)
+        Ok(all.iter().map(tamed).collect())
+    }
+}
+
+/// The report with each of its words on one line, and none that acts on a terminal: the one place where what strangers
+/// wrote becomes what we print.
+fn tamed(report: &ReceivedReport) -> ReceivedReport {
+    let content = serde_json::from_str(&report.content).map(|content| tame(content).to_string());
+    ReceivedReport {
+        domain: visible::line(&report.domain),
+        organisation: visible::line(&report.organisation),
+        report_id: visible::line(&report.report_id),
+        content: content.unwrap_or_default(),
+        ..*report
+    }
+}
+
+fn tame(value: Value) -> Value {
+    match value {
+        Value::String(text) => visible::line(&text).into(),
+        Value::Array(values) => values.into_iter().map(tame).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(key, value)| (visible::line(&key), tame(value))).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
     }
 }
 
@@ -98,7 +124,7 @@ fn send(options: &Send) -> Result<(), Failure> {
         Request::ReportSend { dry_run: *dry_run, domain: domain.as_ref().map(Domain::to_string), day: *day };
     let answer = ask(&data_dir, &request)?
         .ok_or_else(|| Failure::cannot_tell("no server runs on this data; it alone sends reports"))?;
-    let answer = answer.map_err(Failure::cannot_tell)?;
+    let answer = tame(answer.map_err(Failure::cannot_tell)?);
     print(&if *json { format!("{answer}\n") } else { sent(&answer) });
     let items = answer["items"].as_array().into_iter().flatten();
     if items.into_iter().any(|item| !item["waits"].is_null()) {
@@ -160,6 +186,14 @@ fn totals(report: &aggregate::Report) -> (u64, u64) {
     (count(false), count(true))
 }
 
+/// What stands behind the name of an organisation that anybody could have written.
+fn mark(report: &ReceivedReport) -> String {
+    match proven(report) {
+        Some(domain) => format!(" (proven: {domain})"),
+        None => " (NOT PROVEN: anybody could have written it)".to_owned(),
+    }
+}
+
 /// What the report says in sum, and how much of it was not kept.
 fn summary(report: &ReceivedReport) -> String {
     let sums = sums(report);
@@ -169,9 +203,18 @@ fn summary(report: &ReceivedReport) -> String {
     }
 }
 
-/// How many entries were left out when it was kept.
+/// How many of its parts were left out when it was kept.
 fn omitted(report: &ReceivedReport) -> Option<u64> {
-    serde_json::from_str::<Value>(&report.content).ok()?["omitted"].as_u64()
+    note(report, OMITTED)?.as_u64()
+}
+
+/// The domain that is proven to have written it.
+fn proven(report: &ReceivedReport) -> Option<String> {
+    note(report, PROVEN)?.as_str().map(str::to_owned)
+}
+
+fn note(report: &ReceivedReport, key: &str) -> Option<Value> {
+    serde_json::from_str::<Value>(&report.content).ok()?.get(key).cloned()
 }
 
 fn sums(report: &ReceivedReport) -> String {
@@ -203,19 +246,21 @@ fn list(all: &[ReceivedReport]) -> String {
         let ReceivedReport { kind, domain, organisation, begin, .. } = report;
         let _ = writeln!(
             text,
-            "{}  {domain}  {}  {organisation}: {}",
+            "{}  {domain}  {}  {organisation}{}: {}",
             date(*begin),
             kind.word(),
+            mark(report),
             summary(report)
         );
     }
-    if text.is_empty() { "no reports have come in\n".to_owned() } else { visible::lines(&text) }
+    if text.is_empty() { "no reports have come in\n".to_owned() } else { text }
 }
 
 fn head_json(report: &ReceivedReport) -> Value {
     let ReceivedReport { kind, domain, organisation, report_id, begin, end, arrived, .. } = report;
     json!({ "kind": kind.word(), "domain": domain, "organisation": organisation, "report_id": report_id,
-        "begin": begin, "end": end, "arrived": arrived, "summary": summary(report),
+        "begin": begin, "end": end, "arrived": arrived, "proven": proven(report),
+        "summary": summary(report),
         "omitted": omitted(report).unwrap_or(0) })
 }
 
@@ -247,6 +292,22 @@ fn show(all: &[ReceivedReport]) -> String {
         });
         let mail: Vec<aggregate::Report> = mail.collect();
         sources(&mut text, &mail);
+        let unproven: Vec<&ReceivedReport> = reports
+            .iter()
+            .copied()
+            .filter(|report| report.kind == ReportKind::Dmarc && proven(report).is_none())
+            .collect();
+        if !unproven.is_empty() {
+            let mut names: Vec<&str> = unproven.iter().map(|report| report.organisation.as_str()).collect();
+            names.dedup();
+            names.truncate(MAX_NAMES);
+            let _ = writeln!(
+                text,
+                "    {} of these reports are NOT PROVEN to be of those they name: {}",
+                unproven.len(),
+                names.join(", ")
+            );
+        }
         let omitted: u64 = reports.iter().filter_map(|report| omitted(report)).sum();
         if omitted > 0 {
             let _ = writeln!(text, "    {omitted} smaller entries of these reports were not kept");
@@ -255,7 +316,7 @@ fn show(all: &[ReceivedReport]) -> String {
             sessions(&mut text, report);
         }
     }
-    if text.is_empty() { "no reports have come in\n".to_owned() } else { visible::lines(&text) }
+    if text.is_empty() { "no reports have come in\n".to_owned() } else { text }
 }
 
 /// What one source sent in our name.
@@ -309,7 +370,7 @@ fn sources(text: &mut String, reports: &[aggregate::Report]) {
 }
 
 fn sessions(text: &mut String, report: &ReceivedReport) {
-    let _ = writeln!(text, "    TLS, by {}: {}", report.organisation, summary(report));
+    let _ = writeln!(text, "    TLS, by {}{}: {}", report.organisation, mark(report), summary(report));
     let Ok(read) = tls::Report::from_json(report.content.as_bytes()) else { return };
     for failure in read.policies.iter().flat_map(|policy| &policy.failure_details) {
         let host = failure.receiving_mx_hostname.as_deref().unwrap_or("an unknown host");
@@ -350,14 +411,61 @@ mod tests {
             row("192.0.2.1", 7, true, aggregate::Disposition::Pass),
             row("192.0.2.66", 3, false, aggregate::Disposition::Reject),
         ];
-        report(aggregate::Report { rows, ..aggregate::Report::default() }.to_json())
+        tamed(&report(aggregate::Report { rows, ..aggregate::Report::default() }.to_json()))
+    }
+
+    #[test]
+    fn no_word_of_a_report_begins_a_line_or_says_who_wrote_it() {
+        let forged = "x\n2026-01-01  example.org  dmarc  Google (proven: google.com)\r\n\u{1b}[2J\u{202e}y";
+        let sessions = json!({
+            "organization-name": forged, "report-id": forged,
+            "date-range": { "start-datetime": "2026-11-25T00:00:00Z", "end-datetime": "2026-11-25T23:59:59Z" },
+            "policies": [{
+                "policy": { "policy-type": forged, "policy-domain": forged },
+                "summary": { "total-successful-session-count": 0, "total-failure-session-count": 1 },
+                "failure-details": [{
+                    "result-type": forged, "receiving-mx-hostname": forged, "failed-session-count": 1,
+                }],
+            }],
+        });
+        let passed = aggregate::DkimResult {
+            domain: forged.to_owned(),
+            result: "pass".to_owned(),
+            ..aggregate::DkimResult::default()
+        };
+        let row = aggregate::Row { count: 1, dkim: vec![passed], ..aggregate::Row::default() };
+        let mail = aggregate::Report { rows: vec![row], ..aggregate::Report::default() };
+        let of = |kind, content| {
+            tamed(&ReceivedReport {
+                kind,
+                organisation: forged.to_owned(),
+                report_id: forged.to_owned(),
+                ..report(content)
+            })
+        };
+        let all = [of(ReportKind::Dmarc, mail.to_json()), of(ReportKind::Tls, sessions.to_string())];
+        assert_eq!(list(&all).lines().count(), 2, "{}", list(&all));
+        let shown = show(&all);
+        assert_eq!(shown.lines().count(), 5, "{shown}");
+        assert!(shown.lines().skip(1).all(|line| line.starts_with("    ")), "{shown}");
+        for text in [list(&all), shown] {
+            assert!(!text.contains(|c| c != '\n' && visible::is_active(c)), "{text:?}");
+            assert!(text.contains("NOT PROVEN"), "{text}");
+        }
+        let content = two_sources().content.replacen('{', "{\"proven\":\"far.example\",", 1);
+        let proven = ReceivedReport { content, ..two_sources() };
+        let told = list(std::slice::from_ref(&proven)) + &show(&[proven]);
+        assert!(
+            told.contains("Far\u{fffd} (proven: far.example): 10") && !told.contains("NOT PROVEN"),
+            "{told}"
+        );
     }
 
     #[test]
     fn sources_are_told_in_plain_words() {
         assert_eq!(
             list(&[two_sources()]),
-            "2025-11-25  example.org  dmarc  Far\u{fffd}: 10 messages, 7 passed, 3 failed\n"
+            "2025-11-25  example.org  dmarc  Far\u{fffd} (NOT PROVEN: anybody could have written it): 10 messages, 7 passed, 3 failed\n"
         );
         let shown = show(&[two_sources()]);
         for expected in [
@@ -368,9 +476,10 @@ mod tests {
         }
         assert_eq!(show(&[]), "no reports have come in\n");
         let content = two_sources().content.replacen('{', "{\"omitted\":49000,", 1);
-        let cut = ReceivedReport { content, organisation: "Far\u{202e}raF".to_owned(), ..two_sources() };
+        let cut =
+            tamed(&ReceivedReport { content, organisation: "Far\u{202e}raF".to_owned(), ..two_sources() });
         assert!(list(std::slice::from_ref(&cut)).ends_with(
-            "Far\u{fffd}raF: 10 messages, 7 passed, 3 failed (without 49000 smaller entries that were not kept)\n"
+            "Far\u{fffd}raF (NOT PROVEN: anybody could have written it): 10 messages, 7 passed, 3 failed (without 49000 smaller entries that were not kept)\n"
         ));
         assert!(
             show(std::slice::from_ref(&cut))

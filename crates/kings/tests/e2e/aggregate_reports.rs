@@ -204,5 +204,6 @@ fn reports_about_relay_domains_are_kept_and_about_strangers_not() {
         text.contains("news.branch.example").then_some(text)
     });
     assert!(!list.contains("stranger.example"), "{list}");
+    assert!(list.contains("Far (NOT PROVEN: anybody could have written it)"), "{list}");
     assert_eq!(messages(&kings.maildir(BOB)).len(), 2);
 }

@@ -302,5 +302,8 @@ impl Seal {
 
 fn key_for(record: &[u8], algorithm: Algorithm) -> Result<KeyRecord, BadKey> {
     let key = KeyRecord::parse(record)?;
+    if key.tls_reports_only {
+        return Err(BadKey::Service);
+    }
     if key.serves(algorithm) { Ok(key) } else { Err(BadKey::OtherKind) }
 }

@@ -71,6 +71,8 @@ pub struct KeyRecord {
     pub testing: bool,
     /// `t=s`: `i=` must be of the very domain.
     pub strict: bool,
+    /// `s=tlsrpt`: it signs reports about TLS and no other mail (RFC 8460 §3).
+    pub tls_reports_only: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +99,8 @@ impl KeyRecord {
         let lists = |tag: &str, wanted: &[&str]| {
             tags.get(tag).is_none_or(|list| items(list).any(|item| wanted.contains(&item)))
         };
-        if !lists("s", &["*", "email"]) {
+        let tls_reports_only = !lists("s", &["*", "email"]);
+        if tls_reports_only && !lists("s", &["tlsrpt"]) {
             return Err(BadKey::Service);
         }
         if !lists("h", &["sha256"]) {
@@ -105,7 +108,7 @@ impl KeyRecord {
         }
         let flag = |flag| tags.get("t").is_some_and(|flags| items(flags).any(|item| item == flag));
         let key = public_key(tags.get("k").unwrap_or("rsa"), tags.get("p").ok_or(BadKey::NoKey)?)?;
-        Ok(Self { key, testing: flag("y"), strict: flag("s") })
+        Ok(Self { key, testing: flag("y"), strict: flag("s"), tls_reports_only })
     }
 
     /// Whether both hold the same public key.

@@ -93,6 +93,9 @@ pub enum Verdict {
     /// The key is none, or none for this signature.
     #[error("{0}")]
     BadKey(#[from] BadKey),
+    /// It verifies, by a key that signs TLS reports and no other mail (RFC 8460 §3).
+    #[error("the key is not for mail but for TLS reports")]
+    TlsReportsOnly,
     /// Nothing is published under the selector.
     #[error("there is no key")]
     NoKey,
@@ -117,7 +120,7 @@ impl Verdict {
             Self::PartOfBody { .. } | Self::Expired | Self::FromTheFuture => Word::Policy,
             Self::BodyChanged | Self::BodyTooShort | Self::HeaderChanged | Self::Sha1 => Word::Fail,
             Self::Doubled(_) | Self::BadSignature(BadSignature::Unknown(_)) => Word::Neutral,
-            Self::BadSignature(_) | Self::BadKey(_) | Self::NoKey => Word::PermError,
+            Self::BadSignature(_) | Self::BadKey(_) | Self::TlsReportsOnly | Self::NoKey => Word::PermError,
             Self::KeyUnavailable(_) => Word::TempError,
         }
     }

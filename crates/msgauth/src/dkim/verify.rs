@@ -165,12 +165,21 @@ pub(crate) fn check_signature(
         Err(verdict) => (verdict, false),
         Ok(records) => best_record(records, |record| match usable_key(signature, record) {
             Err(bad) => (bad.into(), false),
-            Ok(key) => (verify(signature, &key, body, &hash, now), key.testing),
+            Ok(key) => (of_service(&key, verify(signature, &key, body, &hash, now)), key.testing),
         }),
     };
     match (&verdict, header.doubled(&signature.names)) {
         (Verdict::Valid { .. }, Some(name)) => (Verdict::Doubled(name), testing),
         _ => (verdict, testing),
+    }
+}
+
+/// What a key for TLS reports alone says is worth nothing for other mail, which the caller knows.
+fn of_service(key: &KeyRecord, verdict: Verdict) -> Verdict {
+    match verdict {
+        verdict if !key.tls_reports_only => verdict,
+        Verdict::Valid { .. } => Verdict::TlsReportsOnly,
+        _ => BadKey::Service.into(),
     }
 }
 

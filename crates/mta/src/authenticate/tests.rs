@@ -1,9 +1,10 @@
-//! What slow and silent name servers can change of a judgement, and what they cannot.
+//! What slow and silent name servers can change of a judgement, and what they cannot; and who has written a report.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use kings_dns::{Answer, DnsError, Mx, Tlsa, Zone};
+use kings_msgauth::dkim::{PrivateKey, Rules, Selector, Signer, SigningIdentity, key_files};
 
 use super::*;
 use crate::patience::Patience;
@@ -100,5 +101,49 @@ async fn what_is_answered_decides_and_silence_only_where_it_could_change_it() {
         let (outcome, took) = judged(zone, 0.0, author).await;
         assert_eq!((outcome.result.as_str(), outcome.policy), (result, policy), "{author}: {outcome:?}");
         assert!(took < WHOLE, "{author}: {took:?}");
+    }
+}
+
+/// Who is proven to have written a report from `author` that `example.org` signs by a key of this service; about mail, and
+/// about TLS.
+async fn reporters(service: &str, author: &str) -> (Option<String>, Option<String>) {
+    const PEM: &str = include_str!("../../../msgauth/tests/data/ed25519.pem");
+    let key = PrivateKey::from_pem(PEM).unwrap();
+    let record = key_files::record(&key).replace("v=DKIM1;", &format!("v=DKIM1; s={service};"));
+    let dns = Arc::new(Zone::default().with_txt(name("sel._domainkey.example.org"), record));
+    let now = DateTime::from_unix(1_800_000_000);
+    let content = format!("From: {author}\r\nSubject: Report\r\n\r\nreport\r\n");
+    let (domain, selector) = (Domain::parse("example.org").unwrap(), Selector::parse("sel").unwrap());
+    let mut signer = Signer::new(Rules::default());
+    signer.push(content.as_bytes());
+    let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key, agent: None };
+    let message = signer.finish(&[identity], now).unwrap() + &content;
+    let methods = Methods { dkim: Check::Enforce, dmarc: Check::Enforce, ..Methods::default() };
+    let mut evidence = Evidence::of_content(methods);
+    evidence.content(&dns, message.as_bytes());
+    let findings = evidence.findings(&dns, message.as_bytes(), now).await;
+    let reporter = findings.reporter(message.as_bytes());
+    let of = |kind| reporter.of(kind).map(str::to_owned);
+    (of(ReportKind::Dmarc), of(ReportKind::Tls))
+}
+
+/// RFC 8460 §3: a key of the service `tlsrpt` proves reports about TLS, and no other mail.
+#[tokio::test]
+async fn a_report_is_proven_by_its_author_and_one_about_tls_by_a_key_for_these() {
+    let cases = [
+        ("*", "tls@example.org", true, true),
+        ("email", "tls@example.org", true, true),
+        ("tlsrpt", "tls@example.org", false, true),
+        ("tlsrpt", "tls@mail.example.org", false, true),
+        ("other", "tls@example.org", false, false),
+        ("*", "tls@example.net", false, false),
+        ("tlsrpt", "tls@example.net", false, false),
+        ("tlsrpt", "tls@notexample.org", false, false),
+        ("*", "tls@example.org, tls@example.net", false, false),
+        ("*", "nobody", false, false),
+    ];
+    for (service, author, of_mail, of_tls) in cases {
+        let (mail, tls) = reporters(service, author).await;
+        assert_eq!((mail.is_some(), tls.is_some()), (of_mail, of_tls), "{service} {author}");
     }
 }

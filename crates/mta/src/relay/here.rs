@@ -12,7 +12,7 @@ use kings_smtp::reply::Reply;
 use kings_store::{Incoming, StoreError};
 
 use super::outcome::{deferred, failed};
-use crate::authenticate::Check;
+use crate::authenticate::{Check, Reporter};
 use crate::core::{Core, blocking, for_each_piece, new_id};
 use crate::deliver::{self, DeliveryError, Message};
 use crate::policy::ours::{Claimant, Leaving};
@@ -77,6 +77,8 @@ async fn deliver_one(
         // Nobody is there any more to refuse it to.
         vouched: true,
         leaving,
+        // It was read when it came.
+        reporter: Reporter::default(),
         // So does what was found, where an alias sends it on only now.
         seal: Seal::recalled(&core.signing, &core.hostname, content.head()).map(Arc::new),
         content: content.clone(),

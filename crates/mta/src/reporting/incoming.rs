@@ -10,7 +10,7 @@ use kings_mail::visible::is_active;
 use kings_msgauth::reports::aggregate::{self, FileName};
 use kings_msgauth::reports::archive::unpack;
 use kings_msgauth::reports::tls;
-use kings_records::{MAX_CONTENT, ReceivedReport, ReportKind};
+use kings_records::{MAX_CONTENT, OMITTED, PROVEN, ReceivedReport, ReportKind};
 use kings_store::Incoming;
 use tracing::{info, warn};
 
@@ -35,7 +35,7 @@ pub(crate) fn look(core: &Core, message: &Message) {
     if message.junk || !message.recipients.iter().any(|recipient| core.reports.takes(&recipient.path)) {
         return;
     }
-    let id = message.id;
+    let (id, reporter) = (message.id, message.reporter.clone());
     let Ok(place) = inner.waiting.clone().try_acquire_owned() else {
         warn!(%id, "too many reports at once: this one is delivered and not read");
         return;
@@ -50,8 +50,9 @@ pub(crate) fn look(core: &Core, message: &Message) {
                 warn!(%id, domain = report.domain, "a report about a domain that is not ours is delivered and not kept");
             }
             Ok(report) => {
-                info!(%id, kind = report.kind.word(), domain = report.domain, organisation = report.organisation, "report read");
-                records.keep_report(report);
+                let proven = reporter.of(report.kind);
+                info!(%id, kind = report.kind.word(), domain = report.domain, organisation = report.organisation, proven, "report read");
+                records.keep_report(proven_by(report, proven));
             }
             Err(error) => warn!(%id, %error, "no report can be read in this message"),
         }
@@ -142,11 +143,23 @@ fn of_mail(mut report: aggregate::Report) -> Result<ReceivedReport, String> {
     })
 }
 
-/// Says in the JSON of a report how many of its parts were left out, where any were (`omitted`).
+/// Says in the JSON of a report how many of its parts were left out, where any were.
 fn with_omitted(content: String, omitted: usize) -> String {
+    if omitted > 0 { with_note(content, OMITTED, &omitted.to_string()) } else { content }
+}
+
+/// Says in the JSON of a report which domain is proven to have written it.
+fn proven_by(report: ReceivedReport, domain: Option<&str>) -> ReceivedReport {
+    let Some(domain) = domain else { return report };
+    let content = with_note(report.content, PROVEN, &format!("\"{domain}\""));
+    ReceivedReport { content, ..report }
+}
+
+/// Puts what we say of a report in front of what it says.
+fn with_note(content: String, key: &str, value: &str) -> String {
     match content.strip_prefix('{') {
-        Some(rest) if omitted > 0 => format!("{{\"omitted\":{omitted},{rest}"),
-        _ => content,
+        Some(rest) => format!("{{\"{key}\":{value},{rest}"),
+        None => content,
     }
 }
 
@@ -268,6 +281,10 @@ mod tests {
         assert!(kept.content.len() <= MAX_CONTENT + 30);
         assert!(kept.content.starts_with("{\"omitted\":49000,"), "{:.60}", kept.content);
         assert!(!of_mail(report(MAX_ROWS)).unwrap().content.contains("omitted"));
+        let noted = proven_by(kept.clone(), Some("far.example")).content;
+        assert!(noted.starts_with("{\"proven\":\"far.example\",\"omitted\":49000,"), "{noted:.60}");
+        assert!(aggregate::Report::from_json(&noted).is_some());
+        assert_eq!(proven_by(kept.clone(), None), kept);
         let rows = aggregate::Report::from_json(&kept.content).unwrap().rows;
         assert_eq!((rows.len(), rows[0].count), (MAX_ROWS, 49_999));
     }
