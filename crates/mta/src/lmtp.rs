@@ -45,6 +45,7 @@ impl Service for Lmtp {
             message_bytes: core.limits.message_bytes,
             recipients: core.limits.recipients,
             dsn: true,
+            bare_paths: false,
             future_release: None,
             trust: Trust::default(),
         };

@@ -92,6 +92,7 @@ impl Local {
             message_bytes: if dropped { u64::MAX } else { self.core.limits.message_bytes },
             recipients: self.most_recipients(dropped),
             dsn: true,
+            bare_paths: true,
             future_release: None,
             trust: server::Trust::default(),
         };

@@ -52,6 +52,8 @@ fn server(core: &Core, role: Role) -> server::Session {
         message_bytes: 1_000_000,
         recipients: 100,
         dsn: true,
+        // More than these listeners take.
+        bare_paths: true,
         future_release: None,
         trust: Trust::default(),
     };

@@ -70,6 +70,7 @@ impl<D: Dns + 'static> Service for Receive<D> {
             message_bytes: core.limits.message_bytes,
             recipients: core.limits.recipients,
             dsn: core.clients.dsn.is_offered_to(client),
+            bare_paths: false,
             future_release: None,
             trust: core.clients.trusted.of(client),
         };

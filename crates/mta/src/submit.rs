@@ -54,6 +54,7 @@ impl Service for Submit {
             message_bytes: core.limits.message_bytes,
             recipients: core.limits.recipients,
             dsn: true,
+            bare_paths: true,
             future_release: core.outgoing.future_release(),
             trust: core.clients.trusted.of(client),
         };

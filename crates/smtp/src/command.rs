@@ -67,6 +67,8 @@ pub struct Chunk {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is one extension")]
 pub struct Offered {
+    /// Paths need no angle brackets: the client is one of our own users.
+    pub bare_paths: bool,
     /// AUTH, and with it a parameter of MAIL (RFC 4954 §5).
     pub auth: bool,
     /// DSN, and with it parameters of MAIL and RCPT (RFC 3461 §4).
@@ -84,8 +86,9 @@ pub struct Offered {
 impl Offered {
     /// Everything there is.
     pub const ALL: Self = Self {
-        auth: true,
         dsn: true,
+        bare_paths: false,
+        auth: true,
         require_tls: true,
         future_release: true,
         xclient: true,
@@ -104,6 +107,8 @@ pub enum SyntaxError {
     NotImplemented,
     /// The argument cannot be read.
     BadArgument,
+    /// An address stands without angle brackets.
+    NoBrackets,
     /// The address of MAIL cannot be read.
     BadReversePath,
     /// The address of RCPT cannot be read.
@@ -126,6 +131,7 @@ impl SyntaxError {
             Self::NotSmtp => Reply::NOT_SMTP,
             Self::NotImplemented => Reply::NOT_IMPLEMENTED,
             Self::BadArgument => Reply::BAD_ARGUMENT,
+            Self::NoBrackets => Reply::NO_BRACKETS,
             Self::BadReversePath => Reply::BAD_REVERSE_PATH,
             Self::BadForwardPath => Reply::BAD_FORWARD_PATH,
             Self::UnknownParameter => Reply::UNKNOWN_PARAMETER,
@@ -226,14 +232,14 @@ fn name(rest: &str) -> Result<String, SyntaxError> {
 
 /// `FROM:<path> [parameters]` (RFC 5321 §4.1.1.2).
 fn mail(rest: &str, offered: Offered) -> Result<Command, SyntaxError> {
-    let (path, parameters) = path_argument(rest, "FROM:").ok_or(SyntaxError::BadArgument)?;
+    let (path, parameters) = path_argument(rest, "FROM:", offered.bare_paths)?;
     let reverse_path = ReversePath::parse(without_route(path)).map_err(|_| SyntaxError::BadReversePath)?;
     Ok(Command::Mail(reverse_path, mail_parameters(parameters, offered)?))
 }
 
 /// `TO:<path> [parameters]` (RFC 5321 §4.1.1.3).
 fn rcpt(rest: &str, offered: Offered) -> Result<Command, SyntaxError> {
-    let (path, parameters) = path_argument(rest, "TO:").ok_or(SyntaxError::BadArgument)?;
+    let (path, parameters) = path_argument(rest, "TO:", offered.bare_paths)?;
     let forward_path = ForwardPath::parse(without_route(path)).map_err(|_| SyntaxError::BadForwardPath)?;
     rcpt_parameters(parameters, forward_path, offered).map(Command::Rcpt)
 }
@@ -252,8 +258,8 @@ fn auth(rest: &str) -> Result<Command, SyntaxError> {
 #[cfg(test)]
 mod tests {
     use SyntaxError::{
-        BadArgument, BadForwardPath, BadReversePath, NotImplemented, NotSmtp, NotTrusted, UnknownParameter,
-        UnknownVerb,
+        BadArgument, BadForwardPath, BadReversePath, NoBrackets, NotImplemented, NotSmtp, NotTrusted,
+        UnknownParameter, UnknownVerb,
     };
 
     use kings_mail::envelope::{Body, Hold};
@@ -308,7 +314,8 @@ mod tests {
             ("MAIL FROM:<ann@example.org> AUTH=<>", Ok(mail("ann@example.org", none()))),
             ("MAIL FROM:<\"a>b\"@example.org>", Ok(mail("\"a>b\"@example.org", none()))),
             ("MAIL FROM:<@relay.example:ann@example.org>", Ok(mail("ann@example.org", none()))),
-            ("MAIL FROM:ann@example.org", Err(BadArgument)),
+            ("MAIL FROM:ann@example.org", Err(NoBrackets)),
+            ("RCPT TO: ann@example.org NOTIFY=NEVER", Err(NoBrackets)),
             ("MAIL FROM:<ann@example.org", Err(BadArgument)),
             ("MAIL FROM:<ann@example.org>SIZE=1", Err(BadArgument)),
             ("MAIL FROM:<ann@example.org> SIZE=1 SIZE=2", Err(BadArgument)),
@@ -393,6 +400,42 @@ mod tests {
         }
     }
 
+    /// What is taken from our own users; half a pair of brackets is taken from nobody.
+    #[test]
+    fn paths_without_brackets_are_addresses_and_nothing_else() {
+        let offered = Offered { bare_paths: true, ..Offered::ALL };
+        let none = MailParameters::default;
+        let sized = MailParameters { size: Some(12), ..none() };
+        let long_path = format!("RCPT TO:{}@example.org", "a".repeat(300));
+        let cases = [
+            ("MAIL FROM:ann@example.org", Ok(mail("ann@example.org", none()))),
+            ("mail from: ann@example.org SIZE=12", Ok(mail("ann@example.org", sized))),
+            ("MAIL FROM:<ann@example.org>", Ok(mail("ann@example.org", none()))),
+            ("MAIL FROM:<>", Ok(mail("", none()))),
+            ("RCPT TO:joe@example.org", Ok(rcpt("joe@example.org"))),
+            ("RCPT TO:joe@[192.0.2.1]", Ok(rcpt("joe@[192.0.2.1]"))),
+            ("RCPT TO:<Postmaster>", Ok(rcpt("postmaster"))),
+            ("MAIL FROM:", Err(BadArgument)),
+            ("MAIL FROM: SIZE=12", Err(BadArgument)),
+            ("MAIL FROM:ann", Err(BadArgument)),
+            ("MAIL FROM:ann@example.org>", Err(BadArgument)),
+            ("MAIL FROM:<ann@example.org", Err(BadArgument)),
+            ("MAIL FROM:ann@", Err(BadReversePath)),
+            ("MAIL FROM:@example.org", Err(BadReversePath)),
+            ("MAIL FROM:ann@example.org x@example.org", Err(UnknownParameter)),
+            ("MAIL FROM:Ann <ann@example.org>", Err(BadArgument)),
+            ("RCPT TO:\"a b\"@example.org", Err(BadArgument)),
+            ("RCPT TO:@us.example:joe@example.org", Err(BadArgument)),
+            ("RCPT TO:joe@example.org,sue@example.org", Err(BadArgument)),
+            ("RCPT TO:joe@other@us.example", Err(BadForwardPath)),
+            ("RCPT TO:joe@example.org SIZE=1", Err(UnknownParameter)),
+            (long_path.as_str(), Err(BadArgument)),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(parse(line, offered), expected, "{line}");
+        }
+    }
+
     #[test]
     fn a_chunk_has_a_size_that_fits() {
         let chunk = |left, last| Ok(Command::Bdat(Chunk { left, last }));
@@ -422,6 +465,7 @@ mod tests {
     #[test]
     fn what_was_not_offered_is_not_known() {
         let nothing = Offered {
+            bare_paths: false,
             auth: false,
             dsn: false,
             require_tls: false,

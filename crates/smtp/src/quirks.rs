@@ -1,9 +1,22 @@
 //! Tolerances for broken clients, each with its name and a transcript.
 
+use kings_mail::address::MAX_PATH;
+
 /// `MAIL FROM: <a@b>`: Outlook, old scanners and many scripts put a space after the colon
 /// (transcript `outlook_space_after_colon.smtp`).
 pub(crate) fn skip_space_after_colon(argument: &str) -> &str {
     argument.trim_start_matches(' ')
+}
+
+/// `MAIL FROM:ann@example.org SIZE=1`: the address up to the first space, and the rest. Scripts that hand in mail leave
+/// the brackets out, and Postfix takes it (`strict_rfc821_envelopes = no`); so do we from our own users. Mail servers
+/// write them all, so on port 25 and over LMTP whoever does not is told to (transcripts `no_angle_brackets.smtp`, `no_angle_brackets_from_users.smtp`).
+///
+/// Only what is an address and nothing else: without brackets a quoted string has no end.
+pub(crate) fn bare_path(argument: &str) -> Option<(&str, &str)> {
+    let (path, rest) = argument.split_once(' ').unwrap_or((argument, ""));
+    let is_plain = path.contains('@') && !path.contains(['<', '>', '"', '\\', ':', ',']);
+    (is_plain && path.len() <= MAX_PATH - 2).then(|| (path, rest.trim_start_matches(' ')))
 }
 
 /// White space before CRLF is allowed for by RFC 5321 §4.1.1 (transcript `trailing_white_space.smtp`).

@@ -61,6 +61,9 @@ impl Reply {
     pub const BAD_LINE: Self = Self::new(500, Status(5, 5, 2), "Lines must be text and end with CR LF");
     /// The argument of a command cannot be read.
     pub const BAD_ARGUMENT: Self = Self::new(501, Status(5, 5, 4), "Syntax error in the argument");
+    /// An address stands without its angle brackets.
+    pub const NO_BRACKETS: Self =
+        Self::new(501, Status(5, 5, 2), "The address must stand in angle brackets, as in <name@example.org>");
     /// The argument of MAIL cannot be read.
     pub const BAD_REVERSE_PATH: Self = Self::new(501, Status(5, 1, 7), "Syntax error in the sender address");
     /// The argument of RCPT cannot be read.

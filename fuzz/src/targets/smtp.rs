@@ -164,6 +164,7 @@ impl Server {
             message_bytes: MESSAGE_BYTES,
             recipients: 100,
             dsn: true,
+            bare_paths: role == Role::Submission,
             future_release: (role == Role::Submission)
                 .then_some(FutureRelease { longest: 1_000, latest: DateTime::from_unix(1_000) }),
             trust: Trust { xclient: true, xforward: true },

@@ -30,6 +30,7 @@ pub(super) fn answer(
         message_bytes: gate.message_bytes(),
         recipients: MAX_RECIPIENTS,
         dsn: true,
+        bare_paths: true,
         future_release: None,
         trust: Trust::default(),
     };

@@ -220,7 +220,7 @@ fn a_script_may_write_all_of_its_side_of_smtp_at_once() {
     let long = "0123456789abcdef\r\n".repeat(40_000);
     let message = |body: &str| {
         format!(
-            "EHLO x\r\nMAIL FROM:<root@localhost>\r\nRCPT TO:<ann@example.org>\r\nDATA\r\nSubject: scripted\r\n\r\n..dot\r\n{body}.\r\n"
+            "EHLO x\r\nMAIL FROM:root@localhost\r\nRCPT TO:ann@example.org\r\nDATA\r\nSubject: scripted\r\n\r\n..dot\r\n{body}.\r\n"
         )
     };
     let script = message(&long) + &message("") + "QUIT\r\n";
@@ -481,7 +481,7 @@ fn smtp_on_standard_input_is_answered_while_the_server_is_down() {
     let mut machine = Machine::start("");
     machine.kings.kill();
     let session =
-        b"EHLO x\nMAIL FROM:<root@localhost>\nRCPT TO:<ann@example.org>\nDATA\nSubject: kept\n\nx\n.\nQUIT\n";
+        b"EHLO x\nMAIL FROM:root@localhost\nRCPT TO:ann@example.org\nDATA\nSubject: kept\n\nx\n.\nQUIT\n";
     let output = run_with_input(&mut machine.program("sendmail", &["-bs"]), session).succeeded();
     assert!(output.text().contains("250 2.0.0 Kept until the server runs"), "{output}");
     machine.kings.serve();

@@ -2,16 +2,27 @@
 
 use kings_mail::address::{Address, MAX_PATH};
 
+use super::SyntaxError;
 use crate::quirks;
 
 /// Splits `KEYWORD<path> rest` into the text between the brackets and the rest. A `>` inside a quoted
-/// string does not end the path.
-pub(super) fn path_argument<'a>(rest: &'a str, keyword: &str) -> Option<(&'a str, &'a str)> {
-    let head = rest.get(..keyword.len())?;
-    if !head.eq_ignore_ascii_case(keyword) {
-        return None;
+/// string does not end the path. Where `bare` paths are taken the brackets may be missing.
+pub(super) fn path_argument<'a>(
+    rest: &'a str,
+    keyword: &str,
+    bare: bool,
+) -> Result<(&'a str, &'a str), SyntaxError> {
+    let head = rest.get(..keyword.len()).filter(|head| head.eq_ignore_ascii_case(keyword));
+    let argument = quirks::skip_space_after_colon(&rest[head.ok_or(SyntaxError::BadArgument)?.len()..]);
+    match quirks::bare_path(argument) {
+        Some(parts) if bare => Ok(parts),
+        Some(_) => Err(SyntaxError::NoBrackets),
+        None => in_brackets(argument).ok_or(SyntaxError::BadArgument),
     }
-    let inside = quirks::skip_space_after_colon(&rest[keyword.len()..]).strip_prefix('<')?;
+}
+
+fn in_brackets(argument: &str) -> Option<(&str, &str)> {
+    let inside = argument.strip_prefix('<')?;
     let end = closing_bracket(inside)?;
     let after = &inside[end + 1..];
     let well_parted = after.is_empty() || after.starts_with(' ');

@@ -55,6 +55,7 @@ impl Session {
     pub(super) fn offered(&self) -> Offered {
         let settings = &self.settings;
         Offered {
+            bare_paths: settings.bare_paths,
             auth: settings.role == Role::Submission && self.client.tls && !self.mechanisms.is_empty(),
             dsn: settings.dsn,
             require_tls: self.client.tls,

@@ -31,6 +31,8 @@ pub struct Settings {
     pub dsn: bool,
     /// How far ahead a submission may be dated; `None`: FUTURERELEASE is not offered.
     pub future_release: Option<FutureRelease>,
+    /// Addresses are taken without angle brackets as well: from our own users, whose scripts leave them out.
+    pub bare_paths: bool,
     /// What the client may say of others.
     pub trust: Trust,
 }

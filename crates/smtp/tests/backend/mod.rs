@@ -54,6 +54,7 @@ pub(crate) fn session(port: u16, message_bytes: u64, trust: Trust, dsn: bool) ->
         message_bytes,
         recipients: 100,
         dsn,
+        bare_paths: role == Role::Submission,
         future_release: (role == Role::Submission).then_some(future),
         trust,
     };

@@ -5,6 +5,7 @@ pub(crate) const OUTSIDE: &str = "550 5.7.1";
 pub(crate) const UNKNOWN: &str = "550 5.1.1";
 pub(crate) const BAD_ADDRESS: &str = "501 5.1.3";
 pub(crate) const BAD_ARGUMENT: &str = "501 5.5.4";
+pub(crate) const NO_BRACKETS: &str = "501 5.5.2";
 pub(crate) const BAD_PARAMETER: &str = "555 5.5.4";
 pub(crate) const BAD_LINE: &str = "500 5.5.2";
 pub(crate) const NEEDS_SMTPUTF8: &str = "553 5.6.7";
@@ -66,7 +67,7 @@ pub(crate) const FORMS: [(&str, &str); 66] = [
     ("TO:<<joe@other.example>@here.example>", BAD_ARGUMENT),
     // Brackets, and what is no address.
     ("TO:<joe@other.example", BAD_ARGUMENT),
-    ("TO:joe@other.example", BAD_ARGUMENT),
+    ("TO:joe@other.example", NO_BRACKETS),
     ("TO:joe@other.example>", BAD_ARGUMENT),
     ("TO:<joe(@here.example)@other.example>", BAD_ADDRESS),
     ("TO:<joe@other.example(@here.example)>", BAD_ADDRESS),
