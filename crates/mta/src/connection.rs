@@ -253,3 +253,6 @@ enum Heard {
     Something,
     Nothing,
 }
+
+#[cfg(test)]
+mod tests;
