@@ -8,6 +8,7 @@ use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
 use kings_mail::dsn::Status;
 use kings_mail::envelope::{Body, MailParameters};
+use kings_mail::header;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::Return;
 
@@ -22,6 +23,9 @@ pub(crate) const MAX_RETURNED_HEADER: u64 = 32 * 1024;
 /// Largest message returned whole, in bytes: whoever asks for it (RFC 3461 §4.3) gets a text with a picture
 /// back, not 50 MB.
 pub const MAX_RETURNED_MESSAGE: u64 = 1024 * 1024;
+
+/// Longest Message-ID that is repeated, in octets.
+const MAX_MESSAGE_ID: usize = 250;
 
 /// The life in the queue of what never was there.
 const UNTRIED: Duration = Duration::ZERO;
@@ -149,17 +153,35 @@ impl Notice<'_> {
             ForwardPath::Postmaster => format!("postmaster@{hostname}"),
             ForwardPath::Address(address) => address.to_string(),
         };
+        // RFC 3834 §3.1.5: a mail program shows the report beside the message.
+        let about =
+            self.about().map_or(String::new(), |id| format!("In-Reply-To: {id}\r\nReferences: {id}\r\n"));
         // RFC 3834 §5: no program may answer this.
         format!(
             "From: Mail delivery <MAILER-DAEMON@{hostname}>\r\nTo: <{to}>\r\nSubject: {subject}\r\n\
-             Date: {now}\r\nMessage-ID: <{message_id}>\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n\
+             Date: {now}\r\nMessage-ID: <{message_id}>\r\n{about}Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n\
              Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n\r\n"
         )
         .into_bytes()
     }
 
+    /// The Message-ID of the message, as far as it is a plain one.
+    fn about(&self) -> Option<String> {
+        let (Excerpt::Whole(bytes) | Excerpt::Beginning(bytes)) = &self.excerpt;
+        let id = header::first(bytes, "Message-ID")?.text();
+        let id = id.trim();
+        let inside = id.strip_prefix('<')?.strip_suffix('>')?;
+        let is_plain =
+            |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'(' | b')' | b'\\' | b'"');
+        (id.len() <= MAX_MESSAGE_ID && inside.contains('@') && inside.bytes().all(is_plain))
+            .then(|| id.to_owned())
+    }
+
     fn subject(&self) -> &'static str {
         match self.occasion {
+            Occasion::Failure if self.entry.reverse_path == ReversePath::Null => {
+                "A report could not be delivered"
+            }
             Occasion::Failure => "Your message could not be delivered",
             Occasion::Delay => "Your message is not delivered yet",
             Occasion::Success => "Your message was delivered or passed on",

@@ -86,9 +86,11 @@ impl Failure {
     /// later, even if it says 5xx before it has heard of any recipient (Postfix's `smtp_skip_5xx_greeting`).
     fn outcome(&self, host: &str) -> Outcome {
         match self {
-            Self::Connect(error) => deferred(Status(4, 4, 1), format!("cannot connect to {host}: {error}")),
+            Self::Connect(error) => {
+                deferred(Status(4, 4, 1), format!("cannot connect to {host}: {}", plain(error)))
+            }
             Self::Handshake(error) => {
-                deferred(Status(4, 7, 5), format!("TLS handshake with {host} failed: {error}"))
+                deferred(Status(4, 7, 5), format!("TLS handshake with {host} failed: {}", plain(error)))
             }
             Self::Mute => deferred(Status(4, 4, 2), format!("{host} takes connections and does not answer")),
             Self::Session(text) => deferred(Status(4, 4, 2), format!("session with {host} broke: {text}")),
@@ -106,9 +108,15 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::TimedOut => Self::Mute,
-            _ => Self::Session(error.to_string()),
+            _ => Self::Session(plain(&error)),
         }
     }
+}
+
+/// The words of the system for people, who have no use for its numbers.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error ").map_or(text.clone(), |(words, _)| words.to_owned())
 }
 
 /// A server that says 421 is going away, or has too many of us (RFC 5321 §3.8, Postfix's concurrency feedback).

@@ -1,9 +1,11 @@
 //! The parts of a notification: plain words, fields for programs, and what is returned of the message.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use kings_mail::date::DateTime;
+use kings_mail::domain::Domain;
 use kings_mail::dsn::{self, Action, MessageFields, RecipientFields, Status, one_line};
 use kings_mail::path::ReversePath;
 use kings_mail::report::Return;
@@ -35,9 +37,10 @@ impl Notice<'_> {
         }
         write!(
             text,
-            "\r\n{}{}\r\nIts name here was {}.\r\n",
+            "\r\n{}{}\r\n\r\nFor whoever runs mail servers: its name at {} is {}.\r\n",
             self.outlook(),
             returned.words(),
+            self.hostname,
             self.entry.id
         )
         .expect("a String takes any text");
@@ -59,13 +62,35 @@ impl Notice<'_> {
     /// What will happen next.
     fn outlook(&self) -> String {
         match self.occasion {
-            Occasion::Failure => "No further attempt will be made. ".to_owned(),
+            Occasion::Failure => format!("{}No further attempt will be made. ", self.advice()),
             Occasion::Delay => {
                 let until = self.retry_until();
-                format!("You need not do anything: it is tried until {until}.\r\n")
+                format!(
+                    "You need not do anything, nor send it again: it is tried until\r\n{until}, and you will be told if it \
+                     fails.\r\n"
+                )
             }
             Occasion::Success => String::new(),
         }
+    }
+
+    /// What the sender can do, where the reasons say it; each once. The postmaster knows better.
+    fn advice(&self) -> String {
+        if self.entry.reverse_path == ReversePath::Null {
+            return String::new();
+        }
+        let mut all: Vec<&str> = Vec::new();
+        for recipient in self.recipients() {
+            let advice = recipient.last.as_ref().map_or(ASK, |(_, report)| advice(report.status));
+            if !all.contains(&advice) {
+                all.push(advice);
+            }
+        }
+        format!(
+            "{}\r\nIf you need help, send this report to <postmaster@{}>.\r\n\r\n",
+            all.join("\r\n"),
+            self.hostname
+        )
     }
 
     fn retry_until(&self) -> DateTime {
@@ -78,6 +103,9 @@ impl Notice<'_> {
         let reply = one_line(&report.reply, MAX_SHOWN_REPLY);
         let remote = report.remote.as_deref().map(|remote| one_line(remote, MAX_SHOWN_REPLY));
         let said = match &remote {
+            Some(remote) if remote.starts_with('/') => {
+                format!("the mail program of this server said:\r\n    {reply}")
+            }
             Some(remote) => format!("the server {remote} said:\r\n    {reply}"),
             None => reply,
         };
@@ -115,7 +143,7 @@ impl Notice<'_> {
         part(kind, dsn::delivery_status(&message, &fields, global).into_bytes())
     }
 
-    fn fields<'b>(&self, recipient: &'b Recipient, unknown: &'b Report) -> RecipientFields<'b> {
+    fn fields<'b>(&'b self, recipient: &'b Recipient, unknown: &'b Report) -> RecipientFields<'b> {
         let report = recipient.last.as_ref().map_or(unknown, |(_, report)| report);
         let delayed = self.occasion == Occasion::Delay;
         RecipientFields {
@@ -123,7 +151,7 @@ impl Notice<'_> {
             original: recipient.addressed.original.as_ref(),
             action: self.action(recipient),
             status: report.status,
-            remote_mta: report.remote.as_deref(),
+            remote_mta: report.remote.as_deref().map(|remote| mta_name(remote, self.hostname)),
             diagnostic: &report.reply,
             last_attempt: recipient.last.as_ref().map(|(at, _)| date(*at)),
             retry_until: delayed.then(|| self.retry_until()),
@@ -162,6 +190,54 @@ impl Notice<'_> {
 
     fn asked_for_all(&self) -> bool {
         self.entry.parameters.ret == Some(Return::Full) && self.entry.reverse_path != ReversePath::Null
+    }
+}
+
+const ASK: &str = "Show this report to whoever runs your mail server if you do not know what to do about it.";
+
+/// What a sender can do about a failure, in words for everybody (the codes: RFC 3463 §3).
+fn advice(status: Status) -> &'static str {
+    match status {
+        Status(5, 1, 1 | 3 | 6) => {
+            "Look whether the address is written right, or ask the recipient for the right one."
+        }
+        Status(5, 1, 2 | 10) | Status(5, 4, 4) => {
+            "Look whether what stands behind the @ is written right: no mail can be sent there."
+        }
+        Status(5, 2, 1) => "The mailbox takes no mail: reach the recipient in another way.",
+        Status(5 | 4, 2, 2) => {
+            "The mailbox is full: send it again later, or reach the recipient in another way."
+        }
+        Status(5, 2, 3) | Status(5, 3, 4) => {
+            "The message is too large there: send it in parts, or without attachments."
+        }
+        Status(5, 4, 6) => {
+            "Mail for this address goes in a circle: only those who run its mail servers can change that."
+        }
+        Status(5, 6, _) => {
+            "The server there does not take mail of this form: send it as plain text, without special characters."
+        }
+        Status(5, 7, _) => {
+            "The server there refuses the message by its rules: it may take it for spam. Change the message, or ask the \
+             recipient, in another way, to have it accepted."
+        }
+        Status::EXPIRED | Status(5, 4, 7) => {
+            "The server there could not be reached, or put it off each time: send it again later."
+        }
+        _ => ASK,
+    }
+}
+
+/// The name of a host as the type `dns` has it, without the address that we write behind it for people (RFC 3464
+/// §2.3.5); a program on this server has our name.
+fn mta_name<'b>(remote: &'b str, hostname: &'b Domain) -> &'b str {
+    if remote.starts_with('/') {
+        return hostname.as_str();
+    }
+    match remote.split_once('[') {
+        Some((name, _)) if name.parse::<IpAddr>().is_ok() => &remote[name.len()..],
+        Some((name, _)) if !name.is_empty() => name,
+        _ => remote,
     }
 }
 

@@ -46,64 +46,106 @@ fn text_of(notification: Notification) -> String {
     String::from_utf8(notification.content).unwrap()
 }
 
+/// What people and programs read, case by case: the files beside this one. `UPDATE=1` writes them anew; then read the diff.
 #[test]
 fn the_whole_report_reads_like_this() {
-    let entry = entry("ann@example.org", "joe@elsewhere.example", said("550 5.1.1 No such user"));
-    let bounce = bounce(&entry, b"From: ann@example.org\r\nSubject: hi\r\n\r\nbody\r\n").unwrap();
-    let expected = "\
-From: Mail delivery <MAILER-DAEMON@mx.example.org>
-To: <ann@example.org>
-Subject: Your message could not be delivered
-Date: Thu, 1 Jan 1970 00:02:00 +0000
-Message-ID: <000000000010002.1.bounce@mx.example.org>
-Auto-Submitted: auto-replied
-MIME-Version: 1.0
-Content-Type: multipart/report; report-type=delivery-status;
-\tboundary=\"000000000010002-report\"
+    use Occasion::{Delay, Failure, Success};
+    let report = |status, remote: Option<&str>, reply: &str| Report {
+        status,
+        remote: remote.map(str::to_owned),
+        reply: reply.to_owned(),
+    };
+    let mx = Some("mx.elsewhere.example[192.0.2.7]");
+    let failed = |status, remote, reply: &str| Fact::Failed(report(status, remote, reply));
+    let done = |handover| Fact::Delivered(handover, report(Status::DONE, mx, "250 2.0.0 Ok: queued as 4F2A"));
+    let refused = "connect to mx.elsewhere.example[192.0.2.7]: Connection refused";
+    let (ann, joe, soren) = ("ann@example.org", "joe@elsewhere.example", "søren@elsewhere.example");
+    let loops = "mail loops back to this server, which does not host the domain: mx.elsewhere.example[192.0.2.7] has its address";
+    let cases = [
+        ("unknown", ann, joe, Failure, failed(Status(5, 1, 1), mx, "550 5.1.1 No such user")),
+        (
+            "no_domain",
+            ann,
+            joe,
+            Failure,
+            failed(Status(5, 1, 2), None, "elsewhere.example does not exist or takes no mail"),
+        ),
+        ("full", ann, joe, Failure, failed(Status(5, 2, 2), mx, "552 5.2.2 Mailbox full")),
+        ("too_large", ann, joe, Failure, failed(Status(5, 3, 4), mx, "552 5.3.4 Message too big")),
+        ("loop", ann, joe, Failure, failed(Status(5, 4, 6), None, loops)),
+        (
+            "refused",
+            ann,
+            joe,
+            Failure,
+            failed(Status(5, 7, 1), mx, "550 5.7.1 Looks like spam, see https://elsewhere.example/why"),
+        ),
+        ("expired", ann, joe, Failure, failed(Status::EXPIRED, mx, "451 4.7.1 Come back later")),
+        ("unclear", ann, joe, Failure, failed(Status(5, 0, 0), mx, "554 No")),
+        ("here", ann, joe, Failure, failed(Status(5, 1, 1), Some("/run/dovecot/lmtp"), "550 5.1.1 Unknown")),
+        (
+            "literal",
+            ann,
+            joe,
+            Failure,
+            failed(Status(5, 1, 1), Some("192.0.2.7[192.0.2.7]"), "550 5.1.1 Unknown"),
+        ),
+        ("utf8", ann, soren, Failure, failed(Status(5, 1, 1), mx, "550 5.1.1 Findes ikke: søren")),
+        ("no_sender", "", joe, Failure, failed(Status(5, 1, 1), mx, "550 5.1.1 No such user")),
+        (
+            "late",
+            ann,
+            joe,
+            Delay,
+            Fact::Deferred { report: report(Status(4, 4, 1), None, refused), next: 400 },
+        ),
+        ("in_mailbox", ann, joe, Success, done(Handover::Mailbox)),
+        ("relayed", ann, joe, Success, done(Handover::Relayed)),
+        ("expanded", ann, joe, Success, done(Handover::Expanded)),
+    ];
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/notification/reports");
+    for (name, sender, recipient, occasion, fact) in cases {
+        let mut entry = unsettled(sender, recipient);
+        entry.parameters.envelope_id = EnvelopeId::parse("QQ314159");
+        entry.recipients[0].addressed.original = OriginalRecipient::parse("rfc822;sales@example.com");
+        entry.apply(&Record { at: 60, recipient: 0, fact }).unwrap();
+        let message = b"From: ann@example.org\r\nMessage-ID: <1@example.org>\r\nSubject: hi\r\n\r\nbody\r\n";
+        let report = notification(&entry, occasion, Excerpt::Beginning(message.to_vec())).unwrap();
+        let envelope = report.envelope();
+        assert_eq!((&envelope.reverse_path, envelope.recipients.len()), (&ReversePath::Null, 1));
+        let text = String::from_utf8(report.content).unwrap().replace("\r\n", "\n");
+        let file = folder.join(format!("{name}.eml"));
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&file, &text).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&file).unwrap_or_default(), text, "{name}");
+    }
+}
 
---000000000010002-report
-Content-Type: text/plain; charset=utf-8
-Content-Transfer-Encoding: 7bit
-
-This is the mail server mx.example.org.
-
-Your message could not be delivered to the following recipients.
-
-  <joe@elsewhere.example>
-    the server mx.elsewhere.example said:
-    550 5.1.1 No such user
-
-No further attempt will be made. The header of the message is attached.
-Its name here was 000000000010002.
-
---000000000010002-report
-Content-Type: message/delivery-status
-Content-Transfer-Encoding: 7bit
-
-Reporting-MTA: dns; mx.example.org
-Arrival-Date: Thu, 1 Jan 1970 00:00:00 +0000
-
-Final-Recipient: rfc822; joe@elsewhere.example
-Action: failed
-Status: 5.1.1
-Remote-MTA: dns; mx.elsewhere.example
-Diagnostic-Code: smtp; 550 5.1.1 No such user
-Last-Attempt-Date: Thu, 1 Jan 1970 00:01:00 +0000
-
---000000000010002-report
-Content-Type: text/rfc822-headers
-Content-Transfer-Encoding: 7bit
-
-From: ann@example.org
-Subject: hi
-
---000000000010002-report--
-";
-    assert_eq!(String::from_utf8(bounce.content.clone()).unwrap().replace("\r\n", "\n"), expected);
-    let envelope = bounce.envelope();
-    assert_eq!(envelope.reverse_path, ReversePath::Null);
-    assert_eq!(envelope.recipients, [ForwardPath::parse("ann@example.org").unwrap().into()]);
-    assert_eq!((envelope.parameters.body, envelope.parameters.smtputf8), (Body::SevenBit, false));
+/// Only a Message-ID that is nothing else gets into the header of a report.
+#[test]
+fn a_report_names_the_message_that_it_is_about() {
+    let entry = entry("ann@example.org", "joe@elsewhere.example", said("550 no"));
+    let long = format!("<{}@example.org>", "x".repeat(300));
+    let cases = [
+        ("<1@example.org>", true),
+        (" <a.b-c+d=e_f@[192.0.2.1]>", true),
+        ("<1>", false),
+        ("1@example.org", false),
+        ("<1@example.org> <2@example.org>", false),
+        ("<1@example.org>\r\n\tBcc: eve@example.org", false),
+        ("<1(x)@example.org>", false),
+        ("<\"a b\"@example.org>", false),
+        ("<ü@example.org>", false),
+        (long.as_str(), false),
+    ];
+    for (id, is_named) in cases {
+        let text = text_of(bounce(&entry, format!("Message-ID: {id}\r\n\r\n").as_bytes()).unwrap());
+        let (header, _) = text.split_once("\r\n\r\n").unwrap();
+        let expected = format!("\r\nIn-Reply-To: {0}\r\nReferences: {0}\r\n", id.trim());
+        assert_eq!(header.contains(&expected), is_named, "{header}");
+        assert_eq!(header.contains("In-Reply-To") || header.contains("Bcc"), is_named, "{header}");
+    }
 }
 
 #[test]
@@ -327,7 +369,7 @@ fn a_delay_says_until_when_and_a_success_what_became_of_it() {
         text_of(notification(&delayed, Occasion::Delay, Excerpt::Beginning(MESSAGE.to_vec())).unwrap());
     for expected in [
         "Subject: Your message is not delivered yet\r\n",
-        "it is tried until Tue, 6 Jan 1970 00:00:00 +0000.\r\n",
+        "it is tried until\r\nTue, 6 Jan 1970 00:00:00 +0000, and you will be told if it fails.\r\n",
         "Action: delayed\r\nStatus: 4.2.0\r\n",
         "Will-Retry-Until: Tue, 6 Jan 1970 00:00:00 +0000\r\n",
     ] {
