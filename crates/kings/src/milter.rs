@@ -173,7 +173,6 @@ fn tables_of_one(one: &OneKey) -> anyhow::Result<Checked<Tables>> {
     let mut notes = Checked::from(());
     let key = Arc::new(dkim::private_key(&one.file)?);
     notes.open_to_others(&one.file, one.safe);
-    notes.weak(&key, &one.file.display().to_string());
     let (mut lines, mut keys) = (String::new(), HashMap::new());
     for name in &one.domains {
         let pattern = name.pattern();

@@ -2,6 +2,8 @@
 
 mod rotate;
 
+use std::fs::File;
+
 use clap::{Args, Subcommand};
 use kings_dns::{Dns, DnsError};
 use kings_mail::domain::{DnsName, Domain};
@@ -53,6 +55,7 @@ fn create(options: Create) -> Result<(), Failure> {
     let settings = options.common.settings()?;
     let domain = &options.domain;
     hosted(&settings, domain)?;
+    let _alone = alone(&settings)?;
     let ring = ring(&settings, domain)?;
     if options.selector.is_none() && !ring.files.is_empty() {
         let text = format!("{domain} has keys already; for new ones run  kings dkim rotate {domain} --start");
@@ -90,6 +93,13 @@ fn pair(settings: &Settings, ring: &Keyring, domain: &Domain, name: &str) -> Res
     }
     let files = dkim::key_files(&settings.data_dir, domain).map_err(failed)?.into_iter();
     Ok(files.filter(|file| [rsa, ed25519].contains(&&file.selector)).collect())
+}
+
+/// Two that change keys at once would each begin something.
+fn alone(settings: &Settings) -> Result<File, Failure> {
+    let lock =
+        rotation::lock(&settings.data_dir).map_err(|error| Failure::cannot_tell(format!("{error:#}")))?;
+    lock.ok_or_else(|| Failure::cannot_tell("another  kings dkim  is at work; try again when it has ended"))
 }
 
 fn ring(settings: &Settings, domain: &Domain) -> Result<Keyring, Failure> {

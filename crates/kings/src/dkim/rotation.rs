@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,6 +29,18 @@ const GONE: &str = "gone";
 /// servers that do not answer.
 pub(crate) fn transit(longest_hold: Duration, lifetimes: Lifetimes) -> Duration {
     longest_hold.saturating_add(lifetimes.mail.max(lifetimes.bounces)).saturating_add(LATE_READERS)
+}
+
+/// Whoever changes keys holds this until it is dropped. `None` where somebody else does.
+pub(crate) fn lock(data_dir: &Path) -> anyhow::Result<Option<File>> {
+    let folder = File::open(data_dir).with_context(|| format!("cannot open {}", data_dir.display()))?;
+    match folder.try_lock() {
+        Ok(()) => Ok(Some(folder)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", data_dir.display()))
+        }
+    }
 }
 
 /// The selectors of the two keys of one name.

@@ -43,14 +43,6 @@ impl<T> Checked<T> {
         other.value
     }
 
-    /// RFC 8301 §3.2: signers should have 2,048 bits.
-    pub(crate) fn weak(&mut self, key: &PrivateKey, name: &str) {
-        if let Some(bits) = key.rsa_bits().filter(|bits| *bits < 2048) {
-            self.warnings
-                .push(format!("{name}: an RSA key of {bits} bits is weak: make and publish one of 2048"));
-        }
-    }
-
     /// OpenDKIM refuses a key file that everybody may read or change (`RequireSafeKeys`); so it is told of.
     pub(crate) fn open_to_others(&mut self, file: &Path, wanted: bool) {
         let others = |mode: u32| mode & 0o006 != 0;
@@ -127,8 +119,7 @@ pub(crate) fn load(settings: &config::Tables) -> anyhow::Result<Checked<Tables>>
         let private = private(entry.key, key_table.folder());
         match &private {
             Private::Missing(fault) => notes.faults.push(format!("{key_table}: {}: {fault}", entry.name)),
-            Private::Known(key) => notes.weak(key, &format!("{key_table}: {}", entry.name)),
-            Private::OfAuthor(_) => {}
+            Private::Known(_) | Private::OfAuthor(_) => {}
         }
         keys.insert(entry.name, Key { domain: entry.domain, selector: entry.selector, private });
     }

@@ -277,6 +277,12 @@ fn keys_change_step_by_step_and_never_before_their_records_are_there() {
         .succeeded()
         .says("would begin a rotation to");
     assert!(!folder.join("rotation").exists());
+    let other = fs::File::open(kings.folder().join("data")).unwrap();
+    other.lock().unwrap();
+    let refused = run(&mut kings.command(&["dkim", "rotate", "example.org", "--start"]));
+    assert_eq!(refused.status.code(), Some(75), "{}", refused.errors());
+    assert!(refused.errors().contains("at work"), "{}", refused.errors());
+    drop(other);
     run(&mut kings.command(&["dkim", "rotate", "example.org", "--start"]))
         .succeeded()
         .says("Publish these records");

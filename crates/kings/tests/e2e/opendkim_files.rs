@@ -391,6 +391,25 @@ fn old_signatures_and_results_of_others_go_where_the_config_says_so() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The one thing that a real OpenDKIM does with a key and Kings does not: it is said at once, and nothing leaves unsigned.
+#[test]
+fn keys_of_1024_bits_are_refused_by_name_and_their_mail_waits() {
+    let folder = Folder::new("opendkim-files");
+    genkey(&folder, "weak", "1024");
+    genkey(&folder, "good", "2048");
+    let here = folder.path().display();
+    let keys = ["weak", "good"].map(|name| format!("{name} example.org:{name}:{here}/{name}.private\n"));
+    folder.write("KeyTable", keys.concat());
+    folder.write("SigningTable", "ann@example.org weak\nbob@example.org good\n");
+    let settings = format!("Mode s\nKeyTable {here}/KeyTable\nSigningTable refile:{here}/SigningTable\n");
+    let sides = Side::both(&folder, &settings);
+    assert_eq!(sides[0].signs(&Letter::of("ann@example.org"), "weak"), "example.org/weak");
+    assert_eq!(sides[1].signs(&Letter::of("ann@example.org"), "weak"), "451");
+    agree(&sides, &[(Letter::of("bob@example.org"), "example.org/good")]);
+    let log = fs::read_to_string(folder.join("kings.log")).unwrap();
+    assert!(log.contains("weak.private: the RSA key has fewer than 2048 bits"), "{log}");
+}
+
 /// The same tables for a whole server: mail of the one author waits, and a running server keeps the keys that it has.
 #[test]
 fn a_server_whose_key_is_gone_puts_off_the_mail_of_its_author_alone() {

@@ -8,7 +8,7 @@ use kings_mail::domain::Domain;
 use kings_msgauth::dkim::key_files;
 use serde_json::json;
 
-use super::{Published, ask, hosted, parse_domain, records};
+use super::{Published, alone, ask, hosted, parse_domain, records};
 use crate::command::{Failure, Output, print};
 use crate::config::Settings;
 use crate::control::Request;
@@ -47,6 +47,7 @@ pub(super) fn rotate(options: &Rotate) -> Result<(), Failure> {
     let settings = options.output.common.settings()?;
     let domain = &options.domain;
     hosted(&settings, domain)?;
+    let _alone = alone(&settings)?;
     let wait = transit(settings.submission.longest_hold, settings.queue.lifetimes);
     let read =
         || Keyring::read(&settings.data_dir, domain).map_err(|error| Failure::config(format!("{error:#}")));
