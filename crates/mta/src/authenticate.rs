@@ -368,6 +368,7 @@ impl Findings {
         let helo = self.helo.as_ref().filter(|_| methods.spf == Check::Enforce);
         let spf_helo_fail = helo.filter(|outcome| outcome.result == spf::SpfResult::Fail);
         let spf_fail = spf.filter(|outcome| outcome.result == spf::SpfResult::Fail);
+        let spf_softfail = spf.filter(|outcome| outcome.result == spf::SpfResult::SoftFail);
         let dmarc = self.dmarc.as_ref().filter(|_| methods.dmarc == Check::Enforce);
         let dmarc_fail = dmarc.filter(|outcome| outcome.result == dmarc::DmarcResult::Fail);
         let no_author = dmarc.filter(|outcome| matches!(outcome.reason, dmarc::Reason::NoAuthor(_)));
@@ -375,6 +376,7 @@ impl Findings {
         Known {
             spf_helo_fail: spf_helo_fail.map(explained),
             spf_fail: spf_fail.map(explained),
+            spf_softfail: spf_softfail.map(explained),
             no_author: no_author.map(|outcome| outcome.reason.to_string()),
             dmarc_fail: dmarc_fail.map(|outcome| (outcome.policy, outcome.reason.to_string())),
             unproven: unproven.max_by_key(|(_, verdict)| *verdict),

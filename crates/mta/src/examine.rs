@@ -16,8 +16,8 @@ use kings_store::HEAD_OCTETS;
 
 use crate::authenticate::{Check, Claims, Evidence, Findings, Methods};
 use crate::core::now;
-use crate::facts::{Enquiries, Facts, Sender, Verdict};
-use crate::inbound::Inbound;
+use crate::facts::{Enquiries, Facts, Rules, Sender, Verdict};
+use crate::inbound::{Inbound, is_in};
 use crate::lists::ListEnquiries;
 use crate::patience::Patience;
 use crate::policy::ours::Ours;
@@ -135,13 +135,14 @@ impl<D: Dns + 'static> Examiner<D> {
             reverse_path: &reverse_path,
             hostname: &hostname,
         };
+        let client = told.client.filter(|client| !is_in(&inbound.forwarders, *client));
+        let mut lists =
+            client.map(|client| ListEnquiries::begin(&dns, &inbound.lists, client)).unwrap_or_default();
+        sender.domains().for_each(|domain| lists.ask_about(&dns, &domain));
         Self {
             evidence: evidence(&dns, &hostname, &told, &reverse_path),
             enquiries: Enquiries::begin(&dns, inbound.rules, &sender),
-            lists: told
-                .client
-                .map(|client| ListEnquiries::begin(&dns, &inbound.lists, client))
-                .unwrap_or_default(),
+            lists,
             dns,
             hostname,
             inbound,
@@ -167,9 +168,13 @@ impl<D: Dns + 'static> Examiner<D> {
         let rest = std::mem::take(&mut self.seam).finish();
         self.evidence.content(&self.dns, &rest);
         fill(&mut self.head, &rest);
-        let Self { dns, hostname, inbound, told, evidence, enquiries, lists, written, head, octets, .. } =
-            self;
+        let Self {
+            dns, hostname, inbound, told, evidence, enquiries, mut lists, written, head, octets, ..
+        } = self;
         let sender = facts(enquiries, &inbound, &told).await;
+        for author in dmarc::author_domains(&head).map(|authors| authors.domains).unwrap_or_default() {
+            lists.ask_about(&dns, &author);
+        }
         let listings = lists.listings().await;
         let findings = evidence.findings(&dns, &head, now()).await;
         let header = check_arriving(&head, octets).err().map(|reply| reply.text.into_owned());
@@ -178,7 +183,10 @@ impl<D: Dns + 'static> Examiner<D> {
             let mut known = findings.known(methods, &head, ours);
             (known.sender, known.listings) = (sender, listings.clone());
             known.sealed = findings.voucher(methods, &inbound.arc_sealers).map(Domain::to_string);
-            let decision = verdict::message(&known, inbound.rules, inbound.verdicts);
+            known.forwarder = told.client.filter(|client| is_in(&inbound.forwarders, *client));
+            known.junk_before = known.forwarder.filter(|_| verdict::is_junk(&head));
+            let rules = if known.forwarder.is_some() { Rules::default() } else { inbound.rules };
+            let decision = verdict::message(&known, rules, inbound.verdicts);
             let reasons: Vec<String> = decision.reasons.iter().map(ToString::to_string).collect();
             match header.clone() {
                 None => Judgement { verdict: decision.verdict, reasons },

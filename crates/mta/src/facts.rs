@@ -158,6 +158,15 @@ pub(crate) struct Sender<'a> {
     pub(crate) hostname: &'a Domain,
 }
 
+impl Sender<'_> {
+    /// The domains that the client names: of the reverse-path, and of itself.
+    pub(crate) fn domains(&self) -> impl Iterator<Item = Domain> {
+        let of_path = self.reverse_path.address().and_then(|address| address.domain()).cloned();
+        let own = Domain::parse(self.helo).ok().filter(|name| name != self.hostname);
+        of_path.into_iter().chain(own)
+    }
+}
+
 fn ask<D: Dns + 'static>(dns: &Arc<D>, name: DnsName) -> Enquiry<Standing> {
     let dns = dns.clone();
     Enquiry::begin(async move { standing(&*dns, &name).await }, Standing::Unsure)

@@ -16,7 +16,8 @@ pub(crate) enum Source {
     /// Strangers and users: results in our name are none of ours (RFC 8601 §5).
     Anybody,
     /// A mail server in front of us, or a program that the operator trusts: its results may well be in our name, for it
-    /// may have asked our own milter, or hand back what we gave it. A verdict is not: a message that comes is judged anew.
+    /// may have asked our own milter, or hand back what we gave it. A verdict is not: that it calls a
+    /// message junk is noted before this, and anything else is judged anew.
     Trusted,
 }
 

@@ -19,6 +19,7 @@ use tracing::info;
 use crate::authenticate::Standing;
 use crate::core::now;
 use crate::facts::Verdict;
+use crate::inbound::is_in;
 use crate::policy::greylist::{Because, GreyFacts, Greylisting, Times, greylisting};
 use crate::policy::verdict::Decision;
 
@@ -44,7 +45,7 @@ pub struct Greylist {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Circumstances<'a> {
     pub(crate) client: IpAddr,
-    /// The client is a host of ours: it signs as we do, or speaks for others.
+    /// The client is a host of ours: it signs as we do, speaks for others, or passes mail on to us.
     pub(crate) is_trusted: bool,
     /// A list of good senders names it.
     pub(crate) is_welcome: bool,
@@ -75,8 +76,7 @@ impl Stranger {
         let is_friend = |key: &Key| records.seen(Acquaintance::Friend, key).is_some();
         let writer = envelope.reverse_path.address().filter(|_| !standing.is_doubtful);
         let facts = GreyFacts {
-            exempt: is_trusted
-                || greylist.exempt.iter().any(|network| network.contains(&client.to_canonical())),
+            exempt: is_trusted || is_in(&greylist.exempt, client),
             welcome: is_welcome,
             for_postmaster: envelope.recipients.iter().all(is_postmaster),
             domain_is_friend: domain.as_ref().is_some_and(is_friend),

@@ -8,6 +8,7 @@ use kings_mail::address::Address;
 use kings_mail::domain::{DnsName, Domain};
 use kings_mail::envelope::{Envelope, Recipient};
 use kings_mail::path::{ForwardPath, ReversePath};
+use kings_net::IpNet;
 use kings_smtp::reply::Reply;
 
 use crate::authenticate::{Claims, Evidence, Methods};
@@ -36,6 +37,8 @@ pub struct Inbound {
     pub verdicts: Verdicts,
     /// Whose seals of ARC count.
     pub arc_sealers: Vec<Domain>,
+    /// Hosts that pass mail of others on to us: our backup MX, forwarders. That it is from them fails nothing.
+    pub forwarders: Vec<IpNet>,
     /// Which lists in DNS are asked about clients.
     pub lists: Lists,
     /// Whether strangers are to come again.
@@ -53,9 +56,15 @@ pub(crate) struct Checks<D> {
     methods: Methods,
     verdicts: Verdicts,
     arc_sealers: Vec<Domain>,
+    forwarders: Vec<IpNet>,
     lists: Lists,
     greylist: Option<Greylist>,
     delegate: Option<Delegate>,
+}
+
+/// Whether one of the networks holds the client.
+pub(crate) fn is_in(networks: &[IpNet], client: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(&client.to_canonical()))
 }
 
 /// The two ends of a connection.
@@ -67,7 +76,8 @@ pub(crate) struct Ends {
 
 impl<D: Dns + 'static> Checks<D> {
     pub(crate) fn new(dns: D, hostname: Domain, inbound: Inbound) -> Self {
-        let Inbound { rules, methods, verdicts, arc_sealers, lists, greylist, policy_service } = inbound;
+        let Inbound { rules, methods, verdicts, arc_sealers, forwarders, lists, greylist, policy_service } =
+            inbound;
         let delegate = policy_service.map(Delegate::new);
         Self {
             dns: Arc::new(Patience(dns)),
@@ -76,14 +86,21 @@ impl<D: Dns + 'static> Checks<D> {
             methods,
             verdicts,
             arc_sealers,
+            forwarders,
             lists,
             greylist,
             delegate,
         }
     }
 
-    pub(crate) fn rules(&self) -> Rules {
-        self.rules
+    /// What the words of a client lead to; whoever passes mail on has taken it, and would have to bounce it.
+    pub(crate) fn rules(&self, client: IpAddr) -> Rules {
+        if self.passes_on(client) { Rules::default() } else { self.rules }
+    }
+
+    /// Whether the client passes mail of others on to us.
+    pub(crate) fn passes_on(&self, client: IpAddr) -> bool {
+        is_in(&self.forwarders, client)
     }
 
     pub(crate) fn verdicts(&self) -> Verdicts {
@@ -133,9 +150,19 @@ impl<D: Dns + 'static> Checks<D> {
             instance: new_id().to_string(),
             announced: size.unwrap_or(0),
         });
-        let enquiries = Enquiries::begin(&self.dns, self.rules, &sender);
-        let lists = ListEnquiries::begin(&self.dns, &self.lists, ends.peer.ip());
-        Case { rules: self.rules, enquiries, lists, consultation, wishes: Wishes::default() }
+        let client = ends.peer.ip();
+        let rules = self.rules(client);
+        let enquiries = Enquiries::begin(&self.dns, rules, &sender);
+        let lists = if self.passes_on(client) {
+            ListEnquiries::default()
+        } else {
+            ListEnquiries::begin(&self.dns, &self.lists, client)
+        };
+        let mut case = Case { rules, enquiries, lists, consultation, wishes: Wishes::default() };
+        for domain in sender.domains() {
+            case.lists.ask_about(&self.dns, &domain);
+        }
+        case
     }
 
     /// The name of a client by DNS, where it leads back to the client.
@@ -192,9 +219,13 @@ impl Case {
         self.enquiries.facts(|verdict| verdict != Verdict::Accept, self.rules).await
     }
 
-    /// The lists that the client is on; to be asked once.
-    pub(crate) async fn listings(&mut self) -> Listings {
-        std::mem::take(&mut self.lists).listings().await
+    /// The lists that the client, or a domain of the message, is on; to be asked once.
+    pub(crate) async fn listings<D: Dns + 'static>(&mut self, dns: &Arc<D>, authors: &[Domain]) -> Listings {
+        let mut lists = std::mem::take(&mut self.lists);
+        for author in authors {
+            lists.ask_about(dns, author);
+        }
+        lists.listings().await
     }
 
     pub(crate) fn into_wishes(self) -> Wishes {

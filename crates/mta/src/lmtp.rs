@@ -17,9 +17,11 @@ use crate::connection::drive;
 use crate::core::{Core, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
 use crate::deliver::{Message, deliver_each, sole_recipient};
+use crate::facts::Rules;
 use crate::forgeries;
 use crate::intake::Intake;
 use crate::policy::ours::Claimant;
+use crate::policy::verdict::{self, Decision, Known, Verdicts};
 use crate::policy::{self, RcptFacts};
 use crate::receive::BUSY;
 use crate::transaction::{Taken, Transaction, check_header};
@@ -120,6 +122,10 @@ impl Session<'_> {
     ) -> Result<Vec<Result<Taken, Reply>>, Reply> {
         let content = self.intake.take()?;
         check_header(&content)?;
+        // The server in front has judged it. Whoever forges that it did so forges it against himself.
+        let junk_before = Some(self.client).filter(|_| verdict::is_junk(content.head()));
+        let judged = junk_before.map(|_| Known { junk_before, ..Known::default() });
+        let judged = judged.map(|known| verdict::message(&known, Rules::default(), Verdicts::default()));
         let content = forgeries::scrub(self.core, content, forgeries::Source::Trusted).await?;
         let with = With {
             lmtp: true,
@@ -139,11 +145,17 @@ impl Session<'_> {
             date: now(),
         };
         let prefix = received.field();
-        // The server in front has judged it, and does not say how.
+        // Whether the author is proven it does not say.
         let (head, path) = (content.head(), &envelope.reverse_path);
         let leaving = self.core.ours().sent_on(head, &Claimant::all(head), path, Check::Off);
         let message = Message::of_ours(transaction.id, envelope, prefix, Arc::new(content));
-        let message = Message { vouched: false, leaving, ..message };
+        let message = Message {
+            vouched: false,
+            leaving,
+            junk: judged.is_some(),
+            verdict: judged.as_ref().map(Decision::field).unwrap_or_default(),
+            ..message
+        };
         let taken = Taken::of(None, message.junk);
         let outcomes = deliver_each(self.core, &message).await;
         Ok(outcomes.into_iter().map(|outcome| outcome.map(|()| taken)).collect())

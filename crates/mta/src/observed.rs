@@ -83,7 +83,12 @@ impl Observed {
         };
         if self.result == DmarcResult::Fail && row.disposition != wanted {
             let testing = self.observation.policy.testing;
-            let kind = if testing { "policy_test_mode" } else { "local_policy" };
+            let is_passed_on = decision.reasons.iter().any(|reason| matches!(reason, Reason::PassedOn(_)));
+            let kind = match (testing, is_passed_on) {
+                (true, _) => "policy_test_mode",
+                (false, true) => "trusted_forwarder",
+                (false, false) => "local_policy",
+            };
             let is_sealed = decision.reasons.iter().any(|reason| matches!(reason, Reason::Sealed(_)));
             let comment = self.chain.filter(|_| is_sealed);
             row.overrides.push(Override { kind: kind.to_owned(), comment });
@@ -205,6 +210,13 @@ mod tests {
         let cases = [
             (Policy::Reject, false, accept, sealed(), Some(("local_policy", chain))),
             (Policy::Reject, false, accept, vec![], Some(("local_policy", None))),
+            (
+                Policy::Reject,
+                false,
+                accept,
+                vec![Reason::PassedOn([192, 0, 2, 1].into())],
+                Some(("trusted_forwarder", None)),
+            ),
             (Policy::Reject, false, junk, failed(), Some(("local_policy", None))),
             (Policy::Reject, true, accept, failed(), Some(("policy_test_mode", None))),
             (Policy::Reject, false, reject, failed(), None),

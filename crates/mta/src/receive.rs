@@ -10,6 +10,7 @@ use kings_mail::domain::Domain;
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::path::ReversePath;
 use kings_mail::trace::{Received, With};
+use kings_msgauth::dmarc::author_domains;
 use kings_net::{Connection, Service};
 use kings_sasl::Turn;
 use kings_smtp::claim::{Attribute, Claim};
@@ -339,7 +340,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         let speaks_for_others = self.core.clients.trusted.of(self.client) != Trust::default();
         let circumstances = Circumstances {
             client: self.client,
-            is_trusted: speaks_for_others || self.is_trusted().await,
+            is_trusted: speaks_for_others || known.forwarder.is_some() || self.is_trusted().await,
             is_welcome: !known.listings.welcome.is_empty(),
             standing,
         };
@@ -356,13 +357,16 @@ impl<D: Dns + 'static> Session<'_, D> {
         check_arriving(content.head(), content.len())?;
         let Authenticated { fields: authenticated, mut known, standing, leaving, reporter, seal, observed } =
             self.authenticate(&content, &envelope, peer).await;
+        known.forwarder = Some(self.client).filter(|client| self.checks.passes_on(*client));
+        known.junk_before = known.forwarder.filter(|_| verdict::is_junk(content.head()));
+        let authors = author_domains(content.head()).map(|authors| authors.domains).unwrap_or_default();
         let content = forgeries::scrub(self.core, content, forgeries::Source::Anybody).await?;
         let id = transaction.id;
         let (content, ruling) = self.core.rules.inbound.rule(&self.core.store, content, id).await?;
         let mut case = self.case.take().ok_or(Reply::BAD_SEQUENCE)?;
         case.judge_message(&envelope, content.len(), &transaction.id.to_string()).await?;
         if !self.is_trusted().await {
-            known.listings = case.listings().await;
+            known.listings = case.listings(self.checks.dns(), &authors).await;
         }
         let mut wishes = case.into_wishes();
         let filtered = Filtered::new(transaction.id, envelope, content);
@@ -372,7 +376,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         known.quarantine = quarantine;
         let stranger = self.stranger(&envelope, &known, &standing).await;
         known.greylisted = stranger.as_ref().and_then(Stranger::wait);
-        let decision = verdict::message(&known, self.checks.rules(), self.checks.verdicts());
+        let decision = verdict::message(&known, self.checks.rules(self.client), self.checks.verdicts());
         traced::judged(self.core, id, &envelope.reverse_path, &decision);
         if let Some(observed) = observed {
             observed.note(&self.core.records, &decision);

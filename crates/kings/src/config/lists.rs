@@ -1,4 +1,4 @@
-//! `[inbound] dnsbl`, `dnswl` and what goes with them.
+//! `[inbound] dnsbl`, `dnsbl_domains`, `dnswl` and what goes with them.
 
 use kings_msgauth::dns_list::List;
 use kings_mta::Lists;
@@ -19,9 +19,9 @@ pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> Lists 
         }
         lists
     };
-    let (block, welcome) = (read("dnsbl"), read("dnswl"));
+    let (block, welcome, domains) = (read("dnsbl"), read("dnswl"), read("dnsbl_domains"));
     let what = "a network such as \"192.0.2.0/24\"";
-    Lists { block, welcome, exempt: section.list(source, "dnsbl_exempt", what, str::parse::<IpNet>) }
+    Lists { block, welcome, domains, exempt: section.list(source, "dnsbl_exempt", what, str::parse::<IpNet>) }
 }
 
 /// The weight from which a client counts as listed.

@@ -464,6 +464,7 @@ fn inbound(
     let usual = Verdicts::default();
     let verdicts = Verdicts {
         spf_fail: verdict_or(source, section, "spf_fail", usual.spf_fail),
+        spf_softfail: verdict_or(source, section, "spf_softfail", usual.spf_softfail),
         spf_helo_fail: verdict_or(source, section, "spf_helo_fail", usual.spf_helo_fail),
         dnsbl_listed: verdict_or(source, section, "dnsbl_listed", usual.dnsbl_listed),
         dnsbl_threshold: lists::threshold(source, section).unwrap_or(usual.dnsbl_threshold),
@@ -473,12 +474,20 @@ fn inbound(
             .choice(source, "dmarc_temperror", &PASSING_VERDICTS)
             .unwrap_or(usual.dmarc_temperror),
         impersonation: verdict_or(source, section, "impersonation", usual.impersonation),
+        no_author: verdict_or(source, section, "no_author", usual.no_author),
     };
     let rules = Rules {
         bad_helo: verdict(source, section, "bad_helo"),
         unknown_helo: verdict(source, section, "unknown_helo"),
         unknown_sender_domain: verdict(source, section, "unknown_sender_domain"),
     };
+    let network = "a network such as \"192.0.2.5/32\"";
+    let forwarders = section.list(source, "forwarders", network, str::parse::<IpNet>);
+    if forwarders.iter().any(|network| network.prefix_len() == 0) {
+        source.complain(
+            "[inbound] forwarders names every address there is: list the hosts that pass mail on to you",
+        );
+    }
     let lists = lists::read(source, section);
     let greylist = greylist::read(source, section);
     let early_talker = [("accept", EarlyTalker::Accept), ("reject", EarlyTalker::Reject)];
@@ -489,7 +498,7 @@ fn inbound(
         trusted: Trusted::default(),
     };
     let policy_service = policy_service(source, section);
-    (Inbound { rules, methods, verdicts, arc_sealers, lists, greylist, policy_service }, clients)
+    (Inbound { rules, methods, verdicts, arc_sealers, forwarders, lists, greylist, policy_service }, clients)
 }
 
 /// Who may ask for reports on port 25.

@@ -214,6 +214,32 @@ fn dsn_is_offered_to_all_unless_the_config_says_to_whom() {
 }
 
 #[test]
+fn the_switches_of_the_verdict_are_read_and_misspelt_ones_are_named() {
+    let read = |lines: &str| {
+        Settings::parse(&format!("{SMALLEST}[inbound]\n{lines}"), Path::new("/")).unwrap().inbound
+    };
+    let silent = read("");
+    assert_eq!((silent.verdicts.spf_softfail, silent.verdicts.no_author), (Verdict::Accept, Verdict::Junk));
+    assert!(silent.forwarders.is_empty() && silent.lists.domains.is_empty());
+    let set = read(
+        "spf_softfail = \"junk\"\nno_author = \"reject\"\nforwarders = [\"192.0.2.5/32\", \"2001:db8::/32\"]\n\
+         dnsbl_domains = [\"dbl.example=127.0.1.[2..9]*2\"]\n",
+    );
+    assert_eq!((set.verdicts.spf_softfail, set.verdicts.no_author), (Verdict::Junk, Verdict::Reject));
+    assert_eq!((set.forwarders.len(), set.lists.domains[0].weight), (2, 2));
+    for (wrong, named) in [
+        ("spf_softfail = \"maybe\"", "spf_softfail"),
+        ("no_author = \"bin\"", "no_author"),
+        ("forwarders = [\"mx.example.net\"]", "forwarders"),
+        ("forwarders = [\"0.0.0.0/0\"]", "every address"),
+        ("dnsbl_domains = [\"dbl.example=127.0.1\"]", "dnsbl_domains"),
+    ] {
+        let found = complaints(&format!("{SMALLEST}[inbound]\n{wrong}\n"));
+        assert!(found.iter().any(|complaint| complaint.contains(named)), "{wrong}: {found:?}");
+    }
+}
+
+#[test]
 fn greylisting_is_off_until_it_is_asked_for() {
     let read =
         |lines: &str| Settings::parse(&format!("{SMALLEST}[inbound]\n{lines}"), Path::new("/")).unwrap();

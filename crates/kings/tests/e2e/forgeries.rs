@@ -506,6 +506,19 @@ fn an_operator_may_put_off_what_dmarc_cannot_tell_and_never_refuse_it_for_good()
     run(&mut kings.command(&["config", "check"])).failed().says("dmarc_temperror");
 }
 
+/// While DNS is silent an operator may have it filed.
+#[test]
+fn what_dmarc_cannot_tell_may_be_filed() {
+    let tables = "[inbound]\ndmarc_temperror = \"junk\"\n";
+    let kings = Setup { tables: tables.into(), ..Setup::default() }.start();
+    let content = letter("ceo@bank.test", BOB, "hello");
+    kings.smtp().message("joe@evil.test", &[BOB], &content).unwrap().is("250");
+    let [filed] = &messages(&kings.maildir(BOB).join(".Junk"))[..] else { panic!("one in the junk") };
+    let text = filed.text().replace("\r\n\t", " ");
+    assert!(text.contains("X-Kings-Verdict: junk; DMARC cannot tell for now: "), "{text}");
+    assert!(messages(&kings.maildir(BOB)).is_empty());
+}
+
 #[test]
 fn who_may_show_our_addresses_as_names_is_the_operators_choice() {
     let content = letter("\"boss@example.org\" <joe@evil.test>", BOB, "hello");

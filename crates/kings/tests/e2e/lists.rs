@@ -43,6 +43,31 @@ fn who_is_listed_is_refused_with_the_list_and_nobody_else() {
     assert_eq!(messages(&kings.maildir(BOB)).len(), 4);
 }
 
+/// The reverse-path, the EHLO name and the author are asked about, whoever the client is.
+#[test]
+fn domains_on_lists_count_as_clients_do() {
+    let dns = NameServer::start("test", "evil.example.dbl IN A 127.0.1.2\n*.every IN A 127.0.1.2\n");
+    let mut setup = Setup { name_server: dns.address.clone(), ..Setup::default() };
+    setup.listen += "xclient_from = [\"127.0.0.0/8\"]\n";
+    setup.tables = "[inbound]\ndnsbl_domains = [\"dbl.test=127.0.1.[2..9]\", \"every.test\"]\n".to_owned();
+    let kings = setup.start();
+    let send = |helo: &str, sender: &str, author: &str| {
+        let mut client = Smtp::connect(kings.address("smtp")).unwrap();
+        client.command("EHLO proxy.example.net").unwrap().is("250");
+        client.command("XCLIENT ADDR=9.10.10.13").unwrap().is("220");
+        client.command(&format!("EHLO {helo}")).unwrap().is("250");
+        client.message(sender, &[BOB], &letter(author, BOB, "hello")).unwrap()
+    };
+    let (good, bad) = ("mx.good.example", "evil.example");
+    let (joe, eve) = ("joe@good.example", "eve@evil.example");
+    for (helo, sender, author) in [(bad, joe, joe), (good, eve, joe), (good, joe, eve), (bad, eve, eve)] {
+        let sentence = "Not accepted: the domain evil.example is on the list dbl.test (127.0.1.2)";
+        send(helo, sender, author).is(&format!("550 5.7.1 {sentence}"));
+    }
+    send(good, joe, joe).is("250");
+    send(good, "", joe).is("250");
+}
+
 #[test]
 fn a_stranger_who_is_listed_hears_of_the_list_alone() {
     let dns = NameServer::start("test", ZONE);

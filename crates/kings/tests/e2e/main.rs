@@ -27,6 +27,7 @@ mod faults;
 mod filter;
 mod foreign_senders;
 mod forgeries;
+mod forwarders;
 mod forwarding;
 mod greylist;
 mod guessing;

@@ -1,9 +1,10 @@
 //! What becomes of a whole message from a stranger: one pure function from what is known to accept, junk, defer or reject.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use kings_mail::domain::Domain;
 use kings_mail::{header, trace};
 use kings_msgauth::dmarc::Policy;
 use kings_smtp::reply::{Reply, Status};
@@ -28,12 +29,14 @@ pub(crate) enum Reason {
     UnknownSenderDomain,
     /// The sender's domain takes no mail.
     SenderTakesNoMail,
-    /// Lists in DNS name the client: these, with their codes.
+    /// Lists in DNS name the client or a domain of the message: a sentence that tells them with their codes.
     Listed(String),
     /// The domain of the EHLO name does not let this client use it, for this reason.
     HeloSpfFail(String),
     /// The sender's domain does not let this client send, for this reason.
     SpfFail(String),
+    /// It does not quite forbid it, either.
+    SpfSoftFail(String),
     /// The author's domain wants mail like this refused, or put aside, for this reason.
     DmarcFail(String),
     /// It claims to be from one of our own domains and nothing proves it.
@@ -50,6 +53,10 @@ pub(crate) enum Reason {
     Greylisted(Duration),
     /// This sealer is listed and saw it authentic, so that its failures here do not count.
     Sealed(String),
+    /// It comes from this host that passes mail on to us, so that its failures here do not count.
+    PassedOn(IpAddr),
+    /// That host, or the mail server in front of us, calls it junk.
+    JunkBefore(IpAddr),
 }
 
 impl fmt::Display for Reason {
@@ -59,9 +66,10 @@ impl fmt::Display for Reason {
             Self::UnknownHelo => f.write_str("the EHLO name of the client does not exist"),
             Self::UnknownSenderDomain => f.write_str("the domain of the sender does not exist"),
             Self::SenderTakesNoMail => f.write_str("the domain of the sender says that it takes no mail"),
-            Self::Listed(lists) => write!(f, "the client is on {lists}"),
+            Self::Listed(lists) => f.write_str(lists),
             Self::HeloSpfFail(why) => write!(f, "SPF of the EHLO name fails: {why}"),
             Self::SpfFail(why) => write!(f, "SPF fails: {why}"),
+            Self::SpfSoftFail(why) => write!(f, "SPF does not pass (softfail): {why}"),
             Self::DmarcFail(why) => write!(f, "DMARC fails: {why}"),
             Self::NotOurs(domain) => {
                 write!(f, "it says to be from {domain}, {UNPROVEN}")
@@ -84,6 +92,8 @@ impl fmt::Display for Reason {
                     "it fails here, but {sealer}, whose seals count, saw DMARC pass before passing it on"
                 )
             }
+            Self::PassedOn(host) => write!(f, "it fails here, but {host} passes mail on to us"),
+            Self::JunkBefore(host) => write!(f, "{host}, which passes mail on to us, calls it junk"),
         }
     }
 }
@@ -100,11 +110,13 @@ impl Reason {
 pub struct Verdicts {
     /// The client may not use the domain of the reverse-path.
     pub spf_fail: Verdict,
+    /// The client probably may not use it.
+    pub spf_softfail: Verdict,
     /// The client may not use the EHLO name.
     pub spf_helo_fail: Verdict,
-    /// Lists in DNS name the client, with weights that reach `dnsbl_threshold`.
+    /// Lists in DNS name the client or a domain of the message, with weights that reach `dnsbl_threshold`.
     pub dnsbl_listed: Verdict,
-    /// The sum of weights from which a client counts as listed, as Postfix's `postscreen_dnsbl_threshold`.
+    /// The sum of weights from which that counts, as Postfix's `postscreen_dnsbl_threshold`.
     pub dnsbl_threshold: i32,
     /// DMARC failed and the author's domain asks for `reject`.
     pub dmarc_reject: Verdict,
@@ -114,6 +126,8 @@ pub struct Verdicts {
     pub dmarc_temperror: Verdict,
     /// A stranger's name for people shows an address of ours.
     pub impersonation: Verdict,
+    /// No author can be told.
+    pub no_author: Verdict,
 }
 
 impl Default for Verdicts {
@@ -121,6 +135,7 @@ impl Default for Verdicts {
     fn default() -> Self {
         Self {
             spf_fail: Verdict::Accept,
+            spf_softfail: Verdict::Accept,
             spf_helo_fail: Verdict::Accept,
             dnsbl_listed: Verdict::Reject,
             dnsbl_threshold: 1,
@@ -129,6 +144,7 @@ impl Default for Verdicts {
             dmarc_temperror: Verdict::Accept,
             // Lists name their members so: "'ann@example.org' via list".
             impersonation: Verdict::Accept,
+            no_author: Verdict::Junk,
         }
     }
 }
@@ -143,9 +159,11 @@ impl Verdicts {
     }
 }
 
-/// One list that a client is on.
+/// One list that a client is on, or a domain of its message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
+    /// The domain, where it is not the client.
+    pub domain: Option<Domain>,
     /// The list.
     pub zone: String,
     /// What it counts; a negative weight speaks for the client.
@@ -154,7 +172,7 @@ pub struct Listing {
     pub codes: Vec<Ipv4Addr>,
 }
 
-/// All lists that a client is on.
+/// All lists that a client and the domains of its message are on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listings {
     /// Those that speak against it, or by a negative weight for it.
@@ -164,20 +182,27 @@ pub struct Listings {
 }
 
 impl Listings {
-    /// The lists that speak against the client, where these weigh enough and no list of good senders knows it.
+    /// What the lists say against it, where these weigh enough and no list of good senders knows the client.
     fn against(&self, threshold: i32) -> Option<String> {
         let score = self.block.iter().map(|listing| listing.weight).fold(0, i32::saturating_add);
         if score < threshold || !self.welcome.is_empty() {
             return None;
         }
-        let bad = self.block.iter().filter(|listing| listing.weight > 0);
-        let texts: Vec<String> = bad
-            .map(|Listing { zone, codes, .. }| {
-                let codes: Vec<String> = codes.iter().map(Ipv4Addr::to_string).collect();
-                format!("the list {zone} ({})", codes.join(", "))
-            })
-            .collect();
-        (!texts.is_empty()).then(|| texts.join(" and "))
+        let mut bad = self.block.iter().filter(|listing| listing.weight > 0).peekable();
+        bad.peek()?;
+        let (mut text, mut before) = (String::new(), None);
+        for Listing { domain, zone, codes, .. } in bad {
+            let codes: Vec<String> = codes.iter().map(Ipv4Addr::to_string).collect();
+            text += &match domain {
+                _ if before == Some(domain) => " and the list ".to_owned(),
+                Some(domain) if before.is_some() => format!(", the domain {domain} is on the list "),
+                Some(domain) => format!("the domain {domain} is on the list "),
+                None => "the client is on the list ".to_owned(),
+            };
+            text += &format!("{zone} ({})", codes.join(", "));
+            before = Some(domain);
+        }
+        Some(text)
     }
 }
 
@@ -197,6 +222,8 @@ pub(crate) struct Known {
     pub(crate) unproven: Option<(String, Verdict)>,
     /// A domain of ours that the name in From shows an address of, and the other domain that it is from.
     pub(crate) shows_ours: Option<(String, String)>,
+    /// Why SPF came to softfail, where it did and counts.
+    pub(crate) spf_softfail: Option<String>,
     /// Why DMARC could not be decided for now, where it counts.
     pub(crate) undecided: Option<String>,
     /// Why DMARC cannot tell its author, where it cannot and counts.
@@ -207,6 +234,10 @@ pub(crate) struct Known {
     pub(crate) greylisted: Option<Duration>,
     /// The listed sealer that saw DMARC pass for this author (RFC 8617 §7.2).
     pub(crate) sealed: Option<String>,
+    /// The host that brings it, where that passes mail of others on to us.
+    pub(crate) forwarder: Option<IpAddr>,
+    /// Such a host, or the mail server in front of us, calls it junk.
+    pub(crate) junk_before: Option<IpAddr>,
 }
 
 /// What becomes of it, and what spoke for that.
@@ -223,6 +254,11 @@ pub(crate) struct Decision {
 /// not answer refuses nothing for good. Some things are told though nothing follows from them.
 pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decision {
     let sender = known.sender;
+    if let Some(host) = known.forwarder.filter(|_| known.is_unauthentic()) {
+        let mut decision = message(&known.passed_on(), rules, verdicts);
+        decision.reasons.push(Reason::PassedOn(host));
+        return decision;
+    }
     if let Some(sealer) = known.sealed.as_ref().filter(|_| known.is_unauthentic()) {
         let mut decision = message(&known.believed(), rules, verdicts);
         decision.reasons.push(Reason::Sealed(sealer.clone()));
@@ -231,12 +267,13 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
     let listed = known.listings.against(verdicts.dnsbl_threshold);
     let helo = known.spf_helo_fail.clone().map(|why| (Reason::HeloSpfFail(why), verdicts.spf_helo_fail));
     let spf = known.spf_fail.clone().map(|why| (Reason::SpfFail(why), verdicts.spf_fail));
+    let softly = known.spf_softfail.clone().map(|why| (Reason::SpfSoftFail(why), verdicts.spf_softfail));
     let dmarc = known.dmarc_fail.clone().map(|(policy, why)| (Reason::DmarcFail(why), verdicts.of(policy)));
     let unproven = known.unproven.clone().map(|(domain, verdict)| (Reason::NotOurs(domain), verdict));
     let shown = known.shows_ours.clone();
     let shown = shown.map(|(shown, author)| (Reason::ShowsOurs(shown, author), verdicts.impersonation));
     let undecided = known.undecided.clone().map(|why| (Reason::Undecided(why), verdicts.dmarc_temperror));
-    let no_author = known.no_author.clone().map(|why| (Reason::NoAuthor(why), Verdict::Junk));
+    let no_author = known.no_author.clone().map(|why| (Reason::NoAuthor(why), verdicts.no_author));
     let greylisted = known.greylisted.map(|wait| (Reason::Greylisted(wait), Verdict::Defer));
     let findings = [
         sender.bad_helo.then_some((Reason::BadHelo, rules.bad_helo)),
@@ -249,11 +286,13 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
         listed.map(|lists| (Reason::Listed(lists), verdicts.dnsbl_listed)),
         helo,
         spf,
+        softly,
         dmarc,
         unproven,
         shown,
         undecided,
         no_author,
+        known.junk_before.map(|host| (Reason::JunkBefore(host), Verdict::Junk)),
         greylisted,
     ];
     let counts =
@@ -273,15 +312,23 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
 impl Known {
     fn is_unauthentic(&self) -> bool {
         self.spf_fail.is_some()
+            || self.spf_softfail.is_some()
             || self.dmarc_fail.is_some()
             || self.unproven.is_some()
             || self.undecided.is_some()
+    }
+
+    /// The same without what it proves of nobody that another host brings it. A claim on us stays a claim.
+    fn passed_on(&self) -> Self {
+        let unproven = self.unproven.clone().map(|(domain, _)| (domain, Verdict::Accept));
+        Self { unproven, forwarder: None, spf_helo_fail: None, ..self.believed() }
     }
 
     /// The same without what passing on explains.
     fn believed(&self) -> Self {
         Self {
             spf_fail: None,
+            spf_softfail: None,
             dmarc_fail: None,
             unproven: None,
             undecided: None,
@@ -529,6 +576,7 @@ mod tests {
     #[test]
     fn lists_count_by_their_weights_and_not_against_those_who_are_welcome() {
         let on = |zone: &str, weight| Listing {
+            domain: None,
             zone: zone.to_owned(),
             weight,
             codes: vec![Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 10)],
@@ -555,6 +603,20 @@ mod tests {
                 "{known:?} {verdicts:?}"
             );
         }
+        let of = |domain: &str| Listing { domain: Domain::parse(domain).ok(), ..on("d.test", 1) };
+        let sentence =
+            |block: Vec<Listing>| Listings { block, welcome: vec![] }.against(1).unwrap_or_default();
+        let codes = "(127.0.0.2, 127.0.0.10)";
+        assert_eq!(
+            sentence(vec![a.clone(), of("evil.test")]),
+            format!(
+                "the client is on the list a.test {codes}, the domain evil.test is on the list d.test {codes}"
+            )
+        );
+        assert_eq!(
+            sentence(vec![of("evil.test")]),
+            format!("the domain evil.test is on the list d.test {codes}")
+        );
         let known = Known { listings: Listings { block: vec![a, b], welcome: vec![] }, ..Known::default() };
         let reply = message(&known, Rules::default(), usual).refusal().map(|reply| reply.to_string());
         assert_eq!(
@@ -590,8 +652,50 @@ mod tests {
     }
 
     #[test]
+    fn what_a_known_host_passes_on_fails_nothing_and_claims_are_told_all_the_same() {
+        let why = || "because".to_owned();
+        let host = IpAddr::from([192, 0, 2, 1]);
+        let failing = Known {
+            spf_fail: Some(why()),
+            spf_helo_fail: Some(why()),
+            dmarc_fail: Some((Policy::Reject, why())),
+            unproven: Some(("example.org".to_owned(), Verdict::Junk)),
+            ..Known::default()
+        };
+        let strict =
+            Verdicts { spf_fail: Verdict::Reject, spf_helo_fail: Verdict::Reject, ..Verdicts::default() };
+        assert_eq!(message(&failing, Rules::default(), strict).verdict, Verdict::Reject);
+        let known = Known { forwarder: Some(host), ..failing };
+        let passed = message(&known, Rules::default(), strict);
+        assert_eq!(passed.verdict, Verdict::Accept);
+        assert_eq!(passed.reasons, [Reason::NotOurs("example.org".to_owned()), Reason::PassedOn(host)]);
+        // What it says itself counts, and what the content says.
+        let junk = message(&Known { junk_before: Some(host), ..known.clone() }, Rules::default(), strict);
+        assert_eq!((junk.verdict, junk.decisive), (Verdict::Junk, 1));
+        assert_eq!(junk.reasons.first(), Some(&Reason::JunkBefore(host)));
+        let nobody = Known { no_author: Some(why()), ..known };
+        assert_eq!(message(&nobody, Rules::default(), strict).verdict, Verdict::Junk);
+        let fine = Known { forwarder: Some(host), ..Known::default() };
+        assert_eq!(message(&fine, Rules::default(), strict).reasons, []);
+    }
+
+    #[test]
+    fn softfail_and_a_missing_author_lead_to_what_the_switches_say() {
+        let softly = Known { spf_softfail: Some("why".to_owned()), ..Known::default() };
+        let nobody = Known { no_author: Some("why".to_owned()), ..Known::default() };
+        let usual = Verdicts::default();
+        for verdict in [Verdict::Accept, Verdict::Junk, Verdict::Defer, Verdict::Reject] {
+            let set = Verdicts { spf_softfail: verdict, no_author: verdict, ..usual };
+            assert_eq!(message(&softly, Rules::default(), set).verdict, verdict);
+            assert_eq!(message(&nobody, Rules::default(), set).verdict, verdict);
+        }
+        assert_eq!(message(&softly, Rules::default(), usual).verdict, Verdict::Accept);
+        assert_eq!(message(&nobody, Rules::default(), usual).verdict, Verdict::Junk);
+    }
+
+    #[test]
     fn a_refusal_tells_what_led_to_it_and_nothing_else() {
-        let listing = Listing { zone: "a.test".to_owned(), weight: 1, codes: vec![] };
+        let listing = Listing { domain: None, zone: "a.test".to_owned(), weight: 1, codes: vec![] };
         let listings = Listings { block: vec![listing], welcome: vec![] };
         let greylisted = Some(Duration::from_mins(5));
         let unproven = Some(("example.org".to_owned(), Verdict::Junk));

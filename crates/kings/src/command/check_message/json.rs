@@ -149,9 +149,10 @@ fn arc(report: &arc::Report) -> Value {
 
 fn lists(listings: &Listings) -> Value {
     let items = |found: &[Listing]| -> Vec<Value> {
-        let item = |Listing { zone, weight, codes }: &Listing| {
+        let item = |Listing { domain, zone, weight, codes }: &Listing| {
             let codes: Vec<String> = codes.iter().map(ToString::to_string).collect();
-            json!({ "list": zone, "weight": weight, "codes": codes })
+            let domain = domain.as_ref().map(ToString::to_string);
+            json!({ "list": zone, "domain": domain, "weight": weight, "codes": codes })
         };
         found.iter().map(item).collect()
     };

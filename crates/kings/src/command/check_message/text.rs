@@ -32,9 +32,10 @@ pub(super) fn of(found: &Examination) -> String {
     page.arc(&found.arc);
     let listings = &found.listings;
     for (name, listings) in [("on the list", &listings.block), ("welcome on", &listings.welcome)] {
-        for Listing { zone, weight, codes } in listings {
+        for Listing { domain, zone, weight, codes } in listings {
             let codes: Vec<String> = codes.iter().map(ToString::to_string).collect();
-            page.line(name, format!("{zone} ({}), weight {weight}", codes.join(", ")));
+            let subject = domain.as_ref().map(|domain| format!("{domain}: ")).unwrap_or_default();
+            page.line(name, format!("{subject}{zone} ({}), weight {weight}", codes.join(", ")));
         }
     }
     for text in &found.oddities {
