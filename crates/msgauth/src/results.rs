@@ -147,13 +147,30 @@ fn value(text: &str) -> String {
 /// any case, folded, with comments, quoted, with a version, with characters in it that nobody sees. What cannot be read
 /// and has our name in it counts as well.
 pub fn claims_to_be(ours: &Domain, value: &[u8]) -> bool {
-    let text = header::unfold(value);
+    let glued = glued(value);
+    is_in_name_of(ours, &header::unfold(value)) || is_in_name_of(ours, &header::unfold(&glued))
+}
+
+/// The value for a reader that drops the white space of a fold with its line end, and so glues a name that was cut there.
+fn glued(value: &[u8]) -> Vec<u8> {
+    let mut glued = Vec::with_capacity(value.len());
+    let mut folds = false;
+    for &octet in value {
+        folds = b"\r\n".contains(&octet) || (folds && b" \t".contains(&octet));
+        if !folds {
+            glued.push(octet);
+        }
+    }
+    glued
+}
+
+fn is_in_name_of(ours: &Domain, text: &str) -> bool {
     let is_ours = |id: &str| Domain::parse(id).is_ok_and(|id| id == *ours);
-    let as_written = match authserv_id(&text) {
+    let as_written = match authserv_id(text) {
         Some(id) => is_ours(&id),
         None => text.to_lowercase().contains(&ours.to_string()),
     };
-    as_written || skip_comments(&text).is_some_and(|text| is_ours(&visible_id(text)))
+    as_written || skip_comments(text).is_some_and(|text| is_ours(&visible_id(text)))
 }
 
 /// The id of a field of somebody else, in lower case; `None` where it cannot be read.
@@ -330,6 +347,10 @@ mod tests {
             " \u{feff}mail.example.org\u{a0}; none",
             " \"m\"\"ail.example.org\"; none",
             " \u{ff4d}ail.example.org; none",
+            " mail.exam\r\n ple.org; none",
+            " mail.exam\n\t \r\n ple.o\r\n\trg; none",
+            " \"mail.exam\r\n ple.org\"; none",
+            " m\r\n ail.example.org (x)\r\n 1; none",
         ];
         for text in forged {
             assert!(claims_to_be(&ours(), text.as_bytes()), "{text:?}");
@@ -351,6 +372,10 @@ mod tests {
             " m\u{e4}il.example.org; none",
             " mail\u{ff0e}example\u{ff0e}org.evil.example; none",
             " mail example.org; none",
+            " mail.exam ple.org; none",
+            " mx.example.net;\r\n mail.example.org",
+            " mx.example.net\r\n mail.example.org; none",
+            " mail.example.org\r\n .evil.example; none",
         ];
         for text in others {
             assert!(!claims_to_be(&ours(), text.as_bytes()), "{text:?}");

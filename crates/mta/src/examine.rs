@@ -1,6 +1,7 @@
 //! What this server would do with a message, and why: the same questions, by the same code, and the same decision as on
 //! port 25, for somebody who asks (`kings check-message`).
 
+mod line_ends;
 mod oddities;
 
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use kings_mail::trace;
 use kings_msgauth::{arc, dkim, dmarc, iprev, spf};
 use kings_store::HEAD_OCTETS;
 
+use self::line_ends::LineEnds;
 use crate::authenticate::{Check, Claims, Evidence, Findings, Methods};
 use crate::core::now;
 use crate::facts::{Enquiries, Facts, Rules, Sender, Verdict};
@@ -122,6 +124,7 @@ pub struct Examiner<D> {
     written: Vec<u8>,
     head: Vec<u8>,
     seam: Seam,
+    lines: LineEnds,
     octets: u64,
 }
 
@@ -150,6 +153,7 @@ impl<D: Dns + 'static> Examiner<D> {
             written: Vec::new(),
             head: Vec::new(),
             seam: Seam::default(),
+            lines: LineEnds::default(),
             octets: 0,
         }
     }
@@ -157,6 +161,7 @@ impl<D: Dns + 'static> Examiner<D> {
     /// Takes the next octets. No more than the head of the message is kept.
     pub fn content(&mut self, piece: &[u8]) {
         fill(&mut self.written, piece);
+        self.lines.read(piece);
         self.octets += piece.len() as u64;
         let passed = self.seam.pass(piece);
         self.evidence.content(&self.dns, &passed);
@@ -168,6 +173,7 @@ impl<D: Dns + 'static> Examiner<D> {
         let rest = std::mem::take(&mut self.seam).finish();
         self.evidence.content(&self.dns, &rest);
         fill(&mut self.head, &rest);
+        let line_ends = std::mem::take(&mut self.lines).refusal();
         let Self {
             dns, hostname, inbound, told, evidence, enquiries, mut lists, written, head, octets, ..
         } = self;
@@ -177,7 +183,8 @@ impl<D: Dns + 'static> Examiner<D> {
         }
         let listings = lists.listings().await;
         let findings = evidence.findings(&dns, &head, now()).await;
-        let header = check_arriving(&head, octets).err().map(|reply| reply.text.into_owned());
+        let header = line_ends.map_or_else(|| check_arriving(&head, octets), Err);
+        let header = header.err().map(|reply| reply.text.into_owned());
         let ours = Ours { hostname: &hostname, domains };
         let judge = |methods| {
             let mut known = findings.known(methods, &head, ours);

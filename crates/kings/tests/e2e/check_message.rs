@@ -165,6 +165,26 @@ fn json_says_the_same() {
     assert_eq!(found["not_checked"].as_array().map(Vec::len), Some(3), "{found}");
 }
 
+/// What port 25 refuses for its octets is refused here, in the same words.
+#[test]
+fn what_port_25_refuses_for_its_line_ends_is_refused() {
+    let (letter, zone) = &*SIGNED;
+    let dns = NameServer::start(".", zone);
+    let kings = crate::harness::Kings::start();
+    for more in ["a\rb\r\n", "a\0b\r\n"] {
+        let bad = format!("{letter}{more}");
+        has(
+            &check(&dns, &CLIENT, bad.as_bytes()),
+            1,
+            &["verdict           reject", "Message holds a bare CR"],
+        );
+        let reply = kings.smtp().message("joe@far.example", &["ann@example.org"], bad.as_bytes()).unwrap();
+        assert!(reply.text.contains("Message holds a bare CR"), "{}", reply.text);
+    }
+    let stored = letter.replace("\r\n", "\n");
+    assert_eq!(check(&dns, &CLIENT, stored.as_bytes()).status.code(), Some(0));
+}
+
 #[test]
 fn trace_fields_count_only_where_they_are_asked_for() {
     let (letter, zone) = &*SIGNED;

@@ -4,6 +4,7 @@
 
 use kings_dns::Zone;
 use kings_mail::domain::DnsName;
+use kings_smtp::reply::Reply;
 
 use super::*;
 
@@ -81,6 +82,19 @@ async fn what_nobody_told_is_not_judged_and_is_named() {
         assert_eq!((done, found.untold.len()), (expected, untold), "{told:?}");
         assert!(!found.sender.contains(&"bad_helo"), "{told:?}");
     }
+}
+
+/// What port 25 says of line ends comes first.
+#[tokio::test]
+async fn a_bare_cr_and_nul_are_refused_as_on_port_25() {
+    let sender = || told(Some("192.0.2.1"), Some("example.net"), Some("joe@example.net"));
+    for more in [b"a\rb\r\n".as_slice(), b"\0\r\n", b"a\n"] {
+        let found = examine(enforced(), sender(), &[LETTER, more]).await;
+        assert_eq!(found.judgement.verdict, Verdict::Reject, "{more:?}");
+        assert_eq!(found.judgement.reasons[0], Reply::BAD_LINE_ENDS.text, "{more:?}");
+    }
+    let stored: Vec<u8> = LETTER.iter().copied().filter(|octet| *octet != b'\r').collect();
+    assert_eq!(examine(enforced(), sender(), &[&stored]).await.judgement.verdict, Verdict::Accept);
 }
 
 #[tokio::test]
