@@ -67,7 +67,7 @@ async fn log_in(
     password: &str,
 ) -> (Vec<u8>, Result<Progress, LoginError>) {
     let password = Secret::new(password);
-    let mut client = Client::choose([mechanism.name()], name, &password, "abc").unwrap();
+    let mut client = Client::begin(mechanism, name, &password, "abc").unwrap();
     let first = client.respond(b"").unwrap();
     let mut progress = login.take(Turn::Begin(mechanism, Some(first))).await;
     let first = if let Ok(Progress::Challenge(challenge)) = &progress { challenge.clone() } else { vec![] };

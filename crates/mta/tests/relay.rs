@@ -16,7 +16,7 @@ use kings_mail::envelope::{Body, MailParameters, Recipient};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::{Notify, OriginalRecipient};
-use kings_mta::relay::{Family, Level, Ourselves, Relay, Routes, Settings, SmartHost, Sources};
+use kings_mta::relay::{Credentials, Family, Level, Ourselves, Relay, Routes, Settings, SmartHost, Sources};
 use kings_mta::{Clients, Core, HouseRules, Limits, Outgoing, Parts, Rates, Traffic};
 use kings_queue::{Attempt, Contact, Content, Deliver, Destination, Finished, Outcome, Queue};
 use kings_records::Records;
@@ -470,7 +470,7 @@ async fn a_password_is_not_sent_in_clear() {
     setup.settings.smart_host = Some(SmartHost {
         host: "127.0.0.71".into(),
         port: peer.address.port(),
-        login: Some(("ann".into(), kings_sasl::Secret::new("secret"))),
+        login: Some(Credentials::new("ann", kings_sasl::Secret::new("secret"))),
         tls: Level::May,
     });
     let outcomes = setup.attempt(&["joe@far.example"]).await;

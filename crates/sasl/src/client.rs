@@ -1,7 +1,7 @@
 //! The client side: what we send when a smart host asks who we are.
 
 use crate::scram::{ClientExchange, Hash};
-use crate::{CramKeys, Mechanism, Secret};
+use crate::{CramKeys, Mechanism, Mechanisms, Secret};
 
 /// The challenge does not fit the mechanism, or the server does not know the password that it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +28,7 @@ enum State {
 impl Client {
     /// Those we know, best first: those that prove both sides, one that only keeps the password here, and those that send
     /// it. Cyrus SASL, and so Postfix, has the same order.
-    const KNOWN: [Mechanism; 5] = [
+    pub const KNOWN: [Mechanism; 5] = [
         Mechanism::Scram { hash: Hash::Sha256, plus: false },
         Mechanism::Scram { hash: Hash::Sha1, plus: false },
         Mechanism::CramMd5,
@@ -36,24 +36,32 @@ impl Client {
         Mechanism::Login,
     ];
 
-    /// Begins an exchange with the best of the mechanisms that the server offers, if there is one. `nonce` is
-    /// printable text without commas that was never used before.
-    pub fn choose<'a>(
+    /// Those of the mechanisms that the server offers which we know and may use, best first.
+    pub fn usable<'a>(
         offered: impl IntoIterator<Item = &'a str>,
-        login: &str,
-        password: &Secret,
-        nonce: &str,
-    ) -> Option<Self> {
-        let offered: Vec<Mechanism> = offered.into_iter().filter_map(Mechanism::parse).collect();
-        let mechanism = Self::KNOWN.into_iter().find(|mechanism| offered.contains(mechanism))?;
+        allowed: Mechanisms,
+    ) -> impl Iterator<Item = Mechanism> {
+        let offered: Mechanisms = offered.into_iter().filter_map(Mechanism::parse).collect();
+        Self::KNOWN
+            .into_iter()
+            .filter(move |mechanism| offered.contains(*mechanism) && allowed.contains(*mechanism))
+    }
+
+    /// Begins an exchange, if it is a mechanism that we know. `nonce` is printable text without commas that was never
+    /// used before.
+    pub fn begin(mechanism: Mechanism, login: &str, password: &Secret, nonce: &str) -> Option<Self> {
         let (name, secret) = (login.to_owned(), password.clone());
         let state = match mechanism {
-            Mechanism::Scram { hash, .. } => {
+            Mechanism::Scram { hash, plus: false } => {
                 State::Scram(Box::new(ClientExchange::new(hash, login, password, nonce, None)))
             }
             Mechanism::Login => State::LoginName { login: name, password: secret },
             Mechanism::CramMd5 => State::CramMd5 { login: name, password: secret },
-            _ => State::Plain { login: name, password: secret },
+            Mechanism::Plain => State::Plain { login: name, password: secret },
+            Mechanism::Scram { plus: true, .. }
+            | Mechanism::External
+            | Mechanism::OAuthBearer
+            | Mechanism::XOAuth2 => return None,
         };
         Some(Self { mechanism, state })
     }
@@ -114,8 +122,7 @@ mod tests {
     /// Runs client and server against each other; gives what the server found.
     fn run(mechanism: Mechanism) -> (Step, Client) {
         let password = Secret::new("secret");
-        let mut client =
-            Client::choose([mechanism.name()], "ann", &password, "client").expect("a known mechanism");
+        let mut client = Client::begin(mechanism, "ann", &password, "client").expect("a known mechanism");
         let context =
             Context { nonce: "server".into(), hostname: "mail.example.org".into(), bindings: vec![] };
         let mut server = Server::new(mechanism, context);
@@ -161,26 +168,38 @@ mod tests {
 
     #[test]
     fn the_best_offer_is_taken_and_unknown_ones_are_none() {
-        let choose = |offered: &[&str]| {
-            let client = Client::choose(offered.iter().copied(), "ann", &Secret::new("x"), "nonce");
-            client.map(|client| client.mechanism().name())
+        let usable = |offered: &[&str], allowed: &[Mechanism]| -> Vec<&str> {
+            let allowed = allowed.iter().copied().collect();
+            Client::usable(offered.iter().copied(), allowed).map(Mechanism::name).collect()
         };
+        let choose = |offered: &[&str]| usable(offered, &Client::KNOWN).first().copied();
         assert_eq!(choose(&["LOGIN", "plain"]), Some("PLAIN"));
         assert_eq!(choose(&["LOGIN", "SCRAM-SHA-1", "plain"]), Some("SCRAM-SHA-1"));
         assert_eq!(choose(&["LOGIN", "PLAIN", "cram-md5"]), Some("CRAM-MD5"));
         assert_eq!(choose(&["CRAM-MD5", "SCRAM-SHA-256", "SCRAM-SHA-1"]), Some("SCRAM-SHA-256"));
         assert_eq!(choose(&["GSSAPI", "SCRAM-SHA-256-PLUS", "DIGEST-MD5", "XOAUTH2"]), None);
+        let offered = ["LOGIN", "PLAIN", "cram-md5", "SCRAM-SHA-1"];
+        assert_eq!(usable(&offered, &Client::KNOWN), ["SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN"]);
+        assert_eq!(usable(&offered, &[Mechanism::Login, Mechanism::Plain]), ["PLAIN", "LOGIN"]);
+        assert!(usable(&offered, &[]).is_empty());
+        for mechanism in Mechanism::ALL {
+            let client = Client::begin(mechanism, "ann", &Secret::new("x"), "nonce");
+            assert_eq!(client.is_some(), Client::KNOWN.contains(&mechanism), "{mechanism:?}");
+        }
     }
 
     #[test]
     fn a_success_before_the_proof_is_not_believed() {
-        let mut client = Client::choose(["SCRAM-SHA-1"], "ann", &Secret::new("x"), "nonce").expect("known");
+        let begin = |mechanism| {
+            Client::begin(mechanism, "ann", &Secret::new("x"), "nonce").expect("a known mechanism")
+        };
+        let mut client = begin(Mechanism::Scram { hash: Hash::Sha1, plus: false });
         client.respond(b"").expect("the first message");
         assert!(!client.may_succeed());
-        let mut plain = Client::choose(["PLAIN"], "ann", &Secret::new("x"), "nonce").expect("known");
+        let mut plain = begin(Mechanism::Plain);
         plain.respond(b"").expect("the only message");
         assert_eq!(plain.respond(b"more"), Err(BadChallenge));
-        let mut cram = Client::choose(["CRAM-MD5"], "ann", &Secret::new("x"), "nonce").expect("known");
+        let mut cram = begin(Mechanism::CramMd5);
         assert!(!cram.may_succeed() && !cram.speaks_first());
         assert_eq!(cram.respond(b""), Err(BadChallenge));
     }

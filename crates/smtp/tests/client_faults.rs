@@ -139,11 +139,7 @@ fn hand_over(step: usize, instead: Option<&str>) -> End {
 }
 
 fn session() -> Session {
-    let login = Some(Login {
-        name: "ann@here.example".into(),
-        password: Secret::new("secret"),
-        nonce: "client".into(),
-    });
+    let login = Some(Login::new("ann@here.example", Secret::new("secret"), "client"));
     let hostname = Domain::parse("mx.here.example").unwrap();
     Session::new(Settings {
         hostname,

@@ -19,7 +19,7 @@ use kings_mail::domain::Domain;
 use kings_mail::envelope::{Body, MailParameters, Recipient};
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::{EnvelopeId, Notify, OriginalRecipient, Return};
-use kings_sasl::Secret;
+use kings_sasl::{Mechanism, Secret};
 use kings_smtp::client::{Event, Login, Outcome, Protocol, Session, Settings, StartTls, Survey, Transaction};
 use kings_smtp::reply::{Reply, Status};
 
@@ -63,7 +63,7 @@ fn play(text: &str, chunk: Chunk) -> String {
 }
 
 fn login(name: &str, password: &str) -> Login {
-    Login { name: name.into(), password: Secret::new(password), nonce: "rOprNGfwEbeRWgbNEkqO".into() }
+    Login::new(name, Secret::new(password), "rOprNGfwEbeRWgbNEkqO")
 }
 
 impl Player {
@@ -86,6 +86,11 @@ impl Player {
                 ["chunk", "whole"] => {}
                 ["lmtp"] => settings.protocol = Protocol::Lmtp,
                 ["login", name, password] => settings.login = Some(login(name, password)),
+                ["mechanisms", ref names @ ..] => {
+                    let names = names.iter().map(|name| Mechanism::parse(name).unwrap());
+                    settings.login.as_mut().unwrap().mechanisms = names.collect();
+                }
+                ["first", name] => settings.login.as_mut().unwrap().first = Mechanism::parse(name),
                 ["message", reverse_path, ref words @ ..] => {
                     messages.insert(0, (reverse_path.to_owned(), words.to_vec()));
                 }

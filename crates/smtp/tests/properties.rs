@@ -414,11 +414,8 @@ fn wire_of(content: &[u8], chunking: bool, cuts: &[usize]) -> Vec<u8> {
 }
 
 fn client_session(is_submission: bool) -> client::Session {
-    let login = is_submission.then(|| client::Login {
-        name: "ann@here.example".into(),
-        password: Secret::new("secret"),
-        nonce: "client".into(),
-    });
+    let login =
+        is_submission.then(|| client::Login::new("ann@here.example", Secret::new("secret"), "client"));
     let hostname = Domain::parse("client.here.example").unwrap();
     client::Session::new(client::Settings {
         hostname,

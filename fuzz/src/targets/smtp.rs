@@ -297,11 +297,8 @@ impl Client {
             hostname: Domain::parse("mx.example").expect("a domain"),
             protocol,
             start_tls,
-            login: (start_tls == client::StartTls::Required).then(|| client::Login {
-                name: "ann".into(),
-                password: Secret::new("secret"),
-                nonce: "client".into(),
-            }),
+            login: (start_tls == client::StartTls::Required)
+                .then(|| client::Login::new("ann", Secret::new("secret"), "client")),
             tls: false,
         };
         let session = client::Session::new(settings);

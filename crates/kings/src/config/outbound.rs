@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use kings_mail::address::Address;
 use kings_mail::domain::{BadDomain, Domain};
 use kings_mta::relay::{
-    self, Action, Family, Level, Match, Ourselves, Recipients, Routes, Rule, Senders, Settings, SmartHost,
-    Sources,
+    self, Action, Credentials, Family, Level, Match, Ourselves, Recipients, Routes, Rule, Senders, Settings,
+    SmartHost, Sources,
 };
 use kings_net::IpNet;
-use kings_sasl::Secret;
+use kings_sasl::{Client, Mechanism, Secret};
 
 use super::reader::{Section, Source};
 use super::section;
@@ -176,14 +176,36 @@ fn own_addresses(source: &mut Source<'_>, section: &mut Section<'_>) -> Vec<IpAd
     section.list(source, "own_addresses", what, str::parse::<IpAddr>)
 }
 
-/// `user` and `password_file` go together; the password never stands in the config itself.
-fn login(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<(String, Secret)> {
+/// `user` and `password_file` go together, the password never stands in the config itself; `mechanisms` are what it is
+/// used by.
+fn login(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Credentials> {
+    let is_limited = section.value("mechanisms").is_some();
+    let names = Client::KNOWN.map(Mechanism::name).join(", ");
+    let mechanisms = section.list(source, "mechanisms", &format!("one of {names}"), |name| {
+        Mechanism::parse(name).filter(|mechanism| Client::KNOWN.contains(mechanism)).ok_or("unknown")
+    });
+    let login = name_and_password(source, section);
+    let title = section.title();
+    if is_limited && login.is_none() {
+        source.complain(format!("{title} mechanisms are of a login: add user and password_file"));
+    }
+    if is_limited && mechanisms.is_empty() {
+        source.complain(format!("{title} mechanisms names none: nobody could log in"));
+    }
+    let mut login = login?;
+    if is_limited {
+        login.mechanisms = mechanisms.into_iter().collect();
+    }
+    Some(login)
+}
+
+fn name_and_password(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Credentials> {
     let user = section.text(source, "user");
     let file = section.path(source, "password_file");
     match (user, file) {
         (None, None) => None,
         (Some(user), Some(file)) => match std::fs::read_to_string(&file) {
-            Ok(text) => Some((user, Secret::new(text.trim_end_matches(['\r', '\n'])))),
+            Ok(text) => Some(Credentials::new(&user, Secret::new(text.trim_end_matches(['\r', '\n'])))),
             Err(error) => {
                 source.complain(format!("cannot read password_file {}: {error}", file.display()));
                 None
@@ -267,11 +289,7 @@ fn senders(text: &str) -> Result<Senders, &'static str> {
     }
 }
 
-pub(super) fn action(
-    text: &str,
-    login: Option<(String, Secret)>,
-    tls: Level,
-) -> Result<Action, &'static str> {
+pub(super) fn action(text: &str, login: Option<Credentials>, tls: Level) -> Result<Action, &'static str> {
     if text == "discard" {
         return Ok(Action::Discard);
     }

@@ -5,6 +5,7 @@ use kings_mta::milter::{self, DefaultAction};
 
 use super::*;
 use kings_oauth::{KeySource, Proof};
+use kings_sasl::Mechanism;
 
 const SMALLEST: &str = r#"
 hostname = "mail.example.org"
@@ -469,6 +470,36 @@ fn no_login_without_tls_is_promised() {
         }
         let without_login = keys.replace(login, "tls = \"none\"\n");
         assert!(Settings::parse(&format!("{SMALLEST}{without_login}"), folder.path()).is_ok());
+    }
+}
+
+/// Postfix's smtp_sasl_mechanism_filter.
+#[test]
+fn a_login_elsewhere_names_the_mechanisms_that_it_may_use() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("password"), "secret\n").unwrap();
+    let login = "user = \"ann\"\npassword_file = \"password\"\n";
+    let smart = "[outbound]\nsmart_host = \"mx.example.net:25\"\n";
+    let route = "[[route]]\ndomain = \"*\"\nto = \"smtp:127.0.0.1:25\"\n";
+    let read = |keys: &str| Settings::parse(&format!("{SMALLEST}{keys}"), folder.path());
+    let found = |keys: &str| {
+        let mut outbound = read(keys).unwrap().outbound;
+        let of_route = outbound.routes.rules.pop().map(|rule| match rule.action {
+            relay::Action::Host(host) => host.login,
+            other => panic!("{other:?}"),
+        });
+        let login = of_route.unwrap_or_else(|| outbound.smart_host.unwrap().login).unwrap();
+        login.mechanisms.iter().map(Mechanism::name).collect::<Vec<_>>()
+    };
+    for keys in [smart, route] {
+        let with = |mechanisms: &str| format!("{keys}{login}mechanisms = {mechanisms}\n");
+        assert_eq!(found(&with("[\"login\", \"PLAIN\"]")), ["PLAIN", "LOGIN"], "{keys}");
+        assert_eq!(found(&format!("{keys}{login}")).len(), 5, "{keys}");
+        for wrong in ["[]", "[\"XOAUTH2\"]", "[\"SCRAM-SHA-256-PLUS\"]", "[\"NTLM\"]", "\"PLAIN\""] {
+            assert!(read(&with(wrong)).is_err(), "{keys}{wrong}");
+        }
+        let said = read(&format!("{keys}mechanisms = [\"PLAIN\"]\n")).unwrap_err();
+        assert!(said.len() == 1 && said[0].what.contains("add user"), "{said:?}");
     }
 }
 

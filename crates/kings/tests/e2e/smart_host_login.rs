@@ -1,5 +1,5 @@
 //! Logging in at a smart host: a Postfix whose logins a Dovecot checks, and another Kings, by every mechanism that both
-//! sides know, and the best of several.
+//! sides know, the best of several, and the next one where the best does not work.
 
 use std::time::Duration;
 
@@ -31,9 +31,15 @@ struct Judge {
 impl Judge {
     #[track_caller]
     fn start(mechanisms: &str) -> Self {
+        Self::storing("{PLAIN}secret", mechanisms)
+    }
+
+    /// With the password stored in this form.
+    #[track_caller]
+    fn storing(password: &str, mechanisms: &str) -> Self {
         let folder = Folder::new("sasl");
         let here = folder.path().display();
-        folder.write("users", format!("{LOGIN}:{{PLAIN}}secret\n"));
+        folder.write("users", format!("{LOGIN}:{password}\n"));
         let config = folder.write(
             "dovecot.conf",
             format!(
@@ -62,9 +68,14 @@ impl Drop for Judge {
 
 /// Kings that sends everything to this port, with a login.
 fn sending_to(port: u16, password: &'static str, tls: &str) -> Kings {
+    sending_to_by(port, password, tls, "")
+}
+
+/// The same, with more keys of `[outbound]`.
+fn sending_to_by(port: u16, password: &'static str, tls: &str, more: &str) -> Kings {
     let tables = format!(
         "[outbound]\nsmart_host = \"127.0.0.1:{port}\"\nuser = \"{LOGIN}\"\npassword_file = \"password\"\n\
-         tls = \"{tls}\"\n"
+         tls = \"{tls}\"\n{more}"
     );
     Setup { files: vec![("password", password)], tables, ..Setup::default() }.start()
 }
@@ -90,6 +101,44 @@ fn postfix_and_dovecot_hear_the_best_mechanism_that_they_offer() {
         assert!(message.text().contains(&format!("(Authenticated sender: {LOGIN})")), "{}", message.text());
         assert!(postfix.log().contains(&format!("sasl_method={taken},")), "{offered}: {}", postfix.log());
     }
+}
+
+/// Dovecot offers what its config names, and can check CRAM-MD5 only where it has the password or its own form of it.
+#[test]
+fn a_mechanism_that_does_not_work_is_followed_by_the_next_and_not_tried_again() {
+    let judge =
+        Judge::storing("{SHA256}K7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols=", "plain login cram-md5");
+    let postfix = asking(&judge, "may");
+    let kings = sending_to(postfix.port, "secret\n", "encrypt");
+    for count in 1..=2 {
+        kings.submit(ANN, DAVE, "by the next one");
+        wait_until("the message at Postfix", DELIVERY, || (postfix.delivered().len() == count).then_some(()));
+        // Longer than a connection is kept.
+        std::thread::sleep(Duration::from_secs(3));
+    }
+    let (log, ours) = (postfix.log(), std::fs::read_to_string(kings.folder().join("kings.log")).unwrap());
+    assert_eq!(log.matches("sasl_method=PLAIN,").count(), 2, "{log}");
+    assert_eq!(log.matches("SASL CRAM-MD5 authentication failed").count(), 1, "{log}");
+    assert!(ours.lines().any(|line| line.contains("login refused") && line.contains("CRAM-MD5")), "{ours}");
+}
+
+#[test]
+fn no_mechanism_is_used_that_the_config_leaves_out() {
+    let judge =
+        Judge::storing("{SHA256}K7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols=", "plain login cram-md5");
+    let postfix = asking(&judge, "may");
+    let only = |names: &'static str| sending_to_by(postfix.port, "secret\n", "encrypt", names);
+    let kings = only("mechanisms = [\"CRAM-MD5\"]\n");
+    kings.submit(ANN, DAVE, "by CRAM-MD5 alone");
+    wait_until("the refused attempt", DELIVERY, || {
+        let list = run(&mut kings.command(&["queue", "list", "--json"])).succeeded().text();
+        list.contains("535 5.7.8").then_some(())
+    });
+    assert!(postfix.delivered().is_empty() && !postfix.log().contains("sasl_method="), "{}", postfix.log());
+    let kings = only("mechanisms = [\"LOGIN\"]\n");
+    kings.submit(ANN, DAVE, "by LOGIN alone");
+    wait_until("the message at Postfix", DELIVERY, || postfix.delivered().pop());
+    assert!(postfix.log().contains("sasl_method=LOGIN,"), "{}", postfix.log());
 }
 
 #[test]

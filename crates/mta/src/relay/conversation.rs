@@ -6,10 +6,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use kings_mail::domain::Domain;
 use kings_net::{Stream, receive};
 use kings_queue::{Contact, Outcome, Report};
-use kings_smtp::client::{Event, Login, Protocol, Session, Settings, StartTls, Transaction};
+use kings_smtp::client::{Event, Protocol, Session, Settings, StartTls, Transaction};
 use kings_smtp::reply::Reply;
 use kings_smtp::{client, reply};
 use tokio::io::AsyncWriteExt;
@@ -17,7 +16,8 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::cargo::Cargo;
-use super::host::{Failure, contact_of};
+use super::host::{Failure, Outfit, contact_of};
+use super::login::Habits;
 use super::ourselves::is_called_like_us;
 use super::route::{Address, NextHop, NoRoute};
 use super::secured::HostTls;
@@ -79,7 +79,8 @@ pub(super) struct Way<'a> {
 
 impl Conversation {
     /// Connects, and comes to the point where a message can be given.
-    pub(super) async fn open(way: Way<'_>, hostname: &Domain) -> Result<Self, Failure> {
+    pub(super) async fn open(way: Way<'_>, outfit: Outfit<'_>) -> Result<Self, Failure> {
+        let Outfit { hostname, habits, .. } = outfit;
         let Way { hop, tls, start_tls, address, patience } = way;
         let stream = timeout(patience, connect(hop, address)).await;
         let stream = stream
@@ -90,7 +91,7 @@ impl Conversation {
             hostname: hostname.clone(),
             protocol: hop.protocol,
             start_tls,
-            login: hop.login.clone().map(|(name, password)| Login { name, password, nonce: nonce() }),
+            login: habits.login(hop),
             tls: implicit,
         });
         let conversation = Self {
@@ -103,7 +104,7 @@ impl Conversation {
             messages: 0,
         };
         let conversation = if implicit { conversation.secure().await? } else { conversation };
-        let ready = conversation.greet().await?;
+        let ready = conversation.greet(hop, habits).await?;
         if is_called_like_us(ready.session.features().host.as_deref(), hop, hostname) {
             ready.leave().await;
             let sign = format!("{} answers under its name", hop.described(address));
@@ -112,12 +113,13 @@ impl Conversation {
         Ok(ready)
     }
 
-    async fn greet(mut self) -> Result<Self, Failure> {
+    async fn greet(mut self, hop: &NextHop, habits: &Habits) -> Result<Self, Failure> {
         loop {
             let event = self.session.next_event().map_err(|bad| Failure::Session(bad.to_string()))?;
             let step = match event {
                 Some(Event::Ready) => {
                     self.note_clear_text(matches!(self.stream, Stream::Plain(_)));
+                    habits.learn(hop, &self.session);
                     return Ok(self);
                 }
                 Some(Event::StartTls) => {
@@ -128,6 +130,7 @@ impl Conversation {
                 }
                 Some(Event::Refused(reply)) => {
                     self.note_clear_text(reply == client::no_tls());
+                    habits.learn(hop, &self.session);
                     self.leave().await;
                     return Err(Failure::Refused(reply));
                 }
@@ -137,6 +140,13 @@ impl Conversation {
                 }
                 None => self.listen().await,
             };
+            if step.is_err()
+                && let Some((_, reply)) = self.session.logins_refused().last()
+            {
+                // Some hang up after a login that they refuse: that is why, and the next connection goes on from there.
+                habits.learn(hop, &self.session);
+                return Err(Failure::Refused(reply.clone()));
+            }
             step?;
         }
     }
@@ -291,11 +301,4 @@ async fn connect_from(source: Option<IpAddr>, address: SocketAddr) -> io::Result
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.bind(SocketAddr::new(source, 0))?;
     socket.connect(address).await
-}
-
-/// Random text for one login. Without random bytes it repeats, which only a server could use that replays an old login.
-fn nonce() -> String {
-    let mut random = [0; 18];
-    let _ = getrandom::fill(&mut random);
-    kings_sasl::encode(&random)
 }

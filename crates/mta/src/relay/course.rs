@@ -54,6 +54,8 @@ mod tests {
     use kings_mail::domain::Domain;
     use kings_sasl::Secret;
 
+    use super::super::login::Credentials;
+
     use super::super::Level;
     use super::*;
 
@@ -65,7 +67,7 @@ mod tests {
     #[test]
     fn whatever_goes_to_one_next_hop_shares_a_lane() {
         let with_login =
-            SmartHost { login: Some(("me".into(), Secret::new("x"))), ..host("hub.example", 25) };
+            SmartHost { login: Some(Credentials::new("me", Secret::new("x"))), ..host("hub.example", 25) };
         let to = |domain: &str| Destination::Domain(Domain::parse(domain).unwrap());
         let socket = Action::LmtpSocket("/run/lmtp".into());
         let cases: [(Option<Action>, Option<SmartHost>, &str, char); 13] = [

@@ -15,6 +15,7 @@ use super::Level;
 use super::cargo::Cargo;
 use super::conversation::{Conversation, Done, Way};
 use super::convert::{Converted, Converter};
+use super::login::Habits;
 use super::outcome::{at_host, deferred};
 use super::pool::{Key, Pool};
 use super::route::{Address, NextHop, NoRoute};
@@ -26,6 +27,7 @@ pub(crate) struct Outfit<'a> {
     pub(crate) hostname: &'a Domain,
     pub(crate) pool: &'a Pool,
     pub(crate) converter: &'a Converter,
+    pub(crate) habits: &'a Habits,
 }
 
 /// One attempt on its way from host to host, and what has become of each recipient.
@@ -223,7 +225,7 @@ impl<'a> Errand<'a> {
             }
             debug!(host = way.hop.described(way.address), "a kept connection was closed, opening another");
         }
-        let fresh = Box::pin(Conversation::open(way, self.outfit.hostname)).await?;
+        let fresh = Box::pin(Conversation::open(way, self.outfit)).await?;
         let done = self.hand_over(fresh).await;
         Ok(self.keep(key, done))
     }

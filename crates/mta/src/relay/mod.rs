@@ -7,6 +7,7 @@ mod course;
 mod dane;
 pub(crate) mod here;
 mod host;
+mod login;
 mod ourselves;
 mod outcome;
 mod pool;
@@ -27,7 +28,6 @@ use kings_mail::dsn::Status;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_net::IpNet;
 use kings_queue::{Attempt, Contact, Deliver, Destination, Finished, Lane, Notification, Outcome, PostError};
-use kings_sasl::Secret;
 use kings_smtp::client::Protocol;
 use kings_tls::ClientTls;
 use tracing::debug;
@@ -37,6 +37,7 @@ use crate::relay::cargo::Cargo;
 use crate::relay::convert::Converter;
 use crate::relay::course::Course;
 use crate::relay::host::{Errand, Outfit, Visit};
+use crate::relay::login::Habits;
 use crate::relay::outcome::deferred;
 use crate::relay::pool::Pool;
 use crate::relay::route::{Address, NextHop, NoRoute};
@@ -45,6 +46,7 @@ use crate::relay::sts::Sts;
 use crate::relay::tls_policy::{AttemptTls, TlsPolicies};
 use crate::traced;
 
+pub use crate::relay::login::Credentials;
 pub use crate::relay::ourselves::Ourselves;
 pub use crate::relay::rules::{Action, Match, Recipients, Routes, Rule, Senders};
 pub use crate::relay::source::{Source, Sources};
@@ -96,7 +98,7 @@ pub struct SmartHost {
     /// Its port; on 465 TLS begins with the first byte (RFC 8314 §3.3).
     pub port: u16,
     /// Name and password, if it asks for them.
-    pub login: Option<(String, Secret)>,
+    pub login: Option<Credentials>,
     /// What it must offer.
     pub tls: Level,
 }
@@ -109,6 +111,7 @@ pub struct Relay<D> {
     settings: Settings,
     pool: Pool,
     converter: Converter,
+    habits: Habits,
 }
 
 impl<D: Dns> Relay<D> {
@@ -120,7 +123,15 @@ impl<D: Dns> Relay<D> {
         let sts = Sts::new(records.clone(), fetch, settings.mta_sts_port);
         let tls = TlsPolicies { tls, sts, records };
         let converter = Converter::new(&core.signing);
-        Self { core: core.clone(), dns, tls, settings, pool: Pool::default(), converter }
+        Self {
+            core: core.clone(),
+            dns,
+            tls,
+            settings,
+            pool: Pool::default(),
+            converter,
+            habits: Habits::default(),
+        }
     }
 
     /// Fetches policies of MTA-STS again that would expire soon; to be called every hour or so.
@@ -175,7 +186,12 @@ impl<D: Dns> Relay<D> {
         }
         let by_mx = hops.iter().all(|hop| !hop.configured);
         let mut known = self.tls.begin(&self.dns, attempt, by_mx).await;
-        let outfit = Outfit { hostname: &self.core.hostname, pool: &self.pool, converter: &self.converter };
+        let outfit = Outfit {
+            hostname: &self.core.hostname,
+            pool: &self.pool,
+            converter: &self.converter,
+            habits: &self.habits,
+        };
         let mut errand = Errand::new(outfit, attempt, cargo);
         let best = hops.first().map(|hop| hop.preference);
         for equals in hops.chunk_by(|one, other| one.preference == other.preference) {

@@ -8,9 +8,9 @@ use kings_mail::domain::{DnsName, Domain};
 use kings_mail::dsn::Status;
 use kings_net::is_public;
 use kings_queue::{Destination, Outcome};
-use kings_sasl::Secret;
 use kings_smtp::client::Protocol;
 
+use super::login::Credentials;
 use super::outcome::{deferred, failed};
 use super::source::Source;
 use super::{Family, Level, Settings, SmartHost};
@@ -29,7 +29,7 @@ pub(crate) struct NextHop {
     pub(crate) port: u16,
     pub(crate) protocol: Protocol,
     pub(crate) tls: Level,
-    pub(crate) login: Option<(String, Secret)>,
+    pub(crate) login: Option<Credentials>,
     /// Named in the config: it may have any address.
     pub(crate) configured: bool,
     /// DNSSEC vouches for the MX record that leads here, or there is none to vouch for; DANE asks for it.

@@ -138,7 +138,7 @@ async fn replies_injected_before_the_handshake_are_dropped() {
     setup.settings.smart_host = Some(SmartHost {
         host: "127.0.0.71".into(),
         port: peer.address.port(),
-        login: Some(("ann".into(), kings_sasl::Secret::new("secret"))),
+        login: Some(Credentials::new("ann", kings_sasl::Secret::new("secret"))),
         tls: Level::Encrypt,
     });
     let outcomes = setup.attempt(&["joe@far.example"]).await;

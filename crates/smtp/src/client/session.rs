@@ -7,9 +7,10 @@ use std::ops::Range;
 use std::time::Duration;
 
 use kings_mail::domain::Domain;
-use kings_sasl::{self as sasl, Secret};
+use kings_sasl as sasl;
 
-use self::login::no_login;
+pub use self::login::Login;
+use self::login::{Tries, no_login};
 use super::commands;
 use super::features::Features;
 use super::reader::{BadReply, Reader};
@@ -58,21 +59,10 @@ pub struct Settings {
     pub protocol: Protocol,
     /// Whether to use STARTTLS.
     pub start_tls: StartTls,
-    /// Login name and password; sent only under TLS.
+    /// Who we are to the server; said only under TLS.
     pub login: Option<Login>,
     /// The connection is under TLS from its first byte.
     pub tls: bool,
-}
-
-/// Who we are to the server.
-#[derive(Clone, Debug)]
-pub struct Login {
-    /// Login name.
-    pub name: String,
-    /// Password.
-    pub password: Secret,
-    /// Printable random text without commas, for this session alone (RFC 5802 §5.1).
-    pub nonce: String,
 }
 
 /// What the session cannot do alone.
@@ -102,6 +92,7 @@ pub struct Session {
     output: Vec<u8>,
     features: Features,
     tls: bool,
+    tries: Tries,
     transaction: Option<Running>,
     /// The server has said something about the transaction, other than that it is going away.
     heard: bool,
@@ -168,6 +159,7 @@ impl Session {
             output: Vec::new(),
             features: Features::default(),
             tls,
+            tries: Tries::default(),
             transaction: None,
             heard: false,
             spent: false,
@@ -393,10 +385,14 @@ impl Session {
                 self.log_in()
             }
             Phase::Login(client) if reply.code == 334 => self.next_response(client, &reply),
-            Phase::Login(client) if reply.code == 235 && client.may_succeed() => Some(Event::Ready),
+            Phase::Login(client) if reply.code == 235 && client.may_succeed() => {
+                self.tries.taken = Some(client.mechanism());
+                Some(Event::Ready)
+            }
             Phase::Login(_) if reply.code == 235 => {
                 Some(Event::Refused(no_login("Next server did not prove that it knows the password")))
             }
+            Phase::Login(client) if reply.is_permanent() => self.after_refusal(client.mechanism(), reply),
             Phase::LoginCancelled => Some(Event::Refused(no_login("Next server does not end the login"))),
             Phase::Greeting | Phase::Ehlo | Phase::Helo | Phase::StartTls | Phase::Login(_) => {
                 Some(Event::Refused(reply))
