@@ -214,6 +214,12 @@ impl Reply {
         self.code >= 500
     }
 
+    /// Whether nothing comes after it: 421 (RFC 5321 §3.8), and 521 as Postfix's access(5) has it, for clients that are
+    /// not worth another word.
+    pub fn hangs_up(&self) -> bool {
+        matches!(self.code, 421 | 521)
+    }
+
     /// Appends the wire form; every line repeats the code (RFC 5321 §4.2.1) and the enhanced code (RFC 2034 §4).
     pub fn write_to(&self, out: &mut Vec<u8>) {
         let mut lines = self.text.split('\n').peekable();

@@ -205,7 +205,7 @@ impl Session {
         }
     }
 
-    /// Answers the open event. A reply of 421 also ends the session.
+    /// Answers the open event. A reply of 421 or 521 also ends the session.
     pub fn answer(&mut self, reply: &Reply) {
         let accepted = reply.is_positive();
         let message_bytes = self.settings.message_bytes;
@@ -228,7 +228,7 @@ impl Session {
                 self.state = State::Chunk(envelope, Chunks::new(message_bytes), chunk);
                 return;
             }
-            Some(Pending::BeginChunk(..)) if reply.code == 421 => State::Closed,
+            Some(Pending::BeginChunk(..)) if reply.hangs_up() => State::Closed,
             Some(Pending::BeginChunk(envelope, chunk)) => {
                 let times = if chunk.last { self.final_replies(envelope.recipients.len()) } else { 1 };
                 return self.skip(chunk, reply.clone(), times, State::Transaction(envelope));

@@ -29,11 +29,14 @@ enum Fate {
     Held,
 }
 
-const ACTIONS: [(&str, Fate); 22] = [
+const ACTIONS: [(&str, Fate); 32] = [
     ("DUNNO", Fate::Ann),
     ("OK", Fate::Ann),
     ("RELAY", Fate::Ann),
+    ("permit", Fate::Ann),
+    ("", Fate::Ann),
     ("1700000000", Fate::Ann),
+    ("123", Fate::Ann),
     // Postfix takes this for a time stamp as well; whoever says it means a refusal.
     ("550", Fate::RefusedHere("550 5.7.1")),
     ("WARN odd client", Fate::Ann),
@@ -41,6 +44,11 @@ const ACTIONS: [(&str, Fate); 22] = [
     ("DEFER_IF_REJECT maybe", Fate::Ann),
     ("REJECT", Fate::Refused("554 5.7.1")),
     ("REJECT 5.1.8 no such sender", Fate::Refused("554 5.1.8 no such sender")),
+    ("REJECT 4.1.8 odd", Fate::Refused("554 5.1.8 odd")),
+    ("REJECT\tno thanks", Fate::Refused("554 5.7.1 no thanks")),
+    ("DEFER 5.7.1 hard", Fate::Refused("450 4.7.1 hard")),
+    ("521 go away", Fate::Refused("521 5.7.1 go away")),
+    ("200 fine", Fate::Refused("451 4.3.5")),
     ("DEFER not now", Fate::Refused("450 4.7.1 not now")),
     ("DEFER_IF_PERMIT Greylisted", Fate::Refused("450 4.7.1 Greylisted")),
     ("451 4.3.5 broken", Fate::Refused("451 4.3.5 broken")),
@@ -48,10 +56,13 @@ const ACTIONS: [(&str, Fate); 22] = [
     ("421 go away", Fate::Refused("421 4.7.1 go away")),
     ("PREPEND X-Policy: seen", Fate::Marked),
     ("PREPEND X-Policy:seen", Fate::Marked),
+    ("PREPEND\tX-Policy: seen", Fate::Marked),
     ("DISCARD", Fate::Nobody),
     ("HOLD look at it", Fate::Held),
     ("BCC bob@example.org", Fate::Both),
     ("REDIRECT bob@example.org", Fate::Bob),
+    // What other restrictions look at has been looked at, and nothing here runs by their names.
+    ("permit_mynetworks", Fate::RefusedHere("451 4.3.5")),
     ("FILTER smtp:127.0.0.1:9", Fate::RefusedHere("451 4.3.5")),
 ];
 
@@ -111,6 +122,32 @@ fn found(kings: &Kings, subject: &str) -> (bool, bool, bool) {
 
 fn queue(kings: &Kings, arguments: &[&str]) -> String {
     run(&mut kings.command(&[&["queue"], arguments].concat())).succeeded().text()
+}
+
+/// Postfix does the same (access(5)), and stays behind every other code.
+#[test]
+fn whoever_is_told_421_or_521_hears_nothing_more() {
+    let port = service();
+    let tables = format!(
+        "{UNVERIFIED}policy_service = \"inet:127.0.0.1:{port}\"\n[limits]\nexempt = [\"127.0.0.0/8\"]\n"
+    );
+    let kings = Setup { tables, ..Setup::default() }.start();
+    let asked = format!("check_policy_service inet:127.0.0.1:{port}");
+    let postfix = Postfix::start(&format!("smtpd_recipient_restrictions = {asked}, permit\n"));
+    for (action, stays) in [("421 go away", false), ("521 go away", false), ("550 never", true)] {
+        let number = ACTIONS.iter().position(|(text, _)| *text == action).unwrap();
+        let mut theirs = Smtp::connect(([127, 0, 0, 1], postfix.port).into()).unwrap();
+        theirs.command("EHLO client.example.net").unwrap().is("250");
+        for (mut client, to) in [(kings.smtp(), ANN), (theirs, DAVE)] {
+            client.command(&format!("MAIL FROM:<{}>", sender(number, 0))).unwrap().is("250");
+            client.command(&format!("RCPT TO:<{to}>")).unwrap().is(&action[..3]);
+            assert_eq!(
+                client.command("NOOP").is_ok_and(|reply| reply.code == 250),
+                stays,
+                "{action} to {to}"
+            );
+        }
+    }
 }
 
 #[test]

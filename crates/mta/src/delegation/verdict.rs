@@ -52,17 +52,17 @@ impl Action {
 
     /// Reads one action such as `DEFER_IF_PERMIT Greylisted`.
     pub fn parse(text: &str) -> Result<Self, BadAction> {
-        if text.contains(char::is_control) {
+        if text.contains(|c: char| c.is_control() && c != '\t') {
             return Err(BadAction::NotText);
         }
         let text = text.trim();
-        let (verb, argument) = text.split_once(' ').unwrap_or((text, ""));
+        let (verb, argument) = text.split_once([' ', '\t']).unwrap_or((text, ""));
         let argument = argument.trim();
         let unknown = || BadAction::Unknown(text.chars().take(80).collect());
         Ok(match verb.to_ascii_uppercase().as_str() {
-            // We ask last: whether anything later would have permitted or refused is known.
-            "OK" | "RELAY" | "DUNNO" | "DEFER_IF_REJECT" => Self::Continue,
-            "WARN" | "INFO" => Self::Note(argument.chars().take(MAX_REPLY_TEXT).collect()),
+            // We ask last: whether anything later would have permitted or refused is known. Nothing at all says nothing.
+            "OK" | "RELAY" | "PERMIT" | "DUNNO" | "DEFER_IF_REJECT" | "" => Self::Continue,
+            "WARN" | "INFO" => Self::Note(in_one_line(argument)),
             "REJECT" => refusal(554, Status(5, 7, 1), argument),
             "DEFER" | "DEFER_IF_PERMIT" => refusal(450, Status(4, 7, 1), argument),
             "PREPEND" if is_field(argument) => Self::Prepend(argument.to_owned()),
@@ -70,13 +70,13 @@ impl Action {
             "REDIRECT" => Self::Redirect(Address::parse(argument).map_err(|_| unknown())?),
             "BCC" => Self::Bcc(Address::parse(argument).map_err(|_| unknown())?),
             "HOLD" if argument.is_empty() => Self::Hold("the policy service wants it so".to_owned()),
-            "HOLD" => Self::Hold(argument.chars().take(MAX_REPLY_TEXT).collect()),
+            "HOLD" => Self::Hold(in_one_line(argument)),
             // Some services answer with a time stamp where they mean OK.
-            digits if argument.is_empty() && digits.len() != 3 && is_number(digits) => Self::Continue,
-            code => match code.parse().ok().filter(|code| code_is_refusal(verb, *code)) {
+            digits if argument.is_empty() && is_number(digits) && !is_refusal_code(digits) => Self::Continue,
+            digits => match digits.parse().ok().filter(|_| is_refusal_code(digits)) {
                 Some(code @ 400..=499) => refusal(code, Status(4, 7, 1), argument),
                 Some(code) => refusal(code, Status(5, 7, 1), argument),
-                // FILTER and restriction classes ask for machinery that is not here; going on without it would be
+                // FILTER and the names of restrictions ask for machinery that is not here; going on without it would be
                 // worse than a second try.
                 None => return Err(unknown()),
             },
@@ -88,17 +88,21 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit())
 }
 
-fn code_is_refusal(digits: &str, code: u16) -> bool {
-    digits.len() == 3 && (400..600).contains(&code)
+fn is_refusal_code(digits: &str) -> bool {
+    digits.len() == 3 && is_number(digits) && digits.starts_with(['4', '5'])
 }
 
-/// The text may open with an enhanced code of its own; one of another class than the reply is only text.
+fn in_one_line(text: &str) -> String {
+    text.chars().take(MAX_REPLY_TEXT).map(|c| if c == '\t' { ' ' } else { c }).collect()
+}
+
+/// The text may open with an enhanced code of its own; the reply code decides its class, as with Postfix.
 fn refusal(code: u16, usual: Status, text: &str) -> Action {
-    let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
-    let own = Status::parse(first).filter(|status| u16::from(status.0) == code / 100);
+    let (first, rest) = text.split_once([' ', '\t']).unwrap_or((text, ""));
+    let own = Status::parse(first).map(|Status(_, subject, detail)| Status(usual.0, subject, detail));
     let (status, text) = own.map_or((usual, text), |status| (status, rest.trim()));
     let printable = |c: char| if c.is_ascii() && !c.is_control() { c } else { '?' };
-    let text: String = text.chars().take(MAX_REPLY_TEXT).map(printable).collect();
+    let text: String = in_one_line(text).chars().map(printable).collect();
     let text = if text.is_empty() { "Access denied".to_owned() } else { text };
     Action::Refuse(Reply::new(code, status, "").with_text(text))
 }

@@ -36,7 +36,7 @@ impl Session {
         }
         self.errors += usize::from(!reply.is_positive());
         self.faults += usize::from(reply.is_permanent());
-        if reply.code == 421 {
+        if reply.hangs_up() {
             self.state = State::Closed;
         } else if self.errors >= MAX_ERRORS {
             self.close(&Reply::TOO_MANY_ERRORS);
