@@ -18,7 +18,7 @@ use kings_mta::{Check, Methods};
 use kings_net::{
     Bound, Endpoint, Guard, Listener, Place, Rate, Resolver, ResolverSettings, Shutdown, Slots, TaskTracker,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
@@ -209,12 +209,14 @@ fn place(text: &str) -> anyhow::Result<Place> {
 
 /// Everything that can be wrong before the first connection is 78.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    let hangups = serve::hangups()?;
     let prepared = prepare(options).map_err(|error| Failure::config(format!("{error:#}")))?;
     let (plan, bound, place) = prepared;
     serve::runtime(plan.threads)?.block_on(async {
         let running =
             start(options, &plan, bound, place).map_err(|error| Failure::config(format!("{error:#}")))?;
-        running.until_signalled().await.map_err(|error| Failure::cannot_tell(format!("{error:#}")))
+        let ended = running.until_signalled(hangups).await;
+        ended.map_err(|error| Failure::cannot_tell(format!("{error:#}")))
     })
 }
 
@@ -274,13 +276,12 @@ fn start<'a>(options: &'a Options, plan: &Plan, bound: Bound, place: Place) -> a
 
 impl Running<'_> {
     /// SIGHUP reads config and keys again; SIGTERM and SIGINT end it once messages under way have their answers.
-    async fn until_signalled(self) -> anyhow::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
+    async fn until_signalled(self, mut hangups: Signal) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         loop {
             tokio::select! {
-                _ = hangup.recv() => self.reload(),
+                _ = hangups.recv() => self.reload(),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
             }

@@ -23,7 +23,7 @@ use kings_tls::{Certificates, ClientTls};
 use rustls::ServerConfig;
 use serde_json::json;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
@@ -47,12 +47,25 @@ pub(crate) fn run(config: &Path) -> Result<(), Failure> {
     for warning in &settings.warnings {
         warn!("{warning}");
     }
+    let hangups = hangups()?;
     let prepared = Prepared::new(settings).map_err(|error| Failure::config(format!("{error:#}")))?;
     runtime(prepared.settings.limits.threads)?.block_on(async {
         let running = Running::start(prepared).map_err(|error| Failure::config(format!("{error:#}")))?;
         running.announce();
-        running.until_signalled(config).await.map_err(|error| Failure::cannot_tell(format!("{error:#}")))
+        let ended = running.until_signalled(config, hangups).await;
+        ended.map_err(|error| Failure::cannot_tell(format!("{error:#}")))
     })
+}
+
+/// SIGHUP from now on. One that comes while we still wait for our ports must not end us: it is a reload that is heard once
+/// we run.
+pub(crate) fn hangups() -> Result<Signal, Failure> {
+    let early = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let heard = early.and_then(|early| {
+        let _inside = early.enter();
+        signal(SignalKind::hangup())
+    });
+    heard.map_err(|error| Failure::cannot_tell(format!("cannot hear signals: {error}")))
 }
 
 pub(crate) fn runtime(threads: Threads) -> Result<Runtime, Failure> {
@@ -370,13 +383,12 @@ impl Running {
     }
 
     /// SIGHUP reloads; SIGTERM and SIGINT drain, and the server ends.
-    async fn until_signalled(mut self, config: &Path) -> anyhow::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
+    async fn until_signalled(mut self, config: &Path, mut hangups: Signal) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         loop {
             tokio::select! {
-                _ = hangup.recv() => drop(self.reload(config)),
+                _ = hangups.recv() => drop(self.reload(config)),
                 Some(done) = self.reloads.recv() => {
                     // Whoever asked may be gone.
                     let _ = done.send(self.reload(config));

@@ -1,7 +1,9 @@
 //! A server that starts while the one before it still ends, or while something else has its ports.
 
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -82,6 +84,27 @@ fn a_port_or_socket_file_in_use_is_waited_for_and_its_holder_named() {
         assert!(waiting.contains(&here) && waiting.contains(&format!(":{port}")), "{holder}: {waiting}");
         greeted(kings.address("smtp")).command("NOOP").unwrap().is("250");
     }
+}
+
+/// Whoever reloads a server that has only begun to start does not end it: the config is read again once it runs.
+#[test]
+fn a_reload_while_it_waits_for_its_ports_comes_when_it_runs() {
+    let port = free_port();
+    let mut kings = Setup { listen: fixed(port), ..Setup::default() }.start();
+    kings.kill();
+    let stranger = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let mut child = kings.command(&["serve"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let process = Pid::from_child(&child);
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("is in use by")));
+    kill_process(process, Signal::HUP).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    drop(stranger);
+    assert!(lines.any(|line| line.contains("config read again")));
+    greeted(([127, 0, 0, 1], port).into()).command("NOOP").unwrap().is("250");
+    kill_process(process, Signal::TERM).unwrap();
+    lines.for_each(drop);
+    assert!(child.wait().unwrap().success());
 }
 
 /// The mirror image: one that stays is named, with what to do, and the server does not wait for ever.
