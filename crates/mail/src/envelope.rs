@@ -30,6 +30,8 @@ pub struct Recipient {
     pub original: Option<OriginalRecipient>,
     /// The path is an account that this server found for the recipient: aliases are not asked again. Never from RCPT.
     pub resolved: bool,
+    /// This server added it by a rule of its own: nobody named it, and nobody hears of it. Never from RCPT.
+    pub added: bool,
 }
 
 /// The parameters of MAIL.
@@ -89,6 +91,6 @@ impl Recipient {
 impl From<ForwardPath> for Recipient {
     /// Without parameters.
     fn from(path: ForwardPath) -> Self {
-        Self { path, notify: Notify::default(), original: None, resolved: false }
+        Self { path, notify: Notify::default(), original: None, resolved: false, added: false }
     }
 }

@@ -76,6 +76,20 @@ impl Notify {
         }
     }
 
+    /// What two recipients want who turn out to be one: all that either does.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Never, wanted) | (wanted, Self::Never) => wanted,
+            (Self::Unsaid, Self::Unsaid) => Self::Unsaid,
+            _ => Self::When {
+                success: self.on_success() || other.on_success(),
+                failure: self.on_failure() || other.on_failure(),
+                delay: self.on_delay() || other.on_delay(),
+            },
+        }
+    }
+
     /// Whether a success is to be reported.
     pub fn on_success(self) -> bool {
         matches!(self, Self::When { success: true, .. })
@@ -248,6 +262,23 @@ mod tests {
             when(true, true, false).map(|notify| notify.to_string()).as_deref(),
             Some("SUCCESS,FAILURE")
         );
+    }
+
+    #[test]
+    fn two_that_turn_out_to_be_one_get_all_that_either_wants() {
+        let cases = [
+            ("NEVER", "NEVER", "NEVER"),
+            ("NEVER", "", ""),
+            ("", "", ""),
+            ("NEVER", "SUCCESS", "SUCCESS"),
+            ("SUCCESS", "FAILURE", "SUCCESS,FAILURE"),
+            ("", "SUCCESS", "SUCCESS,FAILURE,DELAY"),
+        ];
+        let notify = |text| Notify::parse(text).unwrap_or_default();
+        for (one, other, expected) in cases {
+            assert_eq!(notify(one).and(notify(other)).to_string(), expected, "{one} {other}");
+            assert_eq!(notify(other).and(notify(one)).to_string(), expected, "{other} {one}");
+        }
     }
 
     #[test]

@@ -89,11 +89,12 @@ impl Copies {
     }
 }
 
-/// Adds a recipient that nobody asked for, once: the sender is not told what becomes of it.
+/// Adds a recipient that nobody asked for, once: the sender is not told what becomes of it, and nothing that the message
+/// says of its way keeps it out.
 pub(crate) fn add_copy(recipients: &mut Vec<Recipient>, address: Address) {
     let path = ForwardPath::Address(address);
     if recipients.iter().all(|recipient| recipient.path != path) {
-        recipients.push(Recipient { notify: Notify::Never, ..Recipient::from(path) });
+        recipients.push(Recipient { notify: Notify::Never, added: true, ..Recipient::from(path) });
     }
 }
 

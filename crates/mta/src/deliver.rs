@@ -75,6 +75,11 @@ impl Message {
             content,
         }
     }
+
+    /// Whether it waits, for a while or until an operator releases it.
+    fn is_held(&self) -> bool {
+        self.parameters.hold.is_some() || self.hold.is_some()
+    }
 }
 
 /// Why nothing of a message was taken: the client keeps it.
@@ -84,11 +89,11 @@ pub(crate) enum DeliveryError {
     Store(StoreError),
     /// What has to leave could not be queued.
     Queue(SubmitError),
-    /// Every recipient, or one of what a stranger brings, has had this very message before.
+    /// Every recipient, or one of what a stranger brings, is an alias that has sent on this very message before.
     Loop,
     /// A table of aliases does not answer, and the message would leave without them.
     Unavailable,
-    /// An alias would send it on, and it must not leave.
+    /// An alias would send it on, it must not leave, and nobody here gets it.
     InOurName,
     /// The same, and DNS does not tell whether it is ours.
     Unsure,
@@ -103,7 +108,7 @@ impl DeliveryError {
                 tracing::error!(%error, "cannot queue a message");
                 queue_refusal(error)
             }
-            Self::Loop => Reply::LOOP,
+            Self::Loop => Reply::FORWARDING_LOOP,
             Self::Unavailable => Reply::TRY_LATER,
             Self::InOurName => Reply::IN_OUR_NAME,
             Self::Unsure => Reply::OURS_UNSURE,
@@ -134,12 +139,13 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
     let visited = Visited::told_by(message.content.head());
     let mut plan = Plan::make(core, &message, &message.recipients, &visited).await?;
     plan.settle_loops(message.vouched)?;
-    if message.parameters.hold.is_some() || message.hold.is_some() {
+    if message.is_held() {
         plan.wait();
     }
     if plan.local.is_empty() {
-        enqueue(core, &message, plan.departures, plan.looping).await?;
-        traced::left_out(core, &message, &plan.discarded, &plan.repeated);
+        let (departures, looping) = (std::mem::take(&mut plan.departures), std::mem::take(&mut plan.looping));
+        enqueue(core, &message, departures, looping).await?;
+        traced::left_out(core, &message, plan.left_out());
         let expanded = plan.expanded.into_iter().map(|recipient| (recipient, Handover::Expanded));
         reports::success(core, &message, expanded.collect()).await;
         return Ok(());
@@ -161,7 +167,7 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
         staged = blocking_stage(core, &message, plan.departures.clone(), plan.looping.clone()).await?;
     }
     commit(core, &message, staged).await?;
-    traced::left_out(core, &message, &plan.discarded, &plan.repeated);
+    traced::left_out(core, &message, plan.left_out());
     if !stored.is_empty() {
         reporting::look(core, &message);
     }
@@ -270,7 +276,7 @@ pub(crate) async fn deliver_each(core: &Core, message: &Message) -> Vec<Result<(
     };
     let accepted = plans.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
     for plan in accepted.clone().filter_map(|(plan, _)| plan.as_ref().ok()) {
-        traced::left_out(core, message, &plan.discarded, &plan.repeated);
+        traced::left_out(core, message, plan.left_out());
     }
     let reached =
         accepted.filter_map(|(plan, _)| plan.as_ref().ok()).flat_map(|plan| plan.reached(&failures));
@@ -458,7 +464,7 @@ async fn blocking_stage(
 }
 
 /// Writes what the queue is to take, if anything: one entry for each guise, and nothing at all when one of them fails.
-/// Recipients that had the message before stand beside those whose copies leave as they came. Blocking.
+/// Aliases that have sent the message on before stand beside those whose copies leave as they came. Blocking.
 fn stage(
     core: &Core,
     message: &Message,
@@ -543,9 +549,9 @@ fn address(recipient: &Recipient) -> Option<&Address> {
     }
 }
 
-/// What the sender is told about a recipient that had the message before.
+/// What the sender is told about an alias that has sent the message on before.
 fn loop_report() -> Report {
-    let reply = Reply::LOOP;
+    let reply = Reply::FORWARDING_LOOP;
     Report::ours(reply.status.unwrap_or(Status::LOCAL_TROUBLE), reply.to_string())
 }
 

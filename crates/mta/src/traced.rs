@@ -63,11 +63,14 @@ pub(crate) fn stored(core: &Core, message: &Message, account: &Address) {
     });
 }
 
-/// Recipients of it stand for nobody, or have had it before.
-pub(crate) fn left_out(core: &Core, message: &Message, discarded: &[Recipient], repeated: &[Recipient]) {
-    let discarded = discarded.iter().map(|recipient| (recipient, "an alias leads to /dev/null"));
-    let repeated = repeated.iter().map(|recipient| (recipient, "by its Delivered-To this one had it before"));
-    for (recipient, why) in discarded.chain(repeated) {
+/// Recipients of it get no copy, for these reasons.
+pub(crate) fn left_out<'a>(
+    core: &Core,
+    message: &Message,
+    recipients: impl Iterator<Item = (&'a Recipient, &'static str)>,
+) {
+    for (recipient, why) in recipients {
+        info!(id = %message.id, recipient = %recipient.path, why, "no copy");
         core.records.trace(Event {
             sender: Some(bare(&message.reverse_path)),
             recipient: Some(bare(&recipient.path)),

@@ -526,6 +526,7 @@ async fn whoever_asked_to_hear_of_success_hears_of_it_once() {
             notify: Notify::parse(notify).unwrap_or_default(),
             original: OriginalRecipient::parse("rfc822;first@here.example"),
             resolved: false,
+            added: false,
         };
         let finished = setup.finish(vec![recipient], MailParameters::default(), b"Subject: x\r\n\r\n").await;
         assert!(matches!(finished.outcomes[0], Outcome::PassedOn(_)), "{finished:?}");

@@ -18,7 +18,8 @@
 //! ```
 //!
 //! Between `smtputf8` and the recipients stand `ret`, `envelope-id`, `require-tls` and `hold-until` where the sender
-//! asked for them. `resolved=yes` marks an account that aliases led to: they are not asked again. The first part never changes; records are appended (see [`crate::record`]). Checksums are CRC-32: they find
+//! asked for them. `resolved=yes` marks an account that aliases led to: they are not asked again. `added=yes` marks
+//! a recipient that this server added by a rule of its own. The first part never changes; records are appended (see [`crate::record`]). Checksums are CRC-32: they find
 //! accidents of disks, not forgers, who would need write access to the queue.
 
 use std::fmt::Write as _;
@@ -205,15 +206,18 @@ fn parse_parameters(lines: &mut Lines<'_>) -> Option<MailParameters> {
     Some(MailParameters { body, smtputf8, size: None, ret, envelope_id, require_tls, hold })
 }
 
-/// `<path> [notify=...] [resolved=yes] [orcpt=...]`
+/// `<path> [notify=...] [resolved=yes] [added=yes] [orcpt=...]`
 fn encode_recipient(recipient: &envelope::Recipient, text: &mut String) {
-    let envelope::Recipient { path, notify, original, resolved } = recipient;
+    let envelope::Recipient { path, notify, original, resolved, added } = recipient;
     write!(text, "recipient {path}").expect("a String takes any text");
     if *notify != Notify::Unsaid {
         write!(text, " notify={notify}").expect("a String takes any text");
     }
     if *resolved {
         text.push_str(" resolved=yes");
+    }
+    if *added {
+        text.push_str(" added=yes");
     }
     if let Some(original) = original {
         write!(text, " orcpt={original}").expect("a String takes any text");
@@ -236,6 +240,7 @@ fn parse_recipient(text: &str) -> Option<envelope::Recipient> {
             ("notify", value) => recipient.notify = Notify::parse(value)?,
             ("orcpt", value) => recipient.original = Some(OriginalRecipient::parse(value)?),
             ("resolved", "yes") => recipient.resolved = true,
+            ("added", "yes") => recipient.added = true,
             _ => return None,
         }
     }

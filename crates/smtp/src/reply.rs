@@ -142,6 +142,9 @@ impl Reply {
         Self::new(451, Status(4, 3, 5), "Alias does not end, the postmaster must mend it");
     /// The message has been here too often (RFC 5321 §6.3).
     pub const LOOP: Self = Self::new(554, Status(5, 4, 6), "Too many hops, the message is looping");
+    /// An alias has sent the message on before, as its Delivered-To says (RFC 9228 §4).
+    pub const FORWARDING_LOOP: Self =
+        Self::new(554, Status(5, 4, 6), "Mail forwarding loop, an alias here has sent it on before");
     /// An alias would send it to another server, which would believe us that it is ours.
     pub const IN_OUR_NAME: Self =
         Self::new(550, Status(5, 7, 1), "Not sent on: it says to be from here and does not prove it");

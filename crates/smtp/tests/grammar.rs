@@ -51,7 +51,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         1 => "[!-~]{1,255}".prop_map(Command::Helo),
         4 => (sender, parameters()).prop_map(|(path, parameters)| Command::Mail(path, parameters)),
         4 => (recipient, notify(), original()).prop_map(|(path, notify, original)| {
-            Command::Rcpt(Recipient { path, notify, original, resolved: false })
+            Command::Rcpt(Recipient { path, notify, original, resolved: false, added: false })
         }),
         1 => ("[A-Z0-9-]{1,20}", response)
             .prop_map(|(mechanism, initial_response)| Command::Auth { mechanism, initial_response }),
@@ -159,7 +159,7 @@ fn render(command: &Command) -> String {
                 envelope_id.unwrap_or_default()
             )
         }
-        Command::Rcpt(Recipient { path, notify, original, resolved: _ }) => {
+        Command::Rcpt(Recipient { path, notify, original, resolved: _, added: _ }) => {
             let notify = if *notify == Notify::Unsaid { String::new() } else { format!(" NOTIFY={notify}") };
             let original = original.as_ref().map(|original| format!(" ORCPT={original}"));
             format!("RCPT TO:{path}{notify}{}", original.unwrap_or_default())

@@ -69,13 +69,14 @@ fn a_forged_delivered_to_is_refused_while_the_client_is_there() {
         kings.smtp().message(DAVE, to, &content).unwrap()
     };
     let away = "away@example.org";
-    for (seen, to) in [(ANN, &[ANN][..]), (ANN, &[BOB, ANN]), (ANN, &[ANN, away]), (away, &[away, BOB])] {
-        send(seen, to).is("554 5.4.6");
+    for to in [&[away][..], &[away, BOB]] {
+        send(away, to).is("554 5.4.6 Mail forwarding loop");
     }
-    // Where it has been elsewhere does not matter, and the others on a list get theirs.
-    send(DAVE, &[ANN]).is("250 2.0.0");
-    send(ANN, &["info@example.org"]).is("250 2.0.0");
-    assert_eq!([ANN, BOB].map(|account| messages(&kings.maildir(account)).len()), [1, 1]);
+    // Where it has been elsewhere does not matter, and whatever it says, no account loses it.
+    for (seen, to) in [(DAVE, ANN), (ANN, ANN), (ANN, "info@example.org")] {
+        send(seen, &[to]).is("250 2.0.0");
+    }
+    assert_eq!([ANN, BOB].map(|account| messages(&kings.maildir(account)).len()), [3, 1]);
     let queue = run(&mut kings.command(&["queue", "list", "--json"])).succeeded().text();
     assert!(queue.contains("\"items\":[]"), "{queue}");
     assert_eq!(postfix.delivered().len(), 0);

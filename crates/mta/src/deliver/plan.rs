@@ -7,6 +7,7 @@ use kings_mail::address::Address;
 use kings_mail::envelope::Recipient;
 use kings_mail::header;
 use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mail::report::Notify;
 use kings_queue::Handover;
 use kings_smtp::reply::Reply;
 
@@ -24,12 +25,32 @@ pub(super) struct Plan {
     pub(super) departures: Vec<Departure>,
     /// Recipients that stand for several, whose sender hears of that instead of each copy (RFC 3461 §5.2.7.3).
     pub(super) expanded: Vec<Recipient>,
-    /// Recipients that had this very message before: nobody tries them, and the sender hears of it.
+    /// Aliases that have sent on this very message before: nobody tries them, and the sender hears of it.
     pub(super) looping: Vec<Recipient>,
-    /// The same of accounts on a list whose other members get it.
-    pub(super) repeated: Vec<Recipient>,
+    /// The same of aliases whose accounts here get their copies all the same.
+    pub(super) cut_off: Vec<Recipient>,
+    /// Recipients elsewhere that do not get what an alias would send on.
+    withheld: Vec<(Recipient, Withheld)>,
     /// Recipients that stand for nobody.
     pub(super) discarded: Vec<Recipient>,
+}
+
+/// Why a copy does not leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Withheld {
+    /// It writes in our name, and proves nothing.
+    InOurName,
+    /// The same, and DNS does not tell whether it is ours.
+    Unsure,
+}
+
+impl From<Withheld> for DeliveryError {
+    fn from(why: Withheld) -> Self {
+        match why {
+            Withheld::InOurName => Self::InOurName,
+            Withheld::Unsure => Self::Unsure,
+        }
+    }
 }
 
 /// A copy for an account here.
@@ -78,10 +99,21 @@ impl Visited {
     fn holds(&self, address: &Address) -> bool {
         !self.0.is_empty() && self.0.contains(&address.folded().to_string())
     }
+
+    /// Whether an alias has sent the message on to this target before, so that it is back from there.
+    ///
+    /// Only what leaves can come round again: an account is where a message ends, so that what the field says of accounts,
+    /// or of an alias of the same name on another server, keeps nobody's mail out of a mailbox. Nor do copies count that
+    /// this server adds: what comes back is for whom it was sent to, and is none of these any more.
+    fn rings(&self, recipient: &Recipient, target: &Target) -> bool {
+        let ForwardPath::Address(alias) = &recipient.path else { return false };
+        let leaves = matches!(&target.place, Place::Remote(address) if address.folded() != alias.folded());
+        leaves && !recipient.added && self.holds(alias)
+    }
 }
 
 impl Plan {
-    /// No account gets two copies, however many aliases lead to it, and none a second one of what it had before.
+    /// No account gets two copies, however many aliases lead to it.
     pub(super) async fn make(
         core: &Core,
         message: &Message,
@@ -93,20 +125,31 @@ impl Plan {
         let mut seen = HashSet::new();
         for recipient in recipients {
             match core.resolve_again(recipient, reverse_path).await {
-                Resolution::Targets(targets) if has_sent_on(&recipient.path, &targets, visited) => {
-                    plan.looping.push(recipient.clone());
-                }
                 Resolution::Targets(targets) if targets.is_empty() => plan.discarded.push(recipient.clone()),
                 Resolution::Targets(targets) => {
+                    let Some(targets) = plan.without_rings(recipient, targets, visited) else { continue };
+                    if waits_whole(message, recipient, &targets)
+                        && targets.iter().all(|target| !seen.contains(&target.place))
+                    {
+                        seen.extend(targets.into_iter().map(|target| target.place));
+                        plan.depart(Guise::plain(reverse_path), recipient.clone());
+                        continue;
+                    }
                     let recipient = &plan.standing_for(recipient, targets.len());
-                    let targets = plan.without_visited(recipient, targets, visited);
-                    for target in targets.into_iter().filter(|target| seen.insert(target.place.clone())) {
-                        plan.add(core, message, recipient, target)?;
+                    for target in targets {
+                        if seen.insert(target.place.clone()) {
+                            plan.add(core, message, recipient, target);
+                        } else {
+                            plan.merge(core, message, recipient, target);
+                        }
                     }
                 }
                 Resolution::Elsewhere(address) => {
-                    if seen.insert(Place::Remote(address.clone())) {
-                        plan.depart(Guise::plain(reverse_path), at(recipient, address));
+                    let (guise, copy) = (Guise::plain(reverse_path), at(recipient, address.clone()));
+                    if seen.insert(Place::Remote(address)) {
+                        plan.depart(guise, copy);
+                    } else {
+                        plan.merge_departure(guise, copy);
                     }
                 }
                 // The queue would send it there without asking again.
@@ -119,6 +162,7 @@ impl Plan {
                 }
             }
         }
+        plan.settle_withheld()?;
         Ok(plan)
     }
 
@@ -128,7 +172,7 @@ impl Plan {
         message: &Message,
         recipient: &Recipient,
         Target { place, owner }: Target,
-    ) -> Result<(), DeliveryError> {
+    ) {
         let reverse_path = &owned(&message.reverse_path, owner);
         match place {
             Place::Account(account) => self.local.push(LocalCopy {
@@ -137,11 +181,64 @@ impl Plan {
                 reverse_path: reverse_path.clone(),
             }),
             Place::Remote(address) => {
-                let guise = guise(core, message, reverse_path, &recipient.path, &address)?;
-                self.depart(guise, at(recipient, address));
+                let guise = guise(core, message, reverse_path, &recipient.path, &address);
+                let copy = at(recipient, address);
+                match guise {
+                    Ok(guise) => self.depart(guise, copy),
+                    Err(why) => self.withheld.push((copy, why)),
+                }
             }
         }
-        Ok(())
+    }
+
+    /// One more recipient stands for a target that has its copy already: whoever asked for reports still gets them.
+    fn merge(
+        &mut self,
+        core: &Core,
+        message: &Message,
+        recipient: &Recipient,
+        Target { place, owner }: Target,
+    ) {
+        let reverse_path = owned(&message.reverse_path, owner);
+        match place {
+            Place::Account(account) => {
+                let Some(copy) = self.local.iter_mut().find(|copy| copy.account == account) else { return };
+                let names = |recipient: &Recipient| matches!(&recipient.path, ForwardPath::Address(address) if address.folded() == account.folded());
+                let named_now = names(recipient) && !names(&copy.recipient);
+                let notify = copy.recipient.notify.and(recipient.notify);
+                if takes_over(&copy.recipient, recipient, named_now) {
+                    copy.recipient = recipient.clone();
+                    copy.reverse_path = reverse_path;
+                }
+                copy.recipient.notify = notify;
+            }
+            Place::Remote(address) => {
+                if let Ok(guise) = guise(core, message, &reverse_path, &recipient.path, &address) {
+                    self.merge_departure(guise, at(recipient, address));
+                }
+            }
+        }
+    }
+
+    /// The same for a copy that leaves.
+    fn merge_departure(&mut self, guise: Guise, recipient: Recipient) {
+        let mut notify = recipient.notify;
+        for departure in &mut self.departures {
+            let named_now = guise.alias.is_none() && departure.guise.alias.is_some();
+            let Some(place) = departure.recipients.iter().position(|known| known.path == recipient.path)
+            else {
+                continue;
+            };
+            let Some(known) = departure.recipients.get_mut(place) else { continue };
+            notify = known.notify.and(notify);
+            if !takes_over(known, &recipient, named_now) {
+                known.notify = notify;
+                return;
+            }
+            departure.recipients.remove(place);
+        }
+        self.departures.retain(|departure| !departure.recipients.is_empty());
+        self.depart(guise, Recipient { notify, ..recipient });
     }
 
     /// The recipient as its targets inherit it: the success of one of several says nothing of the whole.
@@ -165,8 +262,10 @@ impl Plan {
         stored.chain(expanded).collect()
     }
 
-    /// What is held waits in the queue, our own accounts' copies too (RFC 4865 §4).
+    /// What is held waits in the queue, our own accounts' copies too (RFC 4865 §4). Nothing has become of it yet that its
+    /// sender could hear of.
     pub(super) fn wait(&mut self) {
+        self.expanded.clear();
         for copy in std::mem::take(&mut self.local) {
             let (guise, recipient) = copy.waiting();
             self.depart(guise, recipient);
@@ -178,31 +277,57 @@ impl Plan {
         !self.departures.is_empty() || !self.looping.is_empty()
     }
 
-    /// The targets that have not had the message yet.
-    fn without_visited(
+    /// The targets that the message does not come back from; nothing where it would come back from all of them.
+    fn without_rings(
         &mut self,
         recipient: &Recipient,
-        targets: Vec<Target>,
+        mut targets: Vec<Target>,
         visited: &Visited,
-    ) -> Vec<Target> {
-        let had_it = |target: &Target| matches!(&target.place, Place::Account(a) if visited.holds(a));
-        let (had, others): (Vec<Target>, Vec<Target>) = targets.into_iter().partition(had_it);
-        let had = had.into_iter().filter_map(|target| match target.place {
-            Place::Account(account) => Some(at(recipient, account)),
-            Place::Remote(_) => None,
-        });
-        if others.is_empty() { &mut self.looping } else { &mut self.repeated }.extend(had);
-        others
+    ) -> Option<Vec<Target>> {
+        let all = targets.len();
+        targets.retain(|target| !visited.rings(recipient, target));
+        if targets.is_empty() {
+            self.looping.push(recipient.clone());
+            return None;
+        }
+        if targets.len() < all {
+            self.cut_off.push(recipient.clone());
+        }
+        Some(targets)
     }
 
-    /// Settles what has been done before, or refuses the message for it.
+    /// Refuses the message where something of it must not leave and nothing else becomes of it: others are not to lose
+    /// theirs. Doubt is for now, so it comes first.
+    fn settle_withheld(&self) -> Result<(), DeliveryError> {
+        if !self.local.is_empty() || !self.departures.is_empty() {
+            return Ok(());
+        }
+        let unsure = self.withheld.iter().find(|(_, why)| *why == Withheld::Unsure);
+        unsure.or(self.withheld.first()).map_or(Ok(()), |(_, why)| Err((*why).into()))
+    }
+
+    /// Who gets no copy though the message is taken, and why.
+    pub(super) fn left_out(&self) -> impl Iterator<Item = (&Recipient, &'static str)> {
+        let discarded = self.discarded.iter().map(|recipient| (recipient, "an alias leads to /dev/null"));
+        let cut_off = "by its Delivered-To this alias has sent it on before: not sent on again";
+        let cut_off = self.cut_off.iter().map(move |recipient| (recipient, cut_off));
+        let withheld = self.withheld.iter().map(|(recipient, why)| match why {
+            Withheld::InOurName => (recipient, "not sent on: it says to be from here and does not prove it"),
+            Withheld::Unsure => {
+                (recipient, "not sent on: DNS does not tell whether it is from here, as it says")
+            }
+        });
+        discarded.chain(cut_off).chain(withheld)
+    }
+
+    /// Settles what has been sent on before, or refuses the message for it.
     ///
     /// Whether a stranger tells the truth about the way of the message, and is its sender at all, nobody knows: a report
-    /// could reach somebody who has nothing to do with it. So the client is told while it is there; and members of a list
-    /// who are said to have had it are left out in silence, for the others are to get theirs.
+    /// could reach somebody who has nothing to do with it. So the client is told while it is there; and an alias that has
+    /// accounts here beside what leaves is cut off in our log alone, for these are to get theirs.
     pub(super) fn settle_loops(&mut self, vouched: bool) -> Result<(), DeliveryError> {
         if vouched {
-            self.looping.append(&mut self.repeated);
+            self.looping.append(&mut self.cut_off);
         }
         let only_loops = self.local.is_empty() && self.departures.is_empty();
         let refuses = !self.looping.is_empty() && (only_loops || !vouched);
@@ -246,11 +371,17 @@ fn owned(reverse_path: &ReversePath, owner: Option<Address>) -> ReversePath {
     }
 }
 
-/// Whether this alias has sent the message on to other servers before, so that it is back from one of them.
-fn has_sent_on(path: &ForwardPath, targets: &[Target], visited: &Visited) -> bool {
-    let ForwardPath::Address(alias) = path else { return false };
-    let leaves = |target: &Target| matches!(&target.place, Place::Remote(address) if address.folded() != alias.folded());
-    visited.holds(alias) && targets.iter().any(leaves)
+/// Whether a recipient that stands for several waits as it is: its sender, who wants to hear of that, is to hear it when
+/// the message is let go. What must not leave for everybody is told of at once instead.
+fn waits_whole(message: &Message, recipient: &Recipient, targets: &[Target]) -> bool {
+    let wants = targets.len() > 1 && recipient.notify.on_success();
+    wants && message.is_held() && message.leaving == Leaving::Suited
+}
+
+/// Whether the second of two recipients that stand for one target is the one its sender hears of: when the first wants
+/// to hear nothing, or when this one was named and the first only led there.
+fn takes_over(known: &Recipient, recipient: &Recipient, named_now: bool) -> bool {
+    recipient.notify != Notify::Never && (known.notify == Notify::Never || named_now)
 }
 
 /// How the copy leaves that goes to `target` in the place of `path`; `reverse_path` is that of the sender, or of whoever
@@ -261,7 +392,7 @@ fn guise(
     reverse_path: &ReversePath,
     path: &ForwardPath,
     target: &Address,
-) -> Result<Guise, DeliveryError> {
+) -> Result<Guise, Withheld> {
     let alias = match path {
         ForwardPath::Address(address) if address.folded() == target.folded() => {
             return Ok(Guise::plain(reverse_path));
@@ -275,8 +406,8 @@ fn guise(
         }
         Leaving::Suited => core.sent_on_by(reverse_path, target),
         Leaving::AsItCame => message.reverse_path.clone(),
-        Leaving::Never => return Err(DeliveryError::InOurName),
-        Leaving::NotYet => return Err(DeliveryError::Unsure),
+        Leaving::Never => return Err(Withheld::InOurName),
+        Leaving::NotYet => return Err(Withheld::Unsure),
     };
     Ok(Guise { reverse_path, alias })
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use kings_directory::{AliasSource, Directory, HostedDomain};
 use kings_mail::domain::Domain;
+use kings_mail::report::Notify;
 use kings_queue::{Filter, Queue};
 use kings_records::Records;
 use kings_store::{Layout, Store};
@@ -295,58 +296,145 @@ async fn a_copy_that_waited_is_for_its_account_alone_whatever_its_alias_leads_to
     assert_eq!((setup.stored(), setup.queued()), ([2, 1], [4, 0]));
 }
 
+/// A mailbox is where a message ends: whatever it says of its way, nobody who has an account here loses it.
 #[tokio::test]
-async fn a_recipient_that_had_the_message_before_is_refused_alone_and_reported_beside_others() {
-    let setup = Setup::new();
-    assert_eq!(setup.deliver(&[ANN], ANN_HAD_IT).await, Err(Reply::LOOP));
-    assert_eq!((setup.stored(), setup.queued()), ([0, 0], [0, 0]));
-    let failed = format!("<ann@here.example> Failed {}", Reply::LOOP);
-    for (recipients, expected) in [
-        (&[ANN, JOE][..], vec![failed.clone()]),
-        (&[ANN, FAR], vec!["<far@far.example> New ".into(), failed]),
-    ] {
-        let setup = Setup::new();
-        setup.deliver(recipients, ANN_HAD_IT).await.unwrap();
-        assert_eq!(setup.stored(), [0, usize::from(recipients.contains(&JOE))]);
-        assert_eq!(setup.states().await, expected);
+async fn no_account_loses_what_says_that_it_was_here_before() {
+    let both_had_it = format!("{ANN_HAD_IT}Delivered-To: joe@here.example\r\n");
+    for vouched in [true, false] {
+        for (recipients, stored, leaving) in [
+            (&[ANN][..], [1, 0], 0),
+            (&[ANN, JOE], [1, 1], 0),
+            (&["team@here.example", JOE], [1, 1], 1),
+            (&[ANN, FAR], [1, 0], 1),
+        ] {
+            let setup = Setup::new();
+            let message = Message { vouched, ..setup.message(CAROL, recipients, &both_had_it) };
+            deliver(&setup.core, message.clone()).await.unwrap();
+            assert_eq!((setup.stored(), setup.states().await.len()), (stored, leaving), "{recipients:?}");
+            let outcomes = deliver_each(&setup.core, &Message { id: new_id(), ..message }).await;
+            assert!(outcomes.iter().all(Result::is_ok), "{recipients:?}: {outcomes:?}");
+            assert_eq!(setup.stored(), stored.map(|copies| 2 * copies), "{recipients:?}");
+        }
     }
+}
+
+/// What this server adds by a rule of its own is no round of a ring, be it an alias that leads out.
+#[tokio::test]
+async fn copies_that_this_server_adds_are_made_whatever_a_message_says_of_its_way() {
+    for added in [ANN, AWAY] {
+        let setup = Setup::new();
+        let head = format!("{ANN_HAD_IT}{AWAY_SENT_IT}");
+        let mut message = Message { vouched: false, ..setup.message(CAROL, &[JOE], &head) };
+        crate::copies::add_copy(&mut message.recipients, Address::parse(added).unwrap());
+        deliver(&setup.core, message).await.unwrap();
+        assert_eq!(setup.stored(), [usize::from(added == ANN), 1], "{added}");
+        let sent: &[&str] = if added == AWAY { &["<far@far.example> New "] } else { &[] };
+        assert_eq!(setup.states().await, sent, "{added}");
+    }
+    // Named by the client it is one.
+    let setup = Setup::new();
+    let message = Message { vouched: false, ..setup.message(CAROL, &[AWAY], AWAY_SENT_IT) };
+    assert!(matches!(deliver(&setup.core, message).await, Err(DeliveryError::Loop)));
 }
 
 /// Who says falsely where a message has been gets no report sent to whomever it names as its sender.
 #[tokio::test]
-async fn what_strangers_bring_that_was_here_before_is_refused_whole_and_never_reported() {
-    let both_had_it = format!("{ANN_HAD_IT}Delivered-To: joe@here.example\r\n");
-    let had_sent_it = format!("{AWAY_SENT_IT}Delivered-To: {ANN}\r\n");
-    let refused: [(&[&str], &str); 5] = [
-        (&[ANN], ANN_HAD_IT),
-        (&[JOE, ANN], ANN_HAD_IT),
-        (&[ANN, FAR], ANN_HAD_IT),
-        (&[ANN, AWAY], &had_sent_it),
-        (&[SUE, JOE], &both_had_it),
-    ];
-    for (recipients, head) in refused {
+async fn what_strangers_bring_that_an_alias_sent_on_before_is_refused_whole_and_never_reported() {
+    for recipients in [&[AWAY][..], &[AWAY, JOE], &[FAR, AWAY]] {
         let setup = Setup::new();
-        let message = Message { vouched: false, ..setup.message(CAROL, recipients, head) };
+        let message = Message { vouched: false, ..setup.message(CAROL, recipients, AWAY_SENT_IT) };
         let result = deliver(&setup.core, message).await.map_err(|error| error.reply());
-        assert_eq!(result, Err(Reply::LOOP), "{recipients:?}");
+        assert_eq!(result, Err(Reply::FORWARDING_LOOP), "{recipients:?}");
         assert_eq!((setup.stored(), setup.queued()), ([0, 0], [0, 0]), "{recipients:?}");
     }
-    // A member of a list is left out in silence: the others are to get it, once.
+    // Accounts on an alias get theirs, and it sends nothing on.
+    let team_sent_it = "Delivered-To: team@here.example\r\n";
     let setup = Setup::new();
-    let message =
-        || Message { vouched: false, ..setup.message(CAROL, &["team@here.example", JOE], ANN_HAD_IT) };
+    let message = || Message { vouched: false, ..setup.message(CAROL, &["team@here.example"], team_sent_it) };
     deliver(&setup.core, message()).await.unwrap();
-    assert_eq!((setup.stored(), setup.states().await), ([0, 1], vec!["<far@far.example> New ".to_owned()]));
-    let outcomes = deliver_each(&setup.core, &message()).await;
-    assert_eq!(outcomes, [Ok(()), Ok(())]);
-    assert_eq!((setup.stored(), setup.states().await.len()), ([0, 2], 2));
+    assert_eq!((setup.stored(), setup.queued()), ([1, 1], [0, 0]));
+    assert_eq!(deliver_each(&setup.core, &message()).await, [Ok(())]);
+    assert_eq!((setup.stored(), setup.queued()), ([2, 2], [0, 0]));
     // One of ours hears of it.
     let setup = Setup::new();
-    setup.deliver(&["team@here.example"], ANN_HAD_IT).await.unwrap();
-    let failed = format!("<ann@here.example> Failed {}", Reply::LOOP);
-    let mut states = setup.states().await;
-    states.sort();
-    assert_eq!(states, [failed, "<far@far.example> New ".to_owned()]);
+    setup.deliver(&["team@here.example"], team_sent_it).await.unwrap();
+    assert_eq!(setup.stored(), [1, 1]);
+    let failed = format!("<team@here.example> Failed {}", Reply::FORWARDING_LOOP);
+    assert_eq!(setup.states().await, [failed]);
+}
+
+/// Nothing has become of what is held, so nobody is told that something did.
+#[tokio::test]
+async fn what_is_held_is_expanded_and_reported_when_it_is_let_go() {
+    let asks = |path: &str| Recipient {
+        notify: Notify::When { success: true, failure: true, delay: false },
+        ..Recipient::from(ForwardPath::parse(path).unwrap())
+    };
+    let team = "team@here.example";
+    let paths = |entries: Vec<(String, String)>| {
+        let mut paths: Vec<String> = entries.into_iter().map(|(_, recipients)| recipients).collect();
+        paths.sort();
+        paths
+    };
+    let setup = Setup::new();
+    let let_go = Message { recipients: vec![asks(team)], ..setup.message(CAROL, &[], "") };
+    let held = Message { hold: Some("a rule".to_owned()), ..let_go.clone() };
+    deliver(&setup.core, held).await.unwrap();
+    assert_eq!((setup.stored(), paths(setup.entries().await)), ([0, 0], vec![format!("<{team}>")]));
+    // Without the rule its copies go, and its sender hears of it.
+    let setup = Setup::new();
+    let let_go = Message { id: new_id(), ..let_go };
+    deliver(&setup.core, let_go.clone()).await.unwrap();
+    assert_eq!(setup.stored(), [1, 1]);
+    assert_eq!(paths(setup.entries().await), ["<carol@far.example>", "<far@far.example>"]);
+    // Somebody who is named as well gets one copy, and what stands for both is no news before that.
+    let setup = Setup::new();
+    let recipients = vec![asks(ANN), asks(team)];
+    deliver(&setup.core, Message { recipients, hold: Some("a rule".to_owned()), ..let_go }).await.unwrap();
+    assert_eq!(setup.stored(), [0, 0]);
+    assert_eq!(paths(setup.entries().await), ["<ann@here.example> <joe@here.example>", "<far@far.example>"]);
+}
+
+/// Who is named and on a list as well hears what it asked for, in whatever order (RFC 3461 §5.2.7).
+#[tokio::test]
+async fn of_two_recipients_with_one_target_both_are_heard() {
+    let asks = |path: &str, notify: &str| Recipient {
+        notify: Notify::parse(notify).unwrap_or_default(),
+        ..Recipient::from(ForwardPath::parse(path).unwrap())
+    };
+    let list = "list@here.example";
+    let cases = [
+        ([(list, "NEVER"), (ANN, "SUCCESS")], "<ann@here.example> SUCCESS <carol@far.example>"),
+        ([(ANN, "SUCCESS"), (list, "NEVER")], "<ann@here.example> SUCCESS <carol@far.example>"),
+        ([(list, "FAILURE"), (ANN, "DELAY")], "<ann@here.example> FAILURE,DELAY <carol@far.example>"),
+        ([(list, "FAILURE"), (ANN, "NEVER")], "<list@here.example> FAILURE <owner-list@here.example>"),
+        (
+            [("ann+a@here.example", "NEVER"), ("ann+b@here.example", "SUCCESS")],
+            "<ann+b@here.example> SUCCESS <carol@far.example>",
+        ),
+        ([(list, "NEVER"), (FAR, "SUCCESS")], "<far@far.example> SUCCESS <carol@far.example>"),
+        ([(FAR, "SUCCESS"), (list, "NEVER")], "<far@far.example> SUCCESS <carol@far.example>"),
+        ([(list, "FAILURE"), (FAR, "NEVER")], "<far@far.example> FAILURE <owner-list@here.example>"),
+    ];
+    for (recipients, expected) in cases {
+        let setup = Setup::new();
+        let recipients = recipients.map(|(path, notify)| asks(path, notify));
+        let message = Message { recipients: recipients.to_vec(), ..setup.message(CAROL, &[], "") };
+        let plan =
+            Plan::make(&setup.core, &message, &message.recipients, &Visited::told_by(b"")).await.unwrap();
+        let local = plan.local.iter().map(|copy| (&copy.recipient, &copy.reverse_path));
+        let leaving = plan.departures.iter().flat_map(|departure| {
+            departure.recipients.iter().map(|recipient| (recipient, &departure.guise.reverse_path))
+        });
+        let of_far = expected.starts_with("<far");
+        let told: Vec<String> = if of_far { leaving.collect::<Vec<_>>() } else { local.collect() }
+            .into_iter()
+            .map(|(recipient, reverse_path)| {
+                format!("{} {} {reverse_path}", recipient.path, recipient.notify)
+            })
+            .collect();
+        assert_eq!(told, [expected], "{recipients:?}");
+    }
 }
 
 #[tokio::test]
@@ -378,9 +466,8 @@ async fn what_writes_in_our_name_leaves_as_it_came_or_not_at_all() {
         (CAROL, &[AWAY][..], Leaving::AsItCame, Ok(CAROL)),
         (CAROL, &["list@here.example"], Leaving::AsItCame, Ok(CAROL)),
         (ANN, &[AWAY], Leaving::Never, Err(Reply::IN_OUR_NAME)),
-        ("", &["list@here.example"], Leaving::Never, Err(Reply::IN_OUR_NAME)),
-        (ANN, &[JOE, AWAY], Leaving::Never, Err(Reply::IN_OUR_NAME)),
-        (ANN, &[JOE, AWAY], Leaving::NotYet, Err(Reply::OURS_UNSURE)),
+        ("", &[AWAY], Leaving::Never, Err(Reply::IN_OUR_NAME)),
+        (ANN, &[AWAY, "out@here.example"], Leaving::NotYet, Err(Reply::OURS_UNSURE)),
     ] {
         let setup = Setup::new();
         let message = Message { leaving, ..setup.message(sender, recipients, "") };
@@ -392,7 +479,18 @@ async fn what_writes_in_our_name_leaves_as_it_came_or_not_at_all() {
         let is_list = recipients.contains(&"list@here.example");
         assert_eq!(setup.stored(), [usize::from(is_list && !sent.is_empty()), 0], "{sender} {recipients:?}");
     }
-    // Nothing of it concerns those whose mail stays here, and LMTP tells each recipient its own.
+    // Nothing of it concerns those whose mail stays here, named beside it or on the same list.
+    for leaving in [Leaving::Never, Leaving::NotYet] {
+        for (recipients, stored) in
+            [(&[JOE, AWAY][..], [0, 1]), (&["team@here.example"], [1, 1]), (&["list@here.example"], [1, 0])]
+        {
+            let setup = Setup::new();
+            let message = Message { leaving, vouched: false, ..setup.message(ANN, recipients, "") };
+            deliver(&setup.core, message).await.unwrap();
+            assert_eq!((setup.stored(), setup.queued()), (stored, [0, 0]), "{leaving:?} {recipients:?}");
+        }
+    }
+    // LMTP tells each recipient its own.
     let setup = Setup::new();
     let message = Message { leaving: Leaving::Never, ..setup.message(ANN, &[JOE, AWAY, ANN], "") };
     assert_eq!(deliver_each(&setup.core, &message).await, [Ok(()), Err(Reply::IN_OUR_NAME), Ok(())]);
@@ -448,15 +546,11 @@ async fn all_entries_of_a_message_have_its_id_and_those_of_another_have_not() {
 #[tokio::test]
 async fn a_message_that_an_alias_has_sent_on_before_goes_round_no_more() {
     let setup = Setup::new();
-    assert_eq!(setup.deliver(&[AWAY], AWAY_SENT_IT).await, Err(Reply::LOOP));
-    assert_eq!(
-        setup.deliver(&["team@here.example"], "Delivered-To: team@here.example\r\n").await,
-        Err(Reply::LOOP)
-    );
+    assert_eq!(setup.deliver(&[AWAY], AWAY_SENT_IT).await, Err(Reply::FORWARDING_LOOP));
     assert_eq!((setup.stored(), setup.queued()), ([0, 0], [0, 0]));
     setup.deliver(&[AWAY, ANN], AWAY_SENT_IT).await.unwrap();
     assert_eq!(setup.stored(), [1, 0]);
-    assert_eq!(setup.states().await, [format!("<away@here.example> Failed {}", Reply::LOOP)]);
+    assert_eq!(setup.states().await, [format!("<away@here.example> Failed {}", Reply::FORWARDING_LOOP)]);
     // The fields of other servers do not count, nor does one of an address that sends nothing on.
     let setup = Setup::new();
     setup.deliver(&[AWAY, FAR], "Delivered-To: far@far.example\r\nDelivered-To: <x>\r\n").await.unwrap();
@@ -469,7 +563,7 @@ async fn each_recipient_of_lmtp_hears_of_its_own_ring() {
     let outcomes =
         deliver_each(&setup.core, &setup.message(CAROL, &[AWAY, ANN, "out@here.example"], AWAY_SENT_IT))
             .await;
-    assert_eq!(outcomes, [Err(Reply::LOOP), Ok(()), Ok(())]);
+    assert_eq!(outcomes, [Err(Reply::FORWARDING_LOOP), Ok(()), Ok(())]);
     assert_eq!(setup.stored(), [1, 0]);
     let [(reverse_path, recipients)] = &setup.entries().await[..] else { panic!("one entry") };
     assert!(reverse_path.starts_with("<SRS0="), "{reverse_path}");

@@ -90,12 +90,13 @@ fn what_the_sender_asked_for_reads_back() {
     recipients[1].original = OriginalRecipient::parse("rfc822;postmaster>");
     recipients[1].resolved = true;
     recipients[2].notify = Notify::Never;
+    recipients[2].added = true;
     let (text, seed) = head.encode();
     assert!(
         text.contains("\nret FULL\nenvelope-id QQ+2B314159\nrequire-tls yes\nhold-until 1795003600\n"),
         "{text}"
     );
-    assert!(text.contains("\nrecipient <\"a>b c\"@[192.0.2.1]> notify=NEVER\n"), "{text}");
+    assert!(text.contains("\nrecipient <\"a>b c\"@[192.0.2.1]> notify=NEVER added=yes\n"), "{text}");
     assert_eq!(Head::parse(text.as_bytes()), Ok((head, seed)));
 }
 
