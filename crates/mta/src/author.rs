@@ -68,11 +68,15 @@ pub(crate) fn first_author(head: &[u8]) -> Option<Address> {
 /// The domains of addresses that a name for people shows: a reader takes it for the author, and many programs show
 /// nothing else. Read as people see it: encoded words decoded, with other signs for `@` and dots, what has no width left out.
 pub(crate) fn shown_domains(author: &Mailbox) -> Vec<String> {
-    let name = author.display_name.as_deref().unwrap_or_default();
-    let decoded: String = encoded_word::decode(name).chars().filter_map(as_seen).collect();
+    domains_in(author.display_name.as_deref().unwrap_or_default())
+}
+
+/// The same of any text, such as the whole of a From field: the authors themselves, names of groups, comments.
+pub(crate) fn domains_in(text: &str) -> Vec<String> {
+    let decoded: String = encoded_word::decode(text).chars().filter_map(as_seen).collect();
     let is_of_domain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
     let behind = decoded.split('@').skip(1);
-    let shown = behind.map(|text| text.split(|c| !is_of_domain(c)).next().unwrap_or_default());
+    let shown = behind.map(|text| text.trim_start().split(|c| !is_of_domain(c)).next().unwrap_or_default());
     let shown = shown.map(|text| text.trim_end_matches('.').to_lowercase());
     shown.filter(|text| text.contains('.')).collect()
 }

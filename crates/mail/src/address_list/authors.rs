@@ -4,7 +4,8 @@
 //! that are known are taken together: whoever checks them all has checked the one that a reader sees. What the known
 //! programs share: the address in `<>` counts and what stands before it is a name (Thunderbird, Outlook, Gmail); comments
 //! and quoted text are names, never addresses; a route means nothing (RFC 5322 §4.4); commas separate, quoted or not, as
-//! soon as a quote is missing. Where they differ: several `<>` in a row (Outlook shows the first, others the last); an
+//! soon as a quote is missing; an element of the list that holds no address is shown as it stands, quotes and all. Where
+//! they differ: several `<>` in a row (Outlook shows the first, others the last); an
 //! unquoted address before `<>`; encoded words in place of an address, which the apps of phones decode before they look
 //! for one; what stands behind a NUL or line end that comes out of such a word. There each one is an author.
 
@@ -139,6 +140,15 @@ struct Reader {
 
 impl Reader {
     fn list(&mut self, text: &str, encoded: Encoded) {
+        self.as_written(text, encoded);
+        // What people take for `@`, `<` or a dot some programs do as well.
+        let seen: String = text.chars().filter_map(as_seen).collect();
+        if seen != text {
+            self.as_written(&seen, encoded);
+        }
+    }
+
+    fn as_written(&mut self, text: &str, encoded: Encoded) {
         let (mended, whole) = (lex_mended(text), lex(text));
         self.tokens(&mended, encoded);
         // What is opened and never closed goes to the end for other readers, such as our own display.
@@ -169,10 +179,13 @@ impl Reader {
             self.decoded(angle, encoded);
         }
         let place = if named { Place::Name } else { Place::Bare };
-        if !self.addresses(&name, place) && !named && !angles.is_empty() {
-            // `=?utf-8?q?Ann_<ann?=@x.example>`
+        if !self.addresses(&name, place) && !named {
             let all: Vec<Token<'_>> = tokens.iter().copied().filter(is_no_comment).collect();
-            self.decoded(&all, encoded);
+            if !angles.is_empty() {
+                // `=?utf-8?q?Ann_<ann?=@x.example>`
+                self.decoded(&all, encoded);
+            }
+            self.last_resort(&raw(&all));
         }
         if place == Place::Bare {
             self.decoded(&name, encoded);
@@ -238,17 +251,17 @@ impl Reader {
         true
     }
 
-    /// Where nothing is an address, programs show the text as it is: `"ceo@bank.example"`, `(ceo@bank.example)`. It stands
-    /// for its host and is nobody's to write as.
+    /// Where nothing is an address, programs show the text as it is: `"ceo@bank.example"`, beside others or alone, and
+    /// `(ceo@bank.example)` where the field holds nothing else. It stands for its host and is nobody's to write as.
     fn last_resort(&mut self, text: &str) {
         let text: String = decode_with_breaks(text, BREAK).chars().filter_map(as_seen).collect();
         let mut hosts = text.split('@').skip(1).map(|text| domain_prefix(text.trim_start()).0);
         let mut before = text.split('@').map(|text| text.trim_end().ends_with(|c: char| !c.is_whitespace()));
-        self.found.odd_addresses = true;
         while let (Some(domain), Some(has_local)) = (hosts.next(), before.next()) {
             let domain =
                 Domain::parse(domain).ok().filter(|domain| has_local && domain.as_str().contains('.'));
             let Some(domain) = domain else { continue };
+            self.found.odd_addresses = true;
             if self.seen_hosts.insert(Host::Domain(domain.clone())) {
                 self.found.hosts.push(Host::Domain(domain));
             }

@@ -146,6 +146,23 @@ fn a_careless_from_field_has_the_author_that_everybody_sees() {
     }
 }
 
+/// Names that hold no address beside the author change nothing.
+#[test]
+fn names_in_the_list_that_are_no_addresses_are_nobody() {
+    for value in [
+        "\"Doe\", Ann <ann@x.example>",
+        "Doe, Ann <ann@x.example>",
+        "\"a@b\", ann@x.example",
+        "\u{592a}\u{90ce}\u{ff20}\u{4f1a}\u{793e} <ann@x.example>",
+        "\u{5c71}\u{7530}\u{ff0c}\u{592a}\u{90ce} <ann@x.example>",
+        "\"sales\u{ff20}us.example\" <ann@x.example>",
+    ] {
+        let authors = authors(value.as_bytes()).unwrap();
+        assert_eq!(authors.all_addresses().map(<[_]>::len), Some(1), "{value:?}");
+        assert_eq!(named(value.as_bytes()).as_deref(), Ok("ann@x.example"), "{value:?}");
+    }
+}
+
 /// Forms in which one reader sees another author than the next: each of them is one.
 #[test]
 fn everybody_whom_some_reader_shows_is_an_author() {
@@ -186,9 +203,23 @@ fn everybody_whom_some_reader_shows_is_an_author() {
         ("(ceo@us.example)", "@us.example"),
         ("[ceo@us.example]", "@us.example"),
         ("\"ceo@us.example\" <>", "@us.example"),
-        ("ceo\u{ff20}us\u{3002}example", "@us.example"),
+        ("ceo\u{ff20}us\u{3002}example", "ceo@us.example"),
         ("ceo@us\u{200b}.exa\u{ad}mple", "ceo@us.example"),
         ("<ceo@us.example/x@bad.example>", "ceo@us.example us.example/x@bad.example"),
+        // The same beside others: who shows the first of the list shows this.
+        ("\"ceo@us.example\", joe@bad.example", "joe@bad.example @us.example"),
+        ("joe@bad.example, \"ceo@us.example\"", "joe@bad.example @us.example"),
+        ("\"CEO <ceo@us.example>\", <joe@bad.example>", "joe@bad.example @us.example"),
+        ("\"ceo@us.example\"; <joe@bad.example>", "joe@bad.example @us.example"),
+        ("[ceo@us.example], joe@bad.example", "joe@bad.example @us.example"),
+        ("ceo\u{ff20}us.example, joe@bad.example", "joe@bad.example ceo@us.example"),
+        ("joe@bad.example, ceo\u{fe6b}us.example", "joe@bad.example ceo@us.example"),
+        ("=?utf-8?b?Y2Vv77ygdXMuZXhhbXBsZQ==?=, joe@bad.example", "ceo@us.example joe@bad.example"),
+        ("\u{2039}ceo\u{ff20}us.example> joe@bad.example", "joe@bad.example \u{2039}ceo@us.example"),
+        (
+            "\u{ff1c}ceo@us.example\u{ff1e}, joe@bad.example",
+            "\u{ff1c}ceo@us.example joe@bad.example ceo@us.example",
+        ),
         ("ceo@us.example, x@bad..example", "ceo@us.example ?"),
         ("ceo@us.example, ann@", "ceo@us.example ?"),
     ];

@@ -1,6 +1,5 @@
 //! Names of ours in the From field of a message from outside: never believed in silence, and never lent to others.
 
-use kings_mail::address_list::{self, Entry};
 use kings_mail::domain::Domain;
 use kings_mail::header;
 use kings_mail::path::ReversePath;
@@ -122,14 +121,12 @@ impl Ours<'_> {
             return None;
         }
         let field = header::first(head, "From")?;
-        let shown = address_list::parse(field.value).into_iter().filter_map(|entry| match entry {
-            Entry::Mailbox(mailbox) => Some(author::shown_domains(&mailbox)),
-            Entry::GroupStart(_) | Entry::GroupEnd => None,
-        });
-        let mut shown = shown.flatten().filter_map(|text| Domain::parse(&text).ok());
+        // All of it: programs make names of comments, of groups and of quoted local parts as well.
+        let shown = author::domains_in(&field.text()).into_iter();
+        let mut shown = shown.filter_map(|text| Domain::parse(&text).ok());
         // Whoever has the domain above one of ours speaks for it: a company whose mail host is all that is here.
         let is_above = |shown: &Domain| authors.iter().any(|author| shown.is_within(author));
-        Some((shown.find(|shown| self.is_ours(shown) && !is_above(shown))?, first))
+        Some((shown.find(|shown| self.is_known(shown) && !is_above(shown))?, first))
     }
 
     /// Whether a name of ours stands in a From field, whatever it is there.
@@ -274,6 +271,12 @@ mod tests {
             ("a@bad.example, \"boss@example.org\" <x@bad.example>", Some("example.org")),
             ("\"c@other.example root@mail.example.com\" <x@bad.example>", Some("mail.example.com")),
             ("\"ann@mx.corp.example\" <x@bad.example>", Some("mx.corp.example")),
+            ("Joe (boss@example.org) <x@bad.example>", Some("example.org")),
+            ("x@bad.example (Joe) (boss@example.org)", Some("example.org")),
+            ("\"boss@example.org\": x@bad.example;", Some("example.org")),
+            ("\"boss@example.org\"@bad.example", Some("example.org")),
+            ("\"boss @ example.org\" <x@bad.example>", Some("example.org")),
+            ("\"boss@sub.example.org\" <x@bad.example>", Some("sub.example.org")),
             // Its honest mirrors.
             ("\"ann@mx.corp.example\" <ann@corp.example>", None),
             ("\"boss@example.org\" <boss@example.org>", None),
