@@ -143,7 +143,8 @@ pub(crate) fn load(settings: &Settings) -> anyhow::Result<Checked<Signing>> {
     let tables = settings.dkim.tables.as_ref().map(tables::load).transpose()?.map(|tables| notes.add(tables));
     let trusted = settings.dkim.trusted_hosts.as_ref().map(tables::hosts).transpose()?;
     let trusted = trusted.map(|hosts| notes.add(hosts)).unwrap_or_default();
-    Ok(notes.with(Signing::new(domains, tables, trusted, settings.dkim.signature_lifetime)))
+    let (valid_for, server) = (settings.dkim.signature_lifetime, Some(settings.hostname.clone()));
+    Ok(notes.with(Signing::new(domains, tables, trusted, valid_for, server)))
 }
 
 /// Makes a key and writes both of its files, the key first: a record without a key is one that is being removed. Never

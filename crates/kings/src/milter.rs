@@ -165,7 +165,7 @@ fn signing(conf: &OpenDkim) -> anyhow::Result<Checked<Signing>> {
         Keys::One(one) => Some(notes.add(tables_of_one(one)?)),
     };
     // How long its signatures are valid stands with the other rules of the filter.
-    Ok(notes.with(Signing::new(HashMap::new(), tables, conf.internal.clone(), None)))
+    Ok(notes.with(Signing::new(HashMap::new(), tables, conf.internal.clone(), None, None)))
 }
 
 /// The tables that say what `Domain`, `SubDomains`, `Selector` and `KeyFile` say.

@@ -36,18 +36,24 @@ struct Inner {
     tables: Option<Tables>,
     trusted: Hosts,
     valid_for: Option<Duration>,
+    /// Our own name.
+    server: Option<Domain>,
 }
 
 impl Signing {
     /// Signs for these domains, for authors of `tables` as these say, and what `trusted` hosts bring. Signatures expire after
     /// `valid_for` (RFC 6376 §3.5, `x=`); without it they stay valid. Seals never expire.
+    ///
+    /// Mail from `server` itself, bounces first of all, has the key of the nearest domain above where that name has none:
+    /// DMARC takes it for this one's (RFC 9989 §4.4.1).
     pub fn new(
         domains: HashMap<Domain, Vec<Key>>,
         tables: Option<Tables>,
         trusted: Hosts,
         valid_for: Option<Duration>,
+        server: Option<Domain>,
     ) -> Self {
-        Self(Arc::new(Inner { domains, tables, trusted, valid_for }))
+        Self(Arc::new(Inner { domains, tables, trusted, valid_for, server }))
     }
 
     pub(crate) fn trusts_anybody(&self) -> bool {
@@ -201,6 +207,16 @@ impl Inner {
             Some(listed) if !listed.is_empty() => Ok(listed),
             _ => Ok(self.of_domain(own, own)),
         }
+        .map(|keys| if keys.is_empty() { self.above(own) } else { keys })
+    }
+
+    /// What the server itself signs with where its name has no key.
+    fn above(&self, author: &Domain) -> Vec<Chosen<'_>> {
+        if self.server.as_ref() != Some(author) {
+            return Vec::new();
+        }
+        let nearest = author.with_parents().find_map(|name| self.domains.get_key_value(&name));
+        nearest.map(|(domain, _)| self.of_domain(domain, domain)).unwrap_or_default()
     }
 
     fn of_domain<'a>(&'a self, domain: &Domain, author: &'a Domain) -> Vec<Chosen<'a>> {

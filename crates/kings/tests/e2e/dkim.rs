@@ -164,6 +164,12 @@ fn what_is_converted_for_an_old_server_is_signed_as_it_leaves() {
     let bounce =
         wait_until("the bounce", Duration::from_secs(30), || messages(&kings.maildir(ANN)).pop()).text();
     assert!(bounce.is_ascii() && bounce.contains("\r\nStatus: 5.6.3\r\n"), "{bounce}");
+    // It is from the server's own name, which the key of the domain above it speaks for.
+    assert!(bounce.contains("From: Mail Delivery System <MAILER-DAEMON@mail.example.org>"), "{bounce}");
+    assert_eq!(bounce.matches("d=example.org").count(), 2, "{bounce}");
+    let content = &bounce[bounce.find("DKIM-Signature:").unwrap()..];
+    let said = opendkim(content.as_bytes(), &zone_lines(&kings.folder().join("data/dkim/example.org")));
+    assert!(said.contains("verification (s=one, d=example.org, 2048-bit key) succeeded"), "{said}");
     assert_eq!(postfix.delivered().len(), 1);
 }
 

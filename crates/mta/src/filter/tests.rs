@@ -41,7 +41,7 @@ fn settings() -> Settings {
     let ours = Hosts::parse("10.0.0.0/8\n.trusted.example\n", Matching::Plain).0;
     Settings {
         mode: Mode::Both,
-        signing: Signing::new(HashMap::from([(domain("example.org"), vec![key])]), None, ours, None),
+        signing: Signing::new(HashMap::from([(domain("example.org"), vec![key])]), None, ours, None, None),
         rules: Rules::default(),
         peers: Hosts::parse("192.0.2.99\n", Matching::Plain).0,
         ignored: Hosts::default(),

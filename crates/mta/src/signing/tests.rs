@@ -20,7 +20,7 @@ fn signing_for(names: &[&str], valid_for: Option<Duration>) -> Signing {
         let key = Key { domain: None, selector: Selector::parse("one").unwrap(), private };
         (Domain::parse(name).unwrap(), vec![key])
     };
-    Signing::new(names.iter().map(key).collect(), None, Hosts::default(), valid_for)
+    Signing::new(names.iter().map(key).collect(), None, Hosts::default(), valid_for, Some(mx()))
 }
 
 fn mx() -> Domain {
@@ -53,6 +53,27 @@ fn a_domain_without_a_key_is_sealed_for_by_the_server_itself() {
     }
     assert!(sealed(&signing(&["mx.here.example", "here.example"]), None).contains("d=mx.here.example;"));
     assert_eq!(sealed(&signing(&["other.example"]), Some("away@keyless.example")), "");
+}
+
+/// Bounces come from the server's own name, which has no key of its own where a domain above it is hosted.
+#[test]
+fn mail_of_the_server_itself_is_signed_by_the_domain_above_it() {
+    let cases = [
+        (&["here.example"][..], "root@mx.here.example", "d=here.example;"),
+        (&["mx.here.example", "here.example"], "root@mx.here.example", "d=mx.here.example;"),
+        (&["other.example"], "root@mx.here.example", ""),
+        // No other name below it is ours to sign for.
+        (&["here.example"], "root@web.here.example", ""),
+        (&["here.example"], "root@a.mx.here.example", ""),
+    ];
+    for (names, author, expected) in cases {
+        let keys = signing(names);
+        let address = Address::parse(author).unwrap();
+        assert_eq!(keys.has_key(&address), !expected.is_empty(), "{names:?} {author}");
+        let field = keys.0.sign(&address, format!("From: {author}\r\n\r\nbody\r\n").as_bytes()).unwrap();
+        assert!(field.contains(expected), "{field}");
+        assert_eq!(field.is_empty(), expected.is_empty(), "{field}");
+    }
 }
 
 /// Those of a message that is changed on its way out are made anew, and count from then.
