@@ -179,16 +179,17 @@ impl Reader {
             self.decoded(angle, encoded);
         }
         let place = if named { Place::Name } else { Place::Bare };
-        if !self.addresses(&name, place) && !named {
-            let all: Vec<Token<'_>> = tokens.iter().copied().filter(is_no_comment).collect();
-            if !angles.is_empty() {
-                // `=?utf-8?q?Ann_<ann?=@x.example>`
-                self.decoded(&all, encoded);
-            }
-            self.last_resort(&raw(&all));
+        named |= self.addresses(&name, place);
+        let all: Vec<Token<'_>> = tokens.iter().copied().filter(is_no_comment).collect();
+        if !named && !angles.is_empty() {
+            // `=?utf-8?q?Ann_<ann?=@x.example>`
+            self.decoded(&all, encoded);
         }
         if place == Place::Bare {
             self.decoded(&name, encoded);
+        }
+        if !named {
+            self.last_resort(&raw(&all));
         }
     }
 
@@ -255,18 +256,32 @@ impl Reader {
     /// `(ceo@bank.example)` where the field holds nothing else. It stands for its host and is nobody's to write as.
     fn last_resort(&mut self, text: &str) {
         let text: String = decode_with_breaks(text, BREAK).chars().filter_map(as_seen).collect();
-        let mut hosts = text.split('@').skip(1).map(|text| domain_prefix(text.trim_start()).0);
-        let mut before = text.split('@').map(|text| text.trim_end().ends_with(|c: char| !c.is_whitespace()));
-        while let (Some(domain), Some(has_local)) = (hosts.next(), before.next()) {
-            let domain =
-                Domain::parse(domain).ok().filter(|domain| has_local && domain.as_str().contains('.'));
-            let Some(domain) = domain else { continue };
-            self.found.odd_addresses = true;
-            if self.seen_hosts.insert(Host::Domain(domain.clone())) {
-                self.found.hosts.push(Host::Domain(domain));
+        let mut parts = text.split('@');
+        let mut before = parts.next().unwrap_or_default();
+        for behind in parts {
+            let local = word_before(std::mem::replace(&mut before, behind));
+            let domain = Domain::parse(domain_prefix(behind.trim_start()).0).ok();
+            let Some(domain) = domain.filter(|domain| local.is_some() && domain.as_str().contains('.'))
+            else {
+                continue;
+            };
+            let host = Host::Domain(domain);
+            // What another reading has found already is odd no more.
+            let address = local.and_then(local_part).map(|local| Address::new(local, host.clone()));
+            self.found.odd_addresses |= address.is_none_or(|address| !self.seen.contains(&address));
+            if self.seen_hosts.insert(host.clone()) {
+                self.found.hosts.push(host);
             }
         }
     }
+}
+
+/// The word at the end of a text, up to what cannot stand in a local part without quotes.
+fn word_before(text: &str) -> Option<&str> {
+    let text = text.trim_end();
+    let ends = |c: char| c.is_whitespace() || "<>()[]\",;:".contains(c);
+    let start = text.rfind(ends).map_or(0, |at| at + text[at..].chars().next().map_or(1, char::len_utf8));
+    Some(&text[start..]).filter(|_| !text.is_empty())
 }
 
 fn is_at(token: &Token<'_>) -> bool {
