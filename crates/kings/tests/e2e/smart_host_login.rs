@@ -34,7 +34,7 @@ impl Judge {
         Self::storing("{PLAIN}secret", mechanisms)
     }
 
-    /// With the password stored in this form.
+    /// With the password stored in this form. It lets no client wait for having failed: Postfix waits for ten seconds at most.
     #[track_caller]
     fn storing(password: &str, mechanisms: &str) -> Self {
         let folder = Folder::new("sasl");
@@ -44,11 +44,11 @@ impl Judge {
             "dovecot.conf",
             format!(
                 "base_dir = {here}/run\nstate_dir = {here}/state\nlog_path = /dev/stderr\nprotocols =\nssl = no\n\
-                 auth_mechanisms = {mechanisms}\ndisable_plaintext_auth = no\n\
+                 auth_mechanisms = {mechanisms}\ndisable_plaintext_auth = no\nauth_failure_delay = 0\n\
                  passdb {{\n driver = passwd-file\n args = {here}/users\n}}\n\
                  userdb {{\n driver = static\n args = uid=mail gid=mail home=/nonexistent\n}}\n\
                  service auth {{\n unix_listener {here}/auth {{\n mode = 0666\n }}\n}}\n\
-                 service anvil {{\n chroot =\n}}\nservice stats {{\n chroot =\n}}\n"
+                 service anvil {{\n chroot =\n unix_listener anvil-auth-penalty {{\n mode = 0\n }}\n}}\nservice stats {{\n chroot =\n}}\n"
             ),
         );
         let mut command = rooted(program("dovecot").get_program());
