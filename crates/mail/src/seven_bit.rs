@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use crate::content_type::ContentType;
 use crate::header::{self, Fields};
-use crate::mime::{self, Kind, Part};
+use crate::mime::{self, Kind, MAX_PARTS, Part};
 use crate::transfer::Encoding;
 
 /// Longest line of 7-bit content without its CRLF, in octets (RFC 5322 §2.1.1).
@@ -30,6 +30,9 @@ pub enum Unconvertible {
     /// A part of a type that may not have an encoding (RFC 2045 §6.4), or whose encoding is not known.
     #[error("a part with 8-bit content may not be encoded")]
     Opaque,
+    /// As many parts as are read: the last of them may hold more that are not seen.
+    #[error("there are too many parts")]
+    Crowded,
 }
 
 /// Converts a message, in its CRLF form. What is 7-bit, and does not claim otherwise, comes back as it is.
@@ -39,6 +42,10 @@ pub enum Unconvertible {
 /// (RFC 2046 §5.1.1), become question marks.
 pub fn to_seven_bit(message: &[u8]) -> Result<Vec<u8>, Unconvertible> {
     let tree = mime::parse(message);
+    // RFC 2045 §6.4: what is a multipart for others may not be encoded as a whole.
+    if !message.is_ascii() && tree.walk().count() >= MAX_PARTS - 1 {
+        return Err(Unconvertible::Crowded);
+    }
     let out = Vec::with_capacity(message.len() + message.len() / 4);
     let mut writer = Writer { message, at: 0, out };
     writer.part(&tree, true)?;

@@ -104,7 +104,7 @@ pub struct Origin {
 /// The client that the topmost Received field names (RFC 5321 §4.4 `From-domain`), as Kings, Postfix and Exim write it.
 pub fn client_of(head: &[u8]) -> Option<Origin> {
     let text = header::first(head, "Received")?.text();
-    let mut words = text.split_ascii_whitespace();
+    let mut words = text.split_whitespace();
     if !words.next()?.eq_ignore_ascii_case("from") {
         return None;
     }
@@ -182,6 +182,7 @@ mod tests {
             ("FROM a.example ([IPv6:2001:db8::1]) by b; now", Some(("a.example", "2001:db8::1"))),
             // A name that looks like an address does not hide the one that the host saw.
             ("from [192.0.2.9] (unknown [192.0.2.1]) by b; now", Some(("[192.0.2.9]", "192.0.2.1"))),
+            ("from a.example\u{a0}b ([192.0.2.1]) by b; now", Some(("a.example", "192.0.2.1"))),
             ("from a.example by b ([192.0.2.1]); now", None),
             ("from a.example (mx [192.0.2.300]) by b; now", None),
             ("from a.example ([IPv6 ]) by b; now", None),

@@ -85,6 +85,7 @@ fn what_must_not_be_touched_goes_back_to_its_sender() {
         (part("Content-Type: message/partial; id=x"), Unconvertible::Opaque),
         (part("Content-Transfer-Encoding: x-uuencode"), Unconvertible::Opaque),
         ("Content-Type: multipart/mixed\r\n\r\nfür\r\n".into(), Unconvertible::Opaque),
+        (crowd("für"), Unconvertible::Crowded),
     ];
     for (message, expected) in cases {
         assert_eq!(converted(&message), Err(expected), "{message}");
@@ -92,6 +93,13 @@ fn what_must_not_be_touched_goes_back_to_its_sender() {
     // The same with 7-bit content may stay as it is.
     let signed = "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n";
     assert_eq!(converted(signed).as_deref(), Ok(signed));
+    assert_eq!(converted(&crowd("fur")), Ok(crowd("fur")));
+}
+
+/// More parts than are read, and this text in the last.
+fn crowd(text: &str) -> String {
+    let parts = "--b\r\n\r\nx\r\n".repeat(MAX_PARTS + 1);
+    format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{parts}--b\r\n\r\n{text}\r\n--b--\r\n")
 }
 
 /// The type of each part, and what the leaves decode to.
