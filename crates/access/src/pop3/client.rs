@@ -181,8 +181,7 @@ impl Client {
         Ok(())
     }
 
-    /// QUIT: what was marked goes, and what was read is marked as seen. A flag that cannot be set is no reason to tell a
-    /// client that its messages are still here.
+    /// QUIT: what was marked goes, and what was read is marked as seen.
     async fn update(&mut self, session: &mut Session, marked: Vec<usize>) {
         let Some(reader) = &mut self.reader else { return session.updated(false) };
         let (inbox, read) = (reader.inbox.clone(), reader.read.iter().copied().collect::<Vec<_>>());

@@ -38,7 +38,8 @@ impl Inbox {
     }
 
     /// Blocking: removes what is at `removed` and sets `\Seen` on what is at `read`, durably. Messages that somebody
-    /// else took away meanwhile are gone as well. Gives how many went.
+    /// else took away meanwhile are gone as well. Gives how many went. A flag that cannot be set is only logged: it is no
+    /// reason to tell a client that its messages are still here.
     pub(super) fn update(&self, removed: &[usize], read: &[usize]) -> Result<usize, StoreError> {
         let uids =
             |places: &[usize]| places.iter().filter_map(|place| self.uids.get(*place).copied()).collect();
@@ -50,7 +51,10 @@ impl Inbox {
         };
         let unseen: Vec<Uid> = read.into_iter().filter(is_unseen).collect();
         if !unseen.is_empty() {
-            self.mailbox.store_flags(&unseen, &FlagChange::Add(Flags::default().with(SystemFlag::Seen)))?;
+            let seen = FlagChange::Add(Flags::default().with(SystemFlag::Seen));
+            if let Err(error) = self.mailbox.store_flags(&unseen, &seen) {
+                tracing::warn!(%error, "messages read by POP3 cannot be marked as seen");
+            }
         }
         Ok(gone.len())
     }
