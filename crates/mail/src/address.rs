@@ -147,13 +147,21 @@ impl Address {
         Self { local_part, host }
     }
 
+    /// Joins two parts of any mail, unless they are longer together than an address may be: each may fit alone.
+    pub fn join(local_part: LocalPart, host: Host) -> Result<Self, BadAddress> {
+        let address = Self::new(local_part, host);
+        // As it is written back: with the quotes that it needs, and A-labels for U-labels.
+        let fits = address.to_string().len() <= MAX_PATH - 2;
+        fits.then_some(address).ok_or(BadAddress)
+    }
+
     /// Parses `local@host` without angle brackets, comments or spaces (RFC 5321 §4.1.2 `Mailbox`).
     pub fn parse(text: &str) -> Result<Self, BadAddress> {
         if text.len() > MAX_PATH - 2 {
             return Err(BadAddress);
         }
         let at = text.rfind('@').ok_or(BadAddress)?;
-        Ok(Self { local_part: LocalPart::parse(&text[..at])?, host: Host::parse(&text[at + 1..])? })
+        Self::join(LocalPart::parse(&text[..at])?, Host::parse(&text[at + 1..])?)
     }
 
     /// The domain, unless the host is an address literal.
@@ -209,6 +217,8 @@ impl fmt::Display for Address {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]
@@ -273,6 +283,35 @@ mod tests {
         for (text, expected) in cases {
             let parsed = Address::parse(text).ok().map(|address| address.to_string());
             assert_eq!(parsed.as_deref(), expected, "{text}");
+        }
+    }
+
+    /// 64 octets and 253 octets fit each alone; together, with quotes or as A-labels, they may not.
+    #[test]
+    fn an_address_is_within_its_limit_as_it_is_written_back() {
+        let domain = |octets: usize| "a.".repeat((octets - 51) / 2) + &"b".repeat(51);
+        let unicode = format!("{}x.example", "\u{fc}.".repeat(30));
+        let cases = [
+            (format!("ann@{}", domain(249)), true),
+            (format!("ann@{}", domain(251)), false),
+            (format!("\"a b\"@{}", domain(247)), true),
+            (format!("\"a b\"@{}", domain(249)), false),
+            (format!("{}@{}", "a".repeat(64), domain(189)), true),
+            (format!("{}@{}", "a".repeat(64), domain(191)), false),
+            // 8 octets for each label of 3.
+            (format!("ann@{unicode}"), true),
+            (format!("ann.lee@{unicode}"), false),
+        ];
+        for (text, fits) in cases {
+            let parsed = Address::parse(&text);
+            assert_eq!(parsed.is_ok(), fits, "{text}");
+            assert!(
+                parsed.as_ref().is_ok_and(|a| Address::parse(&a.to_string()) == parsed) == fits,
+                "{text}"
+            );
+            let (local, host) = text.rsplit_once('@').unwrap();
+            let joined = LocalPart::parse(local).and_then(|local| Address::join(local, Host::parse(host)?));
+            assert_eq!(joined, parsed, "{text}");
         }
     }
 

@@ -240,9 +240,8 @@ impl Reader {
             Some(inner) if rest.starts_with('\'') => inner,
             _ => text,
         });
-        match local.and_then(local_part) {
-            Some(local) => {
-                let address = Address::new(local, host);
+        match local.and_then(local_part).and_then(|local| Address::join(local, host).ok()) {
+            Some(address) => {
                 if self.seen.insert(address.clone()) {
                     self.found.addresses.push(address);
                 }
@@ -267,7 +266,8 @@ impl Reader {
             };
             let host = Host::Domain(domain);
             // What another reading has found already is odd no more.
-            let address = local.and_then(local_part).map(|local| Address::new(local, host.clone()));
+            let address =
+                local.and_then(local_part).and_then(|local| Address::join(local, host.clone()).ok());
             self.found.odd_addresses |= address.is_none_or(|address| !self.seen.contains(&address));
             if self.seen_hosts.insert(host.clone()) {
                 self.found.hosts.push(host);

@@ -228,6 +228,14 @@ fn everybody_whom_some_reader_shows_is_an_author() {
     }
     let long = format!("{}@us.example", "a".repeat(65));
     assert_eq!(named(long.as_bytes()).as_deref(), Ok("@us.example"));
+    // Both parts fit, and the address does not: its host counts all the same.
+    for (local, labels) in [("a".repeat(64), 100), ("\"\\\"\\\"\\\" a\"".to_owned(), 121)] {
+        let host = format!("{}example", "a.".repeat(labels));
+        for value in [format!("<{local}@{host}>"), format!("x@bad.example, {local}@{host}")] {
+            assert!(named(value.as_bytes()).unwrap().ends_with(&format!("@{host}")), "{value}");
+            assert_eq!(authors(value.as_bytes()).unwrap().all_addresses(), None, "{value}");
+        }
+    }
 }
 
 #[test]
