@@ -405,6 +405,21 @@ impl Findings {
         ours.sent_on(head, &unproven, path, methods.dmarc)
     }
 
+    /// How it leaves by its reverse-path alone, where that is of ours and SPF counts. What one of ours has written and signed
+    /// is ours, whoever brings it back.
+    pub(crate) fn lent(&self, methods: Methods, head: &[u8], path: &ReversePath, ours: Ours<'_>) -> Leaving {
+        let Some(spf) = self.mail_from.as_ref().filter(|_| methods.spf == Check::Enforce) else {
+            return Leaving::Suited;
+        };
+        let is_from_ours = || {
+            self.authors(head).iter().any(|(author, is_proven)| *is_proven && ours.is_known(&author.domain))
+        };
+        match ours.lent(path, spf.result) {
+            Leaving::Never | Leaving::NotYet if is_from_ours() => Leaving::Suited,
+            leaving => leaving,
+        }
+    }
+
     /// All authors, and whether SPF or DKIM proves them: as DMARC compares their domains, policy or none, and where DMARC
     /// is not asked the very same domain.
     fn authors(&self, head: &[u8]) -> Vec<(Claimant, bool)> {

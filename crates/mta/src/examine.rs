@@ -191,6 +191,8 @@ impl<D: Dns + 'static> Examiner<D> {
             (known.sender, known.listings) = (sender, listings.clone());
             known.sealed = findings.voucher(methods, &inbound.arc_sealers).map(Domain::to_string);
             known.forwarder = told.client.filter(|client| is_in(&inbound.forwarders, *client));
+            let path = told.mail_from.as_ref().filter(|_| known.forwarder.is_none());
+            known.forged_path = path.and_then(|path| findings.lent(methods, &head, path, ours).forged(path));
             known.junk_before = known.forwarder.filter(|_| verdict::is_junk(&head));
             let rules = if known.forwarder.is_some() { Rules::default() } else { inbound.rules };
             let decision = verdict::message(&known, rules, inbound.verdicts);

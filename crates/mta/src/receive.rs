@@ -9,6 +9,7 @@ use kings_dns::Dns;
 use kings_mail::domain::Domain;
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::path::ReversePath;
+use kings_mail::report::Notify;
 use kings_mail::trace::{Received, With};
 use kings_msgauth::dmarc::author_domains;
 use kings_net::{Connection, Service};
@@ -312,7 +313,15 @@ impl<D: Dns + 'static> Session<'_, D> {
         let field = findings.field(methods, &self.core.hostname);
         let claims = self.checks.claims(&envelope.reverse_path, &peer.client.name, self.client);
         let mut known = findings.known(methods, content.head(), ours);
-        let leaving = findings.leaving(methods, content.head(), &envelope.reverse_path, ours);
+        let path = &envelope.reverse_path;
+        // SPF of a host that passes mail on says nothing of who wrote it.
+        let lent = if self.checks.passes_on(self.client) {
+            Leaving::Suited
+        } else {
+            findings.lent(methods, content.head(), path, ours)
+        };
+        known.forged_path = lent.forged(path);
+        let leaving = findings.leaving(methods, content.head(), path, ours).max(lent);
         known.sealed = findings.voucher(methods, self.checks.arc_sealers()).map(Domain::to_string);
         let seal = findings
             .arc
@@ -414,6 +423,12 @@ impl<D: Dns + 'static> Session<'_, D> {
         let Envelope { reverse_path, recipients, parameters } = envelope;
         let waits = wishes.hold.take();
         let mut recipients = ruling.recipients(wishes.recipients(recipients));
+        if known.forged_path.is_some() {
+            // Whose address was taken for it is to hear nothing of what he never sent.
+            for recipient in &mut recipients {
+                recipient.notify = Notify::Never;
+            }
+        }
         self.core.rules.copies.add(&reverse_path, &mut recipients);
         let (verdict, junk) = (decision.field(), decision.verdict == Verdict::Junk);
         let hold = decision.hold().map(str::to_owned).or(waits).or(ruling.hold);

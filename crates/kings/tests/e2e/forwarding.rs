@@ -110,8 +110,9 @@ fn of_a_ring(ports: (u16, u16), from: &'static str, to: &str) -> Kings {
         listen: format!("smtp = [\"127.0.0.1:{}\"]\n", ports.0),
         files: vec![("more-aliases", aliases)],
         aliases: "files = [\"virtual:more-aliases\"]\n".into(),
+        // Both have example.org as well, which their SRS addresses are of, and nobody answers DNS here.
         tables: format!(
-            "[outbound]\nsmart_host = \"127.0.0.1:{}\"\ntls = \"none\"\n[[domain]]\nname = \"{domain}\"\n",
+            "[outbound]\nsmart_host = \"127.0.0.1:{}\"\ntls = \"none\"\n[inbound]\nspf = \"tag\"\n[[domain]]\nname = \"{domain}\"\n",
             ports.1
         ),
         ..Setup::default()

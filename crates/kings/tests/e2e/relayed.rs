@@ -244,6 +244,55 @@ fn an_alias_proves_no_forgery_of_its_own_domain() {
     holds(&proven, &["=lists.test=bounces@between.org>", "dmarc=pass", "header.from=between.org"]);
 }
 
+/// The same for whoever writes under another name with a reverse-path of that host, or one that it once sent on with: the
+/// next host would find it allowed. Whom that address belongs to hears nothing of it.
+#[test]
+fn an_alias_lends_no_stranger_a_reverse_path_of_its_domain() {
+    const JOE: &str = "joe@between.org";
+    let mut world = World::asking_for("none", "", "");
+    world.home.serve();
+    world.write(AWAY, "hello");
+    let text = world.arrived().text();
+    let rewritten = text.strip_prefix("Return-Path: <").and_then(|text| text.split_once('>'));
+    let (rewritten, _) = rewritten.expect("a reverse-path");
+    assert!(rewritten.starts_with("SRS0=") && rewritten.ends_with("@between.org"), "{rewritten}");
+    let forged = letter("eve@evil.test", AWAY, "forged");
+    for sender in [JOE, rewritten, "x@news.between.org"] {
+        let reply = world.between.smtp().message(sender, &[AWAY], &forged).unwrap();
+        // No record of that name allows anybody: the next host would find none, either.
+        let expected =
+            if sender.starts_with("x@") { "250" } else { "550 5.7.1 Not sent on: it says to be from here" };
+        reply.is(expected);
+    }
+    let mut client = world.between.smtp();
+    client.command(&format!("MAIL FROM:<{JOE}>")).unwrap().is("250");
+    for recipient in [JOE, AWAY] {
+        client.command(&format!("RCPT TO:<{recipient}> NOTIFY=SUCCESS,FAILURE")).unwrap().is("250");
+    }
+    client.command("DATA").unwrap().is("354");
+    client.send(&[&forged[..], b".\r\n"].concat()).unwrap();
+    client.reply().unwrap().is("250");
+    world
+        .between
+        .smtp()
+        .message("eve@evil.test", &[AWAY], &letter("eve@evil.test", AWAY, "mirror"))
+        .unwrap()
+        .is("250");
+    let find = |subject: &str| {
+        let all = messages(&world.home.maildir(BOB));
+        all.into_iter().find(|message| message.text().contains(&format!("Subject: {subject}\r\n")))
+    };
+    let mirror = wait_until("the mirror", DELIVERY, || find("mirror"));
+    holds(&unfolded(&mirror), &["Return-Path: <SRS0=", "=evil.test=eve@between.org>"]);
+    let at_home = messages(&world.home.maildir(BOB));
+    assert!(at_home.iter().all(|message| !message.text().contains(&format!("Return-Path: <{JOE}>"))));
+    let [kept] = &messages(&world.between.maildir(JOE))[..] else { panic!("one message and no report") };
+    holds(
+        &unfolded(kept),
+        &["accept; its reverse-path is at between.org, which is ours, and SPF does not let"],
+    );
+}
+
 /// The seal of the only message that waits at a host.
 fn waiting_seal(kings: &Kings) -> Option<String> {
     let entries = files(&kings.folder().join("data/queue/entries"));

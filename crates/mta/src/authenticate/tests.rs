@@ -61,6 +61,13 @@ async fn judged(zone: Zone, seconds: f64, author: &str) -> (dmarc::Outcome, Dura
     (findings.dmarc.unwrap(), began.elapsed())
 }
 
+const NOW: i64 = 1_800_000_000;
+const ANN: &str = "ann@example.org";
+
+fn domain(text: &str) -> Domain {
+    Domain::parse(text).unwrap()
+}
+
 fn name(text: &str) -> DnsName {
     DnsName::parse(text).unwrap()
 }
@@ -104,24 +111,28 @@ async fn what_is_answered_decides_and_silence_only_where_it_could_change_it() {
     }
 }
 
-/// Who is proven to have written a report from `author` that `example.org` signs by a key of this service; about mail, and
-/// about TLS.
-async fn reporters(service: &str, author: &str) -> (Option<String>, Option<String>) {
+/// A message from `author` that `example.org` signs, and a zone with its key, which is for this service.
+fn signed(service: &str, author: &str) -> (String, Zone) {
     const PEM: &str = include_str!("../../../msgauth/tests/data/ed25519.pem");
     let key = PrivateKey::from_pem(PEM).unwrap();
     let record = key_files::record(&key).replace("v=DKIM1;", &format!("v=DKIM1; s={service};"));
-    let dns = Arc::new(Zone::default().with_txt(name("sel._domainkey.example.org"), record));
-    let now = DateTime::from_unix(1_800_000_000);
+    let zone = Zone::default().with_txt(name("sel._domainkey.example.org"), record);
     let content = format!("From: {author}\r\nSubject: Report\r\n\r\nreport\r\n");
     let (domain, selector) = (Domain::parse("example.org").unwrap(), Selector::parse("sel").unwrap());
     let mut signer = Signer::new(Rules::default());
     signer.push(content.as_bytes());
     let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key, agent: None };
-    let message = signer.finish(&[identity], now).unwrap() + &content;
+    (signer.finish(&[identity], DateTime::from_unix(NOW)).unwrap() + &content, zone)
+}
+
+/// Who is proven to have written such a report; about mail, and about TLS.
+async fn reporters(service: &str, author: &str) -> (Option<String>, Option<String>) {
+    let (message, zone) = signed(service, author);
+    let dns = Arc::new(zone);
     let methods = Methods { dkim: Check::Enforce, dmarc: Check::Enforce, ..Methods::default() };
     let mut evidence = Evidence::of_content(methods);
     evidence.content(&dns, message.as_bytes());
-    let findings = evidence.findings(&dns, message.as_bytes(), now).await;
+    let findings = evidence.findings(&dns, message.as_bytes(), DateTime::from_unix(NOW)).await;
     let reporter = findings.reporter(message.as_bytes());
     let of = |kind| reporter.of(kind).map(str::to_owned);
     (of(ReportKind::Dmarc), of(ReportKind::Tls))
@@ -145,5 +156,49 @@ async fn a_report_is_proven_by_its_author_and_one_about_tls_by_a_key_for_these()
     for (service, author, of_mail, of_tls) in cases {
         let (mail, tls) = reporters(service, author).await;
         assert_eq!((mail.is_some(), tls.is_some()), (of_mail, of_tls), "{service} {author}");
+    }
+}
+
+/// What a stranger brings with a reverse-path of ours is lent it only where SPF allows that, where nothing is to count, or
+/// where one of ours has written and signed it.
+#[tokio::test]
+async fn a_reverse_path_of_ours_is_not_lent_to_what_has_nothing_else_of_ours() {
+    let (all, tag) = (Methods::usual(), Methods { spf: Check::Tag, ..Methods::usual() });
+    let cases = [
+        (all, "v=spf1 -all", "eve@evil.test", ANN, Leaving::Never),
+        (all, "v=spf1 ?all", "eve@evil.test", ANN, Leaving::Never),
+        (all, "v=spf1 -all", "eve@evil.test", "SRS0=HHHH=TT=evil.test=eve@example.org", Leaving::Never),
+        (all, "v=spf1 +all", "eve@evil.test", ANN, Leaving::Suited),
+        (all, "no SPF", "eve@evil.test", ANN, Leaving::Suited),
+        (all, "v=spf1 nonsense -all", "eve@evil.test", ANN, Leaving::Suited),
+        (tag, "v=spf1 -all", "eve@evil.test", ANN, Leaving::Suited),
+        (Methods::default(), "v=spf1 -all", "eve@evil.test", ANN, Leaving::Suited),
+        // Its own author has signed it, wherever it comes from now; with a stranger beside her it is still hers.
+        (all, "v=spf1 -all", ANN, ANN, Leaving::Suited),
+        (all, "v=spf1 -all", "eve@evil.test, ann@example.org", ANN, Leaving::Suited),
+        (all, "v=spf1 -all", "ann@example.net", ANN, Leaving::Never),
+        (all, "v=spf1 -all", "eve@evil.test", "", Leaving::Suited),
+        (all, "v=spf1 -all", "eve@evil.test", "eve@evil.test", Leaving::Suited),
+    ];
+    let ours = Ours { hostname: &domain("mx.example.org"), domains: &[domain("example.org")] };
+    for (methods, record, author, path, expected) in cases {
+        let (message, zone) = signed("*", author);
+        let zone = ["example.org", "mx.example.org", "evil.test"]
+            .iter()
+            .fold(zone, |zone, owner| zone.with_txt(name(owner), record));
+        let path = ReversePath::parse(path).unwrap();
+        let claims = Claims {
+            client: [192, 0, 2, 1].into(),
+            helo: "mx.example.org",
+            reverse_path: &path,
+            receiver: ours.hostname,
+            now: DateTime::from_unix(NOW),
+        };
+        let dns = Arc::new(zone);
+        let mut evidence = Evidence::begin(&dns, methods, &claims);
+        evidence.content(&dns, message.as_bytes());
+        let findings = evidence.findings(&dns, message.as_bytes(), claims.now).await;
+        let lent = findings.lent(methods, message.as_bytes(), &path, ours);
+        assert_eq!(lent, expected, "{record} {author} {path}");
     }
 }

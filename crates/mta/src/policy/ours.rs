@@ -1,9 +1,11 @@
 //! Names of ours in the From field of a message from outside: never believed in silence, and never lent to others.
 
+use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mail::header;
 use kings_mail::path::ReversePath;
 use kings_msgauth::dmarc::{AuthorDomains, DmarcResult, NoAuthor, author_domains};
+use kings_msgauth::spf::SpfResult;
 
 use crate::authenticate::Check;
 use crate::author;
@@ -36,18 +38,26 @@ impl Claimant {
     }
 }
 
-/// Under which reverse-path a message leaves that an alias sends on to another server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Under which reverse-path a message leaves that an alias sends on to another server; the stricter the later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Leaving {
     /// That which suits the alias: its owner's, or one of ours that finds the first sender (SRS).
     #[default]
     Suited,
     /// The one that it came with.
     AsItCame,
-    /// None: it does not leave.
-    Never,
     /// None for now: DNS does not tell whose it is.
     NotYet,
+    /// None: it does not leave.
+    Never,
+}
+
+impl Leaving {
+    /// The domain of `path`, where it is one of ours that is not lent.
+    pub(crate) fn forged(self, path: &ReversePath) -> Option<String> {
+        let domain = path.address().and_then(Address::domain);
+        domain.filter(|_| self == Self::Never).map(Domain::to_string)
+    }
 }
 
 impl Ours<'_> {
@@ -112,6 +122,23 @@ impl Ours<'_> {
         }
     }
 
+    /// How a message leaves whose reverse-path says to be of ours, or was made by us (SRS), where SPF comes to `spf` and no
+    /// author of ours is proven: it has nothing to do with us then but that path, which is not lent to it.
+    ///
+    /// The next server finds our address allowed, for the same record that did not allow the client here; that includes
+    /// `neutral`, which is told from `none` by that alone. Without a usable record nothing passes there either.
+    pub(crate) fn lent(&self, path: &ReversePath, spf: SpfResult) -> Leaving {
+        let domain = path.address().and_then(Address::domain);
+        if !domain.is_some_and(|domain| self.is_known(domain)) {
+            return Leaving::Suited;
+        }
+        match spf {
+            SpfResult::Fail | SpfResult::SoftFail | SpfResult::Neutral => Leaving::Never,
+            SpfResult::TempError => Leaving::NotYet,
+            SpfResult::Pass | SpfResult::None | SpfResult::PermError => Leaving::Suited,
+        }
+    }
+
     /// The first domain of ours that the name for people in From shows an address of, where none of `authors`, the domains
     /// that the message is really from, has anything to do with it; and the first of them. DMARC cannot help: it proves the
     /// address that nobody looks at.
@@ -146,7 +173,7 @@ impl Ours<'_> {
     }
 
     /// Whether it is ours, or below a domain of ours.
-    fn is_known(&self, domain: &Domain) -> bool {
+    pub(crate) fn is_known(&self, domain: &Domain) -> bool {
         domain == self.hostname || self.domains.iter().any(|own| domain.is_within(own))
     }
 }
@@ -255,6 +282,37 @@ mod tests {
             // Where DMARC is not to count nothing is refused by it.
             let mild = if expected == never { suited } else { expected };
             assert_eq!((found(Check::Tag), found(Check::Off)), (mild, mild), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_reverse_path_of_ours_is_lent_to_those_alone_whom_spf_lets_use_it() {
+        use SpfResult::{Fail, Neutral, None, Pass, PermError, SoftFail, TempError};
+        let (hostname, domains) =
+            (domain("mail.example.com"), [domain("example.org"), domain("cs.uni.example")]);
+        let ours = Ours { hostname: &hostname, domains: &domains };
+        let all = [Pass, None, PermError, Neutral, SoftFail, Fail, TempError];
+        let (suited, never) = (Leaving::Suited, Leaving::Never);
+        let of_ours = [suited, suited, suited, never, never, never, Leaving::NotYet];
+        let cases = [
+            ("ann@example.org", of_ours),
+            ("ann@bounces.example.org", of_ours),
+            ("root@mail.example.com", of_ours),
+            ("SRS0=HHHH=TT=far.example=carol@example.org", of_ours),
+            ("SRS1=HHHH=far.example==HHHH=TT=x.example=carol@example.org", of_ours),
+            ("x@cs.uni.example", of_ours),
+            // Nothing of ours: as ever.
+            ("", [suited; 7]),
+            ("carol@far.example", [suited; 7]),
+            ("SRS0=HHHH=TT=example.org=ann@far.example", [suited; 7]),
+            ("dean@uni.example", [suited; 7]),
+            ("x@example.com", [suited; 7]),
+            ("x@notexample.org", [suited; 7]),
+            ("ann@[192.0.2.1]", [suited; 7]),
+        ];
+        for (path, expected) in cases {
+            let path = ReversePath::parse(path).unwrap();
+            assert_eq!(all.map(|result| ours.lent(&path, result)), expected, "{path}");
         }
     }
 

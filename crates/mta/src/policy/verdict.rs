@@ -15,6 +15,8 @@ use crate::facts::{Facts, Rules, Standing, Verdict};
 pub(crate) const FIELD: &str = trace::VERDICT;
 /// What is said of a claim on a name of ours.
 const UNPROVEN: &str = "which is ours, and does not prove it";
+/// What is said of a reverse-path of ours.
+const FORGED_PATH: &str = "which is ours, and SPF does not let the client use it";
 /// Octets of one line of the field; folded before that (RFC 5322 §2.1.1).
 const LINE: usize = 78;
 
@@ -43,6 +45,8 @@ pub(crate) enum Reason {
     NotOurs(String),
     /// The name for people in From shows an address at the first of these, which is ours, and it is from the second.
     ShowsOurs(String, String),
+    /// Its reverse-path is at this domain, which is ours and does not let the client send.
+    PathNotOurs(String),
     /// DNS does not tell for now whether its author is who it says, for this reason.
     Undecided(String),
     /// Its From field names nobody whose domain could be asked, for this reason: each reader may see another author.
@@ -74,6 +78,7 @@ impl fmt::Display for Reason {
             Self::NotOurs(domain) => {
                 write!(f, "it says to be from {domain}, {UNPROVEN}")
             }
+            Self::PathNotOurs(domain) => write!(f, "its reverse-path is at {domain}, {FORGED_PATH}"),
             Self::ShowsOurs(shown, author) => {
                 write!(
                     f,
@@ -101,7 +106,7 @@ impl fmt::Display for Reason {
 impl Reason {
     /// Whether its reader must know of it though the message is taken: nobody is to believe it unwarned.
     fn is_always_told(&self) -> bool {
-        matches!(self, Self::NotOurs(_) | Self::ShowsOurs(..) | Self::Undecided(_))
+        matches!(self, Self::NotOurs(_) | Self::PathNotOurs(_) | Self::ShowsOurs(..) | Self::Undecided(_))
     }
 }
 
@@ -222,6 +227,8 @@ pub(crate) struct Known {
     pub(crate) unproven: Option<(String, Verdict)>,
     /// A domain of ours that the name in From shows an address of, and the other domain that it is from.
     pub(crate) shows_ours: Option<(String, String)>,
+    /// One of our domains, where the reverse-path is of it and SPF does not let the client use it.
+    pub(crate) forged_path: Option<String>,
     /// Why SPF came to softfail, where it did and counts.
     pub(crate) spf_softfail: Option<String>,
     /// Why DMARC could not be decided for now, where it counts.
@@ -289,6 +296,7 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
         softly,
         dmarc,
         unproven,
+        known.forged_path.clone().map(|domain| (Reason::PathNotOurs(domain), Verdict::Accept)),
         shown,
         undecided,
         no_author,
@@ -403,6 +411,11 @@ pub(crate) fn is_junk(head: &[u8]) -> bool {
 /// Whether our field in front of a message says that it claims to be ours and proves nothing.
 pub(crate) fn is_unproven(head: &[u8]) -> bool {
     header::first(head, FIELD).is_some_and(|field| field.text().replace('\t', " ").contains(UNPROVEN))
+}
+
+/// Whether our field in front of a message says that its reverse-path is forged in our name.
+pub(crate) fn has_forged_path(head: &[u8]) -> bool {
+    header::first(head, FIELD).is_some_and(|field| field.text().replace('\t', " ").contains(FORGED_PATH))
 }
 
 #[cfg(test)]
@@ -734,6 +747,14 @@ mod tests {
             let reasons = vec![Reason::UnknownHelo, Reason::NotOurs(domain.to_owned())];
             assert!(is_unproven(decided(Verdict::Junk, reasons).field().as_bytes()), "{domain}");
         }
+        for domain in ["example.org", "a-very-long-name-that-breaks-the-line-behind-it.example.org"] {
+            let known = Known { forged_path: Some(domain.to_owned()), ..Known::default() };
+            let told = message(&known, Rules::default(), Verdicts::default());
+            let field = told.field();
+            assert_eq!(told.verdict, Verdict::Accept);
+            assert!(has_forged_path(field.as_bytes()) && !is_unproven(field.as_bytes()), "{field}");
+        }
+        assert!(!has_forged_path(junk.as_bytes()) && !has_forged_path(clean.field().as_bytes()));
         assert!(!is_junk(b"X-Kings-Verdict: junkyard\r\n\r\n"));
     }
 }

@@ -63,6 +63,7 @@ async fn deliver_one(
         _ if verdict::is_unproven(verdict.as_bytes()) => claim(Check::Enforce),
         _ => Leaving::Suited,
     };
+    let leaving = if verdict::has_forged_path(verdict.as_bytes()) { Leaving::Never } else { leaving };
     let message = Message {
         id: attempt.id.message().behind(further()),
         reverse_path: attempt.reverse_path.clone(),
