@@ -70,9 +70,14 @@ pub(crate) fn drops(folder: &Path) -> PathBuf {
 pub(crate) fn prepare(folder: &Path, identity: &Identity) -> anyhow::Result<()> {
     for (path, mode) in [(folder.to_owned(), 0o755), (drops(folder), DROP_MODE)] {
         if !path.is_dir() {
-            let made = DirBuilder::new().mode(0o700).create(&path);
-            made.with_context(|| format!("cannot make {}: its parent must exist", path.display()))?;
-            identity.own(&path)?;
+            match DirBuilder::new().mode(0o700).create(&path) {
+                // Another start was faster; the lock on the data says later which of the two goes on.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+                made => {
+                    made.with_context(|| format!("cannot make {}: its parent must exist", path.display()))?;
+                    identity.own(&path)?;
+                }
+            }
         }
         // After the change of owner, which may take the setgid bit away; and not subject to the umask.
         let set = fs::set_permissions(&path, Permissions::from_mode(mode));

@@ -119,9 +119,11 @@ fn ensure_folder(folder: &Path, identity: &Identity) -> anyhow::Result<()> {
     if is_there_or_can_be_made(folder)? {
         return Ok(());
     }
-    let made = DirBuilder::new().mode(0o750).create(folder);
-    made.with_context(|| cannot_be_made(folder))?;
-    identity.own(folder)
+    match DirBuilder::new().mode(0o750).create(folder) {
+        // Another start was faster; which of the two goes on is for the lock to say.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        made => made.with_context(|| cannot_be_made(folder)).and_then(|()| identity.own(folder)),
+    }
 }
 
 /// Whether the folder is there. It may be missing if its parent is not: that is more often a slip than a wish.

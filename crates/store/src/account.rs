@@ -16,6 +16,7 @@ use crate::mailbox::{Mailbox, Shared};
 use crate::message::Uid;
 use crate::name::{MailboxName, SpecialUse};
 use crate::root::Root;
+use crate::settled::Settled;
 use crate::subscriptions;
 use crate::sync::locked;
 use crate::validity;
@@ -42,6 +43,7 @@ pub(crate) struct AccountState {
     open: Mutex<HashMap<MailboxName, Weak<Shared>>>,
     /// Keeps apart the threads that count UIDVALIDITY.
     counting: Mutex<()>,
+    settled: Arc<Settled>,
 }
 
 /// One line of LIST.
@@ -60,8 +62,13 @@ pub struct Listed {
 }
 
 impl AccountState {
-    pub(crate) fn new(root: Arc<Root>, watcher: Option<Arc<Watcher>>, dir: Dir, path: PathBuf) -> Self {
-        Self { root, watcher, path, dir, open: Mutex::default(), counting: Mutex::default() }
+    pub(crate) fn new(
+        root: Arc<Root>,
+        watcher: Option<Arc<Watcher>>,
+        (dir, path): (Dir, PathBuf),
+        settled: Arc<Settled>,
+    ) -> Self {
+        Self { root, watcher, path, dir, open: Mutex::default(), counting: Mutex::default(), settled }
     }
 
     /// Makes the mailboxes of an account that has none yet.
@@ -148,6 +155,17 @@ impl AccountState {
         Folder::open(&self.dir, name)?.ok_or(StoreError::NoSuchMailbox)
     }
 
+    /// Puts the folders of a mailbox on disk before this process says for the first time that a message is in it:
+    /// another program may have made them a moment ago, and an earlier process may have died before it could sync them.
+    pub(crate) fn settle(&self, name: &MailboxName, folder: &Folder) -> io::Result<()> {
+        self.settled.settle(name, folder.root.place()?, || {
+            if !name.is_inbox() {
+                self.root.syncs.sync(&folder.root)?;
+            }
+            self.root.syncs.sync(&self.dir)
+        })
+    }
+
     /// A new UIDVALIDITY, above all before it and above `above`.
     pub(crate) fn next_validity(&self, above: u32) -> Result<u32, StoreError> {
         let _counting = locked(&self.counting);
@@ -215,6 +233,7 @@ impl Account {
         self.keep_validity_rising(&folder)?;
         self.set_aside(&folder)?;
         self.0.dir.sync()?;
+        self.0.settled.forget(name);
         if let Some(shared) = open.remove(name).and_then(|weak| weak.upgrade()) {
             shared.delete();
         }

@@ -129,6 +129,7 @@ impl Shared {
     /// which the next look numbers, and nobody was told of them yet.
     fn adopt(&self, staged: Vec<Staged<'_>>) -> Result<(UidValidity, Vec<Uid>), StoreError> {
         let mut state = self.state()?;
+        self.account.settle(&self.name(), &self.folder)?;
         let lock = self.lock_list()?;
         if self.list_changed(&state)? {
             // UIDs that others gave stand below the next one and must be shown before it.

@@ -115,6 +115,7 @@ impl Store {
         let account = self.account_state(&delivery.account)?;
         let mailbox = delivery.mailbox.clone();
         let folder = account.open_or_create_folder(&mailbox)?;
+        account.settle(&mailbox, &folder)?;
         Ok(Target { number, account, mailbox, folder })
     }
 

@@ -101,7 +101,8 @@ impl Dir {
         Ok(dir)
     }
 
-    /// Opens a folder, made first where it is missing; `true` when it was made.
+    /// Opens a folder, made first where it is missing; `true` when it was made just now, here or by another program
+    /// that was faster: its name may not be on disk yet. A file or a link in its place is an error.
     pub(crate) fn open_or_create(&self, name: impl AsRef<[u8]>) -> io::Result<(Self, bool)> {
         let name = name.as_ref();
         if let Some(dir) = found(self.open(name))? {
@@ -109,7 +110,7 @@ impl Dir {
         }
         match self.create(name) {
             Ok(dir) => Ok((dir, true)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok((self.open(name)?, false)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok((self.open(name)?, true)),
             Err(error) => Err(error),
         }
     }

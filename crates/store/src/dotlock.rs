@@ -26,6 +26,8 @@ pub(crate) struct Rules {
 pub(crate) const MAILBOX: Rules = Rules { timeout: PATIENCE, stale: Duration::from_mins(2) };
 /// For `subscriptions` (`SUBSCRIPTION_FILE_CHANGE_TIMEOUT`).
 pub(crate) const SUBSCRIPTIONS: Rules = Rules { timeout: PATIENCE, stale: Duration::from_secs(30) };
+/// For the first count of `dovecot-uidvalidity`, which Dovecot does without a lock.
+pub(crate) const FIRST_COUNT: Rules = Rules { timeout: PATIENCE, stale: Duration::from_secs(30) };
 /// How long a call waits for a lock. Dovecot waits for 122 seconds and tells its client every few of them
 /// that it still does; mail programs that hear nothing give up after 30 (K-9) to 100 (Thunderbird). So we
 /// say no well before, and lose nothing: a lock's age is read from its file, so that whoever asks when it

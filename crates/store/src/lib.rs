@@ -30,6 +30,7 @@ mod root;
 mod roster;
 mod scan;
 mod settings;
+mod settled;
 mod shared_sync;
 mod space;
 mod state;

@@ -100,6 +100,11 @@ impl Shared {
         self.changes.send_modify(|count| *count += 1);
     }
 
+    /// Its name now.
+    pub(crate) fn name(&self) -> MailboxName {
+        locked(&self.name).clone()
+    }
+
     /// Follows a rename.
     pub(crate) fn rename(&self, name: &MailboxName) {
         *locked(&self.name) = name.clone();
@@ -127,7 +132,7 @@ fn nothing() -> Snapshot {
 impl Mailbox {
     /// Its name now: another session may have renamed it.
     pub fn name(&self) -> MailboxName {
-        locked(&self.0.name).clone()
+        self.0.name()
     }
 
     /// What was seen last, without a look at the disk.

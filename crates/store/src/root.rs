@@ -25,19 +25,18 @@ impl Root {
     /// Opens the folder, made when its parent exists. `reserve` is the free space mail may not use, in octets.
     pub(crate) fn open(path: &Path, reserve: u64) -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt;
-        match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        let made = match std::fs::DirBuilder::new().mode(0o700).create(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            Ok(()) => {
-                if let Some(parent) = path.canonicalize()?.parent() {
-                    Dir::open_root(parent)?.sync()?;
-                }
-            }
-            Err(_) => {}
-        }
+            result => result.is_ok(),
+        };
         let dir = Dir::open_root(path)?;
+        let path = path.canonicalize()?;
+        if let Some(parent) = path.parent() {
+            sync_name(parent, made)?;
+        }
         Ok(Self {
             dir,
-            path: path.canonicalize()?,
+            path,
             names: NameMaker::new(),
             syncs: SharedSyncs::default(),
             space: Space::new(reserve),
@@ -52,5 +51,14 @@ impl Root {
     /// Whether the last look at the free space is so young that no other is needed: asks the disk nothing.
     pub(crate) fn has_space_for_sure(&self) -> bool {
         self.space.sufficed_just_now()
+    }
+}
+
+/// Puts the root's own name on disk, also when it was there: who made it may have died before the sync, or be about to
+/// do it. A parent that this user may not read is the business of whoever made the root in it.
+fn sync_name(parent: &Path, made: bool) -> io::Result<()> {
+    match Dir::open_root(parent) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !made => Ok(()),
+        dir => dir?.sync(),
     }
 }

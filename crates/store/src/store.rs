@@ -13,6 +13,7 @@ use crate::folder;
 use crate::incoming::Incoming;
 use crate::root::Root;
 use crate::settings::Settings;
+use crate::settled::Settled;
 use crate::sync::locked;
 use crate::watch::Watcher;
 
@@ -33,12 +34,15 @@ struct Shared {
 
 /// The place of one account, which stays when it is closed. Its lock is held while the account is opened.
 #[derive(Debug, Default)]
-struct Slot(Mutex<Known>);
+struct Slot {
+    known: Mutex<Known>,
+    settled: Arc<Settled>,
+}
 
 #[derive(Debug, Default)]
 struct Known {
     open: Weak<AccountState>,
-    /// All folders on the way to it were synced by this process.
+    /// All folders above its own were synced by this process; those in it are when mail comes.
     on_disk: bool,
 }
 
@@ -63,7 +67,7 @@ impl Store {
     ///
     /// Fails with [`StoreError::BadName`] for an address that cannot name a folder.
     pub fn account(&self, account: &Address) -> Result<Account, StoreError> {
-        let known = locked(&self.slot(account.folded()).0).open.strong_count() > 0;
+        let known = locked(&self.slot(account.folded()).known).open.strong_count() > 0;
         let state = self.account_state(account)?;
         if !known && let Err(error) = state.sweep(SystemTime::now()) {
             tracing::warn!(%account, %error, "cannot sweep leftovers");
@@ -96,7 +100,7 @@ impl Store {
     pub(crate) fn account_state(&self, account: &Address) -> Result<Arc<AccountState>, StoreError> {
         let key = account.folded();
         let slot = self.slot(key.clone());
-        let mut known = locked(&slot.0);
+        let mut known = locked(&slot.known);
         if let Some(state) = known.open.upgrade() {
             return Ok(state);
         }
@@ -111,7 +115,12 @@ impl Store {
             self.open_folders(&folders, true)?
         };
         let path = folders.iter().fold(self.0.root.path.clone(), |path, folder| path.join(folder));
-        let state = AccountState::new(Arc::clone(&self.0.root), self.0.watcher.clone(), dir, path);
+        let state = AccountState::new(
+            Arc::clone(&self.0.root),
+            self.0.watcher.clone(),
+            (dir, path),
+            Arc::clone(&slot.settled),
+        );
         state.prepare()?;
         let state = Arc::new(state);
         *known = Known { open: Arc::downgrade(&state), on_disk: true };
@@ -123,7 +132,7 @@ impl Store {
     }
 
     /// Goes down to the account's folder, making what is missing. The first time in this process every
-    /// folder on the way is synced: an earlier process may have made it and died before it could.
+    /// folder above it is synced: an earlier process may have made what is in it and died before it could.
     fn open_folders(&self, folders: &[String], first_time: bool) -> Result<Dir, StoreError> {
         let root = &self.0.root.dir;
         let mut below: Option<Dir> = None;
@@ -137,10 +146,6 @@ impl Store {
             }
             below = Some(next);
         }
-        let dir = below.map_or_else(|| root.try_clone(), Ok)?;
-        if first_time {
-            dir.sync()?;
-        }
-        Ok(dir)
+        Ok(below.map_or_else(|| root.try_clone(), Ok)?)
     }
 }

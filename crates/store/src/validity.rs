@@ -1,12 +1,14 @@
 //! `dovecot-uidvalidity`: the account's counter from which every new mailbox takes its UIDVALIDITY.
 //!
 //! The value stands in two places: as eight hexadecimal digits in the file, and in the name of an empty
-//! file beside it, whose rename is the step that two programs cannot both take.
+//! file beside it, whose rename is the step that two programs cannot both take. The first count, where there
+//! is nothing to rename yet, has a lock.
 
 use std::io::{self, Read, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::dir::{Dir, found};
+use crate::dotlock::{DotLock, FIRST_COUNT};
 use crate::error::StoreError;
 
 const NAME: &str = "dovecot-uidvalidity";
@@ -43,14 +45,10 @@ pub(crate) fn reserve(account: &Dir, value: u32) -> Result<(), StoreError> {
 }
 
 /// Goes from `current` to `wanted`; `false` when another program was faster.
-fn step(account: &Dir, current: Option<u32>, wanted: u32) -> io::Result<bool> {
-    let to = counter_name(wanted);
-    let moved = match current {
-        Some(value) => {
-            found(account.rename_to_free(counter_name(value).as_bytes(), to.as_bytes()))?.is_some()
-        }
-        None => account.create_file(&to).is_ok(),
-    };
+fn step(account: &Dir, current: Option<u32>, wanted: u32) -> Result<bool, StoreError> {
+    let Some(value) = current else { return begin(account, wanted) };
+    let (from, to) = (counter_name(value), counter_name(wanted));
+    let moved = found(account.rename_to_free(from.as_bytes(), to.as_bytes()))?.is_some();
     if moved {
         write(account, wanted)?;
         account.sync()?;
@@ -58,11 +56,42 @@ fn step(account: &Dir, current: Option<u32>, wanted: u32) -> io::Result<bool> {
     Ok(moved)
 }
 
-/// The highest value a counter file has in its name. The digits in the file are only for Dovecot's fast path.
-fn current(account: &Dir) -> io::Result<Option<u32>> {
-    if let Some(value) = fast_current(account) {
-        return Ok(Some(value));
+/// Makes the counter; `false` when another program did.
+///
+/// That it is missing must still be so when it is made: a second one would give the values of the first once more.
+/// A rename cannot see to that, so a lock does.
+fn begin(account: &Dir, wanted: u32) -> Result<bool, StoreError> {
+    let _lock = DotLock::acquire(account, NAME, FIRST_COUNT)?;
+    let begun = current(account)?.is_none() && created(account.create_file(counter_name(wanted)))?.is_some();
+    if begun {
+        write(account, wanted)?;
+        account.sync()?;
     }
+    Ok(begun)
+}
+
+/// The highest value a counter file has in its name. The digits in the file are only for Dovecot's fast path.
+///
+/// A folder that is read while another program renames its counter may show neither name. The digits tell then that
+/// there is one, and it is looked for again: a second count from the start would give values twice.
+fn current(account: &Dir) -> io::Result<Option<u32>> {
+    for _ in 0..ATTEMPTS {
+        let digits = digits(account);
+        // Believed when the counter file they name is there.
+        if let Some(value) = digits
+            && account.stat_at(counter_name(value).as_bytes()).is_ok()
+        {
+            return Ok(Some(value));
+        }
+        let highest = highest(account)?;
+        if highest.is_some() || digits.is_none() {
+            return Ok(highest);
+        }
+    }
+    Ok(None)
+}
+
+fn highest(account: &Dir) -> io::Result<Option<u32>> {
     let mut highest = None;
     account.read(|name, _| {
         let digits = name.strip_prefix(NAME.as_bytes()).and_then(|rest| rest.strip_prefix(b"."));
@@ -71,22 +100,32 @@ fn current(account: &Dir) -> io::Result<Option<u32>> {
     Ok(highest)
 }
 
-/// Believes the file when the counter file it names is there.
-fn fast_current(account: &Dir) -> Option<u32> {
+fn digits(account: &Dir) -> Option<u32> {
     let mut digits = Vec::new();
     account.open_file(NAME).ok()?.take(8).read_to_end(&mut digits).ok()?;
-    let value = hex(&digits)?;
-    account.stat_at(counter_name(value).as_bytes()).ok().map(|_| value)
+    hex(&digits)
 }
 
 fn write(account: &Dir, value: u32) -> io::Result<()> {
-    let file = match found(account.open_file_to_write(NAME))? {
-        Some(file) => Ok(file),
-        None => account.create_file(NAME),
+    let mut file = match found(account.open_file_to_write(NAME))? {
+        Some(file) => file,
+        None => match created(account.create_file(NAME))? {
+            Some(file) => file,
+            // Another program that counts for the first time made it in between.
+            None => account.open_file_to_write(NAME)?,
+        },
     };
-    let mut file = file?;
     file.write_all(format!("{value:08x}").as_bytes())?;
     file.sync_all()
+}
+
+/// `Ok(None)` for a file that another program made first.
+fn created<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn counter_name(value: u32) -> String {
@@ -148,6 +187,38 @@ mod tests {
             std::fs::write(temp.path().join(name), "").unwrap();
         }
         assert_eq!(next(&dir, 0).unwrap(), 10);
+    }
+
+    #[test]
+    fn programs_that_count_for_the_first_time_at_once_get_different_values() {
+        for round in 0..200 {
+            let (_temp, dir) = temp();
+            let barrier = std::sync::Barrier::new(4);
+            let mut values = std::thread::scope(|scope| {
+                let take = || {
+                    barrier.wait();
+                    next(&dir, 0)
+                };
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(take)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect::<Vec<_>>()
+            });
+            values.sort_unstable();
+            values.dedup();
+            assert_eq!(values.len(), 4, "round {round}");
+        }
+    }
+
+    #[test]
+    fn a_counter_that_cannot_be_made_is_no_race() {
+        let (temp, dir) = temp();
+        std::os::unix::fs::symlink("nowhere", temp.path().join(NAME)).unwrap();
+        assert!(matches!(next(&dir, 0), Err(StoreError::Io(_))), "a link in the place of the file");
+        let (temp, dir) = self::temp();
+        std::fs::create_dir(temp.path().join(NAME)).unwrap();
+        assert!(matches!(next(&dir, 0), Err(StoreError::Io(_))), "a folder in the place of the file");
+        let (temp, dir) = self::temp();
+        std::fs::remove_dir(temp.path()).unwrap();
+        assert!(matches!(next(&dir, 0), Err(StoreError::Io(_))), "no folder to make it in");
     }
 
     #[test]

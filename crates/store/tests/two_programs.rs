@@ -5,9 +5,11 @@
 mod common;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Barrier;
 
 use common::{Here, all, keyword, name};
-use kings_store::{FlagChange, Flags, Mailbox, StoreError, SystemFlag, Uid, UidValidity};
+use kings_mail::address::Address;
+use kings_store::{Delivery, FlagChange, Flags, Listed, Mailbox, StoreError, SystemFlag, Uid, UidValidity};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -218,6 +220,44 @@ proptest! {
             world.take(step);
         }
         world.settle();
+    }
+}
+
+/// The first moment of an account is where programs meet most: every one of them finds nothing and makes everything.
+#[test]
+fn stores_that_make_the_same_account_at_the_same_moment_agree() {
+    const ACCOUNTS: usize = 10;
+    let first = Here::new();
+    let stores = [first.again(0), first.again(0), first.again(0), first];
+    let barrier = Barrier::new(stores.len());
+    std::thread::scope(|scope| {
+        for here in &stores {
+            scope.spawn(|| {
+                for number in 0..ACCOUNTS {
+                    let address = Address::parse(&format!("new{number}@example.org")).unwrap();
+                    barrier.wait();
+                    let delivery = |mailbox| Delivery { account: address.clone(), ..Here::delivery(mailbox) };
+                    let deliveries = [delivery("INBOX"), delivery("Junk"), delivery("Lists")];
+                    let results = here.store().deliver(&here.incoming("hello"), &deliveries);
+                    results.into_iter().for_each(Result::unwrap);
+                }
+            });
+        }
+    });
+    for number in 0..ACCOUNTS {
+        let address = Address::parse(&format!("new{number}@example.org")).unwrap();
+        let accounts = stores.each_ref().map(|here| here.store().account(&address).unwrap());
+        let listed = accounts[0].list().unwrap();
+        let mut validities = HashSet::new();
+        for Listed { name, .. } in &listed {
+            let views = accounts.each_ref().map(|account| account.open(name).unwrap().snapshot());
+            assert!(views.iter().all(|view| view.uid_validity == views[0].uid_validity), "{name:?}");
+            assert!(validities.insert(views[0].uid_validity), "{name:?} has the UIDVALIDITY of another");
+            let expected =
+                if ["INBOX", "Junk", "Lists"].contains(&name.text('.').as_str()) { stores.len() } else { 0 };
+            assert_eq!(views[0].messages.len(), expected, "{name:?}");
+        }
+        assert_eq!(listed.len(), 7, "{listed:?}");
     }
 }
 
