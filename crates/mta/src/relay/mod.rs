@@ -1,5 +1,6 @@
 //! Mail that leaves: one attempt of the queue, from its route to the outcome of each recipient.
 
+mod addresses;
 mod cargo;
 mod conversation;
 mod convert;
@@ -239,7 +240,7 @@ impl<D: Dns> Relay<D> {
     ) -> Result<Vec<(&'a NextHop, Vec<Address>)>, NoRoute> {
         let mut found = Vec::new();
         for hop in equals {
-            match route::addresses(&self.dns, &self.settings, &self.core.hostname, hop).await {
+            match addresses::addresses(&self.dns, &self.settings, &self.core.hostname, hop).await {
                 Ok(addresses) => found.push((hop, addresses)),
                 Err(ourselves @ NoRoute::Ourselves(_)) => return Err(ourselves),
                 Err(no_route) => errand.note(&no_route.outcome()),

@@ -3,22 +3,19 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use kings_dns::{Answer, Dns, DnsError, Mx};
+use kings_dns::{Dns, DnsError, Mx};
 use kings_mail::domain::{DnsName, Domain};
 use kings_mail::dsn::Status;
-use kings_net::is_public;
 use kings_queue::{Destination, Outcome};
 use kings_smtp::client::Protocol;
 
 use super::login::Credentials;
 use super::outcome::{deferred, failed};
 use super::source::Source;
-use super::{Family, Level, Settings, SmartHost};
+use super::{Level, Settings, SmartHost};
 
 /// Most MX hosts that one attempt visits (Postfix's `smtp_mx_session_limit` is of the same kind).
 const MAX_HOSTS: usize = 10;
-/// Most addresses of one host (Postfix's `smtp_mx_address_limit`).
-const MAX_ADDRESSES: usize = 5;
 
 /// One host to visit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,7 +185,7 @@ async fn mail_hosts<D: Dns>(dns: &D, domain: &Domain) -> Result<(Vec<(u16, HostN
     Ok((order(domain, answer.records, u64::from_ne_bytes(random))?, answer.authenticated))
 }
 
-fn temporary(name: &str, error: &DnsError) -> NoRoute {
+pub(super) fn temporary(name: &str, error: &DnsError) -> NoRoute {
     NoRoute::Temporary(format!("cannot look up {name}: {error}"))
 }
 
@@ -206,86 +203,6 @@ fn shuffled(mx: &Mx, chance: u64) -> u64 {
     name.bytes().fold(chance ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     })
-}
-
-/// The addresses of a host, in the order of `[outbound] ip`. IPv4 comes first unless the config says otherwise: a
-/// server whose IPv6 address has no reverse name is refused by many, while its IPv4 address was set up with care. An
-/// MX host may not be private unless the config says so, and no host may be ourselves, under our name or another one.
-pub(crate) async fn addresses<D: Dns>(
-    dns: &D,
-    settings: &Settings,
-    hostname: &Domain,
-    hop: &NextHop,
-) -> Result<Vec<Address>, NoRoute> {
-    let found = match &hop.host {
-        HostName::Socket(path) => return Ok(vec![Address::Socket(path.clone())]),
-        HostName::Address(address) => vec![*address],
-        HostName::Name(name) if !hop.configured && *name == DnsName::from(hostname) => {
-            return Err(NoRoute::Ourselves(format!("{name} is its name")));
-        }
-        HostName::Name(name) => look_up(dns, &settings.families, name).await?,
-    };
-    if let Some(ip) = found.iter().find(|ip| settings.ourselves.answer_at(**ip, hop)) {
-        return Err(NoRoute::Ourselves(format!("{}[{ip}] has its address", hop.host)));
-    }
-    let allowed = |ip: &IpAddr| {
-        hop.configured || is_public(*ip) || settings.allow_private.iter().any(|network| network.contains(ip))
-    };
-    let usable: Vec<Address> = found
-        .into_iter()
-        .filter(allowed)
-        .take(MAX_ADDRESSES)
-        .map(|ip| Address::Inet(SocketAddr::new(ip, hop.port)))
-        .collect();
-    if usable.is_empty() { Err(NoRoute::Private(hop.host.to_string())) } else { Ok(usable) }
-}
-
-/// All addresses of the families we use. One family that cannot be looked up does not matter while the other has
-/// an address.
-async fn look_up<D: Dns>(dns: &D, families: &[Family], name: &DnsName) -> Result<Vec<IpAddr>, NoRoute> {
-    let (mut all, mut broken) = (Vec::new(), None);
-    for family in families {
-        let found: Result<Vec<IpAddr>, DnsError> = match family {
-            Family::Ipv4 => {
-                records(dns.ipv4(name).await).map(|ips| ips.into_iter().map(Into::into).collect())
-            }
-            Family::Ipv6 => {
-                records(dns.ipv6(name).await).map(|ips| ips.into_iter().map(Into::into).collect())
-            }
-        };
-        match found {
-            Ok(found) => all.push(found),
-            Err(error) => broken = Some(error),
-        }
-    }
-    let all = interleaved(all);
-    match broken {
-        Some(error) if all.is_empty() => Err(temporary(name.as_str(), &error)),
-        _ if all.is_empty() => Err(NoRoute::NoDomain(name.to_string())),
-        _ => Ok(all),
-    }
-}
-
-/// One of each family in turn, so that many addresses of one do not hide all of the other.
-fn interleaved(families: Vec<Vec<IpAddr>>) -> Vec<IpAddr> {
-    let mut families: Vec<_> = families.into_iter().map(Vec::into_iter).collect();
-    let mut all = Vec::new();
-    loop {
-        let round: Vec<IpAddr> = families.iter_mut().filter_map(Iterator::next).collect();
-        if round.is_empty() {
-            return all;
-        }
-        all.extend(round);
-    }
-}
-
-/// No records is an answer; only trouble is an error.
-fn records<T>(answer: Result<Answer<T>, DnsError>) -> Result<Vec<T>, DnsError> {
-    match answer {
-        Ok(answer) => Ok(answer.records),
-        Err(DnsError::NoDomain | DnsError::NoRecord) => Ok(Vec::new()),
-        Err(error @ DnsError::Temporary(_)) => Err(error),
-    }
 }
 
 #[cfg(test)]
@@ -323,7 +240,7 @@ mod tests {
             tls: Level::May,
             mta_sts_port: 443,
             routes: super::super::Routes::default(),
-            families: vec![Family::Ipv4, Family::Ipv6],
+            families: Vec::new(),
             sources: super::super::Sources::default(),
             ourselves: super::super::Ourselves::default(),
         }
@@ -354,60 +271,5 @@ mod tests {
         let first = |chance| order(&domain, records(), chance).unwrap()[0].1.to_string();
         let seen: std::collections::HashSet<String> = (0..50).map(first).collect();
         assert_eq!(seen.len(), 3);
-    }
-
-    #[tokio::test]
-    async fn addresses_are_public_unless_the_config_allows_more() {
-        let hop = |host: &str, configured| NextHop {
-            host: host.parse().map_or_else(|_| HostName::Name(name(host)), HostName::Address),
-            preference: 0,
-            port: 25,
-            protocol: Protocol::Smtp,
-            tls: Level::May,
-            login: None,
-            configured,
-            authenticated: false,
-            source: Source::default(),
-        };
-        let allowing = Settings { allow_private: vec!["127.0.0.0/8".parse().unwrap()], ..settings() };
-        let six_first = Settings { families: vec![Family::Ipv6, Family::Ipv4], ..settings() };
-        let four_only = Settings { families: vec![Family::Ipv4], ..settings() };
-        let us = Domain::parse("us.example").unwrap();
-        let cases = [
-            (six_first, hop("a.example", false), Ok("[2001:db8::1]:25 192.0.2.1:25")),
-            (four_only, hop("a.example", false), Ok("192.0.2.1:25")),
-            (settings(), hop("a.example", false), Ok("192.0.2.1:25 [2001:db8::1]:25")),
-            (settings(), hop("mixed.example", false), Ok("192.0.2.2:25")),
-            (settings(), hop("inside.example", false), Err(NoRoute::Private("inside.example".into()))),
-            (settings(), hop("inside.example", true), Ok("127.0.0.1:25")),
-            (allowing.clone(), hop("inside.example", false), Ok("127.0.0.1:25")),
-            (allowing, hop("10.0.0.1", false), Err(NoRoute::Private("10.0.0.1".into()))),
-            (settings(), hop("bare.example", false), Err(NoRoute::NoDomain("bare.example".into()))),
-        ];
-        for (settings, hop, expected) in cases {
-            let found = addresses(&zone(), &settings, &us, &hop).await;
-            let found = found.map(|list| list.iter().map(shown).collect::<Vec<_>>().join(" "));
-            assert_eq!(found, expected.map(str::to_owned), "{hop:?}");
-        }
-        assert!(matches!(
-            addresses(&zone(), &settings(), &us, &hop("broken.example", false)).await,
-            Err(NoRoute::Temporary(_))
-        ));
-    }
-
-    fn shown(address: &Address) -> String {
-        match address {
-            Address::Inet(address) => address.to_string(),
-            Address::Socket(path) => path.display().to_string(),
-        }
-    }
-
-    /// Five addresses are tried, however many there are: both kinds must be among them.
-    #[test]
-    fn no_family_hides_the_other() {
-        let ips = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
-        let found =
-            interleaved(vec![ips(&["2001:db8::1", "2001:db8::2", "2001:db8::3"]), ips(&["192.0.2.1"])]);
-        assert_eq!(found, ips(&["2001:db8::1", "192.0.2.1", "2001:db8::2", "2001:db8::3"]));
     }
 }
