@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kings_directory::{AliasSource, Directory, HostedDomain};
+use kings_directory::{AliasSource, Directory, HostedDomain, RelayDomain};
 use kings_dns::Zone;
 use kings_mail::domain::{DnsName, Domain};
 use kings_mail::envelope::{Body, MailParameters, Recipient};
@@ -131,6 +131,8 @@ struct Setup {
     zone: Zone,
     settings: Settings,
     records: Records,
+    /// Domains whose mail is passed on.
+    relays: Vec<Domain>,
 }
 
 impl Setup {
@@ -151,6 +153,7 @@ impl Setup {
             zone: Zone::default(),
             settings,
             records: Records::none(),
+            relays: Vec::new(),
         }
     }
 
@@ -199,7 +202,11 @@ impl Setup {
             accounts: folder.join("users"),
             aliases: vec![AliasSource::Virtual(folder.join("aliases"))],
             machine: None,
-            relays: Vec::new(),
+            relays: self
+                .relays
+                .iter()
+                .map(|name| RelayDomain { name: name.clone(), recipients: None })
+                .collect(),
             delimiters: "+".to_owned(),
             login: kings_directory::LoginSettings {
                 mechanisms: None,

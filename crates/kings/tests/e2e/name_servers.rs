@@ -67,6 +67,37 @@ fn a_name_server_that_comes_later_than_the_server_is_found_without_a_restart() {
     assert!(!late.unwrap().text().contains("spf=temperror"));
 }
 
+/// Six hosts whose name servers are dead, all of them before a seventh or equal to it.
+#[test]
+fn hosts_that_nobody_knows_do_not_keep_mail_from_one_that_is_there() {
+    let sink = Sink::start();
+    let dead = |name: &str| -> String {
+        (0..6).map(|number| format!("{name} IN MX 10 silent{number}.{name}\n")).collect()
+    };
+    let records = format!(
+        "{}{}equal IN MX 10 mx\nworse IN MX 20 mx\nmx IN A 127.0.0.1\n",
+        dead("equal"),
+        dead("worse")
+    );
+    let dns = NameServer::start("net", &records);
+    let tap = Tap::before(&dns.address);
+    let tables =
+        format!("[outbound]\nport = {}\nallow_private = [\"127.0.0.0/8\"]\ntls = \"none\"\n", sink.port);
+    let kings = Setup { tables, name_server: tap.address.clone(), ..Setup::default() }.start();
+    let began = Instant::now();
+    kings.submit("ann@example.org", "joe@equal.net", "equal");
+    kings.submit("ann@example.org", "joe@worse.net", "worse");
+    let arrived = |subject: &str, limit| {
+        wait_until(subject, limit, || sink.subjects().contains(&subject.to_owned()).then_some(()));
+        began.elapsed().as_secs()
+    };
+    // What the bounds are (`relay/search`: 3 and 15 s), and what a busy machine may need beside them.
+    let equal = arrived("equal", Duration::from_secs(12));
+    assert!((3..12).contains(&equal), "{equal} s");
+    let worse = arrived("worse", Duration::from_secs(30));
+    assert!((15..25).contains(&worse), "{worse} s");
+}
+
 /// A message that a silent name server holds up is taken soon, with doubt in its results; others pass meanwhile.
 #[test]
 fn a_name_server_that_is_silent_holds_up_only_the_mail_that_needs_it() {

@@ -5,9 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use kings_dns::{Answer, Dns, DnsError};
 use kings_mail::domain::{DnsName, Domain};
 use kings_net::is_public;
+use tokio::time::timeout;
 
 use super::route::{Address, HostName, NextHop, NoRoute, temporary};
+use super::together::Together;
 use super::{Family, Settings};
+use crate::patience::QUESTION;
 
 /// Most addresses of one host (Postfix's `smtp_mx_address_limit`).
 const MAX_ADDRESSES: usize = 5;
@@ -44,11 +47,10 @@ pub(crate) async fn addresses<D: Dns>(
     if usable.is_empty() { Err(NoRoute::Private(hop.host.to_string())) } else { Ok(usable) }
 }
 
-/// All addresses of the families we use. One family that cannot be looked up does not matter while the other has
-/// an address.
+/// All addresses of the families we use. One family that cannot be looked up, or not soon, does not matter while the
+/// other has an address.
 async fn look_up<D: Dns>(dns: &D, families: &[Family], name: &DnsName) -> Result<Vec<IpAddr>, NoRoute> {
-    let (mut all, mut broken) = (Vec::new(), None);
-    for family in families {
+    let ask = |&family| async move {
         let found: Result<Vec<IpAddr>, DnsError> = match family {
             Family::Ipv4 => {
                 records(dns.ipv4(name).await).map(|ips| ips.into_iter().map(Into::into).collect())
@@ -57,6 +59,17 @@ async fn look_up<D: Dns>(dns: &D, families: &[Family], name: &DnsName) -> Result
                 records(dns.ipv6(name).await).map(|ips| ips.into_iter().map(Into::into).collect())
             }
         };
+        found
+    };
+    let mut found = Together::new(families.iter().map(ask));
+    let _ = timeout(QUESTION, found.advance(families.len(), |_| false)).await;
+    let usable = |found: &Option<Result<Vec<IpAddr>, _>>| matches!(found, Some(Ok(ips)) if !ips.is_empty());
+    let enough = |found: &[Option<_>]| found.iter().any(usable);
+    if !enough(found.brought()) {
+        found.advance(families.len(), enough).await;
+    }
+    let (mut all, mut broken) = (Vec::new(), None);
+    for found in found.into_brought().into_iter().flatten() {
         match found {
             Ok(found) => all.push(found),
             Err(error) => broken = Some(error),
@@ -95,7 +108,10 @@ fn records<T>(answer: Result<Answer<T>, DnsError>) -> Result<Vec<T>, DnsError> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use kings_dns::Zone;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::time::Duration;
+
+    use kings_dns::{Mx, Tlsa, Zone};
     use kings_smtp::client::Protocol;
 
     use super::super::{Level, Ourselves, Routes, Source, Sources};
@@ -172,6 +188,69 @@ mod tests {
             addresses(&zone(), &settings(), &us, &hop("broken.example", false)).await,
             Err(NoRoute::Temporary(_))
         ));
+    }
+
+    /// Half of the world's name servers that are broken are so for AAAA alone.
+    #[tokio::test(start_paused = true)]
+    async fn a_family_that_is_not_told_is_done_without_where_there_is_another() {
+        let ask = async |broken: Family, host: &str| {
+            let dns = Halved { zone: zone(), broken };
+            let began = tokio::time::Instant::now();
+            let host = name(host);
+            let found = look_up(&dns, &[Family::Ipv4, Family::Ipv6], &host);
+            let found = timeout(Duration::from_mins(1), found).await.ok().map(Result::unwrap);
+            (found.map(|ips| ips[0].to_string()), began.elapsed().as_secs())
+        };
+        assert_eq!(ask(Family::Ipv6, "a.example").await, (Some("192.0.2.1".to_owned()), 3));
+        assert_eq!(ask(Family::Ipv4, "a.example").await, (Some("2001:db8::1".to_owned()), 3));
+        // The other one says that there is none: only who is silent can know better.
+        assert_eq!(ask(Family::Ipv4, "bare.example").await, (None, 60));
+    }
+
+    /// Answers nothing about one family.
+    struct Halved {
+        zone: Zone,
+        broken: Family,
+    }
+
+    impl Halved {
+        async fn ask(&self, family: Family) {
+            if self.broken == family {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    impl Dns for Halved {
+        async fn ipv4(&self, name: &DnsName) -> Result<Answer<Ipv4Addr>, DnsError> {
+            self.ask(Family::Ipv4).await;
+            self.zone.ipv4(name).await
+        }
+
+        async fn ipv6(&self, name: &DnsName) -> Result<Answer<Ipv6Addr>, DnsError> {
+            self.ask(Family::Ipv6).await;
+            self.zone.ipv6(name).await
+        }
+
+        async fn mx(&self, name: &DnsName) -> Result<Answer<Mx>, DnsError> {
+            self.zone.mx(name).await
+        }
+
+        async fn txt(&self, name: &DnsName) -> Result<Answer<Vec<u8>>, DnsError> {
+            self.zone.txt(name).await
+        }
+
+        async fn cname(&self, name: &DnsName) -> Result<Answer<DnsName>, DnsError> {
+            self.zone.cname(name).await
+        }
+
+        async fn tlsa(&self, name: &DnsName) -> Result<Answer<Tlsa>, DnsError> {
+            self.zone.tlsa(name).await
+        }
+
+        async fn reverse(&self, address: IpAddr) -> Result<Answer<DnsName>, DnsError> {
+            self.zone.reverse(address).await
+        }
     }
 
     fn shown(address: &Address) -> String {

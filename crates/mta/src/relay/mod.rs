@@ -14,13 +14,16 @@ mod outcome;
 mod pool;
 mod route;
 mod rules;
+mod search;
 mod secured;
 mod source;
 mod sts;
 mod tls_policy;
+mod together;
 mod ways;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use kings_dns::Dns;
@@ -42,6 +45,7 @@ use crate::relay::login::Habits;
 use crate::relay::outcome::deferred;
 use crate::relay::pool::Pool;
 use crate::relay::route::{Address, NextHop, NoRoute};
+use crate::relay::search::Search;
 use crate::relay::secured::HostTls;
 use crate::relay::sts::Sts;
 use crate::relay::tls_policy::{AttemptTls, TlsPolicies};
@@ -194,59 +198,67 @@ impl<D: Dns> Relay<D> {
             habits: &self.habits,
         };
         let mut errand = Errand::new(outfit, attempt, cargo);
-        let best = hops.first().map(|hop| hop.preference);
-        for equals in hops.chunk_by(|one, other| one.preference == other.preference) {
-            match self.visit_equals(&mut errand, &mut known, equals).await {
-                Ok(Visit::Over) => break,
-                Ok(Visit::Silent | Visit::GoOn) => {}
-                // Those behind us would only send it back (RFC 5321 §5.1).
-                Err(ourselves) => {
-                    errand.met_ourselves(&ourselves, best == equals.first().map(|hop| hop.preference));
-                    break;
-                }
-            }
-        }
+        self.visit_all(&mut errand, &mut known, &hops).await;
         errand.finished()
     }
 
-    /// One host after the other; an error when one of them is this server.
+    /// Those of the best preference first, and the others only for what these do not take.
+    async fn visit_all(&self, errand: &mut Errand<'_>, known: &mut AttemptTls<'_>, hops: &[NextHop]) {
+        let may_be_us = match &errand.destination() {
+            Destination::Domain(domain) => self.core.directory.relays(domain),
+            Destination::Literal(_) | Destination::Here => false,
+        };
+        let mut search = Search::new(hops, may_be_us, |hop| {
+            addresses::addresses(&self.dns, &self.settings, &self.core.hostname, hop)
+        });
+        let mut end = 0;
+        for equals in hops.chunk_by(|one, other| one.preference == other.preference) {
+            let places = end..end + equals.len();
+            end = places.end;
+            match self.visit_equals(errand, known, &mut search, places.clone()).await {
+                Ok(Visit::Over) => return,
+                Ok(Visit::Silent | Visit::GoOn) => {}
+                // Those behind us would only send it back (RFC 5321 §5.1).
+                Err(ourselves) => return errand.met_ourselves(&ourselves, places.start == 0),
+            }
+            if search.leaves_doubt(places) {
+                return;
+            }
+        }
+    }
+
+    /// One host after the other as they are found; an error when one of them is this server.
     async fn visit_equals(
         &self,
         errand: &mut Errand<'_>,
         known: &mut AttemptTls<'_>,
-        equals: &[NextHop],
+        search: &mut Search<'_>,
+        places: Range<usize>,
     ) -> Result<Visit, NoRoute> {
-        for (hop, addresses) in self.look_up(errand, equals).await? {
-            let tls = match self.tls.for_host(&self.dns, known, hop).await {
-                Ok(tls) => tls,
-                Err(refusal) => {
-                    errand.note(&refusal.outcome());
-                    continue;
+        let mut found = search.first(places.clone()).await?;
+        while !found.is_empty() {
+            for (hop, addresses) in found {
+                let addresses = match addresses {
+                    Ok(addresses) => addresses,
+                    Err(no_route) => {
+                        errand.note(&no_route.outcome());
+                        continue;
+                    }
+                };
+                let tls = match self.tls.for_host(&self.dns, known, hop).await {
+                    Ok(tls) => tls,
+                    Err(refusal) => {
+                        errand.note(&refusal.outcome());
+                        continue;
+                    }
+                };
+                if self.visit(errand, hop, &tls, &addresses).await? == Visit::Over {
+                    return Ok(Visit::Over);
                 }
-            };
-            if self.visit(errand, hop, &tls, &addresses).await? == Visit::Over {
-                return Ok(Visit::Over);
             }
+            found = search.more(places.clone()).await?;
         }
         Ok(Visit::GoOn)
-    }
-
-    /// The addresses of hosts that are equals; all of them are looked up first, for where one is this server, the
-    /// others are not asked either.
-    async fn look_up<'a>(
-        &self,
-        errand: &mut Errand<'_>,
-        equals: &'a [NextHop],
-    ) -> Result<Vec<(&'a NextHop, Vec<Address>)>, NoRoute> {
-        let mut found = Vec::new();
-        for hop in equals {
-            match addresses::addresses(&self.dns, &self.settings, &self.core.hostname, hop).await {
-                Ok(addresses) => found.push((hop, addresses)),
-                Err(ourselves @ NoRoute::Ourselves(_)) => return Err(ourselves),
-                Err(no_route) => errand.note(&no_route.outcome()),
-            }
-        }
-        Ok(found)
     }
 
     async fn next_hops(

@@ -121,6 +121,36 @@ async fn mx_hosts_from_our_own_address_on_are_not_asked() {
     }
 }
 
+/// Whoever passes mail of a domain on is one of its hosts, perhaps the one that cannot be looked up now.
+#[tokio::test]
+async fn those_behind_a_host_that_may_be_this_server_are_not_asked() {
+    let broken = "deferred 4.4.3 cannot look up gone.far.example: DNS does not answer now: SERVFAIL";
+    let cases: [(&[Host], bool, &str, &[&str]); 4] = [
+        (&[(10, "gone.far.example", None), (20, "a.far.example", Some(OTHER))], false, TAKEN, &["other"]),
+        (&[(10, "gone.far.example", None), (20, "a.far.example", Some(OTHER))], true, broken, &[]),
+        // Before the one that is us, as DNS knows, the other ones are not.
+        (
+            &[
+                (10, "gone.far.example", None),
+                (20, "a.far.example", Some(OTHER)),
+                (30, "mail.here.example", None),
+            ],
+            true,
+            TAKEN,
+            &["other"],
+        ),
+        (&[(10, "a.far.example", Some(OTHER)), (20, "gone.far.example", None)], true, TAKEN, &["other"]),
+    ];
+    for (hosts, relays, expected, asked) in cases {
+        let network = Network::start(&[]).await;
+        let mut setup = network.setup(hosts);
+        setup.zone = setup.zone.with_failure(DnsName::parse("gone.far.example").unwrap());
+        setup.relays.extend(relays.then(|| Domain::parse("far.example").unwrap()));
+        assert_eq!(setup.attempt(&["joe@far.example"]).await, [expected], "{hosts:?} {relays}");
+        assert_eq!(network.asked(), asked, "{hosts:?} {relays}");
+    }
+}
+
 /// A domain without MX records, IPv6, an address that a router translates, and one that no public server has.
 #[tokio::test]
 async fn our_own_address_is_known_in_all_its_forms() {
