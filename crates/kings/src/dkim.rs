@@ -3,6 +3,7 @@
 //! `DATA_DIR/dkim/DOMAIN/SELECTOR.private` signs. A key that waits until its record is known everywhere ends in `.next`,
 //! one that signs no more while mail with its signatures is still under way in `.retired`.
 
+mod own;
 pub(crate) mod rotation;
 pub(crate) mod tables;
 
@@ -20,7 +21,7 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{Ed25519KeyPair, RsaKeyPair};
 use kings_mail::domain::Domain;
 use kings_msgauth::dkim::{Algorithm, PrivateKey, Selector, key_files};
-use kings_mta::signing::{Key, Signing};
+use kings_mta::signing::Signing;
 
 pub(crate) use self::tables::Checked;
 use crate::config::Settings;
@@ -108,38 +109,35 @@ pub(crate) fn folder(data_dir: &Path, domain: &Domain) -> PathBuf {
 
 /// All keys of a domain, those in use first. None is left out silently: a broken file is an error.
 pub(crate) fn key_files(data_dir: &Path, domain: &Domain) -> anyhow::Result<Vec<KeyFile>> {
-    let folder = folder(data_dir, domain);
-    let entries = match fs::read_dir(&folder) {
+    let places = places(&folder(data_dir, domain))?.into_iter();
+    places.map(|(stage, path)| KeyFile::read(path, stage)).collect()
+}
+
+/// Where the keys of a folder lie, those in use first, whatever they hold.
+fn places(folder: &Path) -> anyhow::Result<Vec<(Stage, PathBuf)>> {
+    let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.with_context(|| format!("cannot read {}", folder.display()))?,
     };
-    let mut files = Vec::new();
+    let mut places = Vec::new();
     for entry in entries {
-        let path = entry?.path();
+        let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
         let stage =
             Stage::ALL.into_iter().find(|stage| path.extension() == Some(OsStr::new(stage.extension())));
-        files.extend(stage.map(|stage| KeyFile::read(path, stage)).transpose()?);
+        places.extend(stage.map(|stage| (stage, path)));
     }
-    files.sort_by(|a, b| (a.stage, a.selector.as_str()).cmp(&(b.stage, b.selector.as_str())));
-    Ok(files)
+    places.sort_by(|(a, one), (b, other)| (a, one.file_stem()).cmp(&(b, other.file_stem())));
+    Ok(places)
 }
 
 /// Everything to sign with, as the config and the folders have it now.
 pub(crate) fn load(settings: &Settings) -> anyhow::Result<Checked<Signing>> {
-    let mut domains = HashMap::new();
+    let (mut domains, mut notes) = (HashMap::new(), Checked::from(()));
     let hosted = settings.domains.iter().map(|hosted| &hosted.name);
     let relayed = settings.relays.iter().map(|relay| &relay.name);
     for name in hosted.chain(relayed) {
-        let files = key_files(&settings.data_dir, name)?;
-        let active = files.into_iter().filter(|file| file.stage == Stage::Active);
-        let key = |file: KeyFile| Key {
-            domain: Some(name.clone()),
-            selector: file.selector,
-            private: file.key.into(),
-        };
-        domains.insert(name.clone(), active.map(key).collect());
+        domains.insert(name.clone(), notes.add(own::keys(&settings.data_dir, name)));
     }
-    let mut notes = Checked::from(());
     let tables = settings.dkim.tables.as_ref().map(tables::load).transpose()?.map(|tables| notes.add(tables));
     let trusted = settings.dkim.trusted_hosts.as_ref().map(tables::hosts).transpose()?;
     let trusted = trusted.map(|hosts| notes.add(hosts)).unwrap_or_default();

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{Common, Failure, Output, print};
 use crate::config::{Settings, Threads};
-use crate::dkim::rotation::{self, Keyring};
+use crate::dkim::rotation::{self, Action, Keyring};
 use crate::dkim::{self, KeyFile, Stage};
 use crate::serve;
 
@@ -63,10 +63,15 @@ fn create(options: Create) -> Result<(), Failure> {
     }
     let name = options.selector.unwrap_or_else(|| ring.new_name());
     let made = pair(&settings, &ring, domain, &name)?;
-    print(&format!(
-        "{}Publish these records, then let the server read the keys: systemctl reload kings, or SIGHUP.\n",
-        records(domain, &made)
-    ));
+    let mut text = records(domain, &made);
+    text += "Publish these records, then let the server read the keys: systemctl reload kings, or SIGHUP.\n";
+    // Nothing signs with keys that are gone, so that these stand in their place.
+    for lost in self::ring(&settings, domain)?.orphans.iter().filter(|_| ring.files.is_empty()) {
+        let bury = Action::Bury(lost.clone());
+        ring.perform(&bury).map_err(|error| Failure::check_failed(format!("{error:#}")))?;
+        text += &format!("Remove the record {lost}._domainkey.{domain}: its key is gone.\n");
+    }
+    print(&text);
     Ok(())
 }
 
@@ -201,8 +206,14 @@ fn ask(settings: &Settings, keys: &[(&Domain, &KeyFile)]) -> Result<Vec<Publishe
 fn list(output: &Output) -> Result<(), Failure> {
     let settings = output.common.settings()?;
     let wait = rotation::transit(settings.submission.longest_hold, settings.queue.lifetimes);
-    let rings = names(&settings).map(|name| Ok((name, ring(&settings, name)?)));
-    let rings = rings.collect::<Result<Vec<_>, Failure>>()?;
+    let (mut rings, mut broken) = (Vec::new(), None);
+    for name in names(&settings) {
+        match ring(&settings, name) {
+            Ok(ring) => rings.push((name, ring)),
+            // The others are shown all the same.
+            Err(failure) => broken = broken.or(Some(failure)),
+        }
+    }
     let keys: Vec<(&Domain, &KeyFile)> =
         rings.iter().flat_map(|(name, ring)| ring.files.iter().map(move |file| (*name, file))).collect();
     let found = ask(&settings, &keys)?;
@@ -231,7 +242,13 @@ fn list(output: &Output) -> Result<(), Failure> {
         };
         let mut text: String = rows.map(row).collect();
         text.extend(sentences.map(|(name, _, said)| format!("{name}: {said}\n")));
+        for (name, ring) in &rings {
+            let lost = ring.orphans.iter();
+            text.extend(lost.map(|lost| {
+                format!("{name}: the key {lost} is gone, and mail waits for it: see  kings config check\n")
+            }));
+        }
         print(if text.is_empty() { "no keys; make some with  kings dkim create DOMAIN\n" } else { &text });
     }
-    Ok(())
+    broken.map_or(Ok(()), Err)
 }

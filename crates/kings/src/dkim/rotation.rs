@@ -119,8 +119,8 @@ pub(crate) struct Keyring {
     pub(crate) files: Vec<KeyFile>,
     /// Names that have or had a key.
     used: BTreeSet<String>,
-    /// Names with a record and no key: the end of a removal.
-    orphans: Vec<String>,
+    /// Names with a record and no key: somebody has lost it, or removed it himself.
+    pub(crate) orphans: Vec<String>,
     /// Keys without the record beside them.
     bare: Vec<String>,
     /// The name of the keys that come.
@@ -135,12 +135,7 @@ impl Keyring {
         let keys: BTreeSet<String> = files.iter().map(|file| file.selector.to_string()).collect();
         let records = names("txt")?;
         let bare = keys.difference(&records).cloned().collect();
-        // Others may keep texts here as well.
-        let is_record = |name: &&String| {
-            let text = fs::read_to_string(place.join(format!("{name}.txt")));
-            text.is_ok_and(|text| text.starts_with(&format!("{name}._domainkey")))
-        };
-        let orphans: Vec<String> = records.difference(&keys).filter(is_record).cloned().collect();
+        let orphans = orphans(&place)?;
         let used = keys.iter().chain(&records).chain(&names(GONE)?).cloned().collect();
         let noted = match fs::read_to_string(place.join(NOTE)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -207,10 +202,13 @@ impl Keyring {
     /// What can be done now, in this order. `published` says that DNS has the records of all keys that wait.
     pub(crate) fn actions(&self, start: bool, published: bool, transit: Duration) -> Vec<Action> {
         let mut actions: Vec<Action> = self.bare.iter().cloned().map(Action::Record).collect();
-        actions.extend(self.orphans.iter().cloned().map(Action::Bury));
+        if self.signs() {
+            actions.extend(self.lost());
+        }
         for file in self.of(Stage::Retired).filter(|file| self.target.is_none() && file.age() > transit) {
             let name = file.selector.to_string();
-            actions.extend([Action::Drop(name.clone()), Action::Bury(name)]);
+            // A record that is left alone is one of a key that was lost.
+            actions.extend([Action::Bury(name.clone()), Action::Drop(name)]);
         }
         match self.phase() {
             Phase::Idle if start => {
@@ -234,7 +232,17 @@ impl Keyring {
         let new = self.waiting().into_iter().map(|file| Action::Activate(file.selector.to_string()));
         let old = self.of(Stage::Active).filter(|file| !self.is_new(file));
         let old = old.map(|file| Action::Retire(file.selector.to_string()));
-        new.chain(old).chain([Action::Reload, Action::End])
+        let lost = self.lost().filter(|_| !self.signs());
+        new.chain(old).chain(lost).chain([Action::Reload, Action::End])
+    }
+
+    /// Whether mail is signed so that everybody can verify it. Until then a key that is gone is missed.
+    fn signs(&self) -> bool {
+        self.of(Stage::Active).any(|file| file.key.algorithm() == Algorithm::RsaSha256)
+    }
+
+    fn lost(&self) -> impl Iterator<Item = Action> {
+        self.orphans.iter().cloned().map(Action::Bury)
     }
 
     /// Does one thing to the folder. [`Action::Reload`] is for the caller.
@@ -298,6 +306,22 @@ fn remove(path: &Path) -> anyhow::Result<()> {
         removed => removed.with_context(|| format!("cannot remove {}", path.display())),
     }?;
     sync_parent(path)
+}
+
+/// Names with a record and no key, at whatever stage and in whatever state.
+pub(super) fn orphans(folder: &Path) -> anyhow::Result<Vec<String>> {
+    let mut orphans = stems(folder, "txt")?;
+    for stage in Stage::ALL {
+        for name in stems(folder, stage.extension())? {
+            orphans.remove(&name);
+        }
+    }
+    // Others may keep texts here as well.
+    orphans.retain(|name| {
+        let text = fs::read_to_string(folder.join(format!("{name}.txt")));
+        text.is_ok_and(|text| text.starts_with(&format!("{name}._domainkey")))
+    });
+    Ok(orphans.into_iter().collect())
 }
 
 /// The names of files with this ending.

@@ -354,3 +354,69 @@ fn keys_change_step_by_step_and_never_before_their_records_are_there() {
     let text = signatures(&kings, "after");
     assert!(text.matches("DKIM-Signature:").count() == 2 && !text.contains(" s=one"), "{text}");
 }
+
+/// A domain of which there is only the record of a key, or half of its keys, or a broken one: its mail waits and never
+/// leaves unsigned, that of another domain goes, and the check says what to do.
+#[test]
+fn mail_of_a_domain_whose_key_is_gone_or_broken_waits_and_that_of_others_is_signed() {
+    let (ann, dave) = ("ann@example.org", "dave@example.net");
+    let mut kings = Setup {
+        files: vec![("users", "ann@example.org:{PLAIN}secret\ndave@example.net:{PLAIN}secret\n")],
+        tables: "[[domain]]\nname = \"example.net\"\n".into(),
+        ..Setup::default()
+    }
+    .start();
+    for domain in ["example.org", "example.net"] {
+        run(&mut kings.command(&["dkim", "create", domain, "--selector", "one"])).succeeded();
+    }
+    run(&mut kings.command(&["config", "check"])).succeeded();
+    let folder = kings.folder().join("data/dkim/example.org");
+    let (key, away) = (folder.join("one.private"), kings.folder().join("one.private"));
+    let damages: [(&str, &dyn Fn()); 2] = [
+        ("one.txt: the record of a key that is gone", &|| fs::rename(&key, &away).unwrap()),
+        ("one.private: ", &|| {
+            fs::copy(&key, &away).unwrap();
+            fs::write(&key, "").unwrap();
+        }),
+    ];
+    for (at, (expected, damage)) in damages.into_iter().enumerate() {
+        damage();
+        let said = run(&mut kings.command(&["config", "check"])).failed();
+        assert!(
+            said.errors().contains(expected) && said.errors().contains("kings dkim "),
+            "{}",
+            said.errors()
+        );
+        let listed = run(&mut kings.command(&["dkim", "list"]));
+        assert!(listed.text().contains("example.net  one  "), "{}", listed.text());
+        let told = [listed.text(), listed.errors()].concat();
+        assert!(told.contains("the key one is gone") || told.contains("one.private: "), "{told}");
+        kings.kill();
+        kings.serve();
+        let subject = format!("waits {at}");
+        let reply = kings.submissions(ann).message(ann, &[dave], &letter(ann, dave, &subject)).unwrap();
+        reply.is("451 4.7.0");
+        kings.submit(dave, dave, &format!("goes {at}"));
+        let found = messages(&kings.maildir(dave));
+        let other =
+            found.iter().map(Message::text).find(|text| text.contains(&format!("Subject: goes {at}")));
+        assert_eq!(other.expect("it is there").matches("DKIM-Signature: ").count(), 2);
+        let log = fs::read_to_string(kings.folder().join("kings.log")).unwrap();
+        assert!(
+            log.contains(expected) && log.contains("mail of ours cannot be signed, so it waits"),
+            "{log}"
+        );
+        fs::rename(&away, &key).unwrap();
+        run(&mut kings.command(&["config", "check"])).succeeded();
+        kings.kill();
+        kings.serve();
+        kings.submissions(ann).message(ann, &[dave], &letter(ann, dave, &subject)).unwrap().is("250");
+    }
+    // Given up for good: new keys under another name, and the record of the old one is to go.
+    for file in ["one.private", "one-ed25519.private"] {
+        fs::remove_file(folder.join(file)).unwrap();
+    }
+    let made = run(&mut kings.command(&["dkim", "create", "example.org"])).succeeded().text();
+    assert!(made.contains("Remove the record one._domainkey.example.org: its key is gone."), "{made}");
+    run(&mut kings.command(&["config", "check"])).succeeded();
+}

@@ -138,3 +138,19 @@ fn names_go_on_behind_the_letters() {
     ring.used.extend(('a'..='z').map(|letter| format!("{year}{letter}-ed25519")));
     assert_eq!(ring.new_name(), format!("{year}a1"));
 }
+
+/// A key that is gone is given up once another one signs, and not before.
+#[test]
+fn a_lost_key_is_missed_until_another_one_signs() {
+    let data = signing();
+    fs::remove_file(folder(data.path(), &domain()).join("old.private")).unwrap();
+    assert_eq!(ring(data.path()).actions(false, true, TRANSIT), []);
+    let begun = ring(data.path()).actions(true, true, TRANSIT);
+    assert!(matches!(&begun[..], [Action::Begin(_), Action::Make(..), Action::Make(..)]), "{begun:?}");
+    for action in &begun {
+        ring(data.path()).perform(action).unwrap();
+    }
+    let switch = ring(data.path()).actions(false, true, TRANSIT);
+    let retire = Action::Retire("old-ed25519".to_owned());
+    assert_eq!(switch[2..], [retire, Action::Bury("old".to_owned()), Action::Reload, Action::End]);
+}
