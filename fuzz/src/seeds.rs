@@ -110,6 +110,7 @@ pub const ADDRESS_LISTS: &[&str] = &[
     "J\u{e4}n <j\u{e4}n@b\u{fc}cher.example>",
     "a@x.example <b@y.example>, \"open <c@z.example>, <<d@w.example>> (e@v.example",
     "=?utf-8?q?Ann_=3Cann=40x=2Eexample=00=3E?=, a@b@c.example, 'ann@x.example', [mailto:a@x.example]",
+    "<\u{81}@\ra,@b:b@y>",
     // Each part fits and both together do not.
     "<aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@\
      aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.\

@@ -74,10 +74,14 @@ pub fn authors(value: &[u8]) -> Result<Authors, BadAuthors> {
         return Err(BadAuthors::TooMany);
     }
     let mut reader = Reader::default();
-    let (broken, whole) = (broken_at_controls(value), without_controls(value));
+    let (broken, whole, shown) = (broken_at_controls(value), without_controls(value), unfold(value));
     reader.list(&broken, Encoded::Decode);
     if whole != broken {
         reader.list(&whole, Encoded::Decode);
+    }
+    if shown != whole && shown != broken {
+        // A control is a letter like any other to our own display.
+        reader.list(&shown, Encoded::Decode);
     }
     if reader.found.hosts.is_empty() {
         reader.last_resort(&whole);

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::address::Host;
+use crate::address::{Address, Host};
 
 /// One entry per line: `name|route|local|domain`, `name:` and `;`.
 fn shown(value: &str) -> String {
@@ -309,6 +309,17 @@ fn a_field_of_one_token_names_its_authors_in_no_time() {
         let value = piece.repeat(MAX_FIELD / piece.len());
         let found = authors(value.as_bytes());
         assert!(found.is_err() || found.is_ok_and(|found| found.hosts().len() <= MAX_ENTRIES), "{piece}");
+    }
+}
+
+/// What one reader takes for a letter is nothing to the next, and a route without it.
+#[test]
+fn a_control_that_is_shown_as_a_letter_hides_no_author() {
+    for value in [&b"<\x81@\ra,@b:b@y>"[..], b"<\x01@a,@b:b@y>", b"\x81@a <b@y>"] {
+        let found = authors(value).unwrap();
+        assert!(hosts_shown(value).iter().all(|host| found.hosts().contains(host)), "{value:?}: {found:?}");
+        let address = Address::parse("b@y").unwrap();
+        assert!(found.hosts().contains(&address.host), "{value:?}: {found:?}");
     }
 }
 
