@@ -1,0 +1,59 @@
+//! What the operator makes of the results of message authentication.
+
+use kings_msgauth::dmarc::Policy;
+
+use crate::facts::Verdict;
+
+/// What the results of message authentication lead to (`[inbound]`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdicts {
+    /// The client may not use the domain of the reverse-path.
+    pub spf_fail: Verdict,
+    /// The client probably may not use it.
+    pub spf_softfail: Verdict,
+    /// The client may not use the EHLO name.
+    pub spf_helo_fail: Verdict,
+    /// Lists in DNS name the client or a domain of the message, with weights that reach `dnsbl_threshold`.
+    pub dnsbl_listed: Verdict,
+    /// The sum of weights from which that counts, as Postfix's `postscreen_dnsbl_threshold`.
+    pub dnsbl_threshold: i32,
+    /// DMARC failed and the author's domain asks for `reject`.
+    pub dmarc_reject: Verdict,
+    /// DMARC failed and the author's domain asks for `quarantine`.
+    pub dmarc_quarantine: Verdict,
+    /// DNS does not tell for now what DMARC wants to know. Never [`Verdict::Reject`]: it may be our own trouble.
+    pub dmarc_temperror: Verdict,
+    /// A stranger's name for people shows an address of ours.
+    pub impersonation: Verdict,
+    /// No author can be told.
+    pub no_author: Verdict,
+}
+
+impl Default for Verdicts {
+    /// What the domains ask for; SPF alone breaks forwarded mail, so it is left to DMARC.
+    fn default() -> Self {
+        Self {
+            spf_fail: Verdict::Accept,
+            spf_softfail: Verdict::Accept,
+            spf_helo_fail: Verdict::Accept,
+            dnsbl_listed: Verdict::Reject,
+            dnsbl_threshold: 1,
+            dmarc_reject: Verdict::Reject,
+            dmarc_quarantine: Verdict::Junk,
+            dmarc_temperror: Verdict::Accept,
+            // Lists name their members so: "'ann@example.org' via list".
+            impersonation: Verdict::Accept,
+            no_author: Verdict::Junk,
+        }
+    }
+}
+
+impl Verdicts {
+    pub(super) fn of(self, policy: Policy) -> Verdict {
+        match policy {
+            Policy::None => Verdict::Accept,
+            Policy::Quarantine => self.dmarc_quarantine,
+            Policy::Reject => self.dmarc_reject,
+        }
+    }
+}
