@@ -98,7 +98,8 @@ pub struct Outcome {
     pub spf_aligned: bool,
     /// Why, in words.
     pub reason: Reason,
-    /// The same for the other authors, where From names some in several domains; none of them is judged more strictly.
+    /// The same for the other authors, where From names some in several domains. None of them fails a stricter policy; what
+    /// follows from each is for the receiver to say.
     pub others: Vec<Self>,
 }
 
@@ -160,8 +161,8 @@ impl Outcome {
         std::iter::once(self).chain(&self.others)
     }
 
-    /// What counts of a message with several authors: each could be the one that a reader sees, so that the strictest of the
-    /// policies that it fails decides (RFC 9989 §11.5).
+    /// The judgements of several authors, of whom each could be the one that a reader sees: the strictest of the policies that
+    /// it fails comes first (RFC 9989 §11.5).
     fn strictest(mut outcomes: Vec<Self>) -> Option<Self> {
         // Stable: among equals the first author stays the first.
         outcomes.sort_by_key(|outcome| Reverse(outcome.severity()));

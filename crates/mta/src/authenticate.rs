@@ -15,10 +15,10 @@ use kings_msgauth::{arc, dkim, dmarc, iprev, spf};
 use kings_records::ReportKind;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::facts::Enquiry;
+use crate::facts::{Enquiry, Verdict};
 use crate::policy::ours::{Claimant, Leaving, Ours};
 use crate::policy::sealed;
-use crate::policy::verdict::Known;
+use crate::policy::verdict::{Author, Known};
 
 /// How long all checks together may hold a message whose end has come: ours. What is not known by then is a temporary
 /// error, and nothing is refused for that. SPF may take its 20 s (RFC 7208 §4.6.4) where the message takes as long to
@@ -364,26 +364,38 @@ impl Findings {
             let verdict = ours.unproven(&author.domain, methods.dmarc, author.result)?;
             Some((author.domain.to_string(), verdict))
         });
+        let in_crowd = ours.among_many(head).map(|domain| (domain.to_string(), Verdict::Accept));
         let spf = self.mail_from.as_ref().filter(|_| methods.spf == Check::Enforce);
         let helo = self.helo.as_ref().filter(|_| methods.spf == Check::Enforce);
         let spf_helo_fail = helo.filter(|outcome| outcome.result == spf::SpfResult::Fail);
         let spf_fail = spf.filter(|outcome| outcome.result == spf::SpfResult::Fail);
         let spf_softfail = spf.filter(|outcome| outcome.result == spf::SpfResult::SoftFail);
+        let names = dmarc::author_domains(head).map(|authors| authors.names).unwrap_or_default();
         let dmarc = self.dmarc.as_ref().filter(|_| methods.dmarc == Check::Enforce);
-        let dmarc_fail = dmarc.filter(|outcome| outcome.result == dmarc::DmarcResult::Fail);
-        let no_author = dmarc.filter(|outcome| matches!(outcome.reason, dmarc::Reason::NoAuthor(_)));
-        let undecided = dmarc.filter(|outcome| outcome.result == dmarc::DmarcResult::TempError);
+        let of_result = |result| {
+            let each = dmarc.into_iter().flat_map(dmarc::Outcome::each);
+            each.filter(move |outcome| outcome.result == result)
+        };
+        let author = |outcome: &dmarc::Outcome| Author {
+            domain: outcome.author.as_ref().map(Domain::to_string),
+            is_name: outcome.author.as_ref().is_some_and(|author| names.contains(author)),
+            why: outcome.reason.to_string(),
+        };
+        let dmarc_fail = of_result(dmarc::DmarcResult::Fail);
+        let undecided = of_result(dmarc::DmarcResult::TempError);
+        let mut each = dmarc.into_iter().flat_map(dmarc::Outcome::each);
+        let no_author = each.find(|outcome| matches!(outcome.reason, dmarc::Reason::NoAuthor(_)));
         Known {
             spf_helo_fail: spf_helo_fail.map(explained),
             spf_fail: spf_fail.map(explained),
             spf_softfail: spf_softfail.map(explained),
             no_author: no_author.map(|outcome| outcome.reason.to_string()),
-            dmarc_fail: dmarc_fail.map(|outcome| (outcome.policy, outcome.reason.to_string())),
-            unproven: unproven.max_by_key(|(_, verdict)| *verdict),
+            dmarc_fail: dmarc_fail.map(|outcome| (outcome.policy, author(outcome))).collect(),
+            unproven: unproven.chain(in_crowd).max_by_key(|(_, verdict)| *verdict),
             shows_ours: ours
                 .shown(&domains, head)
                 .map(|(shown, author)| (shown.to_string(), author.to_string())),
-            undecided: undecided.map(|outcome| outcome.reason.to_string()),
+            undecided: undecided.map(author).collect(),
             ..Known::default()
         }
     }
@@ -472,7 +484,8 @@ impl Findings {
         let sender = spf.filter(|outcome| outcome.result == SpfResult::Pass);
         let sender = sender.and_then(|outcome| outcome.domain.as_ref()).map(DnsName::to_string);
         let fails = |outcome: &spf::Outcome| matches!(outcome.result, SpfResult::Fail | SpfResult::SoftFail);
-        let is_forged = dmarc.is_some_and(|outcome| outcome.result == DmarcResult::Fail);
+        let is_forged =
+            dmarc.is_some_and(|outcome| outcome.each().any(|one| one.result == DmarcResult::Fail));
         Standing { proven: author.or(sender), is_doubtful: is_forged || spf.is_some_and(fails) }
     }
 

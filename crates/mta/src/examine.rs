@@ -183,8 +183,10 @@ impl<D: Dns + 'static> Examiner<D> {
         }
         let listings = lists.listings().await;
         let findings = evidence.findings(&dns, &head, now()).await;
-        let header = line_ends.map_or_else(|| check_arriving(&head, octets), Err);
-        let header = header.err().map(|reply| reply.text.into_owned());
+        let header = |methods: Methods| {
+            let refused = line_ends.clone().map_or_else(|| check_arriving(&head, octets, methods.dmarc), Err);
+            refused.err().map(|reply| reply.text.into_owned())
+        };
         let ours = Ours { hostname: &hostname, domains };
         let judge = |methods| {
             let mut known = findings.known(methods, &head, ours);
@@ -197,7 +199,7 @@ impl<D: Dns + 'static> Examiner<D> {
             let rules = if known.forwarder.is_some() { Rules::default() } else { inbound.rules };
             let decision = verdict::message(&known, rules, inbound.verdicts);
             let reasons: Vec<String> = decision.reasons.iter().map(ToString::to_string).collect();
-            match header.clone() {
+            match header(methods) {
                 None => Judgement { verdict: decision.verdict, reasons },
                 Some(refused) => {
                     let reasons = std::iter::once(refused).chain(reasons).collect();

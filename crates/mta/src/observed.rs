@@ -28,20 +28,32 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    /// `None` where nobody asks for a report, or where the message is a report itself: reports about reports would go
-    /// to and fro for ever.
-    pub(crate) fn of(
+    /// One for each author whose domain asks for reports: it is told of all mail in its name, whoever else is named beside it
+    /// and whichever of them decided. None where the message is a report itself: reports about reports would go to and fro
+    /// for ever.
+    pub(crate) fn each(
         findings: &Findings,
         client: IpAddr,
         envelope: &Envelope,
         head: &[u8],
         reports: &Reports,
+    ) -> Vec<Self> {
+        let wanted = reports.settings().is_some_and(|settings| settings.dmarc);
+        let outcomes = findings.dmarc.iter().filter(|_| wanted).flat_map(dmarc::Outcome::each);
+        let of_report = |outcome: &&dmarc::Outcome| is_report(outcome, envelope, head, reports);
+        let outcomes = outcomes.filter(|outcome| !of_report(outcome));
+        outcomes.filter_map(|outcome| Self::of(outcome, findings, client, envelope)).collect()
+    }
+
+    fn of(
+        outcome: &dmarc::Outcome,
+        findings: &Findings,
+        client: IpAddr,
+        envelope: &Envelope,
     ) -> Option<Self> {
-        reports.settings().filter(|settings| settings.dmarc)?;
-        let outcome = findings.dmarc.as_ref()?;
         let (domain, record) = outcome.published.as_ref()?;
         let counts = matches!(outcome.result, DmarcResult::Pass | DmarcResult::Fail);
-        if !counts || record.rua.is_empty() || is_report(outcome, envelope, head, reports) {
+        if !counts || record.rua.is_empty() {
             return None;
         }
         let row = Row {
@@ -167,6 +179,7 @@ mod tests {
     use kings_mail::domain::Domain;
 
     use super::*;
+    use crate::policy::verdict::Author;
 
     fn observed(asked: Policy, testing: bool) -> Observed {
         let policy = PublishedPolicy { testing, ..PublishedPolicy::default() };
@@ -204,7 +217,13 @@ mod tests {
     #[test]
     fn a_report_says_why_the_policy_was_not_followed() {
         let sealed = || vec![Reason::Sealed("list.example".to_owned())];
-        let failed = || vec![Reason::DmarcFail("nothing is aligned".to_owned())];
+        let failed = || {
+            vec![Reason::DmarcFail(Author {
+                domain: Some("bank.example".to_owned()),
+                is_name: false,
+                why: "nothing is aligned".to_owned(),
+            })]
+        };
         let chain = Some("arc=pass as[1].d=list.example as[1].s=k");
         let (accept, junk, reject) = (Verdict::Accept, Verdict::Junk, Verdict::Reject);
         let cases = [

@@ -14,6 +14,7 @@ use kings_mail::header::{BadHeader, HeaderSummary};
 use kings_msgauth::dmarc::NoAuthor;
 use kings_smtp::reply::{Reply, Status};
 
+use crate::authenticate::Check;
 use crate::author::BadAuthor;
 use crate::facts::{Facts, Rules, Standing, Verdict};
 use crate::header_checks::Ruling;
@@ -130,16 +131,17 @@ pub(crate) fn header(summary: Result<HeaderSummary, BadHeader>) -> Result<(), Re
 }
 
 /// Decides about a message from outside by why its authors cannot be judged. So many that not all are judged are refused:
-/// any of them could be the one that a reader sees (RFC 9989 §11.5).
-pub(crate) fn authors(unjudged: Option<&NoAuthor>) -> Result<(), Reply> {
+/// any of them could be the one that a reader sees (RFC 9989 §11.5). Where DMARC does not count, nor does that.
+pub(crate) fn authors(unjudged: Option<&NoAuthor>, dmarc: Check) -> Result<(), Reply> {
     match unjudged {
-        Some(NoAuthor::Several | NoAuthor::Malformed(BadAuthors::TooMany)) => {
+        Some(NoAuthor::Several | NoAuthor::Malformed(BadAuthors::TooMany)) if dmarc == Check::Enforce => {
             Err(Reply::new(550, Status(5, 6, 0), "From field names too many authors"))
         }
         Some(
             NoAuthor::NoField
+            | NoAuthor::Several
             | NoAuthor::Fields(_)
-            | NoAuthor::Malformed(BadAuthors::Malformed | BadAuthors::Group)
+            | NoAuthor::Malformed(_)
             | NoAuthor::Literal
             | NoAuthor::OddHost,
         )
@@ -320,6 +322,25 @@ mod tests {
         let summary = |received| Ok(HeaderSummary { received, ..HeaderSummary::default() });
         assert_eq!(header(summary(100)), Ok(()));
         assert_eq!(header(summary(101)), Err(Reply::LOOP));
+    }
+
+    #[test]
+    fn too_many_authors_are_refused_where_dmarc_counts_and_nowhere_else() {
+        let several = || NoAuthor::Several;
+        let many = || NoAuthor::Malformed(BadAuthors::TooMany);
+        let cases = [
+            (Some(several()), Check::Enforce, false),
+            (Some(many()), Check::Enforce, false),
+            (Some(several()), Check::Tag, true),
+            (Some(several()), Check::Off, true),
+            (Some(many()), Check::Off, true),
+            (Some(NoAuthor::Malformed(BadAuthors::Malformed)), Check::Enforce, true),
+            (Some(NoAuthor::NoField), Check::Enforce, true),
+            (None, Check::Enforce, true),
+        ];
+        for (why, check, expected) in cases {
+            assert_eq!(authors(why.as_ref(), check).is_ok(), expected, "{why:?} {check:?}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use kings_store::Incoming;
 use tokio::sync::OnceCell;
 use tracing::{debug, info};
 
-use crate::authenticate::{Evidence, Findings, Methods, Reporter, Standing};
+use crate::authenticate::{Check, Evidence, Findings, Methods, Reporter, Standing};
 use crate::connection::drive;
 use crate::core::{Core, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
@@ -143,7 +143,7 @@ struct Authenticated {
     /// What those are told that it is sent on or passed on to.
     seal: Option<Arc<Seal>>,
     /// What a report to the author's domain will tell.
-    observed: Option<Observed>,
+    observed: Vec<Observed>,
 }
 
 struct Session<'a, D> {
@@ -328,7 +328,7 @@ impl<D: Dns + 'static> Session<'_, D> {
             .as_ref()
             .and_then(|report| Seal::new(&self.core.signing, &self.core.hostname, &field, report));
         let fields = field + &findings.received_spf(methods, &claims);
-        let observed = Observed::of(&findings, self.client, envelope, content.head(), &self.core.reports);
+        let observed = Observed::each(&findings, self.client, envelope, content.head(), &self.core.reports);
         let (standing, reporter) = (findings.standing(), findings.reporter(content.head()));
         Authenticated { fields, known, standing, leaving, reporter, seal: seal.map(Arc::new), observed }
     }
@@ -363,7 +363,8 @@ impl<D: Dns + 'static> Session<'_, D> {
         peer: &Peer<'_>,
     ) -> Result<Taken, Reply> {
         let content = self.intake.take()?;
-        check_arriving(content.head(), content.len())?;
+        let dmarc = self.evidence.as_ref().map_or(Check::Off, |evidence| evidence.methods().dmarc);
+        check_arriving(content.head(), content.len(), dmarc)?;
         let Authenticated { fields: authenticated, mut known, standing, leaving, reporter, seal, observed } =
             self.authenticate(&content, &envelope, peer).await;
         known.forwarder = Some(self.client).filter(|client| self.checks.passes_on(*client));
@@ -387,7 +388,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         known.greylisted = stranger.as_ref().and_then(Stranger::wait);
         let decision = verdict::message(&known, self.checks.rules(self.client), self.checks.verdicts());
         traced::judged(self.core, id, &envelope.reverse_path, &decision);
-        if let Some(observed) = observed {
+        for observed in observed {
             observed.note(&self.core.records, &decision);
         }
         if let Some(stranger) = stranger {

@@ -13,6 +13,7 @@ use kings_smtp::reply::Reply;
 use kings_store::Incoming;
 use tracing::info;
 
+use crate::authenticate::Check;
 use crate::core::{Core, new_id};
 use crate::decide::Final;
 use crate::facts::Facts;
@@ -144,10 +145,11 @@ pub(crate) fn check_header(content: &Incoming) -> Result<(), Reply> {
     check_head(content.head(), content.len())
 }
 
-/// Judges a message from outside by its header alone: its first [`kings_store::HEAD_OCTETS`], and its whole length.
-pub(crate) fn check_arriving(head: &[u8], length: u64) -> Result<(), Reply> {
+/// Judges a message from outside by its header alone: its first [`kings_store::HEAD_OCTETS`], and its whole length; by its
+/// authors where DMARC counts.
+pub(crate) fn check_arriving(head: &[u8], length: u64, dmarc: Check) -> Result<(), Reply> {
     check_head(head, length)?;
-    policy::authors(author_domains(head).err().as_ref())
+    policy::authors(author_domains(head).err().as_ref(), dmarc)
 }
 
 /// Judges any message by its header alone: its first [`kings_store::HEAD_OCTETS`], and its whole length.

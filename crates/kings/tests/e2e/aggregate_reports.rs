@@ -157,6 +157,31 @@ fn a_day_that_lasts_and_switched_off_reports_are_told_to_nobody() {
     }
 }
 
+/// Each domain that asks is told of mail in its name, whichever of the authors decided what became of it.
+#[test]
+fn every_author_s_domain_is_told_of_a_message_by_several() {
+    let zone = "$ORIGIN net.\n_dmarc.example IN TXT \"v=DMARC1; p=reject; rua=mailto:dmarc@example.net\"\n\
+                _dmarc.shop IN TXT \"v=DMARC1; p=none; rua=mailto:dmarc@shop.net\"\n\
+                _dmarc.quiet IN TXT \"v=DMARC1; p=none\"\n";
+    let dns = NameServer::start("net", zone);
+    let mut kings = Setup { name_server: dns.address.clone(), ..Setup::default() }.start();
+    let forged = letter("a@shop.net, b@quiet.net, joe@example.net", BOB, "forged");
+    kings.smtp().message("x@other.net", &[BOB], &forged).unwrap().is("550");
+    wait_until("the refusal on record", DELIVERY, || {
+        let text = run(&mut kings.command(&["trace", "--sender", "x@other.net"])).text();
+        text.contains("550 5.7.1").then_some(())
+    });
+    kings.kill();
+    age(&kings);
+    kings.serve();
+    let said = run(&mut kings.command(&["report", "send", "--dry-run"])).succeeded().text();
+    for (domain, is_told) in
+        [("example.net", true), ("shop.net", true), ("quiet.net", false), ("other.net", false)]
+    {
+        assert_eq!(said.contains(&format!("to dmarc@{domain}")), is_told, "{domain}: {said}");
+    }
+}
+
 #[test]
 fn a_hostile_report_hinders_no_delivery() {
     let tables = "[reports]\nreceive = [\"bob@example.org\"]\n".to_owned();

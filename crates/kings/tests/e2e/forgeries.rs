@@ -141,7 +141,7 @@ fn signed_by_hand(algorithm: &str, with_length: bool) -> String {
 /// Forged names, each with what is done and a part of the reason. They come from a stranger unless said otherwise.
 fn forged_names() -> Vec<(Case, &'static str, &'static str)> {
     let reject = "reject";
-    let dmarc = "DMARC fails: ";
+    let dmarc = "DMARC fails for ";
     let bank = "ceo@bank.test";
     let ours = "which is ours, and does not prove it";
     vec![
@@ -227,12 +227,16 @@ fn forged_names() -> Vec<(Case, &'static str, &'static str)> {
 
 /// Fields in which one reader sees another author than the next.
 fn forged_forms() -> Vec<(Case, &'static str, &'static str)> {
-    let (reject, dmarc) = ("reject", "DMARC fails: ");
+    let (reject, dmarc) = ("reject", "DMARC fails for ");
     vec![
         (of_stranger("two authors", from("joe@evil.test, ceo@bank.test")), reject, dmarc),
         (of_stranger("a group of authors", from("Friends: joe@evil.test, ceo@bank.test;")), reject, dmarc),
         (of_stranger("two addresses in one", from("joe@evil.test <ceo@bank.test>")), reject, dmarc),
-        (of_stranger("a name that is an address", from("ceo@bank.test <joe@evil.test>")), reject, dmarc),
+        (
+            of_stranger("a name that is an address", from("ceo@bank.test <joe@evil.test>")),
+            "junk",
+            "DMARC fails for bank.test, an address that the name in From shows",
+        ),
         (of_stranger("two in brackets", from("<joe@evil.test> <ceo@bank.test>")), reject, dmarc),
         (of_stranger("a name without quotes", from("Boss, The <ceo@bank.test>")), reject, dmarc),
         (of_stranger("a quote that never ends", from("\"The Boss <ceo@bank.test>")), reject, dmarc),
@@ -326,7 +330,7 @@ fn forged_proofs() -> Vec<(Case, &'static str, &'static str)> {
         of_bank("a subdomain where alignment is strict", from("ceo@strict.test"))
             .from("ceo@news.strict.test"),
     ];
-    cases.into_iter().map(|case| (case, "reject", "DMARC fails: ")).collect()
+    cases.into_iter().map(|case| (case, "reject", "DMARC fails for ")).collect()
 }
 
 impl Case {
@@ -490,7 +494,10 @@ fn a_name_server_that_knows_nothing_files_nothing_but_what_says_to_be_ours() {
     }
     let inbox = messages(&kings.maildir(BOB)).remove(0).text();
     assert!(inbox.contains("dmarc=temperror") && inbox.contains("From: ceo@bank.test"), "{inbox}");
-    assert!(inbox.contains("X-Kings-Verdict: accept; DMARC cannot tell for now: "), "{inbox}");
+    assert!(
+        inbox.contains("X-Kings-Verdict: accept; DMARC cannot tell for now about bank.test: "),
+        "{inbox}"
+    );
     assert_eq!(messages(&kings.maildir(BOB).join(".Junk")).len(), 1);
 }
 
@@ -500,10 +507,51 @@ fn an_operator_may_put_off_what_dmarc_cannot_tell_and_never_refuse_it_for_good()
     let kings = Setup { tables: tables.into(), ..Setup::default() }.start();
     let content = letter("ceo@bank.test", BOB, "hello");
     let reply = kings.smtp().message("joe@evil.test", &[BOB], &content).unwrap();
-    reply.is("451 4.7.1 Not accepted: DMARC cannot tell for now: ");
+    reply.is("451 4.7.1 Not accepted: DMARC cannot tell for now about bank.test: ");
     let config = std::fs::read_to_string(kings.folder().join("kings.toml")).unwrap();
     kings.folder().write("kings.toml", config.replace("\"defer\"", "\"reject\""));
     run(&mut kings.command(&["config", "check"])).failed().says("dmarc_temperror");
+}
+
+/// Of several authors that counts from which the most follows, as the operator has it, and the reply says whose it is.
+#[test]
+fn of_several_authors_the_configured_consequence_decides_and_its_domain_is_named() {
+    let dns = NameServer::start(".", &zone());
+    let both = letter("ceo@bank.test, news@shop.test", BOB, "two authors");
+    let with = |tables: &str| {
+        Setup { tables: tables.into(), name_server: dns.address.clone(), ..Setup::default() }.start()
+    };
+    let send =
+        |kings: &Kings, content: &[u8]| kings.smtp().message("joe@evil.test", &[BOB], content).unwrap();
+    send(&with(""), &both).is("550 5.7.1 Not accepted: DMARC fails for bank.test: ");
+    let swapped = with("[inbound]\ndmarc_reject = \"junk\"\ndmarc_quarantine = \"reject\"\n");
+    send(&swapped, &both).is("550 5.7.1 Not accepted: DMARC fails for shop.test: ");
+    send(&swapped, &letter("ceo@bank.test", BOB, "one author")).is("250");
+    let mild = with("[inbound]\ndmarc_reject = \"accept\"\n");
+    send(&mild, &both).is("250");
+    let [filed] = &messages(&mild.maildir(BOB).join(".Junk"))[..] else { panic!("one in the junk") };
+    let text = filed.text().replace("\r\n\t", " ");
+    assert!(text.contains("X-Kings-Verdict: junk; DMARC fails for shop.test: "), "{text}");
+}
+
+/// Where DMARC does not count, nor does it how many authors there are; that one of them is of us is told all the same.
+#[test]
+fn too_many_authors_are_nobodys_business_where_dmarc_does_not_count() {
+    let crowd = "a@a.test, b@b.test, c@c.test, d@d.test, ann@example.org";
+    let content = letter(crowd, BOB, "a crowd");
+    for dmarc in ["off", "tag"] {
+        let tables = format!("[inbound]\ndmarc = \"{dmarc}\"\n");
+        let kings = Setup { tables, ..Setup::default() }.start();
+        kings.smtp().message("joe@evil.test", &[BOB], &content).unwrap().is("250");
+        let [taken] = &messages(&kings.maildir(BOB))[..] else { panic!("one in the inbox") };
+        let text = taken.text().replace("\r\n\t", " ");
+        let told =
+            "X-Kings-Verdict: accept; it says to be from example.org, which is ours, and does not prove it";
+        assert!(text.contains(told), "{dmarc}: {text}");
+    }
+    let kings = Setup::default().start();
+    let reply = kings.smtp().message("joe@evil.test", &[BOB], &content).unwrap();
+    reply.is("550 5.6.0 From field names too many authors");
 }
 
 /// While DNS is silent an operator may have it filed.
@@ -515,7 +563,7 @@ fn what_dmarc_cannot_tell_may_be_filed() {
     kings.smtp().message("joe@evil.test", &[BOB], &content).unwrap().is("250");
     let [filed] = &messages(&kings.maildir(BOB).join(".Junk"))[..] else { panic!("one in the junk") };
     let text = filed.text().replace("\r\n\t", " ");
-    assert!(text.contains("X-Kings-Verdict: junk; DMARC cannot tell for now: "), "{text}");
+    assert!(text.contains("X-Kings-Verdict: junk; DMARC cannot tell for now about bank.test: "), "{text}");
     assert!(messages(&kings.maildir(BOB)).is_empty());
 }
 

@@ -42,6 +42,7 @@ pub enum BadAuthors {
 pub struct Authors {
     addresses: Vec<Address>,
     hosts: Vec<Host>,
+    names: Vec<Host>,
     odd_addresses: bool,
     odd_hosts: bool,
 }
@@ -60,6 +61,12 @@ impl Authors {
     /// Where they live, each once; also of what has no local part that an address may have.
     pub fn hosts(&self) -> &[Host] {
         &self.hosts
+    }
+
+    /// Those of the hosts that stand in no more than a name: `ann@x.example <bob@y.example>`, as careless programs write it,
+    /// is from `y.example` to most readers.
+    pub fn names(&self) -> &[Host] {
+        &self.names
     }
 
     /// Whether something is shown as an address whose host is none.
@@ -86,6 +93,8 @@ pub fn authors(value: &[u8]) -> Result<Authors, BadAuthors> {
     if reader.found.hosts.is_empty() {
         reader.last_resort(&whole);
     }
+    let firm = std::mem::take(&mut reader.firm);
+    reader.found.names = reader.found.hosts.iter().filter(|host| !firm.contains(host)).cloned().collect();
     match reader {
         Reader { found, .. } if found.hosts.len() > MAX_ENTRIES || found.addresses.len() > MAX_ENTRIES => {
             Err(BadAuthors::TooMany)
@@ -139,6 +148,8 @@ struct Reader {
     found: Authors,
     seen: HashSet<Address>,
     seen_hosts: HashSet<Host>,
+    /// Those that stand elsewhere than in a name.
+    firm: HashSet<Host>,
     group: bool,
 }
 
@@ -236,9 +247,7 @@ impl Reader {
             self.found.odd_hosts = true;
             return false;
         };
-        if self.seen_hosts.insert(host.clone()) {
-            self.found.hosts.push(host.clone());
-        }
+        self.host(&host, place);
         let local = local.map(|text| match text.strip_prefix('\'') {
             // `'ann@x.example'`, as Outlook writes names that are addresses.
             Some(inner) if rest.starts_with('\'') => inner,
@@ -253,6 +262,15 @@ impl Reader {
             None => self.found.odd_addresses = true,
         }
         true
+    }
+
+    fn host(&mut self, host: &Host, place: Place) {
+        if self.seen_hosts.insert(host.clone()) {
+            self.found.hosts.push(host.clone());
+        }
+        if place != Place::Name {
+            self.firm.insert(host.clone());
+        }
     }
 
     /// Where nothing is an address, programs show the text as it is: `"ceo@bank.example"`, beside others or alone, and
@@ -273,9 +291,7 @@ impl Reader {
             let address =
                 local.and_then(local_part).and_then(|local| Address::join(local, host.clone()).ok());
             self.found.odd_addresses |= address.is_none_or(|address| !self.seen.contains(&address));
-            if self.seen_hosts.insert(host.clone()) {
-                self.found.hosts.push(host);
-            }
+            self.host(&host, Place::Bare);
         }
     }
 }

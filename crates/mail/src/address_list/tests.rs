@@ -238,6 +238,33 @@ fn everybody_whom_some_reader_shows_is_an_author() {
     }
 }
 
+/// What stands in no more than the words before `<>` is a name to most readers; in any other place it is an address to some.
+#[test]
+fn an_address_that_is_no_more_than_a_name_is_known_for_it() {
+    let cases = [
+        ("ceo@us.example <x@bad.example>", "us.example"),
+        ("the ceo@us.example of us <x@bad.example>", "us.example"),
+        ("'ceo@us.example' <x@bad.example>", "us.example"),
+        ("ceo\u{ff20}us.example <x@bad.example>", "us.example"),
+        ("ceo@us.example bob@y.example <x@bad.example>", "us.example y.example"),
+        ("\"ceo@us.example\" <x@bad.example>", ""),
+        ("ceo@us.example <x@us.example>", ""),
+        ("ceo@us.example <x@bad.example>, ann@us.example", ""),
+        ("<ceo@us.example> <x@bad.example>", ""),
+        ("ceo@us.example <>", ""),
+        ("ceo@us.example <nobody>", ""),
+        ("ceo@us.example, <x@bad.example>", ""),
+        ("\"ceo@us.example <x@bad.example>", ""),
+        ("ceo@us.example(<x@bad.example>", ""),
+        ("=?utf-8?q?ceo=40us.example?=, <x@bad.example>", ""),
+    ];
+    for (value, expected) in cases {
+        let names: Vec<String> =
+            authors(value.as_bytes()).unwrap().names().iter().map(ToString::to_string).collect();
+        assert_eq!(names.join(" "), expected, "{value:?}");
+    }
+}
+
 #[test]
 fn what_names_no_host_has_no_author() {
     let malformed = [

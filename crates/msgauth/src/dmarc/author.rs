@@ -36,6 +36,8 @@ pub enum NoAuthor {
 pub struct AuthorDomains {
     /// At least one, each once, in the order of [`kings_mail::address_list::Authors`].
     pub domains: Vec<Domain>,
+    /// Those of them that stand in no more than a name ([`kings_mail::address_list::Authors::names`]).
+    pub names: Vec<Domain>,
     /// Why there is somebody else beside them who cannot be judged.
     pub odd: Option<NoAuthor>,
 }
@@ -48,13 +50,14 @@ pub fn author_domains(head: &[u8]) -> Result<AuthorDomains, NoAuthor> {
         [field] => authors(field.value)?,
         fields => return Err(NoAuthor::Fields(fields.len())),
     };
-    let domains: Vec<Domain> = authors.hosts().iter().filter_map(Host::domain).cloned().collect();
+    let of = |hosts: &[Host]| hosts.iter().filter_map(Host::domain).cloned().collect::<Vec<Domain>>();
+    let (domains, names) = (of(authors.hosts()), of(authors.names()));
     let has_literal = domains.len() < authors.hosts().len();
     match domains.len() {
         0 => Err(NoAuthor::Literal),
         count if count > MAX_AUTHOR_DOMAINS => Err(NoAuthor::Several),
-        _ if authors.has_odd_host() => Ok(AuthorDomains { domains, odd: Some(NoAuthor::OddHost) }),
-        _ => Ok(AuthorDomains { domains, odd: has_literal.then_some(NoAuthor::Literal) }),
+        _ if authors.has_odd_host() => Ok(AuthorDomains { domains, names, odd: Some(NoAuthor::OddHost) }),
+        _ => Ok(AuthorDomains { domains, names, odd: has_literal.then_some(NoAuthor::Literal) }),
     }
 }
 
@@ -93,7 +96,7 @@ mod tests {
         ];
         for (head, expected) in cases {
             match (author_domains(head.as_bytes()), expected) {
-                (Ok(AuthorDomains { domains, odd }), Ok(expected)) => {
+                (Ok(AuthorDomains { domains, names: _, odd }), Ok(expected)) => {
                     let domains = domains.iter().map(Domain::as_str).collect::<Vec<_>>().join(" ");
                     let odd = odd.map(|odd| format!(" + {odd}")).unwrap_or_default();
                     assert_eq!(domains + &odd, expected, "{head}");

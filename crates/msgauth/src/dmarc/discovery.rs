@@ -50,7 +50,7 @@ struct Published {
 /// Looks for the policies of all authors, asking about all names at once.
 pub async fn discover(dns: &impl Dns, head: &[u8]) -> Discovery {
     let settled = |result, why| Discovery::settled(Outcome::without_policy(result, Reason::NoAuthor(why)));
-    let AuthorDomains { domains, odd } = match author_domains(head) {
+    let AuthorDomains { domains, names: _, odd } = match author_domains(head) {
         Ok(authors) => authors,
         Err(why @ NoAuthor::NoField) => return settled(DmarcResult::None, why),
         Err(why) => return settled(DmarcResult::PermError, why),

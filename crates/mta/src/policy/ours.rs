@@ -1,6 +1,7 @@
 //! Names of ours in the From field of a message from outside: never believed in silence, and never lent to others.
 
 use kings_mail::address::Address;
+use kings_mail::address_list::BadAuthors;
 use kings_mail::domain::Domain;
 use kings_mail::header;
 use kings_mail::path::ReversePath;
@@ -102,7 +103,7 @@ impl Ours<'_> {
                 | Err(NoAuthor::NoField | NoAuthor::Literal) => false,
                 Ok(_)
                 | Err(NoAuthor::Several | NoAuthor::Fields(_) | NoAuthor::Malformed(_) | NoAuthor::OddHost) => {
-                    self.stands_in(head)
+                    self.stands_in(head).is_some()
                 }
             };
         let is_unsure =
@@ -156,11 +157,18 @@ impl Ours<'_> {
         Some((shown.find(|shown| self.is_known(shown) && !is_above(shown))?, first))
     }
 
-    /// Whether a name of ours stands in a From field, whatever it is there.
-    fn stands_in(&self, head: &[u8]) -> bool {
-        header::all(head, "From").any(|field| {
+    /// The first name of ours in the From field of a message whose authors are too many to be judged.
+    pub(crate) fn among_many(&self, head: &[u8]) -> Option<&Domain> {
+        let is_crowd =
+            |why: &NoAuthor| matches!(why, NoAuthor::Several | NoAuthor::Malformed(BadAuthors::TooMany));
+        author_domains(head).err().filter(is_crowd).and_then(|_| self.stands_in(head))
+    }
+
+    /// The first name of ours that stands in a From field, whatever it is there.
+    fn stands_in(&self, head: &[u8]) -> Option<&Domain> {
+        header::all(head, "From").find_map(|field| {
             let text = field.text().to_lowercase();
-            self.names().any(|name| text.contains(name.as_str()))
+            self.names().find(|name| text.contains(name.as_str()))
         })
     }
 

@@ -17,7 +17,7 @@ use crate::facts::{Facts, Rules, Standing, Verdict};
 use field::fold;
 pub(crate) use field::{FIELD, has_forged_path, is_junk, is_unproven};
 pub use listings::{Listing, Listings};
-pub(crate) use reason::Reason;
+pub(crate) use reason::{Author, Reason};
 pub use settings::Verdicts;
 
 /// All that is known of a whole message.
@@ -30,8 +30,8 @@ pub(crate) struct Known {
     pub(crate) spf_helo_fail: Option<String>,
     /// Why SPF failed, where it did and counts.
     pub(crate) spf_fail: Option<String>,
-    /// What the author's domain wants done, and why, where DMARC failed and counts.
-    pub(crate) dmarc_fail: Option<(Policy, String)>,
+    /// What the domain of each author wants done of whom DMARC failed, where it counts.
+    pub(crate) dmarc_fail: Vec<(Policy, Author)>,
     /// One of our domains, where the author says to be of it and nothing proved it, and what follows.
     pub(crate) unproven: Option<(String, Verdict)>,
     /// A domain of ours that the name in From shows an address of, and the other domain that it is from.
@@ -40,8 +40,8 @@ pub(crate) struct Known {
     pub(crate) forged_path: Option<String>,
     /// Why SPF came to softfail, where it did and counts.
     pub(crate) spf_softfail: Option<String>,
-    /// Why DMARC could not be decided for now, where it counts.
-    pub(crate) undecided: Option<String>,
+    /// The authors about whom DMARC could not be decided for now, where it counts.
+    pub(crate) undecided: Vec<Author>,
     /// Why DMARC cannot tell its author, where it cannot and counts.
     pub(crate) no_author: Option<String>,
     /// Why a filter wants it held back.
@@ -84,11 +84,17 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
     let helo = known.spf_helo_fail.clone().map(|why| (Reason::HeloSpfFail(why), verdicts.spf_helo_fail));
     let spf = known.spf_fail.clone().map(|why| (Reason::SpfFail(why), verdicts.spf_fail));
     let softly = known.spf_softfail.clone().map(|why| (Reason::SpfSoftFail(why), verdicts.spf_softfail));
-    let dmarc = known.dmarc_fail.clone().map(|(policy, why)| (Reason::DmarcFail(why), verdicts.of(policy)));
+    let dmarc = known
+        .dmarc_fail
+        .iter()
+        .map(|(policy, author)| (Reason::DmarcFail(author.clone()), of_author(author, verdicts.of(*policy))));
     let unproven = known.unproven.clone().map(|(domain, verdict)| (Reason::NotOurs(domain), verdict));
     let shown = known.shows_ours.clone();
     let shown = shown.map(|(shown, author)| (Reason::ShowsOurs(shown, author), verdicts.impersonation));
-    let undecided = known.undecided.clone().map(|why| (Reason::Undecided(why), verdicts.dmarc_temperror));
+    let undecided = known
+        .undecided
+        .iter()
+        .map(|author| (Reason::Undecided(author.clone()), of_author(author, verdicts.dmarc_temperror)));
     let no_author = known.no_author.clone().map(|why| (Reason::NoAuthor(why), verdicts.no_author));
     let greylisted = known.greylisted.map(|wait| (Reason::Greylisted(wait), Verdict::Defer));
     let findings = [
@@ -103,18 +109,18 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
         helo,
         spf,
         softly,
-        dmarc,
         unproven,
         known.forged_path.clone().map(|domain| (Reason::PathNotOurs(domain), Verdict::Accept)),
         shown,
-        undecided,
         no_author,
         known.junk_before.map(|host| (Reason::JunkBefore(host), Verdict::Junk)),
         greylisted,
     ];
     let counts =
         |(reason, verdict): &(Reason, Verdict)| *verdict != Verdict::Accept || reason.is_always_told();
-    let findings: Vec<(Reason, Verdict)> = findings.into_iter().flatten().filter(counts).collect();
+    // Of several authors each could be the one that a reader sees: whatever is the strictest that follows from one decides.
+    let findings = findings.into_iter().flatten().chain(dmarc).chain(undecided);
+    let findings: Vec<(Reason, Verdict)> = findings.filter(counts).collect();
     let verdict = findings.iter().map(|(_, verdict)| *verdict).max().unwrap_or_default();
     let (led, others): (Vec<_>, Vec<_>) = findings.into_iter().partition(|(_, one)| *one == verdict);
     let decisive = led.len();
@@ -126,13 +132,19 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
     Decision { verdict, reasons, decisive }
 }
 
+/// What follows for an author. One who is no more than a name to most readers loses nobody a message: careless programs
+/// leave out the quotes of such names, and in quotes nobody would ask about it at all.
+fn of_author(author: &Author, verdict: Verdict) -> Verdict {
+    if author.is_name { verdict.min(Verdict::Junk) } else { verdict }
+}
+
 impl Known {
     fn is_unauthentic(&self) -> bool {
         self.spf_fail.is_some()
             || self.spf_softfail.is_some()
-            || self.dmarc_fail.is_some()
+            || !self.dmarc_fail.is_empty()
             || self.unproven.is_some()
-            || self.undecided.is_some()
+            || !self.undecided.is_empty()
     }
 
     /// The same without what it proves of nobody that another host brings it. A claim on us stays a claim.
@@ -146,9 +158,9 @@ impl Known {
         Self {
             spf_fail: None,
             spf_softfail: None,
-            dmarc_fail: None,
+            dmarc_fail: Vec::new(),
             unproven: None,
-            undecided: None,
+            undecided: Vec::new(),
             sealed: None,
             ..self.clone()
         }

@@ -9,6 +9,30 @@ pub(super) const UNPROVEN: &str = "which is ours, and does not prove it";
 /// What is said of a reverse-path of ours.
 pub(super) const FORGED_PATH: &str = "which is ours, and SPF does not let the client use it";
 
+/// One of those whom a message says to be from, and what DMARC found wrong with that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Author {
+    /// Whose domain it is, where that is known.
+    pub(crate) domain: Option<String>,
+    /// It stands in no more than the name that From shows.
+    pub(crate) is_name: bool,
+    pub(crate) why: String,
+}
+
+impl Author {
+    /// What happened, with the word that leads to the author.
+    fn tell(&self, f: &mut fmt::Formatter<'_>, what: &str, link: &str) -> fmt::Result {
+        f.write_str(what)?;
+        if let Some(domain) = &self.domain {
+            write!(f, " {link} {domain}")?;
+        }
+        if self.is_name {
+            f.write_str(", an address that the name in From shows")?;
+        }
+        write!(f, ": {}", self.why)
+    }
+}
+
 /// One thing that was found out about a message, as a sentence for its reader and for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
@@ -28,16 +52,16 @@ pub(crate) enum Reason {
     SpfFail(String),
     /// It does not quite forbid it, either.
     SpfSoftFail(String),
-    /// The author's domain wants mail like this refused, or put aside, for this reason.
-    DmarcFail(String),
+    /// An author's domain wants mail like this refused, or put aside.
+    DmarcFail(Author),
     /// It claims to be from one of our own domains and nothing proves it.
     NotOurs(String),
     /// The name for people in From shows an address at the first of these, which is ours, and it is from the second.
     ShowsOurs(String, String),
     /// Its reverse-path is at this domain, which is ours and does not let the client send.
     PathNotOurs(String),
-    /// DNS does not tell for now whether its author is who it says, for this reason.
-    Undecided(String),
+    /// DNS does not tell for now whether an author is who it says.
+    Undecided(Author),
     /// Its From field names nobody whose domain could be asked, for this reason: each reader may see another author.
     NoAuthor(String),
     /// A filter wants it held back, for this reason.
@@ -63,7 +87,7 @@ impl fmt::Display for Reason {
             Self::HeloSpfFail(why) => write!(f, "SPF of the EHLO name fails: {why}"),
             Self::SpfFail(why) => write!(f, "SPF fails: {why}"),
             Self::SpfSoftFail(why) => write!(f, "SPF does not pass (softfail): {why}"),
-            Self::DmarcFail(why) => write!(f, "DMARC fails: {why}"),
+            Self::DmarcFail(author) => author.tell(f, "DMARC fails", "for"),
             Self::NotOurs(domain) => {
                 write!(f, "it says to be from {domain}, {UNPROVEN}")
             }
@@ -74,7 +98,7 @@ impl fmt::Display for Reason {
                     "the name in From shows an address at {shown}, which is ours, and it is from {author}"
                 )
             }
-            Self::Undecided(why) => write!(f, "DMARC cannot tell for now: {why}"),
+            Self::Undecided(author) => author.tell(f, "DMARC cannot tell for now", "about"),
             Self::NoAuthor(why) => write!(f, "its author cannot be told: {why}"),
             Self::Quarantine(why) => write!(f, "a filter wants it held back: {why}"),
             Self::Greylisted(wait) => {

@@ -10,6 +10,10 @@ fn decided(verdict: Verdict, reasons: Vec<Reason>) -> Decision {
     Decision { verdict, decisive: reasons.len(), reasons }
 }
 
+fn author(domain: &str, why: &str) -> Author {
+    Author { domain: Some(domain.to_owned()), is_name: false, why: why.to_owned() }
+}
+
 fn known(helo: Option<Standing>, sender_domain: Option<Standing>, quarantine: Option<&str>) -> Known {
     let sender = Facts { bad_helo: false, helo, sender_domain };
     Known { sender, quarantine: quarantine.map(str::to_owned), ..Known::default() }
@@ -63,10 +67,11 @@ fn the_strongest_finding_decides_and_all_that_count_are_named() {
 fn domains_get_what_they_ask_for_and_ours_are_never_believed_unproven() {
     let why = || "because".to_owned();
     let spf = Known { spf_fail: Some(why()), ..Known::default() };
-    let dmarc = |policy| Known { dmarc_fail: Some((policy, why())), ..Known::default() };
+    let dmarc =
+        |policy| Known { dmarc_fail: vec![(policy, author("bank.example", "because"))], ..Known::default() };
     let nobody = Known { no_author: Some(why()), ..Known::default() };
     let ours = |verdict| Known { unproven: Some(("example.org".to_owned(), verdict)), ..Known::default() };
-    let doubt = Known { undecided: Some(why()), ..Known::default() };
+    let doubt = Known { undecided: vec![author("bank.example", "because")], ..Known::default() };
     let usual = Verdicts::default();
     let patient = Verdicts { dmarc_temperror: Verdict::Defer, ..usual };
     let mild = Verdicts { dmarc_reject: Verdict::Junk, dmarc_quarantine: Verdict::Accept, ..usual };
@@ -97,14 +102,85 @@ fn domains_get_what_they_ask_for_and_ours_are_never_believed_unproven() {
     }
 }
 
+/// What the operator makes of a policy counts, not how strict its name sounds.
+#[test]
+fn of_several_authors_the_strictest_consequence_decides_and_each_is_named() {
+    let (bank, shop) = (author("bank.example", "nothing passed"), author("shop.example", "nothing passed"));
+    let slow = author("slow.example", "no answer");
+    let known = Known {
+        dmarc_fail: vec![(Policy::Reject, bank.clone()), (Policy::Quarantine, shop.clone())],
+        undecided: vec![slow.clone()],
+        no_author: Some("it is odd".to_owned()),
+        ..Known::default()
+    };
+    let (fails, doubt) = (Reason::DmarcFail, Reason::Undecided);
+    let odd = || Reason::NoAuthor("it is odd".to_owned());
+    let set = |dmarc_reject, dmarc_quarantine, dmarc_temperror, no_author| Verdicts {
+        dmarc_reject,
+        dmarc_quarantine,
+        dmarc_temperror,
+        no_author,
+        ..Verdicts::default()
+    };
+    let (accept, junk, defer, reject) = (Verdict::Accept, Verdict::Junk, Verdict::Defer, Verdict::Reject);
+    let (bank, shop, slow) = (|| fails(bank.clone()), || fails(shop.clone()), || doubt(slow.clone()));
+    let cases = [
+        (Verdicts::default(), reject, vec![bank()], vec![shop(), odd(), slow()]),
+        (set(junk, reject, accept, junk), reject, vec![shop()], vec![bank(), odd(), slow()]),
+        (set(accept, junk, accept, accept), junk, vec![shop()], vec![slow()]),
+        (set(junk, accept, defer, junk), defer, vec![slow()], vec![bank(), odd()]),
+        (set(junk, accept, accept, reject), reject, vec![odd()], vec![bank(), slow()]),
+        (set(reject, reject, accept, accept), reject, vec![bank(), shop()], vec![slow()]),
+        (set(accept, accept, accept, accept), accept, vec![slow()], vec![]),
+    ];
+    for (verdicts, verdict, led, others) in cases {
+        let decision = message(&known, Rules::default(), verdicts);
+        let mut found = decision.reasons.clone();
+        let others_found = found.split_off(decision.decisive);
+        assert_eq!(decision.verdict, verdict, "{verdicts:?}");
+        let same = |one: &[Reason], other: &[Reason]| {
+            one.len() == other.len() && one.iter().all(|reason| other.contains(reason))
+        };
+        assert!(same(&found, &led) && same(&others_found, &others), "{verdicts:?}: {decision}");
+    }
+    let swapped = message(&known, Rules::default(), set(junk, reject, accept, accept));
+    assert_eq!(
+        swapped.refusal().map(|reply| reply.text.into_owned()).as_deref(),
+        Some("Not accepted: DMARC fails for shop.example: nothing passed")
+    );
+}
+
+#[test]
+fn an_author_who_is_no_more_than_a_name_loses_no_message() {
+    let name = Author { is_name: true, ..author("bank.example", "nothing passed") };
+    let (accept, junk, defer, reject) = (Verdict::Accept, Verdict::Junk, Verdict::Defer, Verdict::Reject);
+    for (set, of_name, of_address) in
+        [(accept, accept, accept), (junk, junk, junk), (defer, junk, defer), (reject, junk, reject)]
+    {
+        let verdicts = Verdicts { dmarc_reject: set, dmarc_temperror: set, ..Verdicts::default() };
+        let address = author("bank.example", "nothing passed");
+        for (author, expected) in [(&name, of_name), (&address, of_address)] {
+            let failed = Known { dmarc_fail: vec![(Policy::Reject, author.clone())], ..Known::default() };
+            assert_eq!(message(&failed, Rules::default(), verdicts).verdict, expected, "{author:?} {set:?}");
+            let unsure = Known { undecided: vec![author.clone()], ..Known::default() };
+            assert_eq!(message(&unsure, Rules::default(), verdicts).verdict, expected, "{author:?} {set:?}");
+        }
+    }
+    let known = Known { dmarc_fail: vec![(Policy::Reject, name)], ..Known::default() };
+    assert_eq!(
+        message(&known, Rules::default(), Verdicts::default()).to_string(),
+        "junk; DMARC fails for bank.example, an address that the name in From shows: nothing passed"
+    );
+}
+
 #[test]
 fn doubt_and_a_claim_on_us_are_told_even_where_nothing_follows() {
     let unproven = Some(("example.org".to_owned(), Verdict::Accept));
-    let known = Known { unproven, undecided: Some("no answer".to_owned()), ..Known::default() };
+    let known = Known { unproven, undecided: vec![author("bank.example", "no answer")], ..Known::default() };
     let decision = message(&known, Rules::default(), Verdicts::default());
     assert_eq!(
         decision.to_string(),
-        "accept; it says to be from example.org, which is ours, and does not prove it; DMARC cannot tell for now: no answer"
+        "accept; it says to be from example.org, which is ours, and does not prove it; DMARC cannot tell for now about bank.example: no answer"
     );
     assert_eq!(decision.refusal(), None);
     let shows_ours = Some(("example.org".to_owned(), "bad.example".to_owned()));
@@ -117,7 +193,10 @@ fn doubt_and_a_claim_on_us_are_told_even_where_nothing_follows() {
     let patient = Verdicts { dmarc_temperror: Verdict::Defer, ..Verdicts::default() };
     let undecided = Known { unproven: None, ..known };
     let reply = message(&undecided, Rules::default(), patient).refusal().map(|reply| reply.to_string());
-    assert_eq!(reply.as_deref(), Some("451 4.7.1 Not accepted: DMARC cannot tell for now: no answer"));
+    assert_eq!(
+        reply.as_deref(),
+        Some("451 4.7.1 Not accepted: DMARC cannot tell for now about bank.example: no answer")
+    );
 }
 
 #[test]
@@ -125,7 +204,7 @@ fn a_listed_sealer_explains_failures_of_authentication_and_nothing_else() {
     let why = || "because".to_owned();
     let sealed = Known {
         spf_fail: Some(why()),
-        dmarc_fail: Some((Policy::Reject, why())),
+        dmarc_fail: vec![(Policy::Reject, author("bank.example", "because"))],
         unproven: Some(("example.org".to_owned(), Verdict::Junk)),
         sealed: Some("lists.example".to_owned()),
         ..Known::default()
@@ -232,7 +311,7 @@ fn what_a_known_host_passes_on_fails_nothing_and_claims_are_told_all_the_same() 
     let failing = Known {
         spf_fail: Some(why()),
         spf_helo_fail: Some(why()),
-        dmarc_fail: Some((Policy::Reject, why())),
+        dmarc_fail: vec![(Policy::Reject, author("bank.example", "because"))],
         unproven: Some(("example.org".to_owned(), Verdict::Junk)),
         ..Known::default()
     };
