@@ -1,5 +1,6 @@
 //! The real resolver: asks the name servers of the machine or of the config, and keeps answers by their TTL.
 
+mod aliases;
 mod answers;
 mod exchange;
 
@@ -125,7 +126,7 @@ impl Resolver {
             return Told { outcome: Err(DnsError::NoDomain), ttl: None, authentic_data: false };
         };
         // Large, and part of whatever may have to ask: boxed, it costs nothing where nobody asks.
-        match Box::pin(self.inner.lookup(name, kind)).await {
+        match aliases::following(Box::pin(self.inner.lookup(name, kind))).await {
             Ok(lookup) => Told {
                 outcome: Ok(records(&lookup, kind)),
                 ttl: Some(lookup.valid_until().saturating_duration_since(Instant::now())),

@@ -13,6 +13,8 @@ use hickory_resolver::proto::op::{DnsRequest, DnsResponse};
 use hickory_resolver::{ConnectionProvider, PoolContext};
 use tracing::debug;
 
+use super::aliases;
+
 /// Makes the connections.
 #[derive(Clone, Default)]
 pub(super) struct Connections(TokioRuntimeProvider);
@@ -70,12 +72,14 @@ impl DnsHandle for Exchange {
         request.metadata.authentic_data = true;
         let Self { inner, at_length } = self.clone();
         let asking = async move {
-            let again = at_length.map(|at_length| (at_length, request.clone()));
-            let answer = inner.send(request).first_answer().await?;
-            match again {
-                Some((at_length, request)) if answer.truncation => at_length.ask(request).await,
-                _ => Ok(answer),
-            }
+            aliases::may_ask(&request)?;
+            let answer = inner.send(request.clone()).first_answer().await?;
+            let answer = match at_length {
+                Some(at_length) if answer.truncation => at_length.ask(request.clone()).await?,
+                _ => answer,
+            };
+            aliases::note(&request, &answer);
+            Ok(answer)
         };
         Box::pin(asking).into()
     }
