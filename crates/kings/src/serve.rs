@@ -214,10 +214,12 @@ impl Services {
 
 /// Reads the secrets, and makes one at the first start.
 fn sender_rewriting(settings: &Settings) -> anyhow::Result<Option<Srs>> {
-    let Some(first) = settings.domains.first().filter(|_| settings.srs) else { return Ok(None) };
+    if !settings.srs || settings.domains.is_empty() {
+        return Ok(None);
+    }
     let path = settings.data_dir.join("srs.secrets");
     let secrets = prepare::secret(&path)?;
-    let srs = Srs::new(&secrets, first.name.clone());
+    let srs = Srs::new(&secrets);
     Ok(Some(srs.with_context(|| format!("{}: remove it, and a new one is made", path.display()))?))
 }
 

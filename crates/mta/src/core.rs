@@ -186,6 +186,7 @@ impl Core {
         reach: Reach,
     ) -> Resolution {
         if let (Some(srs), ForwardPath::Address(address), ReversePath::Null) = (&self.srs, path, reverse_path)
+            && address.domain().is_some_and(|domain| self.directory.hosts(domain))
         {
             match srs.reverse(address, today()) {
                 Ok(sender) => return Resolution::Targets(vec![Place::Remote(sender).into()]),
@@ -218,7 +219,7 @@ impl Core {
         let refusal = |target: &Target| {
             let Place::Remote(address) = &target.place else { return None };
             let is_as_it_came = matches!(path, ForwardPath::Address(path) if path == address);
-            let sent_on = (!is_as_it_came).then(|| self.sent_on_by(reverse_path, address));
+            let sent_on = (!is_as_it_came).then(|| self.sent_on_by(path, reverse_path, address));
             self.ways.refusal(sent_on.as_ref().unwrap_or(reverse_path), address)
         };
         let refusals: Option<Vec<Reply>> = targets.iter().map(refusal).collect();
@@ -262,11 +263,30 @@ impl Core {
     }
 
     /// The reverse-path of what an alias sends on to `target`: one of ours only where a foreign sender meets a foreign
-    /// target, whose SPF check would find us where the sender should be.
-    pub(crate) fn sent_on_by(&self, sender: &ReversePath, target: &Address) -> ReversePath {
+    /// target, whose SPF check would find us where the sender should be. It is of the domain of the alias: one customer's
+    /// mail does not leave in the name of another.
+    pub(crate) fn sent_on_by(
+        &self,
+        alias: &ForwardPath,
+        sender: &ReversePath,
+        target: &Address,
+    ) -> ReversePath {
         let foreign = sender.address().filter(|sender| !self.ends_here(sender) && !self.is_of_ours(target));
-        let rewritten = foreign.and_then(|sender| self.srs.as_ref()?.forward(sender, today()));
+        let rewritten = foreign.and_then(|sender| {
+            let (srs, domain) = (self.srs.as_ref()?, self.bounce_domain(alias)?);
+            srs.forward(sender, domain, today())
+        });
         rewritten.map_or_else(|| sender.clone(), ReversePath::Address)
+    }
+
+    /// Where bounces of what an alias sends on come back to: its own domain, or the first one where that is no domain
+    /// whose mail is looked for by name here, but one that we relay for, or the name of this machine.
+    fn bounce_domain<'a>(&'a self, alias: &'a ForwardPath) -> Option<&'a Domain> {
+        let own = match alias {
+            ForwardPath::Address(alias) => alias.domain().filter(|domain| self.directory.hosts(domain)),
+            ForwardPath::Postmaster => None,
+        };
+        own.or_else(|| self.directory.domains().first())
     }
 }
 

@@ -21,9 +21,13 @@ use crate::policy::ours::Leaving;
 use crate::signing::Seal;
 use crate::{reporting, reports, traced};
 
+mod departure;
 mod plan;
+mod visited;
 
-use self::plan::{Departure, Guise, LocalCopy, Plan, Visited, depart};
+use self::departure::{Departure, Guise, depart};
+use self::plan::{LocalCopy, Plan};
+use self::visited::Visited;
 
 /// Held by a rule of this server (RFC 3463 §3.8).
 const HELD: Status = Status(4, 7, 0);
@@ -394,12 +398,14 @@ impl Waiting {
         Self { each: plans.iter().map(kept).collect() }
     }
 
+    /// Each target once, however many recipients lead to it: what leaves is one message, as it is where all recipients
+    /// share a reply.
     fn for_queue(&self) -> (Vec<Departure>, Vec<Recipient>) {
         let (mut departures, mut looping) = (Vec::new(), Vec::new());
         for kept in self.each.iter().flatten() {
             looping.extend_from_slice(&kept.looping);
             for (guise, recipient) in &kept.departing {
-                depart(&mut departures, guise.clone(), recipient.clone());
+                departure::merge(&mut departures, guise.clone(), recipient.clone());
             }
         }
         (departures, looping)

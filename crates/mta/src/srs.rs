@@ -26,13 +26,12 @@ const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 /// Fewest characters of a secret.
 const SHORTEST_SECRET: usize = 16;
 
-/// The secrets and the name under which we rewrite.
+/// The secrets that our reverse-paths are signed with.
 #[derive(Clone, Debug)]
 pub struct Srs {
     signing: hmac::Key,
     /// Secrets of earlier times: what they signed still counts.
     retired: Vec<hmac::Key>,
-    domain: Domain,
 }
 
 /// The secrets cannot be used.
@@ -58,9 +57,8 @@ pub enum BadSrs {
 }
 
 impl Srs {
-    /// `secrets`: one a line, the newest first; that one signs, all are believed (PostSRSd's file). `domain` must be
-    /// hosted here: bounces come to it.
-    pub fn new(secrets: &str, domain: Domain) -> Result<Self, BadSecrets> {
+    /// `secrets`: one a line, the newest first; that one signs, all are believed (PostSRSd's file).
+    pub fn new(secrets: &str) -> Result<Self, BadSecrets> {
         let mut keys = Vec::new();
         for (at, secret) in secrets.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty()) {
             if secret.len() < SHORTEST_SECRET {
@@ -70,12 +68,12 @@ impl Srs {
         }
         let mut keys = keys.into_iter();
         let signing = keys.next().ok_or(BadSecrets::Missing)?;
-        Ok(Self { signing, retired: keys.collect(), domain })
+        Ok(Self { signing, retired: keys.collect() })
     }
 
-    /// The reverse-path to send on with. `None` when the result would be longer than a local part may be
+    /// The reverse-path to send on with, of a domain that is hosted here: bounces come to it. `None` when the result would be longer than a local part may be
     /// (RFC 5321 §4.5.3.1.1), or the sender is an address literal: the message then keeps the one it has.
-    pub fn forward(&self, sender: &Address, day: u64) -> Option<Address> {
+    pub fn forward(&self, sender: &Address, ours: &Domain, day: u64) -> Option<Address> {
         let domain = sender.domain()?.as_str();
         let local_part = sender.local_part.as_str();
         let text = match Rewritten::read(local_part) {
@@ -91,18 +89,17 @@ impl Srs {
                 format!("SRS0={hash}={day}={domain}={local_part}")
             }
         };
-        Some(Address::new(local_part_of(&text)?, Host::Domain(self.domain.clone())))
+        Some(Address::new(local_part_of(&text)?, Host::Domain(ours.clone())))
     }
 
     fn guarded(&self, host: &str, rest: &str) -> String {
         format!("SRS1={}={host}={rest}", self.hash(&[host, rest]))
     }
 
-    /// Whom a bounce to this address is for. `today`: days since 1970.
+    /// Whom a bounce to this address, which is of a domain hosted here, is for. `today`: days since 1970.
+    ///
+    /// The domain is not part of what is signed, as in all implementations: any of ours takes back what any of ours made.
     pub fn reverse(&self, address: &Address, today: u64) -> Result<Address, BadSrs> {
-        if address.domain() != Some(&self.domain) {
-            return Err(BadSrs::NotSrs);
-        }
         match Rewritten::read(address.local_part.as_str()).ok_or(BadSrs::NotSrs)? {
             Rewritten::Srs0(rest) => {
                 let (hash, rest) = rest.split_once('=').ok_or(BadSrs::Forged)?;
@@ -212,7 +209,11 @@ mod tests {
     }
 
     fn with_secrets(secrets: &str) -> Srs {
-        Srs::new(secrets, Domain::parse("our.example").unwrap()).unwrap()
+        Srs::new(secrets).unwrap()
+    }
+
+    fn forward(srs: &Srs, sender: &Address, day: u64) -> Option<Address> {
+        srs.forward(sender, &Domain::parse("our.example").unwrap(), day)
     }
 
     fn address(text: &str) -> Address {
@@ -230,26 +231,26 @@ mod tests {
         ];
         for sender in senders {
             let sender = address(sender);
-            let rewritten = srs().forward(&sender, TODAY).unwrap();
+            let rewritten = forward(&srs(), &sender, TODAY).unwrap();
             assert!(rewritten.local_part.as_str().starts_with("SRS0="), "{rewritten}");
             assert_eq!(srs().reverse(&rewritten, TODAY), Ok(sender));
         }
         // A second host, then a third: the bounce goes from us to the first, whatever its separator is.
         for first in ["SRS0=abcd=ef=x.example=ann@one.example", "srs0+ab+c=ef=x.example=ann@one.example"] {
             let first = address(first);
-            let second = srs().forward(&first, TODAY).unwrap();
+            let second = forward(&srs(), &first, TODAY).unwrap();
             assert!(second.local_part.as_str().starts_with("SRS1="), "{second}");
             let back = address(&first.to_string().replace("srs0", "SRS0"));
             assert_eq!(srs().reverse(&second, TODAY), Ok(back.clone()));
-            let third = Srs::new("another secret of it", Domain::parse("three.example").unwrap()).unwrap();
-            let rewritten = third.forward(&second, TODAY).unwrap();
+            let third = with_secrets("another secret of it");
+            let rewritten = forward(&third, &second, TODAY).unwrap();
             assert_eq!(third.reverse(&rewritten, TODAY), Ok(back));
         }
     }
 
     #[test]
     fn case_may_change_on_the_way_and_nothing_else() {
-        let rewritten = srs().forward(&address("ann@x.example"), TODAY).unwrap();
+        let rewritten = forward(&srs(), &address("ann@x.example"), TODAY).unwrap();
         assert_eq!(srs().reverse(&rewritten.folded(), TODAY), Ok(address("ann@x.example")));
         let text = rewritten.local_part.as_str();
         for at in 5..text.len() {
@@ -263,20 +264,20 @@ mod tests {
 
     #[test]
     fn secrets_are_followed_by_new_ones_and_count_until_they_are_removed() {
-        let rewritten = srs().forward(&address("ann@x.example"), TODAY).unwrap();
+        let rewritten = forward(&srs(), &address("ann@x.example"), TODAY).unwrap();
         let rotated = with_secrets(&format!("the newest of secrets\n\n{SECRET}\n"));
         assert_eq!(rotated.reverse(&rewritten, TODAY), Ok(address("ann@x.example")));
-        let newer = rotated.forward(&address("ann@x.example"), TODAY).unwrap();
+        let newer = forward(&rotated, &address("ann@x.example"), TODAY).unwrap();
         assert_eq!(srs().reverse(&newer, TODAY), Err(BadSrs::Forged));
         assert_eq!(with_secrets("the newest of secrets").reverse(&rewritten, TODAY), Err(BadSrs::Forged));
-        let refused = |secrets| Srs::new(secrets, Domain::parse("our.example").unwrap()).unwrap_err();
+        let refused = |secrets| Srs::new(secrets).unwrap_err();
         assert_eq!(refused("\n \n"), BadSecrets::Missing);
         assert_eq!(refused(&format!("{SECRET}\nshort\n")), BadSecrets::TooShort(2));
     }
 
     #[test]
     fn time_ends_and_other_addresses_are_left_alone() {
-        let rewritten = srs().forward(&address("ann@x.example"), 1_020).unwrap();
+        let rewritten = forward(&srs(), &address("ann@x.example"), 1_020).unwrap();
         assert!(srs().reverse(&rewritten, 1_020 + LIFETIME_DAYS).is_ok());
         assert_eq!(srs().reverse(&rewritten, 1_020 + LIFETIME_DAYS + 1), Err(BadSrs::Expired));
         assert_eq!(srs().reverse(&rewritten, 1_019), Err(BadSrs::Expired));
@@ -286,11 +287,12 @@ mod tests {
         for forged in ["SRS0=x@our.example", "SRS1=x=y@our.example", "SRS0=x=AA=x.example=ann@our.example"] {
             assert_eq!(srs().reverse(&address(forged), 0), Err(BadSrs::Forged), "{forged}");
         }
+        // Whose the domain is, others look after.
         let elsewhere = Address::new(rewritten.local_part, address("a@b.example").host);
-        assert_eq!(srs().reverse(&elsewhere, 1_020), Err(BadSrs::NotSrs));
+        assert_eq!(srs().reverse(&elsewhere, 1_020), Ok(address("ann@x.example")));
         let long = address(&format!("{}@x.example", "a".repeat(60)));
-        assert_eq!(srs().forward(&long, 0), None);
-        assert_eq!(srs().forward(&address("ann@[192.0.2.1]"), 0), None);
+        assert_eq!(forward(&srs(), &long, 0), None);
+        assert_eq!(forward(&srs(), &address("ann@[192.0.2.1]"), 0), None);
     }
 
     /// Asks the reference implementation; it stands in for PostSRSd and libsrs2, which write the same addresses.
@@ -310,7 +312,7 @@ mod tests {
         let today = crate::core::today();
         for sender in ["ann@x.example", "Ann.Lee+tag@X.example", "SRS0=abcd=ef=y.example=ann@one.example"] {
             let sender = address(sender);
-            let ours = srs().forward(&sender, today).unwrap();
+            let ours = forward(&srs(), &sender, today).unwrap();
             let theirs = mail_srs("forward", &sender.to_string());
             // At midnight UTC the two may name neighbouring days.
             assert!(theirs == ours.to_string() || crate::core::today() != today, "{ours} {theirs}");

@@ -38,12 +38,12 @@ fn content_checks(table: &str, message: &[u8]) {
 /// What is rewritten comes back to where it came from.
 pub fn srs(data: &[u8]) {
     let our = Domain::parse("our.example").expect("a domain");
-    let srs = Srs::new("the secret of this target", our).expect("it is long enough");
+    let srs = Srs::new("the secret of this target").expect("it is long enough");
     let Some(address) = std::str::from_utf8(data).ok().and_then(|text| Address::parse(text).ok()) else {
         return;
     };
     let _ = srs.reverse(&address, 20_000);
-    if let Some(rewritten) = srs.forward(&address, 20_000) {
+    if let Some(rewritten) = srs.forward(&address, &our, 20_000) {
         let back = srs.reverse(&rewritten, 20_000);
         let is_guarded = rewritten.local_part.as_str().starts_with("SRS1");
         assert!(is_guarded || back == Ok(address), "{rewritten}");

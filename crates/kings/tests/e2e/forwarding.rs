@@ -59,6 +59,33 @@ fn an_alias_sends_on_under_a_reverse_path_of_ours_and_bounces_come_back() {
     assert_eq!(bounce.field("Return-Path").as_deref(), Some("<>"));
 }
 
+/// Two customers on one server: neither's mail leaves in the name of the other, and bounces find their way by either.
+#[test]
+fn each_domain_sends_on_in_its_own_name() {
+    let postfix = Postfix::start("");
+    let tables =
+        format!("[outbound]\nsmart_host = \"127.0.0.1:{}\"\n[[domain]]\nname = \"list.org\"\n", postfix.port);
+    let away = ("more-aliases", "away@example.org dave@example.net\naway@list.org dave@example.net\n");
+    let aliases = "files = [\"virtual:more-aliases\"]\n".into();
+    let kings = Setup { files: vec![away], aliases, tables, ..Setup::default() }.start();
+    for domain in ["example.org", "list.org"] {
+        let alias = format!("away@{domain}");
+        let content = letter(CAROL, &alias, &format!("by {domain}"));
+        kings.smtp().message(CAROL, &[&alias], &content).unwrap().is("250");
+        let arrived = || {
+            let subject = format!("by {domain}");
+            postfix.delivered().into_iter().find(|message| message.field("Subject") == Some(subject.clone()))
+        };
+        let path = wait_until("the message at Postfix", DELIVERY, arrived).field("Return-Path").unwrap();
+        assert!(path.starts_with("<SRS0=") && path.ends_with(&format!("@{domain}>")), "{path}");
+        let mut client = kings.smtp();
+        client.command("MAIL FROM:<>").unwrap().is("250");
+        client.command(&format!("RCPT TO:{path}")).unwrap().is("250");
+        let other = path.replace(&format!("@{domain}"), "@elsewhere.org");
+        client.command(&format!("RCPT TO:{other}")).unwrap().is("550");
+    }
+}
+
 /// Nobody whose address a stranger forges gets a report of a loop that there never was.
 #[test]
 fn a_forged_delivered_to_is_refused_while_the_client_is_there() {

@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 use kings_directory::{Place, Resolution, Target};
 use kings_mail::address::Address;
 use kings_mail::envelope::Recipient;
-use kings_mail::header;
 use kings_mail::path::{ForwardPath, ReversePath};
-use kings_mail::report::Notify;
 use kings_queue::Handover;
 use kings_smtp::reply::Reply;
 
+use super::departure::{self, Departure, Guise, depart, takes_over};
+use super::visited::Visited;
 use super::{DeliveryError, Message, stays_here};
 use crate::core::Core;
 use crate::policy::ours::Leaving;
@@ -71,47 +71,6 @@ impl LocalCopy {
     }
 }
 
-/// Recipients whose copies leave in one entry of the queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Departure {
-    pub(super) guise: Guise,
-    pub(super) recipients: Vec<Recipient>,
-}
-
-/// How a copy leaves. Copies of several aliases do not share an entry, or each would tell of the others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Guise {
-    /// The sender, or the one that the alias puts in its place.
-    pub(super) reverse_path: ReversePath,
-    /// The alias that sends it on.
-    pub(super) alias: Option<Address>,
-}
-
-/// What a message says of its way: each address that it was delivered to or sent on from, here or elsewhere
-/// (RFC 9228 §4).
-pub(super) struct Visited(HashSet<String>);
-
-impl Visited {
-    pub(super) fn told_by(head: &[u8]) -> Self {
-        Self(header::all(head, "Delivered-To").map(|field| field.text().trim().to_lowercase()).collect())
-    }
-
-    fn holds(&self, address: &Address) -> bool {
-        !self.0.is_empty() && self.0.contains(&address.folded().to_string())
-    }
-
-    /// Whether an alias has sent the message on to this target before, so that it is back from there.
-    ///
-    /// Only what leaves can come round again: an account is where a message ends, so that what the field says of accounts,
-    /// or of an alias of the same name on another server, keeps nobody's mail out of a mailbox. Nor do copies count that
-    /// this server adds: what comes back is for whom it was sent to, and is none of these any more.
-    fn rings(&self, recipient: &Recipient, target: &Target) -> bool {
-        let ForwardPath::Address(alias) = &recipient.path else { return false };
-        let leaves = matches!(&target.place, Place::Remote(address) if address.folded() != alias.folded());
-        leaves && !recipient.added && self.holds(alias)
-    }
-}
-
 impl Plan {
     /// No account gets two copies, however many aliases lead to it.
     pub(super) async fn make(
@@ -149,7 +108,7 @@ impl Plan {
                     if seen.insert(Place::Remote(address)) {
                         plan.depart(guise, copy);
                     } else {
-                        plan.merge_departure(guise, copy);
+                        departure::merge(&mut plan.departures, guise, copy);
                     }
                 }
                 // The queue would send it there without asking again.
@@ -214,31 +173,10 @@ impl Plan {
             }
             Place::Remote(address) => {
                 if let Ok(guise) = guise(core, message, &reverse_path, &recipient.path, &address) {
-                    self.merge_departure(guise, at(recipient, address));
+                    departure::merge(&mut self.departures, guise, at(recipient, address));
                 }
             }
         }
-    }
-
-    /// The same for a copy that leaves.
-    fn merge_departure(&mut self, guise: Guise, recipient: Recipient) {
-        let mut notify = recipient.notify;
-        for departure in &mut self.departures {
-            let named_now = guise.alias.is_none() && departure.guise.alias.is_some();
-            let Some(place) = departure.recipients.iter().position(|known| known.path == recipient.path)
-            else {
-                continue;
-            };
-            let Some(known) = departure.recipients.get_mut(place) else { continue };
-            notify = known.notify.and(notify);
-            if !takes_over(known, &recipient, named_now) {
-                known.notify = notify;
-                return;
-            }
-            departure.recipients.remove(place);
-        }
-        self.departures.retain(|departure| !departure.recipients.is_empty());
-        self.depart(guise, Recipient { notify, ..recipient });
     }
 
     /// The recipient as its targets inherit it: the success of one of several says nothing of the whole.
@@ -335,29 +273,6 @@ impl Plan {
     }
 }
 
-impl Departure {
-    /// Each recipient with its guise.
-    pub(super) fn each(&self) -> impl Iterator<Item = (Guise, Recipient)> + '_ {
-        self.recipients.iter().map(|recipient| (self.guise.clone(), recipient.clone()))
-    }
-}
-
-impl Guise {
-    /// As it came.
-    pub(super) fn plain(reverse_path: &ReversePath) -> Self {
-        Self { reverse_path: reverse_path.clone(), alias: None }
-    }
-}
-
-/// Adds a recipient to those that leave in the same guise, once.
-pub(super) fn depart(departures: &mut Vec<Departure>, guise: Guise, recipient: Recipient) {
-    match departures.iter_mut().find(|known| known.guise == guise) {
-        Some(known) if known.recipients.iter().any(|other| other.path == recipient.path) => {}
-        Some(known) => known.recipients.push(recipient),
-        None => departures.push(Departure { guise, recipients: vec![recipient] }),
-    }
-}
-
 /// The recipient for one of the addresses it stands for: what is tried again must not reach the others again.
 pub(super) fn at(recipient: &Recipient, address: Address) -> Recipient {
     recipient.at(ForwardPath::Address(address))
@@ -376,12 +291,6 @@ fn owned(reverse_path: &ReversePath, owner: Option<Address>) -> ReversePath {
 fn waits_whole(message: &Message, recipient: &Recipient, targets: &[Target]) -> bool {
     let wants = targets.len() > 1 && recipient.notify.on_success();
     wants && message.is_held() && message.leaving == Leaving::Suited
-}
-
-/// Whether the second of two recipients that stand for one target is the one its sender hears of: when the first wants
-/// to hear nothing, or when this one was named and the first only led there.
-fn takes_over(known: &Recipient, recipient: &Recipient, named_now: bool) -> bool {
-    recipient.notify != Notify::Never && (known.notify == Notify::Never || named_now)
 }
 
 /// How the copy leaves that goes to `target` in the place of `path`; `reverse_path` is that of the sender, or of whoever
@@ -404,7 +313,7 @@ fn guise(
         Leaving::AsItCame | Leaving::Never | Leaving::NotYet if core.keeps(reverse_path, target) => {
             reverse_path.clone()
         }
-        Leaving::Suited => core.sent_on_by(reverse_path, target),
+        Leaving::Suited => core.sent_on_by(path, reverse_path, target),
         Leaving::AsItCame => message.reverse_path.clone(),
         Leaving::Never => return Err(Withheld::InOurName),
         Leaving::NotYet => return Err(Withheld::Unsure),

@@ -23,6 +23,7 @@ out@here.example far@far.example, off@far.example
 list@here.example ann@here.example, far@far.example
 owner-list@here.example joe@here.example
 sue@here.example sue@here.example, far@far.example
+away@also.example far@far.example
 ";
 
 /// Ann, Joe and Sue are here; `team@` is the first two and somebody elsewhere, and Sue lets somebody elsewhere read along.
@@ -45,7 +46,9 @@ impl Setup {
         fs::write(path.join("aliases"), ALIASES).unwrap();
         let directory = Directory::open(kings_directory::Settings {
             hostname: name("mail.here.example"),
-            domains: vec![HostedDomain { name: name("here.example"), catch_all: None }],
+            domains: ["here.example", "also.example"]
+                .map(|domain| HostedDomain { name: name(domain), catch_all: None })
+                .to_vec(),
             accounts: path.join("users"),
             aliases: vec![AliasSource::Virtual(path.join("aliases"))],
             machine: None,
@@ -84,7 +87,7 @@ impl Setup {
             reports: crate::reporting::Reports::default(),
             records: Records::none(),
             rules: HouseRules::default(),
-            srs: Some(Srs::new("a secret of the test", name("here.example")).unwrap()),
+            srs: Some(Srs::new("a secret of the test").unwrap()),
             directory: directory.unwrap(),
             store: store.unwrap(),
             queue: Queue::open(queue).unwrap(),
@@ -515,6 +518,75 @@ async fn bounces_of_what_was_sent_on_find_the_first_sender_and_nothing_else_does
             kings_directory::Resolution::Unknown
         );
     }
+}
+
+/// Of each customer's domain, and of whichever it is, the bounce finds the first sender.
+#[tokio::test]
+async fn what_an_alias_sends_on_has_a_reverse_path_of_its_own_domain() {
+    for (alias, domain) in [(AWAY, "here.example"), ("away@also.example", "also.example")] {
+        let setup = Setup::new();
+        setup.deliver(&[alias], "").await.unwrap();
+        let (reverse_path, _) = setup.entries().await.remove(0);
+        assert!(
+            reverse_path.starts_with("<SRS0=") && reverse_path.ends_with(&format!("@{domain}>")),
+            "{alias}"
+        );
+        let srs = reverse_path.trim_matches(['<', '>']);
+        let local_part = srs.rsplit_once('@').unwrap().0;
+        for (host, found) in [("here.example", true), ("also.example", true), ("far.example", false)] {
+            let path = ForwardPath::parse(&format!("{local_part}@{host}")).unwrap();
+            let resolution =
+                setup.core.resolve(&path, &ReversePath::Null, kings_directory::Reach::Ours).await;
+            let first = kings_directory::Resolution::Targets(vec![
+                kings_directory::Place::Remote(Address::parse(CAROL).unwrap()).into(),
+            ]);
+            assert_eq!(resolution == first, found, "{path}: {resolution:?}");
+        }
+    }
+}
+
+/// As where all recipients have one reply: one copy for a target, in the guise of the first alias, or as it came where it
+/// was named.
+#[tokio::test]
+async fn recipients_of_lmtp_that_lead_to_one_target_send_it_one_copy() {
+    let out = "out@here.example";
+    let (far, off) = ("<far@far.example>", "<off@far.example>");
+    let cases: [(&[&str], &[&str], &[&str]); 5] = [
+        (&[AWAY, out], &[far, off], &[AWAY, out]),
+        (&[out, AWAY], &["<far@far.example> <off@far.example>"], &[out]),
+        (&[AWAY, "away@also.example"], &[far], &[AWAY]),
+        (&[AWAY, FAR], &[far], &[]),
+        (&[FAR, AWAY], &[far], &[]),
+    ];
+    for (recipients, entries, aliases) in cases {
+        for each in [true, false] {
+            let setup = Setup::new();
+            let message = setup.message(CAROL, recipients, "");
+            let taken = if each {
+                deliver_each(&setup.core, &message).await.len()
+            } else {
+                deliver(&setup.core, message).await.map(|()| recipients.len()).unwrap()
+            };
+            assert_eq!(taken, recipients.len());
+            let mut found: Vec<String> = setup.entries().await.into_iter().map(|(_, all)| all).collect();
+            found.sort();
+            assert_eq!(found, entries, "{recipients:?} {each}");
+            assert_eq!(setup.delivered_to(), aliases, "{recipients:?} {each}");
+        }
+    }
+}
+
+/// The mirror image: a recipient that the client keeps takes nothing from the other one, which leads to the same target.
+#[tokio::test]
+async fn a_recipient_of_lmtp_that_is_refused_leaves_the_target_to_the_other() {
+    let setup = Setup::new();
+    fs::create_dir_all(setup.path("mail/here.example")).unwrap();
+    fs::write(setup.path("mail/here.example/sue"), "no folder").unwrap();
+    // All of Sue's local copies fail, so the client keeps her whole.
+    let outcomes = deliver_each(&setup.core, &setup.message(CAROL, &[SUE, AWAY], "")).await;
+    assert!(outcomes[0].is_err() && outcomes[1].is_ok(), "{outcomes:?}");
+    assert_eq!(setup.states().await, ["<far@far.example> New "]);
+    assert_eq!(setup.delivered_to(), [AWAY]);
 }
 
 #[tokio::test]
