@@ -1,34 +1,26 @@
 //! The order of a client session: greeting, EHLO, STARTTLS, AUTH, then transactions.
 
+mod ability;
+mod content;
 mod handover;
 mod login;
+mod opening;
+mod phase;
 
 use std::ops::Range;
 use std::time::Duration;
 
 use kings_mail::domain::Domain;
-use kings_sasl as sasl;
 
 pub use self::login::Login;
 use self::login::{Tries, no_login};
+pub use self::opening::no_tls;
+use self::phase::Phase;
 use super::commands;
 use super::features::Features;
 use super::reader::{BadReply, Reader};
 use super::transaction::{Outcome, Running, Transaction};
-use crate::data::Encoder;
-use crate::reply::{Reply, Status};
-
-/// How long to wait for the answer to each command (RFC 5321 §4.5.3.2). The wait after the final dot is the
-/// longest: whoever gives up there sends the message twice.
-mod patience {
-    use std::time::Duration;
-
-    pub(super) const COMMAND: Duration = Duration::from_mins(5);
-    pub(super) const DATA: Duration = Duration::from_mins(2);
-    pub(super) const FINAL_DOT: Duration = Duration::from_mins(10);
-    /// Nothing depends on the answer to QUIT.
-    pub(super) const QUIT: Duration = Duration::from_secs(5);
-}
+use crate::reply::Reply;
 
 /// Whether to use STARTTLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,54 +92,6 @@ pub struct Session {
     spent: bool,
 }
 
-/// Which answer we wait for.
-#[derive(Debug)]
-enum Phase {
-    Greeting,
-    Ehlo,
-    Helo,
-    StartTls,
-    /// The handshake goes on.
-    Handshake,
-    Login(sasl::Client),
-    /// The server asked for more than the mechanism has, and we gave up with `*` (RFC 4954 §4).
-    LoginCancelled,
-    /// Nothing is asked.
-    Idle,
-    Mail,
-    /// The recipient at this place.
-    Rcpt(usize),
-    Data,
-    /// The content, or a chunk of it, is being sent.
-    Content(Sending),
-    /// A chunk that is not the last; the next one begins here.
-    Chunk(u64),
-    /// The whole message.
-    FinalReply,
-    /// Only the dot, after 354 to a DATA without any recipient (RFC 2920 §3.1).
-    LoneDot,
-    /// After a transaction that no recipient was accepted in.
-    Rset,
-    Quit,
-    Closed,
-}
-
-/// Content on its way.
-#[derive(Debug)]
-struct Sending {
-    /// Octets still to come from our caller.
-    left: u64,
-    form: Form,
-}
-
-#[derive(Debug)]
-enum Form {
-    /// With dots doubled, up to the final dot.
-    Dots(Encoder),
-    /// As it is, counted; this is what answers it.
-    Chunk(Box<Phase>),
-}
-
 impl Session {
     /// Starts a session; the server speaks first.
     pub fn new(settings: Settings) -> Self {
@@ -183,12 +127,7 @@ impl Session {
 
     /// How long to wait for the next bytes of the server.
     pub fn patience(&self) -> Duration {
-        match self.phase {
-            Phase::Data => patience::DATA,
-            Phase::FinalReply => patience::FINAL_DOT,
-            Phase::Quit => patience::QUIT,
-            _ => patience::COMMAND,
-        }
+        self.phase.patience()
     }
 
     /// Whether the whole message has been sent and its fate is unknown: a connection that breaks now may
@@ -243,73 +182,6 @@ impl Session {
         self.transaction = Some(running);
     }
 
-    /// Whether this server could take a message if only its content were 7-bit (RFC 6152 §3): ask before
-    /// [`Session::lacks`].
-    pub fn wants_seven_bit(&self, transaction: &Transaction) -> bool {
-        let Transaction { parameters, content, .. } = transaction;
-        let lacks_smtputf8 = parameters.smtputf8 && !self.features.smtputf8;
-        let may_take = self.features.smtputf8 || !transaction.has_utf8_addresses();
-        content.eight_bit && may_take && (lacks_smtputf8 || !self.features.eight_bit_mime)
-    }
-
-    /// What this server lacks for a message, if anything: ask before [`Session::send`].
-    pub fn lacks(&self, transaction: &Transaction) -> Option<Outcome> {
-        let Transaction { parameters, content, .. } = transaction;
-        let incapable = |status, text| Some(Outcome::Incapable(Reply::new(554, status, text)));
-        if parameters.require_tls && !(self.tls && self.features.require_tls) {
-            return incapable(
-                Status(5, 7, 30),
-                "Next server does not support REQUIRETLS, which the sender asks for",
-            );
-        }
-        if transaction.needs_smtputf8() && !self.features.smtputf8 {
-            return incapable(
-                Status(5, 6, 7),
-                "Next server does not support SMTPUTF8, which this message needs",
-            );
-        }
-        if content.eight_bit && !self.features.eight_bit_mime {
-            return incapable(
-                Status(5, 6, 3),
-                "Next server does not support 8BITMIME, which this message needs",
-            );
-        }
-        let limit = self.features.size.filter(|limit| *limit > 0)?;
-        let reply = Reply::new(552, Status(5, 3, 4), "Message is larger than the next server takes");
-        (content.octets > limit).then_some(Outcome::Refused { reply, permanent: true })
-    }
-
-    /// Takes a piece of content after [`Event::SendContent`]; its wire form waits in [`Session::transmit`]. What is
-    /// over the octets asked for is not sent.
-    pub fn content(&mut self, bytes: &[u8]) {
-        let Phase::Content(Sending { left, form }) = &mut self.phase else { return };
-        let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-        let bytes = &bytes[..used];
-        *left -= used as u64;
-        match form {
-            Form::Dots(encoder) => encoder.encode(bytes, &mut self.output),
-            Form::Chunk(next) => {
-                self.output.extend_from_slice(bytes);
-                // From here on the server has all it needs: there is no dot to hold back.
-                if *left == 0 {
-                    self.phase = std::mem::replace(&mut **next, Phase::Closed);
-                }
-            }
-        }
-    }
-
-    /// All octets asked for have been given. With fewer the session is over: half a message must not look whole.
-    pub fn end_content(&mut self) {
-        match std::mem::replace(&mut self.phase, Phase::Closed) {
-            Phase::Content(Sending { left: 0, form: Form::Dots(encoder) }) => {
-                encoder.finish(&mut self.output);
-                self.phase = Phase::FinalReply;
-            }
-            Phase::Content(_) => {}
-            sent => self.phase = sent,
-        }
-    }
-
     /// The handshake of [`Event::StartTls`] succeeded: everything said before is forgotten (RFC 3207 §4.2).
     pub fn tls_started(&mut self) {
         self.reader.clear();
@@ -339,15 +211,6 @@ impl Session {
     /// Says goodbye.
     pub fn quit(&mut self) {
         self.command("QUIT", Phase::Quit);
-    }
-
-    fn hello(&mut self) {
-        let verb = match self.settings.protocol {
-            Protocol::Smtp => "EHLO",
-            Protocol::Lmtp => "LHLO",
-        };
-        let line = format!("{verb} {}", self.settings.hostname);
-        self.command(&line, Phase::Ehlo);
     }
 
     fn command(&mut self, line: &str, phase: Phase) {
@@ -411,35 +274,4 @@ impl Session {
         step(self);
         None
     }
-
-    fn helo(&mut self) {
-        let line = format!("HELO {}", self.settings.hostname);
-        self.command(&line, Phase::Helo);
-    }
-
-    fn after_ehlo(&mut self, reply: &Reply) -> Option<Event> {
-        self.features = Features::parse(&reply.text);
-        match self.settings.start_tls {
-            _ if self.tls => self.log_in(),
-            StartTls::IfOffered | StartTls::Required if self.features.start_tls => {
-                self.command("STARTTLS", Phase::StartTls);
-                None
-            }
-            StartTls::Required => Some(Event::Refused(no_tls())),
-            StartTls::Never | StartTls::IfOffered => self.log_in(),
-        }
-    }
-
-    fn after_helo(&mut self, reply: &Reply) -> Event {
-        self.features = Features::of_helo(&reply.text);
-        match self.settings.login {
-            Some(_) => Event::Refused(no_login("Next server offers no login")),
-            None => Event::Ready,
-        }
-    }
-}
-
-/// What [`Event::Refused`] says when TLS is required and the server does not offer it.
-pub fn no_tls() -> Reply {
-    Reply::new(454, Status(4, 7, 5), "Next server offers no TLS, which is required")
 }

@@ -1,6 +1,7 @@
 //! Handing over one message: from the answer to MAIL to the outcome of each recipient.
 
-use super::{Event, Form, Phase, Protocol, Sending, Session};
+use super::phase::{Form, Phase, Sending};
+use super::{Event, Protocol, Session};
 use crate::client::commands;
 use crate::client::reader::BadReply;
 use crate::data::Encoder;

@@ -1,0 +1,43 @@
+//! Whether a server can take a message at all, by what it offers.
+
+use super::Session;
+use crate::client::transaction::{Outcome, Transaction};
+use crate::reply::{Reply, Status};
+
+impl Session {
+    /// Whether this server could take a message if only its content were 7-bit (RFC 6152 §3): ask before
+    /// [`Session::lacks`].
+    pub fn wants_seven_bit(&self, transaction: &Transaction) -> bool {
+        let Transaction { parameters, content, .. } = transaction;
+        let lacks_smtputf8 = parameters.smtputf8 && !self.features.smtputf8;
+        let may_take = self.features.smtputf8 || !transaction.has_utf8_addresses();
+        content.eight_bit && may_take && (lacks_smtputf8 || !self.features.eight_bit_mime)
+    }
+
+    /// What this server lacks for a message, if anything: ask before [`Session::send`].
+    pub fn lacks(&self, transaction: &Transaction) -> Option<Outcome> {
+        let Transaction { parameters, content, .. } = transaction;
+        let incapable = |status, text| Some(Outcome::Incapable(Reply::new(554, status, text)));
+        if parameters.require_tls && !(self.tls && self.features.require_tls) {
+            return incapable(
+                Status(5, 7, 30),
+                "Next server does not support REQUIRETLS, which the sender asks for",
+            );
+        }
+        if transaction.needs_smtputf8() && !self.features.smtputf8 {
+            return incapable(
+                Status(5, 6, 7),
+                "Next server does not support SMTPUTF8, which this message needs",
+            );
+        }
+        if content.eight_bit && !self.features.eight_bit_mime {
+            return incapable(
+                Status(5, 6, 3),
+                "Next server does not support 8BITMIME, which this message needs",
+            );
+        }
+        let limit = self.features.size.filter(|limit| *limit > 0)?;
+        let reply = Reply::new(552, Status(5, 3, 4), "Message is larger than the next server takes");
+        (content.octets > limit).then_some(Outcome::Refused { reply, permanent: true })
+    }
+}
