@@ -1,45 +1,34 @@
 //! Mail from other servers: port 25.
 
+mod whole;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use kings_directory::Resolution;
 use kings_dns::Dns;
-use kings_mail::domain::Domain;
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::path::ReversePath;
-use kings_mail::report::Notify;
-use kings_mail::trace::{Received, With};
-use kings_msgauth::dmarc::author_domains;
 use kings_net::{Connection, Service};
 use kings_sasl::Turn;
 use kings_smtp::claim::{Attribute, Claim};
 use kings_smtp::reply::Reply;
-use kings_smtp::server::{self as smtp, Role, Settings, Trust};
-use kings_store::Incoming;
+use kings_smtp::server::{self as smtp, Role, Settings};
 use tokio::sync::OnceCell;
 use tracing::{debug, info};
 
-use crate::authenticate::{Check, Evidence, Findings, Methods, Reporter, Standing};
+use crate::authenticate::Evidence;
 use crate::connection::drive;
-use crate::core::{Core, now};
+use crate::core::Core;
 use crate::decide::{Challenge, Decide, Final, Peer};
-use crate::deliver::{Message, deliver, sole_recipient};
-use crate::facts::Verdict;
-use crate::forgeries;
-use crate::greylist::{Circumstances, Stranger};
 use crate::inbound::{Case, Checks, Ends, Inbound};
 use crate::intake::Intake;
 use crate::limits::Meter;
-use crate::milter::{Caller, Chain, Filtered};
-use crate::observed::Observed;
-use crate::policy::ours::Leaving;
-use crate::policy::verdict::{self, Known};
+use crate::milter::{Caller, Chain};
 use crate::policy::{self, RcptFacts};
-use crate::signing::Seal;
 use crate::traced;
-use crate::transaction::{Taken, Transaction, check_arriving};
+use crate::transaction::Transaction;
 
 /// The service of port 25: strangers may write to our users and to nobody else.
 pub struct Receive<D> {
@@ -127,24 +116,6 @@ pub(crate) fn claimed_address(claim: &Claim) -> Option<IpAddr> {
 
 /// [`Reply::BUSY`] in wire form.
 pub(crate) const BUSY: &[u8] = b"421 4.7.0 Too many connections, try again later\r\n";
-
-/// What message authentication found.
-#[derive(Default)]
-struct Authenticated {
-    /// The fields that say so.
-    fields: String,
-    /// What may count against the message.
-    known: Known,
-    standing: Standing,
-    /// How it leaves where an alias sends it on.
-    leaving: Leaving,
-    /// Who has written it, if it is a report.
-    reporter: Reporter,
-    /// What those are told that it is sent on or passed on to.
-    seal: Option<Arc<Seal>>,
-    /// What a report to the author's domain will tell.
-    observed: Vec<Observed>,
-}
 
 struct Session<'a, D> {
     core: &'a Core,
@@ -281,175 +252,5 @@ impl<D: Dns + 'static> Session<'_, D> {
             mechanism: "",
         };
         self.filters.mail(&caller, path, parameters).await
-    }
-
-    /// The signature of our domains under what hosts bring that are trusted with it.
-    async fn signature(&self, content: &Arc<Incoming>) -> Result<String, Reply> {
-        if !self.is_trusted().await {
-            return Ok(String::new());
-        }
-        self.core.signing.fields(content).await.map_err(|cause| cause.reply())
-    }
-
-    /// The results of message authentication; nothing for mail that is signed as our own.
-    async fn authenticate(
-        &mut self,
-        content: &Incoming,
-        envelope: &Envelope,
-        peer: &Peer<'_>,
-    ) -> Authenticated {
-        if self.is_trusted().await {
-            return Authenticated::default();
-        }
-        let ours = self.core.ours();
-        let Some(evidence) = self.evidence.take() else {
-            let findings = Findings::default();
-            let known = findings.known(Methods::default(), content.head(), ours);
-            let leaving = findings.leaving(Methods::default(), content.head(), &envelope.reverse_path, ours);
-            return Authenticated { known, leaving, ..Authenticated::default() };
-        };
-        let methods = evidence.methods();
-        let findings = evidence.findings(self.checks.dns(), content.head(), now()).await;
-        let field = findings.field(methods, &self.core.hostname);
-        let claims = self.checks.claims(&envelope.reverse_path, &peer.client.name, self.client);
-        let mut known = findings.known(methods, content.head(), ours);
-        let path = &envelope.reverse_path;
-        // SPF of a host that passes mail on says nothing of who wrote it.
-        let lent = if self.checks.passes_on(self.client) {
-            Leaving::Suited
-        } else {
-            findings.lent(methods, content.head(), path, ours)
-        };
-        known.forged_path = lent.forged(path);
-        let leaving = findings.leaving(methods, content.head(), path, ours).max(lent);
-        known.sealed = findings.voucher(methods, self.checks.arc_sealers()).map(Domain::to_string);
-        let seal = findings
-            .arc
-            .as_ref()
-            .and_then(|report| Seal::new(&self.core.signing, &self.core.hostname, &field, report));
-        let fields = field + &findings.received_spf(methods, &claims);
-        let observed = Observed::each(&findings, self.client, envelope, content.head(), &self.core.reports);
-        let (standing, reporter) = (findings.standing(), findings.reporter(content.head()));
-        Authenticated { fields, known, standing, leaving, reporter, seal: seal.map(Arc::new), observed }
-    }
-
-    /// Whether the client's mail is signed as our own, and not verified.
-    async fn is_trusted(&self) -> bool {
-        let signing = &self.core.signing;
-        if !signing.trusts_anybody() {
-            return false;
-        }
-        let name = self.reverse_name.get_or_init(|| self.checks.confirmed_name(self.client)).await;
-        signing.trusts(self.client, name.as_deref())
-    }
-
-    /// Where strangers are to come again: whether the sender is one.
-    async fn stranger(&self, envelope: &Envelope, known: &Known, standing: &Standing) -> Option<Stranger> {
-        let greylist = self.checks.greylist()?;
-        let speaks_for_others = self.core.clients.trusted.of(self.client) != Trust::default();
-        let circumstances = Circumstances {
-            client: self.client,
-            is_trusted: speaks_for_others || known.forwarder.is_some() || self.is_trusted().await,
-            is_welcome: !known.listings.welcome.is_empty(),
-            standing,
-        };
-        Some(Stranger::look_up(greylist, &self.core.records, envelope, circumstances))
-    }
-
-    async fn accept(
-        &mut self,
-        transaction: &Transaction,
-        envelope: Envelope,
-        peer: &Peer<'_>,
-    ) -> Result<Taken, Reply> {
-        let content = self.intake.take()?;
-        let dmarc = self.evidence.as_ref().map_or(Check::Off, |evidence| evidence.methods().dmarc);
-        check_arriving(content.head(), content.len(), dmarc)?;
-        let Authenticated { fields: authenticated, mut known, standing, leaving, reporter, seal, observed } =
-            self.authenticate(&content, &envelope, peer).await;
-        known.forwarder = Some(self.client).filter(|client| self.checks.passes_on(*client));
-        known.junk_before = known.forwarder.filter(|_| verdict::is_junk(content.head()));
-        let authors = author_domains(content.head()).map(|authors| authors.domains).unwrap_or_default();
-        let content = forgeries::scrub(self.core, content, forgeries::Source::Anybody).await?;
-        let id = transaction.id;
-        let (content, ruling) = self.core.rules.inbound.rule(&self.core.store, content, id).await?;
-        let mut case = self.case.take().ok_or(Reply::BAD_SEQUENCE)?;
-        case.judge_message(&envelope, content.len(), &transaction.id.to_string()).await?;
-        if !self.is_trusted().await {
-            known.listings = case.listings(self.checks.dns(), &authors).await;
-        }
-        let mut wishes = case.into_wishes();
-        let filtered = Filtered::new(transaction.id, envelope, content);
-        let filtered = self.filters.message(&self.core.store, filtered).await?;
-        let Filtered { envelope, content, discard, quarantine, .. } = filtered;
-        known.sender = transaction.facts();
-        known.quarantine = quarantine;
-        let stranger = self.stranger(&envelope, &known, &standing).await;
-        known.greylisted = stranger.as_ref().and_then(Stranger::wait);
-        let decision = verdict::message(&known, self.checks.rules(self.client), self.checks.verdicts());
-        traced::judged(self.core, id, &envelope.reverse_path, &decision);
-        for observed in observed {
-            observed.note(&self.core.records, &decision);
-        }
-        if let Some(stranger) = stranger {
-            stranger.remember(&self.core.records, id, &decision);
-        }
-        if let Some(reply) = decision.refusal() {
-            return Err(reply);
-        }
-        let with = With {
-            lmtp: false,
-            extended: peer.client.extended,
-            tls: peer.client.tls,
-            login: false,
-            utf8: envelope.parameters.smtputf8,
-        };
-        let received = Received {
-            helo: &peer.client.name,
-            client: Some(self.client),
-            by: &self.core.hostname,
-            with,
-            tls: peer.tls.as_deref(),
-            id: transaction.id,
-            recipient: sole_recipient(&envelope),
-            date: now(),
-        };
-        let signature = self.signature(&content).await?;
-        let prefix = wishes.fields() + &signature + &authenticated + &received.field();
-        if wishes.discard || discard || ruling.discard {
-            let why = "the policy service, a filter or a header rule wants it so";
-            traced::dropped(self.core, id, &envelope.reverse_path, why);
-            return Ok(Taken::Dropped);
-        }
-        let Envelope { reverse_path, recipients, parameters } = envelope;
-        let waits = wishes.hold.take();
-        let mut recipients = ruling.recipients(wishes.recipients(recipients));
-        if known.forged_path.is_some() {
-            // Whose address was taken for it is to hear nothing of what he never sent.
-            for recipient in &mut recipients {
-                recipient.notify = Notify::Never;
-            }
-        }
-        self.core.rules.copies.add(&reverse_path, &mut recipients);
-        let (verdict, junk) = (decision.field(), decision.verdict == Verdict::Junk);
-        let hold = decision.hold().map(str::to_owned).or(waits).or(ruling.hold);
-        let taken = Taken::of(hold.as_deref(), junk);
-        let message = Message {
-            id,
-            reverse_path,
-            parameters,
-            recipients,
-            prefix,
-            verdict,
-            hold,
-            junk,
-            vouched: false,
-            leaving,
-            reporter,
-            seal,
-            content,
-        };
-        deliver(self.core, message).await.map_err(|error| error.reply())?;
-        Ok(taken)
     }
 }
