@@ -1,11 +1,13 @@
 //! What the config accepts, refuses and says about it.
 #![allow(clippy::unwrap_used, reason = "tests")]
-use kings_mta::ForeignSenders;
+use kings_mta::delegation::{Action, Place};
 use kings_mta::milter::{self, DefaultAction};
-
-use super::*;
+use kings_mta::{Check, Dsn, ForeignSenders, Methods, Verdict};
+use kings_net::Rate;
 use kings_oauth::{KeySource, Proof};
 use kings_sasl::Mechanism;
+
+use super::*;
 
 const SMALLEST: &str = r#"
 hostname = "mail.example.org"

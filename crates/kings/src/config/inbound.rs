@@ -1,0 +1,141 @@
+//! `[inbound]`: what is verified on port 25 and what follows from it.
+
+use std::time::Duration;
+
+use kings_mail::domain::Domain;
+use kings_mta::delegation::{self, Action, PATIENCE, Place};
+use kings_mta::{Check, Clients, Dsn, EarlyTalker, Inbound, Methods, Rules, Trusted, Verdict, Verdicts};
+use kings_net::IpNet;
+
+use super::reader::{Complaint, Section, Source};
+use super::{duration, greylist, lists};
+
+/// A client waits five minutes for the reply to RCPT (RFC 5321 §4.5.3.2.3), and has to hear it in time.
+const LONGEST_POLICY_TIMEOUT: Duration = Duration::from_secs(250);
+
+/// A fresh install verifies.
+pub(super) fn read(
+    source: &mut Source<'_>,
+    section: &mut Section<'_>,
+    warnings: &mut Vec<Complaint>,
+) -> (Inbound, Clients) {
+    let received_spf = section.flag(source, "received_spf").unwrap_or(false);
+    let choices = [("off", Check::Off), ("tag", Check::Tag), ("enforce", Check::Enforce)];
+    let mut check = |key, usual| section.choice(source, key, &choices).unwrap_or(usual);
+    let usual = Methods::usual();
+    let methods = Methods {
+        spf: check("spf", usual.spf),
+        dkim: check("dkim", usual.dkim),
+        dmarc: check("dmarc", usual.dmarc),
+        iprev: check("iprev", usual.iprev),
+        arc: check("arc", usual.arc),
+        received_spf,
+    };
+    let sealers = "a domain such as \"lists.example.org\"";
+    let arc_sealers = section.list(source, "arc_sealers", sealers, Domain::parse);
+    let asked_for = section.value("arc").is_some();
+    if let Some(what) = useless_sealers(methods, asked_for, &arc_sealers) {
+        warnings.push(Complaint { line: None, what: what.to_owned() });
+    }
+    let usual = Verdicts::default();
+    let verdicts = Verdicts {
+        spf_fail: verdict_or(source, section, "spf_fail", usual.spf_fail),
+        spf_softfail: verdict_or(source, section, "spf_softfail", usual.spf_softfail),
+        spf_helo_fail: verdict_or(source, section, "spf_helo_fail", usual.spf_helo_fail),
+        dnsbl_listed: verdict_or(source, section, "dnsbl_listed", usual.dnsbl_listed),
+        dnsbl_threshold: lists::threshold(source, section).unwrap_or(usual.dnsbl_threshold),
+        dmarc_reject: verdict_or(source, section, "dmarc_reject", usual.dmarc_reject),
+        dmarc_quarantine: verdict_or(source, section, "dmarc_quarantine", usual.dmarc_quarantine),
+        dmarc_temperror: section
+            .choice(source, "dmarc_temperror", &PASSING_VERDICTS)
+            .unwrap_or(usual.dmarc_temperror),
+        impersonation: verdict_or(source, section, "impersonation", usual.impersonation),
+        no_author: verdict_or(source, section, "no_author", usual.no_author),
+    };
+    let rules = Rules {
+        bad_helo: verdict(source, section, "bad_helo"),
+        unknown_helo: verdict(source, section, "unknown_helo"),
+        unknown_sender_domain: verdict(source, section, "unknown_sender_domain"),
+    };
+    let network = "a network such as \"192.0.2.5/32\"";
+    let forwarders = section.list(source, "forwarders", network, str::parse::<IpNet>);
+    if forwarders.iter().any(|network| network.prefix_len() == 0) {
+        source.complain(
+            "[inbound] forwarders names every address there is: list the hosts that pass mail on to you",
+        );
+    }
+    let lists = lists::read(source, section);
+    let greylist = greylist::read(source, section);
+    let early_talker = [("accept", EarlyTalker::Accept), ("reject", EarlyTalker::Reject)];
+    let clients = Clients {
+        early_talker: section.choice(source, "early_talker", &early_talker).unwrap_or_default(),
+        greeting_wait: Duration::from_millis(section.number(source, "greeting_wait_ms", 0).unwrap_or(0)),
+        dsn: dsn(source, section),
+        trusted: Trusted::default(),
+    };
+    let policy_service = policy_service(source, section);
+    (Inbound { rules, methods, verdicts, arc_sealers, forwarders, lists, greylist, policy_service }, clients)
+}
+
+/// Who may ask for reports on port 25.
+fn dsn(source: &mut Source<'_>, section: &mut Section<'_>) -> Dsn {
+    let is_on = section.flag(source, "dsn").unwrap_or(true);
+    let what = "a network such as \"192.0.2.0/24\"";
+    let networks = section.list(source, "dsn_networks", what, str::parse::<IpNet>);
+    if is_on && !networks.is_empty() {
+        source.complain("[inbound] dsn_networks counts with dsn = false only: everybody is offered DSN");
+    }
+    if is_on { Dsn::Everybody } else { Dsn::Networks(networks) }
+}
+
+/// Why seals cannot count as the config wants it.
+fn useless_sealers(methods: Methods, asked_for: bool, sealers: &[Domain]) -> Option<&'static str> {
+    match (methods.arc, sealers.is_empty()) {
+        (Check::Enforce, true) if asked_for => {
+            Some("[inbound] arc = \"enforce\": no seal counts before arc_sealers lists whose")
+        }
+        (Check::Enforce, false) if methods.dmarc == Check::Off => {
+            Some("[inbound] arc = \"enforce\" excuses failures of DMARC, and dmarc is off")
+        }
+        (Check::Off | Check::Tag, false) => Some("[inbound] arc_sealers count with arc = \"enforce\" only"),
+        _ => None,
+    }
+}
+
+fn verdict(source: &mut Source<'_>, section: &mut Section<'_>, key: &'static str) -> Verdict {
+    verdict_or(source, section, key, Verdict::Accept)
+}
+
+/// What may follow from trouble that passes: nothing that is for good.
+const PASSING_VERDICTS: [(&str, Verdict); 3] =
+    [("accept", Verdict::Accept), ("junk", Verdict::Junk), ("defer", Verdict::Defer)];
+
+fn verdict_or(
+    source: &mut Source<'_>,
+    section: &mut Section<'_>,
+    key: &'static str,
+    usual: Verdict,
+) -> Verdict {
+    const VERDICTS: [(&str, Verdict); 4] = {
+        let [accept, junk, defer] = PASSING_VERDICTS;
+        [accept, junk, defer, ("reject", Verdict::Reject)]
+    };
+    section.choice(source, key, &VERDICTS).unwrap_or(usual)
+}
+
+/// Without an answer of the service the client is put off, as Postfix does it.
+fn policy_service(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<delegation::Settings> {
+    const DEFAULT_ACTION: &str = "451 4.3.5 Policy check does not work now, try again later";
+    let place = section.parsed(source, "policy_service", "\"unix:/path\" or \"inet:host:port\"", |text| {
+        Place::parse(text).ok_or("another form")
+    });
+    let action = "an action such as \"DUNNO\" or \"451 4.3.5 Try again later\"";
+    let default_action = section.parsed(source, "policy_default_action", action, Action::parse);
+    let default_action = default_action.or_else(|| Action::parse(DEFAULT_ACTION).ok())?;
+    let time = "a time such as \"100s\", at most \"250s\"";
+    let patience = section.parsed(source, "policy_timeout", time, |text| {
+        let fits = |time: &Duration| !time.is_zero() && *time <= LONGEST_POLICY_TIMEOUT;
+        duration(text).filter(fits).ok_or("another text")
+    });
+    Some(delegation::Settings { place: place?, default_action, patience: patience.unwrap_or(PATIENCE) })
+}

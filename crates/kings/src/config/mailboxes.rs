@@ -1,0 +1,34 @@
+//! `[mailboxes]`: how people see their mail.
+
+use kings_access::UidlFormat;
+
+use super::reader::{Section, Source};
+
+/// The settings.
+#[derive(Clone, Debug)]
+pub(crate) struct Mailboxes {
+    /// Between the levels of mailbox names.
+    pub(crate) separator: char,
+    /// How POP3 names messages.
+    pub(crate) pop3_uidl: UidlFormat,
+    /// One POP3 session of an account at a time.
+    pub(crate) pop3_lock_session: bool,
+}
+
+/// `[mailboxes]` and its delimiters.
+pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> (Mailboxes, String) {
+    let one_of = |text: &str| match text {
+        "." | "/" => Ok(text.chars().next().unwrap_or('.')),
+        _ => Err("another character"),
+    };
+    let separator = section.parsed(source, "separator", "\".\" or \"/\"", one_of).unwrap_or('.');
+    let form = "Dovecot's format, with %u or %g in it, such as \"%08Xu%08Xv\"";
+    let pop3_uidl = section.parsed(source, "pop3_uidl_format", form, str::parse).unwrap_or_default();
+    let pop3_lock_session = section.flag(source, "pop3_lock_session").unwrap_or(false);
+    let what = "characters such as \"+\" or \"+-\", or \"\" for no tags";
+    let delimiters = section.parsed(source, "recipient_delimiter", what, |text| {
+        let fits = text.chars().all(|c| "!#$%&'*+-/=?^_`{|}~.".contains(c));
+        fits.then(|| text.to_owned()).ok_or("another character")
+    });
+    (Mailboxes { separator, pop3_uidl, pop3_lock_session }, delimiters.unwrap_or_else(|| "+".to_owned()))
+}

@@ -1,0 +1,164 @@
+//! What the listeners serve: put together from the config, anew at every reload.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use kings_access::{Imap, Pop3};
+use kings_directory::{Directory, HostedDomain};
+use kings_fetch::Fetch;
+use kings_mta::relay::Relay;
+use kings_mta::signing::Signing;
+use kings_mta::{Copies, Core, Lmtp, Local, Receive, Reporter, Reports, Srs, Submit, Traffic};
+use kings_net::Resolver;
+use kings_oauth::Issuers;
+use kings_queue::Queue;
+use kings_records::Records;
+use kings_store::Store;
+use kings_tls::{Certificates, ClientTls};
+use rustls::ServerConfig;
+use tracing::{error, info, warn};
+
+use crate::config::Settings;
+use crate::prepare;
+
+/// The parts that a config alone decides, made anew at every reload.
+pub(super) struct Services {
+    pub(super) receive: Receive<Resolver>,
+    pub(super) submit: Submit,
+    pub(super) lmtp: Lmtp,
+    pub(super) imap: Imap,
+    pub(super) pop3: Pop3,
+    pub(super) relay: Relay<Resolver>,
+    pub(super) reporter: Reporter<Resolver>,
+    /// For the machine's own users, where it has any.
+    pub(super) local: Option<Local>,
+    /// What listeners show where people log in.
+    pub(super) tls_for_people: Arc<ServerConfig>,
+}
+
+/// The parts that outlive a reload.
+pub(super) struct Kept {
+    pub(super) store: Store,
+    pub(super) queue: Queue,
+    pub(super) records: Records,
+    pub(super) traffic: Traffic,
+}
+
+impl Services {
+    pub(super) fn new(
+        settings: &Settings,
+        signing: Signing,
+        certificates: &Certificates,
+        kept: &Kept,
+    ) -> anyhow::Result<Self> {
+        let Kept { store, queue, records, traffic } = kept;
+        let directory = prepare::serve_directory(settings)?;
+        for warning in directory.warnings() {
+            warn!("{warning}");
+        }
+        tokio::spawn(tell_doubts(
+            settings.domains.clone(),
+            settings.house_rules.copies.clone(),
+            directory.clone(),
+        ));
+        let dns = Resolver::new(&settings.dns)?;
+        if !dns.trusts_ad() {
+            info!("DANE is off: it needs a validating resolver on this machine, or [dns] trust_ad = true");
+        }
+        let tls = ClientTls::with_authorities(&settings.authorities);
+        if let Some(check) = issuers(settings, &dns, &tls) {
+            directory.trust_tokens(Arc::new(check));
+        }
+        let allow_private = settings.outbound.allow_private.clone();
+        let fetch = Fetch::new(dns.clone(), &tls, kings_fetch::Settings { allow_private });
+        let limits = kings_mta::Limits {
+            message_bytes: settings.limits.message_bytes,
+            recipients: settings.limits.recipients,
+            rates: settings.limits.rates,
+        };
+        let core = Core::new(kings_mta::Parts {
+            hostname: settings.hostname.clone(),
+            limits,
+            traffic: traffic.clone(),
+            clients: settings.clients.clone(),
+            outgoing: settings.submission.clone(),
+            milters: settings.milters.clone(),
+            signing,
+            directory: directory.clone(),
+            srs: sender_rewriting(settings)?,
+            rules: settings.house_rules.clone(),
+            ways: settings.outbound.ways(),
+            store: store.clone(),
+            queue: queue.clone(),
+            reports: settings.reports.clone().map(Reports::new).unwrap_or_default(),
+            records: records.clone(),
+            tls: certificates.server(),
+            tls_for_people: certificates.server_for_people(settings.client_authorities.as_ref()),
+        });
+        let people = kings_access::People {
+            directory,
+            store: store.clone(),
+            tls: core.tls_for_people.clone(),
+            connections_per_account: settings.limits.imap_connections_per_account,
+            connections_per_address: settings.limits.imap_connections_per_address,
+        };
+        let pop3 = kings_access::Pop3Parts {
+            people: people.clone(),
+            uidl: settings.mailboxes.pop3_uidl.clone(),
+            login_delay: settings.limits.pop3_login_delay,
+            lock_session: settings.mailboxes.pop3_lock_session,
+        };
+        let imap = kings_access::Parts {
+            people,
+            append_octets: settings.limits.message_bytes,
+            separator: settings.mailboxes.separator,
+        };
+        Ok(Self {
+            tls_for_people: core.tls_for_people.clone(),
+            receive: Receive::new(&core, dns.clone(), settings.inbound.clone()),
+            submit: Submit::new(&core),
+            lmtp: Lmtp::new(&core),
+            local: local_mail(settings, &core),
+            imap: Imap::new(imap),
+            pop3: Pop3::new(pop3),
+            reporter: Reporter::new(&core, dns.clone(), Some(fetch.clone())),
+            relay: Relay::new(&core, dns, tls, Some(fetch), settings.outbound.clone()),
+        })
+    }
+}
+
+/// Reads the secrets, and makes one at the first start.
+fn sender_rewriting(settings: &Settings) -> anyhow::Result<Option<Srs>> {
+    if !settings.srs || settings.domains.is_empty() {
+        return Ok(None);
+    }
+    let path = settings.data_dir.join("srs.secrets");
+    let secrets = prepare::secret(&path)?;
+    let srs = Srs::new(&secrets);
+    Ok(Some(srs.with_context(|| format!("{}: remove it, and a new one is made", path.display()))?))
+}
+
+/// What tokens are checked with, if any issuer is trusted. Each has a client that goes where its own block allows.
+fn issuers(settings: &Settings, dns: &Resolver, tls: &ClientTls) -> Option<Issuers> {
+    let issuers = settings.oauth.iter().map(|oauth| {
+        let allow_private = oauth.allow_private.clone();
+        (oauth.issuer.clone(), Fetch::new(dns.clone(), tls, kings_fetch::Settings { allow_private }))
+    });
+    (!settings.oauth.is_empty()).then(|| Issuers::new(issuers))
+}
+
+fn local_mail(settings: &Settings, core: &Core) -> Option<Local> {
+    let (local, machine) = (settings.local.as_ref()?, settings.machine.as_ref()?);
+    Some(Local::new(core, machine.origin.clone(), &local.trusted_users))
+}
+
+/// Not waited for: a table of another program may have to be asked.
+async fn tell_doubts(domains: Vec<HostedDomain>, copies: Copies, directory: Directory) {
+    // `config check` refuses this one; a server that runs, or must, does not stop for an account that is gone.
+    for lost in prepare::lost_copies(&copies, &directory).await {
+        error!("{lost}");
+    }
+    for doubt in prepare::doubts(&domains, &directory).await {
+        warn!("{doubt}");
+    }
+}
