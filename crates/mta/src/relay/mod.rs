@@ -221,7 +221,7 @@ impl<D: Dns> Relay<D> {
                 // Those behind us would only send it back (RFC 5321 §5.1).
                 Err(ourselves) => return errand.met_ourselves(&ourselves, places.start == 0),
             }
-            if search.leaves_doubt(places) {
+            if search.leaves_doubt(places).await {
                 return;
             }
         }

@@ -82,12 +82,15 @@ impl<'a> Search<'a> {
         Ok(news)
     }
 
-    /// Whether one of these hosts may be this server, as far as is known: then those behind it would only send it back
-    /// (RFC 5321 §5.1).
-    pub(super) fn leaves_doubt(&self, places: Range<usize>) -> bool {
-        let found = self.found.brought();
+    /// Whether one of these hosts may be this server, since DNS tells neither of it nor of another one that is: then those
+    /// behind it would only send the mail back (RFC 5321 §5.1).
+    pub(super) async fn leaves_doubt(&mut self, places: Range<usize>) -> bool {
         let unknown = |found: &Option<Found>| matches!(found, None | Some(Err(NoRoute::Temporary(_))));
-        self.may_be_us && found[places].iter().any(unknown) && !hold_us(found)
+        if !self.may_be_us || !self.found.brought()[places].iter().any(unknown) {
+            return false;
+        }
+        self.found.advance(self.hops.len(), hold_us).await;
+        !hold_us(self.found.brought())
     }
 }
 
@@ -182,7 +185,7 @@ mod tests {
                 }
                 found = search.more(places.clone()).await;
             }
-            if search.leaves_doubt(places) {
+            if search.leaves_doubt(places).await {
                 walked.push("doubt".to_owned());
                 break;
             }
@@ -233,6 +236,7 @@ mod tests {
             (&[(10, Broken(0)), (20, At(0))], "no a@0 b@0", "no a@0 doubt"),
             // We are known to be another one.
             (&[(10, Never), (20, At(0)), (30, Us(0))], "no a@15 b@15 us@15", "no a@15 b@15 us@15"),
+            (&[(10, Broken(0)), (20, At(1)), (30, Us(2))], "no a@0 b@1 us@3", "no a@0 b@2 us@2"),
             (&[(10, At(0)), (20, At(0))], "a@0 b@0", "a@0 b@0"),
         ];
         for &(hosts, stranger, passed_on) in cases {
