@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tracing::warn;
 
+use crate::received_report;
 use crate::records::RecordsError;
 
 /// The version of the tables below. A later one is left alone.
@@ -54,7 +55,7 @@ CREATE TABLE IF NOT EXISTS report_sent (
     day INTEGER NOT NULL,
     PRIMARY KEY (kind, domain, day)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS report (
+CREATE TABLE IF NOT EXISTS foreign_report (
     place INTEGER PRIMARY KEY,
     kind TEXT NOT NULL,
     domain TEXT NOT NULL,
@@ -64,7 +65,8 @@ CREATE TABLE IF NOT EXISTS report (
     end_at INTEGER NOT NULL,
     arrived INTEGER NOT NULL,
     content TEXT NOT NULL,
-    UNIQUE (kind, domain, organisation, report_id)
+    proven TEXT NOT NULL,               -- the domain that is proven to have written it, or nothing
+    UNIQUE (kind, domain, organisation, report_id, proven)
 );
 CREATE TABLE IF NOT EXISTS sts (
     domain TEXT PRIMARY KEY,
@@ -116,6 +118,7 @@ fn prepare(path: &Path) -> Result<Connection, RecordsError> {
         return Err(RecordsError::Newer(version));
     }
     connection.execute_batch(TABLES)?;
+    received_report::take_over(&connection)?;
     connection.pragma_update(None, "user_version", VERSION)?;
     Ok(connection)
 }
