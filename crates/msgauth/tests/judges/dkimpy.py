@@ -1,7 +1,9 @@
-"""Signs and verifies with dkimpy, for tests/dkim_judges.rs.
+"""Signs and verifies with dkimpy, for tests/dkim_judges.rs and tests/arc_judges.rs.
 
     dkimpy.py verify FOLDER    prints a line for each *.eml: its name and a word for each signature, True or False
     dkimpy.py chain FOLDER     prints a line for each *.eml: its name and what came of its ARC chain
+    dkimpy.py newest FOLDER    the same of the newest set alone: its number, what it says of the chain, its seal, its signature
+    dkimpy.py grow FOLDER      seals each *.plain again and again, into NAME.COUNT.eml for some counts up to 50
     dkimpy.py seal FOLDER      seals each *.eml with the RSA key for a.example, into NAME.sealed
     dkimpy.py sign FOLDER      signs each *.plain with both keys in all canonical forms, into NAME.FORM.ALGORITHM.eml
 
@@ -29,7 +31,36 @@ def resolver(folder):
 def chain(folder):
     for path in sorted(folder.glob("*.eml")):
         validation, _, _ = dkim.arc_verify(path.read_bytes(), dnsfunc=resolver(folder))
-        print(path.name, validation.decode())
+        # A chain that somebody has sealed as broken has no result any more.
+        print(path.name, validation.decode() if validation else "ended")
+
+
+def newest(folder):
+    for path in sorted(folder.glob("*.eml")):
+        message = dkim.ARC(path.read_bytes())
+        top, headers = message.sorted_arc_headers()
+        own = [(number, field) for number, field in headers if number == top]
+        # It looks for the fields in the whole message, from the bottom up.
+        older = [b" i=%d;" % number for number in range(1, top)]
+        message.headers = [
+            (name, value)
+            for name, value in message.headers
+            if name.lower() not in dkim.ARC.ARC_HEADERS or not value.startswith(tuple(older))
+        ]
+        found = message.verify_instance(own, top, dnsfunc=resolver(folder))
+        print(path.name, top, found["cv"].decode(), found["as-valid"], found["ams-valid"])
+
+
+def grow(folder):
+    key = (folder / "rsa.pem").read_bytes()
+    for path in sorted(folder.glob("*.plain")):
+        message = path.read_bytes()
+        for count in range(1, 51):
+            results = b"Authentication-Results: mx.example; arc=%s; spf=pass\r\n" % (b"none" if count == 1 else b"pass")
+            fields = dkim.arc_sign(results + message, b"rsa", b"a.example", key, b"mx.example")
+            message = b"".join(fields) + message
+            if count in (1, 2, 3, 10, 50):
+                path.with_suffix(f".{count}.eml").write_bytes(message)
 
 
 def seal(folder):
@@ -77,4 +108,4 @@ def sign(folder):
 
 
 if __name__ == "__main__":
-    {"chain": chain, "seal": seal, "sign": sign, "verify": verify}[sys.argv[1]](pathlib.Path(sys.argv[2]))
+    {"chain": chain, "grow": grow, "newest": newest, "seal": seal, "sign": sign, "verify": verify}[sys.argv[1]](pathlib.Path(sys.argv[2]))

@@ -1,6 +1,8 @@
 //! A second, naive signer: it holds the whole message and shares no code with what it tests.
 #![allow(dead_code, reason = "each test uses its own part")]
 
+pub(crate) mod judges;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
