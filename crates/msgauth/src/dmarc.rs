@@ -96,6 +96,8 @@ pub struct Outcome {
     pub dkim_aligned: bool,
     /// SPF proved it; likewise.
     pub spf_aligned: bool,
+    /// SPF was not asked, and could have proven it: only where a message is judged of which not all is told.
+    pub spf_unasked: bool,
     /// Why, in words.
     pub reason: Reason,
     /// The same for the other authors, where From names some in several domains. None of them fails a stricter policy; what
@@ -118,6 +120,8 @@ pub enum Reason {
     TimedOut,
     /// An aligned check could not be finished.
     Unfinished,
+    /// Nobody said what SPF has to be asked about.
+    Unasked,
     /// An aligned pass: `DKIM`, `SPF` or both.
     Aligned(&'static str),
     /// There was a pass, of other domains only.
@@ -135,6 +139,7 @@ impl fmt::Display for Reason {
             Self::Dns(why) => why.fmt(f),
             Self::TimedOut => f.write_str("DNS did not answer in time"),
             Self::Unfinished => f.write_str("a check for the author's domain could not be finished"),
+            Self::Unasked => f.write_str("SPF is not judged, and could prove the author's domain"),
             Self::Aligned(what) => write!(f, "aligned: {what}"),
             Self::NotAligned => f.write_str("what passed belongs to other domains"),
             Self::NothingPassed => f.write_str("neither SPF nor DKIM passed"),
@@ -159,6 +164,26 @@ impl Outcome {
     /// The judgements of all authors, this one first.
     pub fn each(&self) -> impl Iterator<Item = &Self> {
         std::iter::once(self).chain(&self.others)
+    }
+
+    /// The same where SPF was not asked and `could` prove some of the authors: what fails for want of it is open.
+    #[must_use]
+    pub fn without_spf(mut self, could: impl Fn(&Self) -> bool) -> Self {
+        let others = std::mem::take(&mut self.others);
+        let open = |outcome: Self| {
+            if outcome.dkim_aligned || outcome.spf_aligned || !could(&outcome) {
+                return outcome;
+            }
+            let outcome = Self { spf_unasked: true, ..outcome };
+            match outcome.result {
+                DmarcResult::Fail => {
+                    Self { result: DmarcResult::TempError, reason: Reason::Unasked, ..outcome }
+                }
+                _ => outcome,
+            }
+        };
+        let none = || Self::without_policy(DmarcResult::None, Reason::NoAuthor(NoAuthor::NoField));
+        Self::strictest(std::iter::once(self).chain(others).map(open).collect()).unwrap_or_else(none)
     }
 
     /// The judgements of several authors, of whom each could be the one that a reader sees: the strictest of the policies that
@@ -193,6 +218,7 @@ impl Outcome {
             policy: Policy::None,
             dkim_aligned: false,
             spf_aligned: false,
+            spf_unasked: false,
             reason,
             others: Vec::new(),
         }

@@ -383,6 +383,7 @@ impl Findings {
         };
         let dmarc_fail = of_result(dmarc::DmarcResult::Fail);
         let undecided = of_result(dmarc::DmarcResult::TempError);
+        let undecided = undecided.filter(|outcome| outcome.reason != dmarc::Reason::Unasked);
         let mut each = dmarc.into_iter().flat_map(dmarc::Outcome::each);
         let no_author = each.find(|outcome| matches!(outcome.reason, dmarc::Reason::NoAuthor(_)));
         Known {
@@ -444,7 +445,8 @@ impl Findings {
             let organisation = published.and(outcome.organisation.clone());
             let author =
                 Claimant { domain: outcome.author.clone()?, organisation, result: Some(outcome.result) };
-            Some((author, outcome.dkim_aligned || outcome.spf_aligned))
+            // Nobody is told to lie for want of what nobody was told.
+            Some((author, outcome.dkim_aligned || outcome.spf_aligned || outcome.spf_unasked))
         };
         outcome.each().filter_map(claimant).collect()
     }

@@ -27,7 +27,7 @@ mod visited;
 
 use self::departure::{Departure, Guise, depart};
 use self::plan::{LocalCopy, Plan};
-use self::visited::Visited;
+pub(crate) use self::visited::Visited;
 
 /// Held by a rule of this server (RFC 3463 §3.8).
 const HELD: Status = Status(4, 7, 0);

@@ -3,19 +3,24 @@
 
 mod line_ends;
 mod oddities;
+mod recipients;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use kings_dns::Dns;
 use kings_mail::domain::Domain;
+use kings_mail::header;
 use kings_mail::path::ReversePath;
 use kings_mail::seam::Seam;
 use kings_mail::trace;
 use kings_msgauth::{arc, dkim, dmarc, iprev, spf};
+use kings_smtp::reply::Reply;
 use kings_store::HEAD_OCTETS;
 
 use self::line_ends::LineEnds;
+pub use self::recipients::Addressees;
+use self::recipients::Loops;
 use crate::authenticate::{Check, Claims, Evidence, Findings, Methods};
 use crate::core::now;
 use crate::facts::{Enquiries, Facts, Rules, Sender, Verdict};
@@ -75,6 +80,8 @@ pub struct Examination {
     pub judgement: Judgement,
     /// The same where every method counts.
     pub strictly: Judgement,
+    /// What is done with it as the config wants it if SPF fails, where that is not told and makes a difference.
+    pub if_spf_fails: Option<Judgement>,
     /// The Authentication-Results field that the config wants; empty where it wants none.
     pub field: String,
     /// What could not be judged, and what would be needed for it.
@@ -91,6 +98,22 @@ impl Circumstances {
             client: self.client.or(received.as_ref().map(|origin| origin.address)),
             helo: self.helo.or(received.map(|origin| origin.helo)),
             mail_from: self.mail_from.or_else(|| trace::reverse_path_of(head)),
+        }
+    }
+
+    /// Whether SPF could prove an author of whom nothing else is proven, if its question were told: the identity is one that
+    /// DMARC compares with the author's domain (RFC 9989 §4.4.2), as far as it is told.
+    fn could_prove(&self, outcome: &dmarc::Outcome) -> bool {
+        let identity = match (&self.mail_from, &self.helo) {
+            (Some(ReversePath::Address(address)), _) => address.domain().cloned(),
+            (Some(ReversePath::Null), Some(helo)) => Domain::parse(helo).ok(),
+            (Some(ReversePath::Null) | None, _) => return true,
+        };
+        let (Some(identity), Some(author)) = (identity, &outcome.author) else { return false };
+        let record = outcome.published.as_ref().map(|(_, record)| record);
+        match record.map(|record| record.aspf).unwrap_or_default() {
+            dmarc::Alignment::Strict => identity == *author,
+            dmarc::Alignment::Relaxed => identity.is_within(outcome.organisation.as_ref().unwrap_or(author)),
         }
     }
 
@@ -120,6 +143,7 @@ pub struct Examiner<D> {
     evidence: Evidence,
     enquiries: Enquiries,
     lists: ListEnquiries,
+    addressees: Option<Addressees>,
     /// The head of the message as it was written, and as the server takes it.
     written: Vec<u8>,
     head: Vec<u8>,
@@ -146,6 +170,7 @@ impl<D: Dns + 'static> Examiner<D> {
             evidence: evidence(&dns, &hostname, &told, &reverse_path),
             enquiries: Enquiries::begin(&dns, inbound.rules, &sender),
             lists,
+            addressees: None,
             dns,
             hostname,
             inbound,
@@ -156,6 +181,12 @@ impl<D: Dns + 'static> Examiner<D> {
             lines: LineEnds::default(),
             octets: 0,
         }
+    }
+
+    /// For whom it is, so that a message that comes round is told.
+    #[must_use]
+    pub fn addressed(self, addressees: Addressees) -> Self {
+        Self { addressees: Some(addressees), ..self }
     }
 
     /// Takes the next octets. No more than the head of the message is kept.
@@ -175,20 +206,35 @@ impl<D: Dns + 'static> Examiner<D> {
         fill(&mut self.head, &rest);
         let line_ends = std::mem::take(&mut self.lines).refusal();
         let Self {
-            dns, hostname, inbound, told, evidence, enquiries, mut lists, written, head, octets, ..
+            dns,
+            hostname,
+            inbound,
+            told,
+            evidence,
+            enquiries,
+            mut lists,
+            addressees,
+            written,
+            head,
+            octets,
+            ..
         } = self;
+        let loops = match &addressees {
+            Some(addressees) => addressees.loops(&head).await,
+            None => Loops::default(),
+        };
         let sender = facts(enquiries, &inbound, &told).await;
         for author in dmarc::author_domains(&head).map(|authors| authors.domains).unwrap_or_default() {
             lists.ask_about(&dns, &author);
         }
         let listings = lists.listings().await;
         let findings = evidence.findings(&dns, &head, now()).await;
-        let header = |methods: Methods| {
-            let refused = line_ends.clone().map_or_else(|| check_arriving(&head, octets, methods.dmarc), Err);
-            refused.err().map(|reply| reply.text.into_owned())
+        let refused = |methods: Methods| {
+            let checked = line_ends.clone().map_or_else(|| check_arriving(&head, octets, methods.dmarc), Err);
+            checked.err().map(|reply| reply.text.into_owned())
         };
         let ours = Ours { hostname: &hostname, domains };
-        let judge = |methods| {
+        let judge = |findings: &Findings, methods| {
             let mut known = findings.known(methods, &head, ours);
             (known.sender, known.listings) = (sender, listings.clone());
             known.sealed = findings.voucher(methods, &inbound.arc_sealers).map(Domain::to_string);
@@ -199,7 +245,10 @@ impl<D: Dns + 'static> Examiner<D> {
             let rules = if known.forwarder.is_some() { Rules::default() } else { inbound.rules };
             let decision = verdict::message(&known, rules, inbound.verdicts);
             let reasons: Vec<String> = decision.reasons.iter().map(ToString::to_string).collect();
-            match header(methods) {
+            // What has come round is refused at the end, where nothing else refuses it.
+            let ring = (!loops.whole.is_empty() && !decision.verdict.refuses())
+                .then(|| Reply::FORWARDING_LOOP.text.into_owned());
+            match refused(methods).or(ring) {
                 None => Judgement { verdict: decision.verdict, reasons },
                 Some(refused) => {
                     let reasons = std::iter::once(refused).chain(reasons).collect();
@@ -207,12 +256,27 @@ impl<D: Dns + 'static> Examiner<D> {
                 }
             }
         };
-        let (judgement, strictly) = (judge(inbound.methods), judge(every(Check::Enforce)));
+        let mut open = findings.clone();
+        if findings.mail_from.is_none() {
+            open.dmarc = open.dmarc.map(|outcome| outcome.without_spf(|outcome| told.could_prove(outcome)));
+        }
+        let (judgement, strictly) = (judge(&open, inbound.methods), judge(&open, every(Check::Enforce)));
+        let if_spf_fails = judge(&findings, inbound.methods);
+        let if_spf_fails = Some(if_spf_fails).filter(|other| other.verdict != judgement.verdict);
+        let findings = open;
         let field = findings.field(inbound.methods, &hostname);
+        let mut oddities = oddities::of_header(&written, &hostname);
+        oddities.extend(loops.in_part.iter().map(|alias| {
+            format!("by its Delivered-To the alias {alias} has sent it on before: its accounts here get it, nobody else")
+        }));
+        let mut untold = told.untold();
+        if addressees.is_none() && header::first(&head, "Delivered-To").is_some() {
+            untold.push("whether an alias here has sent it on before needs its recipients (--recipient)");
+        }
         let Findings { client: _, iprev, helo, mail_from, dkim, dmarc, arc } = findings;
         Examination {
             octets,
-            untold: told.untold(),
+            untold,
             circumstances: told,
             iprev,
             helo,
@@ -221,23 +285,31 @@ impl<D: Dns + 'static> Examiner<D> {
             dmarc: dmarc.unwrap_or_else(|| dmarc::Outcome::timed_out(&head)),
             arc: arc.unwrap_or(arc::Report { chain: arc::Chain::None, sets: Vec::new() }),
             listings,
-            oddities: oddities::of_header(&written, &hostname),
+            oddities,
             sender: sender.words().collect(),
             judgement,
             strictly,
+            if_spf_fails,
             field,
         }
     }
 }
 
 impl Examination {
+    /// Whether it is taken as far as anything is told, and what is not told decides.
+    pub fn is_open(&self) -> bool {
+        self.judgement.verdict == Verdict::Accept && self.if_spf_fails.is_some()
+    }
+
     /// Whether DNS left a question open, so that the verdict may be another one later. The reverse name decides nothing.
     pub fn is_unsure(&self) -> bool {
         let temporary = |outcome: &spf::Outcome| outcome.result == spf::SpfResult::TempError;
         self.helo.iter().chain(&self.mail_from).any(temporary)
             || self.dkim.signatures.iter().any(|one| one.verdict.word() == dkim::Word::TempError)
             || self.arc.word() == dkim::Word::TempError
-            || self.dmarc.result == dmarc::DmarcResult::TempError
+            || self.dmarc.each().any(|outcome| {
+                outcome.result == dmarc::DmarcResult::TempError && outcome.reason != dmarc::Reason::Unasked
+            })
             || self.sender.iter().any(|word| word.ends_with("_unsure"))
     }
 }

@@ -8,10 +8,12 @@ use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use kings_directory::Directory;
+use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mail::header;
 use kings_mail::path::ReversePath;
-use kings_mta::examine::{Circumstances, Examination, Examiner};
+use kings_mta::examine::{Addressees, Circumstances, Examination, Examiner};
 use kings_mta::{Inbound, Methods, Verdict};
 use kings_net::{Resolver, ResolverSettings};
 use kings_store::HEAD_OCTETS;
@@ -19,6 +21,7 @@ use kings_store::HEAD_OCTETS;
 use super::{Failure, print};
 use crate::config::{DEFAULT_PATH, MESSAGE_BYTES, Settings, Threads, name_server};
 use crate::identity::machine_name;
+use crate::prepare::open_directory;
 use crate::serve;
 
 /// What acts on port 25 and not here: it asks others, remembers, or depends on who the client is.
@@ -44,6 +47,9 @@ pub(crate) struct Options {
     /// The reverse-path; "" or "<>" for none.
     #[arg(long, value_name = "ADDRESS", value_parser = reverse_path)]
     mail_from: Option<ReversePath>,
+    /// Whom the message is for, once for each: whether an alias has sent it on before. Needs the config.
+    #[arg(long, value_name = "ADDRESS")]
+    recipient: Vec<Address>,
     /// Take what is not told from the topmost Received and Return-Path fields, which anybody can write.
     #[arg(long)]
     from_trace: bool,
@@ -74,9 +80,11 @@ struct Judge {
     domains: Vec<Domain>,
     dns: ResolverSettings,
     message_bytes: u64,
+    /// Where recipients are asked about.
+    directory: Option<Directory>,
 }
 
-/// 0: it would be taken. 1: it would be junk, or not be taken. 75: DNS left a question open.
+/// 0: it would be taken. 1: it would be junk, or not be taken. 75: DNS left a question open, or nobody told what decides.
 pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let judge = Judge::new(&options)?;
     let json = options.json;
@@ -85,6 +93,10 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     print(&if json { json::of(&found) } else { text::of(&found) });
     if found.is_unsure() {
         let text = "DNS did not answer everything, so that the verdict may be another one later; --dns SERVER asks another server";
+        return Err(Failure::cannot_tell(text));
+    }
+    if found.is_open() {
+        let text = "the verdict depends on SPF, which is not judged: --ip, --helo and --mail-from tell how the message came";
         return Err(Failure::cannot_tell(text));
     }
     match found.judgement.verdict {
@@ -116,7 +128,18 @@ impl Judge {
             usual.exists().then_some(usual)
         });
         let mut judge = match path {
-            Some(path) => Self::of_settings(Settings::load(&path)?),
+            Some(path) => {
+                let settings = Settings::load(&path)?;
+                let wanted = !options.recipient.is_empty();
+                let directory = wanted.then(|| open_directory(&settings)).transpose();
+                let directory = directory.map_err(|error| Failure::config(error.to_string()))?;
+                Self { directory, ..Self::of_settings(settings) }
+            }
+            None if !options.recipient.is_empty() => {
+                return Err(Failure::usage(
+                    "--recipient needs the config that names the aliases (--config FILE)",
+                ));
+            }
             None => Self::without_config()?,
         };
         if !options.dns.is_empty() {
@@ -134,6 +157,7 @@ impl Judge {
             domains: hosted.chain(relays).collect(),
             dns: settings.dns,
             message_bytes: settings.limits.message_bytes,
+            directory: None,
         }
     }
 
@@ -145,6 +169,7 @@ impl Judge {
             domains: Vec::new(),
             dns: ResolverSettings::default(),
             message_bytes: MESSAGE_BYTES,
+            directory: None,
         })
     }
 
@@ -152,12 +177,15 @@ impl Judge {
     async fn examine(self, mut input: Box<dyn Read>, options: Options) -> Result<Examination, Failure> {
         let resolver = Resolver::new(&self.dns);
         let dns = resolver.map_err(|error| Failure::cannot_tell(format!("{error}, or with --dns SERVER")))?;
-        let Options { file, ip, helo, mail_from, from_trace, .. } = options;
+        let Options { file, ip, helo, mail_from, recipient, from_trace, .. } = options;
         let read = |error: io::Error| unreadable(&file, &error);
         let told = Circumstances { client: ip, helo, mail_from };
         let head = head(&mut input).map_err(read)?;
         let told = if from_trace { told.or_of_trace(&head) } else { told };
         let mut examiner = Examiner::begin(dns, self.hostname, self.inbound, told);
+        if let Some(directory) = self.directory {
+            examiner = examiner.addressed(Addressees { directory, recipients: recipient });
+        }
         let (mut piece, mut count) = (head, 0);
         while !piece.is_empty() {
             count += piece.len() as u64;

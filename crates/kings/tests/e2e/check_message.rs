@@ -158,11 +158,97 @@ fn json_says_the_same() {
         found["dkim"]["signatures"].as_array().unwrap().iter().filter_map(|one| one["rsa_bits"].as_u64());
     assert_eq!(bits.collect::<Vec<_>>(), [2048]);
 
-    let forged = check(&dns, &["--json"], &crate::harness::letter("ann@example.org", BOB, "hello"));
+    let unsigned = crate::harness::letter("ann@example.org", BOB, "hello");
+    let stranger =
+        ["--ip", "198.51.100.7", "--helo", "mx.far.example", "--mail-from", "ann@example.org", "--json"];
+    let forged = check(&dns, &stranger, &unsigned);
     assert_eq!(forged.status.code(), Some(1), "{forged}");
     let found = json(&forged);
-    assert_eq!((&found["verdict"], &found["ip"]), (&"reject".into(), &Value::Null));
+    assert_eq!((&found["verdict"], &found["if_spf_fails"]), (&"reject".into(), &Value::Null));
+    assert_eq!(found["not_checked"], serde_json::json!([]), "{found}");
+
+    // Of the same message nobody says how it came: SPF decides, and is not asked.
+    let untold = check(&dns, &["--json"], &unsigned);
+    assert_eq!(untold.status.code(), Some(75), "{untold}");
+    let found = json(&untold);
+    assert_eq!((&found["verdict"], &found["ip"]), (&"accept".into(), &Value::Null));
+    assert_eq!(found["if_spf_fails"]["verdict"], "reject", "{found}");
+    assert_eq!((&found["cannot_tell"], &found["spf_mail_from"]), (&true.into(), &Value::Null));
     assert_eq!(found["not_checked"].as_array().map(Vec::len), Some(3), "{found}");
+}
+
+/// What port 25 would say depends on what SPF says, as long as that could prove the author; it never helps another.
+#[test]
+fn spf_that_is_not_asked_fails_nothing_and_saves_nobody_else() {
+    let (letter, zone) = &*SIGNED;
+    let dns = NameServer::start(".", zone);
+    let unsigned = crate::harness::letter("ann@example.org", BOB, "hello");
+    let open = [
+        "DMARC             temperror: SPF is not judged, and could prove the author's domain",
+        "verdict           accept",
+        "if SPF fails      reject",
+        "DMARC fails for example.org",
+    ];
+    let cases: [(&[&str], &[u8], i32); 7] = [
+        (&[], &unsigned, 75),
+        (&["--mail-from", "ann@example.org"], &unsigned, 75),
+        (&["--mail-from", "bounces@news.example.org"], &unsigned, 75),
+        (&["--mail-from", "", "--helo", "mx.example.org"], &unsigned, 75),
+        // Of these SPF could prove no more than another domain.
+        (&["--mail-from", "joe@far.example"], &unsigned, 1),
+        (&["--mail-from", "", "--helo", "mx.far.example"], &unsigned, 1),
+        // DKIM has proven it.
+        (&[], letter.as_bytes(), 0),
+    ];
+    for (arguments, message, code) in cases {
+        let found = check(&dns, arguments, message);
+        has(&found, code, if code == 75 { &open } else { &[] });
+        assert_eq!(found.text().contains("if SPF fails"), code == 75, "{arguments:?}: {found}");
+    }
+    check(&dns, &[], &unsigned).says("--ip, --helo and --mail-from");
+}
+
+/// As on port 25: what an alias has sent on before is refused, unless it ends in a mailbox here.
+#[test]
+fn a_message_that_has_come_round_is_told_to_whoever_names_its_recipient() {
+    let dns = NameServer::start(".", "far.example. IN TXT \"none\"\n");
+    let mut setup = Setup { name_server: dns.address.clone(), ..Setup::default() };
+    setup.files = vec![(
+        "round-aliases",
+        "away@example.org joe@far.example\nboth@example.org joe@far.example, bob@example.org\n",
+    )];
+    setup.aliases = "files = [\"virtual:round-aliases\"]\n".into();
+    let kings = setup.start();
+    let came_round = |alias: &str| {
+        let field = format!("Delivered-To: {alias}\r\n").into_bytes();
+        [field, letter("joe@far.example", alias, "hello")].concat()
+    };
+    let cases = [
+        ("away@example.org", "away@example.org", 1, "Mail forwarding loop"),
+        ("away@example.org", "AWAY@example.org", 1, "Mail forwarding loop"),
+        ("both@example.org", "both@example.org", 0, "has sent it on before: its accounts here get it"),
+        ("away@example.org", "other@example.org", 0, "verdict           accept"),
+        ("bob@example.org", "bob@example.org", 0, "verdict           accept"),
+        ("nobody@example.org", "nobody@example.org", 0, "verdict           accept"),
+    ];
+    for (recipient, delivered_to, code, expected) in cases {
+        let file = kings.folder().write("round", came_round(delivered_to));
+        let file = file.to_str().unwrap();
+        let found = run(&mut kings.command(&["check-message", file, "--recipient", recipient]));
+        has(&found, code, &[expected]);
+        assert!(!found.text().contains("--recipient"), "{found}");
+        let reply = kings.smtp().message("joe@far.example", &[recipient], &came_round(delivered_to));
+        let is_loop = expected == "Mail forwarding loop";
+        assert_eq!(
+            reply.is_ok_and(|reply| reply.text.contains("Mail forwarding loop")),
+            is_loop,
+            "{recipient}"
+        );
+        run(&mut kings.command(&["check-message", file])).says("needs its recipients (--recipient)");
+    }
+    let mut bare = Command::new(env!("CARGO_BIN_EXE_kings"));
+    bare.args(["check-message", "-", "--recipient", "ann@example.org"]);
+    has(&run_with_input(&mut bare, b"").says("--config FILE"), 2, &[]);
 }
 
 /// What port 25 refuses for its octets is refused here, in the same words.
@@ -208,12 +294,14 @@ fn the_config_decides_what_counts() {
         |tables: String| Setup { tables, name_server: dns.address.clone(), ..Setup::default() }.start();
     let kings = with(UNVERIFIED.to_owned());
     let forged = kings.folder().write("forged", letter("ann@example.org", BOB, "hello"));
-    let forged = forged.to_str().unwrap();
+    let forged = [forged.to_str().unwrap(), "--ip", "198.51.100.7", "--mail-from", "joe@far.example"];
+    let ask =
+        |kings: &crate::harness::Kings| run(&mut kings.command(&[&["check-message"], &forged[..]].concat()));
     // Nothing is checked in [inbound]: a server with this config would take it, and the judge says what it would miss.
-    let lenient = run(&mut kings.command(&["check-message", forged]));
+    let lenient = ask(&kings);
     has(&lenient, 0, &["verdict           accept", "if all counted    reject", "field             none"]);
     let strict = with(UNVERIFIED.replace("dmarc = \"off\"", "dmarc = \"enforce\""));
-    let refused = run(&mut strict.command(&["check-message", forged]));
+    let refused = ask(&strict);
     has(
         &refused,
         1,
@@ -238,7 +326,8 @@ fn a_large_message_is_never_held_whole() {
     text.extend(b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n".repeat(720 * 1024));
     let large = folder.write("large", &text);
     // Everything a program may write to counts, in KB; the message has 47,520 KB.
-    let script = "ulimit -d 40000; exec \"$0\" check-message \"$1\" --dns \"$2\" --json";
+    let script =
+        "ulimit -d 40000; exec \"$0\" check-message \"$1\" --dns \"$2\" --json --mail-from joe@far.example";
     let mut limited = Command::new("sh");
     limited.args(["-c", script, env!("CARGO_BIN_EXE_kings")]).arg(&large).arg(&dns.address);
     let found = run(&mut limited);
@@ -258,7 +347,8 @@ fn what_cannot_be_judged_says_what_to_do() {
         run(Command::new(env!("CARGO_BIN_EXE_kings")).arg("check-message").args(arguments))
     };
     let missing = folder.text("nothing");
-    let cases: [(&[&str], i32, &str); 6] = [
+    let cases: [(&[&str], i32, &str); 7] = [
+        (&["-", "--recipient", "a b"], 2, "--recipient"),
         (&[&missing], 2, "or \"-\" for standard input"),
         (&[folder.path().to_str().unwrap()], 2, "directory"),
         (&["-", "--ip", "192.0.2"], 2, "--ip"),

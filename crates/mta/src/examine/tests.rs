@@ -84,6 +84,34 @@ async fn what_nobody_told_is_not_judged_and_is_named() {
     }
 }
 
+/// A claim on one of our names is no lie for want of what nobody told.
+#[tokio::test]
+async fn spf_that_nobody_could_ask_convicts_nobody() {
+    let of = |author: &str| format!("From: {author}\r\nSubject: x\r\n\r\nhello\r\n").into_bytes();
+    let (accept, junk, reject) = (Verdict::Accept, Verdict::Junk, Verdict::Reject);
+    let cases = [
+        // Author, reverse-path, as it is judged, if SPF fails.
+        ("joe@example.net", None, accept, Some(reject)),
+        ("joe@example.net", Some("joe@example.net"), accept, Some(reject)),
+        ("joe@example.net", Some("joe@sub.example.net"), accept, Some(reject)),
+        ("joe@example.net", Some("joe@other.example"), reject, None),
+        ("joe@example.net", Some("joe@[192.0.2.1]"), reject, None),
+        ("ann@example.org", None, accept, Some(junk)),
+        ("ann@example.org", Some("joe@other.example"), junk, None),
+        ("joe@nobody.example", None, accept, None),
+        ("joe@example.net, ann@example.org", Some("ann@example.org"), reject, None),
+    ];
+    for (author, path, verdict, failed) in cases {
+        let found = examine(enforced(), told(None, None, path), &[&of(author)]).await;
+        assert_eq!(found.judgement.verdict, verdict, "{author} {path:?}: {:?}", found.judgement);
+        assert_eq!(found.if_spf_fails.as_ref().map(|other| other.verdict), failed, "{author} {path:?}");
+        assert_eq!((found.is_open(), found.is_unsure()), (failed.is_some(), false), "{author} {path:?}");
+    }
+    // Nothing depends on what does not count.
+    let found = examine(Inbound::default(), told(None, None, None), &[LETTER]).await;
+    assert_eq!((found.judgement.verdict, found.is_open()), (Verdict::Accept, false));
+}
+
 /// What port 25 says of line ends comes first.
 #[tokio::test]
 async fn a_bare_cr_and_nul_are_refused_as_on_port_25() {

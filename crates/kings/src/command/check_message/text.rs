@@ -128,6 +128,9 @@ impl Page {
     fn verdict(&mut self, found: &Examination) {
         self.0.push('\n');
         self.judgement("verdict", &found.judgement);
+        if let Some(judgement) = &found.if_spf_fails {
+            self.judgement("if SPF fails", judgement);
+        }
         if found.strictly != found.judgement {
             self.judgement("if all counted", &found.strictly);
         }
