@@ -4,6 +4,7 @@ mod append;
 pub mod fetch;
 mod list;
 pub mod search;
+mod select;
 mod status;
 mod store;
 mod table;
@@ -11,6 +12,7 @@ mod table;
 pub use append::{Append, Arriving};
 pub(crate) use append::{append_head, next_message};
 pub use list::{List, ListOptions};
+pub use select::{Resync, Select};
 pub use status::StatusItem;
 pub use store::{Store, StoreMode};
 pub(crate) use table::{Legal, Row, row};
@@ -41,8 +43,8 @@ pub enum Own {
     Logout,
     /// RFC 2971 §3.1; what the client says of itself is not kept.
     Id,
-    /// RFC 5161 §3.1; there is nothing yet that must be enabled first.
-    Enable,
+    /// RFC 5161 §3.1
+    Enable(Enabled),
     /// RFC 3501 §6.2.1
     StartTls,
     /// RFC 3501 §6.2.2; the initial response of RFC 4959 §3, still in base64.
@@ -60,19 +62,31 @@ pub enum Own {
     Idle,
 }
 
+/// What a client has said that it understands (RFC 5161 §3.1), or has shown by using it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Enabled {
+    /// It wants to know when each message changed (RFC 7162 §3.1).
+    pub condstore: bool,
+    /// It hears of removals as UIDs (RFC 7162 §3.2.3).
+    pub qresync: bool,
+}
+
+impl Enabled {
+    /// Both together. QRESYNC is nothing without CONDSTORE (RFC 7162 §3.2.3).
+    #[must_use]
+    pub fn with(self, more: Self) -> Self {
+        let qresync = self.qresync || more.qresync;
+        Self { condstore: self.condstore || more.condstore || qresync, qresync }
+    }
+}
+
 /// Commands about mailboxes and messages. Mailbox names are decoded, and not judged otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// NOOP and CHECK: only the news counts (RFC 3501 §6.1.2, RFC 3501 §6.4.1).
     Noop,
-    /// SELECT or EXAMINE. The mailbox that was selected before is closed first, whatever comes of it
-    /// (RFC 3501 §6.3.1).
-    Select {
-        /// Which one.
-        mailbox: String,
-        /// EXAMINE: nothing may change through this session (RFC 3501 §6.3.2).
-        read_only: bool,
-    },
+    /// SELECT or EXAMINE.
+    Select(Select),
     /// RFC 3501 §6.3.3
     Create(String),
     /// RFC 3501 §6.3.4
@@ -163,11 +177,34 @@ pub(crate) fn tag_of(command: &[u8]) -> Vec<u8> {
 }
 
 impl Request {
+    /// What a client shows that it understands by this command (RFC 7162 §3.1).
+    pub(crate) fn enables(&self) -> Enabled {
+        let condstore = match self {
+            Self::Select(select) => select.condstore || select.resync.is_some(),
+            Self::Status { items, .. } => items.contains(&StatusItem::HighestModSeq),
+            Self::List(list) => list.status.contains(&StatusItem::HighestModSeq),
+            Self::Fetch(fetch) => fetch.changed_since.is_some() || fetch.items.contains(&fetch::Item::ModSeq),
+            Self::Store(store) => store.unchanged_since.is_some(),
+            Self::Search(search) => search.modseq,
+            _ => false,
+        };
+        Enabled { condstore, qresync: false }
+    }
+
+    /// Whether only a client that has enabled QRESYNC may say this (RFC 7162 §3.2.5, RFC 7162 §3.2.6).
+    pub(crate) fn needs_qresync(&self) -> bool {
+        match self {
+            Self::Select(select) => select.resync.is_some(),
+            Self::Fetch(fetch) => fetch.vanished,
+            _ => false,
+        }
+    }
+
     /// What news may stand in the answer; RFC 3501 §7.4.1 forbids EXPUNGE during FETCH, STORE and SEARCH,
     /// whose message numbers would change under the client. Their UID forms are other commands.
     pub fn reports(&self) -> Reports {
         match self {
-            Self::Select { .. } | Self::Close | Self::Unselect => Reports::Nothing,
+            Self::Select(_) | Self::Close | Self::Unselect => Reports::Nothing,
             Self::Fetch(Fetch { uid: false, .. })
             | Self::Store(Store { uid: false, .. })
             | Self::Search(Search { uid: false, .. }) => Reports::AllButExpunge,

@@ -7,7 +7,7 @@ use kings_mail::utf7;
 
 use crate::flag::Flag;
 use crate::limits::{MAX_FIELD_NAMES, MAX_FLAGS, MAX_MAILBOX, MAX_TAG};
-use crate::sequence::SequenceSet;
+use crate::sequence::{ModSeq, SequenceSet};
 
 /// What is wrong with a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +57,10 @@ pub enum SyntaxError {
     StatusItem,
     /// An option that LIST does not have here.
     ListOption,
+    /// An option that SELECT does not have, or has once.
+    SelectOption,
+    /// A modifier that FETCH or STORE does not have, or has not without another one.
+    Modifier,
     /// STORE wants FLAGS, +FLAGS or -FLAGS, each with or without .SILENT.
     StoreItem,
     /// A line that ends in LF alone.
@@ -89,6 +93,8 @@ impl SyntaxError {
             Self::ReturnOption => "Unknown RETURN option",
             Self::StatusItem => "Unknown STATUS item",
             Self::ListOption => "Unknown LIST option",
+            Self::SelectOption => "Unknown SELECT option",
+            Self::Modifier => "Unknown modifier",
             Self::StoreItem => "Unknown STORE item",
             Self::BareLineFeed => "Lines end in CRLF",
         }
@@ -269,6 +275,13 @@ impl<'a> Cursor<'a> {
     pub(crate) fn number(&mut self) -> Result<u32, SyntaxError> {
         let digits = self.take_while(|octet| octet.is_ascii_digit());
         std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).ok_or(SyntaxError::Number)
+    }
+
+    /// RFC 7162 §7 `mod-sequence-valzer`: 63 bits.
+    pub(crate) fn modseq(&mut self) -> Result<ModSeq, SyntaxError> {
+        let digits = self.take_while(|octet| octet.is_ascii_digit());
+        let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<i64>().ok());
+        number.map(|number| ModSeq(number.unsigned_abs())).ok_or(SyntaxError::Number)
     }
 
     pub(crate) fn nz_number(&mut self) -> Result<NonZeroU32, SyntaxError> {

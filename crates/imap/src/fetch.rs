@@ -15,7 +15,7 @@ use crate::command::fetch::{Body, Item, Label, Section, SectionText};
 use crate::cursor::is_atom_char;
 use crate::flag::Flag;
 use crate::response;
-use crate::sequence::{SequenceNumber, Uid};
+use crate::sequence::{ModSeq, SequenceNumber, Uid};
 use crate::text::{self, put};
 
 pub use crate::command::fetch::Fetch;
@@ -38,6 +38,8 @@ pub struct Facts {
     pub internal_date: DateTime,
     /// Octets of its CRLF form.
     pub size: u64,
+    /// When it arrived, or its flags changed last.
+    pub modseq: ModSeq,
 }
 
 /// A message in its CRLF form. Its MIME tree is built on first need: header items do without.
@@ -122,6 +124,7 @@ impl Renderer<'_> {
                 let size = self.content.map_or(self.facts.size, |content| content.octets.len() as u64);
                 put!(out, "RFC822.SIZE {size}");
             }
+            Item::ModSeq => put!(out, "MODSEQ ({})", self.facts.modseq),
             Item::Envelope => {
                 out.extend_from_slice(b"ENVELOPE ");
                 match self.content {
@@ -255,6 +258,7 @@ mod tests {
             recent: false,
             internal_date: DateTime::from_unix(0),
             size: message.len() as u64,
+            modseq: ModSeq(1),
         };
         render(&fetch.items, &facts, Some(&Content::new(message)))
     }

@@ -12,6 +12,7 @@ pub mod pattern;
 pub mod response;
 pub mod search;
 pub mod sequence;
+pub mod vanished;
 pub mod view;
 
 mod cursor;
@@ -23,6 +24,7 @@ pub use command::{Append, Arriving, Command, Request, parse};
 pub use cursor::SyntaxError;
 pub use flag::Flag;
 pub use response::{Code, Condition, Response, Tagged};
-pub use sequence::{SequenceNumber, SequenceSet, Uid};
+pub use sequence::{ModSeq, SequenceNumber, SequenceSet, Uid};
 pub use session::{Event, Progress, Session, Settings};
+pub use vanished::{Removed, vanished};
 pub use view::{Change, View};

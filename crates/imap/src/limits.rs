@@ -21,6 +21,8 @@ pub const MAX_DEPTH: usize = 50;
 pub const MAX_SEARCH_KEYS: usize = 500;
 /// Most words of one RETURN; there are five that SEARCH knows.
 pub const MAX_RETURN_OPTIONS: usize = 20;
+/// Most options of one SELECT, and modifiers of one FETCH or STORE; there are two that each knows.
+pub const MAX_SELECT_OPTIONS: usize = 10;
 /// Most items of one FETCH; Thunderbird asks for below ten.
 pub const MAX_FETCH_ITEMS: usize = 100;
 /// Most field names of one HEADER.FIELDS; Thunderbird asks for about twenty.

@@ -6,9 +6,9 @@ use std::borrow::Cow;
 use std::io::Write;
 use std::num::NonZeroU32;
 
-use crate::command::StatusItem;
+use crate::command::{Enabled, StatusItem};
 use crate::flag::Flag;
-use crate::sequence::{SequenceNumber, SequenceSet, Uid};
+use crate::sequence::{ModSeq, SequenceNumber, SequenceSet, Uid};
 use crate::text::{self, put};
 
 /// How a command went (RFC 3501 §7.1).
@@ -58,12 +58,19 @@ pub enum Code {
         /// The copies, in the same order.
         to: SequenceSet,
     },
+    /// The mailbox that was selected is so no more; what follows is of the one that is being selected
+    /// (RFC 7162 §3.2.11).
+    Closed,
     /// Some messages are gone that this client has not been told of yet.
     ExpungeIssued,
+    /// When anything in the mailbox changed last (RFC 7162 §3.1.2.1).
+    HighestModSeq(ModSeq),
     /// RFC 5530 §3: somebody else is at it; try again later.
     InUse,
     /// More than a limit of ours allows.
     Limit,
+    /// STORE left these alone: they have changed since (RFC 7162 §3.1.3).
+    Modified(SequenceSet),
     /// No such mailbox.
     NonExistent,
     /// No room for the message.
@@ -103,6 +110,8 @@ impl Code {
                 flags(out, listed, if *open { Some("\\*") } else { None });
                 out.push(b')');
             }
+            Self::HighestModSeq(modseq) => put!(out, "HIGHESTMODSEQ {modseq}"),
+            Self::Modified(set) => put!(out, "MODIFIED {set}"),
             Self::UidNext(uid) => put!(out, "UIDNEXT {uid}"),
             Self::UidValidity(validity) => put!(out, "UIDVALIDITY {validity}"),
             Self::Unseen(number) => put!(out, "UNSEEN {number}"),
@@ -121,9 +130,12 @@ impl Code {
             Self::Cannot => "CANNOT",
             Self::Capability(_) => "CAPABILITY",
             Self::CopyUid { .. } => "COPYUID",
+            Self::Closed => "CLOSED",
             Self::ExpungeIssued => "EXPUNGEISSUED",
+            Self::HighestModSeq(_) => "HIGHESTMODSEQ",
             Self::InUse => "INUSE",
             Self::Limit => "LIMIT",
+            Self::Modified(_) => "MODIFIED",
             Self::NonExistent => "NONEXISTENT",
             Self::OverQuota => "OVERQUOTA",
             Self::PermanentFlags(..) => "PERMANENTFLAGS",
@@ -291,6 +303,8 @@ pub struct ExtendedSearch {
     pub all: Option<SequenceSet>,
     /// How many.
     pub count: Option<usize>,
+    /// When any of those that are told changed last (RFC 7162 §3.1.10).
+    pub modseq: Option<ModSeq>,
 }
 
 impl ExtendedSearch {
@@ -311,6 +325,9 @@ impl ExtendedSearch {
         }
         if let Some(count) = self.count {
             put!(out, " COUNT {count}");
+        }
+        if let Some(modseq) = self.modseq {
+            put!(out, " MODSEQ {modseq}");
         }
     }
 }
@@ -345,7 +362,12 @@ pub enum Response {
         items: Vec<(StatusItem, u64)>,
     },
     /// `* SEARCH` with numbers or UIDs (RFC 3501 §7.2.5).
-    Search(Vec<u32>),
+    Search {
+        /// Them.
+        found: Vec<u32>,
+        /// When any of them changed last, where that was searched for (RFC 7162 §3.1.6).
+        modseq: Option<ModSeq>,
+    },
     /// `* ESEARCH` (RFC 4731 §3.1).
     ExtendedSearch(ExtendedSearch),
     /// `* FLAGS`: the flags that make sense here (RFC 3501 §7.2.6).
@@ -356,21 +378,30 @@ pub enum Response {
     Recent(usize),
     /// `* n EXPUNGE`
     Expunge(SequenceNumber),
+    /// `* VANISHED uids`: removals, for clients that have enabled QRESYNC (RFC 7162 §3.2.10).
+    Vanished {
+        /// `(EARLIER)`: before this session, or this view, began; message numbers stay.
+        earlier: bool,
+        /// Of the messages that are gone.
+        uids: SequenceSet,
+    },
     /// `* n FETCH (UID u FLAGS (...))`: news about flags (RFC 3501 §7.4.2).
     FetchFlags {
         /// Its number.
         number: SequenceNumber,
         /// Its UID, always told: clients that keep a cache need it.
         uid: Uid,
-        /// Its flags.
-        flags: Vec<Flag>,
+        /// Its flags; `None` where the client knows them and hears of the change alone.
+        flags: Option<Vec<Flag>>,
         /// `\Recent` in this session.
         recent: bool,
+        /// When it changed, for a client that wants to know (RFC 7162 §3.1).
+        modseq: Option<ModSeq>,
     },
     /// `* ID (...)` (RFC 2971 §3.2): the name alone; a version would tell attackers more than users.
     Id,
-    /// `* ENABLED`: what has been enabled; nothing (RFC 5161 §3.2).
-    Enabled,
+    /// `* ENABLED`: what this command has enabled (RFC 5161 §3.2).
+    Enabled(Enabled),
     /// `* NAMESPACE`: one personal namespace without a prefix (RFC 2342 §5).
     Namespace(char),
     /// `+ text`: send on (RFC 3501 §7.5).
@@ -387,7 +418,11 @@ impl Response {
             Self::Continue(text) => put!(out, "+ {text}"),
             Self::Challenge(challenge) => put!(out, "+ {}", kings_sasl::encode(challenge)),
             Self::Bye(text) => put!(out, "* BYE {text}"),
-            Self::Enabled => out.extend_from_slice(b"* ENABLED"),
+            Self::Enabled(enabled) => {
+                out.extend_from_slice(b"* ENABLED");
+                out.extend_from_slice(if enabled.condstore { b" CONDSTORE" } else { b"" });
+                out.extend_from_slice(if enabled.qresync { b" QRESYNC" } else { b"" });
+            }
             Self::Capability(words) => put!(out, "* CAPABILITY {}", words.join(" ")),
             Self::List { lsub, attributes, separator, mailbox, child_info } => {
                 let name = if *lsub { "LSUB" } else { "LIST" };
@@ -405,10 +440,13 @@ impl Response {
                 text::spaced(out, items, |out, (item, value)| put!(out, "{} {value}", item.as_str()));
                 out.push(b')');
             }
-            Self::Search(found) => {
+            Self::Search { found, modseq } => {
                 out.extend_from_slice(b"* SEARCH");
                 for number in found {
                     put!(out, " {number}");
+                }
+                if let Some(modseq) = modseq {
+                    put!(out, " (MODSEQ {modseq})");
                 }
             }
             Self::ExtendedSearch(found) => found.write_to(out),
@@ -420,10 +458,20 @@ impl Response {
             Self::Exists(count) => put!(out, "* {count} EXISTS"),
             Self::Recent(count) => put!(out, "* {count} RECENT"),
             Self::Expunge(number) => put!(out, "* {number} EXPUNGE"),
-            Self::FetchFlags { number, uid, flags: listed, recent } => {
-                put!(out, "* {number} FETCH (UID {uid} FLAGS (");
-                flags(out, listed, recent.then_some("\\Recent"));
-                out.extend_from_slice(b"))");
+            Self::Vanished { earlier, uids } => {
+                put!(out, "* VANISHED {}{uids}", if *earlier { "(EARLIER) " } else { "" });
+            }
+            Self::FetchFlags { number, uid, flags: listed, recent, modseq } => {
+                put!(out, "* {number} FETCH (UID {uid}");
+                if let Some(listed) = listed {
+                    out.extend_from_slice(b" FLAGS (");
+                    flags(out, listed, recent.then_some("\\Recent"));
+                    out.push(b')');
+                }
+                if let Some(modseq) = modseq {
+                    put!(out, " MODSEQ ({modseq})");
+                }
+                out.push(b')');
             }
             Self::Id => out.extend_from_slice(b"* ID (\"name\" \"Kings\")"),
             Self::Namespace(separator) => {

@@ -13,7 +13,7 @@ use crate::command::search::Compare;
 pub use crate::command::search::{Key, Needle, Returns, Search};
 use crate::fetch::Content;
 use crate::flag::Flag;
-use crate::sequence::{Ranges, SequenceNumber, Uid};
+use crate::sequence::{ModSeq, Ranges, SequenceNumber, Uid};
 use crate::view::View;
 pub use answer::{Answer, answer};
 
@@ -38,6 +38,8 @@ pub struct Facts<'a> {
     pub age: u64,
     /// Octets of its CRLF form.
     pub size: u64,
+    /// When it arrived, or its flags changed last.
+    pub modseq: ModSeq,
 }
 
 impl Program {
@@ -77,6 +79,7 @@ fn judge(key: &Key<Ranges>, facts: &Facts<'_>, searched: Option<&Searched<'_>>) 
         Key::Smaller(size) => Some(facts.size < u64::from(*size)),
         Key::Older(seconds) => Some(facts.age >= u64::from(seconds.get())),
         Key::Younger(seconds) => Some(facts.age <= u64::from(seconds.get())),
+        Key::ModSeq(since) => Some(facts.modseq >= *since),
         Key::Arrived(compare, day) => Some(compare.holds(facts.arrived, *day)),
         Key::Sent(compare, day) => {
             searched.map(|message| message.sent().is_some_and(|sent| compare.holds(sent, *day)))

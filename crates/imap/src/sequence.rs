@@ -36,6 +36,16 @@ impl fmt::Display for Uid {
     }
 }
 
+/// A modification sequence: when something changed last, counted by the changes of its mailbox (RFC 7162 §3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModSeq(pub u64);
+
+impl fmt::Display for ModSeq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// `2,4:7,9,12:*` (RFC 3501 §9 `sequence-set`): numbers or UIDs, as the command says; or `$`, what the last search with
 /// SAVE found (RFC 5182 §2.2), alone or beside the others. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +93,21 @@ impl SequenceSet {
         let part = |(from, to)| Part::Span(Span(End::Number(from), End::Number(to)));
         let parts: Vec<Part> = spans.into_iter().map(part).collect();
         (!parts.is_empty()).then_some(Self(parts))
+    }
+
+    /// A set of rising ranges; `None` where there is none.
+    pub fn of_ranges(ranges: impl IntoIterator<Item = RangeInclusive<u32>>) -> Option<Self> {
+        let part = |range: RangeInclusive<u32>| {
+            let (from, to) = (NonZeroU32::new(*range.start())?, NonZeroU32::new(*range.end())?);
+            Some(Part::Span(Span(End::Number(from), End::Number(to))))
+        };
+        let parts: Vec<Part> = ranges.into_iter().filter_map(part).collect();
+        (!parts.is_empty()).then_some(Self(parts))
+    }
+
+    /// Whether it names numbers alone, neither `*` nor `$`.
+    pub(crate) fn is_definite(&self) -> bool {
+        self.0.iter().all(|part| matches!(part, Part::Span(Span(End::Number(_), End::Number(_)))))
     }
 
     /// Whether `$` is part of it.

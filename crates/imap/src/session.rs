@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use kings_sasl::{BadBase64, Credentials, Mechanism, Mechanisms, Turn};
 
-use crate::command::{self, Append, Arriving, Command, Legal, Own, Request, tag_of};
+use crate::command::{self, Append, Arriving, Command, Enabled, Legal, Own, Request, tag_of};
 use crate::cursor::SyntaxError;
 use crate::limits::{MAX_COMMAND, MAX_COMMAND_BEFORE_LOGIN, MAX_ERRORS, MAX_RESPONSE_LINE};
 use crate::reader::{Frame, Reader};
@@ -39,6 +39,7 @@ pub struct Session {
     settings: Settings,
     state: State,
     exchange: Exchange,
+    enabled: Enabled,
     reader: Reader,
     output: Vec<u8>,
     errors: u32,
@@ -117,6 +118,7 @@ impl Session {
             settings,
             state: State::NotAuthenticated,
             exchange: Exchange::None,
+            enabled: Enabled::default(),
             reader: Reader::default(),
             output: Vec::new(),
             errors: 0,
@@ -178,6 +180,11 @@ impl Session {
     /// Whether somebody is logged in.
     pub fn is_authenticated(&self) -> bool {
         matches!(self.state, State::Authenticated | State::Selected)
+    }
+
+    /// What the client has said, or shown, that it understands.
+    pub fn enabled(&self) -> Enabled {
+        self.enabled
     }
 
     /// Whether the client idles and hears news at any time.
@@ -290,6 +297,8 @@ impl Session {
             "LIST-EXTENDED",
             "LIST-STATUS",
             "STATUS=SIZE",
+            "CONDSTORE",
+            "QRESYNC",
         ]);
         let mut words: Vec<_> = words.into_iter().map(Cow::Borrowed).collect();
         // RFC 7889 §2: one number for all mailboxes.
@@ -333,16 +342,38 @@ impl Session {
         }
         match read.command {
             Ok(Command::Own(own)) => self.own(read.tag, own),
-            Ok(Command::Request(request)) => {
-                let after = After::of(&request);
-                self.exchange = Exchange::Answer { tag: read.tag, after };
-                Some(Event::Request(request))
-            }
+            Ok(Command::Request(request)) => self.request(read.tag, request),
             Err(error) => {
                 self.tagged(&read.tag, &Tagged::bad(error.text()));
                 None
             }
         }
+    }
+
+    fn request(&mut self, tag: Vec<u8>, request: Request) -> Option<Event> {
+        if request.needs_qresync() && !self.enabled.qresync {
+            self.tagged(&tag, &Tagged::bad("Enable QRESYNC first"));
+            return None;
+        }
+        self.enabled = self.enabled.with(request.enables());
+        if self.state == State::Selected && self.enabled.qresync && matches!(request, Request::Select(_)) {
+            let closed = Tagged::with(Condition::Ok, Code::Closed, "Closed");
+            self.respond(&Response::Status(closed));
+        }
+        let after = After::of(&request);
+        self.exchange = Exchange::Answer { tag, after };
+        Some(Event::Request(request))
+    }
+
+    /// With a mailbox selected, its owner has news to tell at once (RFC 7162 §3.1).
+    fn enable(&mut self, tag: Vec<u8>, enabled: Enabled) -> Option<Event> {
+        self.enabled = self.enabled.with(enabled);
+        let response = Response::Enabled(enabled);
+        if self.state != State::Selected {
+            return self.done(&tag, &response);
+        }
+        self.respond(&response);
+        self.request(tag, Request::Noop)
     }
 
     /// RFC 3501 §3: which commands each state knows.
@@ -366,7 +397,7 @@ impl Session {
                 self.done(&tag, &Response::Capability(words))
             }
             Own::Id => self.done(&tag, &Response::Id),
-            Own::Enable => self.done(&tag, &Response::Enabled),
+            Own::Enable(enabled) => self.enable(tag, enabled),
             Own::Namespace => {
                 let separator = self.settings.separator;
                 self.done(&tag, &Response::Namespace(separator))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 
 use crate::sequence::{SequenceNumber, SequenceSet, Uid};
 
@@ -40,7 +41,7 @@ struct Entry<F> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change<F> {
     /// The message with this number is gone; those behind it move up at once (RFC 3501 §7.4.1).
-    Expunge(SequenceNumber),
+    Expunge(SequenceNumber, Uid),
     /// How many messages there are now (RFC 3501 §7.3.1).
     Exists(usize),
     /// How many of them are `\Recent` (RFC 3501 §7.3.2).
@@ -147,6 +148,13 @@ impl<F: Clone + PartialEq> View<F> {
             );
         }
         self.with_saved(set, found)
+    }
+
+    /// The UIDs of a range that the client knows of, rising.
+    pub(crate) fn uids_in(&self, range: RangeInclusive<u32>) -> impl Iterator<Item = Uid> {
+        let start = self.entries.partition_point(|entry| entry.uid.0.get() < *range.start());
+        let end = self.entries.partition_point(|entry| entry.uid.0.get() <= *range.end());
+        self.entries.get(start..end).unwrap_or_default().iter().map(|entry| entry.uid)
     }
 
     /// Adds what `$` means, if the set has it. What is gone since then is not in it (RFC 5182 §2.1).
@@ -263,7 +271,7 @@ impl<F: Clone + PartialEq> Merge<F> {
         match (self.reports, SequenceNumber::from_index(self.entries.len())) {
             (Reports::Everything, Some(number)) => {
                 recent.remove(&entry.uid);
-                self.expunged.push(Change::Expunge(number));
+                self.expunged.push(Change::Expunge(number, entry.uid));
             }
             _ => self.entries.push(entry),
         }
@@ -296,9 +304,9 @@ mod tests {
         let mut view = view(&[(1, ""), (2, ""), (5, ""), (7, "")]);
         let changes = view.update(mailbox(&[(2, "S"), (9, "")]), Reports::Everything);
         let expected = [
-            Change::Expunge(number(1)),
-            Change::Expunge(number(2)),
-            Change::Expunge(number(2)),
+            Change::Expunge(number(1), uid(1)),
+            Change::Expunge(number(2), uid(5)),
+            Change::Expunge(number(2), uid(7)),
             Change::Exists(2),
             Change::Recent(0),
             Change::Flags { number: number(1), uid: uid(2), flags: "S" },
@@ -316,7 +324,7 @@ mod tests {
         assert_eq!(changes, [Change::Exists(4), Change::Recent(0), flags]);
         assert_eq!(view.uid(number(1)), Some(uid(1)), "still numbered, though gone");
         let changes = view.update(mailbox(&now), Reports::Everything);
-        assert_eq!(changes, [Change::Expunge(number(1)), Change::Expunge(number(1))]);
+        assert_eq!(changes, [Change::Expunge(number(1), uid(1)), Change::Expunge(number(1), uid(2))]);
     }
 
     #[test]
@@ -382,7 +390,7 @@ mod tests {
                 let reports = if everything { Reports::Everything } else { Reports::AllButExpunge };
                 for change in view.update(now.clone(), reports) {
                     match change {
-                        Change::Expunge(n) => { proptest::prop_assert!(everything); client.remove(n.index()); }
+                        Change::Expunge(n, _) => { proptest::prop_assert!(everything); client.remove(n.index()); }
                         Change::Exists(count) => { proptest::prop_assert!(count >= client.len()); client.resize(count, None); }
                         Change::Recent(_) => {}
                         Change::Flags { number, uid, flags } => client[number.index()] = Some((uid, flags)),

@@ -5,8 +5,8 @@ mod converse;
 
 use converse::converse;
 use kings_imap::command::fetch::{Body, Fetch, Item, Label, Section, SectionText};
-use kings_imap::command::{List, ListOptions, Own, StatusItem, Store, StoreMode};
-use kings_imap::{Command, Flag, Request, SequenceSet, SyntaxError, parse};
+use kings_imap::command::{Enabled, List, ListOptions, Own, Resync, Select, StatusItem, Store, StoreMode};
+use kings_imap::{Command, Flag, ModSeq, Request, SequenceSet, SyntaxError, parse};
 use kings_mail::header::Keep;
 use kings_mail::mime::Facet;
 use proptest::prelude::*;
@@ -22,11 +22,15 @@ fn request(text: &str) -> Request {
     }
 }
 
+fn select(mailbox: &str, read_only: bool) -> Request {
+    Request::Select(Select { mailbox: mailbox.into(), read_only, condstore: false, resync: None })
+}
+
 #[test]
 fn commands_are_read_in_any_case() {
     let cases = [
-        ("a select INBOX", Request::Select { mailbox: "INBOX".into(), read_only: false }),
-        ("a EXAMINE {5+}\r\nInbox", Request::Select { mailbox: "Inbox".into(), read_only: true }),
+        ("a select INBOX", select("INBOX", false)),
+        ("a EXAMINE {5+}\r\nInbox", select("Inbox", true)),
         ("A.1 Rename a \"b c\"", Request::Rename { from: "a".into(), to: "b c".into() }),
         ("a UID EXPUNGE 1:*", Request::Expunge(Some(set("1:*")))),
         ("a expunge", Request::Expunge(None)),
@@ -38,7 +42,14 @@ fn commands_are_read_in_any_case() {
         }),
         ("a uid store 3 -flags.silent \\seen $x", {
             let flags = vec![Flag::Seen, Flag::Keyword("$x".into())];
-            Request::Store(Store { uid: true, set: set("3"), mode: StoreMode::Remove, silent: true, flags })
+            Request::Store(Store {
+                uid: true,
+                set: set("3"),
+                mode: StoreMode::Remove,
+                silent: true,
+                flags,
+                unchanged_since: None,
+            })
         }),
         ("a LSUB \"\" %", {
             let select = ListOptions { subscribed: true, special_use: false };
@@ -70,8 +81,114 @@ fn fetch_items_keep_the_words_of_the_client() {
     let section = Section { path: vec![2, 1], text: SectionText::Fields { keep: Keep::Others, names } };
     let body = Body { label: Label::Body, section, partial: Some((5, 7)), peek: true };
     let items = vec![Item::Uid, Item::Flags, Item::Body(body)];
-    assert_eq!(fetch, Fetch { uid: true, set: set("1"), items });
+    assert_eq!(fetch, Fetch { uid: true, set: set("1"), items, changed_since: None, vanished: false });
     assert!(!fetch.sets_seen() && fetch.needs_content());
+}
+
+/// RFC 7162 §7.
+#[test]
+fn what_a_client_knows_already_is_read_whole_or_refused() {
+    let resync = |known: Option<&str>, matches: Option<(&str, &str)>| {
+        let resync = Resync {
+            validity: 67.try_into().unwrap(),
+            modseq: ModSeq(9_223_372_036_854_775_807),
+            known: known.map(set),
+            matches: matches.map(|(numbers, uids)| (set(numbers), set(uids))),
+        };
+        Some(Select { mailbox: "INBOX".into(), read_only: false, condstore: false, resync: Some(resync) })
+    };
+    let top = "9223372036854775807";
+    let with_condstore = Select { mailbox: "INBOX".into(), read_only: false, condstore: true, resync: None };
+    let cases = [
+        ("(condstore)".to_owned(), Some(with_condstore.clone())),
+        (format!("(QRESYNC (67 {top}))"), resync(None, None)),
+        (format!("(QRESYNC (67 {top} 1,3:9))"), resync(Some("1,3:9"), None)),
+        (format!("(QRESYNC (67 {top} 1:9 (1:3 4:6)))"), resync(Some("1:9"), Some(("1:3", "4:6")))),
+        (format!("(QRESYNC (67 {top} (1 4)))"), resync(None, Some(("1", "4")))),
+        (format!("(QRESYNC (67 {top}) CONDSTORE)"), {
+            resync(None, None).map(|select| Select { condstore: true, ..select })
+        }),
+        // One more than 63 bits hold; no number; nothing; `*` and `$`, which mean nothing here; twice; halves.
+        ("(QRESYNC (67 9223372036854775808))".to_owned(), None),
+        ("(QRESYNC (67 -1))".to_owned(), None),
+        ("(QRESYNC (67 0))".to_owned(), None),
+        (format!("(QRESYNC (0 {top}))"), None),
+        (format!("(QRESYNC (67 {top} 1:*))"), None),
+        (format!("(QRESYNC (67 {top} $))"), None),
+        (format!("(QRESYNC (67 {top} (1:3 4:*)))"), None),
+        (format!("(QRESYNC (67 {top} (1:3)))"), None),
+        (format!("(QRESYNC (67 {top} 1 2))"), None),
+        (format!("(QRESYNC (67 {top}) QRESYNC (67 {top}))"), None),
+        (format!("(QRESYNC (67 {top})"), None),
+        (format!("(QRESYNC 67 {top})"), None),
+        ("()".to_owned(), None),
+        ("(X-OTHER)".to_owned(), None),
+        ("CONDSTORE".to_owned(), None),
+    ];
+    for (options, expected) in cases {
+        let parsed = parse(format!("a SELECT INBOX {options}").as_bytes());
+        let expected = expected.map(|select| Command::Request(Request::Select(select)));
+        assert_eq!(parsed.ok(), expected, "{options}");
+    }
+    let enabled = |words: &str| match parse(format!("a ENABLE {words}").as_bytes()) {
+        Ok(Command::Own(Own::Enable(enabled))) => enabled,
+        other => panic!("{words}: {other:?}"),
+    };
+    assert_eq!(enabled("X qresync"), Enabled { condstore: false, qresync: true });
+    assert_eq!(enabled("CONDSTORE"), Enabled { condstore: true, qresync: false });
+}
+
+#[test]
+fn modifiers_stand_where_they_belong() {
+    let fetch = |text: &str| match parse(format!("a {text}").as_bytes()) {
+        Ok(Command::Request(Request::Fetch(fetch))) => {
+            Some((fetch.changed_since, fetch.vanished, fetch.items))
+        }
+        _ => None,
+    };
+    let items = vec![Item::Flags, Item::ModSeq];
+    assert_eq!(fetch("FETCH 1 FLAGS (CHANGEDSINCE 0)"), Some((Some(ModSeq(0)), false, items.clone())));
+    assert_eq!(fetch("FETCH 1 (FLAGS MODSEQ) (changedsince 7)"), Some((Some(ModSeq(7)), false, items)));
+    let vanished = fetch("UID FETCH 1 FLAGS (VANISHED CHANGEDSINCE 7)").unwrap();
+    assert!(vanished.1 && vanished.0 == Some(ModSeq(7)));
+    for refused in [
+        "FETCH 1 FLAGS (CHANGEDSINCE 7 VANISHED)",
+        "UID FETCH 1 FLAGS (VANISHED)",
+        "UID FETCH 1 FLAGS ()",
+        "FETCH 1 FLAGS (CHANGEDSINCE 7 CHANGEDSINCE 8)",
+        "FETCH 1 FLAGS (CHANGEDSINCE)",
+        "FETCH 1 FLAGS (CHANGEDSINCE 9223372036854775808)",
+        "FETCH 1 FLAGS (OTHER 7)",
+        "FETCH 1 FLAGS CHANGEDSINCE 7",
+    ] {
+        assert_eq!(fetch(refused), None, "{refused}");
+    }
+    let store = |text: &str| match parse(format!("a {text}").as_bytes()) {
+        Ok(Command::Request(Request::Store(store))) => Some(store.unchanged_since),
+        _ => None,
+    };
+    assert_eq!(store("STORE 1 (UNCHANGEDSINCE 0) FLAGS ()"), Some(Some(ModSeq(0))));
+    assert_eq!(store("STORE 1 (unchangedsince 7) +FLAGS.SILENT \\Seen"), Some(Some(ModSeq(7))));
+    for refused in ["STORE 1 () FLAGS ()", "STORE 1 (UNCHANGEDSINCE) FLAGS ()", "STORE 1 (X 7) FLAGS ()"] {
+        assert_eq!(store(refused), None, "{refused}");
+    }
+    let search = |text: &str| match parse(format!("a SEARCH {text}").as_bytes()) {
+        Ok(Command::Request(Request::Search(search))) => Some(search.modseq),
+        _ => None,
+    };
+    for (text, expected) in [
+        ("ALL", Some(false)),
+        ("MODSEQ 7", Some(true)),
+        ("OR SEEN NOT MODSEQ 0", Some(true)),
+        ("MODSEQ \"/flags/\\\\draft\" all 620162338", Some(true)),
+        ("MODSEQ \"/flags/$x\" priv 7", Some(true)),
+        ("MODSEQ \"/other\" all 7", None),
+        ("MODSEQ \"/flags/x\" some 7", None),
+        ("MODSEQ", None),
+        ("MODSEQ x", None),
+    ] {
+        assert_eq!(search(text), expected, "{text}");
+    }
 }
 
 #[test]
@@ -236,6 +353,7 @@ proptest! {
             recent: false,
             internal_date: kings_mail::date::DateTime::from_unix(0),
             size: message.len() as u64,
+            modseq: ModSeq(1),
         };
         let Request::Fetch(fetch) = request("a FETCH 1 (ENVELOPE BODYSTRUCTURE BODY[] BODY[TEXT]<3.9>)") else { panic!() };
         let content = kings_imap::fetch::Content::new(&message);

@@ -174,6 +174,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings {
             mail_dir: folder.path().join("mail"),
+            index_dir: None,
             layout: Layout::default(),
             separator: '.',
             free_space_reserve: 0,

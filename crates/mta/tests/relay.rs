@@ -220,6 +220,7 @@ impl Setup {
         });
         let store = Store::open(kings_store::Settings {
             mail_dir: folder.join("mail"),
+            index_dir: None,
             layout: Layout::default(),
             separator: '.',
             free_space_reserve: 0,

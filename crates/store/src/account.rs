@@ -11,6 +11,7 @@ use rustix::fs::FileType;
 use crate::dir::{Dir, found};
 use crate::error::StoreError;
 use crate::folder::{self, Folder, is_no_folder, is_taken};
+use crate::index::AccountIndex;
 use crate::list_file;
 use crate::mailbox::{Mailbox, Shared};
 use crate::message::Uid;
@@ -39,6 +40,8 @@ pub(crate) struct AccountState {
     /// Only for watching.
     pub(crate) path: PathBuf,
     dir: Dir,
+    /// `None` where nothing is kept beyond the Maildir.
+    pub(crate) index: Option<AccountIndex>,
     /// Mailboxes somebody holds.
     open: Mutex<HashMap<MailboxName, Weak<Shared>>>,
     /// Keeps apart the threads that count UIDVALIDITY.
@@ -67,8 +70,9 @@ impl AccountState {
         watcher: Option<Arc<Watcher>>,
         (dir, path): (Dir, PathBuf),
         settled: Arc<Settled>,
+        index: Option<AccountIndex>,
     ) -> Self {
-        Self { root, watcher, path, dir, open: Mutex::default(), counting: Mutex::default(), settled }
+        Self { root, watcher, path, dir, index, open: Mutex::default(), counting: Mutex::default(), settled }
     }
 
     /// Makes the mailboxes of an account that has none yet.

@@ -1,8 +1,5 @@
 //! Taking in what a look found: who gets which UID, written down before it is shown.
 
-use std::collections::HashMap;
-use std::num::NonZeroU32;
-
 use crate::dotlock::{DotLock, MAILBOX};
 use crate::error::StoreError;
 use crate::flags::Flags;
@@ -11,9 +8,9 @@ use crate::list_file::{self, OnDisk};
 use crate::look::{Settled, cannot_write};
 use crate::mailbox::Shared;
 use crate::maildir::{self, Letters};
-use crate::message::{Message, Snapshot, Uid, UidValidity};
+use crate::message::Uid;
 use crate::roster::{Infos, Matching, Member};
-use crate::scan::{Measured, Place, Seen};
+use crate::scan::{Measured, Seen};
 use crate::state::{Measurements, State};
 use crate::uidlist::Entry;
 
@@ -114,32 +111,6 @@ impl Shared {
         }
         state.members.extend(arrivals);
         Ok(())
-    }
-
-    /// Shows the mailbox as the state has it, if that differs from what is shown.
-    pub(crate) fn publish(&self, state: &State, measured: &Measurements) {
-        let Some(validity) = NonZeroU32::new(state.header.validity) else { return };
-        let Some(uid_next) = Uid::new(state.header.next) else { return };
-        let before = self.snapshot_of(state);
-        let mut told = before.iter().flat_map(|snapshot| &snapshot.messages).peekable();
-        let mut flags: HashMap<Letters, Flags> = HashMap::new();
-        let mut messages = Vec::with_capacity(state.members.len());
-        for member in &state.members {
-            let (Some(uid), Some(file)) = (Uid::new(member.entry.uid), &member.file) else { continue };
-            while told.next_if(|message| message.uid < uid).is_some() {}
-            let old = told.next_if(|message| message.uid == uid).map(|m| (m.internal_date, m.size));
-            let new = || measured.get(&member.entry.base).map(|m| (m.date, m.crlf));
-            let Some((internal_date, size)) = old.or_else(new) else { continue };
-            let letters = maildir::letters(&file.info);
-            let flags = flags.entry(letters).or_insert_with(|| state.keywords.flags(letters)).clone();
-            messages.push(Message { uid, flags, internal_date, size, arrived_new: file.place == Place::New });
-        }
-        let keywords = state.keywords.known(state.letters_in_use());
-        let (uid_validity, generation) = (UidValidity(validity), 0);
-        let snapshot = Snapshot { uid_validity, uid_next, generation, messages, keywords };
-        if before.is_none_or(|before| !snapshot.shows_the_same(&before)) {
-            self.show(snapshot);
-        }
     }
 
     /// The letters for `flags` in this mailbox, names for new keywords written first. Needs the lock when

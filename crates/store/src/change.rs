@@ -1,5 +1,6 @@
 //! Flags and removal: what is done to message files by renaming and unlinking them.
 
+use std::collections::HashSet;
 use std::io;
 
 use crate::dotlock::DotLock;
@@ -7,10 +8,19 @@ use crate::error::StoreError;
 use crate::flags::{FlagChange, Flags, SystemFlag};
 use crate::mailbox::Shared;
 use crate::maildir::{self, Letters};
-use crate::message::Uid;
+use crate::message::{ModSeq, Uid};
 use crate::roster::Located;
 use crate::scan::Place;
 use crate::state::{Measurements, State};
+
+/// What [`Mailbox::store_flags_unless_changed`](crate::Mailbox::store_flags_unless_changed) did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// The state after the change of every message that still exists and had not changed before.
+    pub flags: Vec<(Uid, Flags)>,
+    /// What had changed, and was left as it is.
+    pub left_alone: HashSet<Uid>,
+}
 
 /// What became of one file.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,20 +55,32 @@ impl LetterChange {
 }
 
 impl Shared {
-    /// See [`Mailbox::store_flags`](crate::Mailbox::store_flags).
+    /// See [`Mailbox::store_flags`](crate::Mailbox::store_flags) and, with `since`,
+    /// [`Mailbox::store_flags_unless_changed`](crate::Mailbox::store_flags_unless_changed).
     ///
     /// The name of a file is the last word on its flags, so a rename from the name that was seen cannot
     /// undo what another program did meanwhile: it fails, and the change is applied to the new name.
-    pub(crate) fn store_flags(
+    pub(crate) fn store_flags_unless_changed(
         &self,
         uids: &[Uid],
         change: &FlagChange,
-    ) -> Result<Vec<(Uid, Flags)>, StoreError> {
+        since: Option<ModSeq>,
+    ) -> Result<Stored, StoreError> {
         let mut state = self.state()?;
+        if since.is_some() {
+            self.look(&mut state)?;
+        }
         let lock = self.lock_unless_full()?;
+        let mut left_alone = HashSet::new();
         let letters = self.letter_change(&mut state, lock.as_ref(), change)?;
         let mut touched = false;
         let result = self.each_once_more(&mut state, lock.as_ref(), uids, |state, uid| {
+            // What another program did meanwhile was noticed by the look after a rename that failed.
+            if since.is_some_and(|since| self.shown().message(uid).is_some_and(|shown| shown.modseq > since))
+            {
+                left_alone.insert(uid);
+                return Ok(Outcome::Left);
+            }
             let outcome = self.set_letters(state, uid, letters)?;
             touched |= outcome == Outcome::Done;
             Ok(outcome)
@@ -66,10 +88,12 @@ impl Shared {
         if touched {
             self.folder.cur.sync()?;
         }
-        self.publish(&state, &Measurements::new());
+        self.publish(&mut state, &Measurements::new());
         result?;
         let shown = self.shown();
-        Ok(uids.iter().filter_map(|uid| Some((*uid, shown.message(*uid)?.flags.clone()))).collect())
+        let done = uids.iter().filter(|uid| !left_alone.contains(uid));
+        let flags = done.filter_map(|uid| Some((*uid, shown.message(*uid)?.flags.clone()))).collect();
+        Ok(Stored { flags, left_alone })
     }
 
     /// Only keywords that are set need letters: taking away one the mailbox never had changes nothing.
@@ -143,7 +167,7 @@ impl Shared {
         let wanted: Vec<Uid> = match only {
             None => deleted,
             Some(only) => {
-                let only: std::collections::HashSet<&Uid> = only.iter().collect();
+                let only: HashSet<&Uid> = only.iter().collect();
                 deleted.into_iter().filter(|uid| only.contains(uid)).collect()
             }
         };

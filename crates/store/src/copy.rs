@@ -157,7 +157,7 @@ impl Shared {
             self.take_back(&placed);
             return Err(error);
         }
-        self.publish(&state, &measured);
+        self.publish(&mut state, &measured);
         Ok((self.shown().uid_validity, uids))
     }
 

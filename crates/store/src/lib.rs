@@ -1,7 +1,8 @@
 //! Mailboxes: Maildir, UIDs, flags, change notices.
 //!
-//! The files of a Maildir++ as Dovecot lays it out are the truth, and nothing else is kept. Dovecot, mutt
-//! or a backup may work on the same Maildir while Kings does: its locks, side files and UIDs are shared.
+//! The files of a Maildir++ as Dovecot lays it out are the truth. Dovecot, mutt or a backup may work on the same
+//! Maildir while Kings does: its locks, side files and UIDs are shared. What has no place there, the numbers of changes,
+//! stands in one small file of our own beside them and in an index that can be lost.
 //! All calls block; the flow crates run them on threads for that.
 
 mod account;
@@ -15,17 +16,21 @@ mod dotlock;
 mod error;
 mod flags;
 mod folder;
+mod history;
 mod incoming;
+mod index;
 mod keywords;
 mod line_ends;
 mod list_file;
 mod look;
 mod mailbox;
+mod mailbox_file;
 mod maildir;
 mod message;
 mod name;
 mod partial;
 mod pop3;
+mod publish;
 mod root;
 mod roster;
 mod scan;
@@ -42,6 +47,7 @@ mod validity;
 mod watch;
 
 pub use account::{Account, Listed};
+pub use change::Stored;
 pub use copy::{Appended, Copied};
 pub use deliver::Delivery;
 pub use error::StoreError;
@@ -49,7 +55,7 @@ pub use flags::{FlagChange, Flags, Keyword, MAX_KEYWORD, SystemFlag};
 pub use incoming::{HEAD_OCTETS, Incoming};
 pub use keywords::MAX_KEYWORDS;
 pub use mailbox::{MAX_MESSAGE_FILE, Mailbox};
-pub use message::{Content, Message, Snapshot, Uid, UidValidity};
+pub use message::{Content, Message, ModSeq, Snapshot, Uid, UidValidity};
 pub use name::{MAX_FOLDER_NAME, MAX_LEVELS, MailboxName, SpecialUse};
 pub use pop3::Pop3Facts;
 pub use settings::{BadLayout, Layout, Settings};

@@ -4,17 +4,18 @@ use std::io::{self, Read};
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch::Receiver;
 
 use crate::account::AccountState;
+use crate::change::Stored;
 use crate::copy::{Appended, Copied};
 use crate::dir::found;
 use crate::error::StoreError;
 use crate::flags::{FlagChange, Flags};
 use crate::folder::Folder;
-use crate::message::{Content, Message, Snapshot, Uid, UidValidity};
+use crate::message::{Content, Message, ModSeq, Snapshot, Uid, UidValidity};
 use crate::name::MailboxName;
 use crate::pop3::Pop3Facts;
 use crate::roster::Member;
@@ -126,6 +127,16 @@ fn nothing() -> Snapshot {
         generation: 0,
         messages: Vec::new(),
         keywords: Vec::new(),
+        highest_modseq: ModSeq::ZERO,
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let state = std::mem::take(self.state.get_mut().unwrap_or_else(PoisonError::into_inner));
+        if !self.deleted.load(Relaxed) {
+            self.put_by(&state);
+        }
     }
 }
 
@@ -182,7 +193,24 @@ impl Mailbox {
     /// Changes flags by renaming files, durably. Returns the state after the change of every message that
     /// still exists. UIDs that do not are passed over.
     pub fn store_flags(&self, uids: &[Uid], change: &FlagChange) -> Result<Vec<(Uid, Flags)>, StoreError> {
-        self.0.store_flags(uids, change)
+        Ok(self.0.store_flags_unless_changed(uids, change, None)?.flags)
+    }
+
+    /// As [`store_flags`](Self::store_flags), but leaves alone what has changed after `since`, in this store or by
+    /// another program (RFC 7162 §3.1.3).
+    pub fn store_flags_unless_changed(
+        &self,
+        uids: &[Uid],
+        change: &FlagChange,
+        since: ModSeq,
+    ) -> Result<Stored, StoreError> {
+        self.0.store_flags_unless_changed(uids, change, Some(since))
+    }
+
+    /// The UIDs of messages that were removed after `since`, in the order of their removal; `None` when not all of them
+    /// are remembered (RFC 7162 §3.2.5.1).
+    pub fn removed_since(&self, since: ModSeq) -> Result<Option<Vec<Uid>>, StoreError> {
+        Ok(self.0.state()?.history.removed_since(since))
     }
 
     /// Removes the messages with `\Deleted`, durably: all of them, or those among `only` (RFC 4315 §2.1).
@@ -300,8 +328,9 @@ impl Shared {
             tracing::info!(%uid, told = messages[place].size, size, "a file's name told a wrong size");
             messages[place].size = size;
             let keywords = shown.keywords.clone();
-            let (uid_validity, uid_next) = (shown.uid_validity, shown.uid_next);
-            self.show(Snapshot { uid_validity, uid_next, generation: 0, messages, keywords });
+            let (uid_validity, uid_next, highest_modseq) =
+                (shown.uid_validity, shown.uid_next, shown.highest_modseq);
+            self.show(Snapshot { uid_validity, uid_next, generation: 0, messages, keywords, highest_modseq });
         }
         drop(state);
     }

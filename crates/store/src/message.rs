@@ -38,6 +38,41 @@ impl fmt::Display for UidValidity {
     }
 }
 
+/// When something changed last, counted by the changes of its mailbox (RFC 7162 §3.1.1). It never goes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModSeq(u64);
+
+impl ModSeq {
+    /// Before every change.
+    pub const ZERO: Self = Self(0);
+    /// The highest that IMAP can tell: 63 bits (RFC 7162 §3.1).
+    pub const MAX: Self = Self(i64::MAX as u64);
+
+    /// This number, or the highest there is where it is above.
+    pub fn new(number: u64) -> Self {
+        Self(number).min(Self::MAX)
+    }
+
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn next(self) -> Self {
+        self.plus(1)
+    }
+
+    pub(crate) fn plus(self, more: u64) -> Self {
+        Self::new(self.0.saturating_add(more))
+    }
+}
+
+impl fmt::Display for ModSeq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// One message as a mailbox lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -51,6 +86,8 @@ pub struct Message {
     pub size: u64,
     /// Whether nobody has selected the mailbox since it arrived.
     pub arrived_new: bool,
+    /// When it arrived or its flags changed last.
+    pub modseq: ModSeq,
 }
 
 /// A mailbox at one moment. It never changes; a change makes another snapshot.
@@ -66,6 +103,8 @@ pub struct Snapshot {
     pub messages: Vec<Message>,
     /// Every keyword the mailbox knows, whether or not a message carries it now.
     pub keywords: Vec<Keyword>,
+    /// When anything changed last: no message has a higher one.
+    pub highest_modseq: ModSeq,
 }
 
 impl Snapshot {
@@ -80,6 +119,7 @@ impl Snapshot {
         self.uid_validity == other.uid_validity
             && self.uid_next == other.uid_next
             && self.keywords == other.keywords
+            && self.highest_modseq == other.highest_modseq
             && self.messages == other.messages
     }
 }

@@ -12,6 +12,9 @@ use crate::error::StoreError;
 pub struct Settings {
     /// The folder below which every account has its Maildir. Created when its parent exists.
     pub mail_dir: PathBuf,
+    /// The folder for the indexes of all accounts, made when it is needed. Without one, a start makes every client that
+    /// asks for changes hear of all messages once.
+    pub index_dir: Option<PathBuf>,
     /// How an account's Maildir is found below `mail_dir`.
     pub layout: Layout,
     /// Separates the levels of a mailbox name for clients; on disk it is always a dot (Maildir++).

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::dir::Stamp;
+use crate::history::History;
 use crate::keywords::Keywords;
 use crate::list_file::OnDisk;
 use crate::maildir;
@@ -29,6 +30,7 @@ pub(crate) struct State {
     /// The folders' stamps at a look that proved to be complete.
     pub(crate) looked: Option<Stamps>,
     pub(crate) ignored: usize,
+    pub(crate) history: History,
 }
 
 /// Sizes and dates by base.

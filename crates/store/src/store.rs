@@ -11,6 +11,7 @@ use crate::dir::Dir;
 use crate::error::StoreError;
 use crate::folder;
 use crate::incoming::Incoming;
+use crate::index::Index;
 use crate::root::Root;
 use crate::settings::Settings;
 use crate::settled::Settled;
@@ -26,6 +27,7 @@ struct Shared {
     settings: Settings,
     root: Arc<Root>,
     watcher: Option<Arc<Watcher>>,
+    index: Option<Arc<Index>>,
     accounts: Mutex<HashMap<Address, Arc<Slot>>>,
     /// Shared by those who sync every folder on the way to an account, held alone by those who rely on the folders that
     /// they find: one of them may have been made a moment ago, and not be on disk yet.
@@ -53,10 +55,12 @@ impl Store {
     pub fn open(settings: Settings) -> Result<Self, StoreError> {
         let root = Arc::new(Root::open(&settings.mail_dir, settings.free_space_reserve)?);
         let watcher = Watcher::start(&root.path).map(Arc::new);
+        let index = settings.index_dir.clone().and_then(Index::start);
         Ok(Self(Arc::new(Shared {
             settings,
             root,
             watcher,
+            index,
             accounts: Mutex::default(),
             folders: RwLock::default(),
         })))
@@ -120,6 +124,7 @@ impl Store {
             self.0.watcher.clone(),
             (dir, path),
             Arc::clone(&slot.settled),
+            self.0.index.as_ref().map(|index| index.of_account(&folders)),
         );
         state.prepare()?;
         let state = Arc::new(state);

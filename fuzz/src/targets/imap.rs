@@ -7,8 +7,8 @@ use kings_imap::limits::MAX_ERRORS;
 use kings_imap::pattern::Pattern;
 use kings_imap::search::{self, Program};
 use kings_imap::{
-    Append, Arriving, Command, Event, Flag, Request, SequenceNumber, Session, Settings, Tagged, Uid, View,
-    parse,
+    Append, Arriving, Command, Event, Flag, ModSeq, Removed, Request, SequenceNumber, Session, Settings,
+    Tagged, Uid, View, parse, vanished,
 };
 use kings_mail::date::DateTime;
 use kings_sasl::{Mechanisms, Turn};
@@ -52,10 +52,19 @@ fn carry_out(request: &Request) {
                 arrived: DateTime::from_unix(0).day(),
                 age: 60,
                 size: MESSAGE.len() as u64,
+                modseq: ModSeq(7),
             };
             let program = Program::new(key, &View::new([(Uid(one), ())], [], false));
             let full = program.full(&facts, MESSAGE);
             assert!(program.quick(&facts).is_none_or(|quick| quick == full));
+        }
+        Request::Select(select) => {
+            // However large its sets are, what they say of a small mailbox is found soon and lies within it.
+            let Some(resync) = &select.resync else { return };
+            let (view, next) = (View::new([(Uid(one), ())], [], false), Uid(NonZeroU32::MAX));
+            let known = (resync.known.as_ref(), resync.proven(&view));
+            let gone = vanished(&view, next, known, Removed::Unknown);
+            assert!(gone.is_none_or(|gone| !view.with_uids(&gone).iter().any(|(_, uid)| *uid == Uid(one))));
         }
         Request::List(list) => {
             for pattern in &list.patterns {
@@ -92,6 +101,7 @@ fn rendered(items: &[kings_imap::command::fetch::Item], message: &[u8]) -> Vec<u
         recent: true,
         internal_date: DateTime::from_unix(837_596_665),
         size: message.len() as u64,
+        modseq: ModSeq(7),
     };
     let piece = |segment| match segment {
         Segment::Text(text) => text,

@@ -102,6 +102,7 @@ impl Client {
     async fn request<S: Link>(&mut self, wire: &mut Wire<S>, request: Request) -> io::Result<()> {
         self.commands += 1;
         let reports = request.reports();
+        self.begin_modseq(&mut wire.session);
         let result = self.carry_out(wire, request).await.or_else(Trouble::into_result)?;
         self.report(&mut wire.session, reports).await;
         wire.session.finish(result);
@@ -111,9 +112,7 @@ impl Client {
     async fn carry_out<S: Link>(&mut self, wire: &mut Wire<S>, request: Request) -> Result<Tagged, Trouble> {
         match request {
             Request::Noop => Ok(Tagged::DONE),
-            Request::Select { mailbox, read_only } => {
-                self.select(&mut wire.session, &mailbox, read_only).await
-            }
+            Request::Select(select) => self.select(wire, &select).await,
             Request::Create(name) => self.create(&name).await,
             Request::Delete(name) => self.delete(&mut wire.session, &name).await,
             Request::Rename { from, to } => self.rename(&from, &to).await,
@@ -121,15 +120,15 @@ impl Client {
             Request::Unsubscribe(name) => self.unsubscribe(&name).await,
             Request::List(list) => self.list(wire, &list).await,
             Request::Status { mailbox, items } => self.status(&mut wire.session, &mailbox, &items).await,
-            Request::Close => self.close().await,
+            Request::Close => self.close(&wire.session).await,
             Request::Unselect => {
                 self.selected = None;
                 Ok(Tagged::DONE)
             }
-            Request::Expunge(set) => self.expunge(set.as_ref()).await,
+            Request::Expunge(set) => self.expunge(&wire.session, set.as_ref()).await,
             Request::Search(search) => self.search(wire, search).await,
             Request::Fetch(fetch) => self.fetch(wire, &fetch).await,
-            Request::Store(store) => self.store(&store).await,
+            Request::Store(store) => self.store(wire, &store).await,
             Request::Copy(copy) => self.copy(&mut wire.session, &copy).await,
         }
     }

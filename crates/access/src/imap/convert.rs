@@ -1,6 +1,6 @@
 //! The words of `imap` and of `store` for the same things, each way.
 
-use kings_imap::{Flag, Tagged, Uid};
+use kings_imap::{Flag, ModSeq, Tagged, Uid};
 use kings_store::{Flags, Keyword, MailboxName, StoreError, SystemFlag};
 
 use super::Trouble;
@@ -8,6 +8,16 @@ use super::Trouble;
 /// A UID of the store on its way to the client.
 pub(super) fn to_imap(uid: kings_store::Uid) -> Uid {
     Uid(uid.0)
+}
+
+/// The number of a change on its way to the client.
+pub(super) fn modseq_to_imap(modseq: kings_store::ModSeq) -> ModSeq {
+    ModSeq(modseq.get())
+}
+
+/// The number of a change on its way to the store.
+pub(super) fn modseq_to_store(modseq: ModSeq) -> kings_store::ModSeq {
+    kings_store::ModSeq::new(modseq.0)
 }
 
 /// A UID of the client on its way to the store.

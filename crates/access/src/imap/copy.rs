@@ -5,7 +5,7 @@ use kings_imap::{Code, Condition, Response, SequenceSet, Session, Tagged};
 use kings_store::Copied;
 
 use super::convert::{to_imap, to_store};
-use super::{Client, Trouble};
+use super::{Client, Trouble, expunge};
 use crate::blocking::blocking;
 
 impl Client {
@@ -17,7 +17,7 @@ impl Client {
             selected.must_be_writable()?;
         }
         let wanted = selected.resolve(&copy.set, copy.uid)?;
-        let mailbox = selected.mailbox.clone();
+        let (mailbox, here) = (selected.mailbox.clone(), selected.mailbox.clone());
         let target = self.open(&copy.mailbox).await.map_err(Trouble::about_target)?;
         let uids: Vec<_> = wanted.into_iter().map(|(_, uid)| to_store(uid)).collect();
         if uids.is_empty() {
@@ -35,7 +35,8 @@ impl Client {
         let result = Tagged::with(Condition::Ok, code, "Copied");
         if removes {
             session.respond(&Response::Status(result));
-            return Ok(Tagged::DONE);
+            let moved: Vec<_> = copied.pairs.iter().map(|pair| pair.0).collect();
+            return Ok(expunge::done(session, &moved, &here.snapshot()));
         }
         Ok(result)
     }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use kings_imap::Tagged;
 use kings_imap::command::fetch::Item;
 use kings_imap::fetch::{Content, Facts, Fetch, Segment, render};
+use kings_imap::{Response, SequenceSet, Tagged, vanished};
 use kings_mail::date::DateTime;
-use kings_store::{FlagChange, Flags, Mailbox, Snapshot, StoreError, SystemFlag};
+use kings_store::{FlagChange, Flags, Mailbox, ModSeq, Snapshot, StoreError, SystemFlag};
 
-use super::convert::{flag_names, to_store};
+use super::convert::{flag_names, modseq_to_imap, modseq_to_store, to_imap, to_store};
 use super::selected::{Selected, Wanted};
 use super::{Client, Trouble};
 use crate::blocking::blocking;
@@ -42,12 +42,19 @@ impl Client {
         fetch: &Fetch,
     ) -> Result<Tagged, Trouble> {
         let selected = self.selected()?;
-        let wanted = selected.resolve(&fetch.set, fetch.uid)?;
+        let mut wanted = selected.resolve(&fetch.set, fetch.uid)?;
         if fetch.sets_seen() && !selected.view.is_read_only() {
             selected.mark_seen(&wanted).await?;
         }
         let items: Arc<[Item]> = fetch.items.clone().into();
         let snapshot = selected.mailbox.snapshot();
+        if let Some(since) = fetch.changed_since.map(modseq_to_store) {
+            if fetch.vanished {
+                selected.tell_vanished(wire, &fetch.set, since).await?;
+            }
+            let has_changed = |uid| snapshot.message(uid).is_none_or(|message| message.modseq > since);
+            wanted.retain(|(_, uid)| has_changed(to_store(*uid)));
+        }
         let mut result = Tagged::DONE;
         for wanted in wanted.chunks(BATCH) {
             let facts: Vec<Facts> =
@@ -68,6 +75,22 @@ impl Client {
 }
 
 impl Selected {
+    /// Tells which messages of a set were removed after `since`, as far as the client is not to hear of it otherwise
+    /// (RFC 7162 §3.2.6).
+    async fn tell_vanished<S: Link>(
+        &self,
+        wire: &mut Wire<S>,
+        set: &SequenceSet,
+        since: ModSeq,
+    ) -> Result<(), Trouble> {
+        let removed = self.removed_since(since).await?;
+        let uid_next = to_imap(self.compared.uid_next);
+        if let Some(uids) = vanished(&self.view, uid_next, (Some(set), None), removed) {
+            wire.respond(&Response::Vanished { earlier: true, uids }).await?;
+        }
+        Ok(())
+    }
+
     /// Sets `\Seen` where it is missing. The client hears of it after the command.
     async fn mark_seen(&mut self, wanted: &[Wanted]) -> Result<(), Trouble> {
         let snapshot = self.mailbox.snapshot();
@@ -91,6 +114,7 @@ impl Selected {
             recent: self.view.is_recent(uid),
             internal_date: DateTime::from_unix(message.internal_date),
             size: message.size,
+            modseq: modseq_to_imap(message.modseq),
         })
     }
 }

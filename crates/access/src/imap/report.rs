@@ -1,12 +1,12 @@
 //! Tells the client what has changed in its mailbox (RFC 3501 §7).
 
 use kings_imap::view::Reports;
-use kings_imap::{Change, Code, Condition, Flag, Response, Session, Tagged};
-use kings_store::{Flags, Keyword, MAX_KEYWORDS, Snapshot, StoreError};
+use kings_imap::{Change, Code, Condition, Flag, Response, SequenceSet, Session, Tagged};
+use kings_store::{Keyword, MAX_KEYWORDS, ModSeq, Snapshot, StoreError};
 use tracing::warn;
 
-use super::convert::{flag_names, keyword_names, to_imap};
-use super::selected::{Selected, look};
+use super::convert::{flag_names, keyword_names, modseq_to_imap, to_imap};
+use super::selected::{Known, Selected, Wanted, known, look};
 use super::{Client, Trouble};
 
 /// What a client hears of that says nothing itself.
@@ -69,6 +69,19 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Begins to tell the numbers of changes to a client that has just shown that it understands them; the last one of
+    /// the mailbox comes first (RFC 7162 §3.1).
+    pub(super) fn begin_modseq(&mut self, session: &mut Session) {
+        let Some(selected) = &mut self.selected else { return };
+        if session.enabled().condstore && !selected.tells_modseq {
+            selected.begin_modseq();
+            let code = Code::HighestModSeq(modseq_to_imap(selected.compared.highest_modseq));
+            session.respond(&Response::Status(Tagged::with(Condition::Ok, code, "Highest")));
+        }
+    }
+}
+
 impl Selected {
     async fn report(&mut self, session: &mut Session, reports: Reports) -> Result<(), Trouble> {
         self.changes.mark_unchanged();
@@ -87,25 +100,46 @@ impl Selected {
     }
 
     fn compare(&mut self, session: &mut Session, snapshot: &Snapshot, reports: Reports) {
-        let now = snapshot.messages.iter().map(|message| (to_imap(message.uid), message.flags.clone()));
-        for change in self.view.update(now, reports) {
-            let response = self.response(change);
+        let tells_modseq = self.tells_modseq;
+        let now = snapshot.messages.iter().map(|message| known(message, tells_modseq));
+        let changes = self.view.update(now, reports);
+        let as_uids = session.enabled().qresync;
+        if as_uids {
+            let gone = changes.iter().filter_map(|change| match change {
+                Change::Expunge(_, uid) => Some(*uid),
+                _ => None,
+            });
+            if let Some(uids) = SequenceSet::of(&gone.collect::<Vec<_>>()) {
+                session.respond(&Response::Vanished { earlier: false, uids });
+            }
+        }
+        for change in changes {
+            let response = match change {
+                Change::Expunge(..) if as_uids => continue,
+                change => self.response(change),
+            };
             session.respond(&response);
         }
         self.owes_expunge = self.view.len() > snapshot.messages.len();
     }
 
-    fn response(&self, change: Change<Flags>) -> Response {
+    fn response(&self, change: Change<Known>) -> Response {
         match change {
-            Change::Expunge(number) => Response::Expunge(number),
+            Change::Expunge(number, _) => Response::Expunge(number),
             Change::Exists(count) => Response::Exists(count),
             Change::Recent(count) => Response::Recent(count),
-            Change::Flags { number, uid, flags } => Response::FetchFlags {
-                number,
-                uid,
-                flags: flag_names(&flags),
-                recent: self.view.is_recent(uid),
-            },
+            Change::Flags { number, uid, flags: known } => self.fetch_flags((number, uid), &known, true),
+        }
+    }
+
+    /// What has changed of a message.
+    pub(super) fn fetch_flags(&self, (number, uid): Wanted, known: &Known, with_flags: bool) -> Response {
+        Response::FetchFlags {
+            number,
+            uid,
+            flags: with_flags.then(|| flag_names(&known.flags)),
+            recent: self.view.is_recent(uid),
+            modseq: (known.modseq != ModSeq::ZERO).then(|| modseq_to_imap(known.modseq)),
         }
     }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use kings_imap::Tagged;
 use kings_imap::search::{Facts, Key, Program, Search, answer};
+use kings_imap::{ModSeq, Tagged};
 use kings_mail::date::DateTime;
 use kings_store::{Mailbox, Snapshot, StoreError};
 
-use super::convert::{flag_names, to_store};
+use super::convert::{flag_names, modseq_to_imap, to_store};
 use super::selected::{Selected, Wanted};
 use super::{Client, Trouble};
 use crate::blocking::blocking;
@@ -39,13 +39,19 @@ impl Client {
         wire: &mut Wire<S>,
         search: Search,
     ) -> Result<Tagged, Trouble> {
-        let Search { uid, returns, key } = search;
+        let Search { uid, returns, modseq, key } = search;
         // What cannot be searched leaves nothing to mean by `$` (RFC 5182 §2.1).
         if returns.is_some_and(|returns| returns.save) {
             self.selected()?.view.save(Vec::new());
         }
         let found = self.find(key).await?;
-        let answer = answer(wire.session.tag(), uid, returns, &found);
+        let snapshot = self.selected()?.mailbox.snapshot();
+        let last_change = |uid| {
+            let message = snapshot.message(to_store(uid));
+            message.map_or(ModSeq::default(), |message| modseq_to_imap(message.modseq))
+        };
+        let last_change = modseq.then_some(&last_change as &dyn Fn(_) -> _);
+        let answer = answer(wire.session.tag(), (uid, returns), &found, last_change);
         if let Some(response) = answer.response {
             wire.respond(&response).await?;
         }
@@ -104,7 +110,8 @@ impl Work {
         let flags = flag_names(&message.flags);
         let arrived = DateTime::from_unix(message.internal_date).day();
         let age = u64::try_from(self.now.saturating_sub(message.internal_date)).unwrap_or(0);
-        let facts = Facts { number, uid, flags: &flags, recent, arrived, age, size: message.size };
+        let (size, modseq) = (message.size, modseq_to_imap(message.modseq));
+        let facts = Facts { number, uid, flags: &flags, recent, arrived, age, size, modseq };
         if let Some(verdict) = self.program.quick(&facts) {
             return Ok(verdict);
         }

@@ -1,37 +1,85 @@
-//! SELECT and EXAMINE (RFC 3501 §6.3.1), and CLOSE (RFC 3501 §6.4.2).
+//! SELECT and EXAMINE (RFC 3501 §6.3.1, RFC 7162 §3.2.5), and CLOSE (RFC 3501 §6.4.2).
 
-use kings_imap::{Code, Condition, Response, SequenceNumber, Session, Tagged};
+use kings_imap::command::{Resync, Select};
+use kings_imap::{Code, Condition, Removed, Response, SequenceNumber, Session, Tagged, vanished};
 use kings_store::SystemFlag;
 
-use super::convert::to_imap;
+use super::convert::{modseq_to_imap, modseq_to_store, to_imap};
+use super::expunge;
 use super::report::respond_flags;
 use super::selected::Selected;
 use super::{Client, Trouble};
 use crate::blocking::blocking;
+use crate::connection::Wire;
+use crate::socket::Link;
 
 impl Client {
-    pub(super) async fn select(
+    pub(super) async fn select<S: Link>(
         &mut self,
-        session: &mut Session,
-        name: &str,
-        read_only: bool,
+        wire: &mut Wire<S>,
+        select: &Select,
     ) -> Result<Tagged, Trouble> {
         self.selected = None;
-        let mailbox = self.open(name).await?;
-        let selected = Selected::open(mailbox, read_only).await?;
-        greet(session, &selected);
+        let mailbox = self.open(&select.mailbox).await?;
+        let tells_modseq = wire.session.enabled().condstore;
+        let selected = Selected::open(mailbox, select.read_only, tells_modseq).await?;
+        greet(&mut wire.session, &selected);
+        if let Some(resync) = &select.resync {
+            selected.resync(wire, resync).await?;
+        }
         self.selected = Some(selected);
-        let code = if read_only { Code::ReadOnly } else { Code::ReadWrite };
+        let code = if select.read_only { Code::ReadOnly } else { Code::ReadWrite };
         Ok(Tagged::with(Condition::Ok, code, "Selected"))
     }
 
     /// Whatever happens to the messages, nothing is selected afterwards.
-    pub(super) async fn close(&mut self) -> Result<Tagged, Trouble> {
+    pub(super) async fn close(&mut self, session: &Session) -> Result<Tagged, Trouble> {
         let Some(selected) = self.selected.take() else { return Ok(Tagged::DONE) };
-        if !selected.view.is_read_only() {
-            blocking(move || selected.mailbox.expunge(None)).await?;
+        if selected.view.is_read_only() {
+            return Ok(Tagged::DONE);
         }
-        Ok(Tagged::DONE)
+        let mailbox = selected.mailbox.clone();
+        let removed = blocking(move || selected.mailbox.expunge(None)).await?;
+        Ok(expunge::done(session, &removed, &mailbox.snapshot()))
+    }
+}
+
+impl Selected {
+    /// Tells a client that was here before what is gone and what has changed meanwhile (RFC 7162 §3.2.5.1). What it knew
+    /// under another UIDVALIDITY means nothing, and it hears of that one anyway.
+    async fn resync<S: Link>(&self, wire: &mut Wire<S>, resync: &Resync) -> Result<(), Trouble> {
+        if resync.validity != self.compared.uid_validity.0 {
+            return Ok(());
+        }
+        let since = modseq_to_store(resync.modseq);
+        let removed = self.removed_since(since).await?;
+        let above = match removed {
+            Removed::Unknown => resync.proven(&self.view),
+            Removed::These(_) => None,
+        };
+        let uid_next = to_imap(self.compared.uid_next);
+        let gone = vanished(&self.view, uid_next, (resync.known.as_ref(), above), removed);
+        if let Some(uids) = gone {
+            wire.respond(&Response::Vanished { earlier: true, uids }).await?;
+        }
+        // What the client does not say that it knows is none of its business (RFC 7162 §3.2.5.1).
+        let told = resync.known.as_ref().map(|known| self.view.with_uids(known));
+        let told = told.unwrap_or_else(|| self.view.iter().collect());
+        for (number, uid) in told {
+            let changed = self.view.flags(uid).filter(|known| known.modseq > since);
+            if let Some(known) = changed {
+                wire.respond(&self.fetch_flags((number, uid), known, true)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What went after `since`.
+    pub(super) async fn removed_since(&self, since: kings_store::ModSeq) -> Result<Removed, Trouble> {
+        let mailbox = self.mailbox.clone();
+        let removed = blocking(move || mailbox.removed_since(since)).await?;
+        let uids = removed.map(|uids| uids.into_iter().map(to_imap).collect());
+        Ok(uids.map_or(Removed::Unknown, Removed::These))
     }
 }
 
@@ -47,6 +95,7 @@ fn greet(session: &mut Session, selected: &Selected) {
     }
     status(session, Code::UidValidity(snapshot.uid_validity.0.get()), "UIDs are valid");
     status(session, Code::UidNext(to_imap(snapshot.uid_next)), "Next UID");
+    status(session, Code::HighestModSeq(modseq_to_imap(snapshot.highest_modseq)), "Highest");
 }
 
 fn status(session: &mut Session, code: Code, text: &'static str) {

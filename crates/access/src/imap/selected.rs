@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kings_imap::{SequenceNumber, SequenceSet, Tagged, View};
-use kings_store::{Flags, Keyword, Mailbox, Snapshot};
+use kings_store::{Flags, Keyword, Mailbox, Message, ModSeq, Snapshot};
 use tokio::sync::watch::Receiver;
 
 use super::Trouble;
@@ -14,7 +14,9 @@ use crate::blocking::blocking;
 #[derive(Debug)]
 pub(crate) struct Selected {
     pub(super) mailbox: Mailbox,
-    pub(super) view: View<Flags>,
+    pub(super) view: View<Known>,
+    /// The view has the numbers of changes: the client wants to hear them (RFC 7162 §3.1).
+    pub(super) tells_modseq: bool,
     pub(super) changes: Receiver<u64>,
     /// The snapshot that the view was compared with last.
     pub(super) compared: Arc<Snapshot>,
@@ -24,18 +26,37 @@ pub(crate) struct Selected {
     pub(super) owes_expunge: bool,
 }
 
+/// What a client knows of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) flags: Flags,
+    /// Zero for clients that do not ask.
+    pub(super) modseq: ModSeq,
+}
+
 /// A message that a command means.
 pub(super) type Wanted = (SequenceNumber, kings_imap::Uid);
 
 impl Selected {
     /// Looks at the mailbox and begins the view.
-    pub(super) async fn open(mailbox: Mailbox, read_only: bool) -> Result<Self, Trouble> {
+    pub(super) async fn open(mailbox: Mailbox, read_only: bool, tells_modseq: bool) -> Result<Self, Trouble> {
         let changes = mailbox.changes();
         let (snapshot, recent) = look(&mailbox, read_only).await?;
-        let messages = snapshot.messages.iter().map(|message| (to_imap(message.uid), message.flags.clone()));
+        let messages = snapshot.messages.iter().map(|message| known(message, tells_modseq));
         let view = View::new(messages, recent.into_iter().map(to_imap), read_only);
         let keywords = snapshot.keywords.clone();
-        Ok(Self { mailbox, view, changes, compared: snapshot, keywords, owes_expunge: false })
+        Ok(Self { mailbox, view, tells_modseq, changes, compared: snapshot, keywords, owes_expunge: false })
+    }
+
+    /// Has the client hear the numbers of changes from now on. What it knows of messages so far counts as known with them.
+    pub(super) fn begin_modseq(&mut self) {
+        self.tells_modseq = true;
+        for message in &self.compared.messages {
+            let (uid, known) = known(message, true);
+            if self.view.flags(uid).is_some_and(|told| told.flags == known.flags) {
+                self.view.note_flags(uid, known);
+            }
+        }
     }
 
     /// The messages that a command means.
@@ -47,6 +68,12 @@ impl Selected {
     pub(super) fn must_be_writable(&self) -> Result<(), Trouble> {
         if self.view.is_read_only() { Err(Trouble::Refused(Tagged::READ_ONLY)) } else { Ok(()) }
     }
+}
+
+/// A message as the view has it.
+pub(super) fn known(message: &Message, with_modseq: bool) -> (kings_imap::Uid, Known) {
+    let modseq = if with_modseq { message.modseq } else { ModSeq::ZERO };
+    (to_imap(message.uid), Known { flags: message.flags.clone(), modseq })
 }
 
 /// The mailbox now. A session that may write takes new mail out of `new`: it is `\Recent` for this one

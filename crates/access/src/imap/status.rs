@@ -40,5 +40,6 @@ fn value(item: StatusItem, snapshot: &Snapshot, append_limit: u64) -> u64 {
         StatusItem::Unseen => count(|message| !message.flags.contains(SystemFlag::Seen)),
         StatusItem::Size => snapshot.messages.iter().map(|message| message.size).sum(),
         StatusItem::AppendLimit => append_limit,
+        StatusItem::HighestModSeq => snapshot.highest_modseq.get(),
     }
 }

@@ -65,6 +65,7 @@ impl Server {
         .unwrap();
         let store = Store::open(kings_store::Settings {
             mail_dir: folder.path().join("mail"),
+            index_dir: Some(folder.path().join("index")),
             layout: Layout::default(),
             separator: '.',
             free_space_reserve: 0,

@@ -5,8 +5,8 @@ use kings_mail::mime::Facet;
 
 use super::{Command, Request};
 use crate::cursor::{Cursor, SyntaxError};
-use crate::limits::{MAX_FETCH_ITEMS, MAX_PART_DEPTH};
-use crate::sequence::SequenceSet;
+use crate::limits::{MAX_FETCH_ITEMS, MAX_PART_DEPTH, MAX_SELECT_OPTIONS};
+use crate::sequence::{ModSeq, SequenceSet};
 
 /// FETCH or UID FETCH.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,10 @@ pub struct Fetch {
     pub set: SequenceSet,
     /// What to send, macros expanded.
     pub items: Vec<Item>,
+    /// Only messages that have changed after this (RFC 7162 §3.1.4.1).
+    pub changed_since: Option<ModSeq>,
+    /// Those that were removed after it as well (RFC 7162 §3.2.6).
+    pub vanished: bool,
 }
 
 /// One data item.
@@ -30,6 +34,8 @@ pub enum Item {
     InternalDate,
     /// `RFC822.SIZE`: octets of the whole message.
     Size,
+    /// `MODSEQ` (RFC 7162 §3.1.4.2)
+    ModSeq,
     /// `ENVELOPE`
     Envelope,
     /// `BODYSTRUCTURE`
@@ -97,8 +103,9 @@ impl Fetch {
 
     /// Whether the message itself must be read: everything else the store knows anyway.
     pub fn needs_content(&self) -> bool {
-        let is_known =
-            |item: &Item| matches!(item, Item::Uid | Item::Flags | Item::InternalDate | Item::Size);
+        let is_known = |item: &Item| {
+            matches!(item, Item::Uid | Item::Flags | Item::InternalDate | Item::Size | Item::ModSeq)
+        };
         !self.items.iter().all(is_known)
     }
 }
@@ -115,7 +122,31 @@ pub(super) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Result<Command, Synta
     if uid && !items.contains(&Item::Uid) {
         items.insert(0, Item::Uid);
     }
-    Ok(Command::Request(Request::Fetch(Fetch { uid, set, items })))
+    let mut fetch = Fetch { uid, set, items, changed_since: None, vanished: false };
+    if cursor.eat(b' ') {
+        cursor.list(MAX_SELECT_OPTIONS, |cursor| modifier(cursor, &mut fetch))?;
+        // VANISHED belongs to UID FETCH with CHANGEDSINCE alone (RFC 7162 §3.2.6); an empty list is no modifier.
+        if fetch.changed_since.is_none() || fetch.vanished && !uid {
+            return Err(SyntaxError::Modifier);
+        }
+        if !fetch.items.contains(&Item::ModSeq) {
+            fetch.items.push(Item::ModSeq);
+        }
+    }
+    Ok(Command::Request(Request::Fetch(fetch)))
+}
+
+/// `CHANGEDSINCE 12345` and `VANISHED`, each once.
+fn modifier(cursor: &mut Cursor<'_>, fetch: &mut Fetch) -> Result<(), SyntaxError> {
+    match cursor.word()?.as_str() {
+        "CHANGEDSINCE" if fetch.changed_since.is_none() => {
+            cursor.space()?;
+            fetch.changed_since = Some(cursor.modseq()?);
+        }
+        "VANISHED" if !fetch.vanished => fetch.vanished = true,
+        _ => return Err(SyntaxError::Modifier),
+    }
+    Ok(())
 }
 
 /// The three macros stand alone, never in a list (RFC 3501 §6.4.5).
@@ -144,6 +175,7 @@ fn item(cursor: &mut Cursor<'_>) -> Result<Item, SyntaxError> {
         "FLAGS" => Ok(Item::Flags),
         "INTERNALDATE" => Ok(Item::InternalDate),
         "RFC822.SIZE" => Ok(Item::Size),
+        "MODSEQ" => Ok(Item::ModSeq),
         "ENVELOPE" => Ok(Item::Envelope),
         "BODYSTRUCTURE" => Ok(Item::BodyStructure),
         "RFC822" => old(Label::Rfc822, Facet::Whole, false),

@@ -10,7 +10,7 @@ use super::{Command, Request};
 use crate::cursor::{Cursor, SyntaxError};
 use crate::flag::Flag;
 use crate::limits::{MAX_DEPTH, MAX_RETURN_OPTIONS, MAX_SEARCH_KEYS};
-use crate::sequence::SequenceSet;
+use crate::sequence::{ModSeq, SequenceSet};
 
 /// SEARCH or UID SEARCH.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Search {
     pub uid: bool,
     /// What the answer tells; without RETURN, `* SEARCH` with all that is found.
     pub returns: Option<Returns>,
+    /// Whether MODSEQ stands among the keys: the answer tells when what is found changed last (RFC 7162 §3.1.5).
+    pub modseq: bool,
     /// What to look for; `None` where the client names a character set we do not have.
     pub key: Option<Key>,
 }
@@ -64,6 +66,8 @@ pub enum Key<S = SequenceSet> {
     Older(NonZeroU32),
     /// Arrived this many seconds ago, or less (RFC 5032 §2).
     Younger(NonZeroU32),
+    /// Arrived, or changed its flags, then or later (RFC 7162 §3.1.5).
+    ModSeq(ModSeq),
     /// The day of arrival.
     Arrived(Compare, Day),
     /// The day of the Date field.
@@ -92,6 +96,7 @@ impl<S> Key<S> {
             Self::Smaller(size) => Key::Smaller(size),
             Self::Older(seconds) => Key::Older(seconds),
             Self::Younger(seconds) => Key::Younger(seconds),
+            Self::ModSeq(since) => Key::ModSeq(since),
             Self::Arrived(compare, day) => Key::Arrived(compare, day),
             Self::Sent(compare, day) => Key::Sent(compare, day),
             Self::Header(name, needle) => Key::Header(name, needle),
@@ -158,10 +163,11 @@ pub(super) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Result<Command, Synt
         Some(label) if charset::is_known(label) => Charset::Named(label),
         Some(_) => Charset::Unknown,
     };
-    let mut reader = Reader { cursor, charset, depth: 0, keys: 0 };
+    let mut reader = Reader { cursor, charset, depth: 0, keys: 0, modseq: false };
     let program = reader.program()?;
+    let modseq = reader.modseq;
     let key = if matches!(charset, Charset::Unknown) { None } else { Some(program) };
-    Ok(Command::Request(Request::Search(Search { uid, returns, key })))
+    Ok(Command::Request(Request::Search(Search { uid, returns, modseq, key })))
 }
 
 /// `(MIN MAX)` and the space behind it.
@@ -188,6 +194,7 @@ struct Reader<'c, 'a> {
     charset: Charset<'c>,
     depth: usize,
     keys: usize,
+    modseq: bool,
 }
 
 impl Reader<'_, '_> {
@@ -245,6 +252,7 @@ impl Reader<'_, '_> {
             "SMALLER" => self.argument(|reader| reader.cursor.number()).map(Key::Smaller),
             "OLDER" => self.argument(Self::seconds).map(Key::Older),
             "YOUNGER" => self.argument(Self::seconds).map(Key::Younger),
+            "MODSEQ" => self.argument(Self::modseq).map(Key::ModSeq),
             "BEFORE" => self.argument(Self::day).map(|day| Key::Arrived(Compare::Before, day)),
             "ON" => self.argument(Self::day).map(|day| Key::Arrived(Compare::On, day)),
             "SINCE" => self.argument(Self::day).map(|day| Key::Arrived(Compare::Since, day)),
@@ -278,6 +286,22 @@ impl Reader<'_, '_> {
 
     fn seconds(&mut self) -> Result<NonZeroU32, SyntaxError> {
         self.cursor.number().and_then(|number| NonZeroU32::new(number).ok_or(SyntaxError::Number))
+    }
+
+    /// `620162338`, or `"/flags/\\draft" all 620162338`: flags have no numbers of their own, which RFC 7162 §3.1.5 leaves
+    /// to the server.
+    fn modseq(&mut self) -> Result<ModSeq, SyntaxError> {
+        self.modseq = true;
+        if self.cursor.peek() == Some(b'"') {
+            let entry = self.cursor.string()?;
+            self.cursor.space()?;
+            let kind = self.cursor.word()?;
+            self.cursor.space()?;
+            if !entry.starts_with(b"/flags/") || !matches!(kind.as_str(), "PRIV" | "SHARED" | "ALL") {
+                return Err(SyntaxError::SearchKey);
+            }
+        }
+        self.cursor.modseq()
     }
 
     /// A date may stand in quotes or without (RFC 3501 §9 `date`).

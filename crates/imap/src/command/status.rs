@@ -20,10 +20,12 @@ pub enum StatusItem {
     Size,
     /// Largest message that APPEND takes, in octets (RFC 7889 §3.1).
     AppendLimit,
+    /// When anything changed last (RFC 7162 §3.1.7).
+    HighestModSeq,
 }
 
 impl StatusItem {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Messages,
         Self::Recent,
         Self::UidNext,
@@ -31,6 +33,7 @@ impl StatusItem {
         Self::Unseen,
         Self::Size,
         Self::AppendLimit,
+        Self::HighestModSeq,
     ];
 
     /// The word on the wire.
@@ -43,6 +46,7 @@ impl StatusItem {
             Self::Unseen => "UNSEEN",
             Self::Size => "SIZE",
             Self::AppendLimit => "APPENDLIMIT",
+            Self::HighestModSeq => "HIGHESTMODSEQ",
         }
     }
 

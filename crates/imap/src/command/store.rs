@@ -3,8 +3,8 @@
 use super::{Command, Request};
 use crate::cursor::{Cursor, SyntaxError};
 use crate::flag::Flag;
-use crate::limits::MAX_FLAGS;
-use crate::sequence::SequenceSet;
+use crate::limits::{MAX_FLAGS, MAX_SELECT_OPTIONS};
+use crate::sequence::{ModSeq, SequenceSet};
 
 /// STORE or UID STORE.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Store {
     pub silent: bool,
     /// The flags.
     pub flags: Vec<Flag>,
+    /// Only messages that have not changed after this (RFC 7162 §3.1.3).
+    pub unchanged_since: Option<ModSeq>,
 }
 
 /// What STORE does with its flags.
@@ -36,10 +38,28 @@ pub(super) fn store(cursor: &mut Cursor<'_>, uid: bool) -> Result<Command, Synta
     cursor.space()?;
     let set = cursor.set()?;
     cursor.space()?;
+    let mut unchanged_since = None;
+    if cursor.peek() == Some(b'(') {
+        let modifiers = cursor.list(MAX_SELECT_OPTIONS, |cursor| modifier(cursor, &mut unchanged_since))?;
+        if modifiers.is_empty() {
+            return Err(SyntaxError::Modifier);
+        }
+        cursor.space()?;
+    }
     let (mode, silent) = item(cursor)?;
     cursor.space()?;
     let flags = if cursor.peek() == Some(b'(') { cursor.flag_list()? } else { bare_flags(cursor)? };
-    Ok(Command::Request(Request::Store(Store { uid, set, mode, silent, flags })))
+    Ok(Command::Request(Request::Store(Store { uid, set, mode, silent, flags, unchanged_since })))
+}
+
+/// `UNCHANGEDSINCE 12121230045`, once.
+fn modifier(cursor: &mut Cursor<'_>, unchanged_since: &mut Option<ModSeq>) -> Result<(), SyntaxError> {
+    if cursor.word()? != "UNCHANGEDSINCE" || unchanged_since.is_some() {
+        return Err(SyntaxError::Modifier);
+    }
+    cursor.space()?;
+    *unchanged_since = Some(cursor.modseq()?);
+    Ok(())
 }
 
 fn item(cursor: &mut Cursor<'_>) -> Result<(StoreMode, bool), SyntaxError> {

@@ -2,7 +2,7 @@
 
 use kings_sasl::{Credentials, Mechanism, Secret};
 
-use super::{Command, Copy, Own, Request, fetch, list, search, status, store};
+use super::{Command, Copy, Enabled, Own, Request, fetch, list, search, select, status, store};
 use crate::cursor::{Cursor, SyntaxError};
 use crate::limits::{MAX_ID_FIELDS, MAX_ID_VALUE};
 
@@ -51,8 +51,8 @@ const TABLE: [Row; 30] = [
     plain("STARTTLS", Legal::BeforeLogin, |_, _| Ok(Command::Own(Own::StartTls))),
     plain("AUTHENTICATE", Legal::BeforeLogin, authenticate),
     plain("LOGIN", Legal::BeforeLogin, login),
-    plain("SELECT", Legal::AfterLogin, |cursor, _| select(cursor, false)),
-    plain("EXAMINE", Legal::AfterLogin, |cursor, _| select(cursor, true)),
+    plain("SELECT", Legal::AfterLogin, |cursor, _| select::select(cursor, false)),
+    plain("EXAMINE", Legal::AfterLogin, |cursor, _| select::select(cursor, true)),
     plain("CREATE", Legal::AfterLogin, |cursor, _| {
         mailbox(cursor).map(Request::Create).map(Command::Request)
     }),
@@ -93,11 +93,6 @@ pub(crate) fn row(verb: &str, uid: bool) -> Option<&'static Row> {
 fn mailbox(cursor: &mut Cursor<'_>) -> Result<String, SyntaxError> {
     cursor.space()?;
     cursor.mailbox()
-}
-
-fn select(cursor: &mut Cursor<'_>, read_only: bool) -> Result<Command, SyntaxError> {
-    let mailbox = mailbox(cursor)?;
-    Ok(Command::Request(Request::Select { mailbox, read_only }))
 }
 
 fn rename(cursor: &mut Cursor<'_>, _: bool) -> Result<Command, SyntaxError> {
@@ -141,12 +136,18 @@ fn authenticate(cursor: &mut Cursor<'_>, _: bool) -> Result<Command, SyntaxError
 
 /// Words that nobody knows are passed over (RFC 5161 §3.1).
 fn enable(cursor: &mut Cursor<'_>, _: bool) -> Result<Command, SyntaxError> {
+    let mut enabled = Enabled::default();
     cursor.space()?;
-    cursor.atom()?;
-    while cursor.eat(b' ') {
-        cursor.atom()?;
+    loop {
+        match cursor.word()?.as_str() {
+            "CONDSTORE" => enabled.condstore = true,
+            "QRESYNC" => enabled.qresync = true,
+            _ => {}
+        }
+        if !cursor.eat(b' ') {
+            return Ok(Command::Own(Own::Enable(enabled)));
+        }
     }
-    Ok(Command::Own(Own::Enable))
 }
 
 /// `("name" "mutt" "version" NIL)` or NIL (RFC 2971 §3.1).

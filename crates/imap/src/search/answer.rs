@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use super::Returns;
 use crate::response::{ExtendedSearch, Response};
-use crate::sequence::{SequenceNumber, SequenceSet, Uid};
+use crate::sequence::{ModSeq, SequenceNumber, SequenceSet, Uid};
 
 /// How a search ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,12 +15,24 @@ pub struct Answer {
     pub saved: Option<Vec<Uid>>,
 }
 
-/// Tells `found`, which rises, as the command under `tag` wants to hear it.
-pub fn answer(tag: &[u8], uid: bool, returns: Option<Returns>, found: &[(SequenceNumber, Uid)]) -> Answer {
+/// Tells `found`, which rises, as the command under `tag` wants to hear it. With `modseq`, which tells when a message
+/// changed last, the answer tells it of what it names (RFC 7162 §3.1.6, RFC 7162 §3.1.10).
+pub fn answer(
+    tag: &[u8],
+    (uid, returns): (bool, Option<Returns>),
+    found: &[(SequenceNumber, Uid)],
+    modseq: Option<&dyn Fn(Uid) -> ModSeq>,
+) -> Answer {
+    let highest = |found: &[(SequenceNumber, Uid)]| {
+        modseq.and_then(|modseq| found.iter().map(|(_, message)| modseq(*message)).max())
+    };
     let told = |&(number, message): &(SequenceNumber, Uid)| if uid { message.0 } else { number.0 };
     let Some(returns) = returns else {
         let all = found.iter().map(told).map(NonZeroU32::get).collect();
-        return Answer { response: Some(Response::Search(all)), saved: None };
+        return Answer {
+            response: Some(Response::Search { found: all, modseq: highest(found) }),
+            saved: None,
+        };
     };
     let (first, last) = (found.first(), found.last());
     let says = returns.min || returns.max || returns.all || returns.count;
@@ -31,21 +43,23 @@ pub fn answer(tag: &[u8], uid: bool, returns: Option<Returns>, found: &[(Sequenc
         max: last.filter(|_| returns.max).map(told),
         all: if returns.all { SequenceSet::of_numbers(found.iter().map(told)) } else { None },
         count: returns.count.then_some(found.len()),
+        modseq: highest(&named(returns, found)),
     };
     Answer {
         response: says.then(|| Response::ExtendedSearch(extended())),
-        saved: returns.save.then(|| saved(returns, found)),
+        saved: returns.save.then(|| named(returns, found).into_iter().map(|(_, uid)| uid).collect()),
     }
 }
 
-/// With MIN or MAX and nothing more, those two only (RFC 5182 §2.4).
-fn saved(returns: Returns, found: &[(SequenceNumber, Uid)]) -> Vec<Uid> {
+/// What is kept, and whose changes count: with MIN or MAX and nothing more, those two only (RFC 5182 §2.4,
+/// RFC 7162 §3.1.10).
+fn named(returns: Returns, found: &[(SequenceNumber, Uid)]) -> Vec<(SequenceNumber, Uid)> {
     let is_partial = (returns.min || returns.max) && !returns.all && !returns.count;
     if !is_partial {
-        return found.iter().map(|(_, uid)| *uid).collect();
+        return found.to_vec();
     }
     let ends = [found.first().filter(|_| returns.min), found.last().filter(|_| returns.max)];
-    let mut ends: Vec<Uid> = ends.into_iter().flatten().map(|(_, uid)| *uid).collect();
+    let mut ends: Vec<(SequenceNumber, Uid)> = ends.into_iter().flatten().copied().collect();
     ends.dedup();
     ends
 }
@@ -89,7 +103,7 @@ mod tests {
                 count: has("COUNT"),
                 save: has("SAVE"),
             };
-            let answer = answer(b"a", true, Some(returns), &messages);
+            let answer = answer(b"a", (true, Some(returns)), &messages, None);
             let text = answer.response.map(|response| {
                 let mut out = Vec::new();
                 response.write_to(&mut out);
@@ -105,8 +119,31 @@ mod tests {
     #[test]
     fn one_message_is_kept_once_and_none_empties_what_was_kept() {
         let returns = Returns { min: true, max: true, save: true, ..Returns::default() };
-        let one = answer(b"a", false, Some(returns), &found(&[(4, 9)]));
+        let one = answer(b"a", (false, Some(returns)), &found(&[(4, 9)]), None);
         assert_eq!(one.saved.map(|uids| uids.len()), Some(1));
-        assert_eq!(answer(b"a", false, Some(returns), &[]).saved, Some(Vec::new()));
+        assert_eq!(answer(b"a", (false, Some(returns)), &[], None).saved, Some(Vec::new()));
+    }
+
+    #[test]
+    fn the_last_change_of_what_is_told_is_told() {
+        let messages = found(&[(2, 20), (3, 30), (7, 70)]);
+        // The second one has changed last.
+        let modseq = |uid: Uid| ModSeq(if uid.0.get() == 30 { 99 } else { u64::from(uid.0.get()) });
+        let said = |returns: Option<Returns>, messages: &[(SequenceNumber, Uid)]| {
+            let mut out = Vec::new();
+            answer(b"a", (false, returns), messages, Some(&modseq)).response.unwrap().write_to(&mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let (min, max) =
+            (Returns { min: true, ..Returns::default() }, Returns { max: true, ..Returns::default() });
+        assert_eq!(said(None, &messages), "* SEARCH 2 3 7 (MODSEQ 99)\r\n");
+        assert_eq!(said(None, &[]), "* SEARCH\r\n");
+        assert_eq!(said(Some(min), &messages), "* ESEARCH (TAG \"a\") MIN 2 MODSEQ 20\r\n");
+        assert_eq!(said(Some(max), &messages), "* ESEARCH (TAG \"a\") MAX 7 MODSEQ 70\r\n");
+        let both = Returns { max: true, ..min };
+        assert_eq!(said(Some(both), &messages), "* ESEARCH (TAG \"a\") MIN 2 MAX 7 MODSEQ 70\r\n");
+        let with_count = Returns { count: true, ..min };
+        assert_eq!(said(Some(with_count), &messages), "* ESEARCH (TAG \"a\") MIN 2 COUNT 3 MODSEQ 99\r\n");
+        assert_eq!(said(Some(with_count), &[]), "* ESEARCH (TAG \"a\") COUNT 0\r\n");
     }
 }

@@ -41,7 +41,7 @@ pub(super) enum After {
 impl After {
     pub(super) fn of(request: &Request) -> Self {
         match request {
-            Request::Select { .. } => Self::Select,
+            Request::Select(_) => Self::Select,
             Request::Close | Request::Unselect => Self::Deselect,
             _ => Self::Nothing,
         }

@@ -2,14 +2,14 @@
 
 use std::num::NonZeroU32;
 
-use kings_imap::command::{Arriving, Copy, List, StatusItem, Store, StoreMode};
+use kings_imap::command::{Arriving, Copy, List, Select, StatusItem, Store, StoreMode};
 use kings_imap::fetch::{Content, Facts, Fetch, Segment, render};
 use kings_imap::list::{Listed, lines};
 use kings_imap::response::Attribute;
 use kings_imap::search::{self, Program, Search};
 use kings_imap::view::Reports;
 use kings_imap::{
-    Change, Code, Condition, Event, Flag, Request, Response, SequenceSet, Session, Tagged, Uid, View,
+    Change, Code, Condition, Event, Flag, ModSeq, Request, Response, SequenceSet, Session, Tagged, Uid, View,
 };
 use kings_mail::date::DateTime;
 use kings_sasl::BadExchange;
@@ -24,6 +24,7 @@ struct Message {
     flags: Vec<Flag>,
     date: DateTime,
     content: Vec<u8>,
+    modseq: ModSeq,
 }
 
 struct Mailbox {
@@ -31,6 +32,8 @@ struct Mailbox {
     attribute: Option<Attribute>,
     subscribed: bool,
     next: u32,
+    /// Counts changes.
+    highest: ModSeq,
     messages: Vec<Message>,
 }
 
@@ -91,7 +94,10 @@ impl Backend {
             ["remove", number] => inbox.messages.retain(|message| message.uid != wanted(number)),
             ["flag", number, keyword] => {
                 let message = inbox.messages.iter_mut().find(|message| message.uid == wanted(number));
-                message.expect("a message").flags.push(Flag::Keyword((*keyword).to_owned()));
+                let message = message.expect("a message");
+                message.flags.push(Flag::Keyword((*keyword).to_owned()));
+                inbox.highest.0 += 1;
+                message.modseq = inbox.highest;
             }
             other => panic!("unknown directive {other:?}"),
         }
@@ -179,11 +185,19 @@ impl Backend {
         let now = mailbox.messages.iter().map(|message| (message.uid, message.flags.clone()));
         for change in view.update(now, reports) {
             let response = match change {
-                Change::Expunge(number) => Response::Expunge(number),
+                Change::Expunge(_, gone) if session.enabled().qresync => {
+                    let uids = SequenceSet::of(&[gone]).expect("one");
+                    Response::Vanished { earlier: false, uids }
+                }
+                Change::Expunge(number, _) => Response::Expunge(number),
                 Change::Exists(count) => Response::Exists(count),
                 Change::Recent(count) => Response::Recent(count),
                 Change::Flags { number, uid, flags } => {
-                    Response::FetchFlags { number, uid, flags, recent: view.is_recent(uid) }
+                    let message = mailbox.messages.iter().find(|message| message.uid == uid);
+                    let modseq =
+                        message.map(|message| message.modseq).filter(|_| session.enabled().condstore);
+                    let recent = view.is_recent(uid);
+                    Response::FetchFlags { number, uid, flags: Some(flags), recent, modseq }
                 }
             };
             session.respond(&response);
@@ -193,7 +207,7 @@ impl Backend {
     fn request(&mut self, session: &mut Session, request: Request) -> Tagged {
         match request {
             Request::Noop => Tagged::DONE,
-            Request::Select { mailbox, read_only } => self.select(session, &mailbox, read_only),
+            Request::Select(select) => self.select(session, &select),
             Request::Create(name) if self.find(&name).is_some() => Tagged::MAILBOX_EXISTS,
             Request::Create(name) => {
                 self.mailboxes.push(Mailbox::new(&name, None));
@@ -235,8 +249,9 @@ impl Backend {
         Tagged::DONE
     }
 
-    fn select(&mut self, session: &mut Session, name: &str, read_only: bool) -> Tagged {
+    fn select(&mut self, session: &mut Session, select: &Select) -> Tagged {
         self.selected = None;
+        let (name, read_only) = (select.mailbox.as_str(), select.read_only);
         let Some(at) = self.find(name) else { return Tagged::NO_MAILBOX };
         let mailbox = &self.mailboxes[at];
         let messages = mailbox.messages.iter().map(|message| (message.uid, message.flags.clone()));
@@ -247,6 +262,7 @@ impl Backend {
         for code in [
             Code::UidValidity(VALIDITY),
             Code::UidNext(uid(mailbox.next)),
+            Code::HighestModSeq(mailbox.highest),
             Code::PermanentFlags(if read_only { vec![] } else { Flag::SYSTEM.to_vec() }, !read_only),
         ] {
             session.respond(&Response::Status(Tagged::with(Condition::Ok, code, "Ok")));
@@ -289,6 +305,7 @@ impl Backend {
             StatusItem::UidValidity => u64::from(VALIDITY),
             StatusItem::Size => mailbox.messages.iter().map(|message| message.content.len() as u64).sum(),
             StatusItem::AppendLimit => 100_000,
+            StatusItem::HighestModSeq => mailbox.highest.0,
             StatusItem::Unseen => {
                 count(mailbox.messages.iter().filter(|m| !m.flags.contains(&Flag::Seen)).count())
             }
@@ -334,12 +351,15 @@ impl Backend {
                 arrived: message.date.day(),
                 age: u64::try_from(NOW - message.date.unix()).unwrap_or(0),
                 size: message.content.len() as u64,
+                modseq: message.modseq,
             };
             if program.quick(&facts).unwrap_or_else(|| program.full(&facts, &message.content)) {
                 found.push((number, message.uid));
             }
         }
-        let answer = search::answer(session.tag(), search.uid, search.returns, &found);
+        let modseq = |uid| mailbox.messages.iter().find(|m| m.uid == uid).map_or(ModSeq(0), |m| m.modseq);
+        let modseq: Option<&dyn Fn(Uid) -> ModSeq> = if search.modseq { Some(&modseq) } else { None };
+        let answer = search::answer(session.tag(), (search.uid, search.returns), &found, modseq);
         if let Some(response) = answer.response {
             session.respond(&response);
         }
@@ -358,6 +378,9 @@ impl Backend {
                 result = Tagged::SOME_EXPUNGED;
                 continue;
             };
+            if fetch.changed_since.is_some_and(|since| message.modseq <= since) {
+                continue;
+            }
             if fetch.sets_seen() && !view.is_read_only() && !message.flags.contains(&Flag::Seen) {
                 message.flags.push(Flag::Seen);
             }
@@ -368,6 +391,7 @@ impl Backend {
                 recent: view.is_recent(uid),
                 internal_date: message.date,
                 size: message.content.len() as u64,
+                modseq: message.modseq,
             };
             for segment in render(&fetch.items, &facts, Some(&Content::new(&message.content))) {
                 match segment {
@@ -385,10 +409,17 @@ impl Backend {
             return Tagged::READ_ONLY;
         }
         let Ok(wanted) = view.resolve(&store.set, store.uid) else { return Tagged::NO_SUCH_NUMBER };
+        let mut modified = Vec::new();
         for (_, uid) in wanted {
             let Some(message) = mailbox.messages.iter_mut().find(|message| message.uid == uid) else {
                 continue;
             };
+            if store.unchanged_since.is_some_and(|since| message.modseq > since) {
+                modified.push(uid);
+                continue;
+            }
+            mailbox.highest.0 += 1;
+            message.modseq = mailbox.highest;
             if store.mode != StoreMode::Add {
                 message.flags.retain(|flag| store.mode == StoreMode::Remove && !store.flags.contains(flag));
             }
@@ -401,7 +432,10 @@ impl Backend {
                 view.note_flags(uid, message.flags.clone());
             }
         }
-        Tagged::DONE
+        match SequenceSet::of(&modified) {
+            Some(set) => Tagged::with(Condition::Ok, Code::Modified(set), "Some messages have changed"),
+            None => Tagged::DONE,
+        }
     }
 
     fn copy(&mut self, session: &mut Session, copy: &Copy) -> Tagged {
@@ -432,13 +466,14 @@ impl Backend {
 impl Mailbox {
     fn new(name: &str, attribute: Option<Attribute>) -> Self {
         let subscribed = attribute.is_some();
-        Self { name: name.to_owned(), attribute, subscribed, next: 1, messages: vec![] }
+        Self { name: name.to_owned(), attribute, subscribed, next: 1, highest: ModSeq(100), messages: vec![] }
     }
 
     fn add(&mut self, content: &[u8], flags: Vec<Flag>, date: DateTime) -> Uid {
         let uid = uid(self.next);
         self.next += 1;
-        self.messages.push(Message { uid, flags, date, content: content.to_vec() });
+        self.highest.0 += 1;
+        self.messages.push(Message { uid, flags, date, content: content.to_vec(), modseq: self.highest });
         uid
     }
 }

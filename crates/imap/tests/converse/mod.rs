@@ -3,7 +3,7 @@
 use kings_imap::fetch::{Content, Facts, Fetch, Segment, render};
 use kings_imap::pattern::Pattern;
 use kings_imap::{
-    Event, Flag, Request, Response, SequenceNumber, SequenceSet, Session, Settings, Tagged, Uid, View,
+    Event, Flag, ModSeq, Request, Response, SequenceNumber, SequenceSet, Session, Settings, Tagged, Uid, View,
 };
 use kings_mail::date::DateTime;
 use kings_sasl::{Mechanisms, Turn};
@@ -69,6 +69,7 @@ fn fetch_message(session: &mut Session, fetch: &Fetch, message: &[u8]) {
             recent: true,
             internal_date: DateTime::from_unix(0),
             size: message.len() as u64,
+            modseq: ModSeq(7),
         };
         for segment in render(&fetch.items, &facts, Some(&Content::new(message))) {
             match segment {

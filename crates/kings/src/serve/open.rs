@@ -11,6 +11,7 @@ use crate::config::Settings;
 pub(super) fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     let store = Store::open(kings_store::Settings {
         mail_dir: settings.mail_dir.clone(),
+        index_dir: Some(settings.data_dir.join("index")),
         layout: settings.mail_layout.clone(),
         separator: settings.mailboxes.separator,
         free_space_reserve: settings.limits.free_space_reserve,

@@ -1,5 +1,7 @@
 //! Dovecot opens the same Maildir: the same messages under the same UIDs, whoever looked or wrote first.
 
+mod resync;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -32,7 +34,11 @@ impl Dovecot {
     }
 
     fn imap(&self, kings: &Kings) -> Imap {
-        Imap::login(([127, 0, 0, 1], self.port).into(), &kings.certificates, ANN)
+        self.imap_as(kings, ANN)
+    }
+
+    fn imap_as(&self, kings: &Kings, account: &str) -> Imap {
+        Imap::login(([127, 0, 0, 1], self.port).into(), &kings.certificates, account)
     }
 }
 

@@ -66,6 +66,7 @@ impl Setup {
         });
         let store = Store::open(kings_store::Settings {
             mail_dir: path.join("mail"),
+            index_dir: None,
             layout: Layout::default(),
             separator: '.',
             free_space_reserve: 0,

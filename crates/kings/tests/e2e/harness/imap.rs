@@ -32,6 +32,12 @@ impl Imap {
     /// Sends a command; gives what came before its `OK`, and panics on `NO` and `BAD`.
     #[track_caller]
     pub(crate) fn command(&mut self, command: &str) -> Vec<Line> {
+        self.result(command).0
+    }
+
+    /// As [`command`](Self::command), with the text of the `OK`.
+    #[track_caller]
+    pub(crate) fn result(&mut self, command: &str) -> (Vec<Line>, String) {
         self.tag += 1;
         let tag = format!("a{} ", self.tag);
         self.stream.send(format!("{tag}{command}\r\n").as_bytes()).unwrap();
@@ -40,7 +46,7 @@ impl Imap {
             let line = self.response().unwrap();
             if let Some(end) = line.text.strip_prefix(&tag) {
                 assert!(end.starts_with("OK"), "{command}: {end}");
-                return lines;
+                return (lines, end.to_owned());
             }
             lines.push(line);
         }

@@ -1,0 +1,95 @@
+//! `kings-state`: what a mailbox must not forget and Dovecot's files have no place for.
+//!
+//! A first line with the version, then a word and a number in each line. Lines that nobody here knows are kept.
+
+use std::io::{self, Read, Write};
+
+use crate::dir::{Dir, found};
+use crate::message::ModSeq;
+
+const NAME: &str = "kings-state";
+/// Where it is written before it takes the old one's place.
+const UNFINISHED: &str = "kings-state.tmp";
+const VERSION: &str = "kings-state 1";
+const CEILING: &str = "modseq-ceiling ";
+/// Far beyond what will ever stand in it.
+const MAX_OCTETS: u64 = 1 << 20;
+
+/// No number above this one was ever given; zero when nobody knows.
+pub(crate) fn ceiling(folder: &Dir) -> io::Result<ModSeq> {
+    Ok(ceiling_in(&text(folder)?))
+}
+
+/// Puts a new ceiling on disk.
+pub(crate) fn raise_ceiling(folder: &Dir, ceiling: ModSeq) -> io::Result<()> {
+    let new = with_ceiling(&text(folder)?, ceiling);
+    folder.unlink(UNFINISHED)?;
+    let mut file = folder.create_file(UNFINISHED)?;
+    file.write_all(new.as_bytes())?;
+    file.sync_all()?;
+    folder.rename(UNFINISHED.as_bytes(), folder, NAME.as_bytes())?;
+    folder.sync()
+}
+
+fn text(folder: &Dir) -> io::Result<String> {
+    let Some(file) = found(folder.open_file(NAME))? else { return Ok(String::new()) };
+    let mut octets = Vec::new();
+    file.take(MAX_OCTETS).read_to_end(&mut octets)?;
+    Ok(String::from_utf8_lossy(&octets).into_owned())
+}
+
+fn ceiling_in(text: &str) -> ModSeq {
+    let told = text.lines().filter_map(|line| line.strip_prefix(CEILING)?.trim().parse().ok());
+    told.map(ModSeq::new).max().unwrap_or_default()
+}
+
+fn with_ceiling(text: &str, ceiling: ModSeq) -> String {
+    let version = text.lines().next().filter(|line| line.starts_with("kings-state ")).unwrap_or(VERSION);
+    let kept = text.lines().filter(|line| !line.starts_with("kings-state ") && !line.starts_with(CEILING));
+    let mut new = format!("{version}\n{CEILING}{ceiling}\n");
+    for line in kept {
+        new.push_str(line);
+        new.push('\n');
+    }
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_ceiling_is_kept_and_so_is_what_nobody_knows() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = Dir::open_root(temp.path()).unwrap();
+        assert_eq!(ceiling(&folder).unwrap(), ModSeq::ZERO);
+        std::fs::write(temp.path().join(UNFINISHED), "left by a crash").unwrap();
+        raise_ceiling(&folder, ModSeq::new(7)).unwrap();
+        let file = temp.path().join(NAME);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "kings-state 1\nmodseq-ceiling 7\n");
+        std::fs::write(&file, "kings-state 2\nsave-dates 3\nmodseq-ceiling 8\n").unwrap();
+        assert_eq!(ceiling(&folder).unwrap(), ModSeq::new(8));
+        raise_ceiling(&folder, ModSeq::new(9)).unwrap();
+        assert_eq!(
+            std::fs::read_to_string(&file).unwrap(),
+            "kings-state 2\nmodseq-ceiling 9\nsave-dates 3\n"
+        );
+        assert!(!temp.path().join(UNFINISHED).exists());
+    }
+
+    #[test]
+    fn damage_is_no_ceiling_and_no_panic() {
+        for text in [
+            "",
+            "modseq-ceiling",
+            "modseq-ceiling x",
+            "modseq-ceiling -1",
+            "\u{fffd}",
+            "modseq-ceiling 99999999999999999999",
+        ] {
+            assert_eq!(ceiling_in(text), ModSeq::ZERO, "{text}");
+        }
+        assert_eq!(ceiling_in("modseq-ceiling 5\nmodseq-ceiling 4"), ModSeq::new(5));
+    }
+}
