@@ -222,6 +222,12 @@ fn tags_of_the_key_decide() {
         ),
         (format!("v=DKIM1; k=ed25519; s=tlsrpt : email; t=s; p={p}"), "", Word::Pass, "Ed25519 key"),
         (
+            format!(" v = DKIM1 ;\tk\r\n = ed25519; p =\t{} {}\r\n\t{} ; ", &p[..9], &p[9..20], &p[20..]),
+            "",
+            Word::Pass,
+            "Ed25519 key",
+        ),
+        (
             format!("v=DKIM1; k=ed25519; t=s; p={p}"),
             "; i=@a.example.org",
             Word::PermError,
@@ -320,6 +326,25 @@ fn of_several_records_the_one_that_verifies_counts() {
         let add = |zone: Zone, text: &&str| zone.with_txt(name("s._domainkey.example.org"), *text);
         let zone = records.iter().fold(Zone::default(), add);
         assert_eq!(verify(&signed, &zone).word(), word, "{records:?}");
+    }
+}
+
+/// What a rotation does: the record of the old key stays while its mail is under way.
+#[test]
+fn mail_of_the_old_key_verifies_as_long_as_its_record_is_there() {
+    let key = ed25519();
+    let signed = Plan::default().sign(&key, MESSAGE);
+    let with = |zone: Zone, selector: &str, record: &str| {
+        zone.with_txt(name(&format!("{selector}._domainkey.example.org")), record)
+    };
+    let new = || with(Zone::default(), "new", &record(&rsa(RSA_2048)));
+    let cases = [
+        (with(new(), "s", &record(&key)), Word::Pass, "Ed25519 key"),
+        (new(), Word::PermError, "there is no key"),
+        (with(new(), "s", "v=DKIM1; k=ed25519; p="), Word::PermError, "the key is revoked"),
+    ];
+    for (zone, word, reason) in cases {
+        assert_eq!(first(&signed, &zone), (word, reason.to_owned()));
     }
 }
 

@@ -190,6 +190,17 @@ fn forged_names() -> Vec<(Case, &'static str, &'static str)> {
         ),
         (of_stranger("encoded name", from("=?utf-8?q?joe=40evil=2Etest?= <ceo@bank.test>")), reject, dmarc),
         (of_stranger("folded address", from("Joe\r\n <ceo@bank.test>")), reject, dmarc),
+        (of_stranger("folded in the address", from("Joe <ceo@bank\r\n .test>")), reject, dmarc),
+        (of_stranger("blanks before the colon", from(bank).replace("From:", "From \t:")), reject, dmarc),
+        (
+            of_stranger(
+                "a line of more than 998",
+                from(&format!("\"{}\" <ceo@bank.test>", "x".repeat(1_200))),
+            ),
+            reject,
+            dmarc,
+        ),
+        (of_stranger("NUL in the author", from("ceo\0@bank.test")), "550", "NUL"),
         (of_stranger("two From fields", format!("From: joe@evil.test\r\n{}", from(bank))), "550", "From"),
         (
             of_stranger("no author at all", from("x").replace("From: x\r\n", "")),
@@ -384,6 +395,9 @@ fn forgeries_are_filed_or_refused_and_the_reason_is_told() {
     }
 }
 
+const TWICE: &str =
+    "To: joe@evil.test\r\nDate: Tue, 24 Nov 2026 10:00:00 +0000\r\nMessage-ID: <2@bank.test>\r\n";
+
 /// The same machinery from its honest side: nothing of this is filed away.
 fn honest() -> Vec<(Case, &'static str)> {
     let bank = "ceo@bank.test";
@@ -435,6 +449,14 @@ fn honest() -> Vec<(Case, &'static str)> {
             "dmarc=none",
         ),
         (of_bank("results of others", foreign), "dmarc=pass (aligned: SPF)"),
+        (
+            of_bank("a blank before the colon", from(bank).replace("From:", "From :")),
+            "dmarc=pass (aligned: SPF)",
+        ),
+        (
+            of_bank("fields that are there twice", format!("{TWICE}{}", from(bank))),
+            "dmarc=pass (aligned: SPF)",
+        ),
         (of_stranger("nobody in particular", from("joe@evil.test")), "dmarc=none"),
         (of_stranger("its own address as a name", from("\"joe@evil.test\" <joe@evil.test>")), "dmarc=none"),
         (
@@ -463,6 +485,9 @@ fn their_honest_mirrors_reach_the_inbox() {
         assert!(text.contains(results) && text.contains("X-Kings-Verdict: accept"), "{}: {text}", case.name);
     }
     assert!(find("our own user").is_some() && inbox.len() == honest.len() + 1);
+    // What nobody has signed is kept as it came, though it should be there once (RFC 5322 §3.6).
+    let text = find("fields that are there twice").unwrap().text();
+    assert!(text.contains(TWICE) && text.contains("Message-ID: <1@bank.test>"), "{text}");
     // What others found stays, and stands below ours.
     let text = find("results of others").unwrap().text();
     assert!(text.contains("Authentication-Results: relay.other.test; dmarc=fail"), "{text}");

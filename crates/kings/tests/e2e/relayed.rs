@@ -293,6 +293,32 @@ fn an_alias_lends_no_stranger_a_reverse_path_of_its_domain() {
     );
 }
 
+/// HOSTILE: results that a stranger writes, in the name of the host or of anybody, are in no seal of it.
+#[test]
+fn a_seal_covers_the_results_of_its_own_host_alone() {
+    let mut world = World::asking_for("none", "", "");
+    world.home.serve();
+    let claim = "spf=pass smtp.mailfrom=bank.test; dmarc=pass header.from=bank.test; arc=pass";
+    let claims = ["mx.between.org", "MX.Between.ORG", "other.test"]
+        .map(|name| format!("Authentication-Results: {name}; {claim}\r\n"))
+        .concat();
+    let content = [claims.as_bytes(), &letter("eve@evil.org", AWAY, "claims")].concat();
+    world.between.smtp().message("eve@evil.org", &[AWAY], &content).unwrap().is("250");
+    let text = unfolded(&world.arrived());
+    let (_, sealed) = text.split_once("ARC-Authentication-Results: ").expect("a seal");
+    let (sealed, rest) = sealed.split_once("\r\n").unwrap();
+    let (_, rest) = rest.split_once("Received: from client.example.net").expect("what the stranger sent");
+    holds(sealed, &["i=1; mx.between.org; spf=none", "dkim=none", "header.from=evil.org"]);
+    assert!(
+        ["bank.test", "spf=pass", "dmarc=pass", "arc=pass"].iter().all(|claim| !sealed.contains(claim)),
+        "{sealed}"
+    );
+    assert!(text.contains("arc=pass (i=1, sealed by between.org)"), "{text}");
+    // What others say stays in the message, and that in the name of the host is gone.
+    assert!(rest.contains("Authentication-Results: other.test; spf=pass"), "{rest}");
+    assert!(!rest.to_lowercase().contains("authentication-results: mx.between.org"), "{rest}");
+}
+
 /// The seal of the only message that waits at a host.
 fn waiting_seal(kings: &Kings) -> Option<String> {
     let entries = files(&kings.folder().join("data/queue/entries"));
