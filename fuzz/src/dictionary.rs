@@ -244,3 +244,51 @@ pub const ARC: &[&str] = &[
     "cv=fail; ", "a=ed25519-sha256; ", "d=example.org; ", "s=s; ", "h=from; ", "bh=", "b=", "c=relaxed/relaxed; ", "l=0; ", "t=1; ", "\r\n",
     "\r\n ", "\n", ";", "=", "From: a\r\n", "\r\n\r\n", "\0", " ",
 ];
+
+/// The PROXY protocol.
+#[rustfmt::skip]
+pub const PROXY: &[&str] = &[
+    "PROXY ", "TCP4 ", "TCP6 ", "UNKNOWN", "192.0.2.1 ", "2001:db8::1 ", "::ffff:192.0.2.1 ", "25", "65535", "65536", "+1", " ", "\r\n", "\n", "\r", "\0",
+    "\r\n\r\n\0\r\nQUIT\n", "\x20\0\0\0", "\x21\0\0\0", "\x21\x11\0\x0c", "\x21\x12\0\x0c", "\x21\x21\0\x24", "\x21\x31", "\x10\0", "\x7f\x7f",
+];
+
+/// RFC 9112.
+#[rustfmt::skip]
+pub const HTTP: &[&str] = &[
+    "HTTP/1.1 ", "HTTP/1.0 ", "HTTP/2 ", "200 OK", "100 ", "101 ", "204 ", "304 ", "301 ", "307 ", "\r\n", "\n", "\r", "\r\n\r\n", "Content-Length: ",
+    "Transfer-Encoding: chunked\r\n", "Transfer-Encoding: gzip, chunked\r\n", "Content-Type: ", "Cache-Control: max-age=", "Location: ", "https://",
+    "http://", "user@", "[::1]", ":0", ":65536", "/../", "?x", "#y", "0\r\n\r\n", "ffffffffffffffff\r\n", "5;x\r\n", "Connection: close\r\n",
+    "18446744073709551616", "-1", " ", ": ", "\0", "\t",
+];
+
+/// The files of the queue.
+#[rustfmt::skip]
+pub const QUEUE: &[&str] = &[
+    "kings-queue 2\n", "kings-queue ", "id ", "arrived ", "reverse-path <>\n", "body 7bit\n", "smtputf8 yes\n", "ret full\n", "envelope-id ", "require-tls yes\n",
+    "hold-until ", "18446744073709551615", "recipient <a@b.example>\n", " notify=", "NEVER", "DELAY", " orcpt=rfc822;a", "+3D", " resolved=yes", " added=yes",
+    "content-length ", "content-checksum ", "envelope-checksum ", "00000000 ", "at=1 ", "recipient=1 ", "recipient=0 ", "outcome=", "delivered", "deferred", "failed",
+    "reported", "warned", "held", "released", "relayed", " next=", " status=", "4.0.0", "5.999.999", " remote=\"", " reply=\"", "\\\"", "\\", "\"", "\n\n", "\n", ">", "\0",
+];
+
+/// Dovecot's side files.
+#[rustfmt::skip]
+pub const SIDE_FILES: &[&str] = &[
+    "3 ", "1 ", " V", " N", " G", "0123456789abcdef0123456789abcdef", "4294967294", "4294967295", "4294967296", "0", " :", ":", ":2,S", "\n", "\r", "\0", "/",
+    "..", ".", " W", " S", "\t", "V\t2\n\n", "Sent", "INBOX", "&APw-", "&", "-", "~", "%", "*", "25 ", "26 ", "$Forwarded", " ",
+];
+
+/// What the mechanisms of SASL say.
+#[rustfmt::skip]
+pub const SASL: &[&str] = &[
+    "\0", "\x01", "\n", "n,,", "y,,", "p=tls-exporter,,", "a=", "n=ann,", "r=", "client", "clientserver", "c=biws,", "c=eSws,", "p=", "=2C", "=3D", "=", ",", "m=x,",
+    "s=c2FsdA==,", "i=4096", "i=4095", "i=1000001", "i=99999999999", "v=", "AAAA", "e=other-error", "user=", "auth=Bearer ", "auth=bearer ", "host=x\x01", "dG9rZW4=",
+    "\x03", "\x04", "\x05", "\x06", "\x07", "\x08", "\x09", "ann", "\u{ad}", "\u{aa}", "\u{2168}", "\u{a0}", "\u{7f}", "\u{e4}", " ",
+];
+
+/// Files of accounts and aliases.
+#[rustfmt::skip]
+pub const ACCOUNTS: &[&str] = &[
+    "ann@example.org", "@example.org", "\"a b\"@example.org", "\\", "\"", ":", "{PLAIN}", "{SHA512-CRYPT}$6$", "{SCRAM-SHA-256}", "{CRAM-MD5}", "{ARGON2ID}$argon2",
+    "{BLF-CRYPT}$2", "{", "}", "!", "*", "nologin", "allow_nets=", "10.0.0.0/8", "::/0", "local", ",", ":::::", " ", "\t", "\n", "\r\n", "#", "../", "/", "\0", "\u{e4}",
+    "\u{a0}", "xn--", "[192.0.2.1]", "bob", "$1",
+];

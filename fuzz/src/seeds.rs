@@ -294,6 +294,95 @@ pub const POP3_SESSIONS: &[&str] = &[
     "%08Xu%08Xv\n%v.%u\n%g\n",
 ];
 
+/// Headers of both versions of the PROXY protocol.
+#[rustfmt::skip]
+pub const PROXY_HEADERS: &[&str] = &[
+    "PROXY TCP4 192.0.2.1 198.51.100.1 56324 25\r\nEHLO x\r\n",
+    "PROXY TCP6 2001:db8::1 ::1 4 25\r\n",
+    "PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n",
+    "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\0\x19\0\x19EHLO x\r\n",
+    "\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24\x20\x01\r\x08\0\0\0\0\0\0\0\0\0\0\0\x01\x20\x01\r\x08\0\0\0\0\0\0\0\0\0\0\0\x02\0\x19\0\x19",
+    "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+    "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13\x01\x02\x03\x04\x05\x06\x07\x08\0\x19\0\x19\x03\0\x04\x01\x02\x03\x04",
+];
+
+/// What HTTPS servers answer.
+#[rustfmt::skip]
+pub const HTTP_RESPONSES: &[&str] = &[
+    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: max-age=60\r\nContent-Length: 5\r\n\r\nhello",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\nTrailer: x\r\n\r\n",
+    "HTTP/1.0 301 Moved\r\nLocation: https://other.example:8443/.well-known/mta-sts.txt?x\r\n\r\nold",
+    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404\r\nConnection: close\r\n\r\n",
+    "HTTP/1.1 302 Found\r\nLocation: //user@[::1]/\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
+];
+
+/// Entries of the queue; their checksums are made true.
+#[rustfmt::skip]
+pub const QUEUE_ENTRIES: &[&str] = &[
+    "kings-queue 2\nid 1f8s0xk2m3n4p5q\narrived 1795000000 Mon, 23 Nov 2026 23:06:40 +0000\nreverse-path <ann@example.org>\nbody 8bitmime\n\
+     smtputf8 no\nrecipient <joe@elsewhere.example>\nrecipient <sue@third.example> notify=SUCCESS,FAILURE orcpt=rfc822;sue@first.example\n\
+     content-length 4\ncontent-checksum 89abcdef\nenvelope-checksum 01234567\n\nhi\r\n\
+     00000000 at=1795000001 recipient=1 outcome=delivered status=2.0.0 remote=\"mx.elsewhere.example\" reply=\"250 OK\"\n\
+     00000000 at=1795000002 recipient=2 outcome=deferred next=1795000300 status=4.4.1 reply=\"cannot \\\"connect\\\"\"\n",
+    "kings-queue 2\nid 1f8s0xk2m3n4p5q-2\narrived 1795000000 x\nreverse-path <>\nbody 7bit\nsmtputf8 yes\nret hdrs\nenvelope-id a+20b\nrequire-tls yes\n\
+     hold-until 1795100000\nrecipient <\"a> b\"@x.example> resolved=yes added=yes notify=NEVER\ncontent-length 0\ncontent-checksum 00000000\n\
+     envelope-checksum 00000000\n\n00000000 at=1 recipient=1 outcome=held\n00000000 at=2 recipient=1 outcome=released next=3\n\
+     00000000 at=4 recipient=1 outcome=failed status=5.1.1 reply=\"550 no\"\n00000000 at=5 recipient=1 outcome=reported\n00000000 at=6 recipient=1 outcome=warned\n",
+    "kings-queue 1\nid 1f8s0xk2m3n4p5q\narrived 1 x\nreverse-path <ann@example.org>\nbody 7bit\nsmtputf8 no\nrecipient <joe@x.example>\ncontent-length 2\n\
+     content-checksum 00000000\nenvelope-checksum 00000000\n\n\r\n",
+    "kings-queue 3\n\n",
+];
+
+/// The side files of a mailbox as Dovecot leaves them.
+#[rustfmt::skip]
+pub const SIDE_FILES: &[&str] = &[
+    "3 V1795479510 N0000000003 G5176b62dd4d7046bf65c000083ecc375\n1 :1795479508.M845978P23800.host,S=23,W=27\n2 G0123456789abcdef W27 :1795479508.M882113P23801.host\n",
+    "3 V1 N5 Zx G5176b62dd4d7046bf65c000083ecc375\n1 :a\n3 :b\n4 :a\n5 :cut",
+    "1 1795479510 3\n1 a.host\n2 b.host:2,S\n",
+    "0 $Forwarded\n1 Junk\n25 NonJunk\n26 x\nx y\n",
+    "V\t2\n\nSent\nA\tB\nGr&APwA3w-e\n",
+    "Sent\n~odd/line\nA.B\nINBOX\n",
+];
+
+/// Exchanges: the first octet says which mechanism, each line is a turn. Those of SCRAM are right ones.
+#[rustfmt::skip]
+pub const SASL: &[&str] = &[
+    "\x05\0ann\0secret",
+    "\x05ann\0ann\0a very secret password",
+    "\x06ann\nsecret",
+    "\x07n,a=ann@example.org,\x01host=mail.example.org\x01port=143\x01auth=Bearer dG9rZW4=\x01\x01\n\x01",
+    "\x07n,,\x01auth=bearer a.b-c\x01\x01",
+    "\x08user=ann@example.org\x01auth=Bearer dG9rZW4=\x01\x01\n",
+    "\x09ann 0123456789abcdef0123456789abcdef",
+    "\x09<1896.697170952@postoffice.example.net>",
+    "\0",
+    "\0ann@example.org",
+    "\x03n,,n=ann,r=client\nc=biws,r=clientserver,p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n",
+    "\x03n,a=a=2Cnn,n=a=2Cnn,r=client,x=y\nc=bixhPWE9MkNubiw=,r=clientserver,x=y,p=AAAA\n",
+    "\x03\nr=clientserver,s=c2FsdA==,i=4096\nv=AAAA",
+    "\x04y,,n=ann,r=client\nc=eSws,r=clientserver,p=AAAAAAAAAAAAAAAAAAAAAAAAAAA=\n",
+    "\x01p=tls-exporter,,n=ann,r=client\nc=cD10bHMtZXhwb3J0ZXIsLA==,r=clientserver,p=AAAA\n",
+];
+
+/// Accounts as Dovecot's passwd-file has them.
+#[rustfmt::skip]
+pub const PASSWD_FILES: &[&str] = &[
+    "# who\nann@example.org:{PLAIN}secret\nBob@example.org:{SHA512-CRYPT}$6$abcdefgh$0123456789:1000:1000::/home/bob::nologin allow_nets=10.0.0.0/8,::1\n\
+     carol@example.org:!:::::\ndave@example.org::::::\n",
+    "ann@example.org:{SCRAM-SHA-256}4096,c2FsdA==,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\
+     bob@example.org:{CRAM-MD5}0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n\
+     eve@example.org:{ARGON2ID}$argon2id$v=19$m=65536,t=3,p=1$AAAA$AAAA\nmal@example.org:{BLF-CRYPT}$2y$05$abcdefghijklmnopqrstuv\n",
+    "ann:{PLAIN}x\n../x@example.org:{PLAIN}x\nann@example.org:secret\nann@example.org:{MD5}x\nANN@example.org:{PLAIN}y\n",
+];
+
+/// Tables of virtual(5).
+#[rustfmt::skip]
+pub const VIRTUAL_ALIASES: &[&str] = &[
+    "# who\ninfo@example.org ann@example.org, bob@example.org\n@old.example @example.org\npostmaster ann@example.org\n",
+    "\"a b\"@example.org joe@elsewhere.example,\n  \"c, \\\"d\"@x.example  @y.example\n\nall@example.org ann bob\n",
+    "x@example.org\n@nowhere example\nx@example.org y@example.org\nx@example.org z@example.org\n",
+];
+
 /// One input for each transcript in `crates/PROTOCOL/tests/transcripts`: what the client says (`C: `); escapes of a transcript
 /// stay as they are.
 ///

@@ -4,33 +4,39 @@ mod delegation;
 mod directory;
 mod dkim;
 mod dmarc;
+mod files;
 mod flow;
 mod imap;
 mod mail;
 mod milter;
 mod msgauth;
+mod net;
 mod oauth;
 mod opendkim;
 mod pop3;
 mod reports;
 mod results;
+mod sasl;
 mod smtp;
 mod spf;
 
 pub use delegation::policy_answer;
-pub use directory::{regexp_table, socketmap, system_aliases};
+pub use directory::{passwd_file, regexp_table, socketmap, system_aliases, virtual_aliases};
 pub use dkim::{arc, dkim_key, dkim_message, dkim_signature};
 pub use dmarc::dmarc_record;
+pub use files::{queue_entry, side_files};
 pub use flow::{header_checks, srs};
 pub use imap::{imap_command, imap_fetch, imap_session};
 pub use mail::{address_list, header, mime, seven_bit, words};
 pub use milter::{milter_packet, milter_session};
 pub use msgauth::mta_sts;
+pub use net::{http_response, proxy_header};
 pub use oauth::{oauth_keys, oauth_token};
 pub use opendkim::{opendkim_conf, opendkim_tables};
 pub use pop3::pop3_session;
 pub use reports::dmarc_report;
 pub use results::auth_results;
+pub use sasl::{sasl_client, sasl_server};
 pub use smtp::{smtp_client, smtp_command, smtp_data, smtp_session};
 pub use spf::{spf_check, spf_record};
 
@@ -96,6 +102,14 @@ pub const TARGETS: &[Target] = &[
     target("policy_answer", policy_answer, dictionary::POLICY, seeds::POLICY_ANSWERS),
     target("oauth_token", oauth_token, dictionary::OAUTH, seeds::OAUTH_TOKENS),
     target("oauth_keys", oauth_keys, dictionary::OAUTH, seeds::OAUTH_KEYS),
+    target("proxy_header", proxy_header, dictionary::PROXY, seeds::PROXY_HEADERS),
+    target("http_response", http_response, dictionary::HTTP, seeds::HTTP_RESPONSES),
+    target("queue_entry", queue_entry, dictionary::QUEUE, seeds::QUEUE_ENTRIES),
+    target("side_files", side_files, dictionary::SIDE_FILES, seeds::SIDE_FILES),
+    target("sasl_server", sasl_server, dictionary::SASL, seeds::SASL),
+    target("sasl_client", sasl_client, dictionary::SASL, seeds::SASL),
+    target("passwd_file", passwd_file, dictionary::ACCOUNTS, seeds::PASSWD_FILES),
+    target("virtual_aliases", virtual_aliases, dictionary::ACCOUNTS, seeds::VIRTUAL_ALIASES),
 ];
 
 const fn target(

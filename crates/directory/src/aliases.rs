@@ -1,6 +1,7 @@
 //! The alias file, in the syntax of Postfix's virtual(5).
 
 use std::collections::HashMap;
+use std::fmt;
 
 use kings_mail::address::{Address, Host, LocalPart};
 use kings_mail::domain::Domain;
@@ -21,6 +22,15 @@ pub(crate) enum Goal {
     Address(Address),
     /// `@other.example`: the same local part there.
     SameNameAt(Domain),
+}
+
+impl fmt::Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::SameNameAt(domain) => write!(f, "@{domain}"),
+        }
+    }
 }
 
 impl Goal {
@@ -66,11 +76,17 @@ impl Aliases {
         self.by_address.get(folded).map(Vec::as_slice)
     }
 
+    /// Every alias as it is written, with its targets.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (String, &[Goal])> {
+        let addresses =
+            self.by_address.iter().map(|(address, goals)| (address.to_string(), goals.as_slice()));
+        let domains = self.by_domain.iter().map(|(domain, goals)| (format!("@{domain}"), goals.as_slice()));
+        addresses.chain(domains)
+    }
+
     /// Every alias as it is written, and the whole addresses that it leads to.
     pub(crate) fn ends(&self) -> impl Iterator<Item = (String, &Address)> {
-        let addresses = self.by_address.iter().map(|(address, goals)| (address.to_string(), goals));
-        let domains = self.by_domain.iter().map(|(domain, goals)| (format!("@{domain}"), goals));
-        addresses.chain(domains).flat_map(|(name, goals)| {
+        self.all().flat_map(|(name, goals)| {
             goals.iter().filter_map(move |goal| match goal {
                 Goal::Address(address) => Some((name.clone(), address)),
                 Goal::SameNameAt(_) => None,

@@ -20,6 +20,7 @@ mod system;
 mod tables;
 mod throttle;
 mod token;
+mod trial;
 mod verified;
 mod verify;
 
@@ -38,3 +39,4 @@ pub use crate::socketmap::{Answer, Socketmap, SocketmapError, read_reply};
 pub use crate::system::try_system_aliases;
 pub use crate::tables::AliasSource;
 pub use crate::token::{TokenCheck, TokenError};
+pub use crate::trial::{try_passwd_file, try_virtual_aliases};

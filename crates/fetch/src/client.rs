@@ -14,6 +14,7 @@ use kings_net::{IpNet, Resolver, Stream, is_public};
 use kings_tls::{ClientTls, Trust};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -79,23 +80,8 @@ impl Fetch {
     }
 
     async fn exchange(&self, request: &Request) -> Result<Response, FetchError> {
-        let message = message(request)?;
         let stream = self.connect(&request.url).await?;
-        let failed = |cause: hyper::Error| http(&request.url, &cause);
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(MAX_HEADER);
-        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(failed)?;
-        let exchange = async {
-            let response = sender.send_request(message).await.map_err(failed)?;
-            read(request, response).await
-        };
-        tokio::pin!(exchange, connection);
-        // The connection moves the octets; when it ends first, what it has read is still to be taken.
-        tokio::select! {
-            result = &mut exchange => return result,
-            _ = &mut connection => {}
-        }
-        exchange.await
+        talk(request, stream).await
     }
 
     async fn connect(&self, url: &Url) -> Result<Stream, FetchError> {
@@ -132,6 +118,29 @@ impl Fetch {
         let usable: Vec<SocketAddr> = usable.map(|ip| SocketAddr::new(ip, url.port())).collect();
         if usable.is_empty() { Err(FetchError::Private(url.host().to_owned())) } else { Ok(usable) }
     }
+}
+
+/// One request and its answer over a connection that is there.
+pub(crate) async fn talk<S>(request: &Request, stream: S) -> Result<Response, FetchError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let message = message(request)?;
+    let failed = |cause: hyper::Error| http(&request.url, &cause);
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(MAX_HEADER);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    let exchange = async {
+        let response = sender.send_request(message).await.map_err(failed)?;
+        read(request, response).await
+    };
+    tokio::pin!(exchange, connection);
+    // The connection moves the octets; when it ends first, what it has read is still to be taken.
+    tokio::select! {
+        result = &mut exchange => return result,
+        _ = &mut connection => {}
+    }
+    exchange.await
 }
 
 fn http(url: &Url, cause: &impl std::error::Error) -> FetchError {

@@ -3,9 +3,11 @@
 mod client;
 mod error;
 mod request;
+mod trial;
 mod url;
 
 pub use crate::client::{Fetch, Settings};
 pub use crate::error::FetchError;
 pub use crate::request::{Request, Response};
+pub use crate::trial::try_response;
 pub use crate::url::{BadUrl, Url};

@@ -9,6 +9,7 @@ mod reach;
 mod resolver;
 mod slots;
 mod stream;
+mod trial;
 
 pub use crate::listener::{Connection, Endpoint, Guard, Listener, Service};
 pub use crate::own::is_own;
@@ -18,6 +19,7 @@ pub use crate::reach::is_public;
 pub use crate::resolver::{Resolver, ResolverError, ResolverSettings};
 pub use crate::slots::Slots;
 pub use crate::stream::{Stream, TlsFacts, receive};
+pub use crate::trial::{Proxied, try_proxy_header};
 pub use ipnet::IpNet;
 pub use kings_dns::DnsError;
 pub use tokio_util::sync::CancellationToken as Shutdown;

@@ -28,6 +28,7 @@ mod spool;
 #[cfg(test)]
 mod testing;
 mod timetable;
+mod trial;
 mod window;
 
 pub use clock::WallClock;
@@ -43,3 +44,4 @@ pub use queue::{Beginning, Queue, Returnable, Settings, Staged, Submission};
 pub use recipient::RecipientState;
 pub use schedule::{DELAY_WARNING, FIRST_RETRY, LIFETIME, LONGEST_RETRY, Lifetimes};
 pub use spool::{MAX_ENVELOPE, SubmitError};
+pub use trial::{try_entry, with_true_checksums};

@@ -39,8 +39,9 @@ pub(crate) fn change(account: &Dir, add: &[MailboxName], remove: &[MailboxName])
     if after == before { Ok(()) } else { lock.replace(&after.to_bytes()) }
 }
 
+/// What the file says, line by line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct File {
+pub(crate) struct File {
     tabs: bool,
     lines: Vec<Vec<u8>>,
 }
@@ -53,13 +54,13 @@ impl File {
         Ok(Self::parse(&bytes))
     }
 
-    fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let (tabs, rest) = bytes.strip_prefix(HEADER).map_or((false, bytes), |rest| (true, rest));
         let lines = rest.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
         Self { tabs, lines: lines.map(<[u8]>::to_vec).collect() }
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let header = if self.tabs { HEADER } else { b"" };
         let mut out = header.to_vec();
         for line in &self.lines {
@@ -75,7 +76,7 @@ impl File {
         if self.tabs { encoded.replace('.', "\t").into_bytes() } else { encoded.into_bytes() }
     }
 
-    fn names(&self) -> Vec<MailboxName> {
+    pub(crate) fn names(&self) -> Vec<MailboxName> {
         let plain = |line: &Vec<u8>| {
             let dots = line.iter().map(|&byte| if self.tabs && byte == b'\t' { b'.' } else { byte });
             MailboxName::decode(&dots.collect::<Vec<u8>>())

@@ -1,0 +1,87 @@
+//! The side files of a mailbox apart from the disk, so that any octets may be tried as one.
+
+use std::collections::HashSet;
+
+use crate::dir::is_component;
+use crate::keywords::{Keywords, MAX_KEYWORDS};
+use crate::name::MailboxName;
+use crate::subscriptions::File;
+use crate::uidlist::{self, Entry, Health, MAX_UID, Parsed};
+
+/// Reads `bytes` as each of the three side files, writes them anew and reads that; says which promise does not hold.
+pub fn try_side_files(bytes: &[u8]) -> Result<(), &'static str> {
+    uid_list(bytes)?;
+    keywords(bytes)?;
+    subscriptions(bytes)
+}
+
+fn uid_list(bytes: &[u8]) -> Result<(), &'static str> {
+    let Parsed { header, entries, .. } = uidlist::parse(bytes);
+    let rise = entries.is_sorted_by(|a, b| a.uid < b.uid);
+    promised(rise, "UIDs rise")?;
+    let in_range = entries.iter().all(|entry| (1..=MAX_UID).contains(&entry.uid) && entry.uid < header.next);
+    promised(in_range, "UIDs are in range, and below the next one")?;
+    let bases: HashSet<&[u8]> = entries.iter().map(|entry| &*entry.base).collect();
+    promised(bases.len() == entries.len(), "no file has two UIDs")?;
+    promised(entries.iter().all(|entry| is_component(&entry.base)), "a name is one step down")?;
+    if header.validity == 0 || header.next == 0 || header.guid.is_none() {
+        return Ok(());
+    }
+    let mut written = Vec::new();
+    header.write_to(&mut written);
+    let first_line = written.len();
+    for entry in &entries {
+        entry.write_to(&mut written);
+    }
+    let again = uidlist::parse(&written);
+    promised(again.health == Health::Whole, "what is written is whole")?;
+    promised(again.header == header && again.entries == entries, "what is written reads back")?;
+    for cut in (first_line..written.len()).rev().take(100) {
+        let torn = uidlist::parse(&written[..cut]);
+        promised(torn.health != Health::Damaged, "an unfinished append is no damage")?;
+        promised(starts_with(&entries, &torn.entries), "an unfinished append costs its own line alone")?;
+        promised(torn.header.next == header.next, "the next UID outlives a lost tail")?;
+    }
+    Ok(())
+}
+
+fn starts_with(all: &[Entry], first: &[Entry]) -> bool {
+    all.get(..first.len()) == Some(first)
+}
+
+fn keywords(bytes: &[u8]) -> Result<(), &'static str> {
+    let keywords = Keywords::parse(bytes);
+    promised(keywords.known(0).len() <= MAX_KEYWORDS, "no more keywords than letters")?;
+    promised(Keywords::parse(keywords.to_text().as_bytes()) == keywords, "keywords read back")
+}
+
+fn subscriptions(bytes: &[u8]) -> Result<(), &'static str> {
+    let file = File::parse(bytes);
+    promised(File::parse(&file.to_bytes()) == file, "subscriptions read back")?;
+    let is_name = |name: &MailboxName| MailboxName::decode(name.encoded().as_bytes()).as_ref() == Some(name);
+    promised(file.names().iter().all(is_name), "a subscribed name is a name")
+}
+
+fn promised(holds: bool, promise: &'static str) -> Result<(), &'static str> {
+    if holds { Ok(()) } else { Err(promise) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_as_dovecot_and_damage_leave_them_keep_the_promises() {
+        let guid = "0123456789abcdef0123456789abcdef";
+        for text in [
+            String::new(),
+            format!("3 V1 N9 G{guid} Zx\n1 :1.host\n3 W7 G12 :2.host\n4 :1.host\n"),
+            format!("3 V1 N1 G{guid}\n7 :a/b\n"),
+            "1 5 6\n1 a\n2 b:2,S\n".to_owned(),
+            "0 $Forwarded\n25 Junk\n26 x\nV\t2\n\nA\tB\n".to_owned(),
+        ] {
+            assert_eq!(try_side_files(text.as_bytes()), Ok(()), "{text:?}");
+        }
+        assert_eq!(promised(false, "this"), Err("this"));
+    }
+}
