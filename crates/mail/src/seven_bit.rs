@@ -1,10 +1,12 @@
-//! 8-bit MIME content as 7-bit content, for a next hop without 8BITMIME (RFC 6152 §3).
+//! MIME content in another form that decodes to the same: as 7-bit content, for a next hop without 8BITMIME (RFC 6152 §3),
+//! and without lines that are too long for mail (RFC 5322 §2.1.1).
 //!
 //! Every part that holds octets above 127 gets a transfer encoding, quoted-printable or base64, whichever is shorter; what
 //! the parts decode to does not change. Parts that are 7-bit already keep their bytes. Headers cannot be converted, nor
 //! can parts whose type or signature forbids an encoding: such a message has to go back to its sender.
 
 mod encode;
+mod fold;
 
 use std::ops::Range;
 
@@ -13,8 +15,8 @@ use crate::header::{self, Fields};
 use crate::mime::{self, Kind, MAX_PARTS, Part};
 use crate::transfer::Encoding;
 
-/// Longest line of 7-bit content without its CRLF, in octets (RFC 5322 §2.1.1).
-const MAX_LINE: usize = 998;
+/// Longest line of mail without its CRLF, in octets (RFC 5322 §2.1.1).
+pub const MAX_LINE: usize = 998;
 const FIELD: &str = "Content-Transfer-Encoding";
 
 /// Why a message cannot be converted.
@@ -47,10 +49,40 @@ pub fn to_seven_bit(message: &[u8]) -> Result<Vec<u8>, Unconvertible> {
         return Err(Unconvertible::Crowded);
     }
     let out = Vec::with_capacity(message.len() + message.len() / 4);
-    let mut writer = Writer { message, at: 0, out };
+    let mut writer = Writer { message, goal: Goal::SevenBit, at: 0, out };
     writer.part(&tree, true)?;
     writer.filler(message.len())?;
     Ok(writer.out)
+}
+
+/// Gives each part with a line over [`MAX_LINE`] an encoding, and folds such lines of headers where there is a blank; all
+/// else keeps its octets, 8-bit ones too. What cannot be folded, and what lies between parts, stays as it is:
+/// [`has_long_line`] tells.
+///
+/// In memory and time as [`to_seven_bit`].
+pub fn to_short_lines(message: &[u8]) -> Result<Vec<u8>, Unconvertible> {
+    let tree = mime::parse(message);
+    if has_long_line(message) && tree.walk().count() >= MAX_PARTS - 1 {
+        return Err(Unconvertible::Crowded);
+    }
+    let out = Vec::with_capacity(message.len() + message.len() / 4);
+    let mut writer = Writer { message, goal: Goal::ShortLines, at: 0, out };
+    writer.part(&tree, true)?;
+    writer.filler(message.len())?;
+    Ok(writer.out)
+}
+
+/// Whether a line is longer than mail may have it (RFC 5322 §2.1.1).
+pub fn has_long_line(text: &[u8]) -> bool {
+    let length = |line: &[u8]| line.strip_suffix(b"\r").unwrap_or(line).len();
+    text.split(|&octet| octet == b'\n').any(|line| length(line) > MAX_LINE)
+}
+
+/// What a conversion is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goal {
+    SevenBit,
+    ShortLines,
 }
 
 /// The shorter 7-bit form of the content of a part, and the name of its encoding (RFC 2045 §6). It has no line end behind
@@ -66,6 +98,7 @@ pub fn encoded(content: &[u8]) -> (&'static str, Vec<u8>) {
 /// Walks over the message in the order of its bytes.
 struct Writer<'a> {
     message: &'a [u8],
+    goal: Goal,
     /// What lies before is written.
     at: usize,
     out: Vec<u8>,
@@ -76,26 +109,38 @@ impl Writer<'_> {
         self.message.get(range.clone()).unwrap_or_default()
     }
 
+    /// Whether octets are as they should be already.
+    fn fits(&self, octets: &[u8]) -> bool {
+        match self.goal {
+            Goal::SevenBit => octets.is_ascii(),
+            Goal::ShortLines => !has_long_line(octets),
+        }
+    }
+
+    /// Whether the part says that it is more than is wanted.
+    fn claims_too_much(&self, part: &Part) -> bool {
+        self.goal == Goal::SevenBit && claims_more(part)
+    }
+
     /// One part with all that it holds. `is_message`: its header is that of a message.
     fn part(&mut self, part: &Part, is_message: bool) -> Result<(), Unconvertible> {
-        let body = self.slice(&part.body);
-        let is_ascii = body.is_ascii();
-        if !self.slice(&part.header).is_ascii() {
+        let fits = self.fits(self.slice(&part.body));
+        if self.goal == Goal::SevenBit && !self.slice(&part.header).is_ascii() {
             return Err(Unconvertible::Header);
         }
         let children = match &part.kind {
             Kind::Leaf => return self.leaf(part, is_message),
             // RFC 6532 §3.7: its headers are 8-bit by right, and it may have an encoding, unlike other messages.
-            Kind::Message(_) if !is_ascii && part.content_type.is("message", "global") => {
+            Kind::Message(_) if !fits && part.content_type.is("message", "global") => {
                 return self.encoded(part, is_message);
             }
-            Kind::Multipart(_) if !is_ascii && part.content_type.is("multipart", "signed") => {
+            Kind::Multipart(_) if !fits && part.content_type.is("multipart", "signed") => {
                 return Err(Unconvertible::Signed);
             }
             Kind::Message(message) => std::slice::from_ref(&**message),
             Kind::Multipart(parts) => parts.as_slice(),
         };
-        self.header(part, claims_more(part).then_some("7bit"), is_message);
+        self.header(part, self.claims_too_much(part).then_some("7bit"), is_message);
         for child in children {
             self.filler(child.header.start)?;
             self.part(child, matches!(part.kind, Kind::Message(_)))?;
@@ -105,11 +150,11 @@ impl Writer<'_> {
 
     fn leaf(&mut self, part: &Part, is_message: bool) -> Result<(), Unconvertible> {
         let body = self.slice(&part.body);
-        let keeps_body = body.is_ascii() && (!claims_more(part) || is_plain(body));
+        let keeps_body = self.fits(body) && (!self.claims_too_much(part) || is_plain(body));
         if !keeps_body {
             return self.encoded(part, is_message);
         }
-        self.header(part, claims_more(part).then_some("7bit"), is_message);
+        self.header(part, self.claims_too_much(part).then_some("7bit"), is_message);
         self.copy(&part.body);
         Ok(())
     }
@@ -136,8 +181,18 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The header, with another encoding if one is given.
+    /// The header, with another encoding if one is given, and folded where lines are to be short.
     fn header(&mut self, part: &Part, encoding: Option<&str>, is_message: bool) {
+        let start = self.out.len();
+        self.header_with(part, encoding, is_message);
+        if self.goal == Goal::ShortLines && has_long_line(&self.out[start..]) {
+            let folded = fold::fold(&self.out[start..]);
+            self.out.truncate(start);
+            self.out.extend_from_slice(&folded);
+        }
+    }
+
+    fn header_with(&mut self, part: &Part, encoding: Option<&str>, is_message: bool) {
         let Some(encoding) = encoding else { return self.copy(&part.header) };
         let header = self.message.get(part.header.clone()).unwrap_or_default();
         let (mut fields, mut copied, mut is_named) = (Fields::new(header), 0, false);
@@ -176,6 +231,11 @@ impl Writer<'_> {
     /// What lies between parts: delimiters, and lines that nobody reads.
     fn filler(&mut self, until: usize) -> Result<(), Unconvertible> {
         let filler = self.message.get(self.at..until).unwrap_or_default();
+        if self.goal == Goal::ShortLines {
+            self.out.extend_from_slice(filler);
+            self.at = until;
+            return Ok(());
+        }
         let is_delimiter = |line: &[u8]| line.starts_with(b"--") && !line.is_ascii();
         if !filler.is_ascii() && filler.split(|&octet| octet == b'\n').any(is_delimiter) {
             return Err(Unconvertible::Header);

@@ -24,6 +24,7 @@ mod limits;
 mod lists;
 mod lmtp;
 mod local;
+mod long_lines;
 pub mod milter;
 mod observed;
 #[cfg(test)]

@@ -29,6 +29,7 @@ use crate::decide::{Challenge, Decide, Final, Peer};
 use crate::deliver::{Message, deliver, sole_recipient};
 use crate::forgeries::{self, Source};
 use crate::intake::{self, Intake};
+use crate::long_lines::Shortener;
 use crate::policy::{self, LocalSender, RcptFacts};
 use crate::traced;
 use crate::transaction::{Taken, Transaction, check_header};
@@ -58,12 +59,13 @@ pub struct Local {
     core: Core,
     origin: Domain,
     trusted: Arc<[String]>,
+    shortener: Shortener,
 }
 
 impl Local {
     /// `origin`: the domain that local users write from. `trusted`: users who may write as anybody, beside root.
     pub fn new(core: &Core, origin: Domain, trusted: &[String]) -> Self {
-        Self { core: core.clone(), origin, trusted: trusted.into() }
+        Self { core: core.clone(), origin, trusted: trusted.into(), shortener: Shortener::default() }
     }
 
     /// Serves one connection of a user to its end.
@@ -341,6 +343,8 @@ impl<'a> Session<'a> {
         let head = [completion.as_bytes(), sender.as_bytes(), &head].concat();
         let content =
             intake::with_head(&core.store, content, head).await.map_err(|error| intake::refusal(&error))?;
+        let content = self.local.shortener.shorten(&core.store, content, id).await;
+        let content = content.map_err(|error| intake::refusal(&error))?;
         let (content, ruling) = core.rules.submission.rule(&core.store, content, id).await?;
         if ruling.discard {
             traced::dropped(core, id, &envelope.reverse_path, "a header rule wants it so");

@@ -26,6 +26,7 @@ use crate::forgeries;
 use crate::greylist;
 use crate::intake::{self, Intake};
 use crate::limits::Meter;
+use crate::long_lines::Shortener;
 use crate::milter::{Caller, Chain, Filtered};
 use crate::policy::{self, RcptFacts};
 use crate::receive::{BUSY, claimed_address, turn_away};
@@ -34,12 +35,12 @@ use crate::transaction::{Taken, Transaction, check_header};
 
 /// The service of submission: a login first, then mail to anybody, as oneself unless the operator allows more.
 #[derive(Clone)]
-pub struct Submit(Core);
+pub struct Submit(Core, Shortener);
 
 impl Submit {
     /// Uses directory, store and queue of `core`.
     pub fn new(core: &Core) -> Self {
-        Self(core.clone())
+        Self(core.clone(), Shortener::default())
     }
 }
 
@@ -63,6 +64,7 @@ impl Service for Submit {
         let smtp = smtp::Session::new(settings, connection.stream.tls().is_some());
         let mut session = Session {
             core,
+            shortener: &self.1,
             client,
             ends: (connection.peer, connection.local),
             exempt,
@@ -87,6 +89,7 @@ impl Service for Submit {
 
 struct Session<'a> {
     core: &'a Core,
+    shortener: &'a Shortener,
     client: IpAddr,
     /// The other end of the connection, and ours.
     ends: (SocketAddr, SocketAddr),
@@ -275,6 +278,8 @@ impl Session<'_> {
         };
         let prefix = received.field();
         let content = self.complete(content, &completion).await.map_err(|error| intake::refusal(&error))?;
+        let content = self.shortener.shorten(&self.core.store, content, id).await;
+        let content = content.map_err(|error| intake::refusal(&error))?;
         let (content, ruling) = self.core.rules.submission.rule(&self.core.store, content, id).await?;
         let filtered = Filtered::new(id, envelope, content);
         let Filtered { envelope, content, discard, quarantine, .. } =

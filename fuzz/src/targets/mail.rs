@@ -27,8 +27,12 @@ pub fn mime(data: &[u8]) {
     }
 }
 
-/// What is converted is 7-bit, has the same parts, and is not changed by another conversion.
+/// What is converted is 7-bit, has the same parts, and is not changed by another conversion. The same of short lines.
 pub fn seven_bit(data: &[u8]) {
+    if let Ok(short) = seven_bit::to_short_lines(data) {
+        assert_eq!(seven_bit::to_short_lines(&short).as_deref(), Ok(&short[..]));
+        assert!(short == data || seven_bit::has_long_line(data));
+    }
     let Ok(converted) = seven_bit::to_seven_bit(data) else { return };
     assert!(converted.is_ascii());
     assert_eq!(seven_bit::to_seven_bit(&converted).as_deref(), Ok(&converted[..]));

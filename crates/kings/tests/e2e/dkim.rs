@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::harness::{
     Daemon, Folder, Kings, Message, NameServer, Postfix, Setup, UNVERIFIED, free_port, letter, listening,
-    messages, program, run, wait_until,
+    messages, program, run, run_with_input, wait_until,
 };
 
 const ANN: &str = "ann@example.org";
@@ -78,6 +78,64 @@ fn what_users_send_is_signed_twice_and_opendkim_agrees() {
     assert_ne!(changed, content);
     let said = opendkim(changed.as_bytes(), &lines);
     assert!(!said.contains("succeeded"), "{said}");
+}
+
+/// What OpenDKIM says of the only message of Bob's, and the message without what lies above its signatures.
+fn judged(kings: &Kings) -> (String, String) {
+    let text = only_message_of(kings, BOB).text();
+    let content = text[text.find("DKIM-Signature:").unwrap()..].to_owned();
+    let lines = zone_lines(&kings.folder().join("data/dkim/example.org"));
+    (opendkim(content.as_bytes(), &lines), content)
+}
+
+const GOOD: &str = "verification (s=one, d=example.org, 2048-bit key) succeeded";
+
+/// Postfix breaks lines behind 998 octets when it sends (`smtp_line_length_limit`), and a signature over them: what is signed
+/// here has none, and decodes to what was written.
+#[test]
+fn a_line_that_is_too_long_for_mail_is_encoded_before_it_is_signed() {
+    let words = "many words in one line ".repeat(200);
+    let long = format!(
+        "From: {ANN}\r\nTo: {BOB}\r\nSubject: long\r\nReferences: {}\r\nMIME-Version: 1.0\r\n\
+         Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n<p>K\u{e4}se {words}</p>\r\n",
+        "<0123456789@example.org> ".repeat(60).trim_end()
+    );
+    let kings = signing();
+    kings.submissions(ANN).message(ANN, &[BOB], long.as_bytes()).unwrap().is("250");
+    let (said, content) = judged(&kings);
+    assert!(said.contains(GOOD), "{said}");
+    assert!(content.lines().all(|line| line.len() <= 998), "{content}");
+    let decode = "import email, email.policy, sys\nm = email.message_from_binary_file(sys.stdin.buffer, policy=email.policy.default)\n\
+                  print(m.get_content().strip())\nprint(m['References'].count('@'))\n";
+    let read = run_with_input(program("python3").args(["-c", decode]), content.as_bytes()).text();
+    assert_eq!(read, format!("<p>K\u{e4}se {words}</p>\n60\n"));
+}
+
+/// A line of 998 octets is mail, and what its writer has signed is not ours to change.
+#[test]
+fn lines_that_are_mail_and_what_is_signed_already_keep_their_octets() {
+    let letter = |fields: &str, line: &str| {
+        format!("{fields}From: {ANN}\r\nTo: {BOB}\r\nSubject: x\r\n\r\n{line}\r\n")
+    };
+    let fits = letter("", &"x".repeat(998));
+    let kings = signing();
+    kings.submissions(ANN).message(ANN, &[BOB], fits.as_bytes()).unwrap().is("250");
+    let (said, content) = judged(&kings);
+    assert!(
+        said.contains(GOOD) && content.ends_with(&fits[fits.find("From:").unwrap()..]),
+        "{said} {content}"
+    );
+
+    let signed = letter(
+        "DKIM-Signature: v=1; a=rsa-sha256; d=far.example; s=x; h=from; bh=; b=\r\n",
+        &"x".repeat(1_200),
+    );
+    let kings = signing();
+    kings.submissions(ANN).message(ANN, &[BOB], signed.as_bytes()).unwrap().is("250");
+    let text = only_message_of(&kings, BOB).text();
+    assert!(text.ends_with(&format!("\r\n\r\n{}\r\n", "x".repeat(1_200))), "{text}");
+    let log = fs::read_to_string(kings.folder().join("kings.log")).unwrap();
+    assert!(log.contains("leaves as it is") && log.contains("its writer has signed it already"), "{log}");
 }
 
 /// What an operator says of lifetimes is in what receivers see, and OpenDKIM accepts it.

@@ -72,6 +72,19 @@ impl Machine {
     }
 }
 
+/// Reports of programs have such lines first of all; those of 998 octets are mail as they are.
+#[test]
+fn a_line_of_a_program_that_is_too_long_for_mail_is_encoded() {
+    for (octets, is_encoded) in [(998, false), (5_000, true)] {
+        let machine = Machine::start("");
+        let report = format!("Subject: report\n\n{}\n", "x".repeat(octets));
+        run_with_input(&mut machine.program("sendmail", &["-i", BOB]), report.as_bytes()).succeeded();
+        let text = machine.only_message(BOB).text();
+        assert!(text.lines().all(|line| line.len() <= 998), "{text}");
+        assert_eq!(text.contains("Content-Transfer-Encoding: "), is_encoded, "{text}");
+    }
+}
+
 fn left_in(drops: &Path) -> Vec<String> {
     let name = |entry: std::io::Result<DirEntry>| entry.unwrap().file_name().into_string().unwrap();
     let mut left: Vec<String> = std::fs::read_dir(drops).unwrap().map(name).collect();

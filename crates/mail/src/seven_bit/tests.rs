@@ -175,3 +175,55 @@ proptest! {
         prop_assert_eq!(transfer::quoted_printable(&encoded), content.as_bytes());
     }
 }
+
+/// A line over 998 octets breaks at other servers, and the signature with it (RFC 5322 §2.1.1).
+#[test]
+fn parts_with_long_lines_are_encoded_and_all_else_keeps_its_octets() {
+    let long = "word ".repeat(400);
+    let plain = |text: &str| format!("Subject: x\r\n\r\n{text}\r\n");
+    let mixed = |first: &str, second: &str| {
+        format!(
+            "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n\
+             Content-Transfer-Encoding: 8bit\r\n\r\n{first}\r\n--b\r\nContent-Type: text/html\r\n\r\n{second}\r\n--b--\r\n"
+        )
+    };
+    let kept = [plain("für alle"), plain(&"x".repeat(998)), mixed("für", "<p>"), String::new()];
+    for message in kept {
+        assert_eq!(to_short_lines(message.as_bytes()).as_deref(), Ok(message.as_bytes()), "{message:.60}");
+    }
+    let nested = format!("Content-Type: message/rfc822\r\n\r\n{}", plain(&long));
+    let base64 = format!("Content-Transfer-Encoding: base64\r\n\r\n{}\r\n", "w7zD".repeat(400));
+    for message in [
+        plain(&long),
+        plain(&"x".repeat(999)),
+        mixed("für", &long),
+        mixed(&format!("ü{long}"), "<p>"),
+        nested,
+        base64,
+    ] {
+        let short = to_short_lines(message.as_bytes()).unwrap();
+        assert!(!has_long_line(&short), "{message:.200}");
+        let contents = |message: &[u8]| -> Vec<Vec<u8>> {
+            let root = mime::parse(message);
+            let leaves = root.walk().filter(|part| part.kind == Kind::Leaf);
+            leaves.map(|part| part.content(message).into_owned()).collect()
+        };
+        assert_eq!(contents(&short), contents(message.as_bytes()), "{message:.200}");
+        assert_eq!(to_short_lines(&short).as_deref(), Ok(&short[..]), "{message:.200}");
+    }
+    let one = to_short_lines(mixed("für", &long).as_bytes()).unwrap();
+    assert!(
+        String::from_utf8(one).unwrap().contains("8bit\r\n\r\nfür\r\n--b"),
+        "the other part keeps its octets"
+    );
+
+    let signed = mixed("x", &long).replace("multipart/mixed", "multipart/signed");
+    assert_eq!(to_short_lines(signed.as_bytes()), Err(Unconvertible::Signed));
+    let status = mixed("x", &long).replace("text/html", "message/delivery-status");
+    assert_eq!(to_short_lines(status.as_bytes()), Err(Unconvertible::Opaque));
+    // A header that has no blank to fold at stays as it is.
+    let stubborn = format!("Subject: {}\r\n\r\nx\r\n", "x".repeat(2_000));
+    assert_eq!(to_short_lines(stubborn.as_bytes()).as_deref(), Ok(stubborn.as_bytes()));
+    let folded = to_short_lines(format!("Subject: {long}end\r\n\r\nx\r\n").as_bytes()).unwrap();
+    assert!(!has_long_line(&folded) && folded.ends_with(b"\r\n\r\nx\r\n"));
+}
