@@ -70,3 +70,37 @@ fn the_switch_opens_nothing_to_strangers() {
     client.message(ELSEWHERE, &[BOB], &group).unwrap().is("550 5.6.0");
     assert!(messages(&kings.maildir(BOB)).is_empty());
 }
+
+/// HOSTILE: every place where somebody may stand as the author, one by one, and what the account may write there.
+#[test]
+fn every_place_of_an_author_is_for_the_account_alone() {
+    let kings = Kings::start();
+    let (not_yours, sender) =
+        ("550 5.7.1 From address is not yours", "553 5.7.1 Sender address is not yours");
+    let cases = [
+        (BOB, "From: ann@example.org", sender),
+        (ELSEWHERE, "From: ann@example.org", sender),
+        (ANN, "From: bob@example.org", not_yours),
+        (ANN, "From: shop@example.net", not_yours),
+        ("", "From: bob@example.org", not_yours),
+        (ANN, "From: ann@example.org, bob@example.org", not_yours),
+        (ANN, "From: ann@example.org\r\nSender: bob@example.org", not_yours),
+        (ANN, "From: ann@example.org\r\nResent-From: bob@example.org", not_yours),
+        (ANN, "From: ann@example.org\r\nResent-Sender: bob@example.org", not_yours),
+        (ANN, "From: ann@example.org\r\nSender: ann@example.org, bob@example.org", "550 5.6.0"),
+        (ANN, "From : bob@example.org", not_yours),
+        (ANN, "From: ann@example.org\r\nFROM: bob@example.org", "550 5.6.0"),
+        // What she may.
+        (ANN, "From: Ann <ANN@Example.org>", "250"),
+        (ANN, "From: ann@example.org\r\nSender: ann@example.org\r\nResent-From: ann@example.org", "250"),
+        (ANN, "From: ann@example.org\r\nReply-To: bob@example.org", "250"),
+        ("", "From: ann@example.org", "250"),
+    ];
+    for (reverse_path, fields, expected) in cases {
+        let content = format!("{fields}\r\nTo: {BOB}\r\nSubject: names\r\n\r\nHello\r\n");
+        let reply = kings.submissions(ANN).message(reverse_path, &[BOB], content.as_bytes()).unwrap();
+        let told = format!("{} {}", reply.code, reply.text);
+        assert!(told.starts_with(expected), "<{reverse_path}> {fields}: {told}");
+    }
+    assert_eq!(messages(&kings.maildir(BOB)).len(), 4);
+}

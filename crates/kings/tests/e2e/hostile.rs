@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Folder, Message, NameServer, Setup, Tap, letter, messages, run};
+use crate::harness::{Folder, Kings, Message, NameServer, Setup, Tap, letter, messages, run};
 
 const BOB: &str = "bob@example.org";
 /// However busy the machine is. Most rows take a hundredth of it.
@@ -194,4 +194,44 @@ fn results_in_our_name_go_however_they_are_written() {
     assert_eq!(texts.len(), forged.len() + others.len());
     assert!(texts.iter().all(|text| !text.contains("FORGED") && text.contains("dkim=none")), "{texts:?}");
     assert_eq!(texts.iter().filter(|text| text.contains("kept=pass")).count(), others.len());
+}
+
+/// What a client calls itself stands in Received and in the results: it ends no comment, and begins no field and no result.
+#[test]
+fn a_hostile_ehlo_name_stays_in_its_place() {
+    let kings = Kings::start();
+    let names = [
+        "x) by mail.example.org (",
+        "x; dmarc=pass",
+        "x\tby\tmail.example.org",
+        "\"x\"\\",
+        "\u{e4}.example",
+        "[x] (y",
+    ];
+    let mut taken = 0;
+    for name in names {
+        let mut client = kings.smtp();
+        if client.command(&format!("EHLO {name}")).unwrap().code == 250 {
+            client.message("joe@far.test", &[BOB], &letter("joe@far.test", BOB, "hello")).unwrap().is("250");
+            taken += 1;
+        }
+    }
+    let arrived = messages(&kings.maildir(BOB));
+    assert!(taken > 0 && arrived.len() == taken, "{taken}");
+    for message in arrived {
+        let text = message.text();
+        let (head, _) = text.split_once("From: joe").unwrap();
+        let received: Vec<&str> = head.split("\r\n").filter(|line| line.starts_with("Received: ")).collect();
+        assert_eq!(received.len(), 1, "{head}");
+        assert!(!received[0].contains(" by ") && received[0].matches('(').count() == 1, "{head}");
+        assert!(!head.contains("dmarc=pass") && head.is_ascii(), "{head}");
+        let is_known = |line: &str| {
+            let known =
+                ["Return-Path", "Delivered-To", "X-Kings-Verdict", "Authentication-Results", "Received"];
+            line.is_empty()
+                || line.starts_with(['\t', ' '])
+                || known.iter().any(|name| line.starts_with(name))
+        };
+        assert!(head.split("\r\n").all(is_known), "{head}");
+    }
 }
