@@ -16,29 +16,24 @@ mod selected;
 mod status;
 mod store;
 mod trouble;
+mod wire;
 
-use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use kings_directory::ClientFacts;
 use kings_imap::{Session, Settings};
 use kings_net::{Connection, Service, Shutdown};
 use kings_sasl::Mechanisms;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout};
 
-use crate::connection::{End, Wire};
 use crate::door::{Door, People};
 use crate::peer::Peer;
-use crate::socket::{Calm, HANDSHAKE, Socket};
+use crate::protocol::{self, Protocol};
+use crate::sessions::Place;
 
 pub(crate) use client::Client;
-pub(crate) use report::News;
 pub(crate) use trouble::Trouble;
-
-/// What the log calls it.
-const PROTOCOL: &str = "imap";
+use wire::Wire;
 
 /// What the server is made from.
 #[derive(Clone, Debug)]
@@ -74,62 +69,39 @@ impl Imap {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let peer = Peer::stranger(peer, PROTOCOL);
-        let peer_origin = peer.origin();
-        let mut client = Client::new(Arc::clone(&self.0), peer);
-        let mechanisms = client.mechanisms(ClientFacts::new(peer_origin));
-        let mut wire = Wire::new(Calm(stream), Session::new(self.settings(true, mechanisms)));
-        let began = Instant::now();
-        let end = wire.drive(&mut client, shutdown).await;
-        client.log_end(&wire, &end, began);
+        protocol::serve_stream(self, stream, peer, shutdown).await;
+    }
+}
+
+impl Protocol for Imap {
+    const NAME: &'static str = "imap";
+    type Session = Session;
+    type Client = Client;
+
+    fn door(&self) -> &Door {
+        &self.0.door
     }
 
-    fn settings(&self, tls: bool, mechanisms: Mechanisms) -> Settings {
+    fn client(&self, peer: Peer, stranger: Option<Place<IpAddr>>) -> Client {
+        Client::new(Arc::clone(&self.0), peer, stranger)
+    }
+
+    fn session(&self, tls: bool, mechanisms: Mechanisms, refusal: Option<&'static str>) -> Session {
         let Inner { append_octets, separator, .. } = *self.0;
-        Settings { tls, starttls: !tls, separator, message_bytes: append_octets, mechanisms }
+        let settings = Settings { tls, starttls: !tls, separator, message_bytes: append_octets, mechanisms };
+        match refusal {
+            Some(text) => Session::refusing(settings, text),
+            None => Session::new(settings),
+        }
     }
 }
 
 impl Service for Imap {
     async fn serve(&self, connection: Connection) {
-        let peer = Peer::of(&connection, PROTOCOL);
-        let shutdown = connection.shutdown.clone();
-        let mut client = Client::new(Arc::clone(&self.0), peer.clone());
-        let mechanisms = client.mechanisms(peer.facts(&connection.stream));
-        let settings = self.settings(connection.stream.tls().is_some(), mechanisms);
-        let stranger = self.0.door.stranger(&peer);
-        let session = match &stranger {
-            Some(_) => Session::new(settings),
-            None => Session::refusing(settings, "Too many connections from your address"),
-        };
-        client.count_until_login(stranger);
-        let mut wire = Wire::new(Socket::new(connection), session);
-        let began = Instant::now();
-        let end = loop {
-            match wire.drive(&mut client, &shutdown).await {
-                Ok(End::StartTls) => match self.start_tls(wire).await {
-                    Ok(secured) => {
-                        wire = secured;
-                        wire.session.offer(client.mechanisms(peer.facts(wire.carrier.stream.inner())));
-                    }
-                    Err(error) => return tracing::debug!(%error, "TLS handshake failed"),
-                },
-                end => break end,
-            }
-        };
-        client.log_end(&wire, &end, began);
+        protocol::serve(self, connection).await;
     }
 
     fn busy(&self) -> &'static [u8] {
         b"* BYE Too many connections, try again later\r\n"
-    }
-}
-
-impl Imap {
-    async fn start_tls(&self, mut wire: Wire<Socket>) -> io::Result<Wire<Socket>> {
-        let tls = Arc::clone(&self.0.door.people.tls);
-        wire.carrier.stream = timeout(HANDSHAKE, wire.carrier.stream.accept_tls(tls)).await??;
-        wire.session.tls_started();
-        Ok(wire)
     }
 }

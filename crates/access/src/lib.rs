@@ -1,7 +1,7 @@
 //! IMAP and POP3 servers over the store.
 //!
-//! `carrier` with `connection` and `pop3/connection` is where sockets are touched, `blocking` the only place that starts
-//! blocking work; `door` is where people come in. `imap` has one file for each command or group of close ones.
+//! `protocol` says what both have in common; `carrier` with `connection` is where sockets are touched, `blocking` the only
+//! place that starts blocking work; `door` is where people come in. `imap` has one file for each command or group of close ones.
 
 mod blocking;
 mod carrier;
@@ -10,6 +10,7 @@ mod door;
 mod imap;
 mod peer;
 mod pop3;
+mod protocol;
 mod sessions;
 mod socket;
 

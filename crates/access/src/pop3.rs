@@ -1,33 +1,26 @@
 //! The POP3 server: a session of `kings_pop3` over the inbox, logins by `directory`.
 
 mod client;
-mod connection;
 mod inbox;
 mod pause;
+mod wire;
 
-use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kings_directory::ClientFacts;
 use kings_mail::address::Address;
 use kings_net::{Connection, Service, Shutdown};
 use kings_pop3::{Session, Settings, UidlFormat};
 use kings_sasl::Mechanisms;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout};
 
 use crate::door::{Door, People};
 use crate::peer::Peer;
-use crate::sessions::Counter;
-use crate::socket::{Calm, HANDSHAKE, Socket};
+use crate::protocol::{self, Protocol};
+use crate::sessions::{Counter, Place};
 use client::Client;
-use connection::{End, Wire};
 use pause::Pauses;
-
-/// What the log calls it.
-const PROTOCOL: &str = "pop3";
 
 /// What the server is made from.
 #[derive(Clone, Debug)]
@@ -48,7 +41,7 @@ pub struct Pop3Parts {
 pub struct Pop3(Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Inner {
     door: Door,
     uidl: UidlFormat,
     pauses: Option<Pauses>,
@@ -73,58 +66,36 @@ impl Pop3 {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let peer = Peer::stranger(peer, PROTOCOL);
-        let facts = ClientFacts::new(peer.origin());
-        let mut client = Client::new(Arc::clone(&self.0), peer, None);
-        let mechanisms = client.mechanisms(facts);
-        let mut wire = Wire::new(Calm(stream), Session::new(self.settings(true, mechanisms)));
-        let began = Instant::now();
-        let end = wire.drive(&mut client, shutdown).await;
-        client.log_end(&wire, &end, began);
+        protocol::serve_stream(self, stream, peer, shutdown).await;
+    }
+}
+
+impl Protocol for Pop3 {
+    const NAME: &'static str = "pop3";
+    type Session = Session;
+    type Client = Client;
+
+    fn door(&self) -> &Door {
+        &self.0.door
     }
 
-    fn settings(&self, tls: bool, mechanisms: Mechanisms) -> Settings {
+    fn client(&self, peer: Peer, stranger: Option<Place<IpAddr>>) -> Client {
+        Client::new(Arc::clone(&self.0), peer, stranger)
+    }
+
+    fn session(&self, tls: bool, mechanisms: Mechanisms, refusal: Option<&'static str>) -> Session {
         let login_delay = self.0.pauses.as_ref().map(Pauses::seconds);
-        Settings { tls, stls: !tls, mechanisms, login_delay }
-    }
-
-    async fn start_tls(&self, mut wire: Wire<Socket>) -> io::Result<Wire<Socket>> {
-        let tls = Arc::clone(&self.0.door.people.tls);
-        wire.carrier.stream = timeout(HANDSHAKE, wire.carrier.stream.accept_tls(tls)).await??;
-        wire.session.tls_started();
-        Ok(wire)
+        let settings = Settings { tls, stls: !tls, mechanisms, login_delay };
+        match refusal {
+            Some(text) => Session::refusing(settings, text),
+            None => Session::new(settings),
+        }
     }
 }
 
 impl Service for Pop3 {
     async fn serve(&self, connection: Connection) {
-        let peer = Peer::of(&connection, PROTOCOL);
-        let shutdown = connection.shutdown.clone();
-        let stranger = self.0.door.stranger(&peer);
-        let is_welcome = stranger.is_some();
-        let mut client = Client::new(Arc::clone(&self.0), peer.clone(), stranger);
-        let mechanisms = client.mechanisms(peer.facts(&connection.stream));
-        let settings = self.settings(connection.stream.tls().is_some(), mechanisms);
-        let session = if is_welcome {
-            Session::new(settings)
-        } else {
-            Session::refusing(settings, "Too many connections from your address")
-        };
-        let mut wire = Wire::new(Socket::new(connection), session);
-        let began = Instant::now();
-        let end = loop {
-            match wire.drive(&mut client, &shutdown).await {
-                Ok(End::StartTls) => match self.start_tls(wire).await {
-                    Ok(secured) => {
-                        wire = secured;
-                        wire.session.offer(client.mechanisms(peer.facts(wire.carrier.stream.inner())));
-                    }
-                    Err(error) => return tracing::debug!(%error, "TLS handshake failed"),
-                },
-                end => break end,
-            }
-        };
-        client.log_end(&wire, &end, began);
+        protocol::serve(self, connection).await;
     }
 
     fn busy(&self) -> &'static [u8] {

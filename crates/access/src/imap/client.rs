@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kings_directory::{ClientFacts, Login};
 use kings_imap::view::Reports;
 use kings_imap::{Event, Request, Session, Tagged};
+use kings_sasl::Mechanisms;
 use kings_store::{Account, Mailbox, StoreError};
 use std::net::IpAddr;
 use tokio::time::Instant;
@@ -14,11 +15,12 @@ use tracing::{debug, info};
 use super::append::Intake;
 use super::convert::mailbox_name;
 use super::selected::Selected;
-use super::{Inner, Trouble};
+use super::{Inner, Trouble, Wire};
 use crate::blocking::blocking;
-use crate::connection::{End, Wire};
+use crate::connection::End;
 use crate::door::Person;
 use crate::peer::Peer;
+use crate::protocol::{self, News};
 use crate::sessions::Place;
 use crate::socket::Link;
 
@@ -36,67 +38,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(inner: Arc<Inner>, peer: Peer) -> Self {
+    pub(super) fn new(inner: Arc<Inner>, peer: Peer, stranger: Option<Place<IpAddr>>) -> Self {
         let intake = Intake::default();
         let login = inner.door.people.directory.login(ClientFacts::new(peer.origin()));
-        Self { inner, peer, person: None, selected: None, intake, stranger: None, login, commands: 0 }
-    }
-
-    /// Keeps the place among strangers until the login.
-    pub(crate) fn count_until_login(&mut self, place: Option<Place<IpAddr>>) {
-        self.stranger = place;
-    }
-
-    /// Ends the session of an account that was removed or closed since its login; true if it did.
-    pub(crate) fn end_if_closed(&self, session: &mut Session) -> bool {
-        let is_closed = |person: &Person| self.inner.door.is_closed_to(person, &self.peer);
-        let ends = self.person.as_ref().is_some_and(is_closed);
-        if ends {
-            session.bye("The account was closed");
-        }
-        ends
-    }
-
-    /// Answers one event. Only a broken stream is an error.
-    pub(crate) async fn answer<S: Link>(&mut self, wire: &mut Wire<S>, event: Event) -> io::Result<()> {
-        if self.end_if_closed(&mut wire.session) {
-            return Ok(());
-        }
-        match event {
-            Event::Login(credentials) => {
-                let result = self.log_in(credentials).await;
-                wire.session.finish(result);
-            }
-            Event::Authenticate(turn) => match self.authenticate(turn).await {
-                Ok(result) => wire.session.finish(result),
-                Err(challenge) => wire.session.challenge(challenge),
-            },
-            Event::Request(request) => return self.request(wire, request).await,
-            Event::Append(append) => match self.begin_append(append).await {
-                Ok(()) => wire.session.accept_message(),
-                Err(trouble) => wire.session.finish(trouble.into_result()?),
-            },
-            Event::AppendNext(message) => match self.next_append(&message).await {
-                Ok(()) => wire.session.accept_message(),
-                Err(trouble) => wire.session.finish(trouble.into_result()?),
-            },
-            Event::Chunk(octets) => self.intake.write(octets).await,
-            Event::AppendEnd => {
-                let result = self.end_append().await.or_else(Trouble::into_result)?;
-                self.report(&mut wire.session, Reports::Everything).await;
-                wire.session.finish(result);
-            }
-            Event::AppendAborted => self.intake = Intake::default(),
-            // Its news since the last command; `news` waits for those to come.
-            Event::Idle => self.report(&mut wire.session, Reports::Everything).await,
-            Event::IdleDone => {
-                self.report(&mut wire.session, Reports::Everything).await;
-                wire.session.finish(Tagged::DONE);
-            }
-            // The driver has taken care of them.
-            Event::StartTls | Event::Closed => {}
-        }
-        Ok(())
+        Self { inner, peer, person: None, selected: None, intake, stranger, login, commands: 0 }
     }
 
     async fn request<S: Link>(&mut self, wire: &mut Wire<S>, request: Request) -> io::Result<()> {
@@ -161,19 +106,100 @@ impl Client {
     pub(super) fn separator(&self) -> char {
         self.inner.separator
     }
+}
 
-    /// The one line in the log for each session; those that never logged in are noise.
-    pub(crate) fn log_end<S>(&self, wire: &Wire<S>, end: &io::Result<End>, began: Instant) {
+impl protocol::Client for Client {
+    type Session = Session;
+
+    fn mechanisms(&mut self, facts: ClientFacts) -> Mechanisms {
+        let directory = &self.inner.door.people.directory;
+        let mechanisms = directory.mechanisms(&facts);
+        self.login = directory.login(facts);
+        mechanisms
+    }
+
+    async fn answer<S: Link>(&mut self, wire: &mut Wire<S>, event: Event) -> io::Result<()> {
+        if self.end_if_closed(&mut wire.session) {
+            return Ok(());
+        }
+        match event {
+            Event::Login(credentials) => {
+                let result = self.log_in(credentials).await;
+                wire.session.finish(result);
+            }
+            Event::Authenticate(turn) => match self.authenticate(turn).await {
+                Ok(result) => wire.session.finish(result),
+                Err(challenge) => wire.session.challenge(challenge),
+            },
+            Event::Request(request) => return self.request(wire, request).await,
+            Event::Append(append) => match self.begin_append(append).await {
+                Ok(()) => wire.session.accept_message(),
+                Err(trouble) => wire.session.finish(trouble.into_result()?),
+            },
+            Event::AppendNext(message) => match self.next_append(&message).await {
+                Ok(()) => wire.session.accept_message(),
+                Err(trouble) => wire.session.finish(trouble.into_result()?),
+            },
+            Event::Chunk(octets) => self.intake.write(octets).await,
+            Event::AppendEnd => {
+                let result = self.end_append().await.or_else(Trouble::into_result)?;
+                self.report(&mut wire.session, Reports::Everything).await;
+                wire.session.finish(result);
+            }
+            Event::AppendAborted => self.intake = Intake::default(),
+            // Its news since the last command; `news` waits for those to come.
+            Event::Idle => self.report(&mut wire.session, Reports::Everything).await,
+            Event::IdleDone => {
+                self.report(&mut wire.session, Reports::Everything).await;
+                wire.session.finish(Tagged::DONE);
+            }
+            // The driver has taken care of them.
+            Event::StartTls | Event::Closed => {}
+        }
+        Ok(())
+    }
+
+    async fn news(&mut self, mailbox: bool) -> News {
+        let selected = self.selected.as_mut().filter(|_| mailbox);
+        let in_mailbox = async {
+            let changed = match selected {
+                Some(selected) => selected.changes.changed().await.is_ok(),
+                None => false,
+            };
+            if !changed {
+                std::future::pending::<()>().await;
+            }
+        };
+        let of_accounts = async {
+            match &mut self.person {
+                Some(person) => person.changes.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = in_mailbox => News::Mailbox,
+            () = of_accounts => News::Accounts,
+        }
+    }
+
+    async fn tell_news(&mut self, session: &mut Session) {
+        self.report(session, Reports::Everything).await;
+    }
+
+    fn end_if_closed(&self, session: &mut Session) -> bool {
+        let is_closed = |person: &Person| self.inner.door.is_closed_to(person, &self.peer);
+        let ends = self.person.as_ref().is_some_and(is_closed);
+        if ends {
+            session.bye("The account was closed");
+        }
+        ends
+    }
+
+    fn log_end(&self, end: &io::Result<End>, (received, sent): (u64, u64), began: Instant) {
         let client = self.peer.address;
         let Some(person) = &self.person else { return debug!(%client, ?end, "session ended") };
-        let took_ms = began.elapsed().as_millis();
-        let end = match end {
-            Ok(End::Closed) => "closed".to_owned(),
-            Ok(End::Left | End::StartTls) => "left".to_owned(),
-            Err(error) => error.to_string(),
-        };
+        let (took_ms, end) = (began.elapsed().as_millis(), End::describe(end));
         let (account, commands) = (&person.address, self.commands);
-        let (received, sent) = (wire.carrier.received, wire.carrier.sent);
         info!(%client, %account, commands, received, sent, took_ms, end, "IMAP session ended");
     }
 }

@@ -10,9 +10,8 @@ use kings_store::{FlagChange, Flags, Mailbox, ModSeq, Snapshot, StoreError, Syst
 
 use super::convert::{flag_names, modseq_to_imap, modseq_to_store, to_imap, to_store};
 use super::selected::{Selected, Wanted};
-use super::{Client, Trouble};
+use super::{Client, Trouble, Wire};
 use crate::blocking::blocking;
-use crate::connection::Wire;
 use crate::socket::Link;
 
 /// Most messages handled between two looks at the socket.

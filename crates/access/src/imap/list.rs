@@ -7,8 +7,7 @@ use kings_imap::response::Attribute;
 use kings_store::SpecialUse;
 use tracing::debug;
 
-use super::{Client, Trouble};
-use crate::connection::Wire;
+use super::{Client, Trouble, Wire};
 use crate::socket::Link;
 
 impl Client {

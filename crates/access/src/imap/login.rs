@@ -1,9 +1,9 @@
 //! LOGIN and AUTHENTICATE (RFC 3501 §6.2): who is it, and may it have one more session?
 
-use kings_directory::{ClientFacts, LoginError, Progress};
+use kings_directory::{LoginError, Progress};
 use kings_imap::Tagged;
 use kings_mail::address::Address;
-use kings_sasl::{Credentials, Mechanisms, Turn};
+use kings_sasl::{Credentials, Turn};
 
 use super::Client;
 use crate::blocking::Failure;
@@ -30,14 +30,6 @@ impl Client {
             Ok(Progress::Done(account)) => Ok(self.welcome(account.address, &name, mechanism).await),
             Err(error) => Ok(self.refuse(error, &name, mechanism).await),
         }
-    }
-
-    /// What the client may log in with, now that TLS is on.
-    pub(crate) fn mechanisms(&mut self, facts: ClientFacts) -> Mechanisms {
-        let directory = &self.inner.door.people.directory;
-        let mechanisms = directory.mechanisms(&facts);
-        self.login = directory.login(facts);
-        mechanisms
     }
 
     async fn welcome(&mut self, address: Address, login: &str, mechanism: &str) -> Tagged {

@@ -9,46 +9,7 @@ use super::convert::{flag_names, keyword_names, modseq_to_imap, to_imap};
 use super::selected::{Known, Selected, Wanted, known, look};
 use super::{Client, Trouble};
 
-/// What a client hears of that says nothing itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum News {
-    /// Its mailbox may have changed.
-    Mailbox,
-    /// The accounts have changed.
-    Accounts,
-}
-
 impl Client {
-    /// Waits until the accounts have changed or, with `mailbox`, the selected mailbox may have; for ever where there
-    /// is neither.
-    pub(crate) async fn news(&mut self, mailbox: bool) -> News {
-        let selected = self.selected.as_mut().filter(|_| mailbox);
-        let in_mailbox = async {
-            let changed = match selected {
-                Some(selected) => selected.changes.changed().await.is_ok(),
-                None => false,
-            };
-            if !changed {
-                std::future::pending::<()>().await;
-            }
-        };
-        let of_accounts = async {
-            match &mut self.person {
-                Some(person) => person.changes.next().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = in_mailbox => News::Mailbox,
-            () = of_accounts => News::Accounts,
-        }
-    }
-
-    /// Tells news to a client that idles.
-    pub(crate) async fn tell_news(&mut self, session: &mut Session) {
-        self.report(session, Reports::Everything).await;
-    }
-
     /// Compares the view with the mailbox and tells the difference, as far as `reports` lets it.
     ///
     /// A failure does not spoil the command that was carried out before. A mailbox that is gone ends the

@@ -10,9 +10,8 @@ use kings_store::{Mailbox, Snapshot, StoreError};
 
 use super::convert::{flag_names, modseq_to_imap, to_store};
 use super::selected::{Selected, Wanted};
-use super::{Client, Trouble};
+use super::{Client, Trouble, Wire};
 use crate::blocking::blocking;
-use crate::connection::Wire;
 use crate::socket::Link;
 
 /// Longest a search may work in all; a mailbox that needs more wants an index.

@@ -8,9 +8,8 @@ use super::convert::{modseq_to_imap, modseq_to_store, to_imap};
 use super::expunge;
 use super::report::respond_flags;
 use super::selected::Selected;
-use super::{Client, Trouble};
+use super::{Client, Trouble, Wire};
 use crate::blocking::blocking;
-use crate::connection::Wire;
 use crate::socket::Link;
 
 impl Client {

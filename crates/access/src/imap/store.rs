@@ -6,9 +6,8 @@ use kings_store::{FlagChange, Flags, Stored};
 
 use super::convert::{flag_set, modseq_to_store, to_imap, to_store};
 use super::selected::{Known, Selected};
-use super::{Client, Trouble};
+use super::{Client, Trouble, Wire};
 use crate::blocking::blocking;
-use crate::connection::Wire;
 use crate::socket::Link;
 
 impl Client {

@@ -14,11 +14,13 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::Inner;
-use super::connection::{End, Wire};
 use super::inbox::Inbox;
+use super::wire::Wire;
 use crate::blocking::{Failure, blocking};
+use crate::connection::End;
 use crate::door::{NotAdmitted, Person};
 use crate::peer::Peer;
+use crate::protocol::{self, News};
 use crate::sessions::Place;
 use crate::socket::Link;
 
@@ -27,7 +29,7 @@ const PIECE: usize = 64 * 1024;
 
 /// The server's side of one client.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     inner: Arc<Inner>,
     peer: Peer,
     stranger: Option<Place<IpAddr>>,
@@ -50,49 +52,6 @@ impl Client {
     pub(super) fn new(inner: Arc<Inner>, peer: Peer, stranger: Option<Place<IpAddr>>) -> Self {
         let login = inner.door.people.directory.login(ClientFacts::new(peer.origin()));
         Self { inner, peer, stranger, login, reader: None }
-    }
-
-    /// What the client may log in with, now that TLS is on.
-    pub(super) fn mechanisms(&mut self, facts: ClientFacts) -> Mechanisms {
-        let directory = &self.inner.door.people.directory;
-        let mechanisms = directory.mechanisms(&facts);
-        self.login = directory.login(facts);
-        mechanisms
-    }
-
-    /// Waits until the accounts have changed; for ever while nobody is logged in.
-    pub(super) async fn accounts_changed(&mut self) {
-        match &mut self.reader {
-            Some(reader) => reader.person.changes.next().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Ends the session of an account that was removed or closed since its login; true if it did.
-    pub(super) fn end_if_closed(&self, session: &mut Session) -> bool {
-        let is_closed = |reader: &Reader| self.inner.door.is_closed_to(&reader.person, &self.peer);
-        let ends = self.reader.as_ref().is_some_and(is_closed);
-        if ends {
-            session.bye("The account was closed");
-        }
-        ends
-    }
-
-    /// Answers one event. Only a broken stream is an error.
-    pub(super) async fn answer<S: Link>(&mut self, wire: &mut Wire<S>, event: Event) -> io::Result<()> {
-        if self.end_if_closed(&mut wire.session) {
-            return Ok(());
-        }
-        match event {
-            Event::Login(credentials) => self.log_in(&mut wire.session, credentials).await,
-            Event::Authenticate(turn) => self.authenticate(&mut wire.session, turn).await,
-            Event::Message { place, whole } => self.send(wire, place, whole).await?,
-            Event::Update(places) => self.update(&mut wire.session, places).await,
-            Event::Relieve => wire.relieve().await?,
-            // The driver has taken care of them.
-            Event::StartTls | Event::Closed => {}
-        }
-        Ok(())
     }
 
     async fn log_in(&mut self, session: &mut Session, credentials: Credentials) {
@@ -152,7 +111,7 @@ impl Client {
     }
 
     /// RETR and TOP.
-    async fn send<S: Link>(&mut self, wire: &mut Wire<S>, place: usize, whole: bool) -> io::Result<()> {
+    async fn send<L: Link>(&mut self, wire: &mut Wire<L>, place: usize, whole: bool) -> io::Result<()> {
         let Some(reader) = &mut self.reader else {
             wire.session.refuse(Reply::SERVER_BUG);
             return Ok(());
@@ -197,19 +156,59 @@ impl Client {
             }
         }
     }
+}
 
-    /// The one line in the log for each session; those that never logged in are noise.
-    pub(super) fn log_end<S>(&self, wire: &Wire<S>, end: &io::Result<End>, began: Instant) {
+impl protocol::Client for Client {
+    type Session = Session;
+
+    fn mechanisms(&mut self, facts: ClientFacts) -> Mechanisms {
+        let directory = &self.inner.door.people.directory;
+        let mechanisms = directory.mechanisms(&facts);
+        self.login = directory.login(facts);
+        mechanisms
+    }
+
+    async fn answer<L: Link>(&mut self, wire: &mut Wire<L>, event: Event) -> io::Result<()> {
+        if self.end_if_closed(&mut wire.session) {
+            return Ok(());
+        }
+        match event {
+            Event::Login(credentials) => self.log_in(&mut wire.session, credentials).await,
+            Event::Authenticate(turn) => self.authenticate(&mut wire.session, turn).await,
+            Event::Message { place, whole } => self.send(wire, place, whole).await?,
+            Event::Update(places) => self.update(&mut wire.session, places).await,
+            Event::Relieve => wire.relieve().await?,
+            // The driver has taken care of them.
+            Event::StartTls | Event::Closed => {}
+        }
+        Ok(())
+    }
+
+    /// A maildrop does not change under its session (RFC 1939 §3).
+    async fn news(&mut self, _: bool) -> News {
+        match &mut self.reader {
+            Some(reader) => reader.person.changes.next().await,
+            None => std::future::pending().await,
+        }
+        News::Accounts
+    }
+
+    async fn tell_news(&mut self, _: &mut Session) {}
+
+    fn end_if_closed(&self, session: &mut Session) -> bool {
+        let is_closed = |reader: &Reader| self.inner.door.is_closed_to(&reader.person, &self.peer);
+        let ends = self.reader.as_ref().is_some_and(is_closed);
+        if ends {
+            session.bye("The account was closed");
+        }
+        ends
+    }
+
+    fn log_end(&self, end: &io::Result<End>, (received, sent): (u64, u64), began: Instant) {
         let client = self.peer.address;
         let Some(reader) = &self.reader else { return debug!(%client, ?end, "session ended") };
-        let took_ms = began.elapsed().as_millis();
-        let end = match end {
-            Ok(End::Closed) => "closed".to_owned(),
-            Ok(End::Left | End::StartTls) => "left".to_owned(),
-            Err(error) => error.to_string(),
-        };
+        let (took_ms, end) = (began.elapsed().as_millis(), End::describe(end));
         let (account, read, removed) = (&reader.person.address, reader.read.len(), reader.removed);
-        let (received, sent) = (wire.carrier.received, wire.carrier.sent);
         info!(%client, %account, read, removed, received, sent, took_ms, end, "POP3 session ended");
     }
 }
