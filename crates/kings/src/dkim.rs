@@ -102,9 +102,12 @@ pub(crate) fn private_key(path: &Path) -> anyhow::Result<PrivateKey> {
     PrivateKey::from_pem(&text).with_context(|| format!("{}", path.display()))
 }
 
+/// In the data folder: all keys, in a folder for each domain.
+pub(crate) const FOLDER: &str = "dkim";
+
 /// Where the keys of a domain are.
 pub(crate) fn folder(data_dir: &Path, domain: &Domain) -> PathBuf {
-    data_dir.join("dkim").join(domain.to_string())
+    data_dir.join(FOLDER).join(domain.to_string())
 }
 
 /// All keys of a domain, those in use first. None is left out silently: a broken file is an error.
@@ -160,7 +163,7 @@ pub(crate) fn create(
         .mode(0o700)
         .create(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
-    for made in [&data_dir.join("dkim"), &folder] {
+    for made in [&data_dir.join(FOLDER), &folder] {
         belong_to_owner_of(data_dir, made)?;
     }
     for taken in Stage::ALL {

@@ -1,5 +1,7 @@
 //! `kings milter`: signs and verifies for another mail server, in the place of OpenDKIM.
 
+mod watch;
+
 use std::collections::HashMap;
 use std::fs;
 use std::net::ToSocketAddrs;
@@ -19,7 +21,7 @@ use kings_net::{
     Bound, Endpoint, Guard, Listener, Place, Rate, Resolver, ResolverSettings, Shutdown, Slots, TaskTracker,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
 use crate::command::{Failure, print};
@@ -30,8 +32,12 @@ use crate::identity::{Identity, machine_name};
 use crate::prepare::ports;
 use crate::{dkim, serve};
 
+use self::watch::Watch;
+
 /// Most connections at once: a Postfix opens one for each of its SMTP sessions, 100 unless it is told otherwise.
 const CONNECTIONS: usize = 2_000;
+/// How often somebody looks whether the keys have changed; they are read again when two looks have seen the same.
+const LOOK: Duration = Duration::from_secs(5);
 /// How long messages under way may take at shutdown.
 const GRACE: Duration = Duration::from_secs(8);
 
@@ -54,6 +60,8 @@ struct Plan {
     user: Option<String>,
     access: SocketAccess,
     pid_file: Option<PathBuf>,
+    /// Whether the keys are still those that were read; nobody looks after those of OpenDKIM's config.
+    watch: Option<Watch>,
     dns: ResolverSettings,
     threads: Threads,
     filter: filter::Settings,
@@ -84,6 +92,7 @@ pub(crate) fn check(path: &Path) -> anyhow::Result<Vec<String>> {
 
 fn of_kings(path: &Path) -> anyhow::Result<Checked<Plan>> {
     let settings = Settings::load(path)?;
+    let watch = Watch::new(settings.data_dir.join(dkim::FOLDER));
     let mut notes = Checked::from(());
     let signing = notes.add(dkim::load(&settings)?);
     let warnings: Vec<String> = settings.warnings.iter().map(ToString::to_string).collect();
@@ -109,6 +118,7 @@ fn of_kings(path: &Path) -> anyhow::Result<Checked<Plan>> {
         user: settings.user,
         access: SocketAccess { mode: 0o660, group: None },
         pid_file: None,
+        watch: Some(watch),
         dns: settings.dns,
         threads: settings.limits.threads,
         filter,
@@ -149,6 +159,7 @@ fn of_opendkim(path: &Path) -> anyhow::Result<Checked<Plan>> {
         user: conf.user,
         access: SocketAccess { mode: 0o777 & !conf.umask, group: conf.group },
         pid_file: conf.pid_file,
+        watch: None,
         dns: conf.dns,
         threads: Threads::default(),
         filter,
@@ -211,11 +222,12 @@ fn place(text: &str) -> anyhow::Result<Place> {
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let hangups = serve::hangups()?;
     let prepared = prepare(options).map_err(|error| Failure::config(format!("{error:#}")))?;
-    let (plan, bound, place) = prepared;
+    let (mut plan, bound, place) = prepared;
+    let watch = plan.watch.take();
     serve::runtime(plan.threads)?.block_on(async {
         let running =
             start(options, &plan, bound, place).map_err(|error| Failure::config(format!("{error:#}")))?;
-        let ended = running.until_signalled(hangups).await;
+        let ended = running.until_signalled(hangups, watch).await;
         ended.map_err(|error| Failure::cannot_tell(format!("{error:#}")))
     })
 }
@@ -275,13 +287,22 @@ fn start<'a>(options: &'a Options, plan: &Plan, bound: Bound, place: Place) -> a
 }
 
 impl Running<'_> {
-    /// SIGHUP reads config and keys again; SIGTERM and SIGINT end it once messages under way have their answers.
-    async fn until_signalled(self, mut hangups: Signal) -> anyhow::Result<()> {
+    /// SIGHUP reads config and keys again, and so do keys that have changed; SIGTERM and SIGINT end it once messages under
+    /// way have their answers.
+    async fn until_signalled(self, mut hangups: Signal, mut watch: Option<Watch>) -> anyhow::Result<()> {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         loop {
             tokio::select! {
-                _ = hangups.recv() => self.reload(),
+                _ = hangups.recv() => self.reload(&mut watch),
+                _ = looks.tick() => {
+                    if watch.as_mut().is_some_and(Watch::has_changed) {
+                        info!("the keys have changed");
+                        self.reload(&mut watch);
+                    }
+                }
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
             }
@@ -291,10 +312,15 @@ impl Running<'_> {
     }
 
     /// A config that is wrong changes nothing.
-    fn reload(&self) {
-        match self.options.plan().and_then(Checked::only_if_right).and_then(|plan| endpoint(&plan)) {
-            Ok(endpoint) => {
+    fn reload(&self, watch: &mut Option<Watch>) {
+        let read = || {
+            let plan = self.options.plan().and_then(Checked::only_if_right)?;
+            Ok::<_, anyhow::Error>((endpoint(&plan)?, plan.watch))
+        };
+        match read() {
+            Ok((endpoint, keys)) => {
                 self.endpoint.store(Arc::new(endpoint));
+                *watch = keys;
                 info!("config read again");
             }
             Err(error) => error!(error = format!("{error:#}"), "the config stays as it was"),

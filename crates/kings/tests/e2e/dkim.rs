@@ -13,7 +13,7 @@ const ANN: &str = "ann@example.org";
 const BOB: &str = "bob@example.org";
 
 /// The lines that `kings dkim` writes beside its keys, for a zone file.
-fn zone_lines(folder: &Path) -> String {
+pub(crate) fn zone_lines(folder: &Path) -> String {
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let records = files.filter(|path| path.extension().is_some_and(|extension| extension == "txt"));
     records.map(|path| fs::read_to_string(path).unwrap()).collect()

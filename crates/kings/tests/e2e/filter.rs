@@ -4,9 +4,10 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::dkim::opendkim;
+use crate::dkim::{opendkim, zone_lines};
 use crate::harness::{
-    Daemon, Folder, Message, NameServer, Postfix, Setup, Smtp, free_port, letter, program, run, wait_until,
+    Daemon, Folder, Message, NameServer, Postfix, Setup, Smtp, UNVERIFIED, free_port, letter, program, run,
+    wait_until,
 };
 
 const ANN: &str = "ann@example.org";
@@ -153,6 +154,48 @@ fn postfix_learns_which_signatures_are_good() {
 
 fn unfolded(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Nobody has to tell it of new keys: a rotation reaches it, and a key that cannot be read changes nothing.
+#[test]
+fn keys_that_are_rotated_sign_within_seconds() {
+    let files = vec![("trusted", "127.0.0.0/8\n")];
+    let tables = format!("{UNVERIFIED}[dkim]\ntrusted_hosts = \"trusted\"\n");
+    let kings = Setup { files, tables, ..Setup::default() }.start();
+    run(&mut kings.command(&["dkim", "create", "example.org", "--selector", "one"])).succeeded();
+    let socket = kings.folder().join("milter.sock");
+    let place = format!("local:{}", socket.display());
+    let mut command = kings.command(&["milter", "--socket", &place]);
+    let mut daemon = Daemon::start("kings milter", &mut command, &kings.folder().join("milter.log"));
+    wait_until_ready(&mut daemon);
+    run(program("chmod").args(["666", &socket.display().to_string()])).succeeded();
+    let postfix = Postfix::start(&format!("smtpd_milters = unix:{}\n", socket.display()));
+    let signed = |subject: &str| {
+        let mut client = Smtp::connect(([127, 0, 0, 1], postfix.port).into()).unwrap();
+        client.command("EHLO client.example.org").unwrap().is("250");
+        client.message(ANN, &[DAVE], &letter(ANN, DAVE, subject)).unwrap().is("250");
+        let has = |message: &Message| message.field("Subject").as_deref() == Some(subject);
+        wait_until("a message", DELIVERY, || postfix.delivered().into_iter().find(has)).text()
+    };
+    let before = signed("before");
+    assert_eq!(before.matches("s=one").count(), 2, "{before}");
+
+    let folder = kings.folder().join("data/dkim/example.org");
+    run(&mut kings.command(&["dkim", "rotate", "example.org", "--start"])).succeeded();
+    let dns = NameServer::start("example.org", &zone_lines(&folder));
+    kings.ask(&dns.address);
+    run(&mut kings.command(&["dkim", "rotate", "example.org"])).succeeded().says("signs with the new keys");
+    let reads = |daemon: &Daemon| daemon.log().matches("config read again").count();
+    let read = reads(&daemon);
+    daemon.wait_for("the new keys", START, |daemon| reads(daemon) > read);
+    let after = signed("after");
+    assert!(after.matches("DKIM-Signature:").count() == 2 && !after.contains("s=one"), "{after}");
+
+    fs::write(folder.join("odd.private"), "no key").unwrap();
+    daemon.wait_for("a word about it", START, |daemon| daemon.log().contains("the config stays as it was"));
+    let still = signed("still");
+    assert!(still.matches("DKIM-Signature:").count() == 2 && !still.contains("s=one"), "{still}");
+    assert!(daemon.stop().success());
 }
 
 #[test]
