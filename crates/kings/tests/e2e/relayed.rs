@@ -293,6 +293,31 @@ fn an_alias_lends_no_stranger_a_reverse_path_of_its_domain() {
     );
 }
 
+/// What the server behind a gateway refuses later comes back to whoever wrote it, and to nobody whose address was taken.
+#[test]
+fn a_forged_reverse_path_of_ours_gets_no_bounce() {
+    const JOE: &str = "joe@between.org";
+    const NOBODY: &str = "nobody@home.org";
+    let relay = "[[domain]]\nname = \"home.org\"\nrelay_to = \"smtp:127.0.0.3:PORT\"\n";
+    let mut world = World::asking_for("none", relay, "");
+    world.home.serve();
+    let forged = letter("eve@evil.org", NOBODY, "forged");
+    world.between.smtp().message(JOE, &[NOBODY], &forged).unwrap().is("250");
+    let refusals = |count: usize| {
+        wait_until("a refusal", DELIVERY, || {
+            let story = run(&mut world.between.command(&["trace", "--recipient", NOBODY])).text();
+            (story.matches("550 5.1.1").count() >= count).then_some(())
+        });
+    };
+    refusals(1);
+    world.between.submit(JOE, NOBODY, "our own");
+    refusals(2);
+    let bounces = || messages(&world.between.maildir(JOE));
+    let bounce = wait_until("the bounce of his own", DELIVERY, || bounces().pop());
+    assert!(bounce.text().contains("Subject: our own"), "{}", bounce.text());
+    assert_eq!(bounces().len(), 1);
+}
+
 /// HOSTILE: results that a stranger writes, in the name of the host or of anybody, are in no seal of it.
 #[test]
 fn a_seal_covers_the_results_of_its_own_host_alone() {
