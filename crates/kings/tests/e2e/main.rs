@@ -45,6 +45,7 @@ mod mbsync;
 mod milters;
 mod mutt;
 mod name_servers;
+mod neomutt;
 mod oauth;
 mod open_files;
 mod open_relay;
