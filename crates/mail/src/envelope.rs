@@ -51,6 +51,9 @@ pub struct MailParameters {
     pub require_tls: bool,
     /// `HOLDFOR=`, `HOLDUNTIL=`: not before then (RFC 4865 §5).
     pub hold: Option<Hold>,
+    /// `AUTH=`: who first submitted the message, in the xtext of the client (RFC 4954 §5). A policy service may want to
+    /// know, and gets it as it is, like Postfix's; it is repeated to no other server, and not kept.
+    pub submitter: Option<Box<str>>,
 }
 
 /// How long a submission waits before its first attempt (RFC 4865 §5).

@@ -217,6 +217,13 @@ pub(crate) async fn answer<D: Decide>(
             Ok(reply) => reply,
             Err(Challenge(challenge)) => return session.challenge(&challenge),
         },
+        Event::Hello { name, extended } => {
+            let reply = decide.hello(&name, extended, &Peer { client: session.client(), tls }).await;
+            if reply.is_positive() {
+                decide.discard();
+            }
+            reply
+        }
         Event::Mail(path, parameters) => {
             let peer = Peer { client: session.client(), tls };
             decide.mail(&path, parameters, &peer).await
@@ -227,7 +234,10 @@ pub(crate) async fn answer<D: Decide>(
         },
         Event::Begin => {
             *seam = Seam::default();
-            decide.begin().await
+            match session.envelope() {
+                Some(envelope) => decide.begin(envelope).await,
+                None => Reply::BAD_SEQUENCE,
+            }
         }
         Event::Content => return decide.content(&seam.pass(session.content())).await,
         Event::Discard => return decide.discard(),

@@ -22,6 +22,7 @@ use rustls::ServerConfig;
 
 use crate::content_checks::ContentChecks;
 use crate::copies::Copies;
+use crate::delegation;
 use crate::limits::{Rates, Traffic};
 use crate::milter::Milters;
 use crate::policy::ours::Ours;
@@ -102,6 +103,8 @@ pub struct Outgoing {
     pub foreign_senders: ForeignSenders,
     /// Whom they write to need not wait where greylisting would have it so.
     pub remembers_correspondents: bool,
+    /// Programs that have a say.
+    pub policy_service: Option<delegation::Settings>,
 }
 
 impl Outgoing {

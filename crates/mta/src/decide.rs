@@ -41,6 +41,11 @@ pub(crate) trait Decide: Send {
     /// A login begins or goes on: a challenge, or the reply that ends it.
     fn log_in(&mut self, turn: Turn) -> impl Future<Output = Result<Reply, Challenge>> + Send;
 
+    /// The client says its name, with EHLO where `extended`. Asked only where the session is told to.
+    fn hello(&mut self, _: &str, _extended: bool, _: &Peer<'_>) -> impl Future<Output = Reply> + Send {
+        std::future::ready(Reply::OK)
+    }
+
     /// A transaction begins.
     fn mail(
         &mut self,
@@ -53,7 +58,7 @@ pub(crate) trait Decide: Send {
     fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> impl Future<Output = Reply> + Send;
 
     /// The message wants to come.
-    fn begin(&mut self) -> impl Future<Output = Reply> + Send;
+    fn begin(&mut self, envelope: &Envelope) -> impl Future<Output = Reply> + Send;
 
     /// A piece of it. A failure to keep it is told at [`Decide::end`].
     fn content(&mut self, piece: &[u8]) -> impl Future<Output = ()> + Send;

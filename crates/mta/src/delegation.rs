@@ -1,21 +1,27 @@
-//! Postfix's policy delegation: another program has a say at RCPT and at the end of a message.
+//! Postfix's policy delegation: other programs have a say at RCPT, at the end of a message, and wherever the config wants it.
 //!
 //! The protocol is that of Postfix's `SMTPD_POLICY_README`, so that the programs written for it work here.
 
+mod consultation;
 mod pool;
 mod request;
+mod services;
+mod tls_names;
 mod verdict;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+pub(crate) use self::consultation::{Consultation, Wishes};
 use self::pool::Pool;
-pub(crate) use self::request::{Caller, Request, Stage};
+use self::request::Request;
+pub use self::request::Stage;
+pub(crate) use self::request::{Caller, LoggedIn};
+pub(crate) use self::services::Services;
 pub use self::verdict::{Action, BadAction};
 
 /// Longest wait for one answer where the config says nothing (Postfix's `smtpd_policy_service_timeout`). A client waits
@@ -31,12 +37,14 @@ pub enum Place {
     Inet(String, u16),
 }
 
-/// Which program is asked, and what happens when it does not answer.
+/// Which programs are asked and when, and what happens when one does not answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where it listens.
-    pub place: Place,
-    /// What counts when it cannot be reached, does not answer in time or makes no sense.
+    /// Where they listen, in the order in which they are asked.
+    pub places: Vec<Place>,
+    /// When they are asked.
+    pub stages: Vec<Stage>,
+    /// What counts when one cannot be reached, does not answer in time or makes no sense.
     pub default_action: Action,
     /// Longest wait for one answer.
     pub patience: Duration,
@@ -57,41 +65,33 @@ enum DelegationError {
     Io(#[from] io::Error),
 }
 
-/// The program that is asked. Clones share its connections.
-#[derive(Clone, Debug)]
-pub(crate) struct Delegate(Arc<Inner>);
-
+/// A program that is asked.
 #[derive(Debug)]
-struct Inner {
+struct Delegate {
     pool: Pool,
     default_action: Action,
     patience: Duration,
 }
 
 impl Delegate {
-    pub(crate) fn new(settings: Settings) -> Self {
-        let Settings { place, default_action, patience } = settings;
-        Self(Arc::new(Inner { pool: Pool::new(place), default_action, patience }))
-    }
-
     /// Asks; when there is no answer the default action is one, and the log has the reason.
-    pub(crate) async fn ask(&self, request: &Request<'_>) -> Action {
+    async fn ask(&self, request: &Request<'_>) -> Action {
         let action = self.try_to_ask(request).await.unwrap_or_else(|error| {
-            warn!(place = %self.0.pool.place, %error, "the policy service gave no answer");
-            self.0.default_action.clone()
+            warn!(place = %self.pool.place, %error, "the policy service gave no answer");
+            self.default_action.clone()
         });
         if let Action::Note(note) = &action {
             let client = request.caller.peer.ip();
-            info!(place = %self.0.pool.place, %client, reverse_path = %request.reverse_path, note, "the policy service notes");
+            info!(place = %self.pool.place, %client, reverse_path = %request.reverse_path, note, "the policy service notes");
         }
         action
     }
 
     async fn try_to_ask(&self, request: &Request<'_>) -> Result<Action, DelegationError> {
         let request = request.to_bytes()?;
-        match timeout(self.0.patience, self.0.pool.exchange(&request)).await {
+        match timeout(self.patience, self.pool.exchange(&request)).await {
             Ok(answer) => Ok(Action::read(&answer?)?),
-            Err(_) => Err(DelegationError::TooSlow(self.0.patience)),
+            Err(_) => Err(DelegationError::TooSlow(self.patience)),
         }
     }
 }

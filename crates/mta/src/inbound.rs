@@ -1,30 +1,25 @@
-//! One transaction of a stranger: the findings about its sender, and what the policy service wants done with it.
+//! One transaction of a stranger: the findings about its sender, and what the policy services say of it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use kings_dns::{Dns, DnsError};
-use kings_mail::address::Address;
 use kings_mail::domain::{DnsName, Domain};
 use kings_mail::envelope::{Envelope, Recipient};
-use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mail::path::ReversePath;
 use kings_net::IpNet;
 use kings_smtp::reply::Reply;
 
 use crate::authenticate::{Claims, Evidence, Methods};
-use crate::copies::add_copy;
-use crate::core::{new_id, now};
+use crate::core::now;
 use crate::decide::Peer;
-use crate::delegation::{self, Action, Caller, Delegate, Request, Stage};
+use crate::delegation::{self, Caller, Consultation, Services, Wishes};
 use crate::facts::{Enquiries, Enquiry, Facts, Rules, Sender, Verdict};
 use crate::greylist::Greylist;
 use crate::lists::{ListEnquiries, Lists};
 use crate::patience::Patience;
 use crate::policy;
 use crate::policy::verdict::{Listings, Verdicts};
-
-/// Header fields that the policy service may add to one message.
-const MAX_FIELDS: usize = 50;
 
 /// What is asked about arriving mail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,7 +38,7 @@ pub struct Inbound {
     pub lists: Lists,
     /// Whether strangers are to come again.
     pub greylist: Option<Greylist>,
-    /// A program that has a say at RCPT and at the end of a message.
+    /// Programs that have a say.
     pub policy_service: Option<delegation::Settings>,
 }
 
@@ -59,7 +54,7 @@ pub(crate) struct Checks<D> {
     forwarders: Vec<IpNet>,
     lists: Lists,
     greylist: Option<Greylist>,
-    delegate: Option<Delegate>,
+    services: Services,
 }
 
 /// Whether one of the networks holds the client.
@@ -78,7 +73,6 @@ impl<D: Dns + 'static> Checks<D> {
     pub(crate) fn new(dns: D, hostname: Domain, inbound: Inbound) -> Self {
         let Inbound { rules, methods, verdicts, arc_sealers, forwarders, lists, greylist, policy_service } =
             inbound;
-        let delegate = policy_service.map(Delegate::new);
         Self {
             dns: Arc::new(Patience(dns)),
             hostname,
@@ -89,7 +83,7 @@ impl<D: Dns + 'static> Checks<D> {
             forwarders,
             lists,
             greylist,
-            delegate,
+            services: Services::new(policy_service),
         }
     }
 
@@ -136,20 +130,7 @@ impl<D: Dns + 'static> Checks<D> {
     /// Asks all there is to ask, and waits for none of it.
     pub(crate) fn begin(&self, path: &ReversePath, size: Option<u64>, peer: &Peer<'_>, ends: Ends) -> Case {
         let sender = Sender { helo: &peer.client.name, reverse_path: path, hostname: &self.hostname };
-        let consultation = self.delegate.as_ref().map(|delegate| Consultation {
-            delegate: delegate.clone(),
-            reverse_name: Some(reverse_name(&self.dns, ends.peer.ip())),
-            caller: Caller {
-                helo: peer.client.name.clone(),
-                extended: peer.client.extended,
-                tls: peer.tls.clone(),
-                peer: ends.peer,
-                local: ends.local,
-                reverse_name: None,
-            },
-            instance: new_id().to_string(),
-            announced: size.unwrap_or(0),
-        });
+        let consultation = self.consultation(peer, ends, size);
         let client = ends.peer.ip();
         let rules = self.rules(client);
         let enquiries = Enquiries::begin(&self.dns, rules, &sender);
@@ -158,11 +139,36 @@ impl<D: Dns + 'static> Checks<D> {
         } else {
             ListEnquiries::begin(&self.dns, &self.lists, client)
         };
-        let mut case = Case { rules, enquiries, lists, consultation, wishes: Wishes::default() };
+        let mut case = Case { rules, enquiries, lists, consultation };
         for domain in sender.domains() {
             case.lists.ask_about(&self.dns, &domain);
         }
         case
+    }
+
+    /// What the policy services are asked about this client, if there are any.
+    pub(crate) fn consultation(
+        &self,
+        peer: &Peer<'_>,
+        ends: Ends,
+        size: Option<u64>,
+    ) -> Option<Consultation> {
+        let caller = Caller {
+            helo: peer.client.name.clone(),
+            extended: peer.client.extended,
+            tls: peer.tls.clone(),
+            peer: ends.peer,
+            local: ends.local,
+            reverse_name: None,
+            login: None,
+            submitter: None,
+        };
+        let consultation = Consultation::new(&self.services, caller, size)?;
+        Some(consultation.naming(reverse_name(&self.dns, ends.peer.ip())))
+    }
+
+    pub(crate) fn services(&self) -> &Services {
+        &self.services
     }
 
     /// The name of a client by DNS, where it leads back to the client.
@@ -179,7 +185,6 @@ pub(crate) struct Case {
     enquiries: Enquiries,
     lists: ListEnquiries,
     consultation: Option<Consultation>,
-    wishes: Wishes,
 }
 
 impl Case {
@@ -191,10 +196,26 @@ impl Case {
     ) -> Result<(), Reply> {
         let facts = self.enquiries.facts(Verdict::refuses, self.rules).await;
         policy::sender(facts, self.rules)?;
-        let Some(consultation) = &mut self.consultation else { return Ok(()) };
-        let question = Question { recipient: Some(&recipient.path), count: 0, size: None, id: "" };
-        let action = consultation.ask(Stage::Rcpt, &envelope.reverse_path, &question).await;
-        self.wishes.add(action)
+        match &mut self.consultation {
+            Some(consultation) => consultation.judge_recipient(&recipient.path, &envelope.reverse_path).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the policy services let a transaction of this sender begin.
+    pub(crate) async fn judge_sender(&mut self, path: &ReversePath) -> Result<(), Reply> {
+        match &mut self.consultation {
+            Some(consultation) => consultation.judge_sender(path).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether they let the message come.
+    pub(crate) async fn judge_data(&mut self, envelope: &Envelope) -> Result<(), Reply> {
+        match &mut self.consultation {
+            Some(consultation) => consultation.judge_data(envelope).await,
+            None => Ok(()),
+        }
     }
 
     /// Whether the whole message may come.
@@ -204,14 +225,10 @@ impl Case {
         size: u64,
         id: &str,
     ) -> Result<(), Reply> {
-        let Some(consultation) = &mut self.consultation else { return Ok(()) };
-        let recipient = match envelope.recipients.as_slice() {
-            [only] => Some(&only.path),
-            _ => None,
-        };
-        let question = Question { recipient, count: envelope.recipients.len(), size: Some(size), id };
-        let action = consultation.ask(Stage::EndOfMessage, &envelope.reverse_path, &question).await;
-        self.wishes.add(action)
+        match &mut self.consultation {
+            Some(consultation) => consultation.judge_message(envelope, size, id).await,
+            None => Ok(()),
+        }
     }
 
     /// All that was found, for the log: what has a consequence is waited for, the rest is what is known by now.
@@ -229,93 +246,7 @@ impl Case {
     }
 
     pub(crate) fn into_wishes(self) -> Wishes {
-        self.wishes
-    }
-}
-
-/// What the policy service has asked for so far.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wishes {
-    fields: Vec<String>,
-    redirect: Option<Address>,
-    /// Who gets a copy: the last one that is named, as with Postfix.
-    copy: Option<Address>,
-    /// Why the message waits in the queue.
-    pub(crate) hold: Option<String>,
-    /// The message is to be dropped, though it counts as taken.
-    pub(crate) discard: bool,
-}
-
-impl Wishes {
-    fn add(&mut self, action: Action) -> Result<(), Reply> {
-        match action {
-            Action::Continue | Action::Note(_) => {}
-            Action::Refuse(reply) => return Err(reply),
-            Action::Prepend(field) => {
-                // The same answer for each recipient is one field of the message.
-                if self.fields.len() < MAX_FIELDS && !self.fields.contains(&field) {
-                    self.fields.push(field);
-                }
-            }
-            Action::Discard => self.discard = true,
-            Action::Redirect(address) => self.redirect = Some(address),
-            Action::Bcc(address) => self.copy = Some(address),
-            Action::Hold(why) => self.hold = Some(why),
-        }
-        Ok(())
-    }
-
-    /// The header fields to be put in front, with their line ends.
-    pub(crate) fn fields(&self) -> String {
-        self.fields.iter().map(|field| format!("{field}\r\n")).collect()
-    }
-
-    /// The recipients and who gets a copy, or the one that takes the place of all.
-    pub(crate) fn recipients(self, mut recipients: Vec<Recipient>) -> Vec<Recipient> {
-        let Some(address) = self.redirect else {
-            if let Some(address) = self.copy {
-                add_copy(&mut recipients, address);
-            }
-            return recipients;
-        };
-        recipients.first().map(|recipient| recipient.at(ForwardPath::Address(address))).into_iter().collect()
-    }
-}
-
-/// A transaction as the policy service sees it.
-#[derive(Debug)]
-struct Consultation {
-    delegate: Delegate,
-    reverse_name: Option<Enquiry<Option<(String, bool)>>>,
-    caller: Caller,
-    instance: String,
-    announced: u64,
-}
-
-/// What differs between the questions about one transaction.
-struct Question<'a> {
-    recipient: Option<&'a ForwardPath>,
-    count: usize,
-    size: Option<u64>,
-    id: &'a str,
-}
-
-impl Consultation {
-    async fn ask(&mut self, stage: Stage, reverse_path: &ReversePath, question: &Question<'_>) -> Action {
-        if let Some(mut enquiry) = self.reverse_name.take() {
-            self.caller.reverse_name = enquiry.answer(true).await.flatten();
-        }
-        let request = Request {
-            stage,
-            caller: &self.caller,
-            reverse_path,
-            recipient: question.recipient,
-            recipient_count: question.count,
-            size: question.size.unwrap_or(self.announced),
-            instance: &self.instance,
-            id: question.id,
-        };
-        self.delegate.ask(&request).await
+        self.consultation.map(Consultation::into_wishes).unwrap_or_default()
     }
 }
 
@@ -367,48 +298,5 @@ mod tests {
             let found = reverse_name(&zone, ip(client)).answer(true).await.flatten();
             assert_eq!(found, expected.map(|(name, leads)| (name.to_owned(), leads)), "{client}");
         }
-    }
-
-    #[test]
-    fn wishes_add_up_to_one_message() {
-        let mut wishes = Wishes::default();
-        for text in ["PREPEND X-A: 1", "PREPEND X-A: 1", "DUNNO", "PREPEND X-B: 2"] {
-            assert_eq!(wishes.add(Action::parse(text).unwrap()), Ok(()));
-        }
-        assert_eq!(wishes.fields(), "X-A: 1\r\nX-B: 2\r\n");
-        assert!(wishes.add(Action::parse("REJECT").unwrap()).is_err());
-        wishes.add(Action::parse("REDIRECT bob@example.org").unwrap()).unwrap();
-        let recipient = |text| Recipient::from(ForwardPath::parse(text).unwrap());
-        let redirected = wishes.recipients(vec![recipient("ann@example.org"), recipient("joe@example.org")]);
-        assert_eq!(
-            redirected.iter().map(|found| found.path.to_string()).collect::<Vec<_>>(),
-            ["<bob@example.org>"]
-        );
-
-        // Of copies and reasons the last one counts, and no copy is made of what is redirected.
-        for (answers, expected) in [
-            (
-                &["BCC x@y.example", "BCC sue@example.org"][..],
-                &["<ann@example.org>", "<sue@example.org>"][..],
-            ),
-            (&["BCC ann@example.org"], &["<ann@example.org>"]),
-            (&["BCC sue@example.org", "REDIRECT bob@example.org"], &["<bob@example.org>"]),
-            (&["HOLD", "HOLD look at it"], &["<ann@example.org>"]),
-        ] {
-            let mut wishes = Wishes::default();
-            for text in answers {
-                wishes.add(Action::parse(text).unwrap()).unwrap();
-            }
-            assert_eq!(wishes.hold.as_deref(), answers[0].starts_with("HOLD").then_some("look at it"));
-            let found = wishes.recipients(vec![recipient("ann@example.org")]);
-            assert_eq!(found.iter().map(|found| found.path.to_string()).collect::<Vec<_>>(), expected);
-        }
-
-        let mut flood = Wishes::default();
-        for number in 0..200 {
-            flood.add(Action::Prepend(format!("X-A: {number}"))).unwrap();
-        }
-        assert_eq!(flood.fields().lines().count(), MAX_FIELDS);
-        assert_eq!(flood.recipients(vec![recipient("ann@example.org")]), [recipient("ann@example.org")]);
     }
 }

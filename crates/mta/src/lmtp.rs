@@ -91,7 +91,7 @@ impl Decide for Session<'_> {
         policy::rcpt(&facts).err().unwrap_or(Reply::RECIPIENT_OK)
     }
 
-    async fn begin(&mut self) -> Reply {
+    async fn begin(&mut self, _: &Envelope) -> Reply {
         self.intake.begin(&self.core.store).await
     }
 

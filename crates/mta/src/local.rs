@@ -265,7 +265,7 @@ impl Decide for Session<'_> {
         }
     }
 
-    async fn begin(&mut self) -> Reply {
+    async fn begin(&mut self, _: &Envelope) -> Reply {
         self.intake.begin(&self.local.core.store).await
     }
 

@@ -22,6 +22,7 @@ use crate::authenticate::Evidence;
 use crate::connection::drive;
 use crate::core::Core;
 use crate::decide::{Challenge, Decide, Final, Peer};
+use crate::delegation::Stage;
 use crate::inbound::{Case, Checks, Ends, Inbound};
 use crate::intake::Intake;
 use crate::limits::Meter;
@@ -73,12 +74,25 @@ impl<D: Dns + 'static> Service for Receive<D> {
         }
         let meter = Meter::new(&core.traffic, core.limits.rates, client, connection.exempt);
         let ends = Ends { peer: connection.peer, local: connection.local };
+        let services = self.checks.services();
+        smtp.ask_about_hello(services.are_asked_at(Stage::Ehlo));
+        if services.are_asked_at(Stage::Connect) && !spoke_first {
+            let tls = connection.stream.tls().map(|facts| facts.description);
+            let peer = Peer { client: smtp.client(), tls };
+            if let Some(consultation) = self.checks.consultation(&peer, ends, None)
+                && let Err(reply) = consultation.judge_client().await
+            {
+                info!(%client, reply = reply.to_string(), "client refused");
+                smtp.turn_away(&reply);
+            }
+        }
         let mut session = Session {
             core,
             checks: &self.checks,
             client,
             ends,
             meter,
+            said_ehlo: false,
             case: None,
             evidence: None,
             forwarded_for: None,
@@ -123,6 +137,8 @@ struct Session<'a, D> {
     client: IpAddr,
     ends: Ends,
     meter: Meter,
+    /// Whether the client said EHLO the last time; told to policy services.
+    said_ehlo: bool,
     /// The transaction that goes on.
     case: Option<Case>,
     /// What is found out about it by SPF, DKIM and DMARC.
@@ -140,11 +156,22 @@ impl<D: Dns + 'static> Decide for Session<'_, D> {
         Ok(Reply::NOT_IMPLEMENTED)
     }
 
+    async fn hello(&mut self, name: &str, extended: bool, peer: &Peer<'_>) -> Reply {
+        let Some(consultation) = self.checks.consultation(peer, self.ends, None) else { return Reply::OK };
+        let judged = consultation.judge_name(name, extended, self.said_ehlo).await;
+        self.said_ehlo = extended;
+        judged.err().unwrap_or(Reply::OK)
+    }
+
     async fn mail(&mut self, path: &ReversePath, parameters: MailParameters, peer: &Peer<'_>) -> Reply {
         if let Err(reply) = self.meter.message(None, Instant::now()) {
             return reply;
         }
-        self.case = Some(self.checks.begin(path, parameters.size, peer, self.ends));
+        let mut case = self.checks.begin(path, parameters.size, peer, self.ends);
+        if let Err(reply) = case.judge_sender(path).await {
+            return reply;
+        }
+        self.case = Some(case);
         self.evidence = Some(self.checks.evidence(path, &peer.client.name, self.client));
         self.tell_filters(path, &parameters, peer).await.err().unwrap_or(Reply::SENDER_OK)
     }
@@ -157,7 +184,12 @@ impl<D: Dns + 'static> Decide for Session<'_, D> {
         reply
     }
 
-    async fn begin(&mut self) -> Reply {
+    async fn begin(&mut self, envelope: &Envelope) -> Reply {
+        if let Some(case) = &mut self.case
+            && let Err(reply) = case.judge_data(envelope).await
+        {
+            return reply;
+        }
         if let Err(reply) = self.filters.data().await {
             return reply;
         }

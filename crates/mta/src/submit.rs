@@ -21,13 +21,14 @@ use crate::author::{self, Completion};
 use crate::connection::drive;
 use crate::core::{Core, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
+use crate::delegation::{Caller, Consultation, LoggedIn, Services, Stage, Wishes};
 use crate::deliver::{Message, deliver, sole_recipient};
 use crate::forgeries;
 use crate::greylist;
 use crate::intake::{self, Intake};
 use crate::limits::Meter;
 use crate::long_lines::Shortener;
-use crate::milter::{Caller, Chain, Filtered};
+use crate::milter::{self, Chain, Filtered};
 use crate::policy::{self, RcptFacts};
 use crate::receive::{BUSY, claimed_address, turn_away};
 use crate::traced;
@@ -35,18 +36,26 @@ use crate::transaction::{Taken, Transaction, check_header};
 
 /// The service of submission: a login first, then mail to anybody, as oneself unless the operator allows more.
 #[derive(Clone)]
-pub struct Submit(Core, Shortener);
+pub struct Submit {
+    core: Core,
+    shortener: Shortener,
+    services: Services,
+}
 
 impl Submit {
     /// Uses directory, store and queue of `core`.
     pub fn new(core: &Core) -> Self {
-        Self(core.clone(), Shortener::default())
+        Self {
+            core: core.clone(),
+            shortener: Shortener::default(),
+            services: Services::new(core.outgoing.policy_service.clone()),
+        }
     }
 }
 
 impl Service for Submit {
     async fn serve(&self, connection: Connection) {
-        let core = &self.0;
+        let core = &self.core;
         let (client, exempt) = (connection.peer.ip(), connection.exempt);
         let settings = Settings {
             hostname: core.hostname.clone(),
@@ -61,10 +70,14 @@ impl Service for Submit {
         };
         let login = core.directory.login(ClientFacts::new(origin(client, exempt)));
         let meter = Meter::new(&core.traffic, core.limits.rates, client, exempt);
-        let smtp = smtp::Session::new(settings, connection.stream.tls().is_some());
+        let mut smtp = smtp::Session::new(settings, connection.stream.tls().is_some());
+        smtp.ask_about_hello(self.services.are_asked_at(Stage::Ehlo));
         let mut session = Session {
             core,
-            shortener: &self.1,
+            shortener: &self.shortener,
+            services: &self.services,
+            consultation: None,
+            said_ehlo: false,
             client,
             ends: (connection.peer, connection.local),
             exempt,
@@ -74,6 +87,14 @@ impl Service for Submit {
             filters: Chain::new(&core.milters.submission, core.limits.message_bytes),
             intake: Intake::default(),
         };
+        let tls = connection.stream.tls().map(|facts| facts.description);
+        let consultation = session.consult(&Peer { client: smtp.client(), tls }, None);
+        if let Some(consultation) = consultation
+            && let Err(reply) = consultation.judge_client().await
+        {
+            info!(%client, reply = reply.to_string(), "client refused");
+            smtp.turn_away(&reply);
+        }
         let ended = drive(connection, smtp, core.tls_for_people.clone(), &mut session).await;
         debug!(%client, ?ended, "session ended");
     }
@@ -83,13 +104,18 @@ impl Service for Submit {
     }
 
     fn turn_away(&self, client: IpAddr) -> Option<&'static [u8]> {
-        turn_away(&self.0, client)
+        turn_away(&self.core, client)
     }
 }
 
 struct Session<'a> {
     core: &'a Core,
     shortener: &'a Shortener,
+    services: &'a Services,
+    /// What the policy services say of the transaction that goes on.
+    consultation: Option<Consultation>,
+    /// Whether the client said EHLO the last time; told to them.
+    said_ehlo: bool,
     client: IpAddr,
     /// The other end of the connection, and ours.
     ends: (SocketAddr, SocketAddr),
@@ -138,6 +164,13 @@ impl Decide for Session<'_> {
         }
     }
 
+    async fn hello(&mut self, name: &str, extended: bool, peer: &Peer<'_>) -> Reply {
+        let Some(consultation) = self.consult(peer, None) else { return Reply::OK };
+        let judged = consultation.judge_name(name, extended, self.said_ehlo).await;
+        self.said_ehlo = extended;
+        judged.err().unwrap_or(Reply::OK)
+    }
+
     async fn mail(&mut self, path: &ReversePath, parameters: MailParameters, peer: &Peer<'_>) -> Reply {
         self.forget_closed_account();
         let Some(account) = &self.account else { return Reply::LOGIN_FIRST };
@@ -148,6 +181,12 @@ impl Decide for Session<'_> {
             return reply;
         }
         if let Err(reply) = self.meter.message(Some(account), Instant::now()) {
+            return reply;
+        }
+        self.consultation = self.consult(peer, Some(&parameters));
+        if let Some(consultation) = &mut self.consultation
+            && let Err(reply) = consultation.judge_sender(path).await
+        {
             return reply;
         }
         self.tell_filters(path, &parameters, peer).await.err().unwrap_or(Reply::SENDER_OK)
@@ -172,10 +211,20 @@ impl Decide for Session<'_> {
         if let Err(reply) = policy::rcpt(&facts) {
             return reply;
         }
+        if let Some(consultation) = &mut self.consultation
+            && let Err(reply) = consultation.judge_recipient(&recipient.path, &envelope.reverse_path).await
+        {
+            return reply;
+        }
         self.filters.rcpt(recipient).await.err().unwrap_or(Reply::RECIPIENT_OK)
     }
 
-    async fn begin(&mut self) -> Reply {
+    async fn begin(&mut self, envelope: &Envelope) -> Reply {
+        if let Some(consultation) = &mut self.consultation
+            && let Err(reply) = consultation.judge_data(envelope).await
+        {
+            return reply;
+        }
         if let Err(reply) = self.filters.data().await {
             return reply;
         }
@@ -241,6 +290,26 @@ impl Session<'_> {
         }
     }
 
+    /// The questions about this client, and about a transaction with these parameters.
+    fn consult(&self, peer: &Peer<'_>, parameters: Option<&MailParameters>) -> Option<Consultation> {
+        let login = self
+            .account
+            .as_ref()
+            .map(|account| LoggedIn { mechanism: self.login.describe().0, account: account.to_string() });
+        let caller = Caller {
+            helo: peer.client.name.clone(),
+            extended: peer.client.extended,
+            tls: peer.tls.clone(),
+            peer: self.ends.0,
+            local: self.ends.1,
+            // Users come from anywhere: their address has no name that would say anything.
+            reverse_name: None,
+            login,
+            submitter: parameters.and_then(|parameters| parameters.submitter.clone()),
+        };
+        Consultation::new(self.services, caller, parameters.and_then(|parameters| parameters.size))
+    }
+
     async fn accept(
         &mut self,
         transaction: &Transaction,
@@ -281,23 +350,30 @@ impl Session<'_> {
         let content = self.shortener.shorten(&self.core.store, content, id).await;
         let content = content.map_err(|error| intake::refusal(&error))?;
         let (content, ruling) = self.core.rules.submission.rule(&self.core.store, content, id).await?;
+        let mut wishes = Wishes::default();
+        if let Some(mut consultation) = self.consultation.take() {
+            consultation.judge_message(&envelope, content.len(), &id.to_string()).await?;
+            wishes = consultation.into_wishes();
+        }
         let filtered = Filtered::new(id, envelope, content);
         let Filtered { envelope, content, discard, quarantine, .. } =
             self.filters.message(&self.core.store, filtered).await?;
-        if discard || ruling.discard {
-            let why = "a filter or a header rule wants it so";
+        if wishes.discard || discard || ruling.discard {
+            let why = "a policy service, a filter or a header rule wants it so";
             traced::dropped(self.core, id, &envelope.reverse_path, why);
             return Ok(Taken::Dropped);
         }
         let Envelope { reverse_path, recipients, parameters } = envelope;
-        let prefix = self.core.signing.fields(&content).await.map_err(|cause| cause.reply())? + &prefix;
-        let mut recipients = ruling.recipients(recipients);
+        let signature = self.core.signing.fields(&content).await.map_err(|cause| cause.reply())?;
+        let prefix = wishes.fields() + &signature + &prefix;
+        let waits = wishes.hold.take();
+        let mut recipients = ruling.recipients(wishes.recipients(recipients));
         if self.core.outgoing.remembers_correspondents {
             greylist::written_to(&self.core.records, &recipients);
         }
         self.core.rules.copies.add(&reverse_path, &mut recipients);
         let envelope = Envelope { reverse_path, recipients, parameters };
-        let hold = quarantine.or(ruling.hold);
+        let hold = quarantine.or(waits).or(ruling.hold);
         let taken = Taken::of(hold.as_deref(), false);
         let message = Message { hold, ..Message::of_ours(id, envelope, prefix, content) };
         deliver(self.core, message).await.map_err(|error| error.reply())?;
@@ -337,7 +413,7 @@ impl Session<'_> {
         parameters: &MailParameters,
         peer: &Peer<'_>,
     ) -> Result<(), Reply> {
-        let caller = Caller {
+        let caller = milter::Caller {
             daemon: "submission",
             hostname: &self.core.hostname,
             peer: self.ends.0,

@@ -161,7 +161,8 @@ impl<'a> Lines<'a> {
 }
 
 fn encode_parameters(parameters: &MailParameters, text: &mut String) {
-    let MailParameters { body, smtputf8, size: _, ret, envelope_id, require_tls, hold } = parameters;
+    let MailParameters { body, smtputf8, size: _, ret, envelope_id, require_tls, hold, submitter: _ } =
+        parameters;
     let body = match body {
         Body::SevenBit => "7bit",
         Body::EightBitMime => "8bitmime",
@@ -203,7 +204,7 @@ fn parse_parameters(lines: &mut Lines<'_>) -> Option<MailParameters> {
     let envelope_id = lines.optional("envelope-id", EnvelopeId::parse).ok()?;
     let require_tls = lines.optional("require-tls", |value| (value == "yes").then_some(())).ok()?.is_some();
     let hold = lines.optional("hold-until", |value| value.parse().ok().map(Hold::Until)).ok()?;
-    Some(MailParameters { body, smtputf8, size: None, ret, envelope_id, require_tls, hold })
+    Some(MailParameters { body, smtputf8, size: None, ret, envelope_id, require_tls, hold, submitter: None })
 }
 
 /// `<path> [notify=...] [resolved=yes] [added=yes] [orcpt=...]`

@@ -460,7 +460,7 @@ impl Drop for Staged {
 /// The envelope as an entry keeps it: the size is known better, and a wait has become a time.
 fn as_kept(envelope: &Envelope, now: u64) -> Envelope {
     let mut kept = envelope.clone();
-    kept.parameters.size = None;
+    (kept.parameters.size, kept.parameters.submitter) = (None, None);
     kept.parameters.hold = kept.parameters.hold.map(|hold| match hold {
         Hold::For(seconds) => Hold::Until(now.saturating_add(seconds)),
         Hold::Until(time) => Hold::Until(time),

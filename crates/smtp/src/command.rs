@@ -311,7 +311,6 @@ mod tests {
             ("MAIL FROM: <>", Ok(mail("", none()))),
             ("MAIL FROM:<ann@example.org> SIZE=12 BODY=8BITMIME SMTPUTF8", Ok(mail("ann@example.org", all))),
             ("MAIL FROM:<ann@example.org> size=99999999999999999999", Ok(mail("ann@example.org", huge))),
-            ("MAIL FROM:<ann@example.org> AUTH=<>", Ok(mail("ann@example.org", none()))),
             ("MAIL FROM:<\"a>b\"@example.org>", Ok(mail("\"a>b\"@example.org", none()))),
             ("MAIL FROM:<@relay.example:ann@example.org>", Ok(mail("ann@example.org", none()))),
             ("MAIL FROM:ann@example.org", Err(NoBrackets)),
@@ -489,6 +488,15 @@ mod tests {
         ];
         for (line, expected) in cases {
             assert_eq!(parse(line, nothing), Err(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn who_submitted_a_message_is_read_as_it_is_said() {
+        for by in ["<>", "joe+40a.example", "+4"] {
+            let command = parse(&format!("MAIL FROM:<ann@example.org> AUTH={by}"), Offered::ALL);
+            let Ok(Command::Mail(_, parameters)) = command else { panic!("{by}: {command:?}") };
+            assert_eq!(parameters.submitter.as_deref(), Some(by));
         }
     }
 }

@@ -49,6 +49,7 @@ pub struct Session {
     overshoot: usize,
     idle_commands: usize,
     quit: bool,
+    asks_about_hello: bool,
 }
 
 /// Order of commands (RFC 5321 §4.1.4). Each state carries what exists only in it.
@@ -79,6 +80,12 @@ enum State {
 /// The question that an [`Event`] has put and that [`Session::answer`] answers.
 #[derive(Debug)]
 enum Pending {
+    /// With the state that goes on where the client is not welcome.
+    Hello {
+        name: String,
+        extended: bool,
+        state: Box<State>,
+    },
     Login,
     Mail(Envelope),
     Rcpt(Envelope, Recipient),
@@ -108,6 +115,7 @@ impl Session {
             overshoot: 0,
             idle_commands: 0,
             quit: false,
+            asks_about_hello: false,
         };
         session.greeting().write_to(&mut session.output);
         session
@@ -210,6 +218,8 @@ impl Session {
         let accepted = reply.is_positive();
         let message_bytes = self.settings.message_bytes;
         self.state = match self.pending.take() {
+            Some(Pending::Hello { name, extended, .. }) if accepted => return self.hello(name, extended),
+            Some(Pending::Hello { state, .. }) => *state,
             Some(Pending::Login) => {
                 self.client.logged_in = accepted;
                 State::Ready
@@ -334,14 +344,8 @@ impl Session {
             (Command::Lhlo(_), state) if role != Role::Lmtp => {
                 self.keep(state).refuse(&Reply::UNKNOWN_COMMAND)
             }
-            (Command::Ehlo(name) | Command::Lhlo(name), state) => {
-                self.hello(name, true);
-                given_up(&state)
-            }
-            (Command::Helo(name), state) => {
-                self.hello(name, false);
-                given_up(&state)
-            }
+            (Command::Ehlo(name) | Command::Lhlo(name), state) => self.meet(name, true, state),
+            (Command::Helo(name), state) => self.meet(name, false, state),
             (Command::Quit, _) => {
                 self.quit = true;
                 self.close(&Reply::GOODBYE);

@@ -5,7 +5,7 @@ use kings_mta::delegation::Action;
 /// Whatever the service answers, it makes one refusal in one line, or one header field in one line.
 pub fn policy_answer(data: &[u8]) {
     match Action::read(data) {
-        Ok(Action::Refuse(reply)) => {
+        Ok(Action::Refuse(reply) | Action::DeferIfPermit(reply) | Action::DeferIfReject(reply)) => {
             let mut wire = Vec::new();
             reply.write_to(&mut wire);
             assert!((400..600).contains(&reply.code) && wire.len() <= 512);
@@ -25,6 +25,6 @@ pub fn policy_answer(data: &[u8]) {
         Ok(Action::Redirect(address) | Action::Bcc(address)) => {
             assert!(!address.to_string().contains(char::is_control));
         }
-        Ok(Action::Continue | Action::Discard) | Err(_) => {}
+        Ok(Action::Continue | Action::Permit | Action::Discard) | Err(_) => {}
     }
 }

@@ -214,7 +214,7 @@ impl Server {
             Event::Rcpt(recipient) if recipient.path.to_string().contains('x') => Reply::UNKNOWN_USER,
             Event::Rcpt(_) => Reply::RECIPIENT_OK,
             Event::Begin => Reply::START_MAIL,
-            Event::Xclient(_) | Event::Xforward(_) => Reply::OK,
+            Event::Xclient(_) | Event::Xforward(_) | Event::Hello { .. } => Reply::OK,
             Event::End(envelope) => {
                 self.end(envelope);
                 // Too few on purpose: in LMTP the rest must be made up, elsewhere there is only one.

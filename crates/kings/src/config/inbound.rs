@@ -3,15 +3,11 @@
 use std::time::Duration;
 
 use kings_mail::domain::Domain;
-use kings_mta::delegation::{self, Action, PATIENCE, Place};
 use kings_mta::{Check, Clients, Dsn, EarlyTalker, Inbound, Methods, Rules, Trusted, Verdict, Verdicts};
 use kings_net::IpNet;
 
 use super::reader::{Complaint, Section, Source};
-use super::{duration, greylist, lists};
-
-/// A client waits five minutes for the reply to RCPT (RFC 5321 §4.5.3.2.3), and has to hear it in time.
-const LONGEST_POLICY_TIMEOUT: Duration = Duration::from_secs(250);
+use super::{greylist, lists, policy_service};
 
 /// A fresh install verifies.
 pub(super) fn read(
@@ -73,7 +69,7 @@ pub(super) fn read(
         dsn: dsn(source, section),
         trusted: Trusted::default(),
     };
-    let policy_service = policy_service(source, section);
+    let policy_service = policy_service::read(source, section);
     (Inbound { rules, methods, verdicts, arc_sealers, forwarders, lists, greylist, policy_service }, clients)
 }
 
@@ -121,21 +117,4 @@ fn verdict_or(
         [accept, junk, defer, ("reject", Verdict::Reject)]
     };
     section.choice(source, key, &VERDICTS).unwrap_or(usual)
-}
-
-/// Without an answer of the service the client is put off, as Postfix does it.
-fn policy_service(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<delegation::Settings> {
-    const DEFAULT_ACTION: &str = "451 4.3.5 Policy check does not work now, try again later";
-    let place = section.parsed(source, "policy_service", "\"unix:/path\" or \"inet:host:port\"", |text| {
-        Place::parse(text).ok_or("another form")
-    });
-    let action = "an action such as \"DUNNO\" or \"451 4.3.5 Try again later\"";
-    let default_action = section.parsed(source, "policy_default_action", action, Action::parse);
-    let default_action = default_action.or_else(|| Action::parse(DEFAULT_ACTION).ok())?;
-    let time = "a time such as \"100s\", at most \"250s\"";
-    let patience = section.parsed(source, "policy_timeout", time, |text| {
-        let fits = |time: &Duration| !time.is_zero() && *time <= LONGEST_POLICY_TIMEOUT;
-        duration(text).filter(fits).ok_or("another text")
-    });
-    Some(delegation::Settings { place: place?, default_action, patience: patience.unwrap_or(PATIENCE) })
 }

@@ -14,6 +14,7 @@ mod milters;
 mod oauth;
 pub(crate) mod opendkim;
 mod outbound;
+mod policy_service;
 mod queue;
 mod reader;
 mod recipients;

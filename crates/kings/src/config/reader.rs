@@ -143,6 +143,22 @@ impl<'a> Section<'a> {
         items.iter().filter_map(|item| parsed(source, key, item, what, &parse)).collect()
     }
 
+    /// The same, or one text alone.
+    pub(crate) fn one_or_more<T, E: fmt::Display>(
+        &mut self,
+        source: &mut Source<'_>,
+        key: &'static str,
+        what: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Vec<T> {
+        match self.value(key) {
+            Some(value) if value.get_ref().as_array().is_none() => {
+                parsed(source, key, value, what, parse).into_iter().collect()
+            }
+            _ => self.list(source, key, what, parse),
+        }
+    }
+
     pub(crate) fn path(&mut self, source: &mut Source<'_>, key: &'static str) -> Option<PathBuf> {
         let text = self.text(source, key)?;
         Some(source.folder.join(text))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kings_mta::{ForeignSenders, Outgoing};
 
+use super::policy_service;
 use super::reader::{Section, Source};
 
 /// Longest wait that a client may ask for, where nothing else is said.
@@ -19,5 +20,6 @@ pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> Outgoi
         longest_hold: Duration::from_secs(days.min(MOST_DAYS) * 24 * 60 * 60),
         foreign_senders: section.choice(source, "foreign_senders", &foreign).unwrap_or_default(),
         remembers_correspondents: false,
+        policy_service: policy_service::read(source, section),
     }
 }

@@ -1,6 +1,6 @@
 //! What the config accepts, refuses and says about it.
 #![allow(clippy::unwrap_used, reason = "tests")]
-use kings_mta::delegation::{Action, Place};
+use kings_mta::delegation::{Action, Place, Stage};
 use kings_mta::milter::{self, DefaultAction};
 use kings_mta::{Check, Dsn, ForeignSenders, Methods, Verdict};
 use kings_net::Rate;
@@ -270,7 +270,8 @@ fn a_policy_service_and_the_rules_about_senders_are_read() {
     assert_eq!((inbound.rules.bad_helo, inbound.rules.unknown_helo), (Verdict::Reject, Verdict::Accept));
     assert_eq!((inbound.rules.unknown_sender_domain, inbound.policy_service), (Verdict::Junk, None));
     let service = read("policy_service = \"inet:127.0.0.1:10023\"").policy_service.unwrap();
-    assert_eq!(service.place, Place::Inet("127.0.0.1".to_owned(), 10_023));
+    assert_eq!(service.places, [Place::Inet("127.0.0.1".to_owned(), 10_023)]);
+    assert_eq!(service.stages, [Stage::Rcpt, Stage::EndOfMessage]);
     assert!(matches!(service.default_action, Action::Refuse(reply) if reply.code == 451));
     let service = read("policy_service = \"unix:/run/policy\"\npolicy_default_action = \"DUNNO\"");
     let service = service.policy_service.unwrap();
@@ -278,6 +279,25 @@ fn a_policy_service_and_the_rules_about_senders_are_read() {
     let service =
         read("policy_service = \"unix:/run/policy\"\npolicy_timeout = \"2m\"").policy_service.unwrap();
     assert_eq!(service.patience.as_secs(), 120);
+    let several = "policy_service = [\"unix:/a\", \"unix:/b\", \"unix:/c\"]";
+    let row = read(&format!("{several}\npolicy_states = [\"CONNECT\", \"EHLO\"]")).policy_service.unwrap();
+    assert_eq!(row.places.len(), 3);
+    assert_eq!(row.stages, [Stage::Connect, Stage::Ehlo, Stage::Helo]);
+    // The client waits for all of them.
+    assert_eq!(row.patience.as_secs(), 83);
+    let text = format!("{SMALLEST}[submission]\npolicy_service = \"unix:/a\"\n");
+    let submission = Settings::parse(&text, Path::new("/")).unwrap().submission;
+    assert_eq!(submission.policy_service.unwrap().places, [Place::Unix("/a".into())]);
+    let eleven = ["\"unix:/a\""; 11].join(", ");
+    for wrong in [
+        format!("{several}\npolicy_timeout = \"100s\""),
+        format!("policy_service = [{eleven}]"),
+        "policy_states = [\"VRFY\"]".to_owned(),
+        "policy_states = [\"HELO\"]".to_owned(),
+        "policy_service = 25".to_owned(),
+    ] {
+        assert!(!complaints(&format!("{SMALLEST}[inbound]\n{wrong}\n")).is_empty(), "{wrong}");
+    }
     let wrong_times = ["policy_timeout = \"0s\"", "policy_timeout = \"5m\"", "policy_timeout = 100"];
     for wrong in wrong_times {
         assert!(!complaints(&format!("{SMALLEST}[inbound]\n{wrong}\n")).is_empty(), "{wrong}");

@@ -155,6 +155,7 @@ mod tests {
             ("Subject: a\n b\n\nc", "Subject: a\r\n b\r\n\r\n", "c\r\n"),
             ("From root Fri Nov  6\nSubject: a\n\nFrom x\n", "Subject: a\r\n\r\n", "From x\r\n"),
             ("hello\nworld\n", "\r\n", "hello\r\nworld\r\n"),
+            ("  hello\nA: b\n", "\r\n", "  hello\r\nA: b\r\n"),
             ("Subject: a\nhello\n", "Subject: a\r\n\r\n", "hello\r\n"),
             ("\nhello\n", "\r\n", "hello\r\n"),
             ("Subject: a\n", "Subject: a\r\n\r\n", ""),

@@ -69,9 +69,11 @@ impl<W: Write> Dialogue<'_, W> {
                     self.content.extend_from_slice(self.session.content());
                     self.keep(&envelope)
                 }
-                Event::Login(_) | Event::StartTls | Event::Xclient(_) | Event::Xforward(_) => {
-                    Reply::NOT_IMPLEMENTED
-                }
+                Event::Hello { .. }
+                | Event::Login(_)
+                | Event::StartTls
+                | Event::Xclient(_)
+                | Event::Xforward(_) => Reply::NOT_IMPLEMENTED,
                 Event::Closed => {
                     is_over = true;
                     break;

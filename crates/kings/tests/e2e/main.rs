@@ -53,6 +53,7 @@ mod opendkim_files;
 mod outbound_tls;
 mod peers;
 mod policy_actions;
+mod policy_states;
 mod pop3;
 mod postfix;
 mod proxy;

@@ -23,14 +23,14 @@ const OFFERS: [(&str, &str); 6] = [
 ];
 
 /// Dovecot that only tells Postfix whether logins are right.
-struct Judge {
+pub(crate) struct Judge {
     _daemon: Daemon,
     folder: Folder,
 }
 
 impl Judge {
     #[track_caller]
-    fn start(mechanisms: &str) -> Self {
+    pub(crate) fn start(mechanisms: &str) -> Self {
         Self::storing("{PLAIN}secret", mechanisms)
     }
 
@@ -57,6 +57,11 @@ impl Judge {
         let socket = folder.join("auth");
         daemon.wait_for("its socket", Duration::from_secs(20), |_| socket.exists());
         Self { _daemon: daemon, folder }
+    }
+
+    /// Where it answers.
+    pub(crate) fn socket(&self) -> String {
+        self.folder.text("auth")
     }
 }
 

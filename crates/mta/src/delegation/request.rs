@@ -4,20 +4,51 @@ use std::net::SocketAddr;
 
 use kings_mail::path::{ForwardPath, ReversePath};
 
-use super::DelegationError;
+use super::{DelegationError, tls_names};
 
 /// When it is asked (`protocol_state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub enum Stage {
+    /// Before the greeting.
+    Connect,
+    /// The client says its name.
+    Ehlo,
+    /// The same with the older command.
+    Helo,
+    /// It names the sender.
+    Mail,
+    /// It names a recipient that nothing else speaks against.
     Rcpt,
+    /// The message wants to come.
+    Data,
+    /// It is there.
     EndOfMessage,
+}
+
+impl Stage {
+    /// All of them, in their order.
+    pub const ALL: [Self; 7] =
+        [Self::Connect, Self::Ehlo, Self::Helo, Self::Mail, Self::Rcpt, Self::Data, Self::EndOfMessage];
+
+    /// As Postfix calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "CONNECT",
+            Self::Ehlo => "EHLO",
+            Self::Helo => "HELO",
+            Self::Mail => "MAIL",
+            Self::Rcpt => "RCPT",
+            Self::Data => "DATA",
+            Self::EndOfMessage => "END-OF-MESSAGE",
+        }
+    }
 }
 
 /// Who speaks to us, the same for a whole transaction.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) helo: String,
-    /// EHLO, not HELO.
+    /// It has said EHLO, not HELO.
     pub(crate) extended: bool,
     /// `TLSv1_3 TLS13_AES_256_GCM_SHA384`; `None` in clear.
     pub(crate) tls: Option<String>,
@@ -25,6 +56,16 @@ pub(crate) struct Caller {
     pub(crate) local: SocketAddr,
     /// The reverse name of the address, and whether it leads back to it; `None` when there is none.
     pub(crate) reverse_name: Option<(String, bool)>,
+    pub(crate) login: Option<LoggedIn>,
+    /// `AUTH=` of MAIL.
+    pub(crate) submitter: Option<Box<str>>,
+}
+
+/// Who has logged in, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct LoggedIn {
+    pub(crate) mechanism: &'static str,
+    pub(crate) account: String,
 }
 
 /// One question.
@@ -51,19 +92,15 @@ impl Request<'_> {
         let caller = self.caller;
         let sender = self.reverse_path.address().map(ToString::to_string).unwrap_or_default();
         let recipient = self.recipient.map(bare).unwrap_or_default();
-        let (protocol, cipher) =
-            caller.tls.as_deref().and_then(|tls| tls.split_once(' ')).unwrap_or_default();
+        let (protocol, cipher, key_bits) = tls_names::told(caller.tls.as_deref());
+        let login = caller.login.as_ref();
         let reverse_name = caller.reverse_name.as_ref();
         let verified = reverse_name.filter(|(_, leads_back)| *leads_back);
         let name = |found: Option<&(String, bool)>| found.map_or("unknown", |(name, _)| name).to_owned();
-        let state = match self.stage {
-            Stage::Rcpt => "RCPT",
-            Stage::EndOfMessage => "END-OF-MESSAGE",
-        };
         let mut out = Vec::with_capacity(1_024);
         for (key, value) in [
             ("request", "smtpd_access_policy".to_owned()),
-            ("protocol_state", state.to_owned()),
+            ("protocol_state", self.stage.name().to_owned()),
             ("protocol_name", if caller.extended { "ESMTP" } else { "SMTP" }.to_owned()),
             ("client_address", caller.peer.ip().to_string()),
             ("client_name", name(verified)),
@@ -80,16 +117,16 @@ impl Request<'_> {
             ("size", self.size.to_string()),
             ("etrn_domain", String::new()),
             ("stress", String::new()),
-            ("sasl_method", String::new()),
-            ("sasl_username", String::new()),
-            ("sasl_sender", String::new()),
+            ("sasl_method", login.map(|login| login.mechanism.to_owned()).unwrap_or_default()),
+            ("sasl_username", login.map(|login| login.account.clone()).unwrap_or_default()),
+            ("sasl_sender", caller.submitter.as_deref().unwrap_or_default().to_owned()),
             ("ccert_subject", String::new()),
             ("ccert_issuer", String::new()),
             ("ccert_fingerprint", String::new()),
             ("ccert_pubkey_fingerprint", String::new()),
-            ("encryption_protocol", protocol.to_owned()),
-            ("encryption_cipher", cipher.to_owned()),
-            ("encryption_keysize", "0".to_owned()),
+            ("encryption_protocol", protocol),
+            ("encryption_cipher", cipher),
+            ("encryption_keysize", key_bits.to_string()),
             ("policy_context", String::new()),
         ] {
             write_attribute(&mut out, key, &value)?;

@@ -1,6 +1,8 @@
 //! Questions and answers in memory, and a service that behaves badly on a real socket.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::Arc;
+
 use kings_mail::address::Address;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_smtp::reply::{Reply, Status};
@@ -20,6 +22,8 @@ fn caller() -> Caller {
         peer: "192.0.2.1:4711".parse().unwrap(),
         local: "198.51.100.1:25".parse().unwrap(),
         reverse_name: Some(("client.example.net".to_owned(), false)),
+        login: None,
+        submitter: None,
     }
 }
 
@@ -62,9 +66,12 @@ fn a_question_has_the_attributes_of_postfix() {
         "queue_id=",
         "instance=1a.2b",
         "size=12345",
+        "sasl_method=",
         "sasl_username=",
-        "encryption_protocol=TLSv1_3",
-        "encryption_cipher=TLS13_AES_256_GCM_SHA384",
+        "sasl_sender=",
+        "encryption_protocol=TLSv1.3",
+        "encryption_cipher=TLS_AES_256_GCM_SHA384",
+        "encryption_keysize=256",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
@@ -74,6 +81,8 @@ fn a_question_has_the_attributes_of_postfix() {
 fn at_the_end_of_a_message_for_several_no_recipient_is_named() {
     let (mut caller, (_, recipient)) = (caller(), paths());
     (caller.extended, caller.tls, caller.reverse_name) = (false, None, Some(("a.example".to_owned(), true)));
+    caller.login = Some(LoggedIn { mechanism: "PLAIN", account: "ann@example.org".to_owned() });
+    caller.submitter = Some("joe@example.net".into());
     let request = Request {
         stage: Stage::EndOfMessage,
         recipient: None,
@@ -90,7 +99,11 @@ fn at_the_end_of_a_message_for_several_no_recipient_is_named() {
         "recipient=",
         "recipient_count=2",
         "queue_id=ID",
+        "sasl_method=PLAIN",
+        "sasl_username=ann@example.org",
+        "sasl_sender=joe@example.net",
         "encryption_protocol=",
+        "encryption_keysize=0",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
@@ -112,12 +125,12 @@ fn actions_mean_what_postfix_means_by_them() {
     let cases = [
         ("DUNNO", Ok(Action::Continue)),
         ("dunno", Ok(Action::Continue)),
-        ("OK", Ok(Action::Continue)),
-        ("OK because", Ok(Action::Continue)),
-        ("RELAY", Ok(Action::Continue)),
+        ("OK", Ok(Action::Permit)),
+        ("OK because", Ok(Action::Permit)),
+        ("RELAY", Ok(Action::Permit)),
         ("WARN odd client", Ok(Action::Note("odd client".to_owned()))),
         ("INFO", Ok(Action::Note(String::new()))),
-        ("DEFER_IF_REJECT x", Ok(Action::Continue)),
+        ("DEFER_IF_REJECT x", Ok(Action::DeferIfReject(Reply::new(450, Status(4, 7, 1), "x")))),
         ("REJECT", refuse(554, Status(5, 7, 1), "Access denied")),
         ("REJECT no thanks", refuse(554, Status(5, 7, 1), "no thanks")),
         ("REJECT 5.1.8 no such sender", refuse(554, Status(5, 1, 8), "no such sender")),
@@ -131,15 +144,18 @@ fn actions_mean_what_postfix_means_by_them() {
         ("521 go", refuse(521, Status(5, 7, 1), "go")),
         ("HOLD\tlook\tat it", Ok(Action::Hold("look at it".to_owned()))),
         ("PREPEND\tX-Greylist: a\tb", Ok(Action::Prepend("X-Greylist: a\tb".to_owned()))),
-        ("permit", Ok(Action::Continue)),
+        ("permit", Ok(Action::Permit)),
         ("permit, reject", unknown("permit, reject")),
         ("permit_mynetworks", unknown("permit_mynetworks")),
         ("reject_unauth_destination", unknown("reject_unauth_destination")),
-        ("123", Ok(Action::Continue)),
-        ("999", Ok(Action::Continue)),
+        ("123", Ok(Action::Permit)),
+        ("999", Ok(Action::Permit)),
         ("123 x", unknown("123 x")),
         ("DEFER later", refuse(450, Status(4, 7, 1), "later")),
-        ("DEFER_IF_PERMIT Greylisted", refuse(450, Status(4, 7, 1), "Greylisted")),
+        (
+            "DEFER_IF_PERMIT Greylisted",
+            Ok(Action::DeferIfPermit(Reply::new(450, Status(4, 7, 1), "Greylisted"))),
+        ),
         ("451 4.3.5 broken", refuse(451, Status(4, 3, 5), "broken")),
         ("421 go", refuse(421, Status(4, 7, 1), "go")),
         ("550", refuse(550, Status(5, 7, 1), "Access denied")),
@@ -161,8 +177,8 @@ fn actions_mean_what_postfix_means_by_them() {
         ("200 fine", unknown("200 fine")),
         ("600 x", unknown("600 x")),
         ("0550 x", unknown("0550 x")),
-        ("1700000000", Ok(Action::Continue)),
-        ("55", Ok(Action::Continue)),
+        ("1700000000", Ok(Action::Permit)),
+        ("55", Ok(Action::Permit)),
         ("", Ok(Action::Continue)),
         (" \t", Ok(Action::Continue)),
         ("17e9", unknown("17e9")),
@@ -226,7 +242,7 @@ fn service(
         }
     });
     let default_action = Action::parse("451 4.3.5 no answer").unwrap();
-    (Delegate::new(Settings { place: Place::Unix(path), default_action, patience: SHORT }), connections)
+    (Delegate { pool: Pool::new(Place::Unix(path)), default_action, patience: SHORT }, connections)
 }
 
 /// Reads one question; false at the end.
@@ -279,8 +295,8 @@ async fn nonsense_silence_and_absence_are_the_default_action() {
     let (delegate, _) = service(folder.path(), Vec::new());
     assert_eq!(ask(&delegate).await, default, "closed without an answer");
     let place = Place::Unix("/nowhere/policy".into());
-    let settings = Settings { place, default_action: default.clone(), patience: SHORT };
-    assert_eq!(ask(&Delegate::new(settings)).await, default, "nobody listens");
+    let delegate = Delegate { pool: Pool::new(place), default_action: default.clone(), patience: SHORT };
+    assert_eq!(ask(&delegate).await, default, "nobody listens");
 }
 
 #[tokio::test(start_paused = true)]

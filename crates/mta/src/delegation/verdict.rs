@@ -10,12 +10,18 @@ const MAX_FIELD: usize = 998;
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Go on: `DUNNO`, `OK` and the like.
+    /// Go on, and ask the next one: `DUNNO`.
     Continue,
+    /// Go on, and ask no other: `OK` and the like.
+    Permit,
     /// Go on, with this line in the log: `WARN`, `INFO`.
     Note(String),
     /// Refuse with this reply.
     Refuse(Reply),
+    /// Refuse with this reply unless another one refuses.
+    DeferIfPermit(Reply),
+    /// Refuse with this reply if another one refuses for good.
+    DeferIfReject(Reply),
     /// Put this header field, without its line end, in front of the message.
     Prepend(String),
     /// Say that the message was taken, and drop it.
@@ -60,11 +66,14 @@ impl Action {
         let argument = argument.trim();
         let unknown = || BadAction::Unknown(text.chars().take(80).collect());
         Ok(match verb.to_ascii_uppercase().as_str() {
-            // We ask last: whether anything later would have permitted or refused is known. Nothing at all says nothing.
-            "OK" | "RELAY" | "PERMIT" | "DUNNO" | "DEFER_IF_REJECT" | "" => Self::Continue,
+            // Nothing at all says nothing.
+            "DUNNO" | "" => Self::Continue,
+            "OK" | "RELAY" | "PERMIT" => Self::Permit,
             "WARN" | "INFO" => Self::Note(in_one_line(argument)),
-            "REJECT" => refusal(554, Status(5, 7, 1), argument),
-            "DEFER" | "DEFER_IF_PERMIT" => refusal(450, Status(4, 7, 1), argument),
+            "REJECT" => Self::Refuse(refusal(554, Status(5, 7, 1), argument)),
+            "DEFER" => Self::Refuse(refusal(450, Status(4, 7, 1), argument)),
+            "DEFER_IF_PERMIT" => Self::DeferIfPermit(refusal(450, Status(4, 7, 1), argument)),
+            "DEFER_IF_REJECT" => Self::DeferIfReject(refusal(450, Status(4, 7, 1), argument)),
             "PREPEND" if is_field(argument) => Self::Prepend(argument.to_owned()),
             "DISCARD" => Self::Discard,
             "REDIRECT" => Self::Redirect(Address::parse(argument).map_err(|_| unknown())?),
@@ -72,10 +81,10 @@ impl Action {
             "HOLD" if argument.is_empty() => Self::Hold("the policy service wants it so".to_owned()),
             "HOLD" => Self::Hold(in_one_line(argument)),
             // Some services answer with a time stamp where they mean OK.
-            digits if argument.is_empty() && is_number(digits) && !is_refusal_code(digits) => Self::Continue,
+            digits if argument.is_empty() && is_number(digits) && !is_refusal_code(digits) => Self::Permit,
             digits => match digits.parse().ok().filter(|_| is_refusal_code(digits)) {
-                Some(code @ 400..=499) => refusal(code, Status(4, 7, 1), argument),
-                Some(code) => refusal(code, Status(5, 7, 1), argument),
+                Some(code @ 400..=499) => Self::Refuse(refusal(code, Status(4, 7, 1), argument)),
+                Some(code) => Self::Refuse(refusal(code, Status(5, 7, 1), argument)),
                 // FILTER and the names of restrictions ask for machinery that is not here; going on without it would be
                 // worse than a second try.
                 None => return Err(unknown()),
@@ -97,14 +106,14 @@ fn in_one_line(text: &str) -> String {
 }
 
 /// The text may open with an enhanced code of its own; the reply code decides its class, as with Postfix.
-fn refusal(code: u16, usual: Status, text: &str) -> Action {
+fn refusal(code: u16, usual: Status, text: &str) -> Reply {
     let (first, rest) = text.split_once([' ', '\t']).unwrap_or((text, ""));
     let own = Status::parse(first).map(|Status(_, subject, detail)| Status(usual.0, subject, detail));
     let (status, text) = own.map_or((usual, text), |status| (status, rest.trim()));
     let printable = |c: char| if c.is_ascii() && !c.is_control() { c } else { '?' };
     let text: String = in_one_line(text).chars().map(printable).collect();
     let text = if text.is_empty() { "Access denied".to_owned() } else { text };
-    Action::Refuse(Reply::new(code, status, "").with_text(text))
+    Reply::new(code, status, "").with_text(text)
 }
 
 /// One line with a name of printable characters (RFC 5322 §2.2).

@@ -34,8 +34,7 @@ pub(super) fn mail_parameters(text: &str, offered: Offered) -> Result<MailParame
             ("ENVID", Some(value)) if offered.dsn => {
                 parameters.envelope_id = Some(EnvelopeId::parse(value).ok_or(SyntaxError::BadArgument)?);
             }
-            // Who first submitted the message is not ours to repeat (RFC 4954 §5): read and forgotten.
-            ("AUTH", Some(_)) if offered.auth => {}
+            ("AUTH", Some(value)) if offered.auth => parameters.submitter = Some(value.into()),
             ("REQUIRETLS", None) if offered.require_tls => parameters.require_tls = true,
             ("HOLDFOR" | "HOLDUNTIL", Some(_)) if offered.future_release && parameters.hold.is_some() => {
                 return Err(SyntaxError::BadArgument);

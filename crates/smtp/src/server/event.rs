@@ -19,6 +19,14 @@ pub enum Event {
     /// A login begins or goes on. Answer with [`Session::challenge`], or at its end with [`Session::answer`]: a
     /// positive reply logs the client in. A login that the client gives up ends without a word to you.
     Login(Turn),
+    /// EHLO, HELO or LHLO, where [`Session::ask_about_hello`] wants it: after a positive answer the session gives its own, and
+    /// pieces of a message that was on its way in chunks are nobody's.
+    Hello {
+        /// What the client calls itself.
+        name: String,
+        /// EHLO or LHLO.
+        extended: bool,
+    },
     /// A transaction begins.
     Mail(ReversePath, MailParameters),
     /// One more recipient, for the transaction of [`Session::envelope`].

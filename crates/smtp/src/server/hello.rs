@@ -4,12 +4,27 @@ use std::fmt::Write as _;
 
 use kings_sasl::{Mechanism, Mechanisms};
 
-use super::{Event, Role, Session, State};
+use super::{Event, Pending, Role, Session, State, given_up};
 use crate::claim;
 use crate::command::Offered;
 use crate::reply::Reply;
 
 impl Session {
+    /// Whether somebody has a say in what clients call themselves: [`Event::Hello`] comes then.
+    pub fn ask_about_hello(&mut self, asks: bool) {
+        self.asks_about_hello = asks;
+    }
+
+    /// The client says its name.
+    pub(super) fn meet(&mut self, name: String, extended: bool, state: State) -> Option<Event> {
+        if self.asks_about_hello {
+            self.pending = Some(Pending::Hello { name: name.clone(), extended, state: Box::new(state) });
+            return Some(Event::Hello { name, extended });
+        }
+        self.hello(name, extended);
+        given_up(&state)
+    }
+
     /// EHLO, HELO and LHLO also end a transaction (RFC 5321 §4.1.4).
     pub(super) fn hello(&mut self, name: String, extended: bool) {
         self.client.name = name;
@@ -84,5 +99,68 @@ impl Session {
         self.reply(&Reply::START_TLS);
         self.state = State::Handshake;
         Some(Event::StartTls)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use kings_mail::domain::Domain;
+
+    use super::*;
+    use crate::server::{Settings, Trust};
+
+    /// What a server says whose host does not like the name `bad`.
+    fn said(lines: &str) -> Vec<String> {
+        let settings = Settings {
+            hostname: Domain::parse("mx.here.example").unwrap(),
+            role: Role::Inbound,
+            start_tls: false,
+            message_bytes: 1_000,
+            recipients: 10,
+            dsn: false,
+            bare_paths: false,
+            future_release: None,
+            trust: Trust::default(),
+        };
+        let mut session = Session::new(settings, false);
+        session.ask_about_hello(true);
+        session.transmit();
+        // Whoever says EHLO waits for its answer (RFC 2920 §3.1).
+        for line in lines.split_inclusive('\n') {
+            session.receive(line.as_bytes());
+            while let Some(event) = session.next_event() {
+                match event {
+                    Event::Hello { name, .. } if name == "bad" => {
+                        session.answer(&Reply::new(554, crate::reply::Status(5, 7, 1), "Not you"));
+                    }
+                    Event::Hello { name, extended } => {
+                        assert!(extended != (name == "old"));
+                        session.answer(&Reply::OK);
+                    }
+                    Event::Mail(..) => session.answer(&Reply::SENDER_OK),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        let text = String::from_utf8(session.transmit()).unwrap();
+        text.lines().filter(|line| line.as_bytes()[3] == b' ').map(|line| line[..3].to_owned()).collect()
+    }
+
+    #[test]
+    fn whoever_is_not_welcome_by_its_name_gets_no_further() {
+        assert_eq!(
+            said("EHLO bad\r\nMAIL FROM:<>\r\nHELO old\r\nMAIL FROM:<>\r\n"),
+            ["554", "503", "250", "250"]
+        );
+        // A name that is refused ends no transaction, one that is welcome does (RFC 5321 §4.1.4).
+        assert_eq!(
+            said("EHLO a\r\nMAIL FROM:<>\r\nEHLO bad\r\nMAIL FROM:<>\r\n"),
+            ["250", "250", "554", "503"]
+        );
+        assert_eq!(
+            said("EHLO a\r\nMAIL FROM:<>\r\nHELO old\r\nMAIL FROM:<>\r\n"),
+            ["250", "250", "250", "250"]
+        );
     }
 }

@@ -100,7 +100,7 @@ impl Backend {
                 self.end(envelope)
             }
             Event::Xclient(claim) => become_other(&claim),
-            Event::Xforward(_) => Reply::OK,
+            Event::Xforward(_) | Event::Hello { .. } => Reply::OK,
             Event::StartTls | Event::Closed => return,
         };
         session.answer(&reply);
