@@ -77,6 +77,7 @@ mod tests {
             String::new(),
             format!("3 V1 N9 G{guid} Zx\n1 :1.host\n3 W7 G12 :2.host\n4 :1.host\n"),
             format!("3 V1 N1 G{guid}\n7 :a/b\n"),
+            format!("3 V1 N1 G{guid}\n1 :..\n2 :.\n"),
             "1 5 6\n1 a\n2 b:2,S\n".to_owned(),
             "0 $Forwarded\n25 Junk\n26 x\nV\t2\n\nA\tB\n".to_owned(),
         ] {

@@ -16,6 +16,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use crate::dir::is_component;
 use crate::maildir;
 
 /// File name in the mailbox's folder.
@@ -269,7 +270,7 @@ fn entry(line: &[u8], version: Version) -> Option<Entry> {
     }
     let name = if version == Version::Three { &rest[1..] } else { rest };
     let (base, _) = maildir::split(name);
-    let fits = !base.is_empty() && !base.contains(&b'/') && !base.contains(&0) && !base.contains(&b'\r');
+    let fits = is_component(base) && !base.contains(&b'\r');
     let extensions = (!extensions.is_empty()).then(|| extensions.join(&b' ').into());
     fits.then(|| Entry { uid, extensions, base: base.into() })
 }

@@ -3,3 +3,4 @@
 mod every_call;
 mod power_cut;
 mod strace;
+mod sweep;

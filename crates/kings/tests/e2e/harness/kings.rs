@@ -162,9 +162,10 @@ impl Kings {
     #[track_caller]
     pub(crate) fn serve(&mut self) {
         let mut serve = self.command(&["serve"]);
-        let mut daemon =
-            Daemon::start("kings", serve.env("KINGS_LOG", self.log), &self.folder.join("kings.log"));
-        let before = ready_lines(&daemon.log());
+        let log = self.folder.join("kings.log");
+        // Counted before it starts: it may be ready before anybody looks.
+        let before = ready_lines(&std::fs::read_to_string(&log).unwrap_or_default());
+        let mut daemon = Daemon::start("kings", serve.env("KINGS_LOG", self.log), &log);
         daemon
             .wait_for("the line that ends in ` ready`", START, |daemon| ready_lines(&daemon.log()) > before);
         self.daemon = Some(daemon);

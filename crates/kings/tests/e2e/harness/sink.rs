@@ -18,10 +18,23 @@ pub(crate) struct Sink {
 
 impl Sink {
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// One that answers every RCPT with 5xx.
+    pub(crate) fn refusing() -> Self {
+        Self::with(&["-f", "rcpt"])
+    }
+
+    fn with(options: &[&str]) -> Self {
         let (folder, port, postfix) = (Folder::new("sink"), free_port(), part("postfix"));
         folder.create("mail");
         let mut command = Command::new(postfix.join("usr/sbin/smtp-sink"));
-        command.env("LD_LIBRARY_PATH", postfix.join("usr/lib/postfix")).args(["-u", "root", "-d"]);
+        command
+            .env("LD_LIBRARY_PATH", postfix.join("usr/lib/postfix"))
+            .args(["-u", "root"])
+            .args(options)
+            .arg("-d");
         command.arg(folder.join("mail/%H.")).arg(format!("127.0.0.1:{port}")).arg("100");
         let mut daemon = Daemon::start("smtp-sink", &mut command, &folder.join("log"));
         daemon.wait_for("its port", PATIENCE, |_| listening(port));
