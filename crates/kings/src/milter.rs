@@ -13,7 +13,7 @@ use anyhow::{Context, anyhow, bail};
 use arc_swap::ArcSwap;
 use clap::Args;
 use kings_msgauth::dkim::Rules;
-use kings_msgauth::dkim::opendkim::{Hosts, Matching, SigningTable};
+use kings_msgauth::dkim::opendkim::{Addresses, Hosts, Matching, SigningTable};
 use kings_mta::filter::{self, Filter, Handling, Mode, OtherResults};
 use kings_mta::signing::{Key, Private, Signing, Tables};
 use kings_mta::{Check, Methods};
@@ -103,6 +103,7 @@ fn of_kings(path: &Path) -> anyhow::Result<Checked<Plan>> {
         peers: Hosts::default(),
         ignored: Hosts::default(),
         exempt: Vec::new(),
+        unsigned_to: Addresses::default(),
         results: OtherResults::default(),
         marks: Vec::new(),
         methods: settings.inbound.methods,
@@ -140,6 +141,7 @@ fn of_opendkim(path: &Path) -> anyhow::Result<Checked<Plan>> {
         peers: conf.peers,
         ignored: conf.ignored,
         exempt: conf.exempt,
+        unsigned_to: conf.unsigned_to,
         results: conf.results,
         marks: conf.marks,
         methods: Methods { dkim: Check::Tag, ..Methods::default() },

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use kings_dns::Dns;
 use kings_mail::domain::Domain;
 use kings_msgauth::dkim::Rules;
-use kings_msgauth::dkim::opendkim::Hosts;
+use kings_msgauth::dkim::opendkim::{Addresses, Hosts};
 use kings_msgauth::results;
 
 use crate::authenticate::Methods;
@@ -35,6 +35,8 @@ pub struct Settings {
     pub ignored: Hosts,
     /// Authors whose mail is left alone (`ExemptDomains`).
     pub exempt: Vec<Domain>,
+    /// Recipients of whose mail, where one of them gets it, ours is left alone (`DontSignMailTo`).
+    pub unsigned_to: Addresses,
     /// Which results of others go.
     pub results: OtherResults,
     /// What the mail server may say that makes mail ours (`MacroList`, `MTA`).

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use kings_mail::domain::Domain;
 use kings_msgauth::dkim::opendkim::conf::{self, DataSet, Setting};
-use kings_msgauth::dkim::opendkim::{Hosts, Matching};
+use kings_msgauth::dkim::opendkim::{Addresses, Hosts, Matching};
 use kings_msgauth::dkim::{Canonicalization, Cover, Rules, Selector};
 use kings_mta::filter::{Action, Handling, Limits, Mark, Mode, OtherResults};
 use kings_net::ResolverSettings;
@@ -34,6 +34,7 @@ pub(crate) struct OpenDkim {
     pub(crate) peers: Hosts,
     pub(crate) ignored: Hosts,
     pub(crate) exempt: Vec<Domain>,
+    pub(crate) unsigned_to: Addresses,
     pub(crate) results: OtherResults,
     pub(crate) marks: Vec<Mark>,
     pub(crate) mode: Mode,
@@ -207,6 +208,11 @@ impl Reader {
         hosts
     }
 
+    fn addresses(&mut self, name: &str) -> Addresses {
+        let matching = self.matching(name);
+        Addresses::parse(&self.dataset(name).unwrap_or_default(), matching)
+    }
+
     fn matching(&self, name: &str) -> Matching {
         let value = self.values.get(&name.to_ascii_lowercase());
         let is_refile = value.is_some_and(|(_, value)| value.starts_with("refile:"));
@@ -231,6 +237,7 @@ impl Reader {
             peers: self.hosts("PeerList", ""),
             ignored: self.hosts("ExternalIgnoreList", ""),
             exempt: self.exempt(),
+            unsigned_to: self.addresses("DontSignMailTo"),
             results: self.results(),
             marks: self.marks(),
             mode,

@@ -36,15 +36,20 @@ struct Letter<'a> {
     client: (&'a str, &'a str),
     /// Fields in front of the message.
     fields: &'a str,
+    to: &'a [&'a str],
 }
 
 impl<'a> Letter<'a> {
     fn of(from: &'a str) -> Self {
-        Self { from, client: ("localhost", "127.0.0.1"), fields: "" }
+        Self { from, client: ("localhost", "127.0.0.1"), fields: "", to: &[DAVE] }
     }
 
     fn by(self, name: &'a str, address: &'a str) -> Self {
         Self { client: (name, address), ..self }
+    }
+
+    fn to(self, to: &'a [&'a str]) -> Self {
+        Self { to, ..self }
     }
 
     fn with(self, fields: &'a str) -> Self {
@@ -94,13 +99,13 @@ impl Side {
 
     /// Sends a letter under a subject that no other has: the code of the reply, and the message where it was taken.
     fn send(&self, about: &Letter<'_>, subject: &str) -> (u16, Option<Message>) {
-        let Letter { from, client: (name, address), fields } = about;
+        let Letter { from, client: (name, address), fields, to } = about;
         let mut client = Smtp::connect(([127, 0, 0, 1], self.postfix.port).into()).unwrap();
         client.command("EHLO client.example.org").unwrap().is("250");
         client.command(&format!("XCLIENT NAME={name} ADDR={address}")).unwrap().is("220");
         client.command("EHLO client.example.org").unwrap().is("250");
         let content = [fields.as_bytes(), &letter(from, DAVE, subject)].concat();
-        let reply = client.message("ann@example.org", &[DAVE], &content).unwrap();
+        let reply = client.message("ann@example.org", to, &content).unwrap();
         if reply.code != 250 {
             return (reply.code, None);
         }
@@ -165,6 +170,35 @@ fn with_holes() -> Folder {
                  both@example.org good\nboth@example.org gone\n";
     folder.write("SigningTable", table);
     folder
+}
+
+/// One recipient who is named is enough; what comes from elsewhere has nothing to do with it.
+#[test]
+fn mail_to_whom_it_is_not_signed_for_is_left_alone() {
+    const EVE: &str = "eve@example.net";
+    let folder = Folder::new("opendkim-files");
+    genkey(&folder, "test", "2048");
+    let here = folder.path().display();
+    folder.write("patterns", "d*@example.net\n");
+    let settings = |set: &str| {
+        format!(
+            "Mode s\nDomain example.org\nSelector test\nKeyFile {here}/test.private\nDontSignMailTo {set}\n"
+        )
+    };
+    let ann = Letter::of("ann@example.org");
+    let signed = "example.org/test";
+    for set in ["Dave@example.net", &format!("refile:{here}/patterns")] {
+        let cases = [
+            (ann, "-"),
+            (ann.to(&["DAVE@Example.net"]), "-"),
+            (ann.to(&[EVE, DAVE]), "-"),
+            (ann.to(&[EVE]), signed),
+        ];
+        agree(&Side::both(&folder, &settings(set)), &cases);
+    }
+    for set in ["example.net", "d*@example.net", ".net"] {
+        agree(&Side::both(&folder, &settings(set)), &[(ann, signed)]);
+    }
 }
 
 #[test]

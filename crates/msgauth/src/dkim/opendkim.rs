@@ -1,5 +1,6 @@
 //! OpenDKIM's tables, read as they are: KeyTable, SigningTable, and the host lists TrustedHosts and InternalHosts.
 
+mod addresses;
 pub mod conf;
 mod hosts;
 
@@ -7,6 +8,7 @@ use std::collections::BTreeSet;
 
 use kings_mail::domain::Domain;
 
+pub use self::addresses::Addresses;
 pub use self::hosts::Hosts;
 
 use super::private_key::{BadPrivateKey, PrivateKey};

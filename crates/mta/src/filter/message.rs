@@ -15,7 +15,7 @@ use super::{Action, Settings, Shared};
 use crate::authenticate::{Check, Claims, Evidence};
 use crate::author;
 use crate::core::now;
-use crate::policy::filter::{self as policy, Origin, Role};
+use crate::policy::filter::{self as policy, Mode, Origin, Role};
 
 const SIGNATURE: &str = "DKIM-Signature";
 
@@ -28,6 +28,8 @@ pub(super) struct Message {
     results: Numbered,
     signatures: Numbered,
     work: Work,
+    /// One of its recipients gets no mail that we have signed.
+    goes_unsigned: bool,
 }
 
 /// Fields of one name, and which of them have to go, counted from 1 (`smfi_chgheader`).
@@ -68,7 +70,13 @@ impl Message {
             results: Numbered::default(),
             signatures: Numbered::default(),
             work: Work::Nothing,
+            goes_unsigned: false,
         }
+    }
+
+    /// Takes a recipient; the mail server may refuse it yet, as OpenDKIM does not see either.
+    pub(super) fn recipient<D>(&mut self, shared: &Shared<D>, address: &str) {
+        self.goes_unsigned |= shared.settings.unsigned_to.contains(address);
     }
 
     /// Takes one field. `spaced` says that the value has the blank behind the colon, if there is one.
@@ -111,6 +119,9 @@ impl Message {
             return !self.results.to_remove.is_empty();
         }
         let author = author.filter(|author| signing.has_key(author));
+        if self.goes_unsigned && origin == Origin::Ours && author.is_some() && *mode != Mode::Verify {
+            return !self.results.to_remove.is_empty();
+        }
         let head = [&self.head[..], b"\r\n"].concat();
         self.octets = head.len() as u64;
         match (policy::role(*mode, origin, author.is_some()), author) {

@@ -53,6 +53,12 @@ impl<D: Dns + 'static> Session<D> {
                 self.message = Some(Message::new(reverse_path(&words), authserv_id(&self.shared, server)));
                 Answer::Continue
             }
+            Command::Rcpt(words) => {
+                if let Some(message) = &mut self.message {
+                    message.recipient(&self.shared, &bare_path(&words));
+                }
+                Answer::Continue
+            }
             Command::Header(name, value) => {
                 if let Some(message) = &mut self.message {
                     message.header(&self.shared, &name, &value, server.keeps_leading_space());
@@ -128,9 +134,14 @@ fn text(octets: &[u8]) -> String {
 
 /// A path that nobody understands is not judged.
 fn reverse_path(words: &[Vec<u8>]) -> ReversePath {
+    ReversePath::parse(&bare_path(words)).unwrap_or(ReversePath::Null)
+}
+
+/// What MAIL or RCPT names, without its brackets.
+fn bare_path(words: &[Vec<u8>]) -> String {
     let path = words.first().map(|path| text(path)).unwrap_or_default();
-    let path = path.strip_prefix('<').and_then(|path| path.strip_suffix('>')).unwrap_or(&path);
-    ReversePath::parse(path).unwrap_or(ReversePath::Null)
+    let bare = path.strip_prefix('<').and_then(|path| path.strip_suffix('>'));
+    bare.map(str::to_owned).unwrap_or(path)
 }
 
 fn authserv_id<D>(shared: &Shared<D>, server: &Server) -> Domain {

@@ -46,6 +46,7 @@ fn settings() -> Settings {
         peers: Hosts::parse("192.0.2.99\n", Matching::Plain).0,
         ignored: Hosts::default(),
         exempt: Vec::new(),
+        unsigned_to: Addresses::default(),
         results: OtherResults::default(),
         marks: vec![Mark { name: "daemon_name".to_owned(), values: vec!["MSA".to_owned()] }],
         methods: Methods { dkim: Check::Tag, ..Methods::default() },
@@ -74,7 +75,7 @@ impl MailServer {
     async fn new(settings: Settings, cut: usize) -> Self {
         let filter = Filter::new(settings, zone());
         let session = Session::new(filter.0.clone());
-        let (client, server) = (Client::new(1 << 20), Server::new(wire::offer()));
+        let (client, server) = (Client::new(1 << 20), Server::new(wire::offer(&filter.0.settings)));
         let mut pair = Self { client, server, filter, session, macros: Macros::default(), cut };
         pair.macros.set("j", b"mx.example.net");
         pair.macros.set("i", b"ABC");
@@ -114,9 +115,15 @@ impl MailServer {
 
     /// A whole message as octets with CRLFs; the answer of the step that ended it.
     async fn message(&mut self, content: &str) -> Said {
+        self.message_to(&["<joe@example.net>"], content).await
+    }
+
+    async fn message_to(&mut self, recipients: &[&str], content: &str) -> Said {
         self.say(&Command::Helo(b"client.example".to_vec())).await;
         self.say(&Command::Mail(vec![b"<ann@example.org>".to_vec(), b"SIZE=1".to_vec()])).await;
-        self.say(&Command::Rcpt(vec![b"<joe@example.net>".to_vec()])).await;
+        for recipient in recipients {
+            self.say(&Command::Rcpt(vec![recipient.as_bytes().to_vec()])).await;
+        }
         self.say(&Command::Data).await;
         let (head, body) = content.split_once("\r\n\r\n").unwrap();
         for field in kings_mail::header::Fields::new(format!("{head}\r\n").as_bytes()) {
@@ -325,7 +332,7 @@ async fn a_second_message_knows_nothing_of_the_first_or_of_one_that_was_dropped(
 
 #[tokio::test]
 async fn an_old_mail_server_without_the_blank_gets_values_without_it() {
-    let mut server = Server::new(wire::offer());
+    let mut server = Server::new(wire::offer(&settings()));
     // Version 2 and no steps at all: everything is asked and the blank is dropped.
     let options = kings_milter::Options {
         version: 2,
@@ -354,5 +361,50 @@ async fn an_old_mail_server_without_the_blank_gets_values_without_it() {
     assert!(said.contains("DKIM-Signature\0v=1;"), "{said:?}");
     server.receive(b"\0\0\0\x01?");
     assert!(filter.hear_all(&mut server, &mut session).await.is_err());
-    assert!(matches!(Server::new(wire::offer()).next_event(), Ok(None::<Event>)));
+    assert!(matches!(Server::new(wire::offer(&settings())).next_event(), Ok(None::<Event>)));
+}
+
+/// As OpenDKIM 2.11 was seen to do.
+#[tokio::test]
+async fn mail_of_ours_is_left_alone_where_one_recipient_wants_it_unsigned() {
+    let text = "From: ann@example.org\r\nSubject: x\r\n\r\nhello\r\n";
+    let unsigned_to = Addresses::parse("Joe@example.net\n", Matching::Plain);
+    let cases: [(&str, &[&str], Option<&str>); 6] = [
+        ("10.0.0.1", &["<eve@example.net>"], Some("DKIM-Signature")),
+        ("10.0.0.1", &["<joe@EXAMPLE.net>"], None),
+        ("10.0.0.1", &["<eve@example.net>", "<joe@example.net>"], None),
+        ("10.0.0.1", &["<joe@example.net>", "<eve@example.net>"], None),
+        ("10.0.0.1", &["<joe@sub.example.net>"], Some("DKIM-Signature")),
+        ("192.0.2.1", &["<joe@example.net>"], Some("Authentication-Results")),
+    ];
+    for (client, recipients, expected) in cases {
+        let settings = Settings { unsigned_to: unsigned_to.clone(), ..settings() };
+        for cut in CUTS {
+            let mut server = MailServer::new(settings.clone(), cut).await;
+            server.connect("client.example", client).await;
+            let (_, changes) = server.message_to(recipients, text).await;
+            let added: Vec<String> = changes.iter().map(|change| format!("{change:?}")).collect();
+            assert_eq!(
+                changes.first().map(name_of).as_deref(),
+                expected,
+                "{client} {recipients:?}: {added:?}"
+            );
+            // What would not be signed anyhow is verified.
+            let (_, changes) =
+                server.message_to(recipients, &text.replace("example.org", "other.example")).await;
+            assert_eq!(changes.first().map(name_of).as_deref(), Some("Authentication-Results"));
+            // The next message knows nothing of it.
+            let (_, changes) = server.message_to(&["<eve@example.net>"], text).await;
+            assert_eq!(changes.len(), 1, "{client} {recipients:?}");
+        }
+    }
+}
+
+fn name_of(change: &Change) -> String {
+    match change {
+        Change::AddHeader(name, _) | Change::InsertHeader(_, name, _) => {
+            String::from_utf8_lossy(name).into_owned()
+        }
+        other => panic!("{other:?}"),
+    }
 }

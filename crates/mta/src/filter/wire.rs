@@ -10,8 +10,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::Filter;
 use super::session::Session;
+use super::{Filter, Settings};
 
 /// Longest silence of a mail server: its client may type by hand. That of libmilter (`smfi_settimeout`).
 const IDLE: Duration = Duration::from_secs(7_210);
@@ -30,11 +30,17 @@ pub(super) enum WireError {
     Stuck,
 }
 
-/// Recipients and odd commands are none of our business, and what is only taken note of needs no answer.
-pub(super) fn offer() -> Offer {
+/// Odd commands are none of our business, nor are recipients unless the settings ask for some; what is only taken note of
+/// needs no answer.
+pub(super) fn offer(settings: &Settings) -> Offer {
     let told = [Stage::Helo, Stage::Mail, Stage::Header, Stage::Body].map(Steps::unanswered);
-    let left_out = [Stage::Rcpt, Stage::Data, Stage::Unknown].map(Steps::without);
-    let steps = told.into_iter().chain(left_out).fold(Steps::LEADING_SPACE, |all, one| all | one);
+    let left_out = [Stage::Data, Stage::Unknown].map(Steps::without);
+    let rcpt = if settings.unsigned_to.is_empty() { Steps::without } else { Steps::unanswered };
+    let steps = told
+        .into_iter()
+        .chain(left_out)
+        .chain([rcpt(Stage::Rcpt)])
+        .fold(Steps::LEADING_SPACE, |all, one| all | one);
     let actions = Actions::ADD_HEADERS | Actions::CHANGE_HEADERS | Actions::QUARANTINE;
     Offer { actions, steps, symbols: Vec::new() }
 }
@@ -57,7 +63,7 @@ impl<D: Dns + 'static> Service for Filter<D> {
 impl<D: Dns + 'static> Filter<D> {
     async fn converse(&self, connection: &mut Connection) -> Result<(), WireError> {
         let shutdown = connection.shutdown.clone();
-        let (mut server, mut session) = (Server::new(offer()), Session::new(self.0.clone()));
+        let (mut server, mut session) = (Server::new(offer(&self.0.settings)), Session::new(self.0.clone()));
         loop {
             if !self.hear_all(&mut server, &mut session).await? {
                 return Ok(());

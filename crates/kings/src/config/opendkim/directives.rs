@@ -44,7 +44,6 @@ const INSTEAD: &[(&str, Same, &str)] = &[
         "a question of DNS takes three seconds at most, all for one message five",
     ),
     ("DomainKeysCompat", Same::No, "keys of DomainKeys (RFC 4870) are no keys"),
-    ("DontSignMailTo", Same::Never, "mail of ours is signed whoever gets it"),
     ("EnableCoredumps", Same::No, "the service manager decides about core dumps (LimitCORE=)"),
     ("FinalPolicyScript", Same::Never, "scripts are not run: the On- settings decide"),
     ("FixCRLF", Same::No, "the mail server sends whole lines, and they are signed as they leave"),

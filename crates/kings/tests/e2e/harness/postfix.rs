@@ -119,7 +119,7 @@ smtpd_tls_security_level = may
 smtpd_tls_received_header = yes
 virtual_mailbox_domains = example.net
 virtual_mailbox_base = {here}/mail
-virtual_mailbox_maps = inline:{{ dave@example.net=dave/ }}
+virtual_mailbox_maps = inline:{{ dave@example.net=dave/, eve@example.net=dave/ }}
 virtual_minimum_uid = 1
 virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{gid}
