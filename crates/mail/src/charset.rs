@@ -1,8 +1,10 @@
 //! Bytes of a named character set to text; a wrong or unknown name never loses the message.
 
+mod utf7;
+
 use std::borrow::Cow;
 
-use encoding_rs::{Encoding, WINDOWS_1252};
+use encoding_rs::{Encoding, UTF_16BE, WINDOWS_1252};
 
 /// Decodes `bytes` as the character set `label` says (the labels of the WHATWG Encoding Standard).
 ///
@@ -13,6 +15,19 @@ pub fn decode<'a>(bytes: &'a [u8], label: &str) -> Cow<'a, str> {
     match known(label) {
         Some(encoding) if encoding != WINDOWS_1252 || !is_ascii_label(label) => encoding.decode(bytes).0,
         _ => guess(bytes),
+    }
+}
+
+/// What some programs read where [`decode`] reads something else: UTF-7 (RFC 2152), which a few still know, and UTF-16
+/// without a mark in the order of octets that RFC 2781 §4.3 gives it, where others take the order of PCs. `None` for all
+/// other character sets. For asking who might be shown as the author, never for showing.
+pub fn decode_otherwise(bytes: &[u8], label: &str) -> Option<String> {
+    match label.trim().to_ascii_lowercase().as_str() {
+        "utf-7" | "utf7" | "unicode-1-1-utf-7" | "x-unicode-2-0-utf-7" | "csunicode11utf7" => {
+            Some(utf7::decode(bytes))
+        }
+        "utf-16" | "utf16" | "csutf16" => Some(UTF_16BE.decode_with_bom_removal(bytes).0.into_owned()),
+        _ => None,
     }
 }
 

@@ -11,24 +11,40 @@ use crate::{charset, transfer};
 /// RFC 2047 §5 forbids it. A word with an unknown character set or a broken form stays as it is. CR, LF and
 /// NUL that come out of an encoded word are dropped, so a decoded value can never start a new line.
 pub fn decode(text: &str) -> Cow<'_, str> {
-    decode_with(text, None)
+    decode_with(text, None, false)
+}
+
+/// The same as those few programs read it that know more character sets; `None` where that is no other text
+/// ([`charset::decode_otherwise`]). For asking who might be shown as the author, never for showing.
+pub fn decode_otherwise(text: &str) -> Option<String> {
+    otherwise(text, None)
+}
+
+/// The same with the marks of [`decode_with_breaks`].
+pub(crate) fn decode_otherwise_with_breaks(text: &str, mark: char) -> Option<String> {
+    otherwise(text, Some(mark))
+}
+
+fn otherwise(text: &str, mark: Option<char>) -> Option<String> {
+    let other = decode_with(text, mark, true);
+    (other != decode_with(text, mark, false)).then(|| other.into_owned())
 }
 
 /// The same with a mark for each CR, LF and NUL that comes out of an encoded word: some readers take what stands behind
 /// it for no part of the text.
 pub(crate) fn decode_with_breaks(text: &str, mark: char) -> Cow<'_, str> {
-    decode_with(text, Some(mark))
+    decode_with(text, Some(mark), false)
 }
 
-fn decode_with(text: &str, mark: Option<char>) -> Cow<'_, str> {
+fn decode_with(text: &str, mark: Option<char>, otherwise: bool) -> Cow<'_, str> {
     if !text.contains("=?") {
         return Cow::Borrowed(text);
     }
-    let mut decoded = Decoded { mark, ..Decoded::default() };
+    let mut decoded = Decoded { mark, otherwise, ..Decoded::default() };
     let mut rest = text;
     while let Some(at) = rest.find("=?") {
         let (between, from_mark) = rest.split_at(at);
-        let used = if let Some(word) = Word::parse(from_mark) {
+        let used = if let Some(word) = Word::parse(from_mark, otherwise) {
             if decoded.run.is_empty() || !is_white_space(between) {
                 decoded.literal(between);
             }
@@ -62,14 +78,16 @@ impl<'a> Word<'a> {
     ///
     /// Looks no further than the third `?` behind the mark, and the next word cannot start before
     /// that, so a text full of broken words is still read only twice.
-    fn parse(text: &'a str) -> Option<Self> {
+    fn parse(text: &'a str, otherwise: bool) -> Option<Self> {
         let mut fields = text["=?".len()..].splitn(4, '?');
         let (charset, encoding, encoded, rest) =
             (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
         rest.strip_prefix('=')?;
         // RFC 2231 §5: a language may follow the character set.
         let charset = charset.split('*').next().unwrap_or(charset);
-        if !charset::is_known(charset) {
+        let is_known =
+            || charset::is_known(charset) || (otherwise && charset::decode_otherwise(b"", charset).is_some());
+        if !is_known() {
             return None;
         }
         let octets = match encoding {
@@ -96,6 +114,8 @@ struct Decoded<'a> {
     run: Run<'a>,
     /// What stands for a CR, LF or NUL; nothing where there is none.
     mark: Option<char>,
+    /// As few programs read it.
+    otherwise: bool,
 }
 
 #[derive(Default)]
@@ -126,7 +146,9 @@ impl<'a> Decoded<'a> {
 
     fn end_run(&mut self) {
         let Run { charset, octets } = std::mem::take(&mut self.run);
-        let text = charset::decode(&octets, charset.unwrap_or_default());
+        let charset = charset.unwrap_or_default();
+        let other = self.otherwise.then(|| charset::decode_otherwise(&octets, charset)).flatten();
+        let text = other.map_or_else(|| charset::decode(&octets, charset), Cow::Owned);
         let mark = self.mark;
         let kept = |c: char| if matches!(c, '\r' | '\n' | '\0') { mark } else { Some(c) };
         self.text.extend(text.chars().filter_map(kept));
@@ -172,6 +194,26 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(decode(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn what_few_programs_read_is_told_where_it_is_another_text() {
+        let cases = [
+            ("=?utf-7?q?ceo+AEA-bank.test?=", Some("ceo@bank.test")),
+            ("=?UTF-7*en?B?Y2VvK0FFQS1iYW5rLnRlc3Q=?= x", Some("ceo@bank.test x")),
+            ("=?unicode-1-1-utf-7?q?+AA0ACg-Bcc?=", Some("Bcc")),
+            // The order of octets that the RFC gives it, and its mirror, which everybody reads.
+            ("=?utf-16?q?=00c=00e=00o=00=40?=", Some("ceo@")),
+            ("=?utf-16?q?=FE=FF=00c=00e=00o=00=40?=", None),
+            ("=?utf-16be?q?=00c=00e=00o=00=40?=", None),
+            ("=?utf-8?q?ceo?=", None),
+            ("=?x-unknown?q?ceo?=", None),
+            ("ceo+AEA-bank.test", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(decode_otherwise(text).as_deref(), expected, "{text}");
+        }
+        assert_eq!(decode("=?utf-7?q?+ADw-?="), "=?utf-7?q?+ADw-?=", "we show none of it");
     }
 
     #[test]

@@ -73,7 +73,13 @@ pub(crate) fn shown_domains(author: &Mailbox) -> Vec<String> {
 
 /// The same of any text, such as the whole of a From field: the authors themselves, names of groups, comments.
 pub(crate) fn domains_in(text: &str) -> Vec<String> {
-    let decoded: String = encoded_word::decode(text).chars().filter_map(as_seen).collect();
+    let mut found = domains_shown(&encoded_word::decode(text));
+    found.extend(encoded_word::decode_otherwise(text).iter().flat_map(|other| domains_shown(other)));
+    found
+}
+
+fn domains_shown(text: &str) -> Vec<String> {
+    let decoded: String = text.chars().filter_map(as_seen).collect();
     let is_of_domain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
     let behind = decoded.split('@').skip(1);
     let shown = behind.map(|text| text.trim_start().split(|c| !is_of_domain(c)).next().unwrap_or_default());

@@ -261,6 +261,16 @@ fn forged_forms() -> Vec<(Case, &'static str, &'static str)> {
             dmarc,
         ),
         (of_stranger("a route", from("<@evil.test:ceo@bank.test>")), reject, dmarc),
+        (of_stranger("UTF-7 beside", from("=?utf-7?q?ceo+AEA-bank.test?=, joe@evil.test")), reject, dmarc),
+        (
+            of_stranger(
+                "UTF-16 beside",
+                from("=?utf-16?q?=00c=00=40=00b=00a=00n=00k=00.=00t=00e=00s=00t?=, joe@evil.test"),
+            ),
+            reject,
+            dmarc,
+        ),
+        (of_stranger("UTF-7 alone", from("=?utf-7?q?Boss_+ADw-ceo+AEA-bank.test+AD4-?=")), reject, dmarc),
         (
             of_stranger("a local part too long", from(&format!("<{}@bank.test>", "a".repeat(65)))),
             reject,
@@ -590,6 +600,62 @@ fn what_dmarc_cannot_tell_may_be_filed() {
     let text = filed.text().replace("\r\n\t", " ");
     assert!(text.contains("X-Kings-Verdict: junk; DMARC cannot tell for now about bank.test: "), "{text}");
     assert!(messages(&kings.maildir(BOB)).is_empty());
+}
+
+/// As the server comes: what stands in From beside a real address, quoted or in full-width signs, is an author of its own
+/// to those programs that show it; before a real address in `<>` it is a name, of which a reader is told where it is ours.
+#[test]
+fn addresses_in_disguise_beside_real_ones_are_found_as_the_server_comes() {
+    let dns = NameServer::start(".", &zone());
+    let kings = Setup { name_server: dns.address.clone(), ..Setup::default() }.start();
+    let send =
+        |field: &str| kings.smtp().message("joe@evil.test", &[BOB], &letter(field, BOB, field)).unwrap();
+    for field in [
+        "\"ceo@bank.test\", joe@evil.test",
+        "joe@evil.test, \"ceo@bank.test\"",
+        "\"CEO <ceo@bank.test>\", <joe@evil.test>",
+        "ceo\u{ff20}bank.test, joe@evil.test",
+        "joe@evil.test, ceo\u{ff20}bank\u{ff0e}test",
+        "\u{ff1c}ceo@bank.test\u{ff1e}, joe@evil.test",
+        "[ceo@bank.test], joe@evil.test",
+        "=?utf-8?b?Y2Vv77ygYmFuay50ZXN0?=, joe@evil.test",
+        "=?utf-7?q?ceo+AEA-bank.test?=, joe@evil.test",
+    ] {
+        send(field).is("550 5.7.1 Not accepted: DMARC fails for bank.test: ");
+    }
+    for field in ["\"ann@example.org\", joe@evil.test", "ann\u{ff20}example.org, joe@evil.test"] {
+        send(field).is("250");
+    }
+    let junk = messages(&kings.maildir(BOB).join(".Junk"));
+    assert_eq!(junk.len(), 2);
+    for message in junk {
+        let text = message.text().replace("\r\n\t", " ");
+        assert!(text.contains("says to be from example.org, which is ours, and does not prove it"), "{text}");
+    }
+    // Names: what is ours is told, and the address of somebody else in quotes is nobody's business here.
+    let names = [
+        ("\"boss@example.org\" <joe@evil.test>", true),
+        ("\"boss\u{ff20}example.org\" <joe@evil.test>", true),
+        ("=?utf-7?q?boss+AEA-example.org?= <joe@evil.test>", true),
+        ("\"ceo@bank.test\" <joe@evil.test>", false),
+        ("\"joe@evil.test\" <joe@evil.test>", false),
+        ("=?utf-7?q?J+APY-rg?= <joe@evil.test>", false),
+    ];
+    for (field, _) in names {
+        send(field).is("250");
+    }
+    let inbox = messages(&kings.maildir(BOB));
+    assert_eq!(inbox.len(), names.len());
+    for (field, is_told) in names {
+        let has = |text: &String| text.contains(&format!("From: {field}\r\n"));
+        let text =
+            inbox.iter().map(crate::harness::Message::text).find(has).expect(field).replace("\r\n\t", " ");
+        assert_eq!(
+            text.contains("shows an address at example.org, which is ours"),
+            is_told,
+            "{field}: {text}"
+        );
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //! soon as a quote is missing; an element of the list that holds no address is shown as it stands, quotes and all. Where
 //! they differ: several `<>` in a row (Outlook shows the first, others the last); an
 //! unquoted address before `<>`; encoded words in place of an address, which the apps of phones decode before they look
-//! for one; what stands behind a NUL or line end that comes out of such a word. There each one is an author.
+//! for one, a few of them from UTF-7 too; what stands behind a NUL or line end that comes out of such a word. There each one is an author.
 
 use std::collections::HashSet;
 
@@ -16,7 +16,7 @@ use super::{MAX_ENTRIES, Piece, pieces, split_route};
 use crate::address::{Address, Host, LocalPart};
 use crate::charset;
 use crate::domain::Domain;
-use crate::encoded_word::decode_with_breaks;
+use crate::encoded_word::{decode_otherwise_with_breaks, decode_with_breaks};
 use crate::header::{MAX_FIELD, unfold};
 use crate::visible::as_seen;
 
@@ -211,8 +211,11 @@ impl Reader {
     /// What is read by those who decode before they look for an address, though RFC 2047 §5 allows no encoded word there.
     fn decoded(&mut self, tokens: &[Token<'_>], encoded: Encoded) {
         if encoded == Encoded::Decode && tokens.iter().any(|token| token.raw.contains("=?")) {
-            let decoded = decode_with_breaks(&raw(tokens), BREAK).into_owned();
-            self.list(&decoded, Encoded::Decoded);
+            let written = raw(tokens);
+            self.list(&decode_with_breaks(&written, BREAK), Encoded::Decoded);
+            if let Some(other) = decode_otherwise_with_breaks(&written, BREAK) {
+                self.list(&other, Encoded::Decoded);
+            }
         }
     }
 
@@ -276,7 +279,14 @@ impl Reader {
     /// Where nothing is an address, programs show the text as it is: `"ceo@bank.example"`, beside others or alone, and
     /// `(ceo@bank.example)` where the field holds nothing else. It stands for its host and is nobody's to write as.
     fn last_resort(&mut self, text: &str) {
-        let text: String = decode_with_breaks(text, BREAK).chars().filter_map(as_seen).collect();
+        self.shown(&decode_with_breaks(text, BREAK));
+        if let Some(other) = decode_otherwise_with_breaks(text, BREAK) {
+            self.shown(&other);
+        }
+    }
+
+    fn shown(&mut self, text: &str) {
+        let text: String = text.chars().filter_map(as_seen).collect();
         let mut parts = text.split('@');
         let mut before = parts.next().unwrap_or_default();
         for behind in parts {

@@ -135,6 +135,8 @@ fn a_careless_from_field_has_the_author_that_everybody_sees() {
         "=?utf-8?q?Ann_=3Cann=40x=2Eexample=3E?=",
         "<=?utf-8?b?YW5uQHguZXhhbXBsZQ==?=>",
         "=?utf-8?q?Ann?= ann@x.example",
+        "=?utf-7?q?K+AOQ-se?= <ann@x.example>",
+        "=?utf-16?q?=00c=00=40=00y=00.=00z?= <ann@x.example>",
     ];
     for value in cases {
         assert_eq!(named(value.as_bytes()).as_deref(), Ok(ann), "{value:?}");
@@ -195,6 +197,9 @@ fn everybody_whom_some_reader_shows_is_an_author() {
             "=?utf-8?q?bob=40y.example=3E?=@x.example",
             "=?utf-8?q?bob=40y.example=3E?=@x.example bob@y.example",
         ),
+        ("=?utf-7?q?ceo+AEA-us.example?=, joe@bad.example", "ceo@us.example joe@bad.example"),
+        ("joe@bad.example, =?utf-7?b?Y2VvK0FFQS11cy5leGFtcGxl?=", "joe@bad.example ceo@us.example"),
+        ("=?utf-16?q?=00c=00e=00o=00=40=00u=00s=00.=00e=00x?=, joe@bad.example", "ceo@us.ex joe@bad.example"),
         ("\"=?utf-8?q?bob?=\"@x.example", "=?utf-8?q?bob?=@x.example bob@x.example"),
         // Shown whole: the host counts, and nobody has such an address.
         ("<ceo ann@us.example>", "\"ceo ann\"@us.example"),

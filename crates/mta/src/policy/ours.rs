@@ -343,6 +343,12 @@ mod tests {
             ("\"boss@example.org\"@bad.example", Some("example.org")),
             ("\"boss @ example.org\" <x@bad.example>", Some("example.org")),
             ("\"boss@sub.example.org\" <x@bad.example>", Some("sub.example.org")),
+            ("=?utf-7?q?boss+AEA-example.org?= <x@bad.example>", Some("example.org")),
+            (
+                "=?utf-16?q?=00=40=00e=00x=00a=00m=00p=00l=00e=00.=00o=00r=00g?= <x@bad.example>",
+                Some("example.org"),
+            ),
+            ("\"boss\u{ff20}example\u{ff0e}org\" <x@bad.example>", Some("example.org")),
             // Its honest mirrors.
             ("\"ann@mx.corp.example\" <ann@corp.example>", None),
             ("\"boss@example.org\" <boss@example.org>", None),
@@ -353,6 +359,8 @@ mod tests {
             ("\"boss@example.org.bad.example\" <x@bad.example>", None),
             ("Example.org newsletter <x@bad.example>", None),
             ("boss.example.org@bad.example", None),
+            ("=?utf-7?q?boss+AEA-bad.example?= <x@bad.example>", None),
+            ("boss+AEA-example.org <x@bad.example>", None),
         ];
         for (field, expected) in cases {
             let head = format!("From: {field}\r\n\r\n");
