@@ -39,22 +39,36 @@ pub(crate) async fn report<D: Deliver>(
     occasion: Occasion,
     places: &[usize],
 ) -> Result<(), PostError> {
-    let id = entry.id;
+    let (id, notices) = (entry.id, queue.notices());
+    let instead = notices.instead(&entry.reverse_path);
     if entry.reverse_path == ReversePath::Null {
-        tracing::warn!(%id, "a message without a sender failed; the postmaster is told");
+        let told = instead.map_or_else(|| "nobody".to_owned(), ToString::to_string);
+        tracing::warn!(%id, told, "a message without a sender failed");
     }
     let (span, whole) = (entry.content, notification::returns_whole(entry, occasion));
     let excerpt = queue.on_disk(move |queue| excerpt(queue, name, span, whole)).await;
     let (hostname, now) = (queue.hostname(), queue.clock().now());
     let lifetime = queue.lifetimes().of(&entry.reverse_path);
-    let notice = Notice { entry, occasion, places, excerpt, hostname, lifetime, now };
+    let notice = Notice { entry, occasion, places, excerpt, hostname, lifetime, now, operator: instead };
     let Some(notification) = notification::build(&notice) else {
-        tracing::error!(%id, "a report to the postmaster failed; it is dropped, for nobody is left to tell");
+        if instead.is_some() {
+            tracing::error!(%id, "a report to an operator failed; it is dropped, for nobody is left to tell");
+        }
         return Ok(());
     };
-    guarded(async move { deliver.notify(notification).await })
-        .await
-        .unwrap_or_else(|| Err(PostError::Later("the deliverer failed".to_owned())))
+    let copy = notices.beside(&entry.reverse_path, occasion);
+    let copy = copy.and_then(|operator| notification::build(&notice.for_operator(operator)));
+    let later = || PostError::Later("the deliverer failed".to_owned());
+    let (to_sender, deliverer) = (notification, deliver.clone());
+    guarded(async move { deliverer.notify(to_sender).await }).await.unwrap_or_else(|| Err(later()))?;
+    if let Some(copy) = copy {
+        // The sender has been told: to try this again would tell him twice.
+        let posted = guarded(async move { deliver.notify(copy).await }).await.unwrap_or_else(|| Err(later()));
+        if let Err(error) = posted {
+            tracing::error!(%id, %error, "the copy of a report for an operator was not posted");
+        }
+    }
+    Ok(())
 }
 
 /// What goes back of the message. Without it a report is poorer but still a report.

@@ -15,6 +15,7 @@ mod fresh;
 mod lanes;
 mod line;
 mod list;
+mod notices;
 mod notification;
 mod order;
 mod queue;
@@ -38,6 +39,7 @@ pub use deliver::{
 };
 pub use lanes::Limits;
 pub use list::{DamagedEntry, Details, Filter, Happening, ListedEntry, ListedRecipient, Page};
+pub use notices::Notices;
 pub use notification::MAX_RETURNED_MESSAGE;
 pub use order::{Order, OrderError};
 pub use queue::{Beginning, Queue, Returnable, Settings, Staged, Submission};

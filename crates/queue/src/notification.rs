@@ -27,6 +27,9 @@ pub const MAX_RETURNED_MESSAGE: u64 = 1024 * 1024;
 /// Longest Message-ID that is repeated, in octets.
 const MAX_MESSAGE_ID: usize = 250;
 
+/// What the Message-ID of a report to an operator has before its host: of a double bounce, and of a copy.
+const TO_OPERATORS: [&str; 2] = ["2bounce", "copy"];
+
 /// The life in the queue of what never was there.
 const UNTRIED: Duration = Duration::ZERO;
 
@@ -42,6 +45,8 @@ pub(crate) struct Notice<'a> {
     /// How long such messages are tried.
     pub(crate) lifetime: Duration,
     pub(crate) now: Moment,
+    /// Who is told instead of the sender: of a message that has none, or beside him.
+    pub(crate) operator: Option<&'a ForwardPath>,
 }
 
 /// What is at hand of the message.
@@ -64,7 +69,7 @@ pub(crate) fn returns_whole(entry: &Entry, occasion: Occasion) -> bool {
 
 /// Builds the notification (RFC 3464, in the frame of RFC 6522 §3).
 ///
-/// `None` when nobody is left to tell: the message was itself a notification to the postmaster here.
+/// `None` when nobody is left to tell: there is neither sender nor operator, or the message was itself for the operator.
 pub(crate) fn build(notice: &Notice<'_>) -> Option<Notification> {
     let Notice { entry, hostname, .. } = notice;
     let place = notice.places.first()? + 1;
@@ -104,7 +109,16 @@ pub(crate) fn of_success(
     let (occasion, excerpt) = (Occasion::Success, Excerpt::Beginning(beginning.to_vec()));
     let places = entry.owed(occasion);
     let lifetime = UNTRIED;
-    build(&Notice { entry: &entry, occasion, places: &places, excerpt, hostname, lifetime, now })
+    build(&Notice {
+        entry: &entry,
+        occasion,
+        places: &places,
+        excerpt,
+        hostname,
+        lifetime,
+        now,
+        operator: None,
+    })
 }
 
 /// Builds what tells the sender of a message that was refused before it had an entry, for all its recipients: `why`.
@@ -124,24 +138,49 @@ pub(crate) fn of_refusal(
     let occasion = Occasion::Failure;
     let places = entry.owed(occasion);
     let lifetime = UNTRIED;
-    let notice = Notice { entry: &entry, occasion, places: &places, excerpt, hostname, lifetime, now };
+    let notice =
+        Notice { entry: &entry, occasion, places: &places, excerpt, hostname, lifetime, now, operator: None };
     let notification = build(&notice)?;
     Some((notification, notice.returns_all()))
 }
 
-/// The sender is told; where there is none, the postmaster here, unless that is who could not be reached: a
-/// report on a report on a report would go round for ever (RFC 5321 §6.1).
+/// An operator is told, unless that is who could not be reached, or it was a report to one that failed: a report on a
+/// report on a report would go round for ever (RFC 5321 §6.1). An operator's address may lead to another server, so
+/// that the report itself is looked at as well.
 fn addressee(notice: &Notice<'_>) -> Option<ForwardPath> {
-    match &notice.entry.reverse_path {
-        ReversePath::Address(address) => Some(ForwardPath::Address(address.clone())),
-        ReversePath::Null => {
-            let to_postmaster = notice.recipients().any(|r| *r.path() == ForwardPath::Postmaster);
-            (!to_postmaster).then_some(ForwardPath::Postmaster)
+    match (notice.operator, &notice.entry.reverse_path) {
+        (Some(operator), _) => {
+            let failed = notice.recipients().any(|recipient| recipient.path() == operator);
+            (!failed && !notice.is_about_a_report_to_an_operator()).then(|| operator.clone())
         }
+        (None, ReversePath::Address(address)) => Some(ForwardPath::Address(address.clone())),
+        (None, ReversePath::Null) => None,
+    }
+}
+
+impl<'a> Notice<'a> {
+    /// The same as a copy for an operator, who gets no content of others.
+    pub(crate) fn for_operator(&self, operator: &'a ForwardPath) -> Self {
+        let (Excerpt::Whole(bytes) | Excerpt::Beginning(bytes)) = &self.excerpt;
+        let Self { entry, occasion, places, hostname, lifetime, now, .. } = *self;
+        let excerpt = Excerpt::Beginning(bytes.clone());
+        Self { entry, occasion, places, excerpt, hostname, lifetime, now, operator: Some(operator) }
     }
 }
 
 impl Notice<'_> {
+    /// Whether the message says to be what we have told an operator. Who forges that keeps a report about himself from him.
+    fn is_about_a_report_to_an_operator(&self) -> bool {
+        let is_one =
+            |id: &str| TO_OPERATORS.iter().any(|word| id.ends_with(&format!(".{word}@{}>", self.hostname)));
+        self.entry.reverse_path == ReversePath::Null && self.about().is_some_and(|id| is_one(&id))
+    }
+
+    /// Whether it is a copy of what the sender is told.
+    fn is_copy(&self) -> bool {
+        self.operator.is_some() && self.entry.reverse_path != ReversePath::Null
+    }
+
     /// Those it is about.
     fn recipients(&self) -> impl Iterator<Item = &Recipient> {
         self.places.iter().filter_map(|&place| self.entry.recipients.get(place))
@@ -182,6 +221,8 @@ impl Notice<'_> {
             Occasion::Failure if self.entry.reverse_path == ReversePath::Null => {
                 "A report could not be delivered"
             }
+            Occasion::Failure if self.is_copy() => "Postmaster copy: a message could not be delivered",
+            Occasion::Delay if self.is_copy() => "Postmaster copy: a message is not delivered yet",
             Occasion::Failure => "Your message could not be delivered",
             Occasion::Delay => "Your message is not delivered yet",
             Occasion::Success => "Your message was delivered or passed on",
@@ -191,6 +232,8 @@ impl Notice<'_> {
     /// Tells the occasions apart in the Message-ID.
     fn word(&self) -> &'static str {
         match self.occasion {
+            _ if self.is_copy() => TO_OPERATORS[1],
+            _ if self.operator.is_some() => TO_OPERATORS[0],
             Occasion::Failure => "bounce",
             Occasion::Delay => "delay",
             Occasion::Success => "success",

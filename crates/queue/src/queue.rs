@@ -21,6 +21,7 @@ use crate::draft::{CHUNK, Draft};
 use crate::entry::Head;
 use crate::fresh::{Fresh, Whole};
 use crate::lanes::Limits;
+use crate::notices::Notices;
 use crate::notification::{self, Excerpt};
 use crate::record::{self, Fact, Record};
 use crate::runner::Runner;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub delay_warning: Option<Duration>,
     /// How long messages are tried.
     pub lifetimes: Lifetimes,
+    /// Who hears of what goes wrong beside the senders.
+    pub notices: Notices,
     /// How long running attempts may take to end at shutdown before they are abandoned.
     pub shutdown_grace: Duration,
     /// Where dates come from.
@@ -63,6 +66,7 @@ impl Settings {
             limits: Limits::default(),
             delay_warning: Some(DELAY_WARNING),
             lifetimes: Lifetimes::default(),
+            notices: Notices::default(),
             shutdown_grace: Duration::from_secs(10),
             wall_clock: Arc::new(SystemTime::now),
         }
@@ -90,6 +94,7 @@ struct Inner {
     limits: Limits,
     delay_warning: Option<Duration>,
     lifetimes: Lifetimes,
+    notices: Notices,
     shutdown_grace: Duration,
 }
 
@@ -108,6 +113,7 @@ impl Queue {
             limits,
             delay_warning,
             lifetimes,
+            notices,
             shutdown_grace,
             wall_clock,
         } = settings;
@@ -124,6 +130,7 @@ impl Queue {
             limits,
             delay_warning,
             lifetimes,
+            notices,
             shutdown_grace,
         })))
     }
@@ -319,6 +326,10 @@ impl Queue {
 
     pub(crate) fn lifetimes(&self) -> Lifetimes {
         self.0.lifetimes
+    }
+
+    pub(crate) fn notices(&self) -> &Notices {
+        &self.0.notices
     }
 
     pub(crate) fn shutdown_grace(&self) -> Duration {

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use kings_queue::{DELAY_WARNING, Lifetimes, Limits};
+use kings_mail::path::ForwardPath;
+use kings_queue::{DELAY_WARNING, Lifetimes, Limits, Notices};
 
 use super::reader::{Section, Source};
 
 /// What `[queue]` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueueSettings {
     /// How many attempts run at once.
     pub(crate) limits: Limits,
@@ -15,6 +16,8 @@ pub(crate) struct QueueSettings {
     pub(crate) delay_warning: Option<Duration>,
     /// How long mail is tried.
     pub(crate) lifetimes: Lifetimes,
+    /// Who hears of what goes wrong beside the senders.
+    pub(crate) notices: Notices,
 }
 
 pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> QueueSettings {
@@ -44,7 +47,25 @@ pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> QueueS
             lifetimes.mail.as_secs()
         ));
     }
-    QueueSettings { limits, delay_warning: warning.unwrap_or(Some(DELAY_WARNING)), lifetimes }
+    let notices = notices(source, section);
+    QueueSettings { limits, delay_warning: warning.unwrap_or(Some(DELAY_WARNING)), lifetimes, notices }
+}
+
+/// Postfix's `notify_classes` and who is told. Nothing is by default, as there: `resource` and `software` are, and these
+/// are errors of the log here.
+fn notices(source: &mut Source<'_>, section: &mut Section<'_>) -> Notices {
+    const CLASSES: [&str; 3] = ["bounce", "2bounce", "delay"];
+    let what = "\"bounce\", \"2bounce\" or \"delay\"; policy, protocol, resource and software are in the log";
+    let known = |text: &str| CLASSES.iter().position(|class| *class == text).ok_or("another class");
+    let classes = section.list(source, "notify_classes", what, known);
+    let keys = ["bounce_notice_recipient", "2bounce_notice_recipient", "delay_notice_recipient"];
+    let mut recipients = [(0, keys[0]), (1, keys[1]), (2, keys[2])].map(|(class, key)| {
+        let address = "an address such as \"postmaster@example.org\"";
+        let recipient = section.parsed(source, key, address, ForwardPath::parse);
+        classes.contains(&class).then(|| recipient.unwrap_or(ForwardPath::Postmaster))
+    });
+    let [bounces, double_bounces, delays] = recipients.each_mut().map(Option::take);
+    Notices { double_bounces, bounces, delays }
 }
 
 fn time(text: &str) -> Result<Duration, &'static str> {

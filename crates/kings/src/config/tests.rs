@@ -729,3 +729,26 @@ fn pop3_has_its_format_its_lock_and_its_delay() {
         assert_eq!(Settings::parse(&text(bad), Path::new("/")).unwrap_err().len(), 1, "{bad}");
     }
 }
+
+#[test]
+fn who_hears_of_what_goes_wrong_is_read_as_in_postfix() {
+    let queue = |lines: &str| {
+        let text = format!("{SMALLEST}[queue]\n{lines}\n");
+        Settings::parse(&text, Path::new("/")).unwrap().queue.notices
+    };
+    let to = |text: &str| Some(kings_mail::path::ForwardPath::parse(text).unwrap());
+    assert_eq!(queue(""), kings_queue::Notices::default());
+    let all =
+        queue("notify_classes = [\"2bounce\", \"delay\"]\n2bounce_notice_recipient = \"ops@example.org\"");
+    assert_eq!(
+        (all.double_bounces, all.bounces, all.delays),
+        (to("ops@example.org"), None, to("postmaster"))
+    );
+    for wrong in [
+        "notify_classes = [\"resource\"]",
+        "notify_classes = \"bounce\"",
+        "2bounce_notice_recipient = \"a b\"",
+    ] {
+        assert!(!complaints(&format!("{SMALLEST}[queue]\n{wrong}\n")).is_empty(), "{wrong}");
+    }
+}

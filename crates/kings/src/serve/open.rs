@@ -34,5 +34,6 @@ pub(crate) fn open_queue(settings: &Settings) -> anyhow::Result<Queue> {
     queue.limits = settings.queue.limits;
     queue.delay_warning = settings.queue.delay_warning;
     queue.lifetimes = settings.queue.lifetimes;
+    queue.notices = settings.queue.notices.clone();
     Queue::open(queue).with_context(|| format!("cannot open the queue in {}", root.display()))
 }

@@ -86,6 +86,43 @@ fn each_domain_sends_on_in_its_own_name() {
     }
 }
 
+/// Postfix's `notify_classes`: a bounce that fails is told to nobody, or to whom the config names.
+#[test]
+fn whoever_is_to_hear_of_failed_bounces_does_and_nobody_else() {
+    let postfix = Postfix::start("");
+    let gone = ("more-aliases", "gone@example.org nobody@example.net\n");
+    let start = |queue: &str| {
+        let tables = format!("[outbound]\nsmart_host = \"127.0.0.1:{}\"\n[queue]\n{queue}", postfix.port);
+        let aliases = "files = [\"virtual:more-aliases\"]\n".into();
+        Setup { files: vec![gone], aliases, tables, ..Setup::default() }.start()
+    };
+    let send = |kings: &Kings, from: &str, subject: &str| {
+        let content = letter("someone@example.net", "gone@example.org", subject);
+        kings.smtp().message(from, &["gone@example.org"], &content).unwrap().is("250");
+        wait_until("the attempt", DELIVERY, || {
+            let list = run(&mut kings.command(&["queue", "list", "--json"])).succeeded().text();
+            list.contains("\"items\":[]").then_some(())
+        });
+    };
+    let quiet = start("");
+    send(&quiet, "", "a bounce");
+    let told =
+        start("notify_classes = [\"2bounce\", \"bounce\"]\nbounce_notice_recipient = \"bob@example.org\"\n");
+    send(&told, "", "a bounce");
+    let notice = wait_until("the notice", DELIVERY, || messages(&told.maildir(ANN)).pop()).text();
+    assert!(
+        notice.contains("no sender who could be told") && notice.contains("Subject: a bounce"),
+        "{notice}"
+    );
+    // A sender of ours hears of his own, and Bob of all of them.
+    told.submit(ANN, "nobody@example.net", "a letter");
+    let copy = wait_until("the copy", DELIVERY, || messages(&told.maildir(BOB)).pop()).text();
+    assert!(copy.contains("Subject: Postmaster copy") && copy.contains("Subject: a letter"), "{copy}");
+    wait_until("the bounce", DELIVERY, || (messages(&told.maildir(ANN)).len() == 2).then_some(()));
+    assert_eq!(messages(&told.maildir(BOB)).len(), 1);
+    assert!(messages(&quiet.maildir(ANN)).is_empty());
+}
+
 /// Nobody whose address a stranger forges gets a report of a loop that there never was.
 #[test]
 fn a_forged_delivered_to_is_refused_while_the_client_is_there() {

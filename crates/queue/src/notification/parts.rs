@@ -30,7 +30,12 @@ impl Notice<'_> {
 
     /// The plain words.
     fn explanation(&self, returned: &Returned) -> String {
-        let mut text = format!("This is the mail server {}.\r\n\r\n{}", self.hostname, self.opening());
+        let copy = if self.is_copy() {
+            "This is a copy for you, the postmaster, of what the sender is told.\r\n\r\n"
+        } else {
+            ""
+        };
+        let mut text = format!("This is the mail server {}.\r\n\r\n{copy}{}", self.hostname, self.opening());
         for recipient in self.recipients() {
             write!(text, "\r\n  {}\r\n    {}\r\n", recipient.path(), self.reason(recipient))
                 .expect("a String takes any text");
@@ -76,7 +81,7 @@ impl Notice<'_> {
 
     /// What the sender can do, where the reasons say it; each once. The postmaster knows better.
     fn advice(&self) -> String {
-        if self.entry.reverse_path == ReversePath::Null {
+        if self.operator.is_some() {
             return String::new();
         }
         let mut all: Vec<&str> = Vec::new();
@@ -179,7 +184,8 @@ impl Notice<'_> {
         if whole && let Some(bytes) = presentable(bytes, utf8) {
             return Returned::Whole(bytes, utf8);
         }
-        let wanted = whole || (self.occasion == Occasion::Failure && self.asked_for_all());
+        let wanted =
+            whole || (self.occasion == Occasion::Failure && self.operator.is_none() && self.asked_for_all());
         Returned::Header(returned_header(bytes), utf8, wanted)
     }
 

@@ -35,7 +35,17 @@ const NOW: Moment = Moment { wall: 120, steady_since: 0, uptime: 0 };
 fn notification(entry: &Entry, occasion: Occasion, excerpt: Excerpt) -> Option<Notification> {
     let hostname = Domain::parse("mx.example.org").unwrap();
     let lifetime = LIFETIME;
-    build(&Notice { entry, occasion, places: &[0], excerpt, hostname: &hostname, lifetime, now: NOW })
+    let operator = (entry.reverse_path == ReversePath::Null).then_some(&ForwardPath::Postmaster);
+    build(&Notice {
+        entry,
+        occasion,
+        places: &[0],
+        excerpt,
+        hostname: &hostname,
+        lifetime,
+        now: NOW,
+        operator,
+    })
 }
 
 fn bounce(entry: &Entry, beginning: &[u8]) -> Option<Notification> {
@@ -156,6 +166,38 @@ fn a_message_without_a_sender_is_the_postmasters() {
     assert!(String::from_utf8(notice.content).unwrap().contains("\r\nTo: <postmaster@mx.example.org>\r\n"));
     let notice_failed = entry("", "postmaster", said("550 no"));
     assert_eq!(bounce(&notice_failed, b""), None, "and there it ends");
+    // Also where the postmaster's mail is read elsewhere, and it is from there that the report comes back.
+    let forwarded = entry("", "admin@elsewhere.example", said("550 no"));
+    let of = |id: &str| bounce(&forwarded, format!("Message-ID: <{id}>\r\n\r\n").as_bytes()).is_some();
+    assert!(!of("1-2.1.2bounce@mx.example.org") && !of("1-2.1.copy@mx.example.org"));
+    assert!(of("1-2.1.bounce@mx.example.org") && of("1-2.1.2bounce@mx.elsewhere.example"));
+}
+
+#[test]
+fn a_copy_for_the_postmaster_returns_the_header_and_gives_no_advice() {
+    let mut sent = entry("ann@example.org", "joe@elsewhere.example", said("550 no"));
+    sent.parameters.ret = Some(Return::Full);
+    let hostname = Domain::parse("mx.example.org").unwrap();
+    let excerpt = Excerpt::Whole(b"Subject: x\r\n\r\nsecret\r\n".to_vec());
+    let (occasion, lifetime) = (Occasion::Failure, LIFETIME);
+    let notice = Notice {
+        entry: &sent,
+        occasion,
+        places: &[0],
+        excerpt,
+        hostname: &hostname,
+        lifetime,
+        now: NOW,
+        operator: None,
+    };
+    let to_sender = text_of(build(&notice).unwrap());
+    assert!(to_sender.contains("secret") && !to_sender.contains("copy"), "{to_sender}");
+    let copy = build(&notice.for_operator(&ForwardPath::Postmaster)).unwrap();
+    assert_eq!(copy.forward_path, ForwardPath::Postmaster);
+    let copy = text_of(copy);
+    assert!(copy.contains("\r\nSubject: Postmaster copy: a message could not be delivered\r\n"), "{copy}");
+    assert!(copy.contains("Subject: x") && copy.contains(".copy@mx.example.org>"), "{copy}");
+    assert!(!copy.contains("secret") && !copy.contains("If you need help"), "{copy}");
 }
 
 #[test]

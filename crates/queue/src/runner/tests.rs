@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::Notices;
 use crate::lanes::Limits;
 use crate::list::{Filter, ListedEntry};
 use crate::order::{Order, OrderError};
@@ -280,14 +281,31 @@ async fn after_five_days_the_sender_is_told() {
     );
 }
 
+/// Nobody is told unless an operator wants to be, as with Postfix.
 #[tokio::test(start_paused = true)]
-async fn a_message_without_a_sender_makes_no_bounce_but_a_notice_and_a_notice_makes_nothing() {
-    let rig = Rig::new();
-    rig.submit(1, "", &["never@a.example"]).await;
-    rig.settled().await;
-    let notices: Vec<_> =
-        rig.deliverer.bounces.lock().unwrap().iter().map(|(_, b)| b.forward_path.clone()).collect();
-    assert_eq!(notices, [ForwardPath::Postmaster]);
+async fn a_message_without_a_sender_makes_no_bounce_but_a_notice_where_it_is_wanted() {
+    let to = |text: &str| Some(ForwardPath::parse(text).unwrap());
+    let notices = [
+        (Notices::default(), "", vec![]),
+        (Notices { double_bounces: to("postmaster"), ..Notices::default() }, "", vec!["<Postmaster>"]),
+        (Notices { double_bounces: to("ops@b.example"), ..Notices::default() }, "", vec!["<ops@b.example>"]),
+        // Of copies it gets none, and a sender is told in any case.
+        (Notices { bounces: to("postmaster"), ..Notices::default() }, "", vec![]),
+        (Notices::default(), "ann@example.org", vec!["<ann@example.org>"]),
+        (
+            Notices { bounces: to("ops@b.example"), delays: to("late@b.example"), ..Notices::default() },
+            "ann@example.org",
+            vec!["<ann@example.org>", "<ops@b.example>"],
+        ),
+    ];
+    for (notices, sender, expected) in notices {
+        let rig = Rig::with(|settings| settings.notices = notices.clone());
+        rig.submit(1, sender, &["never@a.example"]).await;
+        rig.settled().await;
+        let told: Vec<_> =
+            rig.deliverer.bounces.lock().unwrap().iter().map(|(_, b)| b.forward_path.to_string()).collect();
+        assert_eq!(told, expected, "{notices:?} {sender}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -132,6 +132,7 @@ async fn mail_and_bounces_live_as_long_as_is_said_of_each() {
         let rig = Rig::with(|settings| {
             settings.lifetimes = lifetimes;
             settings.delay_warning = None;
+            settings.notices.double_bounces = Some(ForwardPath::Postmaster);
         });
         rig.submit(1, sender, &["later@a.example"]).await;
         rig.settled().await;
