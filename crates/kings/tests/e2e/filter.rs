@@ -1,8 +1,11 @@
 //! A real Postfix signs and verifies with `kings milter` in the place of OpenDKIM.
 
 use std::fs;
+use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
+
+use rustix::process::Signal;
 
 use crate::dkim::{opendkim, zone_lines};
 use crate::harness::{
@@ -230,4 +233,28 @@ fn a_config_of_kings_serves_as_well_and_a_mistake_is_78() {
         .succeeded()
         .says("line 3: Fancy has no effect");
     kings.serve();
+}
+
+/// As with the server: whoever reloads a filter that waits for its port does not end it, and is heard once it runs.
+#[test]
+fn a_reload_while_the_filter_waits_for_its_port_comes_when_it_runs() {
+    let mut server = Setup::default().start();
+    run(&mut server.command(&["dkim", "create", "example.org", "--selector", "one"])).succeeded();
+    server.kill();
+    let port = free_port();
+    let stranger = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let place = format!("inet:{port}@127.0.0.1");
+    let mut command = server.command(&["milter", "--socket", &place]);
+    let mut daemon = Daemon::start("kings milter", &mut command, &server.folder().join("milter.log"));
+    daemon
+        .wait_for("the line that names the stranger", START, |daemon| daemon.log().contains("is in use by"));
+    daemon.signal(Signal::HUP);
+    // Nothing is read while nothing is served.
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!daemon.has_ended() && !daemon.log().contains("config read again"), "{}", daemon.log());
+    drop(stranger);
+    wait_until_ready(&mut daemon);
+    daemon.wait_for("the reload", START, |daemon| daemon.log().contains("config read again"));
+    assert!(daemon.stop().success());
+    server.serve();
 }

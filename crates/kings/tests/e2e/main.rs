@@ -29,6 +29,7 @@ mod foreign_senders;
 mod forgeries;
 mod forwarders;
 mod forwarding;
+mod front_and_back;
 mod greylist;
 mod guessing;
 mod handshakes;

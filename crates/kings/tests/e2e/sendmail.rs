@@ -500,3 +500,28 @@ fn smtp_on_standard_input_is_answered_while_the_server_is_down() {
     machine.kings.serve();
     assert!(machine.only_message(ANN).text().contains("Subject: kept"));
 }
+
+/// A file of a Maildir, with all that its delivery has written into it, goes to whomever it is given to next, once.
+#[test]
+fn a_message_out_of_a_maildir_can_be_sent_again() {
+    let machine = Machine::start("[[domain]]\nname = \"list.org\"\n");
+    machine.kings.deliver(ANN, "once more");
+    let file = machine.only_message(ANN);
+    assert_eq!(file.field("Delivered-To").as_deref(), Some(ANN));
+    run_with_input(&mut machine.program("sendmail", &["-i", "bob"]), &file.content).succeeded();
+    let again = machine.only_message(BOB);
+    let text = again.text();
+    assert_eq!(again.field("Subject").as_deref(), Some("once more"));
+    // What was said last stands first.
+    assert!(
+        text.starts_with("Return-Path: <root@example.org>\r\nDelivered-To: bob@example.org\r\n"),
+        "{text}"
+    );
+    assert_eq!(text.matches("\r\nReceived: ").count(), 2, "{text}");
+    // Whose it was gets it once more as well: what it says of its way keeps nobody's mail out of a mailbox.
+    run_with_input(&mut machine.program("sendmail", &["-i", "team"]), &file.content).succeeded();
+    for account in [ANN, BOB] {
+        let has_two = || (messages(&machine.kings.maildir(account)).len() == 2).then_some(());
+        wait_until("the second one", Duration::from_secs(20), has_two);
+    }
+}

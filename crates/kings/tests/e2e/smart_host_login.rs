@@ -190,3 +190,31 @@ fn another_kings_hears_the_best_mechanism_that_it_offers() {
         );
     }
 }
+
+/// A route has mechanisms of its own for its login, and without any it takes the best.
+#[test]
+fn a_route_logs_in_by_the_mechanisms_that_it_names() {
+    let route = |port: u16, mechanisms: &str| {
+        let tables = format!(
+            "[[route]]\ndomain = \"example.net\"\nto = \"smtp:127.0.0.1:{port}\"\nuser = \"{LOGIN}\"\n\
+             password_file = \"password\"\ntls = \"encrypt\"\n{mechanisms}"
+        );
+        Setup { files: vec![("password", "secret\n")], tables, ..Setup::default() }.start()
+    };
+    for (mechanisms, taken) in [("mechanisms = [\"LOGIN\"]\n", "LOGIN"), ("", "CRAM-MD5")] {
+        let judge = Judge::start("plain login cram-md5");
+        let postfix = asking(&judge, "may");
+        let kings = route(postfix.port, mechanisms);
+        kings.submit(ANN, DAVE, "by route");
+        wait_until("the message at Postfix", DELIVERY, || postfix.delivered().pop());
+        assert!(postfix.log().contains(&format!("sasl_method={taken},")), "{taken}: {}", postfix.log());
+    }
+    // None that both know: the mail waits, and no password is said by another one.
+    let judge = Judge::start("plain login");
+    let postfix = asking(&judge, "may");
+    let kings = route(postfix.port, "mechanisms = [\"SCRAM-SHA-256\"]\n");
+    kings.submit(ANN, DAVE, "waits");
+    let listed = || run(&mut kings.command(&["queue", "list", "--json"])).succeeded().text();
+    wait_until("the attempt", DELIVERY, || listed().contains("\"attempts\":1").then_some(()));
+    assert!(postfix.delivered().is_empty() && !postfix.log().contains("sasl_method="), "{}", postfix.log());
+}
