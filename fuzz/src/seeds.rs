@@ -111,6 +111,7 @@ pub const ADDRESS_LISTS: &[&str] = &[
     "a@x.example <b@y.example>, \"open <c@z.example>, <<d@w.example>> (e@v.example",
     "=?utf-8?q?Ann_=3Cann=40x=2Eexample=00=3E?=, a@b@c.example, 'ann@x.example', [mailto:a@x.example]",
     "<\u{81}@\ra,@b:b@y>",
+    "=?utf-7?q?ceo+AEA-x.example?=, ann@y.example <b@z.example>, =?utf-16?q?=00a=00=40=00b?=",
     // Each part fits and both together do not.
     "<aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@\
      aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.\
@@ -223,6 +224,8 @@ pub const WORDS: &[&str] = &[
     "INBOX",
     "=?utf-8?q?K=C3?= =?utf-8?b?pHNl?=",
     "=?iso-2022-jp?b?GyRCJCIbKEI=?=",
+    "=?utf-7?q?ceo+AEA-x+2D3eAA-?= =?utf-16?b?AGEAQABi?=",
+    "utf-7\n+ImIDkQ-.+AEA",
     "text/plain; charset=\"utf-8\"",
     "attachment; filename*=utf-8''a%20b",
     "aGVs bG8=\r\n",

@@ -174,6 +174,10 @@ pub fn words(data: &[u8]) {
     let value = header::unfold(data);
     let decoded = encoded_word::decode(&value);
     assert!(is_one_line(&decoded) && decoded.len() <= 3 * value.len());
+    let other = encoded_word::decode_otherwise(&value);
+    assert!(
+        other.is_none_or(|other| is_one_line(&other) && other != decoded && other.len() <= 3 * value.len())
+    );
     let name = utf7::encode(&text);
     assert_eq!(utf7::decode(&name).as_deref(), Ok(&*text));
     if let Ok(name) = utf7::decode(&text) {
@@ -191,6 +195,7 @@ pub fn words(data: &[u8]) {
     let label = charset::guess(lines.next().unwrap_or_default());
     let rest = lines.next().unwrap_or_default();
     assert!(charset::decode(rest, &label).len() <= 3 * rest.len());
+    assert!(charset::decode_otherwise(rest, &label).is_none_or(|other| other.len() <= 3 * rest.len()));
 }
 
 fn parameters(parameters: &Parameters) {

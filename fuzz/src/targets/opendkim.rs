@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use kings_msgauth::dkim::opendkim::conf::{self, DataSet, Setting};
-use kings_msgauth::dkim::opendkim::{Hosts, KeySource, Matching, SigningTable, key_table};
+use kings_msgauth::dkim::opendkim::{Addresses, Hosts, KeySource, Matching, SigningTable, key_table};
 
 /// What is read of a file, written again, is read again; nothing of a comment or of another line gets into a value.
 pub fn opendkim_conf(data: &[u8]) {
@@ -50,6 +50,9 @@ pub fn opendkim_tables(data: &[u8]) {
                 assert!(first.len() <= 1);
             }
         }
+        let addresses = Addresses::parse(&text, matching);
+        assert_eq!(addresses.contains("ann@a.example.org"), addresses.contains("Ann@A.Example.ORG"));
+        assert!(!addresses.is_empty() || !addresses.contains("ann@a.example.org"));
         let (hosts, _) = Hosts::parse(&text, matching);
         for address in ["10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1"] {
             let address: IpAddr = address.parse().expect("an address");
