@@ -81,12 +81,16 @@ impl Queue {
         Ok(())
     }
 
-    /// Makes every entry that is not held due at once; returns which they are.
-    pub fn retry_all(&self) -> Vec<TraceId> {
+    /// Makes every entry that is not held due at once; returns which they are. `None` while nobody runs the queue: what
+    /// is due stands in the files alone then, and each has to be ordered.
+    pub fn retry_all(&self) -> Option<Vec<TraceId>> {
+        if !self.is_running() {
+            return None;
+        }
         let now = self.clock().now();
         let forced = self.timetable().force_all(now);
         self.changed().notify_one();
-        forced
+        Some(forced)
     }
 
     /// Changes an entry that was taken for that, and gives it back to the timetable.

@@ -231,7 +231,8 @@ impl Queue {
         self.0.scanned.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_running(&self) -> bool {
+    /// Whether [`Queue::run`] does: what is ordered is done at once then, else at the next start.
+    pub fn is_running(&self) -> bool {
         self.0.running.load(Ordering::Relaxed)
     }
 

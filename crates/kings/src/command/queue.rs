@@ -3,8 +3,9 @@
 mod answer;
 mod text;
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
@@ -162,6 +163,11 @@ impl Reach {
         Ok(Self::Here { queue, records, runtime: runtime.map_err(|error| cannot(&error))?, _lock: lock })
     }
 
+    /// Whether a server runs that acts on an order at once.
+    fn is_running(&self) -> bool {
+        matches!(self, Self::Server(_))
+    }
+
     pub(crate) fn ask(&self, request: Request) -> Result<Value, Failure> {
         let answer: Answer = match self {
             Self::Server(data_dir) => ask_server(data_dir, &request)?,
@@ -179,6 +185,27 @@ impl Reach {
 
 fn ask_server(data_dir: &Path, request: &Request) -> Result<Answer, Failure> {
     ask(data_dir, request)?.ok_or_else(|| Failure::cannot_tell("the server has gone away: ask again"))
+}
+
+/// What somebody who waits at a terminal sees of an order for very many entries.
+struct Progress {
+    next: Instant,
+    wanted: bool,
+}
+
+impl Progress {
+    const EVERY: Duration = Duration::from_secs(2);
+
+    fn new() -> Self {
+        Self { next: Instant::now() + Self::EVERY, wanted: io::stderr().is_terminal() }
+    }
+
+    fn tell(&mut self, done: u64) {
+        if self.wanted && Instant::now() >= self.next {
+            self.next = Instant::now() + Self::EVERY;
+            let _ = writeln!(io::stderr(), "{done} entries so far");
+        }
+    }
 }
 
 impl List {
@@ -240,6 +267,7 @@ impl Change {
         }
         let reach = Reach::new(self.output.common.settings()?)?;
         let (mut done, mut refused, mut after) = (0, Vec::new(), None);
+        let mut progress = Progress::new();
         loop {
             let (id, selection, why) = (id.clone(), selection.clone(), self.why.clone());
             let request = Request::QueueOrder { order, id, selection, after, why };
@@ -250,11 +278,12 @@ impl Change {
             if after.is_none() {
                 break;
             }
+            progress.tell(done);
         }
         if self.output.json {
             print(&format!("{}\n", json!({ "schema": 1, "done": done, "refused": refused })));
         } else {
-            print(&text::changed(order, done));
+            print(&text::changed(order, done, reach.is_running()));
         }
         if refused.is_empty() { Ok(()) } else { Err(Failure::cannot_tell(text::refused(&refused))) }
     }

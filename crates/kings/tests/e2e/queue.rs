@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::process::{Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -102,6 +102,38 @@ fn one_entry_is_shown_with_all_that_happened_to_it() {
     assert!(shown["header"].as_str().unwrap().contains("\r\nSubject: waiting 1\r\n"), "{shown}");
     let text = String::from_utf8(queue(&kings, &["show", &first]).stdout).unwrap();
     assert!(text.contains("Subject: waiting 1") && text.contains("deferred"), "{text}");
+}
+
+/// The next attempt stands in the names of the files, and an order without a server changes them.
+#[test]
+fn all_that_waits_is_due_at_the_next_start_when_somebody_said_so_without_a_server() {
+    let mut kings = waiting();
+    let held = id(&kings, "joe3@");
+    assert_eq!(said(&kings, &["hold", &held]).0, Some(0));
+    kings.kill();
+    let due = |kings: &Kings| {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let files = std::fs::read_dir(kings.folder().join("data/queue/entries")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.split_once('.').unwrap().1.parse().is_ok_and(|at: u64| at <= now)).count()
+    };
+    let orders: [(&[&str], _); 3] = [
+        (&["queue", "flush"], "2 entries to be tried when the server starts\n"),
+        (&["queue", "retry", "all"], "2 entries to be tried when the server starts\n"),
+        (&["sendmail", "-q"], ""),
+    ];
+    for (words, told) in orders {
+        let output = kings.command(words).output().unwrap();
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()), (Some(0), told));
+        assert_eq!(due(&kings), 2, "{words:?}");
+        kings.serve();
+        wait_until("both were tried again, and wait", Duration::from_secs(10), || {
+            (due(&kings) == 0).then_some(())
+        });
+        kings.kill();
+        assert_eq!(due(&kings), 0, "a start alone makes nothing due");
+    }
+    assert_eq!(states(&kings, &["--state", "held"]), ["held"]);
 }
 
 /// Attempts change the names of files under the eyes of whoever lists them.

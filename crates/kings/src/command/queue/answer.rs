@@ -7,6 +7,7 @@ use kings_mail::report::{EnvelopeId, OriginalRecipient};
 use kings_queue::{DamagedEntry, Details, Filter, ListedEntry, OrderError, Queue, RecipientState};
 use kings_records::{Event, Records, Step};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::control::{Answer, Caller, Order, Request, Selection};
@@ -15,6 +16,9 @@ use crate::control::{Answer, Caller, Order, Request, Selection};
 /// waited for.
 const MOMENT: Duration = Duration::from_millis(100);
 const MOMENTS: usize = 20;
+
+/// How many entries are changed at the same time: they share the syncs of the disk.
+const AT_ONCE: usize = 64;
 
 /// Most entries of one order for everything that get a line in the trace; a million of them would bury the rest.
 const MOST_TOLD: usize = 10_000;
@@ -53,9 +57,9 @@ pub(crate) async fn answer(desk: Desk<'_>, request: Request) -> Answer {
         }
         Request::QueueOrder { order, id: Some(id), why, .. } => desk.one(Wish { order, why }, &id).await,
         Request::QueueOrder { order: order @ Order::Retry, id: None, selection, after: None, why }
-            if selection == Selection::default() && queue.is_scanned() =>
+            if selection == Selection::default() && queue.is_scanned() && queue.is_running() =>
         {
-            Ok(desk.everything(&Wish { order, why }))
+            desk.everything(Wish { order, why }).await
         }
         Request::QueueOrder { order, id: None, selection, after, why } => {
             desk.some(Wish { order, why }, selection, cursor(after)?).await
@@ -149,24 +153,39 @@ impl Desk<'_> {
     /// How many of these the order was carried out for, and why for the others it was not.
     async fn each(&self, wish: &Wish, ids: Vec<TraceId>) -> (usize, Vec<(TraceId, OrderError)>) {
         let (mut done, mut refused) = (0, Vec::new());
-        for id in ids {
-            match self.carry_out(id, wish).await {
-                Ok(()) => done += 1,
-                // It has left since the page was read, or waits for its release as somebody wants.
-                Err(OrderError::Unknown | OrderError::Held) => {}
-                Err(error @ (OrderError::Busy | OrderError::Failed(_))) => refused.push((id, error)),
+        for some in ids.chunks(AT_ONCE) {
+            let mut orders = JoinSet::new();
+            for &id in some {
+                let (queue, order) = (self.queue.clone(), wish.order.into());
+                orders.spawn(async move { (id, queue.order(id, order).await) });
+            }
+            let mut results = orders.join_all().await;
+            results.sort_unstable_by_key(|&(id, _)| id);
+            for (id, result) in results {
+                match result {
+                    Ok(()) => {
+                        done += 1;
+                        self.note(id, wish);
+                    }
+                    // It has left since the page was read, or waits for its release as somebody wants.
+                    Err(OrderError::Unknown | OrderError::Held) => {}
+                    Err(error @ (OrderError::Busy | OrderError::Failed(_))) => refused.push((id, error)),
+                }
             }
         }
         (done, refused)
     }
 
     /// All that waits is tried: the entries stay where they are, so this takes no longer for many.
-    fn everything(&self, wish: &Wish) -> Value {
-        let forced = self.queue.retry_all();
+    async fn everything(&self, wish: Wish) -> Answer {
+        let Some(forced) = self.queue.retry_all() else {
+            // It has just been stopped.
+            return self.some(wish, Selection::default(), None).await;
+        };
         for entry in forced.iter().take(MOST_TOLD) {
-            self.note(*entry, wish);
+            self.note(*entry, &wish);
         }
-        json!({ "schema": 1, "done": forced.len(), "refused": [], "next": null })
+        Ok(json!({ "schema": 1, "done": forced.len(), "refused": [], "next": null }))
     }
 
     /// The order for one entry, and a line about it in the trace.

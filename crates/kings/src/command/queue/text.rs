@@ -109,11 +109,12 @@ pub(crate) fn details(item: &Value) -> String {
     lines
 }
 
-/// What an order has done.
-pub(crate) fn changed(order: Order, done: u64) -> String {
+/// What an order has done, to a queue that somebody runs or not.
+pub(crate) fn changed(order: Order, done: u64, running: bool) -> String {
     let entries = if done == 1 { "entry" } else { "entries" };
     let verb = match order {
-        Order::Retry => "to be tried now",
+        Order::Retry if running => "to be tried now",
+        Order::Retry => "to be tried when the server starts",
         Order::Hold => "held",
         Order::Release => "released",
         Order::Drop => "dropped",
