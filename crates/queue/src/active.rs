@@ -13,7 +13,7 @@ use crate::deliver::{Attempt, Content, Destination, Handover, Lane, Outcome, Rep
 use crate::entry::Entry;
 use crate::fresh::Whole;
 use crate::recipient::Occasion;
-use crate::record::{Fact, Record, as_kept};
+use crate::record::{Fact, Record, as_kept, not_tried};
 use crate::schedule::{FIRST_RETRY, uptime_of};
 use crate::spool::{HELD, Name};
 use crate::timetable::Due;
@@ -223,9 +223,8 @@ impl Active {
     /// Defers recipients who were not tried, since their destination has just been found not to answer.
     pub(crate) fn suspend(&mut self, places: &[usize], why: &Report, now: Moment) {
         self.tried.extend(places);
-        let reply = format!("not tried, for just before: {}", why.reply);
         self.running += 1;
-        self.settle(places, vec![Outcome::Deferred(Report { reply, ..why.clone() }); places.len()], now);
+        self.settle(places, vec![Outcome::Deferred(not_tried(why)); places.len()], now);
     }
 
     /// Whether somebody asked for an attempt.
@@ -355,7 +354,7 @@ fn log(entry: &Entry, record: &Record) {
     tracing::info!(
         id = %entry.id, reverse_path = %entry.reverse_path, forward_path = %recipient.path(), outcome = record.fact.word(),
         status = %report.status, remote = report.remote.as_deref(), reply = report.reply,
-        attempt = recipient.attempts.saturating_add(1), next_attempt, "delivery attempt"
+        attempt = record.fact.is_attempt().then_some(recipient.attempts.saturating_add(1)), next_attempt, "delivery attempt"
     );
 }
 

@@ -32,7 +32,7 @@ use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::{EnvelopeId, Notify, OriginalRecipient, Return};
 
 use crate::clock::Moment;
-use crate::recipient::{Occasion, Progress, Recipient};
+use crate::recipient::{Occasion, Progress, Recipient, RecipientState};
 use crate::record::{Fact, Record, checksum, parse_hex};
 use crate::schedule;
 
@@ -336,8 +336,12 @@ impl Entry {
     /// appointed time can mean, or by the time that passed before our eyes, so that a clock set back keeps
     /// nothing longer than was asked for (RFC 4865 §4).
     pub(crate) fn is_released(&self, now: Moment) -> bool {
-        let appointed = self.arrived.saturating_add(self.wait.as_secs());
-        now.wall >= appointed || schedule::age(&self.times, now) >= self.wait
+        now.wall >= self.appointed() || schedule::age(&self.times, now) >= self.wait
+    }
+
+    /// Until when its sender wants it to wait, in seconds since 1970.
+    pub(crate) fn appointed(&self) -> u64 {
+        self.arrived.saturating_add(self.wait.as_secs())
     }
 
     /// Whether nobody is left to try or to tell.
@@ -354,7 +358,7 @@ impl Entry {
     /// Places of the recipients that were tried in vain so far, and whose sender wants to hear of delays and did
     /// not yet.
     pub(crate) fn unwarned(&self) -> Vec<usize> {
-        let tried = |r: &Recipient| matches!(r.progress, Progress::Open { .. }) && r.attempts > 0;
+        let tried = |r: &Recipient| r.state() == RecipientState::Deferred;
         self.places(|r| self.has_sender() && tried(r) && !r.warned && r.addressed.notify.on_delay())
     }
 

@@ -8,6 +8,7 @@ use kings_mail::envelope::{self, MailParameters};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 
+use crate::clock::Moment;
 use crate::deliver::Report;
 use crate::entry::Entry;
 use crate::notification::{MAX_RETURNED_HEADER, date};
@@ -22,7 +23,7 @@ const PAGE: usize = 500;
 /// How long apart an entry is looked for whose file just got another name, and until when, counted from the beginning
 /// of the page: on a busy machine whoever renames may be interrupted between the file and the timetable.
 const LOOK: Duration = Duration::from_millis(1);
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Which entries are meant; nothing said means all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +64,10 @@ pub struct ListedEntry {
     pub bytes: u64,
     /// When it was taken in.
     pub arrived: DateTime,
+    /// Until when its sender wants it to wait (RFC 4865), while it does.
+    pub wanted_until: Option<DateTime>,
+    /// It is being tried, or stands in line for it.
+    pub is_active: bool,
     /// All its recipients, settled ones too.
     pub recipients: Vec<ListedRecipient>,
 }
@@ -159,7 +164,7 @@ impl Queue {
 
     fn read_page(&self, filter: &Filter, after: Option<TraceId>) -> Page {
         let names = self.timetable().names_after(after, PAGE);
-        let (now, until) = (self.clock().now().wall, Instant::now() + PATIENCE);
+        let (now, until) = (self.clock().now(), Instant::now() + PATIENCE);
         let mut page = Page {
             next: names.last().filter(|_| names.len() == PAGE).map(|name| name.id),
             ..Page::default()
@@ -168,7 +173,7 @@ impl Queue {
             match self.load_renamed(name, until, |name| self.spool().load(name)) {
                 Ok(entry) => page
                     .entries
-                    .extend(Some(ListedEntry::from(&entry)).filter(|entry| filter.admits(entry, now))),
+                    .extend(Some(self.listed(&entry, now)).filter(|entry| filter.admits(entry, now.wall))),
                 Err(LoadError::Gone) => {}
                 Err(error) => page.damaged.push(DamagedEntry {
                     name: name.to_string(),
@@ -216,7 +221,7 @@ impl Queue {
                 .position(|end| end == b"\r\n\r\n")
                 .map_or(beginning.len(), |end| end + 2);
             Some(Details {
-                entry: ListedEntry::from(&entry),
+                entry: queue.listed(&entry, queue.clock().now()),
                 parameters: entry.parameters.clone(),
                 recipients: entry.recipients.iter().map(|recipient| recipient.addressed.clone()).collect(),
                 history: records.iter().filter_map(|record| Happening::new(&entry, record)).collect(),
@@ -242,8 +247,8 @@ impl Queue {
     }
 }
 
-impl From<&Entry> for ListedEntry {
-    fn from(entry: &Entry) -> Self {
+impl Queue {
+    fn listed(&self, entry: &Entry, now: Moment) -> ListedEntry {
         let recipient = |recipient: &Recipient| ListedRecipient {
             forward_path: recipient.path().clone(),
             state: recipient.state(),
@@ -251,11 +256,13 @@ impl From<&Entry> for ListedEntry {
             next_attempt: recipient.next().map(date),
             last_reply: recipient.last.as_ref().map(|(_, report)| report.reply.clone()),
         };
-        Self {
+        ListedEntry {
             id: entry.id,
             reverse_path: entry.reverse_path.clone(),
             bytes: entry.content.length,
             arrived: date(entry.arrived),
+            wanted_until: (!entry.is_released(now)).then(|| date(entry.appointed())),
+            is_active: self.timetable().is_active(entry.id),
             recipients: entry.recipients.iter().map(recipient).collect(),
         }
     }

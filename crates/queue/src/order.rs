@@ -1,10 +1,17 @@
 //! What an operator can do to an entry: retry, hold, release, drop.
 
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use kings_mail::date::DateTime;
 use kings_mail::dsn::Status;
 use kings_mail::id::TraceId;
 
 use crate::active::Active;
 use crate::deliver::Report;
+use crate::entry::Entry;
+use crate::list::PATIENCE;
+use crate::notification::date;
 use crate::queue::Queue;
 use crate::recipient::Progress;
 use crate::record::{Fact, Record};
@@ -38,9 +45,17 @@ pub enum OrderError {
     /// It is in the hands of the runner.
     #[error("it is being tried just now: ask again in a moment")]
     Busy,
-    /// It is held, by an operator or by its sender.
+    /// An operator holds it, or a rule does.
     #[error("it is held: release it first")]
     Held,
+    /// Its sender wants it to wait (RFC 4865), and only a release ends that.
+    #[error("its sender wants it to wait until {until}; release it with  kings queue release {id}")]
+    Wanted {
+        /// Which entry.
+        id: TraceId,
+        /// Until when.
+        until: DateTime,
+    },
     /// It cannot be read, or not be changed.
     #[error("{0}")]
     Failed(String),
@@ -69,6 +84,7 @@ impl Queue {
     /// Carries out an order; it is on disk when this returns.
     pub async fn order(&self, id: TraceId, order: Order) -> Result<(), OrderError> {
         if order == Order::Retry && self.is_running() {
+            self.on_disk(move |queue| queue.check_sender(id)).await?;
             let now = self.clock().now();
             self.timetable().force(id, now)?;
         } else {
@@ -81,14 +97,40 @@ impl Queue {
         Ok(())
     }
 
-    /// Makes every entry that is not held due at once; returns which they are. `None` while nobody runs the queue: what
-    /// is due stands in the files alone then, and each has to be ordered.
-    pub fn retry_all(&self) -> Option<Vec<TraceId>> {
+    /// Whether its sender lets it be tried.
+    fn check_sender(&self, id: TraceId) -> Result<(), OrderError> {
+        let name = self.timetable().name(id).ok_or(OrderError::Unknown)?;
+        let load = |name| self.spool().load(name);
+        match self.load_renamed(name, Instant::now() + PATIENCE, load) {
+            Ok(entry) if !entry.is_released(self.clock().now()) => Err(wanted(&entry)),
+            // What cannot be read is set aside when it is tried.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// The entries that their senders want to wait. Each that is not due is opened.
+    pub async fn wanted(&self) -> BTreeSet<TraceId> {
+        self.on_disk(|queue| {
+            let now = queue.clock().now();
+            let names = queue.timetable().names_after(None, usize::MAX);
+            let later = names.into_iter().filter(|name| name.next > now.wall && name.next != HELD);
+            let is_wanted = |name: &Name| {
+                queue.spool().load(*name).is_ok_and(|entry| !entry.is_released(queue.clock().now()))
+            };
+            later.filter(is_wanted).map(|name| name.id).collect()
+        })
+        .await
+    }
+
+    /// Makes every entry that is not held due at once, but for these; returns which they are. What its sender wants to
+    /// wait is not tried even so. `None` while nobody runs the queue: what is due stands in the files alone then, and each
+    /// has to be ordered.
+    pub fn retry_all(&self, but: &BTreeSet<TraceId>) -> Option<Vec<TraceId>> {
         if !self.is_running() {
             return None;
         }
         let now = self.clock().now();
-        let forced = self.timetable().force_all(now);
+        let forced = self.timetable().force_all(now, but);
         self.changed().notify_one();
         Some(forced)
     }
@@ -122,7 +164,8 @@ impl Queue {
             Order::Hold => entry.places(|r| matches!(r.progress, Progress::Open { .. })),
             Order::Release if waits => entry.unfinished(),
             Order::Release => entry.places(|r| r.progress == Progress::Held),
-            Order::Retry if waits || entry.is_held() => return Err(OrderError::Held),
+            Order::Retry if waits => return Err(wanted(&entry)),
+            Order::Retry if entry.is_held() => return Err(OrderError::Held),
             Order::Retry | Order::Bounce | Order::Drop => entry.unfinished(),
         };
         let mut bytes = Vec::new();
@@ -141,6 +184,10 @@ impl Queue {
         };
         Ok(Some(self.reschedule(name, next)))
     }
+}
+
+fn wanted(entry: &Entry) -> OrderError {
+    OrderError::Wanted { id: entry.id, until: date(entry.appointed()) }
 }
 
 fn fact(order: Order, now: u64) -> Fact {

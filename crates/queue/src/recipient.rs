@@ -19,6 +19,8 @@ pub(crate) struct Recipient {
     pub(crate) progress: Progress,
     /// How often it was tried.
     pub(crate) attempts: u32,
+    /// How often it was put off without an attempt, as its destination did not answer others.
+    put_off: u32,
     /// How often of these because it was due, and nobody had asked for it: the waits grow with that.
     pub(crate) by_schedule: u32,
     /// Somebody has it tried now that was not due.
@@ -49,7 +51,7 @@ pub(crate) enum Progress {
 pub enum RecipientState {
     /// Not tried yet.
     New,
-    /// Tried, and to be tried again.
+    /// Tried, or put off as its destination does not answer, and to be tried again.
     Deferred,
     /// Waits until an operator releases it.
     Held,
@@ -86,6 +88,7 @@ impl Recipient {
             addressed,
             progress,
             attempts: 0,
+            put_off: 0,
             by_schedule: 0,
             ordered: false,
             last: None,
@@ -102,7 +105,7 @@ impl Recipient {
     /// Where it stands, for lists.
     pub(crate) fn state(&self) -> RecipientState {
         match self.progress {
-            Progress::Open { .. } if self.attempts == 0 => RecipientState::New,
+            Progress::Open { .. } if self.attempts == 0 && self.put_off == 0 => RecipientState::New,
             Progress::Open { .. } => RecipientState::Deferred,
             Progress::Held => RecipientState::Held,
             Progress::Delivered(_) => RecipientState::Delivered,
@@ -169,7 +172,8 @@ impl Recipient {
             }
         };
         self.ordered = false;
-        self.attempts = self.attempts.saturating_add(1);
+        self.attempts = self.attempts.saturating_add(u32::from(fact.is_attempt()));
+        self.put_off = self.put_off.saturating_add(u32::from(!fact.is_attempt()));
         self.last = Some((at, report.clone()));
     }
 

@@ -50,7 +50,25 @@ const HANDOVERS: [(&str, Handover); 4] = [
     ("expanded", Handover::Expanded),
 ];
 
+/// Begins the reply of a recipient who was put off without an attempt, as its destination had just been found not to
+/// answer.
+const NOT_TRIED: &str = "not tried, for just before: ";
+
+/// What is said of a recipient who is put off for this reason.
+pub(crate) fn not_tried(why: &Report) -> Report {
+    Report { reply: format!("{NOT_TRIED}{}", why.reply), ..why.clone() }
+}
+
 impl Fact {
+    /// Whether it came of an attempt.
+    pub(crate) fn is_attempt(&self) -> bool {
+        match self {
+            Self::Deferred { report, .. } => !report.reply.starts_with(NOT_TRIED),
+            Self::Delivered(..) | Self::Failed(_) => true,
+            Self::Reported | Self::Warned | Self::Held(_) | Self::Released { .. } => false,
+        }
+    }
+
     /// What it is called in the file.
     pub(crate) fn word(&self) -> &'static str {
         match self {

@@ -85,6 +85,11 @@ impl Timetable {
         self.slots.contains_key(&id)
     }
 
+    /// Whether the runner has an entry in its hands or stands in line with it.
+    pub(crate) fn is_active(&self, id: TraceId) -> bool {
+        self.slots.get(&id).is_some_and(|slot| matches!(slot.state, State::Taken | State::InLine))
+    }
+
     /// The present name of an entry.
     pub(crate) fn name(&self, id: TraceId) -> Option<Name> {
         self.slots.get(&id).map(|slot| Name { id, next: slot.named })
@@ -203,9 +208,12 @@ impl Timetable {
         Ok(())
     }
 
-    /// Makes every entry that waits due at once; says how many there are.
-    pub(crate) fn force_all(&mut self, now: Moment) -> Vec<TraceId> {
+    /// Makes every entry that waits due at once, but for these; says which they are.
+    pub(crate) fn force_all(&mut self, now: Moment, but: &BTreeSet<TraceId>) -> Vec<TraceId> {
         let waiting = std::mem::take(&mut self.waiting);
+        let (left, waiting): (BTreeSet<_>, BTreeSet<_>) =
+            waiting.into_iter().partition(|(_, id)| but.contains(id));
+        self.waiting = left;
         for &(_, id) in &waiting {
             if let Some(slot) = self.slots.get_mut(&id) {
                 slot.state = State::Waiting { due: now.uptime };
@@ -260,7 +268,9 @@ mod tests {
         );
         assert_eq!(timetable.take_due(10), Some(Due { name: name(2), asked: NonZeroU64::new(77) }));
         assert_eq!(timetable.force(name(2).id, now), Ok(()), "it is being tried");
-        assert_eq!(timetable.force_all(now), [name(1).id]);
+        assert_eq!(timetable.force_all(now, &BTreeSet::from([name(1).id])), []);
+        assert_eq!(timetable.take_due(10), None, "it is left where it was");
+        assert_eq!(timetable.force_all(now, &BTreeSet::new()), [name(1).id]);
         assert_eq!(timetable.take_due(10).unwrap().name, name(1));
     }
 
@@ -273,7 +283,10 @@ mod tests {
         let now = Moment { wall: 77, steady_since: 0, uptime: 10 };
         assert_eq!((timetable.len(), timetable.force(held.id, now)), (2, Err(Unavailable::Held)));
         assert_eq!(timetable.take_due(10).unwrap().name, name(2));
-        assert_eq!((timetable.take_due(u64::MAX), timetable.force_all(now)), (None, vec![]));
+        assert_eq!(
+            (timetable.take_due(u64::MAX), timetable.force_all(now, &BTreeSet::new())),
+            (None, vec![])
+        );
         assert_eq!(timetable.take_to_change(name(2).id), Err(Unavailable::Busy));
         timetable.put_in_line(name(2).id);
         assert_eq!(timetable.take_to_change(name(2).id), Ok(name(2)));

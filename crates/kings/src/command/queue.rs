@@ -266,13 +266,17 @@ impl Change {
             return Err(Failure::usage("which entries? Give an id, a filter such as --sender, or all"));
         }
         let reach = Reach::new(self.output.common.settings()?)?;
-        let (mut done, mut refused, mut after) = (0, Vec::new(), None);
+        let (mut done, mut wanted, mut refused, mut after) = (0, Some(0), Vec::new(), None);
         let mut progress = Progress::new();
         loop {
-            let (id, selection, why) = (id.clone(), selection.clone(), self.why.clone());
-            let request = Request::QueueOrder { order, id, selection, after, why };
+            let (id_asked, selection, why) = (id.clone(), selection.clone(), self.why.clone());
+            let request = Request::QueueOrder { order, id: id_asked, selection, after, why };
             let mut answer = reach.ask(request)?;
             done += answer["done"].as_u64().unwrap_or(0);
+            wanted = match &answer["held_by_sender"] {
+                Value::Null if id.is_none() => None,
+                more => wanted.map(|wanted| wanted + more.as_u64().unwrap_or(0)),
+            };
             refused.extend(answer["refused"].as_array_mut().map(std::mem::take).unwrap_or_default());
             after = answer["next"].as_str().map(str::to_owned);
             if after.is_none() {
@@ -281,9 +285,13 @@ impl Change {
             progress.tell(done);
         }
         if self.output.json {
-            print(&format!("{}\n", json!({ "schema": 1, "done": done, "refused": refused })));
+            print(&format!(
+                "{}\n",
+                json!({ "schema": 1, "done": done, "held_by_sender": wanted, "refused": refused })
+            ));
         } else {
             print(&text::changed(order, done, reach.is_running()));
+            print(&text::held_by_sender(wanted));
         }
         if refused.is_empty() { Ok(()) } else { Err(Failure::cannot_tell(text::refused(&refused))) }
     }

@@ -51,17 +51,24 @@ fn columns(list: &Value) -> String {
         let size = item["bytes"].as_u64().unwrap_or_default();
         bytes += size;
         let recipients = item["recipients"].as_array().map(Vec::as_slice).unwrap_or_default();
-        // postqueue(1) marks what is on hold.
-        let mark =
-            if recipients.iter().any(|recipient| word(&recipient["state"]) == "held") { "!" } else { "" };
+        let is = |recipient: &Value, states: &[&str]| states.contains(&word(&recipient["state"]));
+        let waiting = recipients.iter().filter(|recipient| !is(recipient, &["delivered", "failed"]));
+        // postqueue(1) marks what is being tried, and what is on hold.
+        let mark = match (&item["active"], recipients.iter().any(|recipient| is(recipient, &["held"]))) {
+            (Value::Bool(true), _) => "*",
+            (_, true) => "!",
+            (_, false) => "",
+        };
+        let wanted = item["held_until"].as_str();
+        let wanted = wanted.map(|until| format!("its sender wants it to wait until {until}"));
         let (id, arrived) = (format!("{}{mark}", word(&item["id"])), arrival(word(&item["arrived"])));
         let sender = match bare(word(&item["reverse_path"])) {
             "" => "MAILER-DAEMON",
             sender => sender,
         };
         text.push_str(&format!("{id:<11} {size:>7} {arrived:>20} {sender}\n"));
-        for recipient in recipients {
-            let reply = word(&recipient["last_reply"]);
+        for recipient in waiting {
+            let reply = wanted.as_deref().unwrap_or_else(|| word(&recipient["last_reply"]));
             if !reply.is_empty() {
                 let reason = format!("({reply})");
                 text.push_str(&format!("{reason:>78}\n"));
@@ -104,11 +111,13 @@ mod tests {
             "id": "01k3abcdefghijk", "reverse_path": "<ann@example.org>", "bytes": 1234,
             "arrived": "Mon, 3 Nov 2026 23:34:36 +0000",
             "recipients": [{"forward_path": "<joe@elsewhere.example>", "last_reply": "451 4.3.0 try again"},
+                           {"forward_path": "<ann@elsewhere.example>", "last_reply": "250 OK", "state": "delivered"},
+                           {"forward_path": "<sue@elsewhere.example>", "last_reply": "550 no", "state": "failed"},
                            {"forward_path": "<bob@elsewhere.example>", "last_reply": null}],
         });
         let bounce = json!({"id": "b", "reverse_path": "<>", "bytes": 1, "arrived": "", "recipients": []});
         assert_eq!(
-            columns(&json!({ "items": [item] })).lines().collect::<Vec<_>>(),
+            columns(&json!({ "items": [&item] })).lines().collect::<Vec<_>>(),
             [
                 "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------",
                 "01k3abcdefghijk    1234  Mon Nov  3 23:34:36 ann@example.org",
@@ -118,6 +127,19 @@ mod tests {
                 "",
                 "-- 2 Kbytes in 1 Request.",
             ]
+        );
+        let mut marked = item;
+        for (active, state, mark) in [(true, "new", "*"), (false, "held", "!"), (false, "deferred", " ")] {
+            marked["active"] = active.into();
+            marked["recipients"][0]["state"] = state.into();
+            let text = columns(&json!({ "items": [marked] }));
+            assert!(text.contains(&format!("\n01k3abcdefghijk{mark}")), "{text}");
+        }
+        marked["held_until"] = "Fri, 01 Jan 2100 00:00:00 +0000".into();
+        let text = columns(&json!({ "items": [marked] }));
+        assert!(
+            text.contains("(its sender wants it to wait until Fri, 01 Jan 2100 00:00:00 +0000)\n"),
+            "{text}"
         );
         assert!(columns(&json!({ "items": [bounce, bounce] })).ends_with("-- 1 Kbytes in 2 Requests.\n"));
         assert!(columns(&json!({ "items": [bounce] })).contains("MAILER-DAEMON"));

@@ -1,7 +1,7 @@
 //! `kings queue` on mail that waits: while the server runs, and while it does not.
 
 use std::collections::BTreeSet;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -25,6 +25,16 @@ fn waiting() -> Kings {
 
 fn queue(kings: &Kings, words: &[&str]) -> Output {
     kings.command(&[&["queue"], words].concat()).output().unwrap()
+}
+
+/// The same for `sendmail` and `mailq`, which take their config as those of Postfix do.
+fn as_program(kings: &Kings, words: &[&str]) -> Command {
+    if words[0] == "queue" {
+        return kings.command(words);
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kings"));
+    command.args(words).arg("-C").arg(kings.folder().join("kings.toml"));
+    command
 }
 
 /// The last line a command prints, and its exit code.
@@ -123,7 +133,7 @@ fn all_that_waits_is_due_at_the_next_start_when_somebody_said_so_without_a_serve
         (&["sendmail", "-q"], ""),
     ];
     for (words, told) in orders {
-        let output = kings.command(words).output().unwrap();
+        let output = as_program(&kings, words).output().unwrap();
         assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()), (Some(0), told));
         assert_eq!(due(&kings), 2, "{words:?}");
         kings.serve();
@@ -153,8 +163,13 @@ fn a_list_during_attempts_shows_every_entry_once() {
         assert_eq!((ids.len(), list.len()), (20, 20), "round {round}");
         assert!(retry.wait().unwrap().success());
     }
-    let attempts = |item: &Value| item["recipients"][0]["attempts"].as_u64().unwrap();
-    assert!(items(&kings, &[]).iter().map(attempts).sum::<u64>() > 40, "hardly anything was tried meanwhile");
+    // Most of them are put off without an attempt, and renamed for that too.
+    let happened = |item: &Value| {
+        let shown = queue(&kings, &["show", item["id"].as_str().unwrap(), "--json"]).stdout;
+        serde_json::from_slice::<Value>(&shown).unwrap()["history"].as_array().unwrap().len()
+    };
+    let count: usize = items(&kings, &[]).iter().map(happened).sum();
+    assert!(count > 40, "hardly anything happened meanwhile: {count}");
 }
 
 #[test]
@@ -271,7 +286,56 @@ fn orders_without_a_server_are_on_record_as_well_and_refused_ones_are_not() {
     let told = story(&kings, &first);
     assert!(told.contains("ordered: hold\n") && !told.contains("ordered: retry"), "{told}");
     let (code, done) = said(&kings, &["release", "all", "--json"]);
-    assert_eq!((code, done.as_str()), (Some(0), "{\"done\":3,\"refused\":[],\"schema\":1}"));
+    assert_eq!(
+        (code, done.as_str()),
+        (Some(0), "{\"done\":3,\"held_by_sender\":0,\"refused\":[],\"schema\":1}")
+    );
     assert_eq!(queue(&kings, &["search", "--sender", "ann"]).stdout, queue(&kings, &["list"]).stdout);
     kings.serve();
+}
+
+#[test]
+fn mail_that_its_sender_holds_is_tried_by_a_release_alone_and_every_command_says_so() {
+    let tables = format!("[outbound]\nsmart_host = \"127.0.0.1:{}\"\n", free_port());
+    let mut kings = Setup { tables, ..Setup::default() }.start();
+    let mut client = kings.submissions(ANN);
+    client.command(&format!("MAIL FROM:<{ANN}> HOLDFOR=7200")).unwrap().is("250 2.1.0");
+    client.command("RCPT TO:<joe@example.net>").unwrap().is("250 2.1.5");
+    client.command("DATA").unwrap().is("354");
+    client.send(&[&letter(ANN, "joe@example.net", "later")[..], b".\r\n"].concat()).unwrap();
+    client.reply().unwrap().is("250 2.0.0");
+    let held = id(&kings, "joe@");
+    for stopped in [false, true] {
+        let (code, told) = said(&kings, &["retry", &held]);
+        assert_eq!(code, Some(1));
+        assert!(told.contains(&format!("{held}: its sender wants it to wait until ")), "{told}");
+        assert!(told.ends_with(&format!("; release it with  kings queue release {held}")), "{told}");
+        let flushed = String::from_utf8(queue(&kings, &["flush"]).stdout).unwrap();
+        let when = if stopped { "when the server starts" } else { "now" };
+        let expected = format!(
+            "0 entries to be tried {when}\n1 entry waits as its sender wants; release it with  kings queue release ID\n"
+        );
+        assert_eq!(flushed, expected);
+        for words in [&["list"][..], &["show", &held]] {
+            let text = String::from_utf8(queue(&kings, words).stdout).unwrap();
+            let tells = |wait: &str| {
+                text.contains(&format!("its sender wants it to wait, and it is tried in {wait} ("))
+            };
+            assert!(tells("1h 59m") || tells("2h 0m"), "{text}");
+            assert!(text.contains("attempts 0"), "{text}");
+        }
+        let mailq = String::from_utf8(as_program(&kings, &["mailq"]).output().unwrap().stdout).unwrap();
+        assert!(mailq.contains("(its sender wants it to wait until "), "{mailq}");
+        if !stopped {
+            kings.kill();
+        }
+    }
+    kings.serve();
+    assert_eq!(said(&kings, &["release", &held]), (Some(0), "1 entry released".into()));
+    wait_until("it was tried", Duration::from_secs(10), || {
+        (states(&kings, &[]) == ["deferred"]).then_some(())
+    });
+    let text = String::from_utf8(queue(&kings, &["list"]).stdout).unwrap();
+    assert!(text.contains("attempts 1  next in ") && !text.contains("its sender wants"), "{text}");
+    assert_eq!(said(&kings, &["retry", &held]).0, Some(0), "as any other mail");
 }

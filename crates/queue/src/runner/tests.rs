@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::*;
 use crate::Notices;
 use crate::lanes::Limits;
-use crate::list::{Filter, ListedEntry};
+use crate::list::{Filter, ListedEntry, ListedRecipient};
 use crate::order::{Order, OrderError};
 use crate::queue::{Beginning, Settings};
 use crate::recipient::RecipientState;
@@ -170,7 +170,7 @@ async fn what_a_rule_holds_from_the_start_is_tried_only_after_its_release() {
         Beginning { given_up: vec![(1, report("Mail loop detected"))], held: Some(report("odd \"look\"")) };
     submission.stage(id(1), &envelope, &beginning).unwrap().commit().unwrap();
     sleep(30 * 24 * HOUR).await;
-    rig.queue.retry_all();
+    rig.queue.retry_all(&BTreeSet::new());
     sleep(HOUR).await;
     assert!(rig.deliverer.recipients().is_empty());
     let held = Filter { reason: Some("odd \"look\"".into()), ..Filter::default() };

@@ -1,5 +1,6 @@
 //! Answers about the queue: given by the server, or by the command itself while no server runs.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kings_mail::id::TraceId;
@@ -29,6 +30,15 @@ pub(crate) struct Desk<'a> {
     /// Where it is noted who ordered what.
     pub(crate) records: &'a Records,
     pub(crate) caller: Caller,
+}
+
+/// What came of an order for several entries.
+#[derive(Default)]
+struct Outcome {
+    done: usize,
+    /// Those that their senders want to wait.
+    wanted: usize,
+    refused: Vec<(TraceId, OrderError)>,
 }
 
 /// What is to be done, and why, where somebody says so.
@@ -112,7 +122,7 @@ impl Desk<'_> {
             match self.patiently(entry, &wish).await {
                 Ok(()) => done += 1,
                 Err(OrderError::Unknown) => {}
-                Err(error @ (OrderError::Held | OrderError::Failed(_))) => {
+                Err(error @ (OrderError::Held | OrderError::Wanted { .. } | OrderError::Failed(_))) => {
                     return Err(format!("{entry}: {error}"));
                 }
                 Err(error @ OrderError::Busy) => refused.push(refusal((entry, error))),
@@ -138,21 +148,25 @@ impl Desk<'_> {
     async fn some(&self, wish: Wish, selection: Selection, after: Option<TraceId>) -> Answer {
         let page = self.queue.page(filter(selection), after).await;
         let ids: Vec<TraceId> = page.entries.iter().map(|entry| entry.id).collect();
-        let (mut done, busy) = self.each(&wish, ids).await;
-        let mut refused = Vec::new();
-        if !busy.is_empty() {
+        let mut step = self.each(&wish, ids).await;
+        if !step.refused.is_empty() {
             sleep(MOMENT).await;
-            let again = self.each(&wish, busy.into_iter().map(|(id, _)| id).collect()).await;
-            done += again.0;
-            refused = again.1.into_iter().map(refusal).collect();
+            let again = self.each(&wish, step.refused.into_iter().map(|(id, _)| id).collect()).await;
+            step = Outcome {
+                done: step.done + again.done,
+                wanted: step.wanted + again.wanted,
+                refused: again.refused,
+            };
         }
+        let Outcome { done, wanted, refused } = step;
+        let refused: Vec<Value> = refused.into_iter().map(refusal).collect();
         let next = page.next.map(|id| id.to_string());
-        Ok(json!({ "schema": 1, "done": done, "refused": refused, "next": next }))
+        Ok(json!({ "schema": 1, "done": done, "held_by_sender": wanted, "refused": refused, "next": next }))
     }
 
-    /// How many of these the order was carried out for, and why for the others it was not.
-    async fn each(&self, wish: &Wish, ids: Vec<TraceId>) -> (usize, Vec<(TraceId, OrderError)>) {
-        let (mut done, mut refused) = (0, Vec::new());
+    /// For how many of these the order was carried out, and why for the others it was not.
+    async fn each(&self, wish: &Wish, ids: Vec<TraceId>) -> Outcome {
+        let mut outcome = Outcome::default();
         for some in ids.chunks(AT_ONCE) {
             let mut orders = JoinSet::new();
             for &id in some {
@@ -164,28 +178,36 @@ impl Desk<'_> {
             for (id, result) in results {
                 match result {
                     Ok(()) => {
-                        done += 1;
+                        outcome.done += 1;
                         self.note(id, wish);
                     }
                     // It has left since the page was read, or waits for its release as somebody wants.
                     Err(OrderError::Unknown | OrderError::Held) => {}
-                    Err(error @ (OrderError::Busy | OrderError::Failed(_))) => refused.push((id, error)),
+                    Err(OrderError::Wanted { .. }) => outcome.wanted += 1,
+                    Err(error @ (OrderError::Busy | OrderError::Failed(_))) => {
+                        outcome.refused.push((id, error));
+                    }
                 }
             }
         }
-        (done, refused)
+        outcome
     }
 
-    /// All that waits is tried: the entries stay where they are, so this takes no longer for many.
+    /// All that waits is tried, however much that is: very many are not opened for it.
     async fn everything(&self, wish: Wish) -> Answer {
-        let Some(forced) = self.queue.retry_all() else {
+        // Which of very many their senders want to wait is seen when each is tried.
+        let wanted = if self.queue.len() > MOST_TOLD { None } else { Some(self.queue.wanted().await) };
+        let Some(forced) = self.queue.retry_all(wanted.as_ref().unwrap_or(&BTreeSet::new())) else {
             // It has just been stopped.
             return self.some(wish, Selection::default(), None).await;
         };
         for entry in forced.iter().take(MOST_TOLD) {
             self.note(*entry, &wish);
         }
-        Ok(json!({ "schema": 1, "done": forced.len(), "refused": [], "next": null }))
+        let wanted = wanted.map(|wanted| wanted.len());
+        Ok(
+            json!({ "schema": 1, "done": forced.len(), "held_by_sender": wanted, "refused": [], "next": null }),
+        )
     }
 
     /// The order for one entry, and a line about it in the trace.
@@ -236,6 +258,8 @@ fn entry_json(entry: &ListedEntry) -> Value {
         "reverse_path": entry.reverse_path.to_string(),
         "bytes": entry.bytes,
         "arrived": entry.arrived.to_string(),
+        "held_until": entry.wanted_until.map(|date| date.to_string()),
+        "active": entry.is_active,
         "recipients": entry.recipients.iter().map(recipient).collect::<Vec<_>>(),
     })
 }

@@ -1,7 +1,9 @@
 //! How answers about the queue are printed, for people and for programs.
 
 use std::io::{self, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use kings_mail::date::DateTime;
 use kings_mail::visible;
 use serde_json::Value;
 
@@ -70,9 +72,15 @@ fn entry(item: &Value) -> String {
         text(&item["arrived"]),
         text(&item["reverse_path"])
     );
+    let wanted = item["held_until"].as_str();
+    if let Some(until) = wanted {
+        lines.push_str(&format!("    its sender wants it to wait, and it is tried {}\n", coming(until)));
+    }
     for recipient in item["recipients"].as_array().into_iter().flatten() {
+        let next = recipient["next_attempt"].as_str().filter(|_| wanted.is_none());
+        let next = next.map(|date| format!("next {}  ", coming(date))).unwrap_or_default();
         lines.push_str(&format!(
-            "    {}  {}  attempts {}  {}\n",
+            "    {}  {}  attempts {}  {next}{}\n",
             text(&recipient["forward_path"]),
             text(&recipient["state"]),
             recipient["attempts"],
@@ -123,9 +131,77 @@ pub(crate) fn changed(order: Order, done: u64, running: bool) -> String {
     format!("{done} {entries} {verb}\n")
 }
 
+/// What was left as it was since senders want it to wait; `None` where nobody counted it.
+pub(crate) fn held_by_sender(count: Option<u64>) -> String {
+    match count {
+        Some(0) => String::new(),
+        Some(1) => "1 entry waits as its sender wants; release it with  kings queue release ID\n".to_owned(),
+        Some(count) => {
+            format!("{count} entries wait as their senders want; release them with  kings queue release ID\n")
+        }
+        None => "those among them that their senders want to wait still do, until  kings queue release ID\n"
+            .to_owned(),
+    }
+}
+
+/// When something comes: how long it is until then, and the date.
+fn coming(date: &str) -> String {
+    let Some(at) = DateTime::parse_rfc5322(date).map(DateTime::unix) else { return date.to_owned() };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    match u64::try_from(at).unwrap_or(0).checked_sub(now) {
+        None | Some(0) => "now".to_owned(),
+        Some(wait) => format!("in {} ({date})", span(wait)),
+    }
+}
+
+/// Seconds in the two largest units that say something.
+fn span(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, ..) => format!("{hours}h {}m", minutes % 60),
+        _ => format!("{days}d {}h", hours % 24),
+    }
+}
+
 /// Why some were left as they were.
 pub(crate) fn refused(refused: &[Value]) -> String {
     let lines: Vec<String> =
         refused.iter().map(|item| format!("{}: {}", text(&item["id"]), text(&item["reason"]))).collect();
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_wait_is_told_in_its_two_largest_units() {
+        let cases =
+            [(1, "1s"), (59, "59s"), (60, "1m 0s"), (3_599, "59m 59s"), (3_660, "1h 1m"), (93_600, "1d 2h")];
+        for (seconds, expected) in cases {
+            assert_eq!(span(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn an_entry_tells_when_it_is_tried_and_who_wants_it_to_wait() {
+        let far = "Fri, 01 Jan 2100 00:00:00 +0000";
+        let item = |held_until: Option<&str>, next: &str| {
+            json!({
+                "id": "a", "bytes": 1, "arrived": "then", "reverse_path": "<>", "held_until": held_until,
+                "recipients": [{"forward_path": "<joe@a.example>", "state": "new", "attempts": 0, "next_attempt": next}],
+            })
+        };
+        let due = entry(&item(None, "Mon, 23 Nov 2020 23:34:36 +0000"));
+        assert!(due.contains("attempts 0  next now  "), "{due}");
+        let later = entry(&item(None, far));
+        assert!(later.contains("  next in ") && later.contains(&format!("h ({far})")), "{later}");
+        let wanted = entry(&item(Some(far), far));
+        assert!(wanted.contains("its sender wants it to wait, and it is tried in "), "{wanted}");
+        assert!(!wanted.contains("next"), "{wanted}");
+    }
 }

@@ -30,6 +30,12 @@ async fn dead_destinations_delay_no_other_and_are_not_tried_over_and_over() {
     let suspended = |entry: &ListedEntry| {
         entry.recipients[0].last_reply.as_deref() == Some("not tried, for just before: no answer")
     };
+    let states = |recipient: &ListedRecipient| (recipient.attempts, recipient.state);
+    for entry in rig.entries().await.iter().filter(|entry| suspended(entry)) {
+        let (attempts, state) = states(&entry.recipients[0]);
+        assert_eq!(state, RecipientState::Deferred);
+        assert!(attempts <= 1, "to be put off is no attempt: {attempts}");
+    }
     let count = rig.entries().await.iter().filter(|entry| suspended(entry)).count();
     assert!(count > 4_500, "{count}");
 }

@@ -16,7 +16,7 @@ async fn what_is_held_waits_over_restarts_until_it_is_released() {
         rig.entries().await[0].recipients.iter().map(|r| (r.state, r.next_attempt)).collect();
     assert_eq!(states, [(RecipientState::Held, None), (RecipientState::Delivered, None)]);
     assert!(matches!(rig.queue.order(first, Order::Retry).await, Err(OrderError::Held)));
-    assert_eq!(rig.queue.retry_all(), Some(vec![]));
+    assert_eq!(rig.queue.retry_all(&BTreeSet::new()), Some(vec![]));
     rig.wait(DAY).await;
     let rig = rig.restart().await;
     rig.wait(DAY).await;
@@ -195,7 +195,7 @@ async fn retry_makes_an_entry_due_now() {
     assert!(matches!(rig.queue.order(id(77), Order::Retry).await, Err(OrderError::Unknown)));
     rig.wait(MINUTE).await;
     assert_eq!(rig.recipients()[2..], ["<later@a.example>"]);
-    assert_eq!(rig.queue.retry_all().unwrap().len(), 2);
+    assert_eq!(rig.queue.retry_all(&BTreeSet::new()).unwrap().len(), 2);
     rig.wait(MINUTE).await;
     assert_eq!(rig.recipients().len(), 5);
     assert_eq!(rig.minutes(), [0, 0, 1, 2, 2]);
@@ -241,13 +241,25 @@ async fn what_its_sender_holds_is_sent_early_by_a_release_and_by_nothing_else() 
     let parameters = MailParameters { hold: Some(Hold::For(86_400)), ..MailParameters::default() };
     rig.submit_asking(1, "later@a.example", "", parameters).await;
     rig.wait(MINUTE).await;
-    rig.queue.retry_all();
-    rig.queue.order(id(1), Order::Retry).await.unwrap();
+    rig.queue.retry_all(&BTreeSet::new());
+    assert_eq!(rig.queue.wanted().await, BTreeSet::from([id(1)]));
+    let until = rig.entries().await[0].wanted_until.unwrap();
+    let told = rig.queue.order(id(1), Order::Retry).await.unwrap_err().to_string();
+    let id_text = id(1);
+    assert_eq!(
+        told,
+        format!("its sender wants it to wait until {until}; release it with  kings queue release {id_text}")
+    );
     rig.wait(HOUR).await;
     assert_eq!(rig.recipients(), [""; 0]);
     rig.queue.order(id(1), Order::Release).await.unwrap();
     rig.wait(MINUTE).await;
     assert_eq!(rig.recipients(), ["<later@a.example>"]);
+    assert_eq!(rig.entries().await[0].wanted_until, None);
+    assert_eq!(rig.queue.wanted().await, BTreeSet::new(), "it waits as any other mail");
+    rig.queue.order(id(1), Order::Retry).await.unwrap();
+    rig.wait(MINUTE).await;
+    assert_eq!(rig.recipients().len(), 2, "as any other mail");
     rig.settled().await;
     let last = *rig.minutes().last().unwrap();
     assert!((7_261..7_263).contains(&last), "five days from then: {last}");
@@ -280,7 +292,7 @@ async fn attempts_that_somebody_asked_for_leave_the_schedule_as_it_is() {
             rig = Rig::start(folder, queue, Arc::default());
         }
         rig.wait(4 * MINUTE).await;
-        assert_eq!(rig.queue.retry_all(), Some(vec![id]));
+        assert_eq!(rig.queue.retry_all(&BTreeSet::new()), Some(vec![id]));
         rig.wait(32 * MINUTE).await;
         let entry = rig.entries().await.remove(0);
         rig.settled().await;
@@ -321,7 +333,7 @@ async fn an_attempt_that_was_due_counts_though_somebody_asked_for_it() {
     tokio::time::sleep(HOUR).await;
     let queue = reopened(&folder, began);
     queue.look().unwrap();
-    assert_eq!(queue.retry_all(), None, "nobody would try it");
+    assert_eq!(queue.retry_all(&BTreeSet::new()), None, "nobody would try it");
     let rig = Rig::start(folder, queue, Arc::default());
     rig.wait(HOUR).await;
     assert!(matches!(rig.minutes()[..], [0, 40..=44]), "the fourth wait: {:?}", rig.minutes());
