@@ -1,6 +1,6 @@
 //! `[listen]`: which servers run, and where.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use kings_net::{IpNet, Place};
 
@@ -49,6 +49,9 @@ impl Default for SocketAccess {
     }
 }
 
+/// The keys with addresses.
+const TCP: [&str; 8] = ["smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s"];
+
 /// Servers of the design that are not built yet.
 const NOT_BUILT: [&str; 3] = ["managesieve", "http", "https"];
 
@@ -92,6 +95,7 @@ impl Listen {
         };
         let listen =
             Self { lmtp: read_lmtp(source, section), lmtp_access: access(source, section), ..listen };
+        complain_of_clashes(source, section);
         if listen.is_empty() {
             source
                 .complain("nothing listens: add [listen] with smtp = [\"[::]:25\"] and the others you want");
@@ -114,6 +118,39 @@ impl Listen {
             ..self.clone()
         }
     }
+}
+
+/// Two servers at one address, or at one of a machine and at all it has: the second would not get it.
+fn complain_of_clashes(source: &mut Source<'_>, section: &mut Section<'_>) {
+    let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
+    for key in TCP {
+        let items = section.value(key).and_then(|value| value.get_ref().as_array());
+        for item in items.into_iter().flatten() {
+            let Some(address) = item.get_ref().as_str().and_then(|text| text.parse::<SocketAddr>().ok())
+            else {
+                continue;
+            };
+            if let Some((other, held)) = taken.iter().find(|(_, held)| clash(*held, address)) {
+                source.complain_at(
+                    item.span(),
+                    format!(
+                        "{key} = \"{address}\" cannot be had beside {other} = \"{held}\", which takes the same connections: remove \
+                         one of them, or give it another port"
+                    ),
+                );
+            }
+            taken.push((key, address));
+        }
+    }
+}
+
+/// Whether the kernel gives only one of them: `0.0.0.0` takes every address of IPv4, `[::]` those of both kinds. With port 0
+/// it looks for free ones.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let takes = |all: IpAddr, ip: IpAddr| all.is_unspecified() && (all.is_ipv6() || ip.is_ipv4());
+    let (a, b) = (one.ip(), other.ip());
+    let same = a.to_canonical() == b.to_canonical() || takes(a, b) || takes(b, a);
+    one.port() != 0 && one.port() == other.port() && same
 }
 
 fn read_lmtp(source: &mut Source<'_>, section: &mut Section<'_>) -> Vec<Place> {

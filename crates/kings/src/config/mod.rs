@@ -164,6 +164,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let hostname = required(source, &mut top, "hostname", "mail.example.org", |source, top, key| {
         top.parsed(source, key, "a full host name such as \"mail.example.org\"", Domain::parse)
     });
+    warn_of_short_name(source, &mut top, hostname.as_ref());
     let data_dir = required(source, &mut top, "data_dir", "/var/lib/kings-smtp", path_of);
     let mail_dir = required(source, &mut top, "mail_dir", "/var/mail/vmail", path_of);
     let mail_layout = top.parsed(source, "mail_layout", "a path such as \"{domain}/{user}\"", Layout::parse);
@@ -223,6 +224,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let days = section(source, &mut top, "records", |source, section| section.number(source, "days", 1));
     let records = data_dir.as_ref().map(|folder| records(folder, days.unwrap_or(30)));
     top.finish(source);
+    warnings.append(&mut source.warnings);
     Some(Settings {
         hostname: hostname?,
         data_dir: data_dir?,
@@ -258,6 +260,20 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         limits,
         warnings,
     })
+}
+
+/// Other servers refuse a name without a domain in EHLO (RFC 5321 §2.3.5).
+fn warn_of_short_name(source: &mut Source<'_>, top: &mut Section<'_>, hostname: Option<&Domain>) {
+    let short = hostname.filter(|name| !name.as_str().contains('.'));
+    if let (Some(name), Some(value)) = (short, top.value("hostname")) {
+        source.warn_at(
+            value.span(),
+            format!(
+                "hostname {name} has no domain, and other servers refuse it: write the full name, as {name}.example.org, that DNS \
+                 knows for this machine"
+            ),
+        );
+    }
 }
 
 /// Reads one section to its end, unknown keys included.

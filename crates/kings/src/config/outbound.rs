@@ -12,7 +12,7 @@ use kings_mta::relay::{
 use kings_net::IpNet;
 use kings_sasl::{Client, Mechanism, Secret};
 
-use super::reader::{Section, Source};
+use super::reader::{Section, Source, Value};
 use super::section;
 
 const LEVELS: [(&str, Level); 4] =
@@ -33,9 +33,15 @@ pub(super) fn read(
         let srs = section.flag(source, "srs").unwrap_or(true);
         (outbound(source, section), srs)
     });
-    let mut rules = Vec::new();
+    let mut rules: Vec<Rule> = Vec::new();
+    let mut lines = Vec::new();
     for mut route in top.sections(source, "route") {
-        rules.extend(rule(source, &mut route));
+        let place = ["domain", "recipient", "sender"].into_iter().find_map(|key| route.value(key));
+        if let (Some(rule), Some(place)) = (rule(source, &mut route), place) {
+            complain_of_the_second(source, (&rules, &lines), &own.rules, (&rule, place));
+            lines.push(source.line_of(&place.span()));
+            rules.push(rule);
+        }
         route.finish(source);
     }
     rules.extend(own.rules);
@@ -45,6 +51,31 @@ pub(super) fn read(
         settings.ourselves.listening = listening.to_vec();
     }
     (settings, srs)
+}
+
+/// A route for exactly what another one before it is for, or a `[[domain]]` with `relay_to`: only one of the two acts.
+/// `before` comes with the line of each.
+fn complain_of_the_second(
+    source: &mut Source<'_>,
+    before: (&[Rule], &[usize]),
+    own: &[Rule],
+    (rule, place): (&Rule, Value<'_>),
+) {
+    let same = |other: &Rule| other.matches == rule.matches;
+    if let Some((_, line)) = before.0.iter().zip(before.1).find(|(other, _)| same(other)) {
+        source.complain_at(
+            place.span(),
+            format!(
+                "this [[route]] never acts: the one of line {line} is for the same mail; remove one of them"
+            ),
+        );
+    } else if own.iter().any(same) {
+        source.complain_at(
+            place.span(),
+            "this [[route]] is for a [[domain]] with relay_to, which would never act: remove one of them, or let relay_to be \
+             \"mx\"",
+        );
+    }
 }
 
 /// Routes that no mail ever takes, since it ends here.
@@ -163,11 +194,19 @@ fn families(source: &mut Source<'_>, section: &mut Section<'_>) -> Vec<Family> {
 /// `source`: one of our addresses to leave from, or a list of one for each kind.
 pub(super) fn source_addresses(source: &mut Source<'_>, section: &mut Section<'_>) -> relay::Source {
     let what = "an address of this machine such as \"203.0.113.7\"";
-    let is_list = section.value("source").is_some_and(|value| value.get_ref().as_array().is_some());
-    if is_list {
-        return section.list(source, "source", what, str::parse::<IpAddr>).into_iter().collect();
+    let addresses = section.one_or_more(source, "source", what, str::parse::<IpAddr>);
+    let strange = addresses.iter().find(|address| !kings_net::is_own(**address));
+    if let (Some(strange), Some(value)) = (strange, section.value("source")) {
+        let title = section.title();
+        source.warn_at(
+            value.span(),
+            format!(
+                "{title} source {strange} is no address of this machine now, and no mail leaves from it: see those it has with  \
+                 ip address"
+            ),
+        );
     }
-    section.parsed(source, "source", what, str::parse::<IpAddr>).into_iter().collect()
+    addresses.into_iter().collect()
 }
 
 /// `own_addresses`: what a router translates to an address of this machine.

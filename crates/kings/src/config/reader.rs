@@ -34,16 +34,28 @@ pub(crate) struct Source<'a> {
     /// Relative paths start here.
     pub(crate) folder: &'a Path,
     pub(crate) complaints: Vec<Complaint>,
+    /// What is odd and possible.
+    pub(crate) warnings: Vec<Complaint>,
 }
 
 impl<'a> Source<'a> {
     pub(crate) fn new(text: &'a str, folder: &'a Path) -> Self {
-        Self { text, folder, complaints: Vec::new() }
+        Self { text, folder, complaints: Vec::new(), warnings: Vec::new() }
     }
 
     pub(crate) fn complain_at(&mut self, span: Range<usize>, what: impl Into<String>) {
-        let line = self.text[..span.start.min(self.text.len())].matches('\n').count() + 1;
-        self.complaints.push(Complaint { line: Some(line), what: what.into() });
+        let line = Some(self.line_of(&span));
+        self.complaints.push(Complaint { line, what: what.into() });
+    }
+
+    pub(crate) fn warn_at(&mut self, span: Range<usize>, what: impl Into<String>) {
+        let line = Some(self.line_of(&span));
+        self.warnings.push(Complaint { line, what: what.into() });
+    }
+
+    /// The line, from 1, where something begins.
+    pub(crate) fn line_of(&self, span: &Range<usize>) -> usize {
+        self.text[..span.start.min(self.text.len())].matches('\n').count() + 1
     }
 
     pub(crate) fn complain(&mut self, what: impl Into<String>) {

@@ -752,3 +752,70 @@ fn who_hears_of_what_goes_wrong_is_read_as_in_postfix() {
         assert!(!complaints(&format!("{SMALLEST}[queue]\n{wrong}\n")).is_empty(), "{wrong}");
     }
 }
+
+/// Each at its line, with what to do.
+#[test]
+fn two_of_a_kind_of_which_one_would_never_act_are_refused() {
+    let listening = |keys: &str| changed("smtp = [\"127.0.0.1:0\"]", keys);
+    for clash in [
+        "smtp = [\"127.0.0.1:2525\"]\nsubmission = [\"127.0.0.1:2525\"]",
+        "smtp = [\"0.0.0.0:2525\"]\nimap = [\"127.0.0.1:2525\"]",
+        "smtp = [\"127.0.0.1:2525\"]\npop3 = [\"[::]:2525\"]",
+        "smtp = [\"[::]:2525\"]\nlmtp = [\"[::1]:2525\"]",
+        "submission = []\nsmtp = [\"127.0.0.1:2525\", \"127.0.0.1:2525\"]",
+    ] {
+        let said = listening(clash);
+        assert!(said.len() == 1 && said[0].contains("cannot be had beside"), "{clash}: {said:?}");
+        let line = if clash.contains("submission = []") { "line 11: smtp" } else { "line 11: " };
+        assert!(said[0].starts_with(line), "{said:?}");
+    }
+    for fine in [
+        "smtp = [\"127.0.0.1:0\", \"0.0.0.0:0\"]",
+        "smtp = [\"127.0.0.1:2525\", \"127.0.0.2:2525\", \"[::1]:2525\"]",
+        "smtp = [\"0.0.0.0:2525\", \"[::1]:2525\"]\nimap = [\"0.0.0.0:2526\"]",
+        "lmtp = [\"unix:/run/a.sock\", \"127.0.0.1:24\"]",
+    ] {
+        assert!(listening(fine).is_empty(), "{fine}: {:?}", listening(fine));
+    }
+    let route = |keys: &str| format!("[[route]]\n{keys}\nto = \"discard\"\n");
+    let twice =
+        |first: &str, second: &str| complaints(&(SMALLEST.to_owned() + &route(first) + &route(second)));
+    for (first, second) in [
+        ("domain = \"a.example\"", "domain = \"A.example\""),
+        ("recipient = \"joe@a.example\"", "recipient = \"Joe@a.example\""),
+        ("sender = \"a.example\"", "sender = \"@a.example\""),
+    ] {
+        let said = twice(first, second);
+        assert!(
+            said.len() == 1 && said[0].starts_with("line 17: this [[route]] never acts: the one of line 14 "),
+            "{said:?}"
+        );
+    }
+    for (first, second) in [
+        ("domain = \"a.example\"", "domain = \".a.example\""),
+        ("domain = \"a.example\"", "domain = \"a.example\"\nsender = \"b.example\""),
+    ] {
+        assert!(twice(first, second).is_empty(), "{first} {second}");
+    }
+    let passed_on = "[[domain]]\nname = \"a.example\"\nrelay_to = \"smtp:127.0.0.1:26\"\n";
+    let said = complaints(&format!("{SMALLEST}{passed_on}{}", route("domain = \"a.example\"")));
+    assert!(said.len() == 1 && said[0].starts_with("line 17: ") && said[0].contains("relay_to"), "{said:?}");
+    let beside = format!("{SMALLEST}{passed_on}{}", route("recipient = \"joe@a.example\""));
+    assert!(complaints(&beside).is_empty(), "one recipient may have a way of its own");
+}
+
+#[test]
+fn what_no_other_server_would_take_is_warned_about() {
+    let warnings = |text: String| -> Vec<String> {
+        let settings = Settings::parse(&text, Path::new("/etc/kings-smtp")).unwrap();
+        settings.warnings.iter().map(Complaint::to_string).collect()
+    };
+    let said = warnings(SMALLEST.replace("\"mail.example.org\"", "\"mail\""));
+    assert!(said.len() == 1 && said[0].starts_with("line 2: hostname mail has no domain"), "{said:?}");
+    let said = warnings(format!("{SMALLEST}[outbound]\nsource = [\"127.0.0.1\", \"198.51.100.7\"]\n"));
+    assert!(
+        said.len() == 1 && said[0].starts_with("line 14: [outbound] source 198.51.100.7 is no address"),
+        "{said:?}"
+    );
+    assert!(warnings(format!("{SMALLEST}[outbound]\nsource = \"127.0.0.1\"\n")).is_empty());
+}

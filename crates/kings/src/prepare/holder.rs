@@ -15,6 +15,13 @@ pub(super) struct Holder {
     pid: u32,
 }
 
+impl Holder {
+    /// Whether it is we.
+    pub(super) fn is_this_process(&self) -> bool {
+        self.pid == std::process::id()
+    }
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (process {})", self.name, self.pid)

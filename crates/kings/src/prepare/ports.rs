@@ -60,7 +60,11 @@ pub(crate) fn bind(place: &Place, access: Access, deadline: Instant) -> anyhow::
         match kings_net::bind(place, access) {
             Err(error) if error.cause.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
                 if std::mem::take(&mut is_first) {
-                    let holders = named(&holder::of(place));
+                    let holders = holder::of(place);
+                    if is_ours(&holders) {
+                        return Err(anyhow!("{error}; {}", remedy(&error)));
+                    }
+                    let holders = named(&holders);
                     tracing::warn!("{place} is in use by {holders}: waiting a few seconds for its end");
                 }
                 sleep(PAUSE);
@@ -83,6 +87,10 @@ fn remedy(BindError { place, cause }: &BindError) -> String {
                     "another process uses it, which is told, to root, by  {look}  : stop that one, or listen elsewhere"
                 )
             }
+            holders if is_ours(&holders) => {
+                "this server listens there already, by another line of [listen]: remove one of them"
+                    .to_owned()
+            }
             holders => format!("{} uses it: stop that one, or listen elsewhere", named(&holders)),
         },
         io::ErrorKind::AddrNotAvailable => {
@@ -96,10 +104,34 @@ fn remedy(BindError { place, cause }: &BindError) -> String {
     }
 }
 
+/// Whether nobody but this process has it: to wait for that is to wait for ever.
+fn is_ours(holders: &[Holder]) -> bool {
+    !holders.is_empty() && holders.iter().all(Holder::is_this_process)
+}
+
 fn named(holders: &[Holder]) -> String {
     if holders.is_empty() {
         return "another process".to_owned();
     }
     let names: Vec<String> = holders.iter().map(Holder::to_string).collect();
     names.join(" and ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn what_this_server_holds_itself_is_not_waited_for_and_named_as_its_own() {
+        let held = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = Place::Tcp(held.local_addr().unwrap());
+        let began = Instant::now();
+        let access = Access { mode: 0o600, owner: None, group: None };
+        let error = bind(&place, access, patience_ends()).unwrap_err().to_string();
+        assert!(error.ends_with("by another line of [listen]: remove one of them"), "{error}");
+        assert!(began.elapsed() < PATIENCE_WITH_STRANGERS, "{:?}", began.elapsed());
+    }
 }

@@ -296,9 +296,41 @@ async fn connect_to_file(path: &Path) -> io::Result<Stream> {
     Ok(Stream::Unix(UnixStream::connect(path).await?))
 }
 
+/// The address to leave from is at fault, and not the host.
+fn unusable(source: IpAddr, error: &io::Error) -> io::Error {
+    let text = match error.kind() {
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{source}, the source of the config, is no address of this machine")
+        }
+        _ => format!("{source}, the source of the config, cannot be used: {error}"),
+    };
+    io::Error::new(error.kind(), text)
+}
+
 async fn connect_from(source: Option<IpAddr>, address: SocketAddr) -> io::Result<TcpStream> {
     let Some(source) = source else { return TcpStream::connect(address).await };
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.bind(SocketAddr::new(source, 0))?;
+    socket.bind(SocketAddr::new(source, 0)).map_err(|error| unusable(source, &error))?;
     socket.connect(address).await
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_to_leave_from_that_is_not_ours_is_named_as_such_and_one_of_ours_is_used() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let strange = Some("198.51.100.7".parse().unwrap());
+        let error = connect_from(strange, address).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "198.51.100.7, the source of the config, is no address of this machine"
+        );
+        let ours = "127.0.0.9".parse().unwrap();
+        let socket = connect_from(Some(ours), address).await.unwrap();
+        assert_eq!(socket.local_addr().unwrap().ip(), ours);
+    }
 }
