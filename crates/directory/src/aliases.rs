@@ -44,10 +44,16 @@ impl Goal {
 }
 
 impl Aliases {
+    /// [`Aliases::read`] of a text without a fault.
+    pub(crate) fn parse(text: &str, origin: Option<&Domain>) -> Result<Self, Vec<BadLine>> {
+        let (aliases, complaints) = Self::read(text, origin);
+        if complaints.is_empty() { Ok(aliases) } else { Err(complaints) }
+    }
+
     /// Reads `pattern target[, target]`: a pattern is `user@domain`, `user` (of the first hosted domain, as
     /// Postfix completes with its origin) or `@domain`; a line that begins with white space goes on with
-    /// the one before. All complaints at once.
-    pub(crate) fn parse(text: &str, origin: Option<&Domain>) -> Result<Self, Vec<BadLine>> {
+    /// the one before. All complaints at once, with the rest.
+    pub(crate) fn read(text: &str, origin: Option<&Domain>) -> (Self, Vec<BadLine>) {
         let mut aliases = Self::default();
         let mut complaints = Vec::new();
         for (line, rule) in rules(text) {
@@ -55,7 +61,7 @@ impl Aliases {
                 complaints.push(BadLine { line, what });
             }
         }
-        if complaints.is_empty() { Ok(aliases) } else { Err(complaints) }
+        (aliases, complaints)
     }
 
     fn insert(&mut self, rule: &str, origin: Option<&Domain>) -> Result<(), String> {

@@ -128,9 +128,33 @@ pub enum DirectoryError {
         /// Line number from 1 and what is wrong there.
         lines: Vec<(usize, String)>,
     },
+    /// Several files are at fault.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<DirectoryError>),
 }
 
 impl DirectoryError {
+    /// All of them as one; `None` where there is none. One that says to look again says so for all.
+    pub(crate) fn of(mut faults: Vec<Self>) -> Option<Self> {
+        let unfinished = faults.iter().position(|fault| matches!(fault, Self::Unfinished { .. }));
+        match (unfinished, faults.len()) {
+            (Some(at), _) => Some(faults.swap_remove(at)),
+            (None, 0 | 1) => faults.pop(),
+            (None, _) => Some(Self::Several(faults)),
+        }
+    }
+
+    /// Whether it is about this file.
+    pub(crate) fn is_about(&self, file: &Path) -> bool {
+        match self {
+            Self::Unreadable { path, .. }
+            | Self::Emptied { path, .. }
+            | Self::Unfinished { path, .. }
+            | Self::Malformed { path, .. } => path == file,
+            Self::Several(faults) => faults.iter().any(|fault| fault.is_about(file)),
+        }
+    }
+
     pub(crate) fn malformed(path: &Path, lines: Vec<BadLine>) -> Self {
         let lines = lines.into_iter().map(|BadLine { line, what }| (line, what)).collect();
         Self::Malformed { path: path.to_owned(), lines }
@@ -190,7 +214,26 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[error("an alias table does not answer")]
 pub struct Unavailable;
 
+/// What a look at all files has found.
+#[derive(Debug)]
+pub struct Survey {
+    /// What they say as far as they make sense.
+    pub directory: Directory,
+    /// What is wrong with them.
+    pub faults: Vec<DirectoryError>,
+    /// Whether who is nobody there is nobody: accounts and patterns make sense.
+    pub is_certain: bool,
+}
+
 impl Settings {
+    fn is_certain(&self, faults: &[DirectoryError]) -> bool {
+        let patterns = self.aliases.iter().filter_map(|source| match source {
+            AliasSource::Regexp(path) => Some(path),
+            AliasSource::Virtual(_) | AliasSource::Socketmap(_) => None,
+        });
+        !patterns.chain([&self.accounts]).any(|path| faults.iter().any(|fault| fault.is_about(path)))
+    }
+
     fn warnings_about(&self, files: &Files) -> Vec<String> {
         let Some(path) = self.machine.as_ref().and_then(|machine| machine.aliases.as_ref()) else {
             return Vec::new();
@@ -203,13 +246,20 @@ impl Settings {
 impl Directory {
     /// Reads the files. Every fault is told at once.
     pub fn open(settings: Settings) -> Result<Self, DirectoryError> {
-        let files = Files::read(&settings, None)?;
+        let Survey { directory, faults, .. } = Self::survey(settings);
+        DirectoryError::of(faults).map_or(Ok(directory), Err)
+    }
+
+    /// The same as far as the files make sense, with all their faults: to look for more, not to serve.
+    pub fn survey(settings: Settings) -> Survey {
+        let (files, faults) = Files::examine(&settings, None);
+        let is_certain = settings.is_certain(&faults);
         let LoginSettings { failures_per_minute, failures_per_account, remember, .. } = settings.login;
         let throttle = Mutex::new(Throttle::new(failures_per_minute, failures_per_account));
         let known = Mutex::new(Known::open(settings.login.known.clone()));
         let hosted = settings.domains.iter().map(|hosted| &hosted.name);
         let domains = hosted.chain(settings.relays.iter().map(|relay| &relay.name)).cloned().collect();
-        Ok(Self(Arc::new(Inner {
+        let directory = Self(Arc::new(Inner {
             settings,
             domains,
             files: ArcSwap::from_pointee(files),
@@ -223,7 +273,8 @@ impl Directory {
             tokens: OnceLock::new(),
             hashing: Semaphore::new(verify::CONCURRENT_HASHES),
             hash_operations: AtomicU64::new(0),
-        })))
+        }));
+        Survey { directory, faults, is_certain }
     }
 
     /// What the present reading leaves out and can do without, each in one line with its place.

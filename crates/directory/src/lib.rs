@@ -26,7 +26,7 @@ mod verify;
 
 pub use crate::changes::Changes;
 pub use crate::directory::{
-    Directory, DirectoryError, HostedDomain, LoginSettings, Machine, Settings, Unavailable,
+    Directory, DirectoryError, HostedDomain, LoginSettings, Machine, Settings, Survey, Unavailable,
 };
 pub use crate::edit::EditError;
 pub use crate::examine::{AccountLine, Examination, Verdict};

@@ -47,22 +47,34 @@ impl Files {
     /// Reads everything that the settings name. `old` is the reading that holds now: what said something in it
     /// and is gone, blank or half written does not act, since mail would be refused for good meanwhile.
     pub(crate) fn read(settings: &Settings, old: Option<&Self>) -> Result<Self, DirectoryError> {
-        let mut reader = Reader { old, watched: Vec::new() };
+        let (files, faults) = Self::examine(settings, old);
+        DirectoryError::of(faults).map_or(Ok(files), Err)
+    }
+
+    /// The same, with the lines that make sense beside all faults: for whoever looks for more of them, and for nobody's
+    /// mail.
+    pub(crate) fn examine(settings: &Settings, old: Option<&Self>) -> (Self, Vec<DirectoryError>) {
+        let mut reader = Reader { old, watched: Vec::new(), faults: Vec::new() };
         let origin = settings.domains.first().map(|hosted| &hosted.name);
-        let text = reader.read("accounts file", &settings.accounts)?;
-        let accounts = parsed(&settings.accounts, Accounts::parse(&text))?;
-        let tables = settings.aliases.iter().map(|source| reader.table(source, origin));
-        let tables = tables.collect::<Result<_, _>>()?;
-        let system = reader.system(settings)?;
+        let text = reader.text("accounts file", &settings.accounts);
+        let accounts = Accounts::parse(&text).unwrap_or_else(|lines| {
+            reader.complain(&settings.accounts, lines);
+            Accounts::default()
+        });
+        let tables = settings.aliases.iter().map(|source| reader.table(source, origin)).collect();
+        let system = reader.system(settings);
         let mut relays = Vec::new();
         for relay in &settings.relays {
-            let recipients = match &relay.recipients {
-                Some(path) => Some(parsed(path, Recipients::parse(&reader.read("recipients file", path)?))?),
-                None => None,
-            };
+            let recipients = relay.recipients.as_ref().map(|path| {
+                let text = reader.text("recipients file", path);
+                Recipients::parse(&text).unwrap_or_else(|lines| {
+                    reader.complain(path, lines);
+                    Recipients::default()
+                })
+            });
             relays.push((relay.name.clone(), recipients));
         }
-        Ok(Self { accounts, tables, system, relays, watched: reader.watched })
+        (Self { accounts, tables, system, relays, watched: reader.watched }, reader.faults)
     }
 
     /// Whether any of the files is another one now.
@@ -86,9 +98,29 @@ fn mark(path: &Path) -> Mark {
 struct Reader<'a> {
     old: Option<&'a Files>,
     watched: Vec<Watched>,
+    faults: Vec<DirectoryError>,
 }
 
 impl Reader<'_> {
+    /// What the file says; nothing where it is at fault.
+    fn text(&mut self, what: &'static str, path: &Path) -> String {
+        let text = self.read(what, path);
+        self.kept(text)
+    }
+
+    fn kept(&mut self, text: Result<String, DirectoryError>) -> String {
+        text.unwrap_or_else(|fault| {
+            self.faults.push(fault);
+            String::new()
+        })
+    }
+
+    fn complain(&mut self, path: &Path, lines: Vec<BadLine>) {
+        if !lines.is_empty() {
+            self.faults.push(DirectoryError::malformed(path, lines));
+        }
+    }
+
     fn read(&mut self, what: &'static str, path: &Path) -> Result<String, DirectoryError> {
         // The mark is taken first: a change between the two is seen at the next look.
         let mark = mark(path);
@@ -119,29 +151,34 @@ impl Reader<'_> {
         self.old.is_some_and(|old| old.watched.iter().any(|file| file.path == path && file.spoke))
     }
 
-    fn table(&mut self, source: &AliasSource, origin: Option<&Domain>) -> Result<Table, DirectoryError> {
+    fn table(&mut self, source: &AliasSource, origin: Option<&Domain>) -> Table {
         match source {
             AliasSource::Virtual(path) => {
-                let text = self.read("alias file", path)?;
-                parsed(path, Aliases::parse(&text, origin)).map(Table::Virtual)
+                let text = self.text("alias file", path);
+                let (aliases, bad) = Aliases::read(&text, origin);
+                self.complain(path, bad);
+                Table::Virtual(aliases)
             }
             AliasSource::Regexp(path) => {
-                let text = self.read("alias file", path)?;
-                let table = RegexpTable::parse(&text).map_err(|rules| {
-                    rules.into_iter().map(|rule| BadLine { line: rule.line, what: rule.what }).collect()
-                });
-                parsed(path, table).map(Table::Regexp)
+                let text = self.text("alias file", path);
+                // Without one of its rules a table says something else.
+                Table::Regexp(RegexpTable::parse(&text).unwrap_or_else(|bad| {
+                    let bad = bad.into_iter().map(|rule| BadLine { line: rule.line, what: rule.what });
+                    self.complain(path, bad.collect());
+                    RegexpTable::default()
+                }))
             }
-            AliasSource::Socketmap(socketmap) => Ok(Table::Socketmap(socketmap.clone())),
+            AliasSource::Socketmap(socketmap) => Table::Socketmap(socketmap.clone()),
         }
     }
 
-    fn system(&mut self, settings: &Settings) -> Result<SystemAliases, DirectoryError> {
-        let Some(machine) = &settings.machine else { return Ok(SystemAliases::default()) };
-        let Some(path) = &machine.aliases else { return Ok(SystemAliases::default()) };
-        let text = self.read_if_there("system alias file", path)?;
+    fn system(&mut self, settings: &Settings) -> SystemAliases {
+        let Some(machine) = &settings.machine else { return SystemAliases::default() };
+        let Some(path) = &machine.aliases else { return SystemAliases::default() };
+        let text = self.read_if_there("system alias file", path);
+        let text = self.kept(text);
         let mut include = |path: &str| self.include(Path::new(path));
-        Ok(SystemAliases::parse(&text, &machine.origin, &mut include))
+        SystemAliases::parse(&text, &machine.origin, &mut include)
     }
 
     fn include(&mut self, path: &Path) -> Result<String, String> {
@@ -162,8 +199,4 @@ impl Reader<'_> {
 fn is_young(path: &Path) -> bool {
     let written = fs::metadata(path).and_then(|found| found.modified());
     written.is_ok_and(|written| written.elapsed().is_ok_and(|age| age < UNFINISHED))
-}
-
-fn parsed<T>(path: &Path, read: Result<T, Vec<BadLine>>) -> Result<T, DirectoryError> {
-    read.map_err(|lines| DirectoryError::malformed(path, lines))
 }

@@ -76,6 +76,12 @@ impl RegexpTable {
     /// `^` and `$` match at each line, `s` lets no dot match a line end, `x` allows white space and comments in the
     /// pattern. All complaints at once.
     pub fn parse(text: &str) -> Result<Self, Vec<BadRule>> {
+        let (table, complaints) = Self::read(text);
+        if complaints.is_empty() { Ok(table) } else { Err(complaints) }
+    }
+
+    /// The same, with the rules that make sense beside the complaints: for those who look further for faults.
+    pub fn read(text: &str) -> (Self, Vec<BadRule>) {
         let mut draft = Draft::default();
         let mut complaints = Vec::new();
         for (line, rule) in crate::aliases::rules(text) {
@@ -89,7 +95,7 @@ impl RegexpTable {
         }
         let unclosed = |(_, line): &(usize, usize)| BadRule { line: *line, what: "if without endif".into() };
         complaints.extend(draft.open.iter().map(unclosed));
-        if complaints.is_empty() { Ok(Self(draft.steps)) } else { Err(complaints) }
+        (Self(draft.steps), complaints)
     }
 
     /// Whether nothing can match.

@@ -11,7 +11,9 @@ use std::thread::sleep;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use kings_directory::{Directory, DirectoryError, HostedDomain, LoginSettings, Reach, Resolution};
+use kings_directory::{
+    AliasSource, Directory, DirectoryError, HostedDomain, LoginSettings, Reach, Resolution,
+};
 use kings_mail::path::ForwardPath;
 use kings_mta::Copies;
 use kings_net::{Bound, Place};
@@ -233,13 +235,13 @@ fn raise_file_limit(limits: &Limits) {
 
 /// Opens accounts and aliases, to look at them and to change them.
 pub(crate) fn open_directory(settings: &Settings) -> Result<Directory, DirectoryError> {
-    open_for_logins(settings, None, Secret::new("nobody logs in"))
+    Directory::open(directory_settings(settings, None, Secret::new("nobody logs in")))
 }
 
 /// Opens accounts and aliases for a server that people log in to.
 pub(crate) fn serve_directory(settings: &Settings) -> anyhow::Result<Directory> {
     let secret = login_secret(&settings.data_dir).context("cannot keep a secret for logins")?;
-    Ok(open_for_logins(settings, Some(settings.data_dir.join("logins")), secret)?)
+    Ok(Directory::open(directory_settings(settings, Some(settings.data_dir.join("logins")), secret))?)
 }
 
 /// The secret that made-up salts come from: made once, so that they stay the same.
@@ -258,12 +260,12 @@ fn login_secret(data_dir: &Path) -> io::Result<Secret> {
     Ok(Secret::new(text))
 }
 
-fn open_for_logins(
+fn directory_settings(
     settings: &Settings,
     known: Option<PathBuf>,
     secret: Secret,
-) -> Result<Directory, DirectoryError> {
-    Directory::open(kings_directory::Settings {
+) -> kings_directory::Settings {
+    kings_directory::Settings {
         hostname: settings.hostname.clone(),
         domains: settings.domains.clone(),
         accounts: settings.accounts.clone(),
@@ -280,14 +282,24 @@ fn open_for_logins(
             known,
             secret,
         },
-    })
+    }
+}
+
+/// What a look at everything that the config names has found.
+pub(crate) struct Findings {
+    /// The server would not start with these.
+    pub(crate) faults: Vec<String>,
+    /// It would with these.
+    pub(crate) odd: Vec<String>,
+    /// As far as its files make sense; `None` where nobody can tell who has an account.
+    pub(crate) directory: Option<Directory>,
 }
 
 /// What `serve` would find wrong, without changing anything: the same questions in the same order, and all
 /// answers at once. The process becomes the user that `serve` would, so nothing may follow that needs root.
 ///
 /// Ports and the lock of the data are left out: a server that runs holds them, and that is no fault.
-pub(crate) fn check(settings: &Settings) -> anyhow::Result<(Directory, Vec<String>)> {
+pub(crate) fn check(settings: &Settings) -> Findings {
     let mut complaints = Complaints::default();
     let identity = complaints.take(Identity::find(settings.user.as_deref()));
     let folders = [&settings.data_dir, &settings.mail_dir];
@@ -311,12 +323,12 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<(Directory, Vec<Strin
         complaints.take(check_writable(folder));
     }
     let keys = complaints.take(dkim::load(settings).and_then(Checked::checked));
-    let directory = complaints.take(open_directory(settings).map_err(anyhow::Error::from));
-    match directory {
-        Some(directory) if complaints.0.is_empty() => {
-            Ok((directory, keys.map(|(_, warnings)| warnings).unwrap_or_default()))
-        }
-        _ => bail!(complaints.0.join("\n")),
+    let survey = Directory::survey(directory_settings(settings, None, Secret::new("nobody logs in")));
+    complaints.0.extend(survey.faults.iter().map(ToString::to_string));
+    Findings {
+        faults: complaints.0,
+        odd: keys.map(|(_, warnings)| warnings).unwrap_or_default(),
+        directory: survey.is_certain.then_some(survey.directory),
     }
 }
 

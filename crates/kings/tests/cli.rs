@@ -358,6 +358,43 @@ fn config_check_tells_everything_at_once_and_changes_nothing() {
     assert!(text.contains("smtp must be") && text.contains("self_signed must be"), "{text}");
 }
 
+/// The config, rules, accounts and aliases each have a fault, and an alias leads to nobody.
+#[test]
+fn no_class_of_faults_hides_another() {
+    let folder = folder();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("aliases", "sales@example.org eve@example.org\nbad@example.org\n");
+    write("more", "more@example.org\n");
+    write("rules", "/(/ REJECT\n/a/ NONSENSE\n");
+    replace(
+        folder.path(),
+        "[accounts]",
+        "[aliases]\nfile = \"aliases\"\nfiles = [\"virtual:more\"]\n[accounts]",
+    );
+    let check = || {
+        let output = run(folder.path(), &["config", "check"]);
+        let text = [&output.stdout[..], &output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let (code, text) = check();
+    assert_eq!(code, Some(78));
+    for part in ["warning: alias sales@example.org leads to eve@example.org", "aliases:2: ", "more:1: "] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("ok: "), "{text}");
+    replace(folder.path(), "[accounts]", "[inbound]\nheader_checks = \"rules\"\nnonsense = 1\n[accounts]");
+    let (code, text) = check();
+    assert_eq!(code, Some(78));
+    for part in ["rules:1: ", "rules:2: ", "unknown key \"nonsense\"", "aliases:2: ", "more:1: "] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let users = fs::read_to_string(folder.path().join("users")).unwrap();
+    write("users", &format!("{users}nonsense\n"));
+    let (_, text) = check();
+    assert!(text.contains("users:") && text.contains("aliases:2: "), "{text}");
+    assert!(!text.contains("leads to"), "who has an account is not known: {text}");
+}
+
 #[test]
 fn usage_errors_are_2() {
     let output = Command::new(env!("CARGO_BIN_EXE_kings")).args(["account", "add"]).output().unwrap();

@@ -137,14 +137,15 @@ impl Subject {
 
     /// Reads a table. All complaints at once.
     fn table(self, text: &str) -> Result<RegexpTable, Vec<BadRule>> {
-        let table = RegexpTable::parse(text)?;
+        let (table, mut complaints) = RegexpTable::read(text);
         let wrong = |(line, result): (usize, Match)| match Action::parse(&result.text, self) {
             Ok(_) => None,
             // What the input will fill in is not known yet.
             Err(_) if result.substituted && takes_text(&result.text) => None,
             Err(what) => Some(BadRule { line, what }),
         };
-        let complaints: Vec<BadRule> = table.results().filter_map(wrong).collect();
+        complaints.extend(table.results().filter_map(wrong));
+        complaints.sort_by_key(|rule| rule.line);
         if complaints.is_empty() { Ok(table) } else { Err(complaints) }
     }
 
@@ -370,6 +371,12 @@ endif
         ] {
             assert_eq!(HeaderChecks::parse(table).unwrap_err()[0].line, line, "{table}");
         }
+        let all = HeaderChecks::parse("/a/ FIRST\n/(/ REJECT\n/b/ DUNNO\nif /x\n/c/ LAST\n").unwrap_err();
+        assert_eq!(
+            all.iter().map(|rule| rule.line).collect::<Vec<_>>(),
+            [1, 2, 4, 5],
+            "all at once: {all:?}"
+        );
         let filter = HeaderChecks::parse("/b/ FILTER smtp:[10.0.0.1]:10025\n").unwrap_err();
         assert!(filter[0].what.contains("[[milter]]") && filter[0].what.contains("[[route]]"), "{filter:?}");
     }

@@ -217,25 +217,28 @@ fn with_log(work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     ended
 }
 
-/// The config, the files it names, and what only a second look finds.
+/// The config, the files it names, and what only a second look finds: all of it, whatever else is wrong.
 fn check(common: &Common) -> Result<(), Failure> {
-    let settings = common.settings()?;
-    let (directory, odd) =
-        prepare::check(&settings).map_err(|error| Failure::config(format!("{error:#}")))?;
-    let mut text: String = settings.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
-    for warning in odd.into_iter().chain(directory.warnings()) {
-        text.push_str(&format!("warning: {warning}\n"));
+    let path = common.config.display();
+    let (settings, complaints) = Settings::examine(&common.config)?;
+    let mut wrong: Vec<String> = complaints.iter().map(|complaint| format!("{path}: {complaint}")).collect();
+    let Some(settings) = settings else { return Err(Failure::config(wrong.join("\n"))) };
+    let found = prepare::check(&settings);
+    wrong.extend(found.faults);
+    let mut odd: Vec<String> = settings.warnings.iter().map(ToString::to_string).collect();
+    odd.extend(found.odd);
+    // Who exists depends on all of the config.
+    if let Some(directory) = found.directory.filter(|_| complaints.is_empty()) {
+        odd.extend(directory.warnings());
+        let runtime = serve::runtime(settings.limits.threads)?;
+        wrong.extend(runtime.block_on(prepare::lost_copies(&settings.house_rules.copies, &directory)));
+        odd.extend(runtime.block_on(prepare::doubts(&settings.domains, &directory)));
     }
-    let runtime = serve::runtime(settings.limits.threads)?;
-    let lost = runtime.block_on(prepare::lost_copies(&settings.house_rules.copies, &directory));
-    if !lost.is_empty() {
-        return Err(Failure::config(lost.join("\n")));
+    print(&odd.iter().map(|warning| format!("warning: {warning}\n")).collect::<String>());
+    if !wrong.is_empty() {
+        return Err(Failure::config(wrong.join("\n")));
     }
-    for doubt in runtime.block_on(prepare::doubts(&settings.domains, &directory)) {
-        text.push_str(&format!("warning: {doubt}\n"));
-    }
-    text.push_str(&format!("ok: {}\n", common.config.display()));
-    print(&text);
+    print(&format!("ok: {path}\n"));
     Ok(())
 }
 

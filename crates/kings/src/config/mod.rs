@@ -132,29 +132,41 @@ fn list(path: &Path, complaints: &[Complaint]) -> String {
 impl Settings {
     /// Reads and checks a config file. All complaints at once.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        match Self::examine(path)? {
+            (Some(settings), complaints) if complaints.is_empty() => Ok(settings),
+            (_, complaints) => Err(ConfigError::Complaints { path: path.to_owned(), complaints }),
+        }
+    }
+
+    /// The same as far as it makes sense, with all complaints: to look for more, not to serve.
+    pub(crate) fn examine(path: &Path) -> Result<(Option<Self>, Vec<Complaint>), ConfigError> {
         let unreadable = |cause| ConfigError::Unreadable { path: path.to_owned(), cause };
         let text = fs::read_to_string(path).map_err(unreadable)?;
         let absolute = fs::canonicalize(path).map_err(unreadable)?;
         let folder = absolute.parent().unwrap_or(Path::new("/"));
-        Self::parse(&text, folder)
-            .map_err(|complaints| ConfigError::Complaints { path: path.to_owned(), complaints })
+        Ok(Self::examine_text(&text, folder))
     }
 
     /// Checks the text of a config whose relative paths start in `folder`.
+    #[cfg(test)]
     pub(crate) fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Complaint>> {
+        match Self::examine_text(text, folder) {
+            (Some(settings), complaints) if complaints.is_empty() => Ok(settings),
+            (_, complaints) => Err(complaints),
+        }
+    }
+
+    fn examine_text(text: &str, folder: &Path) -> (Option<Self>, Vec<Complaint>) {
         let mut source = Source::new(text, folder);
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in errors {
             source.complain_at(error.span().unwrap_or_default(), error.message());
         }
         if !source.complaints.is_empty() {
-            return Err(source.complaints);
+            return (None, source.complaints);
         }
         let settings = read(&mut source, Section::top(table.get_ref()));
-        match settings {
-            Some(settings) if source.complaints.is_empty() => Ok(settings),
-            _ => Err(source.complaints),
-        }
+        (settings, source.complaints)
     }
 }
 
