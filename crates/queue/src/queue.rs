@@ -227,6 +227,11 @@ impl Queue {
         Ok(())
     }
 
+    /// Looks again while [`Queue::run`] goes on, for what somebody has put into the folder meanwhile.
+    pub async fn look_again(&self) -> io::Result<()> {
+        self.on_disk(|queue| queue.scan(&CancellationToken::new())).await
+    }
+
     pub(crate) fn set_scanned(&self) {
         self.0.scanned.store(true, Ordering::Relaxed);
     }

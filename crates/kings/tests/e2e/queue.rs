@@ -219,6 +219,25 @@ fn a_damaged_entry_is_listed_with_its_reason_and_counted_in_the_status() {
     assert_eq!(list["damaged"][0]["reason"], "its envelope is damaged", "{list}");
     assert!(list["damaged"][0]["advice"].as_str().unwrap().contains(&first), "{list}");
     assert_eq!(list["items"].as_array().unwrap().len(), 2);
+
+    // What is mended and moved back is found by a flush, and not before.
+    let advice = list["damaged"][0]["advice"].as_str().unwrap();
+    assert!(advice.ends_with("and have it tried with  kings queue flush"), "{advice}");
+    let aside = kings.folder().join("data/queue/damaged").join(file.file_name().unwrap());
+    let aside = if aside.exists() {
+        aside
+    } else {
+        let found = std::fs::read_dir(kings.folder().join("data/queue/damaged")).unwrap().next().unwrap();
+        found.unwrap().path()
+    };
+    std::fs::write(&aside, text).unwrap();
+    let list = queue(&kings, &["list"]).stdout;
+    assert!(String::from_utf8(list).unwrap().contains("it can be read again"));
+    std::fs::rename(&aside, kings.folder().join("data/queue/entries").join(aside.file_name().unwrap()))
+        .unwrap();
+    assert_eq!(items(&kings, &[]).len(), 2);
+    assert_eq!(said(&kings, &["flush"]), (Some(0), "3 entries to be tried now".into()));
+    assert_eq!(items(&kings, &[]).len(), 3);
 }
 
 /// What `kings trace` tells about the message of this id.

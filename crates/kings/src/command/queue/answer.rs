@@ -195,6 +195,8 @@ impl Desk<'_> {
 
     /// All that waits is tried, however much that is: very many are not opened for it.
     async fn everything(&self, wish: Wish) -> Answer {
+        // A damaged entry that somebody has mended is back.
+        self.queue.look_again().await.map_err(|error| format!("cannot read the queue: {error}"))?;
         // Which of very many their senders want to wait is seen when each is tried.
         let wanted = if self.queue.len() > MOST_TOLD { None } else { Some(self.queue.wanted().await) };
         let Some(forced) = self.queue.retry_all(wanted.as_ref().unwrap_or(&BTreeSet::new())) else {
@@ -268,7 +270,8 @@ fn damaged_json(entry: &DamagedEntry) -> Value {
     let DamagedEntry { name, reason, set_aside } = entry;
     let advice = if *set_aside {
         format!(
-            "look at queue/damaged/{name} in data_dir; delete it, or move it to queue/entries once it is mended"
+            "look at queue/damaged/{name} in data_dir; delete it, or move it to queue/entries once it is mended, and have it tried \
+             with  kings queue flush"
         )
     } else {
         "it stays where it is and is not tried".to_owned()
