@@ -173,6 +173,16 @@ impl<'a> Section<'a> {
 
     pub(crate) fn path(&mut self, source: &mut Source<'_>, key: &'static str) -> Option<PathBuf> {
         let text = self.text(source, key)?;
+        if let (Some(kind), Some(value)) = (table_type(&text), self.value(key)) {
+            source.complain_at(
+                value.span(),
+                format!(
+                    "{key} takes the path of a plain file, and no table of the type \"{kind}\": write its path alone, or what the \
+                     table says into such a file; by type only [aliases] files takes tables"
+                ),
+            );
+            return None;
+        }
         Some(source.folder.join(text))
     }
 
@@ -225,6 +235,40 @@ impl<'a> Section<'a> {
             source.complain_at(key.span(), format!("unknown key \"{name}\" {place}; {hint}"));
         }
     }
+}
+
+/// The types of Postfix's tables (DATABASE_README).
+const TABLE_TYPES: [&str; 24] = [
+    "btree",
+    "cdb",
+    "cidr",
+    "dbm",
+    "environ",
+    "fail",
+    "hash",
+    "inline",
+    "internal",
+    "ldap",
+    "lmdb",
+    "memcache",
+    "mongodb",
+    "mysql",
+    "pcre",
+    "pgsql",
+    "pipemap",
+    "proxy",
+    "randmap",
+    "regexp",
+    "socketmap",
+    "sqlite",
+    "static",
+    "texthash",
+];
+
+/// The type in front of a name that is written as Postfix names its tables.
+fn table_type(text: &str) -> Option<&str> {
+    let (kind, _) = text.split_once(':')?;
+    TABLE_TYPES.contains(&kind).then_some(kind)
 }
 
 fn parsed<T, E: fmt::Display>(

@@ -819,3 +819,26 @@ fn what_no_other_server_would_take_is_warned_about() {
     );
     assert!(warnings(format!("{SMALLEST}[outbound]\nsource = \"127.0.0.1\"\n")).is_empty());
 }
+
+#[test]
+fn a_table_of_a_type_that_is_not_read_is_refused_by_its_type() {
+    let passed_on = |recipients: &str| {
+        format!(
+            "{SMALLEST}[[domain]]\nname = \"a.example\"\nrelay_to = \"mx\"\nrecipients = \"{recipients}\"\n"
+        )
+    };
+    for (text, line, kind) in [
+        (passed_on("regexp:/etc/postfix/relay_recipients"), 16, "regexp"),
+        (passed_on("hash:recipients"), 16, "hash"),
+        (format!("sender_bcc = \"pcre:/etc/postfix/bcc\"{SMALLEST}"), 1, "pcre"),
+        (format!("recipient_bcc = \"mysql:/etc/postfix/bcc.cf\"{SMALLEST}"), 1, "mysql"),
+    ] {
+        let said = complaints(&text);
+        let expected = format!("no table of the type \"{kind}\"");
+        assert!(said.len() == 1 && said[0].contains(&expected), "{said:?}");
+        assert!(said[0].starts_with(&format!("line {line}: ")), "{said:?}");
+    }
+    for path in ["recipients", "/etc/x:y", "C:recipients", "./regexp:x"] {
+        assert!(complaints(&passed_on(path)).is_empty(), "{path}");
+    }
+}
