@@ -12,6 +12,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tracing::debug;
 
+use crate::local::Crowd;
+
 /// Longest request, in octets.
 const MAX_REQUEST: u64 = 64 * 1024;
 /// Longest wait for an answer.
@@ -104,6 +106,19 @@ impl Order {
 pub(crate) struct Caller(u32);
 
 impl Caller {
+    #[cfg(test)]
+    pub(crate) fn new(uid: u32) -> Self {
+        Self(uid)
+    }
+
+    pub(crate) fn uid(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) fn is_root(self) -> bool {
+        self.0 == 0
+    }
+
     /// This process itself.
     pub(crate) fn this() -> Self {
         Self(rustix::process::geteuid().as_raw())
@@ -129,7 +144,12 @@ pub(crate) fn path(data_dir: &Path) -> PathBuf {
 
 /// Asks the server that runs on this data. `None` when none does.
 pub(crate) fn ask(data_dir: &Path, request: &Request) -> io::Result<Option<Answer>> {
-    let mut stream = match StdStream::connect(path(data_dir)) {
+    ask_at(&path(data_dir), request)
+}
+
+/// Asks whoever listens at this socket; `None` when nobody does.
+pub(crate) fn ask_at(socket: &Path, request: &Request) -> io::Result<Option<Answer>> {
+    let mut stream = match StdStream::connect(socket) {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
             return Ok(None);
@@ -142,24 +162,31 @@ pub(crate) fn ask(data_dir: &Path, request: &Request) -> io::Result<Option<Answe
     stream.write_all(line.as_bytes())?;
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer)?;
+    if answer.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::WouldBlock, "too many ask it just now"));
+    }
     Ok(Some(serde_json::from_str(&answer)?))
 }
 
 /// Opens the socket for this user alone. A leftover of a server that crashed is replaced: the lock on the
 /// data says that nobody uses it.
 pub(crate) fn listen(data_dir: &Path) -> io::Result<UnixListener> {
-    let path = path(data_dir);
-    match std::fs::remove_file(&path) {
+    listen_at(&path(data_dir), 0o600)
+}
+
+/// The same anywhere, for whom the mode lets in.
+pub(crate) fn listen_at(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(&path)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     Ok(listener)
 }
 
-/// Answers requests for ever.
-pub(crate) async fn serve<F, A>(listener: UnixListener, answer: F)
+/// Answers requests for ever. `crowd` bounds how many of one user are open, where any user may ask.
+pub(crate) async fn serve<F, A>(listener: UnixListener, crowd: Option<Crowd>, answer: F)
 where
     F: Fn(Request, Caller) -> A + Clone + Send + 'static,
     A: Future<Output = Answer> + Send,
@@ -167,8 +194,16 @@ where
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
+                let place = crowd.as_ref().map(|crowd| {
+                    let uid = stream.peer_cred().ok()?.uid();
+                    crowd.enter(uid)
+                });
+                if matches!(place, Some(None)) {
+                    continue;
+                }
                 let answer = answer.clone();
                 tokio::spawn(async move {
+                    let _place = place;
                     if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, serve_one(stream, answer)).await {
                         debug!(%error, "control connection");
                     }

@@ -4,6 +4,8 @@
 //! rename or remove another user's file (sticky), and each file belongs to the server's group (setgid), so that its mode
 //! 0640 lets its writer and the server read it and nobody else. Who wrote a drop is what the kernel says: its owner.
 
+mod rights;
+
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -25,6 +27,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info, warn};
 
+pub(crate) use self::rights::{QueueRights, SOCKET as QUEUE_SOCKET, Users};
 use crate::identity::Identity;
 
 /// Where the folder is when the config does not say.
@@ -56,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) folder: PathBuf,
     /// Users who may write as anybody, beside root.
     pub(crate) trusted_users: Vec<String>,
+    /// Who may look at the queue, and have it tried.
+    pub(crate) queue: QueueRights,
 }
 
 pub(crate) fn socket(folder: &Path) -> PathBuf {
@@ -152,16 +157,16 @@ async fn user(uid: u32) -> Option<LocalUser> {
 
 /// How many sessions each user has.
 #[derive(Clone, Default)]
-struct Crowd(Arc<Mutex<HashMap<u32, usize>>>);
+pub(crate) struct Crowd(Arc<Mutex<HashMap<u32, usize>>>);
 
 /// Counts as long as it lives.
-struct Place {
+pub(crate) struct Place {
     crowd: Crowd,
     uid: u32,
 }
 
 impl Crowd {
-    fn enter(&self, uid: u32) -> Option<Place> {
+    pub(crate) fn enter(&self, uid: u32) -> Option<Place> {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = sessions.values().sum();
         let own = sessions.entry(uid).or_default();

@@ -3,6 +3,7 @@
 mod answers;
 mod background;
 mod endpoints;
+mod neighbours;
 mod open;
 mod services;
 
@@ -25,10 +26,12 @@ use tracing::{error, info, warn};
 use self::answers::Answers;
 use self::background::{CurrentRelay, refresh_policies, send_reports};
 use self::endpoints::{Endpoints, listen};
+use self::neighbours::Neighbours;
 use self::open::open_store;
 use self::services::{Kept, Services};
 use crate::command::{Failure, print};
 use crate::config::{Settings, Threads};
+use crate::local::QueueRights;
 use crate::prepare::{Prepared, Server};
 use crate::{control, dkim, local};
 
@@ -83,6 +86,7 @@ pub(crate) struct Running {
     relay: Arc<CurrentRelay>,
     reporter: Arc<ArcSwap<Reporter<Resolver>>>,
     local: Option<Arc<ArcSwap<Local>>>,
+    queue_rights: Arc<ArcSwap<QueueRights>>,
     listening: Vec<(Server, Place)>,
     tasks: TaskTracker,
     shutdown: Shutdown,
@@ -114,6 +118,8 @@ impl Running {
 
         take_local_mail(&settings, local.as_ref(), &tasks, &shutdown)?;
 
+        let queue_rights = settings.local.as_ref().map(|local| local.queue.clone()).unwrap_or_default();
+        let queue_rights = Arc::new(ArcSwap::from_pointee(queue_rights));
         let (ask_to_reload, reloads) = mpsc::channel(1);
         let running = Self {
             reloads,
@@ -124,6 +130,7 @@ impl Running {
             relay,
             reporter,
             local,
+            queue_rights,
             listening,
             tasks,
             shutdown,
@@ -136,8 +143,17 @@ impl Running {
             reporter: running.reporter.clone(),
             status: running.status(),
         };
-        tokio::spawn(control::serve(control, move |request, caller| answers.clone().answer(request, caller)));
+        let answer = move |request, caller| answers.clone().answer(request, caller);
+        tokio::spawn(control::serve(control, None, answer));
+        running.hear_neighbours()?;
         Ok(running)
+    }
+
+    /// The machine's own users ask about the queue where they hand in mail.
+    fn hear_neighbours(&self) -> anyhow::Result<()> {
+        let Some(local) = &self.settings.local else { return Ok(()) };
+        let (queue, records) = (self.kept.queue.clone(), self.kept.records.clone());
+        Neighbours { queue, records, rights: self.queue_rights.clone() }.serve(&local.folder)
     }
 
     /// Tells systemd, the log, and whoever waits at standard output.
@@ -195,6 +211,9 @@ impl Running {
         if let (Some(current), Some(local)) = (&self.local, services.local) {
             current.store(Arc::new(local));
         }
+        if let Some(local) = &settings.local {
+            self.queue_rights.store(Arc::new(local.queue.clone()));
+        }
         self.settings = settings;
         Ok(())
     }
@@ -237,6 +256,7 @@ impl Running {
         }
         if let Some(local) = &self.settings.local {
             let _ = std::fs::remove_file(local::socket(&local.folder));
+            let _ = std::fs::remove_file(local.folder.join(local::QUEUE_SOCKET));
         }
         info!("stopped");
     }

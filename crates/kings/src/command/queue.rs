@@ -4,6 +4,7 @@ mod answer;
 mod text;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,8 @@ use tokio::runtime::Runtime;
 pub(crate) use self::answer::{Desk, answer};
 use super::{Failure, Output, ask, print};
 use crate::config::{Settings, duration};
-use crate::control::{Answer, Caller, Order, Request, Selection};
+use crate::control::{self, Answer, Caller, Order, Request, Selection};
+use crate::local::QUEUE_SOCKET;
 use crate::{prepare, serve};
 
 #[derive(Subcommand)]
@@ -140,6 +142,8 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
 pub(crate) enum Reach {
     /// The one that works in this folder.
     Server(PathBuf),
+    /// The same at the socket for the machine's other users, which tells less.
+    Neighbour(PathBuf),
     Here {
         queue: kings_queue::Queue,
         records: kings_records::Records,
@@ -165,12 +169,19 @@ impl Reach {
 
     /// Whether a server runs that acts on an order at once.
     fn is_running(&self) -> bool {
-        matches!(self, Self::Server(_))
+        matches!(self, Self::Server(_) | Self::Neighbour(_))
+    }
+
+    /// The server as those reach it who are neither root nor its own user; `None` where none listens for them in this folder.
+    pub(crate) fn neighbour(folder: &Path) -> Option<Self> {
+        let socket = folder.join(QUEUE_SOCKET);
+        UnixStream::connect(&socket).ok().map(|_| Self::Neighbour(socket))
     }
 
     pub(crate) fn ask(&self, request: Request) -> Result<Value, Failure> {
         let answer: Answer = match self {
             Self::Server(data_dir) => ask_server(data_dir, &request)?,
+            Self::Neighbour(socket) => ask_as_neighbour(socket, &request)?,
             Self::Here { queue, records, runtime, .. } => {
                 let desk = Desk { queue, records, caller: Caller::this() };
                 let answer = runtime.block_on(answer(desk, request));
@@ -180,6 +191,16 @@ impl Reach {
             }
         };
         answer.map_err(Failure::check_failed)
+    }
+}
+
+fn ask_as_neighbour(socket: &Path, request: &Request) -> Result<Answer, Failure> {
+    let asked = control::ask_at(socket, request);
+    let asked = asked.map_err(|error| Failure::cannot_tell(format!("cannot ask the server: {error}")))?;
+    let answer = asked.ok_or_else(|| Failure::cannot_tell("the server has gone away: ask again"))?;
+    match answer.as_ref().ok().and_then(|answer| answer["denied"].as_str()) {
+        Some(why) => Err(Failure::not_allowed(why)),
+        None => Ok(answer),
     }
 }
 

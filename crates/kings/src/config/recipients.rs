@@ -10,6 +10,7 @@ use kings_mta::relay::{self, Action, Level, Recipients, Rule};
 use super::outbound::{action, source_addresses};
 use super::reader::{Complaint, Section, Source};
 use super::required;
+use crate::local::{QueueRights, Users};
 
 /// All `[[domain]]` blocks, by what becomes of their mail.
 #[derive(Default)]
@@ -133,7 +134,20 @@ pub(super) fn local(
     let folder = section.path(source, "folder").unwrap_or_else(|| crate::local::DEFAULT_FOLDER.into());
     let name = |text: &str| if text.is_empty() { Err("nobody") } else { Ok(text.to_owned()) };
     let trusted_users = section.list(source, "trusted_users", "a user name such as \"www-data\"", name);
-    (origin, section.is_there().then_some(crate::local::Settings { folder, trusted_users }))
+    let queue = QueueRights {
+        list: queue_users(source, section, "may_list_queue"),
+        flush: queue_users(source, section, "may_flush_queue"),
+    };
+    (origin, section.is_there().then_some(crate::local::Settings { folder, trusted_users, queue }))
+}
+
+/// Users who may do something with the queue; all, where nothing is said, as with Postfix.
+fn queue_users(source: &mut Source<'_>, section: &mut Section<'_>, key: &'static str) -> Users {
+    if section.value(key).is_none() {
+        return Users::All;
+    }
+    let name = |text: &str| if text.is_empty() { Err("nobody") } else { Ok(text.to_owned()) };
+    Users::named(section.list(source, key, "a user name such as \"nagios\", or \"*\" for all", name))
 }
 
 /// The machine has users of its own as soon as the config says anything about them.

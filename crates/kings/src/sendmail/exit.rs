@@ -50,10 +50,11 @@ impl Trouble {
         Self { exit, text: text.into() }
     }
 
-    /// Tells the person and the program that called.
-    pub(crate) fn report(&self) -> ExitCode {
+    /// Tells the person and the program that called, in the name that it called.
+    pub(crate) fn report(&self, name: &str) -> ExitCode {
         // Nobody is left to tell when standard error is closed.
-        let _ = writeln!(io::stderr(), "sendmail: {}", self.text.replace('\n', "\nsendmail: "));
+        let text = self.text.replace('\n', &format!("\n{name}: "));
+        let _ = writeln!(io::stderr(), "{name}: {text}");
         ExitCode::from(self.exit as u8)
     }
 }

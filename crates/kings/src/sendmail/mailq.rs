@@ -5,12 +5,10 @@ use serde_json::{Value, json};
 use super::exit::Trouble;
 use super::options::Options;
 use crate::command::Reach;
-use crate::config::Settings;
 use crate::control::{Order, Request, Selection};
 
 /// The queue as text for people and for the scripts that count its lines.
-pub(crate) fn list(settings: Settings) -> Result<String, Trouble> {
-    let reach = Reach::new(settings)?;
+pub(crate) fn list(reach: &Reach) -> Result<String, Trouble> {
     let (mut items, mut after) = (Vec::new(), None);
     loop {
         let mut page = reach.ask(Request::QueueList { selection: Selection::default(), after })?;
@@ -23,8 +21,7 @@ pub(crate) fn list(settings: Settings) -> Result<String, Trouble> {
 }
 
 /// Tries everything now, or one message, or what is for one domain or from one sender.
-pub(crate) fn flush(settings: Settings, options: &Options) -> Result<(), Trouble> {
-    let reach = Reach::new(settings)?;
+pub(crate) fn flush(reach: &Reach, options: &Options) -> Result<(), Trouble> {
     let mut after = None;
     loop {
         let recipient = options.site.as_ref().map(|site| format!("@{site}>"));

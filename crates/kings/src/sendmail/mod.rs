@@ -9,6 +9,7 @@ mod session;
 mod submit;
 
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -24,6 +25,7 @@ use self::gate::Gate;
 use self::letter::{Letter, addresses};
 use self::options::{Mode, Options};
 use self::submit::{MOST_AT_ONCE, Mail};
+use crate::command::Reach;
 use crate::config::{DEFAULT_PATH, HandIn, Settings};
 use crate::{local, prepare};
 
@@ -46,43 +48,70 @@ pub(crate) fn called() -> Option<ExitCode> {
     let own = arguments.next()?;
     let own = Path::new(&own).file_name()?.to_str()?.to_owned();
     if let Some(mode) = mode_of(&own) {
-        return Some(main(mode, arguments));
+        return Some(main(&own, mode, arguments));
     }
     let noun = arguments.next()?;
-    mode_of(noun.to_str()?).map(|mode| main(mode, arguments))
+    let noun = noun.to_str()?;
+    mode_of(noun).map(|mode| main(noun, mode, arguments))
 }
 
-fn main(mode: Mode, arguments: impl Iterator<Item = OsString>) -> ExitCode {
+/// `name` is what the program was called by, and what it calls itself.
+fn main(name: &str, mode: Mode, arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let run = Options::parse(mode, arguments).map_err(|text| Trouble::new(Exit::Usage, text));
-    match run.and_then(|options| act(&options)) {
+    match run.and_then(|options| act(name, &options)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(trouble) => trouble.report(),
+        Err(trouble) => trouble.report(name),
     }
 }
 
-fn act(options: &Options) -> Result<(), Trouble> {
+fn act(name: &str, options: &Options) -> Result<(), Trouble> {
+    // Another config, or none, would be about another queue.
+    if let Some(Err(error)) = options.config.as_ref().map(fs::metadata)
+        && error.kind() == io::ErrorKind::NotFound
+    {
+        let path = options.config.as_deref().unwrap_or(Path::new(DEFAULT_PATH)).display();
+        return Err(Trouble::new(Exit::Config, format!("cannot read the config {path}: {error}")));
+    }
     let config = options.config.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
     match options.mode {
         Mode::Deliver => deliver(options, &HandIn::read(config)),
         Mode::Smtp => speak(&HandIn::read(config)),
         Mode::Queue => {
-            print(&mailq::list(settings(config)?)?);
+            print(&mailq::list(&reach(config)?)?);
             Ok(())
         }
-        Mode::Flush => mailq::flush(settings(config)?, options),
+        Mode::Flush => mailq::flush(&reach(config)?, options),
         Mode::Verify => verify(options, &HandIn::read(config)),
         // A running server reads changed files by itself; what is wrong with them is told here.
         Mode::Aliases => match prepare::open_directory(&settings(config)?) {
             Ok(directory) => {
                 // As postalias(1) does: what cannot be used is told, and the rest acts.
                 for warning in directory.warnings() {
-                    let _ = writeln!(io::stderr(), "newaliases: warning: {warning}");
+                    let _ = writeln!(io::stderr(), "{name}: warning: {warning}");
                 }
                 Ok(())
             }
             Err(error) => Err(Trouble::new(Exit::Config, error.to_string())),
         },
     }
+}
+
+/// The queue as this user reaches it.
+fn reach(config: &Path) -> Result<Reach, Trouble> {
+    if Uid::effective().is_root() {
+        return Ok(Reach::new(settings(config)?)?);
+    }
+    if let Some(reach) = Reach::neighbour(&HandIn::read(config).folder) {
+        return Ok(reach);
+    }
+    let own = settings(config).and_then(|settings| Ok(Reach::new(settings)?));
+    own.map_err(|_| {
+        Trouble::new(
+            Exit::Unavailable,
+            "the mail system is down, or has no [local] section: only root and the user that runs the server may ask about \
+             the queue then",
+        )
+    })
 }
 
 fn settings(config: &Path) -> Result<Settings, Trouble> {

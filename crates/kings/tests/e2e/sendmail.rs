@@ -247,15 +247,62 @@ fn a_script_may_write_all_of_its_side_of_smtp_at_once() {
     }
 }
 
+/// As with Postfix (`authorized_mailq_users`, `authorized_flush_users`): all may, unless the config says who.
 #[test]
-fn who_may_not_look_at_the_queue_is_told_who_may() {
-    let machine = Machine::start("");
-    exits(run(&mut machine.as_nobody(&["-bp"])), 77, "only root and the user that runs the server");
-    run(&mut machine.program("sendmail", &["-bp"])).succeeded();
+fn any_user_lists_and_flushes_the_queue_unless_the_config_says_who() {
+    let mut machine = Machine::start(&format!("[outbound]\nsmart_host = \"127.0.0.1:{}\"\n", free_port()));
+    run_with_input(&mut machine.program("sendmail", &["joe@elsewhere.example"]), b"Subject: x\n\nx\n")
+        .succeeded();
+    wait_until("it was tried", Duration::from_secs(20), || {
+        run(&mut machine.as_nobody(&["-bp"])).succeeded().text().contains("refused").then_some(())
+    });
+    let text = run(&mut machine.as_nobody(&["-bp"])).succeeded().text();
+    assert_eq!(text, run(&mut machine.program("mailq", &[])).succeeded().text(), "the same as for root");
+    let ordered = |machine: &Machine| {
+        let story =
+            run(&mut machine.kings.command(&["trace", "--recipient", "joe@elsewhere.example"])).text();
+        story.matches("ordered: retry").count()
+    };
+    run(&mut machine.as_nobody(&["-q"])).succeeded();
+    run(&mut machine.as_nobody(&["-qRelsewhere.example"])).succeeded();
+    wait_until("both orders are on record", Duration::from_secs(20), || {
+        (ordered(&machine) == 2).then_some(())
+    });
+    exits(run(&mut machine.as_nobody(&["-qSroot"])), 77, "only root and the user that runs the server");
     let mut command = program("setpriv");
     command.args(["--reuid", NOBODY, "--regid", "nogroup", "--clear-groups"]);
     command.arg(machine.programs.join("kings")).args(["status", "--config"]);
     exits(run(command.arg(machine.kings.folder().join("kings.toml"))), 77, "only root");
+
+    let config = machine.kings.folder().join("kings.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let narrow = "[local]\nmay_list_queue = []\nmay_flush_queue = [\"www-data\"]\n";
+    std::fs::write(&config, text.replacen("[local]\n", narrow, 1)).unwrap();
+    machine.kings.kill();
+    exits(run(&mut machine.as_nobody(&["-bp"])), 69, "the mail system is down");
+    machine.kings.serve();
+    exits(
+        run(&mut machine.as_nobody(&["-bp"])),
+        77,
+        "only root and the user that runs the server may look at the queue",
+    );
+    exits(run(&mut machine.as_nobody(&["-q"])), 77, "only root and the user that runs the server");
+    run(&mut machine.program("mailq", &[])).succeeded().says("in 1 Request");
+    run(&mut machine.program("sendmail", &["-q"])).succeeded();
+}
+
+#[test]
+fn programs_name_themselves_as_they_were_called_and_miss_a_config_that_is_not_there() {
+    let machine = Machine::start("");
+    for name in ["sendmail", "mailq", "newaliases"] {
+        let mut command = Command::new(machine.programs.join(name));
+        let output = run(command.args(["-C", "/nonexistent.toml"]));
+        assert_eq!(output.status.code(), Some(78), "{output}");
+        assert!(
+            output.to_string().contains(&format!("{name}: cannot read the config /nonexistent.toml: ")),
+            "{output}"
+        );
+    }
 }
 
 #[test]
