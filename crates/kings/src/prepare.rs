@@ -11,9 +11,7 @@ use std::thread::sleep;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use kings_directory::{
-    AliasSource, Directory, DirectoryError, HostedDomain, LoginSettings, Reach, Resolution,
-};
+use kings_directory::{Directory, DirectoryError, HostedDomain, LoginSettings, Reach, Resolution};
 use kings_mail::path::ForwardPath;
 use kings_mta::Copies;
 use kings_net::{Bound, Place};

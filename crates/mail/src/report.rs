@@ -27,21 +27,19 @@ pub enum Notify {
 }
 
 impl Notify {
-    /// Reads `NEVER`, or `SUCCESS`, `FAILURE` and `DELAY` with commas between, in any case and each once.
+    /// Reads `NEVER`, or `SUCCESS`, `FAILURE` and `DELAY` with commas between, in any case; a word that comes twice says
+    /// no more than once, as with Postfix.
     pub fn parse(text: &str) -> Option<Self> {
         if text.eq_ignore_ascii_case("NEVER") {
             return Some(Self::Never);
         }
         let (mut success, mut failure, mut delay) = (false, false, false);
         for word in text.split(',') {
-            let case = match word.to_ascii_uppercase().as_str() {
-                "SUCCESS" => &mut success,
-                "FAILURE" => &mut failure,
-                "DELAY" => &mut delay,
+            match word.to_ascii_uppercase().as_str() {
+                "SUCCESS" => success = true,
+                "FAILURE" => failure = true,
+                "DELAY" => delay = true,
                 _ => return None,
-            };
-            if std::mem::replace(case, true) {
-                return None;
             }
         }
         Some(Self::When { success, failure, delay })
@@ -241,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notify_names_each_case_once_or_never() {
+    fn notify_names_cases_or_never() {
         let when = |success, failure, delay| Some(Notify::When { success, failure, delay });
         let cases = [
             ("NEVER", Some(Notify::Never)),
@@ -249,8 +247,8 @@ mod tests {
             ("SUCCESS,FAILURE,DELAY", when(true, true, true)),
             ("delay", when(false, false, true)),
             ("FAILURE,SUCCESS", when(true, true, false)),
+            ("SUCCESS,success", when(true, false, false)),
             ("NEVER,FAILURE", None),
-            ("FAILURE,FAILURE", None),
             ("FAILURE,", None),
             ("", None),
             ("SOMETIMES", None),

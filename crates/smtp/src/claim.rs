@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use kings_mail::report::decode;
 
 /// Attributes of XCLIENT as EHLO lists them.
-pub const XCLIENT: &str = "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT";
+pub const XCLIENT: &str = "NAME REVERSE_NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT";
 /// Attributes of XFORWARD as EHLO lists them.
 pub const XFORWARD: &str = "NAME ADDR PORT PROTO HELO IDENT SOURCE";
 /// Longest value, decoded; no host name or login is longer.
@@ -69,6 +69,8 @@ impl Claim {
     fn set(&mut self, name: &str, value: &str) -> Result<(), BadClaim> {
         match name {
             "NAME" => self.name = attribute(value, word)?,
+            // Unproven, and asked for by ourselves where it matters.
+            "REVERSE_NAME" => attribute(value, word).map(|_| ())?,
             "ADDR" => self.address = attribute(value, address)?,
             "PORT" => self.port = attribute(value, port)?,
             "PROTO" => self.extended = attribute(value, protocol)?,
@@ -135,7 +137,7 @@ mod tests {
     #[test]
     fn attributes_are_read_as_postfix_writes_them() {
         let text = "NAME=mail.example+2Borg ADDR=IPV6:2001:db8::1 PORT=4711 PROTO=ESMTP HELO=[UNAVAILABLE] \
-                    login=ann+20lee DESTADDR=192.0.2.25 DESTPORT=25";
+                    login=ann+20lee REVERSE_NAME=other.example DESTADDR=192.0.2.25 DESTPORT=25";
         let expected = Claim {
             name: Attribute::Is("mail.example+org".to_owned()),
             address: Attribute::Is(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1])),

@@ -2,6 +2,12 @@
 
 use kings_mail::address::MAX_PATH;
 
+/// `RCPT  TO:<a@b>`: some scripts put two spaces behind the verb, which Postfix takes as well
+/// (transcript `two_spaces_behind_the_verb.smtp`).
+pub(crate) fn skip_space_before_keyword(argument: &str) -> &str {
+    argument.trim_start_matches(' ')
+}
+
 /// `MAIL FROM: <a@b>`: Outlook, old scanners and many scripts put a space after the colon
 /// (transcript `outlook_space_after_colon.smtp`).
 pub(crate) fn skip_space_after_colon(argument: &str) -> &str {

@@ -12,6 +12,7 @@ pub(super) fn path_argument<'a>(
     keyword: &str,
     bare: bool,
 ) -> Result<(&'a str, &'a str), SyntaxError> {
+    let rest = quirks::skip_space_before_keyword(rest);
     let head = rest.get(..keyword.len()).filter(|head| head.eq_ignore_ascii_case(keyword));
     let argument = quirks::skip_space_after_colon(&rest[head.ok_or(SyntaxError::BadArgument)?.len()..]);
     match quirks::bare_path(argument) {
