@@ -1,4 +1,4 @@
-//! docs/features.md: every feature with its source, its test and its negative test.
+//! docs/features.md and docs/imap.md: every feature and every capability of IMAP with its tests.
 
 use std::fs;
 
@@ -33,6 +33,26 @@ pub fn rows() -> anyhow::Result<Vec<Feature>> {
     };
     let rows: Option<Vec<Feature>> = text.lines().filter(is_row).map(split).map(feature).collect();
     rows.context("a row of docs/features.md has not four cells")
+}
+
+/// The rows of docs/imap.md: `| capability | RFC | what | test |`, and each capability with its test.
+pub fn capabilities() -> anyhow::Result<Vec<Feature>> {
+    let page = fs::read_to_string(sources::root().join("docs/imap.md")).context("docs/imap.md")?;
+    let rows: Option<Vec<Feature>> = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            let bare = |cell: &str| cell.trim_matches('`').to_owned();
+            match cells.as_slice() {
+                [name, _, _, test] => {
+                    Some(Feature { name: bare(name), test: bare(test), negative: bare(test) })
+                }
+                _ => None,
+            }
+        })
+        .collect();
+    rows.context("a row of docs/imap.md has not four cells")
 }
 
 /// Every test that a row names and that is not there. `not yet` says that a feature is not done.

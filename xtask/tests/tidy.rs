@@ -1,6 +1,7 @@
 //! Small promises about every file.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use xtask::{features, rfc, sources};
@@ -43,4 +44,23 @@ fn every_feature_has_both_of_its_tests() {
     let rows = features::rows().unwrap();
     assert!(rows.len() > 40, "the table has {} rows", rows.len());
     assert_eq!(features::missing(&rows), Vec::<String>::new());
+}
+
+/// What a client is offered stands in docs/imap.md, and nothing else does.
+#[test]
+fn every_capability_of_imap_is_listed_with_its_test() {
+    let rows = features::capabilities().unwrap();
+    assert_eq!(features::missing(&rows), Vec::<String>::new());
+    let listed: BTreeSet<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(listed.len(), rows.len(), "a capability is listed twice");
+    // Transcripts hold what the session says: under TLS, in clear, with every mechanism, after the login.
+    let transcripts = sources::files(&["crates/imap/tests/transcripts"], &["imap"]);
+    let offered: BTreeSet<&str> = transcripts
+        .iter()
+        .flat_map(|transcript| transcript.text.lines())
+        .filter_map(|line| line.split_once("[CAPABILITY ").or(line.split_once("* CAPABILITY ")))
+        .flat_map(|(_, words)| words.split(']').next().unwrap_or_default().split_whitespace())
+        .map(|word| if word.starts_with("APPENDLIMIT=") { "APPENDLIMIT" } else { word })
+        .collect();
+    assert_eq!(listed, offered);
 }
