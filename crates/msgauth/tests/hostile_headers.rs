@@ -20,7 +20,7 @@ fn zone(lines: &[&str]) -> Zone {
 fn signature(tags: &str) -> String {
     let hash = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
     let b = "A".repeat(86) + "==";
-    format!("DKIM-Signature: v=1; a=ed25519-sha256; h=from; bh={hash}; b={b}; {tags}\r\n")
+    format!("DKIM-Signature: v=1; a=ed25519-sha256; c=simple/relaxed; h=from; bh={hash}; b={b}; {tags}\r\n")
 }
 
 fn message(fields: &str) -> Vec<u8> {

@@ -13,9 +13,10 @@ use kings_mail::path::ReversePath;
 use kings_msgauth::results::{self, MethodResult, ReceivedSpf};
 use kings_msgauth::{arc, dkim, dmarc, iprev, spf};
 use kings_records::ReportKind;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use crate::facts::{Enquiry, Verdict};
+use crate::patience::Until;
 use crate::policy::ours::{Claimant, Leaving, Ours};
 use crate::policy::sealed;
 use crate::policy::verdict::{Author, Known};
@@ -24,6 +25,9 @@ use crate::policy::verdict::{Author, Known};
 /// error, and nothing is refused for that. SPF may take its 20 s (RFC 7208 §4.6.4) where the message takes as long to
 /// come; a client that waits for the reply to its last dot is worth more than a late result.
 const WHOLE: Duration = Duration::from_secs(5);
+
+/// How long a name of the author's organisation is asked about that SPF has proven in the last moment.
+const LAST: Duration = Duration::from_secs(1);
 
 /// How long keys are waited for while the message still comes.
 const KEYS: Duration = Duration::from_secs(20);
@@ -212,7 +216,10 @@ impl Evidence {
         }
     }
 
-    /// All results; `head` is the header of the message. Takes [`WHOLE`] at most.
+    /// All results; `head` is the header of the message. Takes [`WHOLE`] and [`LAST`] at most.
+    ///
+    /// Each question to DNS that is open when the time is over is doubt about what hangs on it, and about nothing else:
+    /// who names one author with a slow name server beside another learns nothing but what is to be known of each.
     pub(crate) async fn findings<D: Dns + 'static>(
         self,
         dns: &Arc<D>,
@@ -220,41 +227,40 @@ impl Evidence {
         now: DateTime,
     ) -> Findings {
         let end = Instant::now() + WHOLE;
-        let late = |_| dmarc::Outcome::timed_out(head);
-        let wants_policy = self.methods.dmarc != Check::Off;
-        let policy = async {
-            if !wants_policy {
-                return None;
+        let until = Until(&**dns, end);
+        let Self { methods, client, iprev, helo, mail_from, signatures, links } = self;
+        let of_client =
+            async { (answer(iprev, end).await, answer(helo, end).await, answer(mail_from, end).await) };
+        let of_author = async {
+            let policy = async {
+                if methods.dmarc == Check::Off { None } else { Some(dmarc::discover(&until, head).await) }
+            };
+            let report = async {
+                match signatures {
+                    Some(signatures) => Some(signatures.report(dns, now, end).await),
+                    None => None,
+                }
+            };
+            let (mut policy, report) = tokio::join!(policy, report);
+            // Whose signatures those are does not wait for SPF.
+            if let Some(policy) = &mut policy {
+                let dkim = proofs(report.as_ref());
+                policy.ask(&until, dmarc::Evidence { dkim: &dkim, spf: None }).await;
             }
-            let discovery = timeout_at(end, dmarc::discover(&**dns, head)).await;
-            Some(discovery.unwrap_or_else(|elapsed| dmarc::Discovery::settled(late(elapsed))))
+            (policy, report)
         };
-        let (mut findings, policy) = tokio::join!(self.gather(dns, now, end), policy);
-        if let Some(discovery) = policy {
-            let outcome = timeout_at(end, findings.judge(&**dns, discovery)).await;
-            findings.dmarc = Some(outcome.unwrap_or_else(late));
-        }
-        findings
-    }
-
-    /// The results of all methods but DMARC.
-    async fn gather<D: Dns + 'static>(self, dns: &Arc<D>, now: DateTime, end: Instant) -> Findings {
-        let Self { methods: _, client, iprev, helo, mail_from, signatures, links } = self;
-        Findings {
-            client,
-            iprev: answer(iprev, end).await,
-            helo: answer(helo, end).await,
-            mail_from: answer(mail_from, end).await,
-            dkim: match signatures {
-                Some(signatures) => Some(signatures.report(dns, now, end).await),
-                None => None,
-            },
-            arc: match links {
+        let of_chain = async {
+            match links {
                 Some(links) => Some(links.report(dns, now, end).await),
                 None => None,
-            },
-            dmarc: None,
+            }
+        };
+        let ((iprev, helo, mail_from), (policy, dkim), arc) = tokio::join!(of_client, of_author, of_chain);
+        let mut findings = Findings { client, iprev, helo, mail_from, dkim, arc, dmarc: None };
+        if let Some(policy) = policy {
+            findings.dmarc = Some(findings.judge(&Until(&**dns, end + LAST), policy).await);
         }
+        findings
     }
 
     pub(crate) fn methods(&self) -> Methods {
@@ -324,6 +330,16 @@ impl SpfIdentity {
     }
 }
 
+/// Whose signatures prove what.
+fn proofs(report: Option<&dkim::Report>) -> Vec<(DnsName, dmarc::Proof)> {
+    let signatures = report.into_iter().flat_map(|report| &report.signatures);
+    let proof = |checked: &dkim::Checked| {
+        let domain = DnsName::from(&checked.claim.as_ref()?.domain);
+        Some((domain, proof_of_dkim(checked.verdict.word())))
+    };
+    signatures.filter_map(proof).collect()
+}
+
 /// Why SPF failed; what the domain says about it is told as its words, not ours (RFC 7208 §6.2).
 fn explained(outcome: &spf::Outcome) -> String {
     match &outcome.explanation {
@@ -338,15 +354,7 @@ fn explained(outcome: &spf::Outcome) -> String {
 impl Findings {
     /// Whether what was proven belongs to the author's domain.
     async fn judge(&self, dns: &impl Dns, policy: dmarc::Discovery) -> dmarc::Outcome {
-        let dkim: Vec<(DnsName, dmarc::Proof)> = self
-            .dkim
-            .iter()
-            .flat_map(|report| &report.signatures)
-            .filter_map(|checked| {
-                let domain = DnsName::from(&checked.claim.as_ref()?.domain);
-                Some((domain, proof_of_dkim(checked.verdict.word())))
-            })
-            .collect();
+        let dkim = proofs(self.dkim.as_ref());
         let spf = self
             .mail_from
             .as_ref()

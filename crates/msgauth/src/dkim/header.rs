@@ -16,7 +16,7 @@ pub struct HeaderTooLarge;
 
 /// Fields that a header has once at the most (RFC 5322 §3.6, RFC 2045 §3) and that people are shown, or that decide how
 /// they are shown the rest. Readers differ about which of two counts.
-const ONCE: [&str; 14] = [
+const ONCE: [&str; 10] = [
     "from",
     "sender",
     "reply-to",
@@ -25,10 +25,6 @@ const ONCE: [&str; 14] = [
     "bcc",
     "subject",
     "date",
-    "message-id",
-    "in-reply-to",
-    "references",
-    "mime-version",
     "content-type",
     "content-transfer-encoding",
 ];
@@ -144,12 +140,16 @@ impl Header {
 }
 
 impl Header {
-    /// A field that may stand in a header once, stands there more often, and is not covered each time by this list of
-    /// names: somebody may have added one that is shown in the place of the other (RFC 6376 §8.15).
+    /// A field that may stand in a header once, stands there more often with another value, and is covered by this list of
+    /// names, but not each time: somebody may have added one that is shown in the place of the signed one (RFC 6376
+    /// §8.15). What is not signed at all deceives as well alone.
     pub(crate) fn doubled(&self, names: &[String]) -> Option<&'static str> {
         ONCE.into_iter().find(|once| {
-            let count = self.index.get(*once).map_or(0, Vec::len);
-            count > 1 && names.iter().filter(|name| name == once).count() < count
+            let places = self.index.get(*once).map_or(&[][..], Vec::as_slice);
+            let signed = names.iter().filter(|name| name == once).count();
+            let value = |place: &usize| self.field(self.fields[*place]).value();
+            let differ = || places.windows(2).any(|pair| value(&pair[0]) != value(&pair[1]));
+            signed > 0 && signed < places.len() && differ()
         })
     }
 

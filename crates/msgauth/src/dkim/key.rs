@@ -153,7 +153,8 @@ fn public_key(kind: &str, text: &str) -> Result<PublicKeyData, BadKey> {
         return Err(BadKey::Revoked);
     }
     let octets = base64::decode(text);
-    match kind {
+    // Words of a grammar in ABNF have no case (RFC 6376 §3.6.1).
+    match kind.to_ascii_lowercase().as_str() {
         "rsa" => rsa(&octets.ok_or(BadKey::NoKey)?),
         "ed25519" => {
             let key = octets.and_then(|octets| octets.try_into().ok());

@@ -172,7 +172,7 @@ impl Signature {
             return Err(BadSignature::Unknown("q"));
         }
         let (signed, expires) = (number(tags, "t")?, number(tags, "x")?);
-        if signed.zip(expires).is_some_and(|(signed, expires)| expires < signed) {
+        if signed.zip(expires).is_some_and(|(signed, expires)| expires <= signed) {
             return Err(BadSignature::Malformed("x"));
         }
         let names = names(required(tags, "h")?)?;

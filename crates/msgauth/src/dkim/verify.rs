@@ -162,6 +162,8 @@ pub(crate) fn check_signature(
 ) -> (Verdict, bool) {
     let hash = header_hash(header, field, signature);
     let (verdict, testing) = match keys.records(&signature.key_name) {
+        // What does not fit its body is no signature of it, whatever the key would say.
+        Err(doubt @ Verdict::KeyUnavailable(_)) => (body_fault(signature, body).unwrap_or(doubt), false),
         Err(verdict) => (verdict, false),
         Ok(records) => best_record(records, |record| match usable_key(signature, record) {
             Err(bad) => (bad.into(), false),
@@ -206,12 +208,16 @@ fn usable_key(signature: &Signature, record: &[u8]) -> Result<KeyRecord, BadKey>
     Ok(key)
 }
 
-fn verify(signature: &Signature, key: &KeyRecord, body: &BodyHash, hash: &Digest, now: u64) -> Verdict {
+fn body_fault(signature: &Signature, body: &BodyHash) -> Option<Verdict> {
     if signature.length.is_some_and(|length| length > body.length) {
-        return Verdict::BodyTooShort;
+        return Some(Verdict::BodyTooShort);
     }
-    if body.hash.as_ref() != signature.body_hash {
-        return Verdict::BodyChanged;
+    (body.hash.as_ref() != signature.body_hash).then_some(Verdict::BodyChanged)
+}
+
+fn verify(signature: &Signature, key: &KeyRecord, body: &BodyHash, hash: &Digest, now: u64) -> Verdict {
+    if let Some(fault) = body_fault(signature, body) {
+        return fault;
     }
     if !key.verifies(hash, &signature.octets) {
         return Verdict::HeaderChanged;

@@ -47,7 +47,7 @@ struct Published {
     requested: Policy,
 }
 
-/// Looks for the policies of all authors, asking about all names at once.
+/// Looks for the policies of all authors at once, each for itself: what is slow about one takes no time from another.
 pub async fn discover(dns: &impl Dns, head: &[u8]) -> Discovery {
     let settled = |result, why| Discovery::settled(Outcome::without_policy(result, Reason::NoAuthor(why)));
     let AuthorDomains { domains, names: _, odd } = match author_domains(head) {
@@ -55,9 +55,13 @@ pub async fn discover(dns: &impl Dns, head: &[u8]) -> Discovery {
         Err(why @ NoAuthor::NoField) => return settled(DmarcResult::None, why),
         Err(why) => return settled(DmarcResult::PermError, why),
     };
-    let mut known = Known::default();
-    known.ask(domains.iter().flat_map(targets), dns).await;
-    let mut authors = all(domains.into_iter().map(|author| basis(dns, author, &known))).await;
+    let found = all(domains.into_iter().map(|author| async move {
+        let mut known = Known::default();
+        known.ask(targets(&author), dns).await;
+        (basis(dns, author, &known).await, known)
+    }));
+    let (mut authors, known): (Vec<Author>, Vec<Known>) = found.await.into_iter().unzip();
+    let known = known.into_iter().collect();
     authors.extend(odd.map(|why| Author::unjudged(None, DmarcResult::PermError, Reason::NoAuthor(why))));
     Discovery { authors, known }
 }
@@ -108,16 +112,22 @@ impl Discovery {
         Self { authors: vec![Author::Settled(Box::new(outcome))], known: Known::default() }
     }
 
-    /// Judges by what SPF and DKIM found out. Asks where one of them speaks for another name of an author's
-    /// organisation, and nobody else: whoever forges a message has no say in how long that takes.
-    pub async fn judge(self, dns: &impl Dns, evidence: Evidence<'_>) -> Outcome {
-        let Self { authors, mut known } = self;
-        let judged = authors.iter().filter_map(|author| match author {
+    /// Asks where evidence speaks for another name of an author's organisation, and nobody else: ahead of the judgement,
+    /// once a part of the evidence is there, so that it does not wait for the rest.
+    pub async fn ask(&mut self, dns: &impl Dns, evidence: Evidence<'_>) {
+        let judged = self.authors.iter().filter_map(|author| match author {
             Author::Domain(basis) => Some(basis),
             Author::Settled(_) => None,
         });
         let others: Vec<Domain> = judged.flat_map(|basis| basis.unsure_of(evidence)).collect();
-        known.ask(others.iter().flat_map(targets), dns).await;
+        self.known.ask(others.iter().flat_map(targets), dns).await;
+    }
+
+    /// Judges by what SPF and DKIM found out, and asks what [`ask`](Self::ask) has not asked before. An answer that does
+    /// not come is doubt about the one author whose proof hangs on it.
+    pub async fn judge(mut self, dns: &impl Dns, evidence: Evidence<'_>) -> Outcome {
+        self.ask(dns, evidence).await;
+        let Self { authors, known } = self;
         let outcomes = authors.into_iter().map(|author| match author {
             Author::Domain(basis) => basis.judge(&known, evidence),
             Author::Settled(outcome) => *outcome,

@@ -100,6 +100,12 @@ impl Walk {
     }
 }
 
+impl FromIterator<Self> for Known {
+    fn from_iter<I: IntoIterator<Item = Self>>(all: I) -> Self {
+        Self(all.into_iter().flat_map(|known| known.0).collect())
+    }
+}
+
 impl Known {
     /// Asks about all of these at once, so that one whose name server is slow takes no time from the others.
     pub(super) async fn ask(&mut self, domains: impl IntoIterator<Item = Domain>, dns: &impl Dns) {

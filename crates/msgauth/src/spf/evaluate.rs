@@ -11,6 +11,7 @@ use super::fault::Reason;
 use super::macros::{MacroString, Place, Values};
 use super::record::{Directive, Mechanism, Modifier, Network, Prefixes, Record};
 use super::{MAX_EXPLANATION, MAX_MX, MAX_PTR, MAX_RECORD, Outcome, Question, Sender, SpfResult, bounded};
+use crate::together::all;
 
 /// Answers for a domain that DNS can be asked about.
 pub(super) async fn answer(
@@ -243,12 +244,12 @@ impl<'a, D: Dns> Check<'a, D> {
         let mut reverse = Reverse::default();
         match self.dns.reverse(self.client).await {
             Ok(Answer { records, .. }) => {
-                for name in records.into_iter().take(MAX_PTR) {
-                    let back = self.addresses(&name).await.ok().flatten().unwrap_or_default();
-                    if back.contains(&self.client) {
-                        reverse.validated.push(name);
-                    }
-                }
+                // At once: whoever has the address also has these names, and could make each of them slow.
+                let names: Vec<DnsName> = records.into_iter().take(MAX_PTR).collect();
+                let back = all(names.iter().map(|name| self.addresses(name))).await;
+                let leads_back = |back: &Result<Option<Vec<IpAddr>>, Reason>| matches!(back, Ok(Some(addresses)) if addresses.contains(&self.client));
+                let validated = names.into_iter().zip(&back).filter(|(_, back)| leads_back(back));
+                reverse.validated = validated.map(|(name, _)| name).collect();
             }
             Err(DnsError::NoDomain | DnsError::NoRecord) => reverse.is_void = true,
             Err(DnsError::Temporary(_)) => {}

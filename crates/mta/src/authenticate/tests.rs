@@ -113,16 +113,117 @@ async fn what_is_answered_decides_and_silence_only_where_it_could_change_it() {
 
 /// A message from `author` that `example.org` signs, and a zone with its key, which is for this service.
 fn signed(service: &str, author: &str) -> (String, Zone) {
+    signed_by("example.org", service, author)
+}
+
+fn signed_by(domain: &str, service: &str, author: &str) -> (String, Zone) {
     const PEM: &str = include_str!("../../../msgauth/tests/data/ed25519.pem");
     let key = PrivateKey::from_pem(PEM).unwrap();
     let record = key_files::record(&key).replace("v=DKIM1;", &format!("v=DKIM1; s={service};"));
-    let zone = Zone::default().with_txt(name("sel._domainkey.example.org"), record);
+    let zone = Zone::default().with_txt(name(&format!("sel._domainkey.{domain}")), record);
     let content = format!("From: {author}\r\nSubject: Report\r\n\r\nreport\r\n");
-    let (domain, selector) = (Domain::parse("example.org").unwrap(), Selector::parse("sel").unwrap());
+    let (domain, selector) = (Domain::parse(domain).unwrap(), Selector::parse("sel").unwrap());
     let mut signer = Signer::new(Rules::default());
     signer.push(content.as_bytes());
     let identity = SigningIdentity { domain: &domain, selector: &selector, key: &key, agent: None };
     (signer.finish(&[identity], DateTime::from_unix(NOW)).unwrap() + &content, zone)
+}
+
+/// What DMARC says of each author of a message that comes with this reverse-path, and how long it took.
+async fn judged_whole(
+    zone: Zone,
+    seconds: f64,
+    message: &str,
+    path: &str,
+) -> (Vec<(String, &'static str)>, Duration) {
+    let dns = Arc::new(Patience(Slow(zone, Duration::from_secs_f64(seconds))));
+    let path = ReversePath::parse(path).unwrap();
+    let receiver = domain("mx.example.org");
+    let claims = Claims {
+        client: [192, 0, 2, 1].into(),
+        helo: "mx.evil.test",
+        reverse_path: &path,
+        receiver: &receiver,
+        now: DateTime::from_unix(NOW),
+    };
+    let mut evidence = Evidence::begin(&dns, Methods::usual(), &claims);
+    evidence.content(&dns, message.as_bytes());
+    let began = Instant::now();
+    let findings = evidence.findings(&dns, message.as_bytes(), claims.now).await;
+    let took = began.elapsed();
+    let outcome = findings.dmarc.unwrap();
+    let told =
+        |outcome: &dmarc::Outcome| (outcome.author.as_ref().unwrap().to_string(), outcome.result.as_str());
+    (outcome.each().map(told).collect(), took)
+}
+
+/// Who names a second author in whose zone nothing is answered soon has no say about the first one.
+#[tokio::test(start_paused = true)]
+async fn a_slow_author_is_doubt_about_nobody_else() {
+    let bank = || Zone::default().with_txt(name("_dmarc.bank.test"), "v=DMARC1; p=reject");
+    let two_steps = || {
+        let evil = bank().with_txt(name("_dmarc.evil.test"), "v=DMARC1; p=none; np=reject; sp=none");
+        evil.with_silence(name("_dmarc.x.evil.test")).with_silence(name("x.evil.test"))
+    };
+    let slow_proof = || {
+        let zone = signed_by("sub.evil.test", "*", "ceo@bank.test, x@evil.test");
+        (
+            zone.0,
+            zone.1
+                .with_txt(name("_dmarc.bank.test"), "v=DMARC1; p=reject")
+                .with_silence(name("_dmarc.sub.evil.test")),
+        )
+    };
+    let from = |author: &str| format!("From: {author}\r\nSubject: hello\r\n\r\nhello\r\n");
+    let (proven, with_proof) = slow_proof();
+    let cases = [
+        (two_steps(), 0.0, from("Bank CEO a@x.evil.test <ceo@bank.test>"), "x@evil.test"),
+        (two_steps(), 0.0, from("ceo@bank.test, x@x.evil.test"), "x@evil.test"),
+        (with_proof, 1.9, proven, "x@slow.test"),
+    ];
+    for (zone, seconds, message, path) in cases {
+        let zone = ["a", "b", "c"]
+            .iter()
+            .fold(zone, |zone, part| zone.with_txt(name(&format!("{part}.slow.test")), "v=spf1 ?all"));
+        let zone = zone.with_txt(
+            name("slow.test"),
+            "v=spf1 include:a.slow.test include:b.slow.test include:c.slow.test ?all",
+        );
+        let (outcomes, took) = judged_whole(zone, seconds, &message, path).await;
+        let bank = outcomes.iter().find(|(author, _)| author == "bank.test").unwrap();
+        assert_eq!(bank.1, "fail", "{message}: {outcomes:?}");
+        assert!(took <= WHOLE + LAST, "{message}: {took:?}");
+    }
+}
+
+/// What a signature proves does not wait for SPF of whoever has passed the message on.
+#[tokio::test(start_paused = true)]
+async fn a_signature_of_the_organisation_counts_however_slow_spf_is() {
+    let (message, zone) = signed_by("news.bank.test", "*", "ann@bank.test");
+    let zone = zone.with_txt(name("_dmarc.bank.test"), "v=DMARC1; p=reject");
+    let slow = ["a", "b", "c", "d"]
+        .iter()
+        .fold(zone, |zone, part| zone.with_txt(name(&format!("{part}.slow.test")), "v=spf1 ?all"));
+    let record =
+        "v=spf1 include:a.slow.test include:b.slow.test include:c.slow.test include:d.slow.test ?all";
+    let zone = slow.with_txt(name("slow.test"), record);
+    let (outcomes, _) = judged_whole(zone, 1.6, &message, "x@slow.test").await;
+    assert_eq!(outcomes, [("bank.test".to_owned(), "pass")]);
+}
+
+/// Names of its own address are the client's to slow down, not the result of a domain's SPF.
+#[tokio::test(start_paused = true)]
+async fn names_of_the_clients_address_that_are_slow_are_no_doubt_about_spf() {
+    let message = "From: ceo@bank.test\r\nSubject: hello\r\n\r\nhello\r\n";
+    let zone = Zone::default()
+        .with_txt(name("_dmarc.bank.test"), "v=DMARC1; p=reject")
+        .with_txt(name("bank.test"), "v=spf1 ptr -all");
+    let client = [192, 0, 2, 1].into();
+    let names = ["a.evil.test", "b.evil.test", "c.evil.test", "d.evil.test"];
+    let zone =
+        names.iter().fold(zone, |zone, one| zone.with_reverse(client, name(one)).with_silence(name(one)));
+    let (outcomes, _) = judged_whole(zone, 0.0, message, "x@bank.test").await;
+    assert_eq!(outcomes, [("bank.test".to_owned(), "fail")]);
 }
 
 /// Who is proven to have written such a report; about mail, and about TLS.
