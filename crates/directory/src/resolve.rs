@@ -38,7 +38,7 @@ pub enum Reach {
 /// What a recipient stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
-    /// These, at least one, none twice.
+    /// These, none twice; not all are nobody's. None at all where the mail is to be thrown away.
     Targets(Vec<Target>),
     /// The domain is ours and has no such name, or only an alias that leads to none.
     Unknown,
@@ -67,6 +67,8 @@ pub enum Place {
     Account(Address),
     /// An address at another server.
     Remote(Address),
+    /// An address of ours that is nobody's: its copy fails, while the others are served (RFC 5321 §3.9.1).
+    Nobody(Address),
 }
 
 impl From<Place> for Target {
@@ -104,7 +106,10 @@ impl Book<'_> {
         self.expand(&address, &mut walk, 0)?;
         Ok(match walk {
             Walk { overrun: true, .. } => Resolution::Looping,
-            Walk { targets, nobody, .. } if nobody || !targets.is_empty() => Resolution::Targets(targets),
+            Walk { mut targets, dead, discard, .. } if discard || !targets.is_empty() => {
+                targets.extend(dead);
+                Resolution::Targets(targets)
+            }
             // An alias that leads to nobody must not make postmaster, or root, nobody.
             Walk { .. } if is_ours && self.is_role(&address) => match self.first_account(&address) {
                 Some(account) => Resolution::Targets(vec![Place::Account(account).into()]),
@@ -119,7 +124,7 @@ impl Book<'_> {
     /// at its account, or at the other server, if it has one, else in nothing, so that a circle gives one delivery and
     /// never two.
     fn expand(&self, address: &Address, walk: &mut Walk, depth: usize) -> Result<(), Stop> {
-        if depth > MAX_DEPTH || walk.targets.len() >= MAX_TARGETS {
+        if depth > MAX_DEPTH || walk.len() >= MAX_TARGETS {
             walk.overrun = true;
             return Ok(());
         }
@@ -128,6 +133,7 @@ impl Book<'_> {
             match self.account_of(&folded) {
                 Some(account) => walk.add(Place::Account(account)),
                 None if !self.is_ours(address) => walk.add(Place::Remote(address.clone())),
+                None if walk.is_dead(&folded) => {}
                 None => walk.circle = true,
             }
             return Ok(());
@@ -144,9 +150,9 @@ impl Book<'_> {
                 }
                 walk.owner = outer;
             }
-            Some(Found::Nobody) => walk.nobody = true,
+            Some(Found::Nobody) => walk.discard = true,
             None if !self.is_ours(address) => walk.add(Place::Remote(address.clone())),
-            None => {}
+            None => walk.add(Place::Nobody(folded)),
         }
         Ok(())
     }

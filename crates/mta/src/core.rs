@@ -225,7 +225,8 @@ impl Core {
             let sent_on = (!is_as_it_came).then(|| self.sent_on_by(path, reverse_path, address));
             self.ways.refusal(sent_on.as_ref().unwrap_or(reverse_path), address)
         };
-        let refusals: Option<Vec<Reply>> = targets.iter().map(refusal).collect();
+        let reaching = targets.iter().filter(|target| !matches!(target.place, Place::Nobody(_)));
+        let refusals: Option<Vec<Reply>> = reaching.map(refusal).collect();
         refusals?.into_iter().next()
     }
 

@@ -114,7 +114,9 @@ fn is_ours(path: &ForwardPath) -> bool {
 /// The targets that the alias file names, with any tag.
 fn is_named(target: &Target) -> bool {
     match &target.place {
-        Place::Account(address) => address.domain().is_some_and(|domain| domain.as_str() == "here.example"),
+        Place::Account(address) | Place::Nobody(address) => {
+            address.domain().is_some_and(|domain| domain.as_str() == "here.example")
+        }
         Place::Remote(address) => {
             let name = address.local_part.as_str().split('+').next().unwrap_or_default();
             let is_far = address.domain().is_some_and(|domain| domain.as_str() == "far.example");

@@ -98,6 +98,7 @@ impl Shelf {
                     match &target.place {
                         Place::Account(address) => format!("{owner}{address}"),
                         Place::Remote(address) => format!("{owner}-> {address}"),
+                        Place::Nobody(address) => format!("{owner}nobody {address}"),
                     }
                 };
                 targets.iter().map(show).collect::<Vec<_>>().join(" ")
@@ -355,6 +356,38 @@ fn mail_of_a_list_is_its_owners_where_the_list_has_one() {
         ("joe-x@example.org", "joe@example.org"),
     ];
     Shelf { delimiters: "-", ..Shelf::with(aliases()) }.resolves(&tagged);
+}
+
+#[test]
+fn a_target_that_is_nobodys_is_told_beside_the_others_and_an_alias_of_such_alone_is_unknown() {
+    let lists = "ml@example.org ann@example.org, gone@example.org\nowner-ml@example.org joe@example.org\n\
+                 far@example.org joe@elsewhere.example, Gone+x@example.org\n\
+                 all@example.org ml@example.org, far@example.org, gone@example.org\n\
+                 dead@example.org gone@example.org, left@example.org, gone@example.org\n\
+                 deep@example.org dead@example.org, joe@example.org\n@second.example ann@example.org, gone@example.org\n";
+    let aliases = Table::Virtual(Aliases::parse(lists, Some(&domain("example.org"))).unwrap());
+    Shelf::with(aliases).resolves(&[
+        (
+            "ml@example.org",
+            "(owner-ml@example.org) ann@example.org (owner-ml@example.org) nobody gone@example.org",
+        ),
+        ("far@example.org", "-> joe@elsewhere.example nobody gone+x@example.org"),
+        (
+            "all@example.org",
+            "(owner-ml@example.org) ann@example.org -> joe@elsewhere.example \
+             (owner-ml@example.org) nobody gone@example.org nobody gone+x@example.org",
+        ),
+        ("dead@example.org", "unknown"),
+        ("deep@example.org", "joe@example.org nobody gone@example.org nobody left@example.org"),
+        ("any@second.example", "ann@example.org nobody gone@example.org"),
+        ("gone@example.org", "unknown"),
+    ]);
+    let machine = Shelf::with_machine("root: joe, gone\nbin: /dev/null\nlog: bin, gone\npostmaster: gone\n");
+    machine.resolves(&[
+        ("root@localhost", "joe@example.org nobody gone@example.org"),
+        ("log@example.org", "nobody gone@example.org"),
+        ("postmaster", "ann@example.org"),
+    ]);
 }
 
 #[test]

@@ -28,10 +28,12 @@ impl Found {
 pub(super) struct Walk {
     pub(super) seen: HashSet<Address>,
     pub(super) targets: Vec<Target>,
+    /// Those that are nobody's.
+    pub(super) dead: Vec<Target>,
     /// Of the innermost alias that has one.
     pub(super) owner: Option<Address>,
     /// An alias led to `/dev/null`.
-    pub(super) nobody: bool,
+    pub(super) discard: bool,
     /// An alias led back to itself.
     pub(super) circle: bool,
     /// The chain was too long or the targets too many.
@@ -40,8 +42,18 @@ pub(super) struct Walk {
 
 impl Walk {
     pub(super) fn add(&mut self, place: Place) {
-        if self.targets.iter().all(|target| target.place != place) {
-            self.targets.push(Target { place, owner: self.owner.clone() });
+        let list = if matches!(place, Place::Nobody(_)) { &mut self.dead } else { &mut self.targets };
+        if list.iter().all(|target| target.place != place) {
+            list.push(Target { place, owner: self.owner.clone() });
         }
+    }
+
+    /// Whether this address was met before and is nobody's.
+    pub(super) fn is_dead(&self, folded: &Address) -> bool {
+        self.dead.iter().any(|target| matches!(&target.place, Place::Nobody(address) if address == folded))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.targets.len() + self.dead.len()
     }
 }

@@ -17,6 +17,7 @@ mod corpus;
 mod crash;
 mod curl;
 mod dead_hosts;
+mod dead_targets;
 mod delegation;
 mod disk;
 mod dkim;

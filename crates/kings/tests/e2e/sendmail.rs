@@ -33,7 +33,7 @@ impl Machine {
         for name in ["sendmail", "mailq", "newaliases"] {
             symlink(&binary, programs.join(name)).unwrap();
         }
-        let aliases = programs.write("system-aliases", "root: ann\nnobody: bob\nteam: ann, bob, team-list\n");
+        let aliases = programs.write("system-aliases", "root: ann\nnobody: bob\nteam: ann, bob\n");
         let tables = format!("[local]\nfolder = \"local\"\n{tables}");
         let text =
             Setup { aliases: format!("system = \"{}\"\n", aliases.display()), tables, ..Setup::default() };

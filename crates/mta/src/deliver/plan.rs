@@ -29,6 +29,9 @@ pub(super) struct Plan {
     pub(super) looping: Vec<Recipient>,
     /// The same of aliases whose accounts here get their copies all the same.
     pub(super) cut_off: Vec<Recipient>,
+    /// Addresses of ours that are nobody's, behind aliases that lead to others as well. The queue asks once more and then
+    /// fails them, as it does all that nobody knows.
+    dead: Vec<(Guise, Recipient)>,
     /// Recipients elsewhere that do not get what an alias would send on.
     withheld: Vec<(Recipient, Withheld)>,
     /// Recipients that stand for nobody.
@@ -122,6 +125,9 @@ impl Plan {
             }
         }
         plan.settle_withheld()?;
+        for (guise, recipient) in std::mem::take(&mut plan.dead) {
+            departure::merge(&mut plan.departures, guise, recipient);
+        }
         Ok(plan)
     }
 
@@ -147,6 +153,7 @@ impl Plan {
                     Err(why) => self.withheld.push((copy, why)),
                 }
             }
+            Place::Nobody(address) => self.bury(message, recipient, reverse_path, address),
         }
     }
 
@@ -176,7 +183,24 @@ impl Plan {
                     departure::merge(&mut self.departures, guise, at(recipient, address));
                 }
             }
+            Place::Nobody(address) => self.bury(message, recipient, &reverse_path, address),
         }
+    }
+
+    /// A copy that reaches nobody. Its failure is the sender's to hear of, or the list owner's. Where the message says to be
+    /// of ours and proves nothing, that would tell somebody whose address was taken, so the postmaster is told.
+    fn bury(
+        &mut self,
+        message: &Message,
+        recipient: &Recipient,
+        reverse_path: &ReversePath,
+        address: Address,
+    ) {
+        let reverse_path = match message.leaving {
+            Leaving::Never | Leaving::NotYet if *reverse_path == message.reverse_path => &ReversePath::Null,
+            Leaving::Suited | Leaving::AsItCame | Leaving::Never | Leaving::NotYet => reverse_path,
+        };
+        self.dead.push((Guise::plain(reverse_path), at(recipient, address)));
     }
 
     /// The recipient as its targets inherit it: the success of one of several says nothing of the whole.
@@ -224,11 +248,12 @@ impl Plan {
     ) -> Option<Vec<Target>> {
         let all = targets.len();
         targets.retain(|target| !visited.rings(recipient, target));
-        if targets.is_empty() {
+        let rings = targets.len() < all;
+        if rings && targets.iter().all(|target| matches!(target.place, Place::Nobody(_))) {
             self.looping.push(recipient.clone());
             return None;
         }
-        if targets.len() < all {
+        if rings {
             self.cut_off.push(recipient.clone());
         }
         Some(targets)

@@ -24,6 +24,11 @@ list@here.example ann@here.example, far@far.example
 owner-list@here.example joe@here.example
 sue@here.example sue@here.example, far@far.example
 away@also.example far@far.example
+ml@here.example ann@here.example, gone@here.example
+club@here.example ann@here.example, gone@here.example
+owner-club@here.example joe@here.example
+round@here.example far@far.example, gone@here.example
+dead@here.example gone@here.example
 ";
 
 /// Ann, Joe and Sue are here; `team@` is the first two and somebody elsewhere, and Sue lets somebody elsewhere read along.
@@ -641,6 +646,73 @@ async fn each_recipient_of_lmtp_hears_of_its_own_ring() {
     let [(reverse_path, recipients)] = &setup.entries().await[..] else { panic!("one entry") };
     assert!(reverse_path.starts_with("<SRS0="), "{reverse_path}");
     assert_eq!(recipients, "<far@far.example> <off@far.example>");
+}
+
+/// The sender hears of it, or the owner of the list; where the message says to be of ours and proves nothing, nobody whose
+/// address may have been taken does, but the postmaster, whose the failures of mail without a sender are.
+#[tokio::test]
+async fn a_target_that_is_nobodys_fails_alone_and_whoever_is_to_know_hears_of_it() {
+    let owner = "owner-club@here.example";
+    for (alias, sender, leaving, told) in [
+        ("ml@here.example", CAROL, Leaving::Suited, CAROL),
+        ("ml@here.example", CAROL, Leaving::AsItCame, CAROL),
+        ("ml@here.example", "", Leaving::Suited, ""),
+        ("ml@here.example", ANN, Leaving::Never, ""),
+        ("ml@here.example", ANN, Leaving::NotYet, ""),
+        ("club@here.example", CAROL, Leaving::Suited, owner),
+        ("club@here.example", ANN, Leaving::Never, owner),
+        ("club@here.example", "", Leaving::Suited, ""),
+    ] {
+        for lmtp in [false, true] {
+            let setup = Setup::new();
+            let message = Message { leaving, ..setup.message(sender, &[alias], "") };
+            if lmtp {
+                assert_eq!(deliver_each(&setup.core, &message).await, [Ok(())]);
+            } else {
+                deliver(&setup.core, message).await.unwrap();
+            }
+            let failing = [(format!("<{told}>"), "<gone@here.example>".to_owned())];
+            assert_eq!(setup.entries().await, failing, "{alias} {sender} {leaving:?}");
+            assert_eq!(setup.stored(), [1, 0], "{alias} {sender} {leaving:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_is_nobodys_makes_no_mail_taken_that_nobody_would_get() {
+    let setup = Setup::new();
+    let dead = ForwardPath::parse("dead@here.example").unwrap();
+    let reach = kings_directory::Reach::Ours;
+    let found = setup.core.resolve(&dead, &ReversePath::Null, reach).await;
+    assert_eq!(found, kings_directory::Resolution::Unknown);
+    let round = ["round@here.example"];
+    let refused = Message { leaving: Leaving::Never, ..setup.message(ANN, &round, "") };
+    assert_eq!(deliver(&setup.core, refused).await.map_err(|error| error.reply()), Err(Reply::IN_OUR_NAME));
+    let sent_on = "Delivered-To: round@here.example\r\n";
+    assert_eq!(setup.deliver(&round, sent_on).await, Err(Reply::FORWARDING_LOOP));
+    assert_eq!(setup.queued(), [0, 0]);
+}
+
+/// One copy fails, however many aliases lead there, and who asked for no report of it gets none.
+#[tokio::test]
+async fn what_was_asked_for_holds_for_a_target_that_is_nobodys() {
+    let setup = Setup::new();
+    let mut message = setup.message(CAROL, &["ml@here.example", "round@here.example"], "");
+    message.recipients[0].notify = Notify::Never;
+    deliver(&setup.core, message).await.unwrap();
+    let texts = fs::read_dir(setup.path("queue/entries")).unwrap();
+    let texts: Vec<String> = texts.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    let lines = texts.iter().flat_map(|text| text.lines());
+    let gone: Vec<&str> = lines.filter(|line| line.starts_with("recipient <gone@")).collect();
+    assert_eq!(gone, ["recipient <gone@here.example>"]);
+
+    let setup = Setup::new();
+    let mut message = setup.message(CAROL, &["ml@here.example"], "");
+    message.recipients[0].notify = Notify::Never;
+    deliver(&setup.core, message).await.unwrap();
+    let file = fs::read_dir(setup.path("queue/entries")).unwrap().next().unwrap().unwrap();
+    let text = fs::read_to_string(file.path()).unwrap();
+    assert!(text.contains("recipient <gone@here.example> notify=NEVER"), "{text}");
 }
 
 #[tokio::test]

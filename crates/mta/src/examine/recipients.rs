@@ -1,6 +1,6 @@
 //! Whether a message has come round: an alias here has sent it on before, as its Delivered-To says.
 
-use kings_directory::{Directory, Reach, Resolution};
+use kings_directory::{Directory, Place, Reach, Resolution};
 use kings_mail::address::Address;
 use kings_mail::envelope::Recipient;
 use kings_mail::path::ForwardPath;
@@ -41,7 +41,8 @@ impl Addressees {
             if ringing == 0 {
                 continue;
             }
-            let found = if ringing == targets.len() { &mut loops.whole } else { &mut loops.in_part };
+            let dead = targets.iter().filter(|target| matches!(target.place, Place::Nobody(_))).count();
+            let found = if ringing + dead == targets.len() { &mut loops.whole } else { &mut loops.in_part };
             found.push(address.clone());
         }
         loops
