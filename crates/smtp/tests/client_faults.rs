@@ -160,7 +160,7 @@ fn draw_events(session: &mut Session) -> Result<Option<End>, kings_smtp::client:
                 session.end_content();
             }
             Event::Settled(outcomes) => return Ok(Some(End::Settled(fates(&outcomes)))),
-            Event::Refused(reply) => return Ok(Some(End::Refused(reply.code))),
+            Event::Refused(reply) | Event::Unfit(reply) => return Ok(Some(End::Refused(reply.code))),
             Event::Closed => return Ok(Some(End::Broke)),
         }
     }
@@ -181,7 +181,7 @@ fn fates(outcomes: &[Outcome]) -> Vec<Fate> {
     let fate = |outcome: &Outcome| match outcome {
         Outcome::Accepted(_) => Accepted,
         Outcome::Refused { permanent: true, .. } | Outcome::Incapable(_) => Permanent,
-        Outcome::Refused { permanent: false, .. } => Temporary,
+        Outcome::Refused { permanent: false, .. } | Outcome::Broken(_) => Temporary,
     };
     outcomes.iter().map(fate).collect()
 }

@@ -164,6 +164,10 @@ impl Player {
                 writeln!(self.log, "= refused {reply}").unwrap();
                 self.session.quit();
             }
+            Event::Unfit(reply) => {
+                writeln!(self.log, "= unfit {reply}").unwrap();
+                self.session.quit();
+            }
             Event::Closed => {
                 self.closed = true;
                 self.log.push_str("C! closed\n");
@@ -242,6 +246,7 @@ fn log_outcomes(log: &mut String, outcomes: &[Outcome]) {
             Outcome::Refused { reply, permanent: true } => ("refused permanent", reply),
             Outcome::Refused { reply, permanent: false } => ("refused temporary", reply),
             Outcome::Incapable(reply) => ("incapable", reply),
+            Outcome::Broken(reply) => ("broken", reply),
         };
         writeln!(log, "{}", format!("= outcome {} {fate} {reply}", place + 1).trim_end()).unwrap();
     }

@@ -365,7 +365,7 @@ fn join(
                         client.end_content();
                     }
                     client::Event::Settled(outcomes) => return (outcomes, backend.messages),
-                    client::Event::Refused(reply) => panic!("{reply}"),
+                    client::Event::Refused(reply) | client::Event::Unfit(reply) => panic!("{reply}"),
                     client::Event::Closed => panic!("closed"),
                 }
             }

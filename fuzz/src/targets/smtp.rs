@@ -341,7 +341,7 @@ impl Client {
                     self.settled = outcomes;
                     self.session.quit();
                 }
-                Ok(Some(client::Event::Refused(reply))) => {
+                Ok(Some(client::Event::Refused(reply) | client::Event::Unfit(reply))) => {
                     assert!(!reply.text.contains(|c: char| c.is_control() && c != '\n'));
                     return true;
                 }

@@ -53,6 +53,7 @@ mod open_files;
 mod open_relay;
 mod opendkim_files;
 mod outbound_tls;
+mod own_words;
 mod peers;
 mod policy_actions;
 mod policy_states;

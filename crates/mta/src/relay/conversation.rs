@@ -60,7 +60,9 @@ impl Done {
     pub(super) fn contact(&self) -> Contact {
         let said = |outcome: &client::Outcome| match outcome {
             client::Outcome::Refused { reply, .. } => contact_of(reply),
-            client::Outcome::Accepted(_) | client::Outcome::Incapable(_) => Contact::Answered,
+            client::Outcome::Accepted(_) | client::Outcome::Incapable(_) | client::Outcome::Broken(_) => {
+                Contact::Answered
+            }
         };
         self.outcomes.iter().map(said).min().unwrap_or(Contact::Answered)
     }
@@ -129,10 +131,15 @@ impl Conversation {
                     Ok(())
                 }
                 Some(Event::Refused(reply)) => {
-                    self.note_clear_text(reply == client::no_tls());
                     habits.learn(hop, &self.session);
                     self.leave().await;
                     return Err(Failure::Refused(reply));
+                }
+                Some(Event::Unfit(reply)) => {
+                    self.note_clear_text(reply == client::no_tls());
+                    habits.learn(hop, &self.session);
+                    self.leave().await;
+                    return Err(Failure::Unfit(reply));
                 }
                 // Before a transaction there is nothing to send or to settle.
                 Some(Event::Closed | Event::SendContent(_) | Event::Settled(_)) => {
@@ -189,7 +196,9 @@ impl Conversation {
                 Some(Event::SendContent(range)) => self.send(cargo, range).await,
                 None => self.listen().await,
                 // The others belong to the greeting.
-                Some(Event::Closed | Event::Ready | Event::StartTls | Event::Refused(_)) => {
+                Some(
+                    Event::Closed | Event::Ready | Event::StartTls | Event::Refused(_) | Event::Unfit(_),
+                ) => {
                     return self.broken("the server closed it");
                 }
             };
@@ -258,7 +267,7 @@ impl Conversation {
     fn broken(mut self, why: &str) -> Done {
         let doubtful = self.session.awaits_final_reply();
         let unheard = !self.session.has_been_heard();
-        let reason = Reply::new(451, reply::Status(4, 4, 2), "").with_text(format!("session broke: {why}"));
+        let reason = Reply::new(451, reply::Status(4, 4, 2), "").with_text(why.to_owned());
         let outcomes = self.session.abandon(&reason);
         Done { outcomes, doubtful, unheard, taken: self.taken(), conversation: None }
     }

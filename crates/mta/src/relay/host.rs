@@ -69,6 +69,8 @@ pub(super) enum Failure {
     Session(String),
     /// Greeting, EHLO, STARTTLS or login was refused.
     Refused(Reply),
+    /// It does not offer what we need to come to a transaction; in our words.
+    Unfit(Reply),
     /// It is no host to ask, as its own words show.
     NoRoute(NoRoute),
 }
@@ -77,7 +79,7 @@ impl Failure {
     fn contact(&self) -> Contact {
         match self {
             Self::Connect(_) | Self::Mute => Contact::Silent,
-            Self::Handshake(_) | Self::NoRoute(_) => Contact::Answered,
+            Self::Handshake(_) | Self::NoRoute(_) | Self::Unfit(_) => Contact::Answered,
             // Cutting the line is how some servers say that they have too many of us.
             Self::Session(_) => Contact::Crowded,
             Self::Refused(reply) => contact_of(reply),
@@ -97,6 +99,10 @@ impl Failure {
             Self::Mute => deferred(Status(4, 4, 2), format!("{host} takes connections and does not answer")),
             Self::Session(text) => deferred(Status(4, 4, 2), format!("session with {host} broke: {text}")),
             Self::NoRoute(no_route) => no_route.outcome(),
+            Self::Unfit(reply) => {
+                let status = reply.status.unwrap_or(Status::LOCAL_TROUBLE);
+                deferred(status, format!("nothing can be given to {host}: {}", reply.text))
+            }
             Self::Refused(reply) => {
                 let refused = client::Outcome::Refused { reply: reply.clone(), permanent: false };
                 at_host(refused, host, Outcome::Relayed)
@@ -199,7 +205,7 @@ impl<'a> Errand<'a> {
             return self.note(&ourselves.outcome());
         }
         let said_nothing = |outcome: &Option<Outcome>| match outcome {
-            Some(Outcome::Failed(report)) => report.remote.is_none(),
+            Some(Outcome::Failed(report)) => report.remote.is_none() && !lacks_something(report),
             outcome => outcome.is_none(),
         };
         let places = self.open().into_iter().filter(|&place| said_nothing(&self.outcomes[place]));
@@ -293,15 +299,21 @@ impl<'a> Errand<'a> {
     }
 }
 
-/// Taken over, or refused by the last word of a server. That a server lacks an extension is not a last word, nor is
+/// Taken over, or refused by the last word of a server. That a server lacks something is not a last word, nor is
 /// what we ourselves find wrong with one host of several: it has no address, or a private one.
 fn is_settled(outcome: Option<&Outcome>) -> bool {
     match outcome {
         Some(Outcome::Delivered(_) | Outcome::Relayed(_) | Outcome::PassedOn(_)) => true,
+        // Some say themselves what they lack.
         Some(Outcome::Failed(report)) => {
-            let lacks_something = matches!(report.status, Status(5, 6, 3 | 7) | Status(5, 7, 30));
-            report.remote.is_some() && !lacks_something
+            report.remote.is_some() && !matches!(report.status, Status(5, 6, 3 | 7) | Status(5, 7, 30))
         }
         Some(Outcome::Deferred(_)) | None => false,
     }
+}
+
+/// Whether it failed for what a host offers (`Session::lacks`): such a host is there.
+fn lacks_something(report: &Report) -> bool {
+    let by_offer = matches!(report.status, Status(5, 6, 3 | 7) | Status(5, 7, 30) | Status(5, 3, 4));
+    by_offer && report.remote.is_none()
 }

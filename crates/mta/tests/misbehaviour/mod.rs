@@ -103,7 +103,7 @@ async fn pipelined_recipients_have_outcomes_of_their_own() {
     let expected = [
         "failed 5.1.1 550 5.1.1 no such user",
         "relayed 250 2.0.0 taken",
-        "deferred 5.5.3 552 5.5.3 too many",
+        "deferred 4.5.3 552 5.5.3 too many",
     ];
     assert_eq!(outcomes, expected);
 }

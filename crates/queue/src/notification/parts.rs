@@ -223,6 +223,10 @@ fn advice(status: Status) -> &'static str {
         Status(5, 6, _) => {
             "The server there does not take mail of this form: send it as plain text, without special characters."
         }
+        Status(5, 7, 30) => {
+            "The message asks to travel encrypted all the way (REQUIRETLS), and the server there does not offer that. Send it \
+             without asking for that, or reach the recipient in another way."
+        }
         Status(5, 7, _) => {
             "The server there refuses the message by its rules: it may take it for spam. Change the message, or ask the \
              recipient, in another way, to have it accepted."

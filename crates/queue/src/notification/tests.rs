@@ -82,6 +82,18 @@ fn the_whole_report_reads_like_this() {
         ),
         ("full", ann, joe, Failure, failed(Status(5, 2, 2), mx, "552 5.2.2 Mailbox full")),
         ("too_large", ann, joe, Failure, failed(Status(5, 3, 4), mx, "552 5.3.4 Message too big")),
+        (
+            "requiretls",
+            ann,
+            joe,
+            Failure,
+            failed(
+                Status(5, 7, 30),
+                None,
+                "the message cannot be given to mx.elsewhere.example[192.0.2.7]: it does not offer REQUIRETLS, which the \
+                 sender asks for",
+            ),
+        ),
         ("loop", ann, joe, Failure, failed(Status(5, 4, 6), None, loops)),
         (
             "refused",

@@ -71,6 +71,8 @@ pub enum Event {
     Settled(Vec<Outcome>),
     /// The server does not let us come to a transaction: it refused greeting, EHLO, TLS or login.
     Refused(Reply),
+    /// What the server offers or proves is not enough to come to a transaction; in our words.
+    Unfit(Reply),
     /// The session is over.
     Closed,
 }
@@ -204,7 +206,7 @@ impl Session {
     pub fn abandon(&mut self, reason: &Reply) -> Vec<Outcome> {
         self.phase = Phase::Closed;
         let Some(mut running) = self.transaction.take() else { return Vec::new() };
-        running.settle_open(reason);
+        running.break_open(reason);
         running.into_outcomes()
     }
 
@@ -236,7 +238,7 @@ impl Session {
             Phase::Helo if reply.code == 250 && self.settings.start_tls != StartTls::Required => {
                 Some(self.after_helo(&reply))
             }
-            Phase::Helo if reply.code == 250 => Some(Event::Refused(no_tls())),
+            Phase::Helo if reply.code == 250 => Some(Event::Unfit(no_tls())),
             Phase::StartTls if reply.code == 220 => {
                 self.phase = Phase::Handshake;
                 // Bytes behind this reply were not protected: an attacker may have put them there.
@@ -253,10 +255,10 @@ impl Session {
                 Some(Event::Ready)
             }
             Phase::Login(_) if reply.code == 235 => {
-                Some(Event::Refused(no_login("Next server did not prove that it knows the password")))
+                Some(Event::Unfit(no_login("it did not prove that it knows the password")))
             }
             Phase::Login(client) if reply.is_permanent() => self.after_refusal(client.mechanism(), reply),
-            Phase::LoginCancelled => Some(Event::Refused(no_login("Next server does not end the login"))),
+            Phase::LoginCancelled => Some(Event::Unfit(no_login("it does not end the login"))),
             Phase::Greeting | Phase::Ehlo | Phase::Helo | Phase::StartTls | Phase::Login(_) => {
                 Some(Event::Refused(reply))
             }

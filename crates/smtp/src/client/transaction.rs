@@ -4,7 +4,7 @@ use kings_mail::envelope::{MailParameters, Recipient};
 use kings_mail::path::ReversePath;
 
 use super::survey::ContentFacts;
-use crate::reply::Reply;
+use crate::reply::{Reply, Status};
 
 /// The envelope of one message to hand over.
 #[derive(Clone, Debug)]
@@ -50,14 +50,22 @@ pub enum Outcome {
         /// From the code, with the exceptions that RFC 5321 makes.
         permanent: bool,
     },
-    /// The server lacks an extension that this message needs: another MX host may have it.
+    /// By what it offers the server cannot take this message, and was not asked: another MX host may. In our words.
     Incapable(Reply),
+    /// The session ended before the server had said what became of it. In our words.
+    Broken(Reply),
 }
 
 impl Outcome {
+    /// Stands in the place of a reply that cannot be meant.
+    pub(super) const MISFIT: Reply = Reply::new(451, Status(4, 5, 0), "its reply does not fit the command");
+
     fn of(reply: &Reply) -> Self {
         if reply.is_positive() {
             return Self::Accepted(reply.clone());
+        }
+        if *reply == Self::MISFIT {
+            return Self::Broken(Self::MISFIT);
         }
         Self::Refused { reply: reply.clone(), permanent: reply.is_permanent() }
     }
@@ -94,8 +102,12 @@ impl Running {
     pub(super) fn asked(&mut self, place: usize, reply: &Reply) {
         if self.outcomes[place].is_none() && !reply.is_positive() {
             // Some servers say 552 when they mean "not so many at once" (RFC 5321 §4.5.3.1.10).
-            let permanent = reply.is_permanent() && reply.code != 552;
-            self.outcomes[place] = Some(Outcome::Refused { reply: reply.clone(), permanent });
+            self.outcomes[place] = Some(match Outcome::of(reply) {
+                Outcome::Refused { reply, permanent } => {
+                    Outcome::Refused { permanent: permanent && reply.code != 552, reply }
+                }
+                outcome => outcome,
+            });
         }
     }
 
@@ -108,6 +120,13 @@ impl Running {
     pub(super) fn settle_open(&mut self, reply: &Reply) {
         for outcome in self.outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
             *outcome = Some(Outcome::of(reply));
+        }
+    }
+
+    /// The session is over, for this reason, for all that are still open.
+    pub(super) fn break_open(&mut self, reason: &Reply) {
+        for outcome in self.outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
+            *outcome = Some(Outcome::Broken(reason.clone()));
         }
     }
 

@@ -18,26 +18,19 @@ impl Session {
     pub fn lacks(&self, transaction: &Transaction) -> Option<Outcome> {
         let Transaction { parameters, content, .. } = transaction;
         let incapable = |status, text| Some(Outcome::Incapable(Reply::new(554, status, text)));
+        // Each text goes on from "the message cannot be given to HOST: ".
         if parameters.require_tls && !(self.tls && self.features.require_tls) {
-            return incapable(
-                Status(5, 7, 30),
-                "Next server does not support REQUIRETLS, which the sender asks for",
-            );
+            return incapable(Status(5, 7, 30), "it does not offer REQUIRETLS, which the sender asks for");
         }
         if transaction.needs_smtputf8() && !self.features.smtputf8 {
-            return incapable(
-                Status(5, 6, 7),
-                "Next server does not support SMTPUTF8, which this message needs",
-            );
+            return incapable(Status(5, 6, 7), "it does not offer SMTPUTF8, which this message needs");
         }
         if content.eight_bit && !self.features.eight_bit_mime {
-            return incapable(
-                Status(5, 6, 3),
-                "Next server does not support 8BITMIME, which this message needs",
-            );
+            return incapable(Status(5, 6, 3), "it does not offer 8BITMIME, which this message needs");
         }
         let limit = self.features.size.filter(|limit| *limit > 0)?;
-        let reply = Reply::new(552, Status(5, 3, 4), "Message is larger than the next server takes");
-        (content.octets > limit).then_some(Outcome::Refused { reply, permanent: true })
+        let text = format!("it takes at most {limit} octets, and this message has {}", content.octets);
+        let reply = Reply::new(552, Status(5, 3, 4), "").with_text(text);
+        (content.octets > limit).then_some(Outcome::Incapable(reply))
     }
 }

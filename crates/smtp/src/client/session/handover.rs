@@ -4,8 +4,9 @@ use super::phase::{Form, Phase, Sending};
 use super::{Event, Protocol, Session};
 use crate::client::commands;
 use crate::client::reader::BadReply;
+use crate::client::transaction::Outcome;
 use crate::data::Encoder;
-use crate::reply::{Reply, Status};
+use crate::reply::Reply;
 
 /// Most octets of one BDAT chunk: a server that refuses a large message says so after the first of them.
 const MAX_CHUNK: u64 = 1024 * 1024;
@@ -158,6 +159,6 @@ impl Session {
             running.reopen();
             return Err(BadReply::OutOfStep);
         }
-        Ok(Reply::new(451, Status(4, 5, 0), "Next server's reply does not fit the command"))
+        Ok(Outcome::MISFIT)
     }
 }

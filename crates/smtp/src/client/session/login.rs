@@ -66,7 +66,7 @@ impl Session {
     pub(super) fn log_in(&mut self) -> Option<Event> {
         let Some(login) = &self.settings.login else { return Some(Event::Ready) };
         if !self.tls {
-            return Some(Event::Refused(no_login("Next server offers no TLS, so no password is sent")));
+            return Some(Event::Unfit(no_login("it offers no TLS, so no password is sent")));
         }
         let offered = self.features.mechanisms.iter().map(String::as_str);
         let (first, others): (Vec<_>, Vec<_>) = sasl::Client::usable(offered, login.mechanisms)
@@ -89,9 +89,10 @@ impl Session {
     fn next_mechanism(&mut self) -> Option<Event> {
         let begun = self.tries.left.pop_front().and_then(|mechanism| self.begin(mechanism));
         let Some(mut client) = begun else {
-            let last = self.tries.refused.last().map(|(_, reply)| reply.clone());
-            let reply = last.unwrap_or_else(|| no_login("Next server offers no login that we know"));
-            return Some(Event::Refused(reply));
+            return Some(match self.tries.refused.last() {
+                Some((_, reply)) => Event::Refused(reply.clone()),
+                None => Event::Unfit(no_login("it offers no login that we know")),
+            });
         };
         let mechanism = client.mechanism();
         let first = client.speaks_first().then(|| client.respond(b"").ok()).flatten();

@@ -29,7 +29,7 @@ impl Session {
                 self.command("STARTTLS", Phase::StartTls);
                 None
             }
-            StartTls::Required => Some(Event::Refused(no_tls())),
+            StartTls::Required => Some(Event::Unfit(no_tls())),
             StartTls::Never | StartTls::IfOffered => self.log_in(),
         }
     }
@@ -37,13 +37,13 @@ impl Session {
     pub(super) fn after_helo(&mut self, reply: &Reply) -> Event {
         self.features = Features::of_helo(&reply.text);
         match self.settings.login {
-            Some(_) => Event::Refused(no_login("Next server offers no login")),
+            Some(_) => Event::Unfit(no_login("it offers no login")),
             None => Event::Ready,
         }
     }
 }
 
-/// What [`Event::Refused`] says when TLS is required and the server does not offer it.
+/// What [`Event::Unfit`] says when TLS is required and the server does not offer it.
 pub fn no_tls() -> Reply {
-    Reply::new(454, Status(4, 7, 5), "Next server offers no TLS, which is required")
+    Reply::new(454, Status(4, 7, 5), "it offers no TLS, which is required")
 }
