@@ -1,5 +1,7 @@
 //! The header of a submission: who wrote it, and what a client may leave to us (RFC 6409 §8).
 
+use std::ops::Range;
+
 use kings_mail::address::{Address, LocalPart};
 use kings_mail::address_list::{self, Entry, Mailbox};
 use kings_mail::date::DateTime;
@@ -8,6 +10,9 @@ use kings_mail::encoded_word;
 use kings_mail::header::{self, Fields};
 use kings_mail::id::TraceId;
 use kings_mail::visible::as_seen;
+
+/// What the names of resent fields begin with.
+const RESENT: &str = "Resent-";
 
 /// Fields that name secret recipients (RFC 5322 §3.6.3, §3.6.6).
 const SECRET: [&str; 2] = ["Bcc", "Resent-Bcc"];
@@ -36,23 +41,59 @@ pub(crate) enum BadAuthor {
     Sender(&'static str),
 }
 
-/// Everybody the header presents as its author: all of From, and Sender where there is one; and likewise
-/// those who say to have sent it again (RFC 5322 §3.6.6). Empty when there is no From at all.
-pub(crate) fn authors(head: &[u8]) -> Result<Vec<Address>, BadAuthor> {
-    let mut authors = Vec::new();
+/// Whom the header presents as its authors; nobody when there is no From at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Authors {
+    /// Who answers for the message as it is now: all of From, and Sender where there is one; or, where it is sent again,
+    /// whoever says to do that.
+    pub(crate) now: Vec<Address>,
+    /// Of a message that is sent again: who wrote it, and who sent it again before.
+    pub(crate) before: Vec<Address>,
+}
+
+impl Authors {
+    pub(crate) fn all(&self) -> Vec<&Address> {
+        self.now.iter().chain(&self.before).collect()
+    }
+}
+
+/// A message is sent again where its newest block of resent fields, the topmost, has a Resent-From (RFC 5322 §3.6.6).
+/// Without one the block proves nothing, and everybody whom the header names answers for it.
+pub(crate) fn authors(head: &[u8]) -> Result<Authors, BadAuthor> {
+    let fields: Vec<header::Field<'_>> = Fields::new(head).collect();
+    let newest = newest_block(&fields);
+    let is_again = fields[newest.clone()].iter().any(|field| field.is("Resent-From"));
+    let mut authors = Authors::default();
+    let mut add = |place: usize, found: Vec<Address>| {
+        let list = if is_again && !newest.contains(&place) { &mut authors.before } else { &mut authors.now };
+        list.extend(found);
+    };
     for name in ["From", "Resent-From"] {
-        for field in header::all(head, name) {
-            authors.extend(whole(field.value).ok_or(BadAuthor::Authors(name))?);
+        for (place, field) in fields.iter().enumerate().filter(|(_, field)| field.is(name)) {
+            add(place, whole(field.value).ok_or(BadAuthor::Authors(name))?);
         }
     }
     for name in ["Sender", "Resent-Sender"] {
-        for field in header::all(head, name) {
-            let sender = whole(field.value).ok_or(BadAuthor::Sender(name))?;
-            let [sender] = sender.as_slice() else { return Err(BadAuthor::Sender(name)) };
-            authors.push(sender.clone());
+        for (place, field) in fields.iter().enumerate().filter(|(_, field)| field.is(name)) {
+            let sender = whole(field.value).filter(|sender| sender.len() == 1);
+            add(place, sender.ok_or(BadAuthor::Sender(name))?);
         }
     }
     Ok(authors)
+}
+
+/// The places of the topmost resent fields: they end at any other field, and where a name comes a second time, for each
+/// stands in a block once.
+fn newest_block(fields: &[header::Field<'_>]) -> Range<usize> {
+    let is_resent = |field: &header::Field<'_>| {
+        field.name.get(..RESENT.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESENT))
+    };
+    let start = fields.iter().position(is_resent).unwrap_or(fields.len());
+    let goes_on = |place: usize| {
+        is_resent(&fields[place]) && !fields[start..place].iter().any(|known| known.is(fields[place].name))
+    };
+    let end = (start..fields.len()).find(|&place| !goes_on(place)).unwrap_or(fields.len());
+    start..end
 }
 
 fn whole(value: &[u8]) -> Option<Vec<Address>> {
@@ -189,7 +230,7 @@ mod tests {
 
     #[test]
     fn authors_are_all_of_from_and_sender() {
-        let cases: [(&str, Result<&[&str], BadAuthor>); 18] = [
+        let cases: [(&str, Result<&[&str], BadAuthor>); 21] = [
             ("From: Ann <ann@example.org>\r\n\r\n", Ok(&["ann@example.org"])),
             ("From: ann@example.org, joe@example.org\r\n\r\n", Ok(&["ann@example.org", "joe@example.org"])),
             (
@@ -211,8 +252,19 @@ mod tests {
             ),
             (
                 "From: a@x.example\r\nResent-From: b@x.example\r\nresent-from: c@x.example\r\n\r\n",
-                Ok(&["a@x.example", "b@x.example", "c@x.example"]),
+                Ok(&["b@x.example", "| a@x.example", "| c@x.example"]),
             ),
+            (
+                "Received: x\r\nResent-Date: x\r\nResent-Sender: s@x.example\r\nResent-From: b@x.example\r\nFrom: a@x.example\r\n\
+                 Sender: l@x.example\r\nResent-Sender: c@x.example\r\n\r\n",
+                Ok(&["b@x.example", "s@x.example", "| a@x.example", "| l@x.example", "| c@x.example"]),
+            ),
+            // Without a Resent-From in the newest block nobody is excused.
+            (
+                "Resent-To: x@x.example\r\nSubject: x\r\nResent-From: b@x.example\r\nFrom: a@x.example\r\n\r\n",
+                Ok(&["a@x.example", "b@x.example"]),
+            ),
+            ("From: a@x.example\r\n\r\nResent-From: b@x.example\r\n", Ok(&["a@x.example"])),
             ("Resent-Sender: b@x.example\r\nFrom: a@x.example\r\n\r\n", Ok(&["a@x.example", "b@x.example"])),
             ("From: a@x.example\r\nResent-From: ?\r\n\r\n", Err(BadAuthor::Authors("Resent-From"))),
             (
@@ -222,8 +274,10 @@ mod tests {
             ("From: a@x.example\r\nSender: ?\r\n\r\n", Err(BadAuthor::Sender("Sender"))),
         ];
         for (head, expected) in cases {
-            let found =
-                authors(head.as_bytes()).map(|list| list.iter().map(Address::to_string).collect::<Vec<_>>());
+            let found = authors(head.as_bytes()).map(|Authors { now, before }| {
+                let before = before.iter().map(|address| format!("| {address}"));
+                now.iter().map(Address::to_string).chain(before).collect::<Vec<_>>()
+            });
             assert_eq!(found, expected.map(|list| list.iter().map(|&a| a.to_owned()).collect()), "{head}");
         }
     }

@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use crate::author::{self, Completion};
+use crate::author::{self, Authors, Completion};
 use crate::connection::{Dialogue, answer};
 use crate::core::{Core, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
@@ -364,10 +364,20 @@ impl<'a> Session<'a> {
         Ok(taken)
     }
 
+    /// Whether the user has written it, or sends again what another house wrote, and says so in fields of its own (RFC 5322
+    /// §3.6.6).
+    fn answers_for(&self, authors: &Authors, head: &[u8]) -> bool {
+        let is_own = |address: &Address| self.local.is_own(self.user, address);
+        let ours = self.local.core.ours();
+        let is_elsewhere = ours.elsewhere(head);
+        authors.now.iter().all(is_own)
+            && authors.before.iter().all(|author| is_own(author) || is_elsewhere(author))
+    }
+
     /// Who writes under another name is named beside it (RFC 6409 §8.1); trusted users are taken at their word.
     fn honest(&self, head: Vec<u8>, account: &Address) -> (Vec<u8>, String) {
         let authors = author::authors(&head).unwrap_or_default();
-        let own = !authors.is_empty() && authors.iter().all(|address| self.local.is_own(self.user, address));
+        let own = !authors.now.is_empty() && self.answers_for(&authors, &head);
         let absent = header::first(&head, "From").is_none();
         if own || absent || self.local.is_trusted(self.user) {
             return (head, String::new());

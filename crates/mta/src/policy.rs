@@ -15,7 +15,7 @@ use kings_msgauth::dmarc::NoAuthor;
 use kings_smtp::reply::{Reply, Status};
 
 use crate::authenticate::Check;
-use crate::author::BadAuthor;
+use crate::author::{Authors, BadAuthor};
 use crate::facts::{Facts, Rules, Standing, Verdict};
 use crate::header_checks::Ruling;
 use crate::relay::in_session;
@@ -159,14 +159,21 @@ pub(crate) fn reverse_path(is_own: bool, foreign: ForeignSenders) -> Result<(), 
 
 /// Decides whether a logged-in account may write as these authors (RFC 6409 §6.1, §8.1). A header that does not name
 /// them beyond doubt is refused to everybody: two readers of it would see two authors.
+///
+/// Whoever sends again what others wrote answers for that alone (RFC 5322 §3.6.6). But nobody writes as another one of
+/// ours by saying so: those who wrote it must be `elsewhere`, where nobody takes our word for them, or be the account's own.
 pub(crate) fn author(
-    authors: &Result<Vec<Address>, BadAuthor>,
+    authors: &Result<Authors, BadAuthor>,
     is_own: impl Fn(&Address) -> bool,
+    is_elsewhere: impl Fn(&Address) -> bool,
     foreign: ForeignSenders,
 ) -> Result<(), Reply> {
     let malformed = |text: String| Err(Reply { code: 550, status: Some(Status(5, 6, 0)), text: text.into() });
+    let answers = |Authors { now, before }: &Authors| {
+        now.iter().all(&is_own) && before.iter().all(|author| is_own(author) || is_elsewhere(author))
+    };
     match authors {
-        Ok(authors) if foreign == ForeignSenders::Accept || authors.iter().all(is_own) => Ok(()),
+        Ok(authors) if foreign == ForeignSenders::Accept || answers(authors) => Ok(()),
         Ok(_) => Err(Reply::AUTHOR_NOT_YOURS),
         Err(BadAuthor::Authors(name)) => {
             malformed(format!("{name} field does not name its author beyond doubt"))
@@ -376,21 +383,35 @@ mod tests {
 
     #[test]
     fn every_author_must_be_the_accounts_own() {
-        let [ann, joe] = ["ann@example.org", "joe@example.org"].map(|text| Address::parse(text).unwrap());
+        let [ann, joe, far] = ["ann@example.org", "joe@example.org", "far@elsewhere.example"]
+            .map(|text| Address::parse(text).unwrap());
         let is_ann = |address: &Address| *address == ann;
+        let is_elsewhere = |address: &Address| *address == far;
+        let refused = || Err(Reply::AUTHOR_NOT_YOURS);
         let cases = [
-            (vec![], Ok(()), Ok(())),
-            (vec![ann.clone()], Ok(()), Ok(())),
-            (vec![ann.clone(), joe.clone()], Err(Reply::AUTHOR_NOT_YOURS), Ok(())),
-            (vec![joe], Err(Reply::AUTHOR_NOT_YOURS), Ok(())),
+            (vec![], vec![], Ok(())),
+            (vec![&ann], vec![], Ok(())),
+            (vec![&ann, &joe], vec![], refused()),
+            (vec![&joe], vec![], refused()),
+            (vec![&far], vec![], refused()),
+            // Sent again.
+            (vec![&ann], vec![&far], Ok(())),
+            (vec![&ann], vec![&far, &ann], Ok(())),
+            (vec![&ann], vec![&joe], refused()),
+            (vec![&ann], vec![&far, &joe], refused()),
+            (vec![&joe], vec![&far], refused()),
+            (vec![&far], vec![&ann], refused()),
         ];
-        for (authors, usual, lenient) in cases {
-            let authors = Ok(authors);
-            assert_eq!(author(&authors, is_ann, ForeignSenders::default()), usual, "{authors:?}");
-            assert_eq!(author(&authors, is_ann, ForeignSenders::Accept), lenient, "{authors:?}");
+        for (now, before, usual) in cases {
+            let list = |list: Vec<&Address>| list.into_iter().cloned().collect();
+            let authors = Ok(Authors { now: list(now), before: list(before) });
+            let found = |foreign| author(&authors, is_ann, is_elsewhere, foreign);
+            assert_eq!(found(ForeignSenders::default()), usual, "{authors:?}");
+            assert_eq!(found(ForeignSenders::Accept), Ok(()), "{authors:?}");
         }
         for foreign in [ForeignSenders::Reject, ForeignSenders::Accept] {
-            let unclear = author(&Err(BadAuthor::Authors("Resent-From")), is_ann, foreign).unwrap_err();
+            let unclear =
+                author(&Err(BadAuthor::Authors("Resent-From")), is_ann, is_elsewhere, foreign).unwrap_err();
             let expected = "550 5.6.0 Resent-From field does not name its author beyond doubt";
             assert_eq!(unclear.to_string(), expected);
         }

@@ -17,7 +17,7 @@ use kings_smtp::server::{self as smtp, Role, Settings};
 use kings_store::{Incoming, StoreError};
 use tracing::{debug, info};
 
-use crate::author::{self, Completion};
+use crate::author::{self, Authors, BadAuthor, Completion};
 use crate::connection::drive;
 use crate::core::{Core, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
@@ -321,9 +321,9 @@ impl Session<'_> {
         check_header(&content)?;
         let content = forgeries::scrub(self.core, content, forgeries::Source::Anybody).await?;
         let authors = author::authors(content.head());
-        let own =
-            self.own(account, authors.iter().flatten()).await.map_err(|Unavailable| Reply::TRY_LATER)?;
-        policy::author(&authors, |address| own.contains(address), self.core.outgoing.foreign_senders)?;
+        let all: Vec<&Address> = authors.as_ref().map(Authors::all).unwrap_or_default();
+        let own = self.own(account, all).await.map_err(|Unavailable| Reply::TRY_LATER)?;
+        self.judge_authors(&authors, &own, content.head())?;
 
         let (id, date, hostname) = (transaction.id, now(), &self.core.hostname);
         let completion = Completion { account, hostname, id, date }.missing_fields(content.head());
@@ -378,6 +378,16 @@ impl Session<'_> {
         let message = Message { hold, ..Message::of_ours(id, envelope, prefix, content) };
         deliver(self.core, message).await.map_err(|error| error.reply())?;
         Ok(taken)
+    }
+
+    fn judge_authors(
+        &self,
+        authors: &Result<Authors, BadAuthor>,
+        own: &[Address],
+        head: &[u8],
+    ) -> Result<(), Reply> {
+        let (ours, foreign) = (self.core.ours(), self.core.outgoing.foreign_senders);
+        policy::author(authors, |address| own.contains(address), ours.elsewhere(head), foreign)
     }
 
     /// Those of the addresses that belong to the account.

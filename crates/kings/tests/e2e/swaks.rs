@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::harness::{Kings, Message, Output, Smtp, messages, plain, program, run};
+use crate::harness::{Kings, Message, Output, Smtp, letter, messages, plain, program, run};
 
 const CAROL: &str = "carol@example.net";
 const ANN: &str = "ann@example.org";
@@ -150,6 +150,37 @@ fn an_account_cannot_resend_as_somebody_else() {
         };
     }
     assert_eq!(messages(&kings.maildir("bob@example.org")).len(), 1);
+}
+
+/// Whoever sends again what another house wrote answers for that alone; nobody of ours is written for in this way.
+#[test]
+fn an_account_sends_on_what_others_wrote_and_stays_who_it_is() {
+    let kings = Kings::start();
+    let joe = "joe@elsewhere.example";
+    let again = |who: &str, from: &str| {
+        let own =
+            format!("Resent-From: {who}\r\nResent-Date: Mon, 23 Nov 2026 10:00:00 +0000\r\n").into_bytes();
+        [own, letter(from, ANN, "again")].concat()
+    };
+    let send = |content: &[u8]| kings.submissions(ANN).message(ANN, &["bob@example.org"], content).unwrap();
+    send(&again(ANN, joe)).is("250 2.0.0");
+    send(&[b"Resent-From: x@y.example\r\n".to_vec(), again(ANN, joe)].concat()).is("550 5.7.1");
+    for (who, from) in [
+        ("bob@example.org", joe),
+        (joe, joe),
+        (ANN, "bob@example.org"),
+        (ANN, "bob@sub.example.org"),
+        (ANN, "\"bob@example.org\" <joe@elsewhere.example>"),
+    ] {
+        send(&again(who, from)).is("550 5.7.1");
+    }
+    // Without the fields nothing is excused.
+    send(&letter(joe, ANN, "forged")).is("550 5.7.1");
+    let found = messages(&kings.maildir("bob@example.org"));
+    assert_eq!(found.len(), 1);
+    let text = found[0].text();
+    assert!(text.contains("\r\nFrom: joe@elsewhere.example\r\n") && !text.contains("Sender:"), "{text}");
+    assert_eq!(found[0].field("Return-Path").as_deref(), Some("<ann@example.org>"));
 }
 
 #[test]

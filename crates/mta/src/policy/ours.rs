@@ -157,6 +157,15 @@ impl Ours<'_> {
         Some((shown.find(|shown| self.is_known(shown) && !is_above(shown))?, first))
     }
 
+    /// Tells whether an author of this message is of another house: of no domain of ours, below one or passed on, and in a
+    /// message whose From field shows none to people either.
+    pub(crate) fn elsewhere(&self, head: &[u8]) -> impl Fn(&Address) -> bool {
+        let of_another = |domain: &Domain| !self.is_known(domain);
+        let shown = header::all(head, "From").flat_map(|field| author::domains_in(&field.text()));
+        let shows_none = shown.filter_map(|text| Domain::parse(&text).ok()).all(|domain| of_another(&domain));
+        move |author| shows_none && author.domain().is_some_and(of_another)
+    }
+
     /// The first name of ours in the From field of a message whose authors are too many to be judged.
     pub(crate) fn among_many(&self, head: &[u8]) -> Option<&Domain> {
         let is_crowd =
