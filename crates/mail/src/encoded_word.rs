@@ -61,6 +61,32 @@ fn decode_with(text: &str, mark: Option<char>, otherwise: bool) -> Cow<'_, str> 
     Cow::Owned(decoded.text)
 }
 
+/// Most octets between `=?utf-8?Q?` and `?=`: a word has at most 75 (RFC 2047 §2).
+const MAX_ENCODED: usize = 63;
+
+/// A text as encoded words that may stand in a phrase, such as a name before an address (RFC 2047 §5), folded between them.
+pub fn encode_phrase(text: &str) -> String {
+    let mut words = vec![String::new()];
+    for letter in text.chars() {
+        // No letter is split between two words.
+        let piece: String = letter.encode_utf8(&mut [0; 4]).bytes().map(in_phrase).collect();
+        match words.last_mut() {
+            Some(word) if word.len() + piece.len() <= MAX_ENCODED => word.push_str(&piece),
+            _ => words.push(piece),
+        }
+    }
+    let words: Vec<String> = words.into_iter().map(|word| format!("=?utf-8?Q?{word}?=")).collect();
+    words.join("\r\n ")
+}
+
+fn in_phrase(octet: u8) -> String {
+    match octet {
+        b' ' => "_".to_owned(),
+        octet if octet.is_ascii_alphanumeric() || b"!*+-/".contains(&octet) => char::from(octet).to_string(),
+        octet => format!("={octet:02X}"),
+    }
+}
+
 fn is_white_space(text: &str) -> bool {
     text.bytes().all(|octet| octet == b' ' || octet == b'\t')
 }
@@ -160,6 +186,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_name_becomes_encoded_words_and_is_read_back() {
+        let cases = [
+            ("Ré", "=?utf-8?Q?R=C3=A9?="),
+            ("Zoë \"Z\" (x) _?=", "=?utf-8?Q?Zo=C3=AB_=22Z=22_=28x=29_=5F=3F=3D?="),
+            (
+                "ééééééééééé",
+                "=?utf-8?Q?=C3=A9=C3=A9=C3=A9=C3=A9=C3=A9=C3=A9=C3=A9=C3=A9=C3=A9=C3=A9?=\r\n =?utf-8?Q?=C3=A9?=",
+            ),
+        ];
+        for (name, expected) in cases {
+            let encoded = encode_phrase(name);
+            assert_eq!(encoded, expected);
+            assert_eq!(decode(&encoded.replace("\r\n", "")), name);
+        }
+    }
 
     #[test]
     fn encoded_words_become_text() {

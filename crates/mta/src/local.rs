@@ -124,13 +124,17 @@ impl Local {
     /// `ann@localhost` means nothing elsewhere.
     fn completed(&self, path: ReversePath) -> ReversePath {
         match path {
-            ReversePath::Address(Address { local_part, host: Host::Domain(domain) })
-                if domain.as_str() == "localhost" =>
-            {
-                ReversePath::Address(Address::new(local_part, Host::Domain(self.origin.clone())))
-            }
-            path => path,
+            ReversePath::Address(address) => ReversePath::Address(self.at_home(&address)),
+            ReversePath::Null => ReversePath::Null,
         }
+    }
+
+    fn at_home(&self, address: &Address) -> Address {
+        let host = match &address.host {
+            Host::Domain(domain) if domain.as_str() == "localhost" => Host::Domain(self.origin.clone()),
+            host => host.clone(),
+        };
+        Address::new(address.local_part.clone(), host)
     }
 }
 
@@ -331,13 +335,17 @@ impl<'a> Session<'a> {
         let head = author::without_secrets(&head).unwrap_or(head);
         let (head, sender) = self.honest(head, &account);
         let (id, date, hostname) = (transaction.id, now(), &core.hostname);
-        let completion = Completion { account: &account, hostname, id, date }.missing_fields(&head);
+        // The sender that the user gave, which was judged at MAIL, is who writes.
+        let writer = self.local.completed(envelope.reverse_path.clone());
+        let writer = writer.address().unwrap_or(&account);
+        let completion = Completion { account: writer, hostname, id, date }.missing_fields(&head);
+        let recipient = sole_recipient(&envelope).map(|address| self.local.at_home(address));
         let received = trace::received_from_user(
             hostname,
             (&self.user.name, self.user.uid),
             id,
             date,
-            sole_recipient(&envelope),
+            recipient.as_ref(),
         );
         // What we add is signed with the rest, so it belongs to the content.
         let head = [completion.as_bytes(), sender.as_bytes(), &head].concat();

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use kings_mail::address::{Address, Host};
+use kings_mail::domain::Domain;
 use toml::de::{DeTable, DeValue};
 
 use super::MESSAGE_BYTES;
@@ -23,6 +25,8 @@ pub(crate) struct Terms {
     pub(crate) message_bytes: u64,
     /// `[local] trusted_users`.
     pub(crate) trusted_users: Vec<String>,
+    /// The domain that the machine's users write from: `[local] origin`, else the first that is hosted.
+    pub(crate) origin: Option<Domain>,
 }
 
 impl HandIn {
@@ -41,12 +45,28 @@ impl HandIn {
         let bytes = bytes.and_then(|digits| u64::from_str_radix(digits.as_str(), digits.radix()).ok());
         let names = key("local", "trusted_users").and_then(DeValue::as_array).into_iter();
         let names = names.flat_map(|names| names.iter()).filter_map(|name| name.get_ref().as_str());
+        let hosted = table.get_ref().get("domain").and_then(|all| all.get_ref().as_array()).into_iter();
+        let hosted = hosted.flat_map(|all| all.iter()).filter_map(|domain| domain.get_ref().as_table());
+        let first =
+            hosted.filter(|domain| domain.get("relay_to").is_none()).find_map(|domain| domain.get("name"));
+        let origin =
+            key("local", "origin").or(first.map(toml::Spanned::get_ref)).and_then(|name| name.as_str());
         Self {
             folder: absolute.parent().unwrap_or(Path::new("/")).join(folder),
             terms: Some(Terms {
                 message_bytes: bytes.unwrap_or(MESSAGE_BYTES),
                 trusted_users: names.map(str::to_owned).collect(),
+                origin: origin.and_then(|name| Domain::parse(name).ok()),
             }),
+        }
+    }
+
+    /// `ann@localhost` as others know her.
+    pub(crate) fn at_home(&self, address: &Address) -> Address {
+        let origin = self.terms.as_ref().and_then(|terms| terms.origin.clone());
+        match origin.filter(|_| address.domain().is_some_and(|domain| domain.as_str() == "localhost")) {
+            Some(origin) => Address::new(address.local_part.clone(), Host::Domain(origin)),
+            None => address.clone(),
         }
     }
 }
@@ -62,7 +82,7 @@ mod tests {
         let here = folder.path().canonicalize().unwrap();
         let terms = |message_bytes, names: &[&str]| {
             let trusted_users = names.iter().map(|&name| name.to_owned()).collect();
-            Some(Terms { message_bytes, trusted_users })
+            Some(Terms { message_bytes, trusted_users, origin: None })
         };
         let usual = || PathBuf::from(crate::local::DEFAULT_FOLDER);
         let cases = [
@@ -80,6 +100,22 @@ mod tests {
             let path = here.join("kings.toml");
             fs::write(&path, text).unwrap();
             assert_eq!(HandIn::read(&path), HandIn { folder, terms }, "{text}");
+        }
+        let relayed =
+            "[[domain]]\nname = \"r.example\"\nrelay_to = \"x\"\n[[domain]]\nname = \"h.example\"\n";
+        for (text, expected) in [
+            (relayed.to_owned(), "ann@h.example"),
+            (format!("{relayed}[local]\norigin = \"o.example\"\n"), "ann@o.example"),
+            ("domain = 1\n".to_owned(), "ann@localhost"),
+        ] {
+            fs::write(here.join("kings.toml"), &text).unwrap();
+            let place = HandIn::read(&here.join("kings.toml"));
+            let shown = |address: &str| place.at_home(&Address::parse(address).unwrap()).to_string();
+            assert_eq!(
+                [shown("ann@localhost"), shown("ann@x.example")],
+                [expected, "ann@x.example"],
+                "{text}"
+            );
         }
         assert_eq!(HandIn::read(&here.join("none")), HandIn { folder: usual(), terms: None });
     }

@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_user_writes_as_itself_and_a_trusted_one_as_anybody() {
-        let terms = Terms { message_bytes: 100, trusted_users: vec!["www".to_owned()] };
+        let terms = Terms { message_bytes: 100, trusted_users: vec!["www".to_owned()], origin: None };
         let refused = Err(Reply::SENDER_NOT_YOURS);
         let cases = [
             ("bob", 7, "<bob@localhost>", Ok(())),
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn what_the_server_will_refuse_is_refused() {
-        let terms = Terms { message_bytes: 100, trusted_users: Vec::new() };
+        let terms = Terms { message_bytes: 100, trusted_users: Vec::new(), origin: None };
         let user = user("bob", 7);
         let gate = |terms| Gate { terms, user: &user };
         // With its line ends 100 octets, and one more.

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use kings_mail::address::Address;
+use kings_mail::encoded_word;
 use kings_mail::path::ReversePath;
 use nix::unistd::{Uid, User};
 
@@ -172,7 +173,7 @@ fn verify(options: &Options, place: &HandIn) -> Result<(), Trouble> {
     }
     let sender = sender(options, &user()?).map_err(usage)?;
     let letter = Letter { header: Vec::new(), body: Vec::new() };
-    Mail { options, sender, recipients: &recipients, letter: &letter }.verify(&place.folder, print)
+    Mail { options, sender, recipients: &recipients, letter: &letter }.verify(place, print)
 }
 
 /// Who calls, as the kernel and the user database know it: variables of the environment prove nothing.
@@ -225,6 +226,10 @@ fn from_field(options: &Options, user: &User, sender: &ReversePath) -> String {
     let name: String = name.chars().filter(|c| !c.is_control()).collect();
     if name.trim().is_empty() {
         return format!("From: {address}\r\n");
+    }
+    if !name.is_ascii() {
+        // As Postfix's `full_name_encoding_charset`: a header is ASCII for whoever does not say otherwise (RFC 5322 §2.2).
+        return format!("From: {}\r\n <{address}>\r\n", encoded_word::encode_phrase(name.trim()));
     }
     format!("From: \"{}\" <{address}>\r\n", name.trim().replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -156,7 +156,7 @@ mod tests {
     /// As a user of the name ann.
     fn speak(folder: &Path, input: &str) -> String {
         let mut output = Vec::new();
-        let terms = Terms { message_bytes: 100, trusted_users: Vec::new() };
+        let terms = Terms { message_bytes: 100, trusted_users: Vec::new(), origin: None };
         let root = User::from_uid(Uid::from_raw(0)).unwrap().unwrap();
         let user = User { name: "ann".to_owned(), uid: Uid::from_raw(1_000), ..root };
         let gate = Gate { terms: Some(&terms), user: &user };

@@ -74,24 +74,25 @@ impl Mail<'_> {
     }
 
     /// Asks the server about each recipient and sends nothing; `print` gets a line for each.
-    pub(crate) fn verify(&self, folder: &Path, print: impl Fn(&str)) -> Result<(), Trouble> {
+    pub(crate) fn verify(&self, place: &HandIn, print: impl Fn(&str)) -> Result<(), Trouble> {
         let down = |why| Trouble::new(Exit::TryLater, format!("the server does not tell now ({why})"));
         let failed = |failed| match failed {
             Failed::NotNow(why) => down(why),
             Failed::Trouble(trouble) => trouble,
         };
-        let mut dialogue = self.begin(folder).map_err(failed)?;
+        let mut dialogue = self.begin(&place.folder).map_err(failed)?;
         let mut exit = Exit::Ok;
         for (address, command) in self.recipients.iter().zip(self.rcpt_commands()) {
+            let shown = place.at_home(address);
             match dialogue.expect(Some(&command), Exit::Unavailable) {
-                Ok(()) => print(&format!("{address}... deliverable\n")),
+                Ok(()) => print(&format!("{shown}... deliverable\n")),
                 Err(Failed::Trouble(trouble)) => {
                     let said = trouble.text.strip_prefix(&format!("{address}: ")).unwrap_or(&trouble.text);
-                    print(&format!("{address}... undeliverable: {said}\n"));
+                    print(&format!("{shown}... undeliverable: {said}\n"));
                     exit = trouble.exit;
                 }
                 Err(Failed::NotNow(why)) => {
-                    print(&format!("{address}... cannot tell now: {why}\n"));
+                    print(&format!("{shown}... cannot tell now: {why}\n"));
                     exit = Exit::TryLater;
                 }
             }

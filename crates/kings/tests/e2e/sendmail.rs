@@ -163,6 +163,52 @@ fn a_user_writes_as_itself_and_a_trusted_one_as_anybody() {
     assert!(text.contains("Return-Path: <ann@example.org>") && !text.contains("Sender:"), "{text}");
 }
 
+/// The header is ASCII whatever the name, and an ASCII name stays as it is.
+#[test]
+fn a_name_that_is_not_ascii_is_encoded() {
+    for (name, expected) in [
+        ("Ré Zoë", "\r\nFrom: =?utf-8?Q?R=C3=A9_Zo=C3=AB?= <root@example.org>\r\n"),
+        ("R. E.", "\r\nFrom: \"R. E.\" <root@example.org>\r\n"),
+    ] {
+        let machine = Machine::start("");
+        run_with_input(&mut machine.program("sendmail", &["-F", name, BOB]), b"Subject: x\n\nx\n")
+            .succeeded();
+        let text = machine.only_message(BOB).text();
+        assert!(text.is_ascii() && text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn what_is_said_by_smtp_is_from_its_sender_and_for_whom_it_reaches() {
+    let machine = Machine::start("");
+    let dialogue = |sender: &str, header: &str| {
+        format!(
+            "EHLO x\nMAIL FROM:<{sender}>\nRCPT TO:<nobody@localhost>\nDATA\n{header}Subject: x\n\nx\n.\nQUIT\n"
+        )
+    };
+    for (place, (sender, header, from)) in [
+        ("joe@elsewhere.example", "", "\r\nFrom: <joe@elsewhere.example>\r\n"),
+        ("ann@localhost", "", "\r\nFrom: <ann@example.org>\r\n"),
+        ("", "", "\r\nFrom: <root@example.org>\r\n"),
+        ("joe@elsewhere.example", "From: eve@x.example\n", "\r\nFrom: eve@x.example\r\n"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let input = dialogue(sender, header);
+        run_with_input(&mut machine.program("sendmail", &["-bs"]), input.as_bytes())
+            .succeeded()
+            .says("250 2.0.0");
+        let folder = machine.kings.maildir(BOB);
+        wait_until("the message", Duration::from_secs(20), || {
+            (messages(&folder).len() > place).then_some(())
+        });
+        let texts: Vec<String> = messages(&folder).iter().map(Message::text).collect();
+        assert!(texts.iter().any(|text| text.contains(from)), "{texts:?}");
+        assert!(texts.iter().all(|text| text.contains("for <nobody@example.org>;")), "{texts:?}");
+    }
+}
+
 #[test]
 fn exit_codes_are_those_of_sysexits() {
     let machine = Machine::start("");
@@ -333,10 +379,10 @@ fn addresses_are_verified_and_nothing_is_sent() {
         )
     };
     let output = verify(&machine, &["root", "joe@elsewhere.example"]).succeeded();
-    assert_eq!(output.text(), "root@localhost... deliverable\njoe@elsewhere.example... deliverable\n");
+    assert_eq!(output.text(), "root@example.org... deliverable\njoe@elsewhere.example... deliverable\n");
     let output = verify(&machine, &["stranger", "root"]);
-    assert!(output.text().starts_with("stranger@localhost... undeliverable: 550 5.1.1 "), "{output}");
-    assert!(output.text().ends_with("root@localhost... deliverable\n"), "{output}");
+    assert!(output.text().starts_with("stranger@example.org... undeliverable: 550 5.1.1 "), "{output}");
+    assert!(output.text().ends_with("root@example.org... deliverable\n"), "{output}");
     exits(output, 67, "not all of these");
     exits(verify(&machine, &[]), 64, "which addresses");
     run(&mut machine.program("mailq", &[])).succeeded().says("Mail queue is empty");
