@@ -1,7 +1,7 @@
 //! An `https:` address, taken apart once.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use hyper::Uri;
 
@@ -29,7 +29,7 @@ impl Url {
         if uri.scheme_str() != Some("https") || authority.as_str().contains('@') {
             return Err(BadUrl);
         }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        let host = host(authority.host())?;
         let after_host = authority.as_str().rsplit_once(']').map_or(authority.as_str(), |(_, rest)| rest);
         let port = match authority.port_u16() {
             Some(port) => port,
@@ -73,6 +73,15 @@ impl Url {
     }
 }
 
+/// A name or an address of IPv4 as it stands; brackets are for whole addresses of IPv6 (RFC 3986 §3.2.2).
+fn host(text: &str) -> Result<String, BadUrl> {
+    if let Some(address) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        let address: Ipv6Addr = address.parse().map_err(|_| BadUrl)?;
+        return Ok(address.to_string());
+    }
+    if text.contains(['[', ']']) { Err(BadUrl) } else { Ok(text.to_ascii_lowercase()) }
+}
+
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "https://{}{}", self.authority(), self.target)
@@ -91,6 +100,11 @@ mod tests {
             ("https://Example.org:8443/a?b=c", Some("example.org 8443")),
             ("https://example.org", Some("example.org 443")),
             ("https://[::1]:9/", Some("::1 9")),
+            ("https://[2001:DB8:0::1]/", Some("2001:db8::1 443")),
+            ("https://[::1/", None),
+            ("https://[x]/", None),
+            ("https://[127.0.0.1]/", None),
+            ("https://other[::1]x/", None),
             ("https://127.0.0.1/", Some("127.0.0.1 443")),
             ("http://example.org/", None),
             ("https://ann@example.org/", None),

@@ -216,6 +216,40 @@ fn a_thousand_commands_that_move_no_mail_end_the_session() {
     serve_a_normal_client(&kings, "after");
 }
 
+/// Each of them is answered, and no more than one address may have are heard.
+#[test]
+fn ten_thousand_connections_of_one_address_keep_nobody_else_waiting() {
+    const WAVES: usize = 20;
+    const WAVE: usize = 500;
+    const SHARE: usize = 50;
+    raise_file_limit(2_000);
+    let kings = Kings::start();
+    let to = kings.address("smtp");
+    serve_a_normal_client(&kings, "before");
+    let before = memory(&kings);
+    let (mut open, mut refused) = (Vec::new(), 0);
+    for wave in 0..WAVES {
+        let sockets: Vec<TcpStream> = (0..WAVE).map(|_| connect_from(1, to)).collect();
+        let took = serve_a_normal_client(&kings, &format!("behind wave {wave}"));
+        assert!(took < Duration::from_secs(2), "a normal client waited {took:?}");
+        for mut socket in sockets {
+            let mut said = [0; 4];
+            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            socket.read_exact(&mut said).unwrap();
+            match &said {
+                b"220 " => open.push(socket),
+                b"421 " => refused += 1,
+                other => panic!("{other:?} instead of a greeting"),
+            }
+        }
+    }
+    assert!((1..=SHARE).contains(&open.len()), "{} are heard", open.len());
+    assert_eq!(open.len() + refused, WAVES * WAVE);
+    let taken = memory(&kings).saturating_sub(before);
+    assert!(taken < (WAVE as u64) * PER_CONNECTION, "{taken} octets more after the flood");
+    assert_eq!(messages(&kings.maildir(ANN)).len(), WAVES + 1);
+}
+
 #[test]
 fn one_address_gets_its_share_of_connections_and_others_are_served() {
     let kings = limited("smtp_connections_per_address = 3");
