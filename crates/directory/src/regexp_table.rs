@@ -18,6 +18,10 @@ const MAX_COMPILED: usize = 1 << 20;
 /// Memory that all compiled patterns of a table may take, in octets.
 const MAX_COMPILED_TABLE: usize = 64 << 20;
 
+/// Most classes of Unicode characters (`\p`, `\P`) of a table: each stands for hundreds of ranges, which take time to fold
+/// and to sort however few octets name them.
+const MAX_UNICODE_CLASSES: usize = 1_000;
+
 /// Patterns in the order of their file; the first that matches wins.
 #[derive(Clone, Debug, Default)]
 pub struct RegexpTable(Vec<Step>);
@@ -172,6 +176,8 @@ struct Draft {
     open: Vec<(usize, usize)>,
     /// Memory that the patterns take so far.
     compiled: usize,
+    /// Classes of Unicode characters so far.
+    classes: usize,
 }
 
 impl Draft {
@@ -215,6 +221,10 @@ impl Draft {
 
     /// Reads a pattern, and counts what it takes.
     fn condition<'r>(&mut self, rule: &'r str) -> Result<(Condition, &'r str), String> {
+        self.classes += unicode_classes(rule);
+        if self.classes > MAX_UNICODE_CLASSES {
+            return Err(format!("the table has more than {MAX_UNICODE_CLASSES} of \\p and \\P up to here"));
+        }
         let (condition, rest) = condition(rule)?;
         self.compiled += condition.pattern.memory_usage();
         Ok((condition, rest))
@@ -241,6 +251,16 @@ impl Draft {
         }
         Ok(())
     }
+}
+
+/// How often a rule says `\p` or `\P`.
+fn unicode_classes(rule: &str) -> usize {
+    let mut chars = rule.chars();
+    let mut count = 0;
+    while let Some(c) = chars.next() {
+        count += usize::from(c == '\\' && matches!(chars.next(), Some('p' | 'P')));
+    }
+    count
 }
 
 /// What follows the word, if the rule begins with it.
@@ -479,6 +499,23 @@ endif
         let complaints = RegexpTable::parse(&greedy(fit + 9)).unwrap_err();
         assert_eq!((complaints.len(), complaints[0].line), (1, fit + 1));
         assert!(complaints[0].what.contains("more than 64 MB"), "{}", complaints[0].what);
+    }
+
+    #[test]
+    fn so_many_classes_of_unicode_characters_are_read_and_no_more() {
+        let rule = |classes: usize| format!("/^({})$/ result", "\\pL|".repeat(classes));
+        let read = |classes: usize| RegexpTable::parse(&rule(classes)).map_err(|bad| bad[0].what.clone());
+        assert!(read(20).unwrap().find("\u{e4}").is_some());
+        assert!(read(MAX_UNICODE_CLASSES + 1).unwrap_err().contains("more than 1000 of \\p and \\P"));
+        let rows = [rule(MAX_UNICODE_CLASSES), rule(1)].join("\n");
+        let complaints = RegexpTable::parse(&rows).unwrap_err();
+        assert!(
+            complaints.iter().any(|bad| bad.line == 2 && bad.what.contains("more than 1000")),
+            "{complaints:?}"
+        );
+        // A backslash before it makes a letter of it.
+        assert_eq!(unicode_classes(r"/\\p\p\PL/ x"), 2);
+        assert_eq!(unicode_classes(r"/\\p/ x"), 0);
     }
 
     #[test]
