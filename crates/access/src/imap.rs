@@ -6,6 +6,7 @@ mod convert;
 mod copy;
 mod expunge;
 mod fetch;
+mod learn;
 mod list;
 mod login;
 mod mailbox;

@@ -1,7 +1,7 @@
 //! FETCH responses: one message rendered as text and ranges of its content, so that nothing large is copied.
 
-mod envelope;
-mod structure;
+pub(crate) mod envelope;
+pub(crate) mod structure;
 
 use std::cell::OnceCell;
 use std::io::Write;
@@ -14,6 +14,7 @@ use kings_mail::mime::{self, Facet, Part};
 use crate::command::fetch::{Body, Item, Label, Section, SectionText};
 use crate::cursor::is_atom_char;
 use crate::flag::Flag;
+use crate::learn::Listing;
 use crate::response;
 use crate::sequence::{ModSeq, SequenceNumber, Uid};
 use crate::text::{self, put};
@@ -85,11 +86,20 @@ pub enum Segment {
     Content(Range<usize>),
 }
 
-/// Renders `* n FETCH (...)` with its CRLF.
-///
-/// Without `content` (see [`Fetch::needs_content`]) the items that need it come as NIL.
-pub fn render(items: &[Item], facts: &Facts, content: Option<&Content<'_>>) -> Vec<Segment> {
-    let mut renderer = Renderer { out: Vec::new(), segments: Vec::new(), facts, content };
+/// Where items come from that the store does not know.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// From nowhere: there are none ([`Needs::Nothing`](crate::command::fetch::Needs)). They would come as NIL.
+    Nothing,
+    /// From what was learnt of the message.
+    Listing(Listing<'a>),
+    /// From the message.
+    Content(&'a Content<'a>),
+}
+
+/// Renders `* n FETCH (...)` with its CRLF. `source` has what the items need.
+pub fn render(items: &[Item], facts: &Facts, source: Source<'_>) -> Vec<Segment> {
+    let mut renderer = Renderer { out: Vec::new(), segments: Vec::new(), facts, source };
     put!(renderer.out, "* {} FETCH (", facts.number);
     for (place, item) in items.iter().enumerate() {
         if place > 0 {
@@ -106,7 +116,7 @@ struct Renderer<'a> {
     out: Vec<u8>,
     segments: Vec<Segment>,
     facts: &'a Facts,
-    content: Option<&'a Content<'a>>,
+    source: Source<'a>,
 }
 
 impl Renderer<'_> {
@@ -121,15 +131,19 @@ impl Renderer<'_> {
             }
             Item::InternalDate => put!(out, "INTERNALDATE \"{}\"", self.facts.internal_date.to_imap()),
             Item::Size => {
-                let size = self.content.map_or(self.facts.size, |content| content.octets.len() as u64);
+                let size = match self.source {
+                    Source::Content(content) => content.octets.len() as u64,
+                    Source::Nothing | Source::Listing(_) => self.facts.size,
+                };
                 put!(out, "RFC822.SIZE {size}");
             }
             Item::ModSeq => put!(out, "MODSEQ ({})", self.facts.modseq),
             Item::Envelope => {
                 out.extend_from_slice(b"ENVELOPE ");
-                match self.content {
-                    Some(content) => envelope::write(out, content.octets),
-                    None => out.extend_from_slice(b"NIL"),
+                match self.source {
+                    Source::Content(content) => envelope::write(out, content.octets),
+                    Source::Listing(listing) => out.extend_from_slice(listing.envelope),
+                    Source::Nothing => out.extend_from_slice(b"NIL"),
                 }
             }
             Item::BodyStructure => self.structure("BODYSTRUCTURE ", structure::Detail::Extended),
@@ -140,16 +154,24 @@ impl Renderer<'_> {
 
     fn structure(&mut self, label: &str, detail: structure::Detail) {
         self.out.extend_from_slice(label.as_bytes());
-        match self.content {
-            Some(content) => structure::write(&mut self.out, content.tree(), content.octets, detail),
-            None => self.out.extend_from_slice(b"NIL"),
+        match (self.source, detail) {
+            (Source::Content(content), _) => {
+                structure::write(&mut self.out, content.tree(), content.octets, detail);
+            }
+            (Source::Listing(listing), structure::Detail::Extended) => {
+                self.out.extend_from_slice(listing.structure);
+            }
+            (Source::Listing(listing), structure::Detail::Plain) => {
+                self.out.extend_from_slice(listing.shape);
+            }
+            (Source::Nothing, _) => self.out.extend_from_slice(b"NIL"),
         }
     }
 
     fn body(&mut self, body: &Body) {
         label(&mut self.out, body);
         self.out.push(b' ');
-        let Some(content) = self.content else { return self.out.extend_from_slice(b"NIL") };
+        let Source::Content(content) = self.source else { return self.out.extend_from_slice(b"NIL") };
         match &body.section.text {
             SectionText::Facet(facet) => {
                 let range = content.section(&body.section.path, *facet);
@@ -260,7 +282,7 @@ mod tests {
             size: message.len() as u64,
             modseq: ModSeq(1),
         };
-        render(&fetch.items, &facts, Some(&Content::new(message)))
+        render(&fetch.items, &facts, Source::Content(&Content::new(message)))
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod command;
 pub mod fetch;
 pub mod flag;
+pub mod learn;
 pub mod limits;
 pub mod list;
 pub mod pattern;

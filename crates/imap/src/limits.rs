@@ -45,3 +45,7 @@ pub const MAX_ID_FIELDS: usize = 30;
 pub const MAX_ID_VALUE: usize = 1024;
 /// Bad commands and failed logins after which the connection is closed (DESIGN limits).
 pub const MAX_ERRORS: u32 = 20;
+/// Octets that are kept of each text that messages are sorted by; beyond them two texts count as equal.
+pub const MAX_SORT_KEY: usize = 1_000;
+/// Identifiers that are kept of one References field, the last ones; a line of usual length has room for about twenty.
+pub const MAX_REFERENCES: usize = 200;

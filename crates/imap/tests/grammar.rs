@@ -4,7 +4,7 @@
 mod converse;
 
 use converse::converse;
-use kings_imap::command::fetch::{Body, Fetch, Item, Label, Section, SectionText};
+use kings_imap::command::fetch::{Body, Fetch, Item, Label, Needs, Section, SectionText};
 use kings_imap::command::{Enabled, List, ListOptions, Own, Resync, Select, StatusItem, Store, StoreMode};
 use kings_imap::{Command, Flag, ModSeq, Request, SequenceSet, SyntaxError, parse};
 use kings_mail::header::Keep;
@@ -82,7 +82,7 @@ fn fetch_items_keep_the_words_of_the_client() {
     let body = Body { label: Label::Body, section, partial: Some((5, 7)), peek: true };
     let items = vec![Item::Uid, Item::Flags, Item::Body(body)];
     assert_eq!(fetch, Fetch { uid: true, set: set("1"), items, changed_since: None, vanished: false });
-    assert!(!fetch.sets_seen() && fetch.needs_content());
+    assert!(!fetch.sets_seen() && fetch.needs() == Needs::Content);
 }
 
 /// RFC 7162 §7.
@@ -357,7 +357,7 @@ proptest! {
         };
         let Request::Fetch(fetch) = request("a FETCH 1 (ENVELOPE BODYSTRUCTURE BODY[] BODY[TEXT]<3.9>)") else { panic!() };
         let content = kings_imap::fetch::Content::new(&message);
-        let segments = kings_imap::fetch::render(&fetch.items, &facts, Some(&content));
+        let segments = kings_imap::fetch::render(&fetch.items, &facts, kings_imap::fetch::Source::Content(&content));
         let [kings_imap::fetch::Segment::Text(text)] = segments.as_slice() else { panic!("small messages are inline") };
         prop_assert!(is_balanced(text), "{}", text.escape_ascii());
     }

@@ -34,6 +34,15 @@ impl DateTime {
     /// Parses the `date-time` of a header field (RFC 5322 §3.3), with its obsolete zones and years
     /// (RFC 5322 §4.3), comments and missing seconds; a zone that means nothing counts as UTC.
     pub fn parse_rfc5322(text: &str) -> Option<Self> {
+        Self::parse_field(text, None)
+    }
+
+    /// The same for sorting: a time that is none counts as midnight (RFC 5256 §2.2).
+    pub fn parse_sent(text: &str) -> Option<Self> {
+        Self::parse_field(text, Some(Time::MIDNIGHT))
+    }
+
+    fn parse_field(text: &str, no_time: Option<Time>) -> Option<Self> {
         let text = without_comments(text);
         let mut words = text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty());
         let mut word = words.next()?;
@@ -43,7 +52,7 @@ impl DateTime {
         let day = number(word, 2)?;
         let month = month(words.next()?)?;
         let date = date(year(words.next()?)?, month, day)?;
-        let time = time_of_day(words.next()?)?;
+        let time = words.next().and_then(time_of_day).or(no_time)?;
         let zone = words.next().map_or(UtcOffset::UTC, zone);
         Some(Self(date.with_time(time).assume_offset(zone)))
     }

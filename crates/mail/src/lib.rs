@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod address_list;
+pub mod casemap;
 pub mod charset;
 pub mod content_type;
 pub mod date;
@@ -11,12 +12,14 @@ pub mod encoded_word;
 pub mod envelope;
 pub mod header;
 pub mod id;
+pub mod message_ids;
 pub mod mime;
 pub mod network;
 pub mod path;
 pub mod report;
 pub mod seam;
 pub mod seven_bit;
+pub mod subject;
 pub mod trace;
 pub mod transfer;
 pub mod utf7;

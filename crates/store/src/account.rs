@@ -142,6 +142,21 @@ impl AccountState {
         Ok(())
     }
 
+    /// Has the index forget mailboxes that another program removed. Nothing is forgotten when any mailbox cannot be read:
+    /// it might be one of those that are known.
+    pub(crate) fn forget_lost_mailboxes(&self) -> io::Result<()> {
+        let Some(index) = &self.index else { return Ok(()) };
+        let mut guids = Vec::new();
+        guids.extend(list_file::header(&self.dir)?.guid);
+        for name in self.folders()? {
+            if let Some(folder) = name.folder() {
+                guids.extend(list_file::header(&self.dir.open(folder)?)?.guid);
+            }
+        }
+        index.forget_others(guids);
+        Ok(())
+    }
+
     fn create(&self, name: &MailboxName) -> Result<(), StoreError> {
         let validity = self.next_validity(0)?;
         Folder::create(&self.dir, name, &self.root.names.unique()?, validity)
@@ -234,7 +249,7 @@ impl Account {
     pub fn delete(&self, name: &MailboxName) -> Result<(), StoreError> {
         let folder = name.folder().ok_or(StoreError::CannotDeleteInbox)?;
         let mut open = locked(&self.0.open);
-        self.keep_validity_rising(&folder)?;
+        let guid = self.keep_validity_rising(&folder)?;
         self.set_aside(&folder)?;
         self.0.dir.sync()?;
         self.0.settled.forget(name);
@@ -242,22 +257,26 @@ impl Account {
             shared.delete();
         }
         drop(open);
+        if let (Some(index), Some(guid)) = (&self.0.index, guid) {
+            index.forget_mailbox(&guid);
+        }
         if let Err(error) = self.0.dir.remove_tree(TRASHED.as_bytes()) {
             tracing::warn!(mailbox = ?name, %error, "not all of a deleted mailbox could be removed");
         }
         Ok(())
     }
 
-    /// A mailbox of the same name made later must have a higher UIDVALIDITY (RFC 9051 §2.3.1.1).
-    fn keep_validity_rising(&self, folder: &str) -> Result<(), StoreError> {
+    /// A mailbox of the same name made later must have a higher UIDVALIDITY (RFC 9051 §2.3.1.1). Returns the GUID.
+    fn keep_validity_rising(&self, folder: &str) -> Result<Option<String>, StoreError> {
         let dir = match self.0.dir.open(folder) {
             Err(error) if is_no_folder(&error) => return Err(StoreError::NoSuchMailbox),
             result => result?,
         };
-        match self.0.reserve_validity(list_file::validity(&dir)?) {
+        let header = list_file::header(&dir)?;
+        match self.0.reserve_validity(header.validity) {
             // Deleting must work on a full disk. The counter is nearly always ahead already.
-            Err(StoreError::NoSpace) => Ok(()),
-            result => result,
+            Ok(()) | Err(StoreError::NoSpace) => Ok(header.guid),
+            Err(error) => Err(error),
         }
     }
 

@@ -1,23 +1,33 @@
 //! The index: what would otherwise be lost or have to be read anew at a start. Everything in it can be made again.
 //!
-//! One SQLite file for each account, opened for as long as one mailbox is read or written. A thread of its own writes:
-//! no session waits for it. What it has not written yet is answered from memory.
+//! Two SQLite files for each account, opened for as long as one mailbox is read or written: one with the numbers of
+//! changes, one with what was learnt from messages ([`sheets`]). A thread of its own writes: no session waits for it. What
+//! it has not written yet of the numbers is answered from memory.
 
 mod database;
 mod packed;
+pub(crate) mod sheets;
+mod writer;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use tracing::warn;
 
 use crate::history::Count;
-use crate::message::{ModSeq, Snapshot, UidValidity};
+use crate::message::{ModSeq, Snapshot, Uid, UidValidity};
 use crate::sync::locked;
 pub(crate) use packed::{Digest, Noted};
+use sheets::Row;
+use writer::Order;
+
+/// Octets that were learnt and wait to be written. What comes beyond them is dropped, and learnt again another time.
+const MAX_WAITING: usize = 16 << 20;
 
 /// All that is kept of one mailbox.
 #[derive(Debug)]
@@ -41,7 +51,16 @@ pub(crate) struct Remembered {
 #[derive(Clone, Debug)]
 pub(crate) struct AccountIndex {
     index: Arc<Index>,
-    file: PathBuf,
+    files: Files,
+}
+
+/// The files of one account.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Files {
+    /// The numbers of changes.
+    numbers: PathBuf,
+    /// What was learnt from messages.
+    sheets: PathBuf,
 }
 
 /// The indexes of all accounts, and the thread that writes them.
@@ -50,12 +69,19 @@ pub(crate) struct Index {
     folder: PathBuf,
     waiting: Arc<Waiting>,
     /// `None` at the end: the thread writes what waits and is over.
-    orders: Option<Sender<Key>>,
+    orders: Option<Sender<Order>>,
     writer: Option<JoinHandle<()>>,
 }
 
-type Key = (PathBuf, String);
-type Waiting = Mutex<HashMap<Key, Arc<Page>>>;
+type Key = (Files, String);
+
+/// What the thread has not written yet.
+#[derive(Debug, Default)]
+struct Waiting {
+    pages: Mutex<HashMap<Key, Arc<Page>>>,
+    /// Octets of sheets.
+    octets: AtomicUsize,
+}
 
 impl Index {
     /// Begins to write below `folder`, which is made when it is needed. Without a thread there is no index.
@@ -64,7 +90,7 @@ impl Index {
         let (orders, received) = channel();
         let shared = Arc::clone(&waiting);
         let thread = std::thread::Builder::new().name("index".to_owned());
-        let writer = thread.spawn(move || write_all(&received, &shared));
+        let writer = thread.spawn(move || writer::write_all(&received, &shared));
         let writer = writer.inspect_err(|error| warn!(%error, "no thread for the index")).ok()?;
         Some(Arc::new(Self { folder, waiting, orders: Some(orders), writer: Some(writer) }))
     }
@@ -72,7 +98,8 @@ impl Index {
     /// The index of the account with these folders, each a name that can be one.
     pub(crate) fn of_account(self: &Arc<Self>, folders: &[String]) -> AccountIndex {
         let folder = folders.iter().fold(self.folder.clone(), |folder, name| folder.join(name));
-        AccountIndex { index: Arc::clone(self), file: folder.join("index.sqlite") }
+        let files = Files { numbers: folder.join("index.sqlite"), sheets: folder.join("messages.sqlite") };
+        AccountIndex { index: Arc::clone(self), files }
     }
 }
 
@@ -90,12 +117,12 @@ impl Drop for Index {
 impl AccountIndex {
     /// What is kept of a mailbox, if it was kept under this UIDVALIDITY and this ceiling.
     pub(crate) fn recall(&self, guid: &str, validity: UidValidity, ceiling: ModSeq) -> Option<Remembered> {
-        let key = (self.file.clone(), guid.to_owned());
-        let waiting = locked(&self.index.waiting).get(&key).cloned();
+        let key = (self.files.clone(), guid.to_owned());
+        let waiting = locked(&self.index.waiting.pages).get(&key).cloned();
         let found = match waiting {
             Some(page) => Some((page.snapshot.uid_validity, page.remembered())),
-            None => database::read(&self.file, guid).unwrap_or_else(|error| {
-                warn!(file = %self.file.display(), %error, "an index cannot be read, and is made anew");
+            None => database::read(&self.files.numbers, guid).unwrap_or_else(|error| {
+                warn!(file = %self.files.numbers.display(), %error, "an index cannot be read, and is made anew");
                 None
             }),
         };
@@ -105,10 +132,59 @@ impl AccountIndex {
 
     /// Has a mailbox written, soon.
     pub(crate) fn keep(&self, page: Page) {
-        let key = (self.file.clone(), page.guid.clone());
-        locked(&self.index.waiting).insert(key.clone(), Arc::new(page));
+        let key = (self.files.clone(), page.guid.clone());
+        locked(&self.index.waiting.pages).insert(key.clone(), Arc::new(page));
+        self.order(Order::Page(key));
+    }
+
+    /// Opens what was learnt from the messages of a mailbox under this UIDVALIDITY, if anything was.
+    pub(crate) fn sheets(&self, guid: &str, validity: UidValidity) -> Option<sheets::Sheets> {
+        let file = &self.files.sheets;
+        sheets::Sheets::open(file, guid, validity).unwrap_or_else(|error| {
+            warn!(file = %file.display(), %error, "what was learnt from messages cannot be read");
+            self.order(Order::Remake(self.files.clone()));
+            None
+        })
+    }
+
+    /// Has what was learnt written, soon; or not at all, while too much is waiting.
+    pub(crate) fn learn(&self, guid: &str, validity: UidValidity, rows: Vec<Row>) {
+        let octets = rows.iter().map(Row::octets).sum();
+        let before = self.index.waiting.octets.fetch_add(octets, Relaxed);
+        if before + octets > MAX_WAITING {
+            self.index.waiting.octets.fetch_sub(octets, Relaxed);
+            return;
+        }
+        self.order(Order::Learn { key: (self.files.clone(), guid.to_owned()), validity, rows, octets });
+    }
+
+    /// Forgets what was learnt from messages that are gone.
+    pub(crate) fn forget(&self, guid: &str, validity: UidValidity, uids: Vec<Uid>) {
+        if !uids.is_empty() {
+            self.order(Order::Forget { key: (self.files.clone(), guid.to_owned()), validity, uids });
+        }
+    }
+
+    /// Forgets all of a mailbox that is gone.
+    pub(crate) fn forget_mailbox(&self, guid: &str) {
+        let key = (self.files.clone(), guid.to_owned());
+        locked(&self.index.waiting.pages).remove(&key);
+        self.order(Order::ForgetMailbox(key));
+    }
+
+    /// Forgets all mailboxes but these.
+    pub(crate) fn forget_others(&self, guids: Vec<String>) {
+        self.order(Order::ForgetOthers(self.files.clone(), guids));
+    }
+
+    /// Has what was learnt made anew, since it is damaged.
+    pub(crate) fn remake(&self) {
+        self.order(Order::Remake(self.files.clone()));
+    }
+
+    fn order(&self, order: Order) {
         if let Some(orders) = &self.index.orders {
-            let _ = orders.send(key);
+            let _ = orders.send(order);
         }
     }
 }
@@ -117,19 +193,5 @@ impl Page {
     fn remembered(&self) -> Remembered {
         let messages = self.snapshot.messages.iter().map(Noted::of).collect();
         Remembered { count: self.count.clone(), messages }
-    }
-}
-
-/// Writes what is ordered until there is nobody left to order anything.
-fn write_all(orders: &Receiver<Key>, waiting: &Waiting) {
-    for key in orders {
-        let Some(page) = locked(waiting).get(&key).cloned() else { continue };
-        if let Err(error) = database::write(&key.0, &page) {
-            warn!(file = %key.0.display(), %error, "an index cannot be written");
-        }
-        let mut waiting = locked(waiting);
-        if waiting.get(&key).is_some_and(|kept| Arc::ptr_eq(kept, &page)) {
-            waiting.remove(&key);
-        }
     }
 }

@@ -49,12 +49,12 @@ pub(crate) fn read(folder: &Dir) -> io::Result<Option<(Parsed, OnDisk)>> {
     Ok(Some((parsed, OnDisk { stamp, next_digits })))
 }
 
-/// The UIDVALIDITY in the list, 0 when there is none to read.
-pub(crate) fn validity(folder: &Dir) -> io::Result<u32> {
-    let Some(file) = found(folder.open_file(uidlist::NAME))? else { return Ok(0) };
+/// The first line of the list; all that is not there is empty.
+pub(crate) fn header(folder: &Dir) -> io::Result<Header> {
+    let Some(file) = found(folder.open_file(uidlist::NAME))? else { return Ok(Header::default()) };
     let mut bytes = Vec::new();
     file.take(MAX_HEADER).read_to_end(&mut bytes)?;
-    Ok(uidlist::parse(&bytes).header.validity)
+    Ok(uidlist::parse(&bytes).header)
 }
 
 /// Appends lines and raises `N`, with one sync for both. After an error nothing was appended, but the
@@ -150,7 +150,7 @@ mod tests {
         let (parsed, read_back) = read(&folder).unwrap().unwrap();
         assert_eq!(parsed.entries.len(), 4);
         assert_eq!(read_back.stamp, on_disk.stamp);
-        assert_eq!(validity(&folder).unwrap(), 7);
+        assert_eq!(super::header(&folder).unwrap().validity, 7);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) folder: Folder,
     pub(crate) changes: Arc<Changes>,
     name: Mutex<MailboxName>,
-    state: Mutex<State>,
+    pub(crate) state: Mutex<State>,
     /// Held by one move at a time, over all its steps. Never taken with a lock of another mailbox held.
     pub(crate) moving: Mutex<()>,
     /// Apart from the state, so that looking at it never waits for the disk.

@@ -26,6 +26,9 @@ impl Shared {
         if before.is_none() {
             gone = self.begin_history(state, uid_validity, &mut messages);
         }
+        if let (Some(index), Some(guid)) = (&self.account.index, &state.header.guid) {
+            index.forget(guid, uid_validity, gone.clone());
+        }
         state.history.note(&mut messages, gone, |ceiling| self.raise_ceiling(ceiling));
         let keywords = state.keywords.known(state.letters_in_use());
         let highest_modseq = state.history.highest();

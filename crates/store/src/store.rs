@@ -73,8 +73,11 @@ impl Store {
     pub fn account(&self, account: &Address) -> Result<Account, StoreError> {
         let known = locked(&self.slot(account.folded()).known).open.strong_count() > 0;
         let state = self.account_state(account)?;
-        if !known && let Err(error) = state.sweep(SystemTime::now()) {
-            tracing::warn!(%account, %error, "cannot sweep leftovers");
+        if !known {
+            let swept = state.sweep(SystemTime::now()).and_then(|()| state.forget_lost_mailboxes());
+            if let Err(error) = swept {
+                tracing::warn!(%account, %error, "cannot sweep leftovers");
+            }
         }
         Ok(Account(state))
     }

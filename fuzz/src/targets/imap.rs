@@ -2,8 +2,9 @@
 
 use std::num::NonZeroU32;
 
-use kings_imap::fetch::{Content, Facts, Segment, render};
-use kings_imap::limits::MAX_ERRORS;
+use kings_imap::fetch::{Content, Facts, Segment, Source, render};
+use kings_imap::learn::{Listing, learn};
+use kings_imap::limits::{MAX_ERRORS, MAX_REFERENCES, MAX_SORT_KEY};
 use kings_imap::pattern::Pattern;
 use kings_imap::search::{self, Program};
 use kings_imap::{
@@ -91,10 +92,28 @@ pub fn imap_fetch(data: &[u8]) {
     // The dearest two octets are `a,` in From: an address of 19 octets, three times in an ENVELOPE (RFC 3501
     // §7.4.2 fills in sender and reply-to), and that of an inner message in BODY and BODYSTRUCTURE.
     assert!(response.len() <= 128 * data.len() + 4_096, "{} for {}", response.len(), data.len());
+    shown_as_learnt(data);
 }
 
-fn rendered(items: &[kings_imap::command::fetch::Item], message: &[u8]) -> Vec<u8> {
-    let facts = Facts {
+/// What was learnt from a message shows the same as the message itself, and is bounded; octets that nobody learnt do no harm.
+fn shown_as_learnt(data: &[u8]) {
+    let Ok(Command::Request(Request::Fetch(fetch))) = parse(b"a FETCH 1 (ENVELOPE BODYSTRUCTURE BODY)")
+    else {
+        panic!("the command of this target does not parse")
+    };
+    let sheets = learn(&Content::new(data));
+    let listing = Listing::unpack(&sheets[0]).expect("what was packed a moment ago");
+    let from_sheet = render(&fetch.items, &facts(data), Source::Listing(listing));
+    assert_eq!(from_sheet, [Segment::Text(rendered(&fetch.items, data))]);
+    // A character of the text can become many when it is decomposed, and each text can count three times.
+    assert!(
+        sheets[1].len() + sheets[2].len() <= 8 * (MAX_SORT_KEY + 64) + 2 * data.len() + 4 * MAX_REFERENCES
+    );
+    let _ = Listing::unpack(data);
+}
+
+fn facts(message: &[u8]) -> Facts {
+    Facts {
         number: SequenceNumber(NonZeroU32::MIN),
         uid: Uid(NonZeroU32::MIN),
         flags: vec![Flag::Seen, Flag::Keyword("$x".into())],
@@ -102,12 +121,18 @@ fn rendered(items: &[kings_imap::command::fetch::Item], message: &[u8]) -> Vec<u
         internal_date: DateTime::from_unix(837_596_665),
         size: message.len() as u64,
         modseq: ModSeq(7),
-    };
+    }
+}
+
+fn rendered(items: &[kings_imap::command::fetch::Item], message: &[u8]) -> Vec<u8> {
     let piece = |segment| match segment {
         Segment::Text(text) => text,
         Segment::Content(range) => message[range].to_vec(),
     };
-    render(items, &facts, Some(&Content::new(message))).into_iter().flat_map(piece).collect()
+    render(items, &facts(message), Source::Content(&Content::new(message)))
+        .into_iter()
+        .flat_map(piece)
+        .collect()
 }
 
 /// RFC 3501 §4: strings closed, literals as long as they say, parentheses paired, one line end, the last.

@@ -1,9 +1,11 @@
 //! FETCH (RFC 3501 §6.4.5): reads messages in batches and sends large parts from where they lie.
 
+mod listed;
+
 use std::sync::Arc;
 
-use kings_imap::command::fetch::Item;
-use kings_imap::fetch::{Content, Facts, Fetch, Segment, render};
+use kings_imap::command::fetch::{Item, Needs};
+use kings_imap::fetch::{Content, Facts, Fetch, Segment, Source, render};
 use kings_imap::{Response, SequenceSet, Tagged, vanished};
 use kings_mail::date::DateTime;
 use kings_store::{FlagChange, Flags, Mailbox, ModSeq, Snapshot, StoreError, SystemFlag};
@@ -13,9 +15,10 @@ use super::selected::{Selected, Wanted};
 use super::{Client, Trouble, Wire};
 use crate::blocking::blocking;
 use crate::socket::Link;
+use listed::Lister;
 
 /// Most messages handled between two looks at the socket.
-const BATCH: usize = 100;
+const BATCH: usize = 200;
 /// Octets of messages read ahead; the message that passes it is the last of its batch.
 const BATCH_OCTETS: usize = 1024 * 1024;
 
@@ -55,19 +58,22 @@ impl Client {
             wanted.retain(|(_, uid)| has_changed(to_store(*uid)));
         }
         let mut result = Tagged::DONE;
+        let needs = fetch.needs();
+        let size = |(_, uid): &Wanted| snapshot.message(to_store(*uid)).map_or(0, |message| message.size);
+        let octets = if needs == Needs::Listing { wanted.iter().map(size).sum() } else { 0 };
+        let mut lister = Lister::new(&selected.mailbox, &items, octets);
         for wanted in wanted.chunks(BATCH) {
             let facts: Vec<Facts> =
                 wanted.iter().filter_map(|wanted| selected.facts(&snapshot, *wanted)).collect();
             if facts.len() < wanted.len() {
                 result = Tagged::SOME_EXPUNGED;
             }
-            if fetch.needs_content() {
-                if let Some(failed) = send_contents(wire, &selected.mailbox, &items, facts).await? {
-                    result = failed;
-                }
-            } else {
-                send_facts(wire, &items, &facts).await?;
-            }
+            let failed = match needs {
+                Needs::Nothing => send_facts(wire, &items, &facts).await?,
+                Needs::Listing => lister.send(wire, facts).await?,
+                Needs::Content => send_contents(wire, &selected.mailbox, &items, facts).await?,
+            };
+            result = failed.unwrap_or(result);
         }
         Ok(result)
     }
@@ -119,15 +125,20 @@ impl Selected {
 }
 
 /// Sends what is known without reading.
-async fn send_facts<S: Link>(wire: &mut Wire<S>, items: &[Item], facts: &[Facts]) -> Result<(), Trouble> {
+async fn send_facts<S: Link>(
+    wire: &mut Wire<S>,
+    items: &[Item],
+    facts: &[Facts],
+) -> Result<Option<Tagged>, Trouble> {
     for facts in facts {
-        for segment in render(items, facts, None) {
+        for segment in render(items, facts, Source::Nothing) {
             if let Segment::Text(text) = segment {
                 wire.session.write_rendered(&text);
             }
         }
     }
-    Ok(wire.relieve().await?)
+    wire.relieve().await?;
+    Ok(None)
 }
 
 /// Reads and sends; one message that fails does not stop the others.
@@ -172,7 +183,7 @@ fn read(mailbox: &Mailbox, items: &[Item], facts: &[Facts]) -> Batch {
         batch.done += 1;
         match mailbox.read(to_store(facts.uid)) {
             Ok(content) => {
-                let segments = render(items, facts, Some(&Content::new(content.as_ref())));
+                let segments = render(items, facts, Source::Content(&Content::new(content.as_ref())));
                 octets += content.as_ref().len();
                 batch.rendered.push(Rendered { content, segments });
             }

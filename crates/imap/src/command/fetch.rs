@@ -23,6 +23,17 @@ pub struct Fetch {
     pub vanished: bool,
 }
 
+/// What a FETCH needs of messages, the less first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Needs {
+    /// Nothing that a message itself says.
+    Nothing,
+    /// What is learnt when it is read once.
+    Listing,
+    /// The message.
+    Content,
+}
+
 /// One data item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
@@ -101,12 +112,14 @@ impl Fetch {
         self.items.iter().any(|item| matches!(item, Item::Body(body) if !body.peek))
     }
 
-    /// Whether the message itself must be read: everything else the store knows anyway.
-    pub fn needs_content(&self) -> bool {
-        let is_known = |item: &Item| {
-            matches!(item, Item::Uid | Item::Flags | Item::InternalDate | Item::Size | Item::ModSeq)
+    /// What must be known of the messages beside what the store knows anyway.
+    pub fn needs(&self) -> Needs {
+        let needs = |item: &Item| match item {
+            Item::Uid | Item::Flags | Item::InternalDate | Item::Size | Item::ModSeq => Needs::Nothing,
+            Item::Envelope | Item::BodyStructure | Item::BodyShape => Needs::Listing,
+            Item::Body(_) => Needs::Content,
         };
-        !self.items.iter().all(is_known)
+        self.items.iter().map(needs).max().unwrap_or(Needs::Nothing)
     }
 }
 

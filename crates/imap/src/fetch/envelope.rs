@@ -14,7 +14,7 @@ const FROM: usize = 2;
 ///
 /// Of several equal fields the first counts. Texts come unfolded; encoded words stay, the client
 /// decodes them.
-pub(super) fn write(out: &mut Vec<u8>, content: &[u8]) {
+pub(crate) fn write(out: &mut Vec<u8>, content: &[u8]) {
     let mut found: [Option<Field<'_>>; NAMES.len()] = [None; NAMES.len()];
     for field in Fields::new(content) {
         if let Some(place) = NAMES.iter().position(|name| field.is(name)) {

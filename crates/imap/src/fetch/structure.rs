@@ -10,7 +10,7 @@ use crate::text::{nstring, put, spaced, string};
 
 /// How much to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Detail {
+pub(crate) enum Detail {
     /// BODY: without extension data.
     Plain,
     /// BODYSTRUCTURE: with disposition, language and location.
@@ -18,7 +18,7 @@ pub(super) enum Detail {
 }
 
 /// Appends the structure of `part` and all below it; the parser bounds the depth.
-pub(super) fn write(out: &mut Vec<u8>, part: &Part, content: &[u8], detail: Detail) {
+pub(crate) fn write(out: &mut Vec<u8>, part: &Part, content: &[u8], detail: Detail) {
     out.push(b'(');
     match &part.kind {
         Kind::Multipart(parts) => {

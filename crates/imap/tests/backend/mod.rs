@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use kings_imap::command::{Arriving, Copy, List, Select, StatusItem, Store, StoreMode};
-use kings_imap::fetch::{Content, Facts, Fetch, Segment, render};
+use kings_imap::fetch::{Content, Facts, Fetch, Segment, Source, render};
 use kings_imap::list::{Listed, lines};
 use kings_imap::response::Attribute;
 use kings_imap::search::{self, Program, Search};
@@ -393,7 +393,7 @@ impl Backend {
                 size: message.content.len() as u64,
                 modseq: message.modseq,
             };
-            for segment in render(&fetch.items, &facts, Some(&Content::new(&message.content))) {
+            for segment in render(&fetch.items, &facts, Source::Content(&Content::new(&message.content))) {
                 match segment {
                     Segment::Text(text) => session.write_rendered(&text),
                     Segment::Content(range) => session.write_rendered(&message.content[range]),

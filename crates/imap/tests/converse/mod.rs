@@ -1,6 +1,6 @@
 //! Drives a whole session with anybody's bytes.
 
-use kings_imap::fetch::{Content, Facts, Fetch, Segment, render};
+use kings_imap::fetch::{Content, Facts, Fetch, Segment, Source, render};
 use kings_imap::pattern::Pattern;
 use kings_imap::{
     Event, Flag, ModSeq, Request, Response, SequenceNumber, SequenceSet, Session, Settings, Tagged, Uid, View,
@@ -71,7 +71,7 @@ fn fetch_message(session: &mut Session, fetch: &Fetch, message: &[u8]) {
             size: message.len() as u64,
             modseq: ModSeq(7),
         };
-        for segment in render(&fetch.items, &facts, Some(&Content::new(message))) {
+        for segment in render(&fetch.items, &facts, Source::Content(&Content::new(message))) {
             match segment {
                 Segment::Text(text) => session.write_rendered(&text),
                 Segment::Content(range) => session.write_rendered(message.get(range).unwrap_or_default()),

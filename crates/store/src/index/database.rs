@@ -52,15 +52,7 @@ pub(crate) enum IndexError {
 
 /// What is kept of a mailbox, and under which UIDVALIDITY.
 pub(crate) fn read(file: &Path, guid: &str) -> Result<Option<(UidValidity, Remembered)>, IndexError> {
-    if !file.exists() {
-        return Ok(None);
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(file, flags)?;
-    connection.busy_timeout(BUSY)?;
-    if version(&connection)? != VERSION {
-        return Ok(None);
-    }
+    let Some(mut connection) = open_to_read(file, VERSION)? else { return Ok(None) };
     // Both tables as one writing left them.
     let reading = connection.transaction()?;
     let Some((id, validity, count)) = mailbox(&reading, guid)? else { return Ok(None) };
@@ -95,11 +87,7 @@ pub(crate) fn write(file: &Path, page: &Page) -> Result<(), IndexError> {
     match write_once(file, page) {
         Err(IndexError::Database(error)) if is_damage(&error) => {
             warn!(file = %file.display(), %error, "a damaged index is made anew");
-            for suffix in ["", "-wal", "-shm"] {
-                let mut name = file.as_os_str().to_owned();
-                name.push(suffix);
-                let _ = fs::remove_file(name);
-            }
+            remove(file);
             write_once(file, page)
         }
         result => result,
@@ -172,7 +160,51 @@ fn write_chunk(
     Ok(())
 }
 
+/// Removes all that is kept of the mailboxes whose GUID `is_gone`.
+pub(super) fn forget(file: &Path, is_gone: impl Fn(&str) -> bool) -> Result<(), IndexError> {
+    let Some(mut connection) = open_to_read(file, VERSION)? else { return Ok(()) };
+    let writing = connection.transaction()?;
+    let known: Vec<(i64, String)> = {
+        let mut all = writing.prepare("SELECT id, guid FROM mailbox")?;
+        all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?
+    };
+    for (id, _) in known.iter().filter(|(_, guid)| is_gone(guid)) {
+        writing.execute("DELETE FROM message WHERE mailbox = ?1", [id])?;
+        writing.execute("DELETE FROM mailbox WHERE id = ?1", [id])?;
+    }
+    Ok(writing.commit()?)
+}
+
+/// Removes a file with what SQLite keeps beside it.
+pub(super) fn remove(file: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = file.as_os_str().to_owned();
+        name.push(suffix);
+        let _ = fs::remove_file(name);
+    }
+}
+
+/// Opens a file that is there and of this version.
+pub(super) fn open_to_read(file: &Path, expected: i64) -> Result<Option<Connection>, IndexError> {
+    if !file.exists() {
+        return Ok(None);
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags)?;
+    connection.busy_timeout(BUSY)?;
+    Ok((version(&connection)? == expected).then_some(connection))
+}
+
 fn open(file: &Path) -> Result<Connection, IndexError> {
+    open_to_write(file, VERSION, (TABLES, &["mailbox", "message"]))
+}
+
+/// Opens a file, or makes it; the tables of another version go.
+pub(super) fn open_to_write(
+    file: &Path,
+    expected: i64,
+    (tables, names): (&str, &[&str]),
+) -> Result<Connection, IndexError> {
     if let Some(folder) = file.parent() {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
@@ -183,11 +215,13 @@ fn open(file: &Path) -> Result<Connection, IndexError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // A power cut may cost what was written last: then the ceiling is another one, and nothing here counts.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    if version(&connection)? != VERSION {
-        connection.execute_batch("DROP TABLE IF EXISTS mailbox; DROP TABLE IF EXISTS message;")?;
+    if version(&connection)? != expected {
+        for name in names {
+            connection.execute_batch(&format!("DROP TABLE IF EXISTS {name};"))?;
+        }
     }
-    connection.execute_batch(TABLES)?;
-    connection.pragma_update(None, "user_version", VERSION)?;
+    connection.execute_batch(tables)?;
+    connection.pragma_update(None, "user_version", expected)?;
     Ok(connection)
 }
 
@@ -195,6 +229,6 @@ fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }

@@ -1,0 +1,92 @@
+//! Commands that live on what was learnt from messages: the same answers with the index, without it, and from a damaged one.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use support::Server;
+
+const MESSAGES: usize = 60;
+const LISTS: &str = "UID FETCH 1:* (FLAGS RFC822.SIZE INTERNALDATE ENVELOPE BODYSTRUCTURE BODY)";
+
+fn inbox(server: &Server) -> PathBuf {
+    server.folder.path().join("mail/example.org/ann/cur")
+}
+
+/// Messages of two kilobytes: many enough for the index to be asked.
+async fn filled() -> Server {
+    let server = Server::new();
+    drop(server.inbox().await);
+    for number in 0..MESSAGES {
+        let text = format!(
+            "From: \"J\u{f6}rg {number}\" <joe{}@example.net>\r\nTo: ann@example.org\r\nSubject: Re: letter {}\r\n\
+             Date: Fri, 21 Nov 1997 09:{number:02}:00 -0600\r\nMessage-ID: <{number}@x>\r\n\r\n{}\r\n",
+            number % 7,
+            number % 11,
+            "words ".repeat(300)
+        );
+        std::fs::write(inbox(&server).join(format!("{number}.here:2,S")), text).unwrap();
+    }
+    server
+}
+
+/// Waits until what was learnt of all messages is on disk.
+async fn written(server: &Server) -> PathBuf {
+    let file = server.folder.path().join("index/example.org/ann/messages.sqlite");
+    for _ in 0..500 {
+        let count = rusqlite_count(&file);
+        if count >= MESSAGES {
+            return file;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("nothing was written to {}", file.display());
+}
+
+/// Rows can be told by the octets of the file: a listing of one message here takes more than 200.
+fn rusqlite_count(file: &PathBuf) -> usize {
+    let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |data| data.len());
+    let log = PathBuf::from(format!("{}-wal", file.display()));
+    if log.exists() { 0 } else { usize::try_from(size(file)).unwrap() / 400 }
+}
+
+#[tokio::test]
+async fn lists_are_the_same_from_messages_from_the_index_and_without_it() {
+    let server = filled().await;
+    let mut client = server.inbox().await;
+    let from_messages = client.ok(LISTS).await;
+    assert_eq!(from_messages.len(), MESSAGES);
+    let file = written(&server).await;
+    assert_eq!(client.ok(LISTS).await, from_messages);
+    // It is the index that answers: a message that cannot be read any more is still listed.
+    let name = inbox(&server).join("7.here:2,S");
+    let content = std::fs::read(&name).unwrap();
+    let modified = std::fs::metadata(&name).unwrap().modified().unwrap();
+    std::fs::write(&name, vec![b'x'; content.len()]).unwrap();
+    std::fs::File::open(&name).unwrap().set_modified(modified).unwrap();
+    assert_eq!(client.ok(LISTS).await, from_messages);
+    std::fs::write(&name, &content).unwrap();
+    std::fs::File::open(&name).unwrap().set_modified(modified).unwrap();
+    let good = std::fs::read(&file).unwrap();
+    let mut flipped = good.clone();
+    flipped.iter_mut().skip(8192).step_by(501).for_each(|octet| *octet ^= 0x55);
+    for octets in [flipped, good[..good.len() / 2].to_vec(), Vec::new(), vec![b'x'; 9_000]] {
+        std::fs::write(&file, octets).unwrap();
+        assert_eq!(client.ok(LISTS).await, from_messages);
+        assert_eq!(client.ok(LISTS).await, from_messages);
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(client.ok(LISTS).await, from_messages);
+}
+
+#[tokio::test]
+async fn a_message_that_is_gone_or_cannot_be_read_stops_no_other() {
+    let server = filled().await;
+    let mut client = server.inbox().await;
+    std::fs::remove_file(inbox(&server).join("9.here:2,S")).unwrap();
+    let responses = client.command(LISTS).await;
+    assert_eq!(responses.iter().filter(|line| line.contains("ENVELOPE")).count(), MESSAGES - 1);
+    assert!(responses.last().unwrap().contains("EXPUNGEISSUED"), "{:?}", responses.last());
+}
