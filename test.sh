@@ -1,5 +1,5 @@
 #!/bin/sh
-# Passes all tests, as CI does: style, lints, licences, scripts, every test of the workspace (those with real programs
+# Passes all tests, as CI does: style, lints, licences, scripts, the program with planted faults, every test of the workspace (those with real programs
 # among them), the fuzz targets, and the demo.
 #
 # Runs on Debian and Ubuntu as root or with sudo; packages it misses are installed, Rust is not. A step that fails does
@@ -68,6 +68,7 @@ step lints cargo clippy --locked --workspace --all-targets -- -D warnings
 step licences cargo deny check licenses bans sources
 # shellcheck disable=SC2046 # one word per script
 step scripts shellcheck --external-sources $(scripts)
+step mutants cargo build --locked --package kings --features mutants --bin kings-mutants
 step tests all_tests
 step fuzz cargo run --locked --release --package kings-fuzz -- all --seconds 5
 step demo ./run.sh --once

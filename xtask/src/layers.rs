@@ -11,6 +11,7 @@ use crate::sources;
 /// Every crate with its layer and the crates it may use, as ARCHITECTURE.md draws them.
 pub const LAYERS: &[(&str, u8, &[&str])] = &[
     ("kings-mail", 0, &[]),
+    ("kings-mutants", 0, &[]),
     ("kings-sasl", 1, &["kings-mail"]),
     ("kings-smtp", 1, &["kings-mail", "kings-sasl"]),
     ("kings-imap", 1, &["kings-mail", "kings-sasl"]),
@@ -22,14 +23,15 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
     ("kings-tls", 2, &["kings-mail", "kings-net", "kings-dns"]),
     ("kings-fetch", 2, &["kings-net", "kings-tls"]),
     ("kings-directory", 2, &["kings-mail", "kings-sasl"]),
-    ("kings-store", 2, &["kings-mail"]),
-    ("kings-queue", 2, &["kings-mail"]),
+    ("kings-store", 2, &["kings-mail", "kings-mutants"]),
+    ("kings-queue", 2, &["kings-mail", "kings-mutants"]),
     ("kings-records", 2, &["kings-mail"]),
     (
         "kings-mta",
         3,
         &[
             "kings-mail",
+            "kings-mutants",
             "kings-sasl",
             "kings-smtp",
             "kings-milter",

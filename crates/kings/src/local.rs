@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use kings_mta::{Dropped, Local, LocalUser};
+use kings_mutants::planted;
 use kings_net::{Shutdown, TaskTracker};
 use nix::unistd::{Uid, User};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -298,6 +299,9 @@ async fn take(path: &Path, local: &Local) {
     };
     let Some(user) = user(uid).await else { return };
     let aside = path.with_added_extension(REFUSED);
+    if planted("drop-removed-before-it-is-taken") {
+        let _ = fs::remove_file(path);
+    }
     match local.take(file, &user, &aside).await {
         Ok(Dropped::Taken) => {
             info!(path = %path.display(), user = user.name, "drop taken");

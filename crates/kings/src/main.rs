@@ -1,36 +1,5 @@
-//! The `kings` program: a complete mail system in one binary.
+//! The `kings` program.
 
-mod command;
-mod config;
-mod control;
-mod demo;
-mod dkim;
-mod identity;
-mod local;
-mod log;
-mod milter;
-mod prepare;
-mod sendmail;
-mod serve;
-
-use std::process::ExitCode;
-
-use clap::Parser;
-
-use crate::command::{Cli, Failure};
-
-fn main() -> ExitCode {
-    // Programs that send mail know it under other names, and need nothing of what follows.
-    if let Some(code) = sendmail::called() {
-        return code;
-    }
-    // One crypto provider in the whole process, chosen before anything could choose another.
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    if provider.install_default().is_err() {
-        return Failure::cannot_tell("the crypto provider was installed twice").report();
-    }
-    match command::run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
-    }
+fn main() -> std::process::ExitCode {
+    kings::main()
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use kings_mail::address::Address;
 use kings_mail::dsn::Status;
@@ -9,6 +11,7 @@ use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::trace;
+use kings_mutants::planted;
 use kings_queue::{Beginning, Handover, Report, Staged, Submission, SubmitError};
 use kings_smtp::reply::Reply;
 use kings_store::{Delivery, Incoming, MailboxName, StoreError};
@@ -359,7 +362,7 @@ async fn settle_each(
         let (departures, looping) = waiting.for_queue();
         queued = blocking_stage(core, message, departures, looping).await.map(|anew| staged = anew);
     }
-    if queued.is_ok() {
+    if queued.is_ok() && !planted("lmtp-reply-without-the-commit") {
         queued = commit(core, message, staged).await;
     }
     let refusal = queued.err().map(|error| error.reply());
@@ -574,6 +577,13 @@ async fn commit(core: &Core, message: &Message, entries: Vec<Entry>) -> Result<(
 fn make_count(entries: Vec<Entry>) -> Result<Vec<(TraceId, Departure)>, SubmitError> {
     let (queued, staged): (Vec<_>, Vec<_>) =
         entries.into_iter().map(|entry| ((entry.id, entry.departure), entry.staged)).unzip();
+    if planted("reply-before-the-commit") {
+        thread::spawn(|| {
+            thread::sleep(Duration::from_millis(100));
+            Staged::commit_all(staged)
+        });
+        return Ok(queued);
+    }
     Staged::commit_all(staged)?;
     Ok(queued)
 }

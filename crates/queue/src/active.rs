@@ -7,6 +7,7 @@ use std::time::Duration;
 use kings_mail::dsn::Status;
 use kings_mail::envelope;
 use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mutants::planted;
 
 use crate::clock::Moment;
 use crate::deliver::{Attempt, Content, Destination, Handover, Lane, Outcome, Report};
@@ -283,7 +284,7 @@ impl Active {
         if idle && self.entry.is_settled() {
             return Step::Remove;
         }
-        if !self.unwritten.is_empty() {
+        if !self.unwritten.is_empty() && (idle || !planted("attempt-recorded-late")) {
             let mut bytes = Vec::new();
             for record in &self.unwritten {
                 record.write_to(self.entry.seed, &mut bytes);

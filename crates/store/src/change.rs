@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::io;
 
+use kings_mutants::planted;
+
 use crate::dotlock::DotLock;
 use crate::error::StoreError;
 use crate::flags::{FlagChange, Flags, SystemFlag};
@@ -85,7 +87,7 @@ impl Shared {
             touched |= outcome == Outcome::Done;
             Ok(outcome)
         });
-        if touched {
+        if touched && !planted("flags-not-synced") {
             self.folder.cur.sync()?;
         }
         self.publish(&mut state, &Measurements::new());
@@ -200,7 +202,7 @@ impl Shared {
             Ok(Outcome::Done)
         });
         for (place, touched) in [Place::Cur, Place::New].into_iter().zip(touched) {
-            if touched {
+            if touched && !planted("expunge-not-synced") {
                 self.dir(place).sync()?;
             }
         }

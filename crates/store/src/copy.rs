@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use kings_mail::date::DateTime;
+use kings_mutants::planted;
 
 use crate::error::StoreError;
 use crate::flags::Flags;
@@ -172,7 +173,10 @@ impl Shared {
             partial.place(&self.folder.cur, &name)?;
             placed.push(name);
         }
-        Ok(self.folder.cur.sync()?)
+        if !planted("added-not-synced") {
+            self.folder.cur.sync()?;
+        }
+        Ok(())
     }
 
     fn take_back(&self, placed: &[Vec<u8>]) {

@@ -4,10 +4,14 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use kings_mail::address::Address;
+use kings_mutants::planted;
 
 use crate::account::AccountState;
+use crate::dir::Dir;
 use crate::error::StoreError;
 use crate::folder::Folder;
 use crate::incoming::Incoming;
@@ -122,7 +126,7 @@ impl Store {
     /// Syncs the folder that all of `placed` stand in, or takes them back.
     fn sync_folder(&self, placed: &[Placed<'_>], results: &mut [Result<(), StoreError>]) {
         let Some(first) = placed.first().map(|placed| placed.target) else { return };
-        if let Err(error) = self.root().syncs.sync(&first.folder.new) {
+        if let Err(error) = self.sync_names(&first.folder.new) {
             for Placed { target, name } in placed {
                 if let Err(error) = target.folder.new.unlink(name) {
                     tracing::warn!(%error, "a message that was refused cannot be removed and may show up");
@@ -131,6 +135,21 @@ impl Store {
             }
         }
         first.account.tell(&first.mailbox);
+    }
+
+    fn sync_names(&self, folder: &Dir) -> io::Result<()> {
+        if planted("message-folder-not-synced") {
+            return Ok(());
+        }
+        if planted("reply-before-the-sync") {
+            let folder = folder.try_clone()?;
+            thread::spawn(move || {
+                thread::sleep(Duration::from_millis(100));
+                folder.sync()
+            });
+            return Ok(());
+        }
+        self.root().syncs.sync(folder)
     }
 }
 

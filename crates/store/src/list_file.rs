@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
+use kings_mutants::planted;
+
 use crate::dir::{Dir, Stamp, found};
 use crate::dotlock::DotLock;
 use crate::error::StoreError;
@@ -88,6 +90,9 @@ fn write_tail(file: &File, digits: &Range<usize>, next: u32, end: u64, entries: 
     let width = digits.len();
     file.write_all_at(&lines, end)?;
     file.write_all_at(format!("{next:0width$}").as_bytes(), digits.start as u64)?;
+    if planted("uidlist-lines-not-synced") {
+        return Ok(());
+    }
     file.sync_data()
 }
 
@@ -106,12 +111,16 @@ pub(crate) fn rewrite<'a>(
     folder.unlink(UNFINISHED)?;
     let mut file = folder.create_file(UNFINISHED)?;
     file.write_all(&text)?;
-    file.sync_all()?;
+    if !planted("uidlist-renamed-before-its-sync") {
+        file.sync_all()?;
+    }
     if !lock.is_ours()? {
         return Err(StoreError::Locked);
     }
     folder.rename(UNFINISHED.as_bytes(), folder, uidlist::NAME.as_bytes())?;
-    folder.sync()?;
+    if !planted("uidlist-folder-not-synced") {
+        folder.sync()?;
+    }
     let parsed = uidlist::header_digits(&text);
     Ok(OnDisk { stamp: stamp_of(&file)?, next_digits: parsed })
 }

@@ -4,6 +4,8 @@
 
 use std::io::{self, Read, Write};
 
+use kings_mutants::planted;
+
 use crate::dir::{Dir, found};
 use crate::message::ModSeq;
 
@@ -26,8 +28,13 @@ pub(crate) fn raise_ceiling(folder: &Dir, ceiling: ModSeq) -> io::Result<()> {
     folder.unlink(UNFINISHED)?;
     let mut file = folder.create_file(UNFINISHED)?;
     file.write_all(new.as_bytes())?;
-    file.sync_all()?;
+    if !planted("ceiling-renamed-before-its-sync") {
+        file.sync_all()?;
+    }
     folder.rename(UNFINISHED.as_bytes(), folder, NAME.as_bytes())?;
+    if planted("ceiling-folder-not-synced") {
+        return Ok(());
+    }
     folder.sync()
 }
 

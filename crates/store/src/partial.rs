@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
+use kings_mutants::planted;
+
 use crate::dir::{Dir, Stamp};
 use crate::dotlock::set_mtime;
 use crate::error::StoreError;
@@ -94,7 +96,13 @@ impl<'a> Partial<'a> {
             Some(date) => set_mtime(file, date).map(|()| date)?,
             None => Stamp::of(&rustix::fs::fstat(file)?).seconds(),
         };
-        file.sync_all()
+        if planted("message-not-synced") || planted("message-renamed-before-its-sync") {
+            return Ok(());
+        }
+        match file.sync_all() {
+            Err(_) if planted("failed-sync-tried-again") => file.sync_all(),
+            result => result,
+        }
     }
 
     /// The name it will have, without flags.
@@ -111,6 +119,9 @@ impl<'a> Partial<'a> {
     pub(crate) fn place(mut self, to: &Dir, name: &[u8]) -> io::Result<()> {
         self.tmp.rename(self.unique.as_bytes(), to, name)?;
         self.placed = true;
+        if planted("message-renamed-before-its-sync") {
+            to.open_file(name)?.sync_all()?;
+        }
         Ok(())
     }
 }

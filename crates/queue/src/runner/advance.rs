@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mutants::planted;
 use tokio::time::sleep;
 
 use super::{Event, Runner};
@@ -56,7 +57,11 @@ impl<D: Deliver> Runner<D> {
                     let (queue, deliver) = (self.queue.clone(), Arc::clone(&self.deliver));
                     let (place, at_hand) = ((active.name, active.entry.content), active.content.clone());
                     let attempt = active.start(destination, &places);
+                    let name = active.name;
                     self.tasks.spawn(async move {
+                        if planted("removed-before-the-final-reply") {
+                            let _ = queue.on_disk(move |queue| queue.spool().remove(name)).await;
+                        }
                         let finished = carry::attempt(&queue, deliver, place, at_hand, attempt).await;
                         Event::Attempted { id, lane, places, finished }
                     });
@@ -188,6 +193,9 @@ impl<D: Deliver> Runner<D> {
         let (queue, deliver) = (self.queue.clone(), Arc::clone(&self.deliver));
         let (name, entry) = (active.name, active.entry.clone());
         self.tasks.spawn(async move {
+            if planted("bounce-after-the-removal") {
+                let _ = queue.on_disk(move |queue| queue.spool().remove(name)).await;
+            }
             let posted = carry::report(&queue, deliver, (name, &entry), occasion, &places).await;
             Event::Reported { id, occasion, places, posted }
         });

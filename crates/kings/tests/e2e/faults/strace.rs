@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use super::trace::CALLS;
 use crate::harness::{program, wait_until};
 
 /// How long attaching may take on a busy machine.
@@ -36,6 +37,14 @@ impl Strace {
             wait_for(thread);
         }
         this
+    }
+
+    /// Writes down what all threads of a process do to the disk and say to others.
+    pub(super) fn watch(process: u32, log: &Path, inject: &[&str]) -> Self {
+        let trace = format!("trace={CALLS}");
+        let output = log.to_str().expect("a path in UTF-8");
+        let arguments = ["-ttt", "-yy", "-x", "-s", "65536", "-o", output, "-e", trace.as_str()];
+        Self::attach(process, &[&arguments, inject].concat())
     }
 
     /// Kills the process when one of its threads begins a certain call.

@@ -29,6 +29,11 @@ impl Imap {
         client
     }
 
+    /// Our port of the connection.
+    pub(crate) fn port(&self) -> u16 {
+        self.stream.port()
+    }
+
     /// Sends a command; gives what came before its `OK`, and panics on `NO` and `BAD`.
     #[track_caller]
     pub(crate) fn command(&mut self, command: &str) -> Vec<Line> {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use base64::Engine;
@@ -45,6 +46,8 @@ pub(crate) struct Setup {
     pub(crate) log: &'static str,
     /// The account to become when the tests run as root; Dovecot does not serve mail that belongs to root.
     pub(crate) account: Option<&'static str>,
+    /// The fault to plant, in the program built for that.
+    pub(crate) mutant: Option<&'static str>,
 }
 
 impl Default for Setup {
@@ -65,6 +68,7 @@ impl Default for Setup {
             self_signed: false,
             log: "info",
             account: None,
+            mutant: None,
         }
     }
 }
@@ -84,8 +88,8 @@ impl Setup {
         if let Some(account) = self.account.filter(|_| is_root()) {
             run(rooted("/bin/chown").arg("-R").arg(format!("{account}:")).arg(folder.path())).succeeded();
         }
-        let mut kings =
-            Kings { folder, certificates, log: self.log, daemon: None, listeners: BTreeMap::new() };
+        let (log, mutant) = (self.log, self.mutant);
+        let mut kings = Kings { folder, certificates, log, mutant, daemon: None, listeners: BTreeMap::new() };
         kings.serve();
         kings
     }
@@ -111,12 +115,32 @@ impl Setup {
     }
 }
 
+/// The program under test.
+const KINGS: &str = env!("CARGO_BIN_EXE_kings");
+
+/// The same program with faults planted on purpose. `test.sh` has built it before; here cargo sees to it that it is that
+/// of these sources.
+fn with_mutants() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let target = Path::new(KINGS).ancestors().nth(2).expect("TARGET/PROFILE/kings");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = Command::new(cargo);
+        build.args(["build", "--quiet", "--locked", "--package", "kings", "--features", "mutants"]);
+        build.args(["--bin", "kings-mutants", "--target-dir"]).arg(target);
+        let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
+        assert!(status.success(), "the program with planted faults cannot be built: {build:?}");
+        target.join("debug/kings-mutants")
+    })
+}
+
 /// A running server; it is asked to end, and must do so, when this is dropped.
 pub(crate) struct Kings {
     // First, so that the process ends before its folder goes.
     daemon: Option<Daemon>,
     folder: Folder,
     log: &'static str,
+    mutant: Option<&'static str>,
     pub(crate) certificates: Certificates,
     listeners: BTreeMap<String, SocketAddr>,
 }
@@ -129,7 +153,14 @@ impl Kings {
 
     /// The `kings` program with `--config`, for any command.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kings"));
+        let mut command = match self.mutant {
+            None => Command::new(KINGS),
+            Some(mutant) => {
+                let mut command = Command::new(with_mutants());
+                command.env("KINGS_MUTANT", mutant);
+                command
+            }
+        };
         command.args(arguments).arg("--config").arg(self.folder.join("kings.toml"));
         command
     }

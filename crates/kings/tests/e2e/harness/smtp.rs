@@ -43,6 +43,11 @@ impl Smtp {
         Self(self.0.secure(certificates))
     }
 
+    /// Our port of the connection.
+    pub(crate) fn port(&self) -> u16 {
+        self.0.port()
+    }
+
     /// Sends a line and reads the reply.
     pub(crate) fn command(&mut self, line: &str) -> io::Result<Reply> {
         self.send(format!("{line}\r\n").as_bytes())?;

@@ -41,6 +41,15 @@ impl Stream {
         Self { socket: Socket::Tls(Box::new(StreamOwned::new(connection, socket))), received: Vec::new() }
     }
 
+    /// Our port of it.
+    pub(crate) fn port(&self) -> u16 {
+        let socket = match &self.socket {
+            Socket::Plain(socket) => socket,
+            Socket::Tls(socket) => &socket.sock,
+        };
+        socket.local_addr().unwrap().port()
+    }
+
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.socket {
             Socket::Plain(socket) => socket.write_all(bytes),
