@@ -271,11 +271,21 @@ pub const SMTP_REPLIES: &[&str] = &[
     "220 x\r\n502 what?\r\n250 x\r\n250 a\r\n250 b\r\n250 c\r\n250 d\r\n250 e\r\n",
 ];
 
+/// Headers of messages that refer to each other.
+pub const THREADS: &[&str] = &[
+    "Message-ID: <1@x>\r\nSubject: a\r\n|Message-ID: <2@x>\r\nReferences: <1@x>\r\nSubject: Re: a\r\n\
+     |Message-ID: <3@x>\r\nReferences: <1@x> <2@x> <0@x>\r\n|References: <0@x>\r\nSubject: a (fwd)\r\n",
+    "Message-ID: <1@x>\r\nReferences: <2@x>\r\n|Message-ID: <2@x>\r\nReferences: <1@x>\r\n|Message-ID: <2@x>\r\n",
+    "Subject: a\r\n|Subject: Re: a\r\n|Subject: [fwd: a]\r\n|Subject: a\r\nDate: 1 Jan 2027 00:00 +0000\r\n",
+];
+
 /// IMAP commands, one of each kind of argument.
 #[rustfmt::skip]
 pub const IMAP_COMMANDS: &[&str] = &[
     "a LOGIN ann \"sec\\\"ret\"", "a SELECT {5}\r\nINBOX",
     "a UID FETCH 1:*,4 (FLAGS ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (To \"From\")]<0.99> BODY[2.1.MIME])",
+    "a UID SORT RETURN (MIN ALL) (REVERSE SUBJECT DISPLAYFROM SIZE ARRIVAL CC TO DATE) UTF-8 ALL",
+    "a THREAD REFERENCES US-ASCII UNSEEN",
     "a SEARCH CHARSET UTF-8 OR (SUBJECT {1}\r\nx NOT SEEN) UID 1:4,* SINCE 1-Nov-2026 HEADER To \"\" LARGER 10",
     "a LIST (SPECIAL-USE) \"\" (\"%\" \"Entw&APw-rfe.*\") RETURN (SUBSCRIBED)", "a STORE 1:2 -FLAGS.SILENT (\\Seen $x)",
     "a STATUS INBOX (MESSAGES UIDNEXT)", "a ID (\"name\" NIL)", "a UID MOVE 1:* Trash", "a AUTHENTICATE PLAIN =",

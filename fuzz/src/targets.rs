@@ -26,7 +26,7 @@ pub use dkim::{arc, dkim_key, dkim_message, dkim_signature};
 pub use dmarc::dmarc_record;
 pub use files::{queue_entry, side_files};
 pub use flow::{header_checks, srs};
-pub use imap::{imap_command, imap_fetch, imap_session};
+pub use imap::{imap_command, imap_fetch, imap_session, imap_thread};
 pub use mail::{address_list, header, mime, seven_bit, words};
 pub use milter::{milter_packet, milter_session};
 pub use msgauth::mta_sts;
@@ -74,6 +74,7 @@ pub const TARGETS: &[Target] = &[
         protocol: Some("pop3"),
         ..target("pop3_session", pop3_session, dictionary::POP3, seeds::POP3_SESSIONS)
     },
+    target("imap_thread", imap_thread, dictionary::MESSAGE, seeds::THREADS),
     target("imap_fetch", imap_fetch, dictionary::MESSAGE, seeds::MESSAGES),
     target("mime", mime, dictionary::MESSAGE, seeds::MESSAGES),
     target("seven_bit", seven_bit, dictionary::MESSAGE, seeds::MESSAGES),

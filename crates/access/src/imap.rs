@@ -14,6 +14,7 @@ mod report;
 mod search;
 mod select;
 mod selected;
+mod sort;
 mod status;
 mod store;
 mod trouble;

@@ -82,6 +82,49 @@ async fn lists_are_the_same_from_messages_from_the_index_and_without_it() {
 }
 
 #[tokio::test]
+async fn order_is_the_same_from_the_index_and_without_it() {
+    const COMMANDS: [&str; 4] = [
+        "SORT (SUBJECT REVERSE DATE) UTF-8 ALL",
+        "UID SORT RETURN (ALL COUNT) (DISPLAYFROM SIZE) UTF-8 2:50",
+        "THREAD REFERENCES UTF-8 ALL",
+        "UID THREAD ORDEREDSUBJECT UTF-8 NOT SUBJECT 9",
+    ];
+    let server = filled().await;
+    let mut client = server.inbox().await;
+    let first = client.ok(COMMANDS[0]).await;
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0].split(' ').count(), 2 + MESSAGES, "{}", first[0]);
+    let file = written(&server).await;
+    let mut from_index = Vec::new();
+    for command in COMMANDS {
+        from_index.push(untagged(client.ok(command).await));
+    }
+    assert_eq!(from_index[0], first);
+    for (command, expected) in COMMANDS.into_iter().zip(&from_index) {
+        std::fs::write(&file, vec![b'x'; 9_000]).unwrap();
+        assert_eq!(untagged(client.ok(command).await), *expected, "{command}, from a damaged index");
+        let _ = std::fs::remove_file(&file);
+        assert_eq!(untagged(client.ok(command).await), *expected, "{command}, without an index");
+    }
+    // A message that comes later is learnt beside the others.
+    server.deliver("Subject: letter 3\r\n\r\nnew\r\n").await;
+    client.ok("NOOP").await;
+    let sorted = client.ok("SORT (ARRIVAL) UTF-8 ALL").await;
+    assert!(sorted[0].ends_with(&format!(" {}", MESSAGES + 1)), "{sorted:?}");
+    let threads = client.ok("UID THREAD ORDEREDSUBJECT UTF-8 SUBJECT \"letter 3\"").await;
+    assert!(threads[0].contains(&format!("({})", MESSAGES + 1)), "{threads:?}");
+}
+
+/// Responses without the tags of their commands.
+fn untagged(responses: Vec<String>) -> Vec<String> {
+    let one = |text: String| match text.split_once("(TAG ") {
+        Some((_, rest)) => rest.split_once(')').unwrap().1.to_owned(),
+        None => text,
+    };
+    responses.into_iter().map(one).collect()
+}
+
+#[tokio::test]
 async fn a_message_that_is_gone_or_cannot_be_read_stops_no_other() {
     let server = filled().await;
     let mut client = server.inbox().await;
@@ -89,4 +132,6 @@ async fn a_message_that_is_gone_or_cannot_be_read_stops_no_other() {
     let responses = client.command(LISTS).await;
     assert_eq!(responses.iter().filter(|line| line.contains("ENVELOPE")).count(), MESSAGES - 1);
     assert!(responses.last().unwrap().contains("EXPUNGEISSUED"), "{:?}", responses.last());
+    std::fs::remove_file(inbox(&server).join("11.here:2,S")).unwrap();
+    assert_eq!(client.ok("UID SORT (SUBJECT) UTF-8 ALL").await.len(), 2, "and one EXPUNGE behind it");
 }

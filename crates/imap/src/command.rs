@@ -5,6 +5,7 @@ pub mod fetch;
 mod list;
 pub mod search;
 mod select;
+pub mod sort;
 mod status;
 mod store;
 mod table;
@@ -24,6 +25,7 @@ use crate::sequence::SequenceSet;
 use crate::view::Reports;
 use fetch::Fetch;
 use search::Search;
+use sort::{Sort, Thread};
 
 /// A whole command line, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +121,10 @@ pub enum Request {
     Expunge(Option<SequenceSet>),
     /// RFC 3501 §6.4.4
     Search(Search),
+    /// RFC 5256 §3
+    Sort(Sort),
+    /// RFC 5256 §3
+    Thread(Thread),
     /// RFC 3501 §6.4.5
     Fetch(Fetch),
     /// RFC 3501 §6.4.6
@@ -185,7 +191,9 @@ impl Request {
             Self::List(list) => list.status.contains(&StatusItem::HighestModSeq),
             Self::Fetch(fetch) => fetch.changed_since.is_some() || fetch.items.contains(&fetch::Item::ModSeq),
             Self::Store(store) => store.unchanged_since.is_some(),
-            Self::Search(search) => search.modseq,
+            Self::Search(search) | Self::Sort(Sort { search, .. }) | Self::Thread(Thread { search, .. }) => {
+                search.modseq
+            }
             _ => false,
         };
         Enabled { condstore, qresync: false }
@@ -200,14 +208,16 @@ impl Request {
         }
     }
 
-    /// What news may stand in the answer; RFC 3501 §7.4.1 forbids EXPUNGE during FETCH, STORE and SEARCH,
-    /// whose message numbers would change under the client. Their UID forms are other commands.
+    /// What news may stand in the answer; RFC 3501 §7.4.1 forbids EXPUNGE during FETCH, STORE and SEARCH, and RFC 5256 §3
+    /// during SORT and THREAD: message numbers would change under the client. Their UID forms are other commands.
     pub fn reports(&self) -> Reports {
         match self {
             Self::Select(_) | Self::Close | Self::Unselect => Reports::Nothing,
             Self::Fetch(Fetch { uid: false, .. })
             | Self::Store(Store { uid: false, .. })
-            | Self::Search(Search { uid: false, .. }) => Reports::AllButExpunge,
+            | Self::Search(Search { uid: false, .. })
+            | Self::Sort(Sort { search: Search { uid: false, .. }, .. })
+            | Self::Thread(Thread { search: Search { uid: false, .. }, .. }) => Reports::AllButExpunge,
             Self::Noop
             | Self::Create(_)
             | Self::Delete(_)
@@ -218,6 +228,8 @@ impl Request {
             | Self::Status { .. }
             | Self::Expunge(_)
             | Self::Search(_)
+            | Self::Sort(_)
+            | Self::Thread(_)
             | Self::Fetch(_)
             | Self::Store(_)
             | Self::Copy(_) => Reports::Everything,

@@ -51,6 +51,10 @@ pub enum SyntaxError {
     Section,
     /// A search key that does not exist.
     SearchKey,
+    /// No criterion, or one that SORT does not have.
+    SortKey,
+    /// An algorithm that THREAD does not have.
+    ThreadAlgorithm,
     /// Something that RETURN cannot give, or a list of too many.
     ReturnOption,
     /// An item that STATUS does not have.
@@ -88,6 +92,8 @@ impl SyntaxError {
             Self::TooDeep => "Nested too deeply",
             Self::TooMany => "Too many items in one command",
             Self::FetchItem => "Unknown FETCH item",
+            Self::SortKey => "Unknown SORT criterion",
+            Self::ThreadAlgorithm => "Unknown THREAD algorithm",
             Self::Section => "Malformed section",
             Self::SearchKey => "Unknown search key",
             Self::ReturnOption => "Unknown RETURN option",

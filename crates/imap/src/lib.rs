@@ -13,6 +13,8 @@ pub mod pattern;
 pub mod response;
 pub mod search;
 pub mod sequence;
+pub mod sort;
+pub mod thread;
 pub mod vanished;
 pub mod view;
 

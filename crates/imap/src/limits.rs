@@ -45,6 +45,14 @@ pub const MAX_ID_FIELDS: usize = 30;
 pub const MAX_ID_VALUE: usize = 1024;
 /// Bad commands and failed logins after which the connection is closed (DESIGN limits).
 pub const MAX_ERRORS: u32 = 20;
+/// Most criteria of one SORT; there are nine keys, each once forwards and once back.
+pub const MAX_SORT_CRITERIA: usize = 20;
+/// Octets of all that one SORT compares: about those of a million messages.
+pub const MAX_SORT_OCTETS: usize = 128 * 1024 * 1024;
+/// Octets of all that one THREAD looks at, as [`MAX_SORT_OCTETS`].
+pub const MAX_THREAD_OCTETS: usize = 256 * 1024 * 1024;
+/// Steps from messages up to their oldest ancestors that one THREAD takes to find loops: half a second.
+pub const MAX_THREAD_STEPS: usize = 50_000_000;
 /// Octets that are kept of each text that messages are sorted by; beyond them two texts count as equal.
 pub const MAX_SORT_KEY: usize = 1_000;
 /// Identifiers that are kept of one References field, the last ones; a line of usual length has room for about twenty.

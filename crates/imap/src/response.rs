@@ -367,7 +367,11 @@ pub enum Response {
         found: Vec<u32>,
         /// When any of them changed last, where that was searched for (RFC 7162 §3.1.6).
         modseq: Option<ModSeq>,
+        /// It is `* SORT` (RFC 5256 §4).
+        sorted: bool,
     },
+    /// `* THREAD` with the trees as they are written (RFC 5256 §4).
+    Thread(Vec<u8>),
     /// `* ESEARCH` (RFC 4731 §3.1).
     ExtendedSearch(ExtendedSearch),
     /// `* FLAGS`: the flags that make sense here (RFC 3501 §7.2.6).
@@ -411,6 +415,15 @@ pub enum Response {
 }
 
 impl Response {
+    /// The same as SORT says it.
+    #[must_use]
+    pub fn as_sorted(self) -> Self {
+        match self {
+            Self::Search { found, modseq, .. } => Self::Search { found, modseq, sorted: true },
+            other => other,
+        }
+    }
+
     /// Appends the wire form.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         match self {
@@ -440,13 +453,20 @@ impl Response {
                 text::spaced(out, items, |out, (item, value)| put!(out, "{} {value}", item.as_str()));
                 out.push(b')');
             }
-            Self::Search { found, modseq } => {
-                out.extend_from_slice(b"* SEARCH");
+            Self::Search { found, modseq, sorted } => {
+                out.extend_from_slice(if *sorted { b"* SORT".as_slice() } else { b"* SEARCH" });
                 for number in found {
                     put!(out, " {number}");
                 }
                 if let Some(modseq) = modseq {
                     put!(out, " (MODSEQ {modseq})");
+                }
+            }
+            Self::Thread(threads) => {
+                out.extend_from_slice(b"* THREAD");
+                if !threads.is_empty() {
+                    out.push(b' ');
+                    out.extend_from_slice(threads);
                 }
             }
             Self::ExtendedSearch(found) => found.write_to(out),

@@ -51,6 +51,14 @@ impl Program {
         Self(key.resolve(&numbers, &uids))
     }
 
+    /// Whether every message is as it wants it.
+    pub fn is_all(&self) -> bool {
+        fn is_all(key: &Key<Ranges>) -> bool {
+            matches!(key, Key::And(keys) if keys.iter().all(is_all))
+        }
+        is_all(&self.0)
+    }
+
     /// The verdict where what is known suffices; `None`: the message must be read.
     pub fn quick(&self, facts: &Facts<'_>) -> Option<bool> {
         judge(&self.0, facts, None)

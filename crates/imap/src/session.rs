@@ -291,6 +291,11 @@ impl Session {
         words.extend(["NAMESPACE", "CHILDREN", "SPECIAL-USE", "UIDPLUS", "MOVE", "UNSELECT", "IDLE"]);
         words.extend([
             "MULTIAPPEND",
+            "SORT",
+            "SORT=DISPLAY",
+            "ESORT",
+            "THREAD=ORDEREDSUBJECT",
+            "THREAD=REFERENCES",
             "ESEARCH",
             "SEARCHRES",
             "WITHIN",

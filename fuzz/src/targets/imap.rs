@@ -7,6 +7,8 @@ use kings_imap::learn::{Listing, learn};
 use kings_imap::limits::{MAX_ERRORS, MAX_REFERENCES, MAX_SORT_KEY};
 use kings_imap::pattern::Pattern;
 use kings_imap::search::{self, Program};
+use kings_imap::sort::{Arrival, Sorter};
+use kings_imap::thread::{Algorithm, Threader};
 use kings_imap::{
     Append, Arriving, Command, Event, Flag, ModSeq, Removed, Request, SequenceNumber, Session, Settings,
     Tagged, Uid, View, parse, vanished,
@@ -59,6 +61,18 @@ fn carry_out(request: &Request) {
             let full = program.full(&facts, MESSAGE);
             assert!(program.quick(&facts).is_none_or(|quick| quick == full));
         }
+        Request::Sort(sort) => {
+            let mut sorter = Sorter::new(sort.criteria.clone());
+            for (place, message) in [MESSAGE, b"", MESSAGE].into_iter().enumerate() {
+                let [_, sheet, _] = learn(&Content::new(message));
+                sorter.take(place, Arrival { arrived: 0, size: message.len() as u64 }, &sheet);
+            }
+            let mut places = sorter.places();
+            let first_of_equals = places.iter().find(|place| **place != 1);
+            assert_eq!(first_of_equals, Some(&0));
+            places.sort_unstable();
+            assert_eq!(places, [0, 1, 2]);
+        }
         Request::Select(select) => {
             // However large its sets are, what they say of a small mailbox is found soon and lies within it.
             let Some(resync) = &select.resync else { return };
@@ -93,6 +107,26 @@ pub fn imap_fetch(data: &[u8]) {
     // §7.4.2 fills in sender and reply-to), and that of an inner message in BODY and BODYSTRUCTURE.
     assert!(response.len() <= 128 * data.len() + 4_096, "{} for {}", response.len(), data.len());
     shown_as_learnt(data);
+}
+
+/// Messages whose headers are separated by an empty line come into threads: each once, none lost, by both algorithms.
+pub fn imap_thread(data: &[u8]) {
+    for algorithm in [Algorithm::References, Algorithm::OrderedSubject] {
+        let mut threader = Threader::new(algorithm);
+        let mut count = 0;
+        for message in data.split(|octet| *octet == b'|').take(500) {
+            let [_, _, sheet] = learn(&Content::new(message));
+            threader.take(count, 0, &sheet);
+            count += 1;
+        }
+        let Ok(threads) = threader.threads(|place| place) else { return };
+        let threads = String::from_utf8(threads).expect("numbers and parentheses");
+        let numbers = threads.split(|c: char| !c.is_ascii_digit()).filter(|number| !number.is_empty());
+        let mut numbers: Vec<usize> = numbers.map(|number| number.parse().expect("a number")).collect();
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().eq(0..count));
+        assert!(!threads.contains("()") && !threads.contains("( "));
+    }
 }
 
 /// What was learnt from a message shows the same as the message itself, and is bounded; octets that nobody learnt do no harm.

@@ -72,6 +72,8 @@ impl Client {
             }
             Request::Expunge(set) => self.expunge(&wire.session, set.as_ref()).await,
             Request::Search(search) => self.search(wire, search).await,
+            Request::Sort(sort) => self.sort(wire, sort).await,
+            Request::Thread(thread) => self.thread(wire, thread).await,
             Request::Fetch(fetch) => self.fetch(wire, &fetch).await,
             Request::Store(store) => self.store(wire, &store).await,
             Request::Copy(copy) => self.copy(&mut wire.session, &copy).await,

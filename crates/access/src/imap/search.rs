@@ -15,9 +15,9 @@ use crate::blocking::blocking;
 use crate::socket::Link;
 
 /// Longest a search may work in all; a mailbox that needs more wants an index.
-const PATIENCE: Duration = Duration::from_mins(2);
+pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 /// Time after which a search lets others have its thread.
-const SLICE: Duration = Duration::from_millis(200);
+pub(super) const SLICE: Duration = Duration::from_millis(200);
 
 /// A search under way; it moves to a blocking thread and back.
 struct Work {
@@ -61,7 +61,7 @@ impl Client {
     }
 
     /// The messages that are as `key` wants them, rising; without a key its character set is unknown.
-    async fn find(&mut self, key: Option<Key>) -> Result<Vec<Wanted>, Trouble> {
+    pub(super) async fn find(&mut self, key: Option<Key>) -> Result<Vec<Wanted>, Trouble> {
         let Some(key) = key else { return Err(Trouble::Refused(Tagged::BAD_CHARSET)) };
         let mut work = Work::new(self.selected()?, key);
         let began = Instant::now();
@@ -106,6 +106,9 @@ impl Work {
     /// A message that is gone matches nothing.
     fn matches(&self, (number, uid): Wanted, recent: bool) -> Result<bool, StoreError> {
         let Some(message) = self.snapshot.message(to_store(uid)) else { return Ok(false) };
+        if self.program.is_all() {
+            return Ok(true);
+        }
         let flags = flag_names(&message.flags);
         let arrived = DateTime::from_unix(message.internal_date).day();
         let age = u64::try_from(self.now.saturating_sub(message.internal_date)).unwrap_or(0);

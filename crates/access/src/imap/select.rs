@@ -18,7 +18,8 @@ impl Client {
         wire: &mut Wire<S>,
         select: &Select,
     ) -> Result<Tagged, Trouble> {
-        self.selected = None;
+        // The mailbox that was selected stays loaded meanwhile: clients select the same one again.
+        let _loaded = self.selected.take().map(|selected| selected.mailbox);
         let mailbox = self.open(&select.mailbox).await?;
         let tells_modseq = wire.session.enabled().condstore;
         let selected = Selected::open(mailbox, select.read_only, tells_modseq).await?;

@@ -150,7 +150,7 @@ enum Charset<'a> {
 
 pub(super) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Result<Command, SyntaxError> {
     cursor.space()?;
-    let returns = if cursor.eat_word("RETURN ") { Some(returns(cursor)?) } else { None };
+    let returns = returns(cursor)?;
     let label = if cursor.eat_word("CHARSET ") {
         let label = cursor.utf8()?;
         cursor.space()?;
@@ -158,20 +158,32 @@ pub(super) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Result<Command, Synt
     } else {
         None
     };
-    let charset = match &label {
+    let (modseq, key) = program(cursor, label.as_deref())?;
+    Ok(Command::Request(Request::Search(Search { uid, returns, modseq, key })))
+}
+
+/// The keys up to the end of the command, whether MODSEQ is among them, and no key where nobody knows the character set
+/// `label`.
+pub(super) fn program(
+    cursor: &mut Cursor<'_>,
+    label: Option<&str>,
+) -> Result<(bool, Option<Key>), SyntaxError> {
+    let charset = match label {
         None => Charset::Unnamed,
         Some(label) if charset::is_known(label) => Charset::Named(label),
         Some(_) => Charset::Unknown,
     };
     let mut reader = Reader { cursor, charset, depth: 0, keys: 0, modseq: false };
     let program = reader.program()?;
-    let modseq = reader.modseq;
-    let key = if matches!(charset, Charset::Unknown) { None } else { Some(program) };
-    Ok(Command::Request(Request::Search(Search { uid, returns, modseq, key })))
+    let is_known = !matches!(reader.charset, Charset::Unknown);
+    Ok((reader.modseq, is_known.then_some(program)))
 }
 
-/// `(MIN MAX)` and the space behind it.
-fn returns(cursor: &mut Cursor<'_>) -> Result<Returns, SyntaxError> {
+/// `RETURN (MIN MAX)` and the space behind it, where it comes next.
+pub(super) fn returns(cursor: &mut Cursor<'_>) -> Result<Option<Returns>, SyntaxError> {
+    if !cursor.eat_word("RETURN ") {
+        return Ok(None);
+    }
     let words = cursor.list(MAX_RETURN_OPTIONS, Cursor::word)?;
     cursor.space()?;
     let mut returns = Returns { all: words.is_empty(), ..Returns::default() };
@@ -185,7 +197,7 @@ fn returns(cursor: &mut Cursor<'_>) -> Result<Returns, SyntaxError> {
             _ => return Err(SyntaxError::ReturnOption),
         }
     }
-    Ok(returns)
+    Ok(Some(returns))
 }
 
 /// Reads keys and counts them; the count bounds the time a search may take per message.

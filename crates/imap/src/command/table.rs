@@ -2,7 +2,7 @@
 
 use kings_sasl::{Credentials, Mechanism, Secret};
 
-use super::{Command, Copy, Enabled, Own, Request, fetch, list, search, select, status, store};
+use super::{Command, Copy, Enabled, Own, Request, fetch, list, search, select, sort, status, store};
 use crate::cursor::{Cursor, SyntaxError};
 use crate::limits::{MAX_ID_FIELDS, MAX_ID_VALUE};
 
@@ -43,7 +43,7 @@ const fn messages(verb: &'static str, parse: Parser) -> Row {
 }
 
 /// Every command, by state and then as RFC 3501 §6 has them.
-const TABLE: [Row; 30] = [
+const TABLE: [Row; 32] = [
     plain("CAPABILITY", Legal::Always, |_, _| Ok(Command::Own(Own::Capability))),
     plain("NOOP", Legal::Always, |_, _| Ok(Command::Request(Request::Noop))),
     plain("LOGOUT", Legal::Always, |_, _| Ok(Command::Own(Own::Logout))),
@@ -79,6 +79,8 @@ const TABLE: [Row; 30] = [
     plain("UNSELECT", Legal::Selected, |_, _| Ok(Command::Request(Request::Unselect))),
     messages("EXPUNGE", expunge),
     messages("SEARCH", search::search),
+    messages("SORT", sort::sort),
+    messages("THREAD", sort::thread),
     messages("FETCH", fetch::fetch),
     messages("STORE", store::store),
     messages("COPY", |cursor, uid| copy(cursor, uid, false)),

@@ -15,7 +15,7 @@ pub struct Answer {
     pub saved: Option<Vec<Uid>>,
 }
 
-/// Tells `found`, which rises, as the command under `tag` wants to hear it. With `modseq`, which tells when a message
+/// Tells `found`, which rises, or is sorted, as the command under `tag` wants to hear it. With `modseq`, which tells when a message
 /// changed last, the answer tells it of what it names (RFC 7162 §3.1.6, RFC 7162 §3.1.10).
 pub fn answer(
     tag: &[u8],
@@ -30,7 +30,7 @@ pub fn answer(
     let Some(returns) = returns else {
         let all = found.iter().map(told).map(NonZeroU32::get).collect();
         return Answer {
-            response: Some(Response::Search { found: all, modseq: highest(found) }),
+            response: Some(Response::Search { found: all, modseq: highest(found), sorted: false }),
             saved: None,
         };
     };
@@ -47,8 +47,15 @@ pub fn answer(
     };
     Answer {
         response: says.then(|| Response::ExtendedSearch(extended())),
-        saved: returns.save.then(|| named(returns, found).into_iter().map(|(_, uid)| uid).collect()),
+        saved: returns.save.then(|| kept(&named(returns, found))),
     }
+}
+
+/// What is kept rises, however it was sorted.
+fn kept(named: &[(SequenceNumber, Uid)]) -> Vec<Uid> {
+    let mut uids: Vec<Uid> = named.iter().map(|(_, uid)| *uid).collect();
+    uids.sort_unstable();
+    uids
 }
 
 /// What is kept, and whose changes count: with MIN or MAX and nothing more, those two only (RFC 5182 §2.4,

@@ -2,14 +2,19 @@
 
 use std::num::NonZeroU32;
 
+use kings_imap::command::sort::{Sort, Thread};
 use kings_imap::command::{Arriving, Copy, List, Select, StatusItem, Store, StoreMode};
 use kings_imap::fetch::{Content, Facts, Fetch, Segment, Source, render};
+use kings_imap::learn::learn;
 use kings_imap::list::{Listed, lines};
 use kings_imap::response::Attribute;
-use kings_imap::search::{self, Program, Search};
+use kings_imap::search::{self, Key, Program, Search};
+use kings_imap::sort::{Arrival, Sorter};
+use kings_imap::thread::Threader;
 use kings_imap::view::Reports;
 use kings_imap::{
-    Change, Code, Condition, Event, Flag, ModSeq, Request, Response, SequenceSet, Session, Tagged, Uid, View,
+    Change, Code, Condition, Event, Flag, ModSeq, Request, Response, SequenceNumber, SequenceSet, Session,
+    Tagged, Uid, View,
 };
 use kings_mail::date::DateTime;
 use kings_sasl::BadExchange;
@@ -236,7 +241,9 @@ impl Backend {
                 self.expunge(set);
                 Tagged::DONE
             }
-            Request::Search(search) => self.search(session, search),
+            Request::Search(search) => self.search(session, &search),
+            Request::Sort(sort) => self.sort(session, sort),
+            Request::Thread(thread) => self.thread(session, thread),
             Request::Fetch(fetch) => self.fetch(session, &fetch),
             Request::Store(store) => self.store(&store),
             Request::Copy(copy) => self.copy(session, &copy),
@@ -333,12 +340,52 @@ impl Backend {
         });
     }
 
-    fn search(&mut self, session: &mut Session, search: Search) -> Tagged {
-        let (mailbox, view) = self.opened();
+    fn search(&mut self, session: &mut Session, search: &Search) -> Tagged {
         if search.returns.is_some_and(|returns| returns.save) {
-            view.save(Vec::new());
+            self.opened().1.save(Vec::new());
         }
-        let Some(key) = search.key else { return Tagged::BAD_CHARSET };
+        let Some(key) = search.key.clone() else { return Tagged::BAD_CHARSET };
+        let found = self.find_messages(key);
+        self.tell_found(session, search, &found, false)
+    }
+
+    fn sort(&mut self, session: &mut Session, sort: Sort) -> Tagged {
+        if sort.search.returns.is_some_and(|returns| returns.save) {
+            self.opened().1.save(Vec::new());
+        }
+        let Some(key) = sort.search.key.clone() else { return Tagged::BAD_CHARSET };
+        let found = self.find_messages(key);
+        let mut sorter = Sorter::new(sort.criteria);
+        for (place, message) in self.found_messages(&found).enumerate() {
+            let [_, sheet, _] = learn(&Content::new(&message.content));
+            let arrival = Arrival { arrived: message.date.unix(), size: message.content.len() as u64 };
+            sorter.take(place, arrival, &sheet);
+        }
+        let in_order: Vec<_> = sorter.places().into_iter().map(|place| found[place]).collect();
+        self.tell_found(session, &sort.search, &in_order, true)
+    }
+
+    fn thread(&mut self, session: &mut Session, thread: Thread) -> Tagged {
+        let Some(key) = thread.search.key else { return Tagged::BAD_CHARSET };
+        let found = self.find_messages(key);
+        let mut threader = Threader::new(thread.algorithm);
+        for (place, message) in self.found_messages(&found).enumerate() {
+            let [_, _, sheet] = learn(&Content::new(&message.content));
+            threader.take(place, message.date.unix(), &sheet);
+        }
+        let uid = thread.search.uid;
+        let name = |place: usize| if uid { found[place].1.0 } else { found[place].0.0 };
+        session.respond(&Response::Thread(threader.threads(name).expect("little to do")));
+        Tagged::DONE
+    }
+
+    fn found_messages(&mut self, found: &[(SequenceNumber, Uid)]) -> impl Iterator<Item = &Message> {
+        let (mailbox, _) = self.opened();
+        found.iter().filter_map(|(_, uid)| mailbox.messages.iter().find(|message| message.uid == *uid))
+    }
+
+    fn find_messages(&mut self, key: Key) -> Vec<(SequenceNumber, Uid)> {
+        let (mailbox, view) = self.opened();
         let program = Program::new(key, view);
         let mut found = Vec::new();
         for message in &mailbox.messages {
@@ -357,11 +404,22 @@ impl Backend {
                 found.push((number, message.uid));
             }
         }
+        found
+    }
+
+    fn tell_found(
+        &mut self,
+        session: &mut Session,
+        search: &Search,
+        found: &[(SequenceNumber, Uid)],
+        sorted: bool,
+    ) -> Tagged {
+        let (mailbox, view) = self.opened();
         let modseq = |uid| mailbox.messages.iter().find(|m| m.uid == uid).map_or(ModSeq(0), |m| m.modseq);
         let modseq: Option<&dyn Fn(Uid) -> ModSeq> = if search.modseq { Some(&modseq) } else { None };
-        let answer = search::answer(session.tag(), (search.uid, search.returns), &found, modseq);
+        let answer = search::answer(session.tag(), (search.uid, search.returns), found, modseq);
         if let Some(response) = answer.response {
-            session.respond(&response);
+            session.respond(&if sorted { response.as_sorted() } else { response });
         }
         if let Some(saved) = answer.saved {
             view.save(saved);
