@@ -65,7 +65,7 @@ impl Aliases {
     }
 
     fn insert(&mut self, rule: &str, origin: Option<&Domain>) -> Result<(), String> {
-        let (pattern, targets) = rule.split_once(outside_quotes(char::is_whitespace)).unwrap_or((rule, ""));
+        let (pattern, targets) = key_and_value(rule);
         let goals = goals(targets, origin)?;
         if goals.is_empty() {
             return Err(format!("alias {pattern} has no target"));
@@ -119,6 +119,12 @@ pub(crate) fn rules(text: &str) -> Vec<(usize, String)> {
         }
     }
     rules
+}
+
+/// What stands left and right of the first white space that is not quoted.
+pub(crate) fn key_and_value(rule: &str) -> (&str, &str) {
+    let (key, value) = rule.split_once(outside_quotes(char::is_whitespace)).unwrap_or((rule, ""));
+    (key, value.trim())
 }
 
 /// All targets of a right side.

@@ -18,17 +18,15 @@ use tracing::{debug, error, info, warn};
 
 use crate::known::{self, Known};
 use crate::passwd_file::BadLine;
-use crate::reading::Files;
+use crate::reading::{Files, LookClock};
 use crate::relays::RelayDomain;
 use crate::resolve::{Book, LOCALHOST, Reach, Resolution, is_role};
-use crate::tables::{self, AliasSource, Answers, Stop, Tables};
+use crate::table::{Answers, Stop, TableSource, answered};
+use crate::tables::Tables;
 use crate::throttle::Throttle;
 use crate::token::TokenCheck;
 use crate::verified::{self, Mark, Verified};
 use crate::verify;
-
-/// How often the files are looked at, at the most: a change acts within a second.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What the directory is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,9 +38,11 @@ pub struct Settings {
     /// Dovecot's passwd-file.
     pub accounts: PathBuf,
     /// Alias tables; the first that knows a name wins.
-    pub aliases: Vec<AliasSource>,
+    pub aliases: Vec<TableSource>,
     /// The machine's own users, where they write mail.
     pub machine: Option<Machine>,
+    /// Who may write as whom: the first table that knows an address decides; for all others accounts and aliases do.
+    pub sender_logins: Vec<TableSource>,
     /// Domains whose mail is passed on.
     pub relays: Vec<RelayDomain>,
     /// Characters that part a name from its tag; empty where there are no tags.
@@ -188,7 +188,7 @@ pub(crate) struct Inner {
     /// What is hosted here or passed on from here.
     domains: Vec<Domain>,
     files: ArcSwap<Files>,
-    last_look: Mutex<Instant>,
+    clock: LookClock,
     /// Moves with each reading that holds.
     pub(crate) readings: watch::Sender<()>,
     /// A task looks for those who wait for readings.
@@ -203,15 +203,9 @@ pub(crate) struct Inner {
     hash_operations: AtomicU64,
 }
 
-/// Most answers of other programs that one recipient may need: a list of a few hundred, whose members elsewhere may
-/// have aliases of their own.
-const MAX_QUESTIONS: usize = 1_000;
-/// Longest time that one recipient may take when other programs are asked.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 /// A table of the config does not answer now, so nobody can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an alias table does not answer")]
+#[error("a table does not answer")]
 pub struct Unavailable;
 
 /// What a look at all files has found.
@@ -228,8 +222,8 @@ pub struct Survey {
 impl Settings {
     fn is_certain(&self, faults: &[DirectoryError]) -> bool {
         let patterns = self.aliases.iter().filter_map(|source| match source {
-            AliasSource::Regexp(path) => Some(path),
-            AliasSource::Virtual(_) | AliasSource::Socketmap(_) => None,
+            TableSource::Regexp(path) => Some(path),
+            TableSource::Plain(_) | TableSource::Inline(_) | TableSource::Socketmap(_) => None,
         });
         !patterns.chain([&self.accounts]).any(|path| faults.iter().any(|fault| fault.is_about(path)))
     }
@@ -263,7 +257,7 @@ impl Directory {
             settings,
             domains,
             files: ArcSwap::from_pointee(files),
-            last_look: Mutex::new(Instant::now()),
+            clock: LookClock::default(),
             readings: watch::Sender::new(()),
             looked_after: Mutex::new(false),
             throttle,
@@ -358,21 +352,7 @@ impl Directory {
     /// Asks the files, and other programs for what the files leave open, until there is an answer.
     async fn ask<T>(&self, question: impl Fn(&Book<'_>) -> Result<T, Stop>) -> Result<T, Unavailable> {
         let files = self.files();
-        let mut answers = Answers::default();
-        let asking = async {
-            while answers.len() < MAX_QUESTIONS {
-                match self.ask_files(&files, &answers, &question) {
-                    Ok(answer) => return Ok(answer),
-                    Err(Stop::Unavailable) => break,
-                    Err(Stop::Ask(open)) => {
-                        let answer = tables::ask(&files.tables, &open).await.ok_or(Unavailable)?;
-                        answers.insert(open, answer);
-                    }
-                }
-            }
-            Err(Unavailable)
-        };
-        tokio::time::timeout(PATIENCE, asking).await.unwrap_or(Err(Unavailable))
+        answered(|answers| self.ask_files(&files, answers, &question)).await
     }
 
     pub(crate) fn ask_files<T>(
@@ -390,6 +370,7 @@ impl Directory {
             tables: Tables { all: &files.tables, answers, origin },
             machine: machine.as_ref().map(|machine| (&machine.origin, &files.system)),
             relays: &files.relays,
+            owners: &files.owners,
             delimiters,
         })
     }
@@ -397,19 +378,10 @@ impl Directory {
     /// The present reading; looks whether the files have changed, at most twice a second. A changed file
     /// that makes no sense is reported once and the old reading stays.
     pub(crate) fn files(&self) -> Arc<Files> {
-        if self.is_time_to_look() && self.0.files.load().have_changed() {
+        if self.0.clock.is_due() && self.0.files.load().have_changed() {
             self.reload();
         }
         self.0.files.load_full()
-    }
-
-    fn is_time_to_look(&self) -> bool {
-        let mut last = lock(&self.0.last_look);
-        let due = last.elapsed() >= LOOK_INTERVAL;
-        if due {
-            *last = Instant::now();
-        }
-        due
     }
 
     pub(crate) fn reload(&self) {
@@ -496,6 +468,6 @@ impl Directory {
 }
 
 /// Every update leaves the value whole, so a panic elsewhere does not spoil it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

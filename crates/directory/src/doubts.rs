@@ -6,7 +6,7 @@ use kings_mail::path::ForwardPath;
 use crate::directory::Directory;
 use crate::reading::Files;
 use crate::resolve::{Reach, Resolution};
-use crate::tables::{Answers, Table};
+use crate::table::{Answers, Table};
 
 /// Most aliases to nobody that are told one by one.
 const MAX_DEAD_ENDS: usize = 20;
@@ -21,7 +21,7 @@ impl Directory {
             matches!(found, Ok(Resolution::Unknown | Resolution::Looping))
         };
         let virtual_ends = files.tables.iter().flat_map(|table| match table {
-            Table::Virtual(aliases) => aliases.ends().collect(),
+            Table::Plain(aliases) => aliases.ends().collect(),
             Table::Regexp(_) | Table::Socketmap(_) => Vec::new(),
         });
         let ends = virtual_ends.chain(files.system.ends()).filter(|(_, target)| is_dead(target));

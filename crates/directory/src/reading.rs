@@ -3,17 +3,20 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use kings_mail::domain::Domain;
 
 use crate::aliases::Aliases;
-use crate::directory::{DirectoryError, Settings};
+use crate::directory::{DirectoryError, Settings, lock};
+use crate::lookup::{Keys, Lines};
+use crate::owners::Owners;
 use crate::passwd_file::{Accounts, BadLine};
 use crate::regexp_table::RegexpTable;
-use crate::relays::Recipients;
+use crate::relays::Listed;
 use crate::system::SystemAliases;
-use crate::tables::{AliasSource, Table};
+use crate::table::{Table, TableSource};
 
 /// Largest file that an alias may include, in octets.
 const MAX_INCLUDED: u64 = 1 << 20;
@@ -21,13 +24,18 @@ const MAX_INCLUDED: u64 = 1 << 20;
 /// How long a file without an end of its last line is taken for one that is being written.
 const UNFINISHED: Duration = Duration::from_secs(2);
 
+/// How often files are looked at, at the most: a change acts within a second.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
 /// Everything the files say.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     pub(crate) accounts: Accounts,
-    pub(crate) tables: Vec<Table>,
+    pub(crate) tables: Vec<Table<Aliases>>,
     pub(crate) system: SystemAliases,
-    pub(crate) relays: Vec<(Domain, Option<Recipients>)>,
+    pub(crate) relays: Vec<(Domain, Option<Lines<Listed>>)>,
+    /// Who may write as whom, where it is not as accounts and aliases have it.
+    pub(crate) owners: Lines<Owners>,
     watched: Vec<Watched>,
 }
 
@@ -36,7 +44,7 @@ pub(crate) struct Files {
 type Mark = Option<(u64, u64, i128)>;
 
 #[derive(Clone, Debug)]
-struct Watched {
+pub(crate) struct Watched {
     path: PathBuf,
     mark: Mark,
     /// It was not blank.
@@ -54,38 +62,69 @@ impl Files {
     /// The same, with the lines that make sense beside all faults: for whoever looks for more of them, and for nobody's
     /// mail.
     pub(crate) fn examine(settings: &Settings, old: Option<&Self>) -> (Self, Vec<DirectoryError>) {
-        let mut reader = Reader { old, watched: Vec::new(), faults: Vec::new() };
+        let mut reader = Reader::new(old.map_or(&[], |old| &old.watched));
         let origin = settings.domains.first().map(|hosted| &hosted.name);
         let text = reader.text("accounts file", &settings.accounts);
         let accounts = Accounts::parse(&text).unwrap_or_else(|lines| {
             reader.complain(&settings.accounts, lines);
             Accounts::default()
         });
-        let tables = settings.aliases.iter().map(|source| reader.table(source, origin)).collect();
+        let aliases = |text: &str| Aliases::read(text, origin);
+        let any = |_: &str| Ok(());
+        let tables =
+            settings.aliases.iter().map(|from| reader.table("alias file", from, aliases, any)).collect();
         let system = reader.system(settings);
         let mut relays = Vec::new();
         for relay in &settings.relays {
-            let recipients = relay.recipients.as_ref().map(|path| {
-                let text = reader.text("recipients file", path);
-                Recipients::parse(&text).unwrap_or_else(|lines| {
-                    reader.complain(path, lines);
-                    Recipients::default()
-                })
-            });
-            relays.push((relay.name.clone(), recipients));
+            let recipients = relay.recipients.as_ref();
+            let lines =
+                recipients.map(|from| Lines::read(&mut reader, "recipients file", Keys::Address, from));
+            relays.push((relay.name.clone(), lines));
         }
-        (Self { accounts, tables, system, relays, watched: reader.watched }, reader.faults)
+        let owners = Lines::read(&mut reader, "sender_logins file", Keys::Address, &settings.sender_logins);
+        let (watched, faults) = reader.done();
+        (Self { accounts, tables, system, relays, owners, watched }, faults)
     }
 
     /// Whether any of the files is another one now.
     pub(crate) fn have_changed(&self) -> bool {
-        self.watched.iter().any(|file| mark(&file.path) != file.mark)
+        have_changed(&self.watched)
     }
 
     /// The same reading for the files as they are now: they make no sense, and have been complained about.
     pub(crate) fn as_they_were(&self) -> Self {
-        let watched = self.watched.iter().map(|file| Watched { mark: mark(&file.path), ..file.clone() });
-        Self { watched: watched.collect(), ..self.clone() }
+        Self { watched: marked_anew(&self.watched), ..self.clone() }
+    }
+}
+
+pub(crate) fn have_changed(watched: &[Watched]) -> bool {
+    watched.iter().any(|file| mark(&file.path) != file.mark)
+}
+
+/// The same files as they are now.
+pub(crate) fn marked_anew(watched: &[Watched]) -> Vec<Watched> {
+    watched.iter().map(|file| Watched { mark: mark(&file.path), ..file.clone() }).collect()
+}
+
+/// When files were looked at last.
+#[derive(Debug)]
+pub(crate) struct LookClock(Mutex<Instant>);
+
+impl Default for LookClock {
+    fn default() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+}
+
+impl LookClock {
+    /// Whether it is time to look again; then the time begins anew.
+    pub(crate) fn is_due(&self) -> bool {
+        let mut last = lock(&self.0);
+        let due = last.elapsed() >= LOOK_INTERVAL;
+        if due {
+            *last = Instant::now();
+        }
+        due
     }
 }
 
@@ -95,13 +134,23 @@ fn mark(path: &Path) -> Mark {
     Some((found.ino(), found.len(), ctime))
 }
 
-struct Reader<'a> {
-    old: Option<&'a Files>,
+/// Reads files one after the other, and keeps what it finds wrong.
+pub(crate) struct Reader<'a> {
+    /// As the reading that holds now found them.
+    old: &'a [Watched],
     watched: Vec<Watched>,
     faults: Vec<DirectoryError>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(crate) fn new(old: &'a [Watched]) -> Self {
+        Self { old, watched: Vec::new(), faults: Vec::new() }
+    }
+
+    pub(crate) fn done(self) -> (Vec<Watched>, Vec<DirectoryError>) {
+        (self.watched, self.faults)
+    }
+
     /// What the file says; nothing where it is at fault.
     fn text(&mut self, what: &'static str, path: &Path) -> String {
         let text = self.read(what, path);
@@ -148,27 +197,38 @@ impl Reader<'_> {
 
     /// Whether the file said something in the reading that holds now.
     fn spoke(&self, path: &Path) -> bool {
-        self.old.is_some_and(|old| old.watched.iter().any(|file| file.path == path && file.spoke))
+        self.old.iter().any(|file| file.path == path && file.spoke)
     }
 
-    fn table(&mut self, source: &AliasSource, origin: Option<&Domain>) -> Table {
+    /// Reads one table: `plain` says what lines of a file mean, `check` whether the right side of a pattern, where it does not
+    /// depend on the input, means anything.
+    pub(crate) fn table<P>(
+        &mut self,
+        what: &'static str,
+        source: &TableSource,
+        plain: impl Fn(&str) -> (P, Vec<BadLine>),
+        check: impl Fn(&str) -> Result<(), String>,
+    ) -> Table<P> {
         match source {
-            AliasSource::Virtual(path) => {
-                let text = self.text("alias file", path);
-                let (aliases, bad) = Aliases::read(&text, origin);
+            TableSource::Plain(path) => {
+                let (lines, bad) = plain(&self.text(what, path));
                 self.complain(path, bad);
-                Table::Virtual(aliases)
+                Table::Plain(lines)
             }
-            AliasSource::Regexp(path) => {
-                let text = self.text("alias file", path);
+            TableSource::Inline(text) => {
+                let (lines, bad) = plain(text);
+                self.complain(Path::new("inline"), bad);
+                Table::Plain(lines)
+            }
+            TableSource::Regexp(path) => {
+                let text = self.text(what, path);
                 // Without one of its rules a table says something else.
-                Table::Regexp(RegexpTable::parse(&text).unwrap_or_else(|bad| {
-                    let bad = bad.into_iter().map(|rule| BadLine { line: rule.line, what: rule.what });
-                    self.complain(path, bad.collect());
+                Table::Regexp(patterns(&text, check).unwrap_or_else(|bad| {
+                    self.complain(path, bad);
                     RegexpTable::default()
                 }))
             }
-            AliasSource::Socketmap(socketmap) => Table::Socketmap(socketmap.clone()),
+            TableSource::Socketmap(socketmap) => Table::Socketmap(socketmap.clone()),
         }
     }
 
@@ -193,6 +253,16 @@ impl Reader<'_> {
         }
         fs::read_to_string(path).map_err(unreadable)
     }
+}
+
+fn patterns(text: &str, check: impl Fn(&str) -> Result<(), String>) -> Result<RegexpTable, Vec<BadLine>> {
+    let (table, bad) = RegexpTable::read(text);
+    let mut faults: Vec<_> =
+        bad.into_iter().map(|rule| BadLine { line: rule.line, what: rule.what }).collect();
+    for (line, found) in table.results().filter(|(_, found)| !found.substituted) {
+        faults.extend(check(&found.text).err().map(|what| BadLine { line, what }));
+    }
+    if faults.is_empty() { Ok(table) } else { Err(faults) }
 }
 
 /// Whether the file was written within the last moments, as far as the clock can tell.

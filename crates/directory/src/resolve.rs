@@ -14,10 +14,13 @@ use kings_mail::path::ForwardPath;
 use self::walk::{Found, Walk};
 use crate::aliases::Goal;
 use crate::directory::HostedDomain;
+use crate::lookup::Lines;
+use crate::owners::Owners;
 use crate::passwd_file::Accounts;
-use crate::relays::Recipients;
+use crate::relays::Listed;
 use crate::system::{Meaning, SystemAliases};
-use crate::tables::{Stop, Tables};
+use crate::table::Stop;
+use crate::tables::Tables;
 
 pub(crate) use self::domains::LOCALHOST;
 pub(crate) use self::roles::is_role;
@@ -86,7 +89,9 @@ pub(crate) struct Book<'a> {
     pub(crate) tables: Tables<'a>,
     /// The machine's own users, where it has any: the domain they write from, and their aliases.
     pub(crate) machine: Option<(&'a Domain, &'a SystemAliases)>,
-    pub(crate) relays: &'a [(Domain, Option<Recipients>)],
+    pub(crate) relays: &'a [(Domain, Option<Lines<Listed>>)],
+    /// Who may write as whom, where it is not as accounts and aliases have it.
+    pub(crate) owners: &'a Lines<Owners>,
     /// What may part a name from its tag: `ann+tag@` is ann's (RFC 5233 §1).
     pub(crate) delimiters: &'a str,
 }
@@ -100,7 +105,7 @@ impl Book<'_> {
         let is_ours = self.is_ours(&address);
         let may_ask = is_ours || reach == Reach::Everywhere || self.takes_mail_of(&address);
         if !may_ask || self.lookup(&address)?.is_none() {
-            return Ok(if is_ours { Resolution::Unknown } else { self.beyond(address) });
+            return if is_ours { Ok(Resolution::Unknown) } else { self.beyond(address) };
         }
         let mut walk = Walk::default();
         self.expand(&address, &mut walk, 0)?;
@@ -249,8 +254,12 @@ impl Book<'_> {
         Ok(hosted.catch_all.clone().map(|target| Found::Aliases(vec![target])))
     }
 
-    /// Whether the account may write as this address: its own (with any tag), or one that leads to it.
+    /// Whether the account may write as this address: its own (with any tag), or one that leads to it; where a table says who
+    /// may, those alone.
     pub(crate) fn may_send_as(&self, account: &Address, from: &Address) -> Result<bool, Stop> {
+        if let Some(owners) = self.looked_up(self.owners, from)? {
+            return Ok(owners.have(account));
+        }
         let folded = from.folded();
         if self.account_of(&folded).as_ref() == Some(account) {
             return Ok(true);

@@ -15,14 +15,14 @@ const MAX_REPLY: usize = 100_000;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A table that another program answers for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Socketmap {
     endpoint: Endpoint,
     /// Which of its tables.
     name: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Endpoint {
     Unix(PathBuf),
     /// `host:port`

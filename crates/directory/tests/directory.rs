@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kings_directory::{
-    AliasSource, Directory, EditError, HostedDomain, LoginError, LoginSettings, Origin, Place, Reach,
-    Resolution, Settings, Socketmap,
+    Directory, EditError, HostedDomain, LoginError, LoginSettings, Origin, Place, Reach, Resolution,
+    Settings, Socketmap, TableSource,
 };
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
@@ -16,10 +16,10 @@ use kings_mail::path::ForwardPath;
 use kings_sasl::{Credentials, Secret};
 
 fn open(folder: &Path, users: &str) -> Directory {
-    open_with(folder, users, vec![AliasSource::Virtual(folder.join("aliases"))])
+    open_with(folder, users, vec![TableSource::Plain(folder.join("aliases"))])
 }
 
-fn open_with(folder: &Path, users: &str, aliases: Vec<AliasSource>) -> Directory {
+fn open_with(folder: &Path, users: &str, aliases: Vec<TableSource>) -> Directory {
     fs::write(folder.join("users"), users).unwrap();
     fs::write(folder.join("aliases"), "").unwrap();
     Directory::open(Settings { aliases, ..settings(folder) }).unwrap()
@@ -31,9 +31,10 @@ fn settings(folder: &Path) -> Settings {
         hostname: Domain::parse("mail.example.org").unwrap(),
         domains: vec![HostedDomain { name, catch_all: None }],
         accounts: folder.join("users"),
-        aliases: vec![AliasSource::Virtual(folder.join("aliases"))],
+        aliases: vec![TableSource::Plain(folder.join("aliases"))],
         machine: None,
         relays: Vec::new(),
+        sender_logins: Vec::new(),
         delimiters: "+".to_owned(),
         login: login_settings(),
     }
@@ -181,11 +182,11 @@ async fn a_table_that_does_not_answer_refuses_nobody() {
         let socket = folder.path().join(name);
         answering(&socket, reply);
         let place = format!("unix:{}:virtual", socket.display());
-        let table = AliasSource::Socketmap(Socketmap::parse(&place).unwrap());
+        let table = TableSource::Socketmap(Socketmap::parse(&place).unwrap());
         let directory = open_with(folder.path(), "ann@example.org:{PLAIN}secret\n", vec![table]);
         assert_eq!(directory.resolve(&joe, Reach::Ours).await, expected, "{name}");
     }
-    let nobody = AliasSource::Socketmap(Socketmap::parse("unix:/nonexistent/socket:virtual").unwrap());
+    let nobody = TableSource::Socketmap(Socketmap::parse("unix:/nonexistent/socket:virtual").unwrap());
     let directory = open_with(folder.path(), "ann@example.org:{PLAIN}secret\n", vec![nobody]);
     assert_eq!(directory.resolve(&joe, Reach::Ours).await, Resolution::Unavailable);
 }

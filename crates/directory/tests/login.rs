@@ -29,6 +29,7 @@ fn settings(folder: &Path) -> Settings {
         aliases: Vec::new(),
         machine: None,
         relays: Vec::new(),
+        sender_logins: Vec::new(),
         delimiters: "+".to_owned(),
         login: LoginSettings {
             mechanisms: None,

@@ -270,6 +270,7 @@ fn directory_settings(
         aliases: settings.aliases.clone(),
         machine: settings.machine.clone(),
         relays: settings.relays.clone(),
+        sender_logins: settings.sender_logins.clone(),
         delimiters: settings.delimiters.clone(),
         login: LoginSettings {
             mechanisms: settings.login.mechanisms,

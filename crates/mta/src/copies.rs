@@ -1,91 +1,74 @@
 //! Copies for an archive: of everything, or by sender or recipient (Postfix's `always_bcc`, `sender_bcc_maps`,
 //! `recipient_bcc_maps`).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::str::FromStr;
 
+use kings_directory::{Lookup, Unavailable};
 use kings_mail::address::Address;
-use kings_mail::domain::Domain;
 use kings_mail::envelope::Recipient;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::Notify;
 
+use crate::deliver::DeliveryError;
+
 /// Who else gets a message.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Copies {
     /// A copy of everything.
     pub always: Option<Address>,
     /// By the reverse-path.
-    pub by_sender: AddressMap,
+    pub by_sender: Lookup<CopyTo>,
     /// By each recipient.
-    pub by_recipient: AddressMap,
+    pub by_recipient: Lookup<CopyTo>,
     /// What parts a name from its tag: `ann+tag@` is ann's unless it has a line of its own.
     pub delimiters: String,
 }
 
-/// One address for another, or for all of a domain.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AddressMap {
-    addresses: HashMap<Address, Address>,
-    domains: HashMap<Domain, Address>,
-}
+/// Who gets the copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyTo(Address);
 
-impl AddressMap {
-    /// Reads `user@domain target` or `@domain target`, one a line; `#` begins a comment. All complaints at once, each
-    /// with its line.
-    pub fn parse(text: &str) -> Result<Self, Vec<(usize, String)>> {
-        let mut map = Self::default();
-        let mut complaints = Vec::new();
-        for (at, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if !line.is_empty() && !line.starts_with('#') && map.insert(line).is_none() {
-                complaints
-                    .push((at + 1, format!("\"{line}\" is not  user@domain address  or  @domain address")));
-            }
-        }
-        if complaints.is_empty() { Ok(map) } else { Err(complaints) }
-    }
+impl FromStr for CopyTo {
+    type Err = String;
 
-    fn insert(&mut self, line: &str) -> Option<()> {
-        let (pattern, target) = line.split_once(char::is_whitespace)?;
-        let target = Address::parse(target.trim()).ok()?;
-        match pattern.strip_prefix('@') {
-            Some(domain) => self.domains.insert(Domain::parse(domain).ok()?, target),
-            None => self.addresses.insert(Address::parse(pattern).ok()?.folded(), target),
-        };
-        Some(())
-    }
-
-    fn targets(&self) -> impl Iterator<Item = &Address> {
-        self.addresses.values().chain(self.domains.values())
-    }
-
-    /// The whole address, then the one without its tag, then its domain, as Postfix asks.
-    fn find(&self, address: &Address, delimiters: &str) -> Option<&Address> {
-        let folded = address.folded();
-        let base = || self.addresses.get(&folded.without_tag(delimiters)?);
-        self.addresses.get(&folded).or_else(base).or_else(|| self.domains.get(address.domain()?))
+    fn from_str(text: &str) -> Result<Self, String> {
+        Address::parse(text)
+            .map(Self)
+            .map_err(|_| format!("\"{text}\" is not the one address that gets the copy"))
     }
 }
 
 impl Copies {
-    /// Everybody that may get a copy, each once.
+    /// Everybody that may get a copy, each once, as far as files can tell.
     pub fn targets(&self) -> BTreeSet<Address> {
-        let maps = self.by_sender.targets().chain(self.by_recipient.targets());
-        self.always.iter().chain(maps).map(Address::folded).collect()
+        let maps = [&self.by_sender, &self.by_recipient].into_iter().flat_map(Lookup::values);
+        self.always.iter().cloned().chain(maps.map(|to| to.0)).map(|address| address.folded()).collect()
     }
 
-    /// Adds the copies of one message to its recipients, each once. Nobody hears of their fate.
-    pub(crate) fn add(&self, reverse_path: &ReversePath, recipients: &mut Vec<Recipient>) {
-        let by_sender =
-            reverse_path.address().and_then(|sender| self.by_sender.find(sender, &self.delimiters));
-        let by_recipient = recipients.iter().filter_map(|recipient| match &recipient.path {
-            ForwardPath::Address(address) => self.by_recipient.find(address, &self.delimiters),
-            ForwardPath::Postmaster => None,
-        });
-        let wanted: Vec<Address> = self.always.iter().chain(by_sender).chain(by_recipient).cloned().collect();
+    /// Adds the copies of one message to its recipients, each once. Nobody hears of their fate. A table that does not
+    /// answer leaves the message with its sender: an archive has no gaps.
+    pub(crate) async fn add(
+        &self,
+        reverse_path: &ReversePath,
+        recipients: &mut Vec<Recipient>,
+    ) -> Result<(), DeliveryError> {
+        let away = |Unavailable| DeliveryError::Unavailable;
+        let mut wanted: Vec<Address> = self.always.iter().cloned().collect();
+        if let Some(sender) = reverse_path.address() {
+            let found = self.by_sender.find(Some(sender), &self.delimiters).await.map_err(away)?;
+            wanted.extend(found.map(|to| to.0));
+        }
+        for recipient in recipients.iter() {
+            if let ForwardPath::Address(address) = &recipient.path {
+                let found = self.by_recipient.find(Some(address), &self.delimiters).await.map_err(away)?;
+                wanted.extend(found.map(|to| to.0));
+            }
+        }
         for address in wanted {
             add_copy(recipients, address);
         }
+        Ok(())
     }
 }
 
@@ -101,19 +84,29 @@ pub(crate) fn add_copy(recipients: &mut Vec<Recipient>, address: Address) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::path::Path;
+
+    use kings_directory::{Keys, TableSource};
+
     use super::*;
 
     fn to(text: &str) -> Recipient {
         Recipient::from(ForwardPath::parse(text).unwrap())
     }
 
+    fn map(pairs: &str) -> Lookup<CopyTo> {
+        let from = TableSource::parse(&format!("inline:{{{pairs}}}"), Path::new("/")).unwrap();
+        let (lookup, faults) = Lookup::open("copies", Keys::Address, vec![from]);
+        assert!(faults.is_empty(), "{faults:?}");
+        lookup
+    }
+
     #[test]
     fn everybody_who_may_get_a_copy_is_named_once() {
-        let map = |text| AddressMap::parse(text).unwrap();
         let copies = Copies {
             always: Some(Address::parse("Archive@example.org").unwrap()),
-            by_sender: map("ann@example.org boss@example.org\n"),
-            by_recipient: map("@y.example archive@example.org\n"),
+            by_sender: map("ann@example.org=boss@example.org"),
+            by_recipient: map("@y.example=archive@example.org"),
             delimiters: String::new(),
         };
         let targets: Vec<String> = copies.targets().iter().map(Address::to_string).collect();
@@ -121,16 +114,12 @@ mod tests {
         assert!(Copies::default().targets().is_empty());
     }
 
-    #[test]
-    fn copies_are_added_once_and_in_silence() {
+    #[tokio::test]
+    async fn copies_are_added_once_and_in_silence() {
         let copies = Copies {
             always: Some(Address::parse("archive@example.org").unwrap()),
-            by_sender: AddressMap::parse(
-                "# who\nann@example.org boss@example.org\n@x.example x@example.org\n",
-            )
-            .unwrap(),
-            by_recipient: AddressMap::parse("@y.example archive@example.org\njoe@y.example y@example.org\n")
-                .unwrap(),
+            by_sender: map("ann@example.org=boss@example.org, @x.example=x@example.org"),
+            by_recipient: map("@y.example=archive@example.org, joe@y.example=y@example.org"),
             delimiters: "+".to_owned(),
         };
         let cases = [
@@ -146,19 +135,23 @@ mod tests {
         ];
         for (sender, recipient, expected) in cases {
             let mut recipients = vec![to(recipient)];
-            copies.add(&ReversePath::parse(sender).unwrap(), &mut recipients);
+            copies.add(&ReversePath::parse(sender).unwrap(), &mut recipients).await.unwrap();
             let added: Vec<String> = recipients[1..].iter().map(|added| added.path.to_string()).collect();
             assert_eq!(added.join(" "), expected, "{sender} {recipient}");
             assert!(recipients[1..].iter().all(|added| added.notify == Notify::Never));
         }
         let mut recipients = vec![to("bob@example.org")];
-        Copies::default().add(&ReversePath::Null, &mut recipients);
+        Copies::default().add(&ReversePath::Null, &mut recipients).await.unwrap();
         assert_eq!(recipients.len(), 1);
     }
 
-    #[test]
-    fn bad_lines_are_named() {
-        let complaints = AddressMap::parse("a@b.example c@d.example\nlonely\n@ x@y.example\n").unwrap_err();
-        assert_eq!(complaints.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 3]);
+    #[tokio::test]
+    async fn a_table_that_does_not_answer_leaves_the_message_with_its_sender() {
+        let away = TableSource::parse("socketmap:unix:/nonexistent/socket:bcc", Path::new("/")).unwrap();
+        let (away, _) = Lookup::open("copies", Keys::Address, vec![away]);
+        let (by_sender, by_recipient) = (Lookup::default(), away);
+        let copies = Copies { by_sender, by_recipient, ..Copies::default() };
+        let mut recipients = vec![to("bob@example.org")];
+        assert!(copies.add(&ReversePath::Null, &mut recipients).await.is_err());
     }
 }

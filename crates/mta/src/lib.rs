@@ -43,7 +43,7 @@ mod transaction;
 
 pub use crate::authenticate::{Check, Methods};
 pub use crate::content_checks::{ContentChecks, Tables as ContentTables, try_content_checks};
-pub use crate::copies::{AddressMap, Copies};
+pub use crate::copies::{Copies, CopyTo};
 pub use crate::core::{Clients, Core, Dsn, HouseRules, Limits, Outgoing, Parts, Trusted};
 pub use crate::facts::{Rules, Verdict};
 pub use crate::greylist::{DELAY as GREYLIST_DELAY, Greylist, RETRY_WINDOW as GREYLIST_RETRY_WINDOW};

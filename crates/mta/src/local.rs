@@ -363,7 +363,7 @@ impl<'a> Session<'a> {
         let Envelope { reverse_path, recipients, parameters } = envelope;
         let reverse_path = self.local.completed(reverse_path);
         let mut recipients = ruling.recipients(recipients);
-        core.rules.copies.add(&reverse_path, &mut recipients);
+        core.rules.copies.add(&reverse_path, &mut recipients).await.map_err(|error| error.reply())?;
         let envelope = Envelope { reverse_path, recipients, parameters };
         let hold = ruling.hold;
         let taken = Taken::of(hold.as_deref(), false);

@@ -371,7 +371,7 @@ impl Session<'_> {
         if self.core.outgoing.remembers_correspondents {
             greylist::written_to(&self.core.records, &recipients);
         }
-        self.core.rules.copies.add(&reverse_path, &mut recipients);
+        self.core.rules.copies.add(&reverse_path, &mut recipients).await.map_err(|error| error.reply())?;
         let envelope = Envelope { reverse_path, recipients, parameters };
         let hold = quarantine.or(waits).or(ruling.hold);
         let taken = Taken::of(hold.as_deref(), false);

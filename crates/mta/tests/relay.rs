@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kings_directory::{AliasSource, Directory, HostedDomain, RelayDomain};
+use kings_directory::{Directory, HostedDomain, RelayDomain, TableSource};
 use kings_dns::Zone;
 use kings_mail::domain::{DnsName, Domain};
 use kings_mail::envelope::{Body, MailParameters, Recipient};
@@ -200,8 +200,9 @@ impl Setup {
             hostname: hostname.clone(),
             domains: vec![HostedDomain { name, catch_all: None }],
             accounts: folder.join("users"),
-            aliases: vec![AliasSource::Virtual(folder.join("aliases"))],
+            aliases: vec![TableSource::Plain(folder.join("aliases"))],
             machine: None,
+            sender_logins: Vec::new(),
             relays: self
                 .relays
                 .iter()

@@ -51,6 +51,7 @@ impl Server {
             aliases: Vec::new(),
             machine: None,
             relays: Vec::new(),
+            sender_logins: Vec::new(),
             delimiters: "+".to_owned(),
             login: kings_directory::LoginSettings {
                 mechanisms: None,

@@ -1,11 +1,15 @@
 //! Whose domain an address is of: ours, the machine's, one that we pass on for, or another one.
 
+use std::str::FromStr;
+
 use kings_mail::address::{Address, Host};
 use kings_mail::domain::Domain;
 
 use super::roles::POSTMASTER;
 use super::{Book, Place, Resolution};
 use crate::directory::HostedDomain;
+use crate::lookup::{Keys, Lines};
+use crate::table::Stop;
 
 /// The machine under the name that it has for its own users alone (RFC 6761 §6.3).
 pub(crate) const LOCALHOST: &str = "localhost";
@@ -20,16 +24,23 @@ impl Book<'_> {
     }
 
     /// An address that no alias leads from and whose mail does not end here: perhaps of a domain that we pass on for.
-    pub(super) fn beyond(&self, address: Address) -> Resolution {
+    pub(super) fn beyond(&self, address: Address) -> Result<Resolution, Stop> {
         let relay = address.domain().and_then(|domain| self.relays.iter().find(|(name, _)| name == domain));
-        let Some((_, recipients)) = relay else { return Resolution::Elsewhere(address) };
-        let folded = address.folded();
-        let base = self.split_tag(&folded).0;
-        let known = recipients.as_ref().is_none_or(|list| {
+        let Some((_, recipients)) = relay else { return Ok(Resolution::Elsewhere(address)) };
+        let known = match recipients {
             // Whoever relays for a domain takes mail for its postmaster (RFC 5321 §4.5.1).
-            folded.local_part.as_str() == POSTMASTER || list.knows(&folded) || list.knows(&base)
-        });
-        if known { Resolution::Targets(vec![Place::Remote(address).into()]) } else { Resolution::Unknown }
+            Some(_) if address.folded().local_part.as_str() == POSTMASTER => true,
+            Some(list) => self.looked_up(list, &address)?.is_some(),
+            None => true,
+        };
+        Ok(if known { Resolution::Targets(vec![Place::Remote(address).into()]) } else { Resolution::Unknown })
+    }
+
+    pub(super) fn looked_up<T>(&self, lines: &Lines<T>, address: &Address) -> Result<Option<T>, Stop>
+    where
+        T: FromStr<Err = String> + Clone,
+    {
+        lines.look(&Keys::Address.of(Some(address), self.delimiters), self.tables.answers)
     }
 
     /// Whether mail for this address ends here: a hosted domain, a name of the machine, or a role name at our own

@@ -3,7 +3,7 @@
 use kings_mail::address::{Address, Host, LocalPart};
 
 use super::{Book, Found};
-use crate::tables::Stop;
+use crate::table::Stop;
 
 /// Who answers for a domain.
 pub(super) const POSTMASTER: &str = "postmaster";

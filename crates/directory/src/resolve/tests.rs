@@ -3,9 +3,10 @@
 
 use super::*;
 use crate::aliases::Aliases;
+use crate::lookup::Keys;
 use crate::regexp_table::RegexpTable;
 use crate::socketmap::Socketmap;
-use crate::tables::{Answers, Table};
+use crate::table::{Answers, Table};
 
 const USERS: &str = "ann@example.org:{PLAIN}a\njoe@example.org:{PLAIN}b\neve@second.example:{PLAIN}c\n";
 const ALIASES: &str = "\
@@ -31,10 +32,11 @@ fn address(text: &str) -> Address {
 
 /// What a test asks its questions of; the default has one table, [`ALIASES`].
 struct Shelf {
-    tables: Vec<Table>,
+    tables: Vec<Table<Aliases>>,
     answers: Answers,
     machine: Option<(Domain, SystemAliases)>,
-    relays: Vec<(Domain, Option<Recipients>)>,
+    relays: Vec<(Domain, Option<Lines<Listed>>)>,
+    owners: Lines<Owners>,
     delimiters: &'static str,
 }
 
@@ -42,17 +44,18 @@ impl Default for Shelf {
     fn default() -> Self {
         let aliases = Aliases::parse(ALIASES, Some(&domain("example.org"))).unwrap();
         Self {
-            tables: vec![Table::Virtual(aliases)],
+            tables: vec![Table::Plain(aliases)],
             answers: Answers::default(),
             machine: None,
             relays: Vec::new(),
+            owners: Lines::default(),
             delimiters: "+",
         }
     }
 }
 
 impl Shelf {
-    fn with(table: Table) -> Self {
+    fn with(table: Table<Aliases>) -> Self {
         Self { tables: vec![table], ..Self::default() }
     }
 
@@ -82,6 +85,7 @@ impl Shelf {
             tables: Tables { all: &self.tables, answers: &self.answers, origin },
             machine: self.machine.as_ref().map(|(origin, aliases)| (origin, aliases)),
             relays: &self.relays,
+            owners: &self.owners,
             delimiters: self.delimiters,
         })
     }
@@ -247,7 +251,7 @@ fn another_program_is_asked_key_by_key_and_nobody_is_refused_meanwhile() {
 
 #[test]
 fn a_relay_domain_knows_its_recipients_or_takes_all() {
-    let list = Recipients::parse("ann@behind.example x\n").unwrap();
+    let list = Lines::of(Keys::Address, "ann@behind.example x\n");
     let relays = vec![(domain("behind.example"), Some(list)), (domain("open.example"), None)];
     Shelf { relays, ..Shelf::default() }.resolves(&[
         ("Ann@behind.example", "-> Ann@behind.example"),
@@ -269,14 +273,14 @@ fn aliases_act_for_relay_domains_and_for_all_others() {
                  team@example.org boss@partner.example, ann@example.org\n\
                  one@far.example two@far.example\ntwo@far.example one@far.example\n\
                  lost@far.example nobody@example.org\njoe@mail.example.org joe@example.org\n";
-    let list = Recipients::parse("ann@behind.example x\n").unwrap();
+    let list = Lines::of(Keys::Address, "ann@behind.example x\n");
     let relays = vec![
         (domain("behind.example"), Some(list)),
-        (domain("gone.example"), Some(Recipients::default())),
+        (domain("gone.example"), Some(Lines::default())),
         (domain("open.example"), None),
     ];
     let aliases = Aliases::parse(table, Some(&domain("example.org"))).unwrap();
-    let shelf = Shelf { relays, ..Shelf::with(Table::Virtual(aliases)) };
+    let shelf = Shelf { relays, ..Shelf::with(Table::Plain(aliases)) };
     let ours = [
         // An alias makes a recipient that is in no list.
         ("Moved@behind.example", "ann@example.org"),
@@ -333,7 +337,7 @@ fn mail_of_a_list_is_its_owners_where_the_list_has_one() {
     let lists = "list@example.org ann@example.org, joe@elsewhere.example\nowner-list@example.org joe@example.org\n\
                  all@example.org list@example.org, joe@example.org\nplain@example.org ann@example.org\n\
                  owner-owner-list@example.org ann@example.org\n@second.example ann@example.org\n";
-    let aliases = || Table::Virtual(Aliases::parse(lists, Some(&domain("example.org"))).unwrap());
+    let aliases = || Table::Plain(Aliases::parse(lists, Some(&domain("example.org"))).unwrap());
     let members =
         "(owner-list@example.org) ann@example.org (owner-list@example.org) -> joe@elsewhere.example";
     let cases = [
@@ -365,7 +369,7 @@ fn a_target_that_is_nobodys_is_told_beside_the_others_and_an_alias_of_such_alone
                  all@example.org ml@example.org, far@example.org, gone@example.org\n\
                  dead@example.org gone@example.org, left@example.org, gone@example.org\n\
                  deep@example.org dead@example.org, joe@example.org\n@second.example ann@example.org, gone@example.org\n";
-    let aliases = Table::Virtual(Aliases::parse(lists, Some(&domain("example.org"))).unwrap());
+    let aliases = Table::Plain(Aliases::parse(lists, Some(&domain("example.org"))).unwrap());
     Shelf::with(aliases).resolves(&[
         (
             "ml@example.org",
@@ -412,6 +416,30 @@ fn an_account_writes_as_itself_and_as_its_aliases() {
 }
 
 #[test]
+fn a_table_of_logins_decides_for_the_addresses_that_it_knows() {
+    let table = "ann@example.org joe@example.org\nboss@partner.example Joe@example.org, ann@example.org\n\
+                 @second.example eve@second.example ann@example.org\n";
+    let shelf = Shelf { owners: Lines::of(Keys::Address, table), ..Shelf::default() };
+    for (account, from, expected) in [
+        ("joe@example.org", "Ann+x@example.org", true),
+        // Not even who has the mailbox, where somebody else is named.
+        ("ann@example.org", "ann@example.org", false),
+        ("ann@example.org", "boss@partner.example", true),
+        ("joe@example.org", "boss@partner.example", true),
+        ("eve@second.example", "boss@partner.example", false),
+        ("ann@example.org", "anybody@second.example", true),
+        ("joe@example.org", "anybody@second.example", false),
+        // What it does not know is as ever.
+        ("joe@example.org", "joe@example.org", true),
+        ("joe@example.org", "all@example.org", true),
+        ("joe@example.org", "joe@elsewhere.example", false),
+    ] {
+        let (account, from) = (address(account), address(from));
+        assert_eq!(shelf.ask(|book| book.may_send_as(&account, &from)), Ok(expected), "{account} as {from}");
+    }
+}
+
+#[test]
 fn a_long_chain_or_a_wide_alias_is_a_fault_not_a_flood() {
     use std::fmt::Write;
     let mut text = String::new();
@@ -421,6 +449,6 @@ fn a_long_chain_or_a_wide_alias_is_a_fault_not_a_flood() {
     let wide: Vec<String> = (0..1_001).map(|n| format!("u{n}@elsewhere.example")).collect();
     writeln!(text, "wide@example.org {}", wide.join(", ")).unwrap();
     let aliases = Aliases::parse(&text, Some(&domain("example.org"))).unwrap();
-    let shelf = Shelf::with(Table::Virtual(aliases));
+    let shelf = Shelf::with(Table::Plain(aliases));
     shelf.resolves(&[("c0@example.org", "looping"), ("wide@example.org", "looping")]);
 }

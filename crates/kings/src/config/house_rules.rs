@@ -2,26 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use kings_directory::BadRule;
+use kings_directory::{BadRule, Keys};
 use kings_mail::address::Address;
-use kings_mta::{AddressMap, BodyChecks, ContentChecks, ContentTables, Copies, HeaderChecks};
+use kings_mta::{BodyChecks, ContentChecks, ContentTables, Copies, HeaderChecks};
 
 use super::reader::{Section, Source};
 
 /// `always_bcc` and its friends: keys at the top of the file.
 pub(super) fn copies(source: &mut Source<'_>, top: &mut Section<'_>) -> Copies {
     let always = top.parsed(source, "always_bcc", "an address", Address::parse);
-    let by_sender = map(source, top, "sender_bcc");
-    let by_recipient = map(source, top, "recipient_bcc");
+    let by_sender = top.lookup(source, "sender_bcc", Keys::Address);
+    let by_recipient = top.lookup(source, "recipient_bcc", Keys::Address);
     Copies { always, by_sender, by_recipient, delimiters: String::new() }
-}
-
-fn map(source: &mut Source<'_>, top: &mut Section<'_>, key: &'static str) -> AddressMap {
-    let Some((path, text)) = file(source, top, key) else { return AddressMap::default() };
-    AddressMap::parse(&text).unwrap_or_else(|lines| {
-        complain(source, &path, lines.into_iter());
-        AddressMap::default()
-    })
 }
 
 /// `header_checks` and its sisters of a section.

@@ -27,7 +27,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kings_directory::{AliasSource, HostedDomain, Machine, RelayDomain};
+use kings_directory::{HostedDomain, Machine, RelayDomain, TableSource};
 use kings_mail::domain::Domain;
 use kings_mta::milter::Milters;
 use kings_mta::{Clients, Copies, HouseRules, Inbound, Outgoing, ReportSettings, Trusted, relay};
@@ -68,7 +68,9 @@ pub(crate) struct Settings {
     /// Dovecot's passwd-file.
     pub(crate) accounts: PathBuf,
     /// Alias tables in their order.
-    pub(crate) aliases: Vec<AliasSource>,
+    pub(crate) aliases: Vec<TableSource>,
+    /// Tables of who may write as whom.
+    pub(crate) sender_logins: Vec<TableSource>,
     /// The machine's own users and their aliases.
     pub(crate) machine: Option<Machine>,
     /// Where they hand in mail, if they may.
@@ -197,15 +199,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let (certificate, authorities, client_authorities) =
         tls::read(source, &mut top, data_dir.as_deref(), hostname.as_ref());
     login.check(source, client_authorities.is_some());
-    let dns = section(source, &mut top, "dns", |source, section| ResolverSettings {
-        servers: section.list(
-            source,
-            "servers",
-            "an address with its port such as \"127.0.0.1:53\"",
-            str::parse,
-        ),
-        trust_ad: section.flag(source, "trust_ad").unwrap_or(false),
-    });
+    let dns = section(source, &mut top, "dns", dns);
     let own_routes = relay::Routes { rules: domains.routes, delimiters: delimiters.clone() };
     let (outbound, srs) = outbound::read(source, &mut top, &listen.smtp, own_routes, domains.sources);
     if let Some(outbound) = &outbound {
@@ -220,9 +214,11 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let trusted =
         Trusted { xclient_from: listen.xclient_from.clone(), xforward_from: listen.xforward_from.clone() };
     let clients = Clients { trusted, ..clients };
-    let (own_checks, submission) = section(source, &mut top, "submission", |source, section| {
-        (house_rules::content_checks(source, section), submission::read(source, section))
-    });
+    let (own_checks, submission, sender_logins) =
+        section(source, &mut top, "submission", |source, section| {
+            let sender_logins = section.tables(source, "sender_logins");
+            (house_rules::content_checks(source, section), submission::read(source, section), sender_logins)
+        });
     let submission = Outgoing { remembers_correspondents: inbound.greylist.is_some(), ..submission };
     let copies = Copies { delimiters: delimiters.clone(), ..copies };
     let house_rules = HouseRules { copies, inbound: checks, submission: own_checks };
@@ -246,6 +242,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         domains: domains.hosted,
         accounts: accounts?,
         aliases: aliases.tables,
+        sender_logins,
         machine,
         local,
         relays: domains.relays,
@@ -285,6 +282,15 @@ fn warn_of_short_name(source: &mut Source<'_>, top: &mut Section<'_>, hostname: 
                  knows for this machine"
             ),
         );
+    }
+}
+
+/// `[dns]`.
+fn dns(source: &mut Source<'_>, section: &mut Section<'_>) -> ResolverSettings {
+    let what = "an address with its port such as \"127.0.0.1:53\"";
+    ResolverSettings {
+        servers: section.list(source, "servers", what, str::parse),
+        trust_ad: section.flag(source, "trust_ad").unwrap_or(false),
     }
 }
 

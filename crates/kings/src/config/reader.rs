@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use kings_directory::{Keys, Lookup, TableSource, is_table_type};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -178,12 +180,31 @@ impl<'a> Section<'a> {
                 value.span(),
                 format!(
                     "{key} takes the path of a plain file, and no table of the type \"{kind}\": write its path alone, or what the \
-                     table says into such a file; by type only [aliases] files takes tables"
+                     table says into such a file"
                 ),
             );
             return None;
         }
         Some(source.folder.join(text))
+    }
+
+    /// One table, or a list of them, to be looked up in their order.
+    pub(crate) fn tables(&mut self, source: &mut Source<'_>, key: &'static str) -> Vec<TableSource> {
+        let folder = source.folder.to_owned();
+        let table = |text: &str| TableSource::parse(text, &folder).ok_or("no table");
+        self.one_or_more(source, key, TableSource::FORMS, table)
+    }
+
+    /// The same, read.
+    pub(crate) fn lookup<T>(&mut self, source: &mut Source<'_>, key: &'static str, keys: Keys) -> Lookup<T>
+    where
+        T: FromStr<Err = String> + Clone,
+    {
+        let (lookup, faults) = Lookup::open(key, keys, self.tables(source, key));
+        for fault in faults {
+            source.complain(fault.to_string());
+        }
+        lookup
     }
 
     /// A whole number from `least` on.
@@ -237,38 +258,10 @@ impl<'a> Section<'a> {
     }
 }
 
-/// The types of Postfix's tables (DATABASE_README).
-const TABLE_TYPES: [&str; 24] = [
-    "btree",
-    "cdb",
-    "cidr",
-    "dbm",
-    "environ",
-    "fail",
-    "hash",
-    "inline",
-    "internal",
-    "ldap",
-    "lmdb",
-    "memcache",
-    "mongodb",
-    "mysql",
-    "pcre",
-    "pgsql",
-    "pipemap",
-    "proxy",
-    "randmap",
-    "regexp",
-    "socketmap",
-    "sqlite",
-    "static",
-    "texthash",
-];
-
 /// The type in front of a name that is written as Postfix names its tables.
 fn table_type(text: &str) -> Option<&str> {
     let (kind, _) = text.split_once(':')?;
-    TABLE_TYPES.contains(&kind).then_some(kind)
+    is_table_type(kind).then_some(kind)
 }
 
 fn parsed<T, E: fmt::Display>(

@@ -1,8 +1,8 @@
 //! `[[domain]]`, `[aliases]` and `[local]`: whose mail comes here, and what its names stand for.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use kings_directory::{AliasSource, HostedDomain, Machine, RelayDomain, Socketmap};
+use kings_directory::{HostedDomain, Machine, RelayDomain, TableSource};
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mta::relay::{self, Action, Level, Recipients, Rule};
@@ -45,7 +45,9 @@ impl Domains {
         });
         let catch_all = section.parsed(source, "catch_all", "an address", Address::parse);
         let relay_to = section.parsed(source, "relay_to", "\"smtp:HOST:PORT\" or \"mx\"", relay_to);
-        let recipients = section.path(source, "recipients");
+        let is_listed = section.value("recipients").is_some();
+        let recipients = section.tables(source, "recipients");
+        let recipients = is_listed.then_some(recipients);
         let leaves_from = source_addresses(source, section);
         let Some(name) = name else { return };
         self.sources.push((name.clone(), leaves_from));
@@ -99,29 +101,16 @@ pub(super) fn backscatter(relays: &[RelayDomain]) -> impl Iterator<Item = Compla
 
 /// `[aliases]`.
 pub(super) struct Aliases {
-    pub(super) tables: Vec<AliasSource>,
+    pub(super) tables: Vec<TableSource>,
     /// Aliases of the machine's own users.
     pub(super) system: Option<PathBuf>,
 }
 
 pub(super) fn aliases(source: &mut Source<'_>, section: &mut Section<'_>) -> Aliases {
-    let file = section.path(source, "file").map(AliasSource::Virtual);
-    let folder = source.folder.to_owned();
-    let what = "\"virtual:FILE\", \"regexp:FILE\" or \"socketmap:unix:/path:name\"";
-    let more = section.list(source, "files", what, |text| alias_source(text, &folder));
+    let file = section.path(source, "file").map(TableSource::Plain);
+    let more = section.tables(source, "files");
     let system = section.path(source, "system");
     Aliases { tables: file.into_iter().chain(more).collect(), system }
-}
-
-fn alias_source(text: &str, folder: &Path) -> Result<AliasSource, &'static str> {
-    match text.split_once(':') {
-        Some(("virtual" | "texthash", file)) if !file.is_empty() => {
-            Ok(AliasSource::Virtual(folder.join(file)))
-        }
-        Some(("regexp" | "pcre", file)) if !file.is_empty() => Ok(AliasSource::Regexp(folder.join(file))),
-        Some(("socketmap", place)) => Socketmap::parse(place).map(AliasSource::Socketmap).ok_or("no place"),
-        _ => Err("no table"),
-    }
 }
 
 /// `[local]`: the domain that the machine's users write from, and, where the section is there at all, how they hand in

@@ -553,7 +553,7 @@ fn alias_tables_are_asked_in_the_order_of_the_file() {
          system = \"/etc/aliases\"\n[mailboxes]\nrecipient_delimiter = \"-\"\n"
     );
     let settings = Settings::parse(&text, Path::new("/etc/kings-smtp")).unwrap();
-    let [AliasSource::Virtual(one), AliasSource::Regexp(two), AliasSource::Socketmap(_)] =
+    let [TableSource::Plain(one), TableSource::Regexp(two), TableSource::Socketmap(_)] =
         &settings.aliases[..]
     else {
         panic!("{:?}", settings.aliases)
@@ -827,18 +827,43 @@ fn a_table_of_a_type_that_is_not_read_is_refused_by_its_type() {
             "{SMALLEST}[[domain]]\nname = \"a.example\"\nrelay_to = \"mx\"\nrecipients = \"{recipients}\"\n"
         )
     };
-    for (text, line, kind) in [
-        (passed_on("regexp:/etc/postfix/relay_recipients"), 16, "regexp"),
-        (passed_on("hash:recipients"), 16, "hash"),
-        (format!("sender_bcc = \"pcre:/etc/postfix/bcc\"{SMALLEST}"), 1, "pcre"),
-        (format!("recipient_bcc = \"mysql:/etc/postfix/bcc.cf\"{SMALLEST}"), 1, "mysql"),
+    for (text, line, said_of) in [
+        (passed_on("hash:recipients"), 16, "\"hash:recipients\" is not"),
+        (passed_on("cidr:/x"), 16, "\"cidr:/x\" is not"),
+        (format!("recipient_bcc = \"mysql:/etc/bcc.cf\"{SMALLEST}"), 1, "\"mysql:/etc/bcc.cf\" is not"),
+        (format!("{SMALLEST}[submission]\nsender_logins = \"ldap:x\"\n"), 14, "\"ldap:x\" is not"),
+        (
+            format!("{SMALLEST}[inbound]\nheader_checks = \"pcre:/etc/checks\"\n"),
+            14,
+            "no table of the type \"pcre\"",
+        ),
     ] {
         let said = complaints(&text);
-        let expected = format!("no table of the type \"{kind}\"");
-        assert!(said.len() == 1 && said[0].contains(&expected), "{said:?}");
+        assert!(said.len() == 1 && said[0].contains(said_of), "{said:?}");
         assert!(said[0].starts_with(&format!("line {line}: ")), "{said:?}");
     }
-    for path in ["recipients", "/etc/x:y", "C:recipients", "./regexp:x"] {
+    for path in ["recipients", "/etc/x:y", "C:recipients", "./regexp:x", "regexp:/x", "pcre:x", "texthash:x"]
+    {
         assert!(complaints(&passed_on(path)).is_empty(), "{path}");
     }
+}
+
+#[test]
+fn tables_of_copies_are_read_by_their_type_with_all_their_faults() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("senders"), "ann@example.org boss@example.org\nlonely\n").unwrap();
+    fs::write(folder.path().join("patterns"), "/@example\\.net$/ archive@example.org\n/(/ x\n").unwrap();
+    let text = |senders: &str, recipients: &str| {
+        format!("sender_bcc = {senders}\nrecipient_bcc = {recipients}{SMALLEST}")
+    };
+    let read = |text: &str| Settings::parse(text, folder.path());
+    let faulty = read(&text("\"senders\"", "[\"inline:{a@b.example=c}\", \"regexp:patterns\"]"));
+    let told = faulty.unwrap_err().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    for fault in ["senders:2: ", "inline:1: ", "patterns:2: "] {
+        assert!(told.contains(fault), "{fault}: {told}");
+    }
+    let table = "\"inline:{@example.org=boss@example.org, {ann@example.org = joe@example.org}}\"";
+    let copies = read(&text(table, "[\"socketmap:unix:/run/x:bcc\"]")).unwrap().house_rules.copies;
+    let targets: Vec<String> = copies.targets().iter().map(ToString::to_string).collect();
+    assert_eq!(targets, ["boss@example.org", "joe@example.org"]);
 }

@@ -77,6 +77,7 @@ mod smart_host_login;
 mod smuggling;
 mod submit;
 mod swaks;
+mod tables;
 mod thunderbird;
 mod trust;
 mod virtual_aliases;

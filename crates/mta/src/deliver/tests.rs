@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use kings_directory::{AliasSource, Directory, HostedDomain};
+use kings_directory::{Directory, HostedDomain, TableSource};
 use kings_mail::domain::Domain;
 use kings_mail::report::Notify;
 use kings_queue::{Filter, Queue};
@@ -55,9 +55,10 @@ impl Setup {
                 .map(|domain| HostedDomain { name: name(domain), catch_all: None })
                 .to_vec(),
             accounts: path.join("users"),
-            aliases: vec![AliasSource::Virtual(path.join("aliases"))],
+            aliases: vec![TableSource::Plain(path.join("aliases"))],
             machine: None,
             relays: Vec::new(),
+            sender_logins: Vec::new(),
             delimiters: "+".to_owned(),
             login: kings_directory::LoginSettings {
                 mechanisms: None,

@@ -194,7 +194,7 @@ impl<D: Dns + 'static> Session<'_, D> {
                 recipient.notify = Notify::Never;
             }
         }
-        self.core.rules.copies.add(&reverse_path, &mut recipients);
+        self.core.rules.copies.add(&reverse_path, &mut recipients).await.map_err(|error| error.reply())?;
         let (verdict, junk) = (decision.field(), decision.verdict == Verdict::Junk);
         let hold = decision.hold().map(str::to_owned).or(waits).or(ruling.hold);
         let taken = Taken::of(hold.as_deref(), junk);

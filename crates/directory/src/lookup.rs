@@ -1,0 +1,290 @@
+//! One lookup for everything that is found by an address: in the order of its tables, with the keys that Postfix tries.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use kings_mail::address::Address;
+use kings_mail::domain::Domain;
+use tracing::{debug, error, info};
+
+use crate::aliases;
+use crate::directory::{DirectoryError, Unavailable};
+use crate::passwd_file::BadLine;
+use crate::reading::{LookClock, Reader, Watched, have_changed, marked_anew};
+use crate::table::{Answers, Stop, Table, TableSource, answered};
+
+/// Which keys an address has, the nearest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// The address, the address without its tag, `@domain` (canonical(5), and most others); `<>` for no address.
+    Address,
+    /// The address, the address without its tag, `domain`, `.domain` of each domain above it, `*` (transport(5)).
+    Transport,
+}
+
+/// An address that something is looked up for.
+pub struct Sought {
+    /// As it came: patterns see it whole.
+    whole: String,
+    /// What all other tables are asked for, the nearest first.
+    keys: Vec<String>,
+}
+
+impl Keys {
+    /// What is asked for this address, or for none.
+    pub fn of(self, address: Option<&Address>, delimiters: &str) -> Sought {
+        let Some(address) = address else {
+            return Sought { whole: "<>".to_owned(), keys: vec!["<>".to_owned()] };
+        };
+        let folded = address.folded();
+        let base = folded.without_tag(delimiters);
+        let names = [Some(&folded), base.as_ref()];
+        let mut keys: Vec<String> = names.into_iter().flatten().map(Address::to_string).collect();
+        match (self, folded.domain()) {
+            (Self::Address, Some(domain)) => keys.push(format!("@{domain}")),
+            (Self::Address, None) => {}
+            (Self::Transport, domain) => {
+                for (above, domain) in domain.into_iter().flat_map(Domain::with_parents).enumerate() {
+                    keys.push(if above == 0 { domain.to_string() } else { format!(".{domain}") });
+                }
+                keys.push("*".to_owned());
+            }
+        }
+        Sought { whole: address.to_string(), keys }
+    }
+
+    /// The key as it is compared.
+    fn read(self, word: &str) -> Result<String, String> {
+        let domain = |text: &str| Domain::parse(text).ok();
+        let found = match self {
+            _ if word.contains('@') && !word.starts_with('@') => {
+                Address::parse(word).ok().map(|address| address.folded().to_string())
+            }
+            Self::Address if word == "<>" => Some(word.to_owned()),
+            Self::Address => word.strip_prefix('@').and_then(domain).map(|domain| format!("@{domain}")),
+            Self::Transport if word == "*" => Some(word.to_owned()),
+            Self::Transport => match word.strip_prefix('.') {
+                Some(rest) => domain(rest).map(|domain| format!(".{domain}")),
+                None => domain(word).map(|domain| domain.to_string()),
+            },
+        };
+        found.ok_or_else(|| match self {
+            Self::Address => format!("\"{word}\" is neither an address nor @domain"),
+            Self::Transport => format!("\"{word}\" is no address, domain, .domain or *"),
+        })
+    }
+}
+
+/// One reading of the tables of a lookup.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines<T>(Vec<Table<HashMap<String, T>>>);
+
+impl<T> Default for Lines<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: FromStr<Err = String> + Clone> Lines<T> {
+    pub(crate) fn read(
+        reader: &mut Reader<'_>,
+        what: &'static str,
+        keys: Keys,
+        from: &[TableSource],
+    ) -> Self {
+        let plain = |text: &str| entries(keys, text);
+        let check = |text: &str| T::from_str(text).map(drop);
+        Self(from.iter().map(|source| reader.table(what, source, plain, check)).collect())
+    }
+
+    /// One table of these lines.
+    #[cfg(test)]
+    pub(crate) fn of(keys: Keys, text: &str) -> Self {
+        let (entries, faults) = entries(keys, text);
+        assert!(faults.is_empty(), "{faults:?}");
+        Self(vec![Table::Plain(entries)])
+    }
+
+    /// What the first table says of the nearest key that any of them knows, as Postfix has it.
+    pub(crate) fn look(&self, sought: &Sought, answers: &Answers) -> Result<Option<T>, Stop> {
+        for (at, key) in sought.keys.iter().enumerate() {
+            for table in &self.0 {
+                let found = match table {
+                    Table::Plain(entries) => entries.get(key).cloned(),
+                    Table::Regexp(table) if at == 0 => match table.find(&sought.whole) {
+                        // What a stranger puts into quotes must not choose what a rule gives.
+                        Some(found) if found.substituted && sought.whole.starts_with('"') => None,
+                        Some(found) => Some(meant(key, &found.text)?),
+                        None => None,
+                    },
+                    Table::Regexp(_) => None,
+                    Table::Socketmap(socketmap) => match answers.of(socketmap, key)? {
+                        Some(text) => Some(meant(key, text)?),
+                        None => None,
+                    },
+                };
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// What files and fixed patterns can give.
+    fn values(&self) -> Vec<T> {
+        let of_table = |table: &Table<HashMap<String, T>>| match table {
+            Table::Plain(entries) => entries.values().cloned().collect(),
+            Table::Regexp(table) => {
+                let fixed = table.results().filter(|(_, found)| !found.substituted);
+                fixed.filter_map(|(_, found)| T::from_str(&found.text).ok()).collect()
+            }
+            Table::Socketmap(_) => Vec::new(),
+        };
+        self.0.iter().flat_map(of_table).collect()
+    }
+}
+
+/// A result that makes no sense is a fault of ours: nobody's mail is refused for it.
+fn meant<T: FromStr<Err = String>>(key: &str, text: &str) -> Result<T, Stop> {
+    T::from_str(text).map_err(|what| {
+        error!(key, what, "a table gives what cannot be used");
+        Stop::Unavailable
+    })
+}
+
+/// Of two lines with one key the first counts, as with Postfix.
+fn entries<T: FromStr<Err = String>>(keys: Keys, text: &str) -> (HashMap<String, T>, Vec<BadLine>) {
+    let (mut entries, mut faults) = (HashMap::new(), Vec::new());
+    for (line, rule) in aliases::rules(text) {
+        let (word, value) = aliases::key_and_value(&rule);
+        match keys.read(word).and_then(|key| Ok((key, T::from_str(value)?))) {
+            Ok((key, value)) => _ = entries.entry(key).or_insert(value),
+            Err(what) => faults.push(BadLine { line, what }),
+        }
+    }
+    (entries, faults)
+}
+
+/// Tables that are read again when their files change. Clones share one state; the default knows nothing.
+#[derive(Debug)]
+pub struct Lookup<T>(Option<Arc<Inner<T>>>);
+
+struct Inner<T> {
+    what: &'static str,
+    keys: Keys,
+    from: Vec<TableSource>,
+    reading: ArcSwap<Reading<T>>,
+    clock: LookClock,
+}
+
+struct Reading<T> {
+    lines: Lines<T>,
+    watched: Vec<Watched>,
+}
+
+impl<T> Clone for Lookup<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Default for Lookup<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> fmt::Debug for Inner<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lookup").field("what", &self.what).field("from", &self.from).finish_non_exhaustive()
+    }
+}
+
+impl<T: FromStr<Err = String> + Clone> Lookup<T> {
+    /// Reads the tables; gives also what is wrong with them.
+    pub fn open(what: &'static str, keys: Keys, from: Vec<TableSource>) -> (Self, Vec<DirectoryError>) {
+        if from.is_empty() {
+            return (Self::default(), Vec::new());
+        }
+        let (reading, faults) = Reading::read(what, keys, &from, &[]);
+        let reading = ArcSwap::from_pointee(reading);
+        (Self(Some(Arc::new(Inner { what, keys, from, reading, clock: LookClock::default() }))), faults)
+    }
+
+    /// Whether there are no tables at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// What the tables say, as far as `answers` of other programs go.
+    pub fn look(
+        &self,
+        address: Option<&Address>,
+        delimiters: &str,
+        answers: &Answers,
+    ) -> Result<Option<T>, Stop> {
+        let Some(inner) = &self.0 else { return Ok(None) };
+        inner.present().lines.look(&inner.keys.of(address, delimiters), answers)
+    }
+
+    /// What the tables say of this address, or of none.
+    pub async fn find(&self, address: Option<&Address>, delimiters: &str) -> Result<Option<T>, Unavailable> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        answered(|answers| self.look(address, delimiters, answers)).await
+    }
+
+    /// What files and fixed patterns can give.
+    pub fn values(&self) -> Vec<T> {
+        self.0.as_ref().map(|inner| inner.present().lines.values()).unwrap_or_default()
+    }
+}
+
+impl<T: FromStr<Err = String> + Clone> Inner<T> {
+    /// The reading that holds. Tables that make no sense any more are told once, and stay as they were.
+    fn present(&self) -> Arc<Reading<T>> {
+        if self.clock.is_due() && have_changed(&self.reading.load().watched) {
+            self.read_again();
+        }
+        self.reading.load_full()
+    }
+
+    fn read_again(&self) {
+        let old = self.reading.load_full();
+        let (reading, faults) = Reading::read(self.what, self.keys, &self.from, &old.watched);
+        match DirectoryError::of(faults) {
+            None => {
+                info!(table = self.what, "read again");
+                self.reading.store(Arc::new(reading));
+            }
+            Some(error @ DirectoryError::Unfinished { .. }) => debug!(%error, "looking again"),
+            Some(error) => {
+                error!(%error, "{} stays as it was", self.what);
+                let watched = marked_anew(&old.watched);
+                self.reading.store(Arc::new(Reading { lines: old.lines.clone(), watched }));
+            }
+        }
+    }
+}
+
+impl<T: FromStr<Err = String> + Clone> Reading<T> {
+    fn read(
+        what: &'static str,
+        keys: Keys,
+        from: &[TableSource],
+        old: &[Watched],
+    ) -> (Self, Vec<DirectoryError>) {
+        let mut reader = Reader::new(old);
+        let lines = Lines::read(&mut reader, what, keys, from);
+        let (watched, faults) = reader.done();
+        (Self { lines, watched }, faults)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! Lookups with tables of every kind, and how they change.
+#![allow(clippy::unwrap_used, reason = "tests")]
+use std::fs;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::*;
+
+/// What a line stands for; `bad` means nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Word(String);
+
+impl FromStr for Word {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "bad" { Err("bad".to_owned()) } else { Ok(Self(text.to_owned())) }
+    }
+}
+
+fn open(folder: &Path, keys: Keys, from: &[&str]) -> (Lookup<Word>, Vec<String>) {
+    let from = from.iter().map(|text| TableSource::parse(text, folder).unwrap()).collect();
+    let (lookup, faults) = Lookup::open("table", keys, from);
+    (lookup, faults.iter().map(ToString::to_string).collect())
+}
+
+fn found(lookup: &Lookup<Word>, address: &str) -> String {
+    let address = (!address.is_empty()).then(|| Address::parse(address).unwrap());
+    match lookup.look(address.as_ref(), "+", &Answers::default()) {
+        Ok(found) => found.map_or(String::new(), |word| word.0),
+        Err(stop) => format!("{stop:?}"),
+    }
+}
+
+#[test]
+fn the_nearest_key_of_any_table_wins_and_patterns_see_whole_addresses() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(
+        folder.path().join("plain"),
+        "# who\nAnn@example.org ann's\n  and more\n@Example.org all\nann@example.org late\n<> none\n",
+    )
+    .unwrap();
+    fs::write(
+        folder.path().join("patterns"),
+        "/^ann@example\\.org$/ never\n/^bob\\+.*@example\\.org$/ tagged\n/^(.*)@pattern\\.example$/ $1\n",
+    )
+    .unwrap();
+    let from = ["plain", "regexp:patterns", "inline:{carol@example.org=c, {@pattern.example = p q}}"];
+    let (lookup, faults) = open(folder.path(), Keys::Address, &from);
+    assert!(faults.is_empty(), "{faults:?}");
+    for (address, expected) in [
+        ("ann@example.org", "ann's and more"),
+        ("ANN+x@Example.ORG", "ann's and more"),
+        ("bob+x@example.org", "tagged"),
+        ("bob@example.org", "all"),
+        ("carol@example.org", "c"),
+        ("dan@pattern.example", "dan"),
+        // Its own choice of words is none.
+        ("\"x y\"@pattern.example", "p q"),
+        ("ann@elsewhere.example", ""),
+        ("ann@sub.example.org", ""),
+        ("ann@[192.0.2.1]", ""),
+        ("", "none"),
+    ] {
+        assert_eq!(found(&lookup, address), expected, "{address}");
+    }
+    let mut values: Vec<String> = lookup.values().into_iter().map(|word| word.0).collect();
+    values.sort_unstable();
+    assert_eq!(values, ["all", "ann's and more", "c", "never", "none", "p q", "tagged"]);
+}
+
+#[test]
+fn transport_keys_go_up_the_domain() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = "joe@a.example joe\na.example a\n.a.example below a\n.example below\n* all\n";
+    fs::write(folder.path().join("transport"), table).unwrap();
+    let (lookup, faults) = open(folder.path(), Keys::Transport, &["texthash:transport"]);
+    assert!(faults.is_empty(), "{faults:?}");
+    for (address, expected) in [
+        ("joe+x@a.example", "joe"),
+        ("eve@A.example", "a"),
+        ("eve@x.y.a.example", "below a"),
+        ("eve@b.example", "below"),
+        ("eve@example", "all"),
+        ("eve@[192.0.2.1]", "all"),
+    ] {
+        assert_eq!(found(&lookup, address), expected, "{address}");
+    }
+}
+
+#[test]
+fn every_fault_is_told_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("plain"), "ann@example.org x\nann y\n@ z\nbob@example.org bad\n").unwrap();
+    fs::write(folder.path().join("patterns"), "/fine/ x\n/(/ x\n/x/ bad\n/(y)/ bad$1\n").unwrap();
+    let (_, faults) = open(folder.path(), Keys::Address, &["plain", "pcre:patterns", "missing"]);
+    let told = faults.join("\n");
+    for place in ["plain:2:", "plain:3:", "plain:4: bad", "patterns:2:", "patterns:3: bad", "missing"] {
+        assert!(told.contains(place), "{place}: {told}");
+    }
+    assert!(!told.contains("plain:1:") && !told.contains("patterns:4:"), "{told}");
+}
+
+/// A program that is silent, and nonsense, are doubt: never "no such address".
+#[tokio::test]
+async fn another_program_that_is_away_is_doubt() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let source = format!("socketmap:unix:{}:users", socket.display());
+    let (lookup, _) = open(folder.path(), Keys::Address, &["inline:{ann@example.org=known}", &source]);
+    let address = |text: &str| Address::parse(text).unwrap();
+    let ann = address("ann@example.org");
+    assert_eq!(lookup.find(Some(&ann), "+").await, Ok(Some(Word("known".to_owned()))));
+    let bob = address("bob@example.org");
+    assert_eq!(lookup.find(Some(&bob), "+").await, Err(Unavailable));
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let program = tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut asked = Vec::new();
+        for reply in ["9:NOTFOUND ,", "9:NOTFOUND ,", "7:OK here,", "6:OK bad,"] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 200];
+            let count = stream.read(&mut request).await.unwrap();
+            asked.push(String::from_utf8_lossy(&request[..count]).into_owned());
+            stream.write_all(reply.as_bytes()).await.unwrap();
+        }
+        asked
+    });
+    let tagged = address("Bob+x@example.org");
+    assert_eq!(lookup.find(Some(&tagged), "+").await, Ok(Some(Word("here".to_owned()))));
+    assert_eq!(lookup.find(Some(&bob), "+").await, Err(Unavailable));
+    let asked = program.await.unwrap();
+    let expected = ["bob+x@example.org", "bob@example.org", "@example.org", "bob@example.org"];
+    for (request, key) in asked.iter().zip(expected) {
+        assert!(request.ends_with(&format!(":users {key},")), "{request}");
+    }
+}
+
+#[test]
+fn a_change_acts_and_a_damaged_table_stays_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plain");
+    fs::write(&path, "ann@example.org one\n").unwrap();
+    let (lookup, _) = open(folder.path(), Keys::Address, &["plain"]);
+    for (text, expected) in [
+        ("ann@example.org two\n", "two"),
+        ("ann@example.org bad\n", "two"),
+        ("", "two"),
+        ("bob@example.org x\n", ""),
+    ] {
+        fs::write(&path, text).unwrap();
+        sleep(Duration::from_millis(600));
+        assert_eq!(found(&lookup, "ann@example.org"), expected, "{text}");
+    }
+}
