@@ -1,11 +1,13 @@
 //! strace on a running server: which system calls it makes, a kill at any of them, a sync that only pretends.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use super::trace::CALLS;
+use super::trace::{CALLS, Call, Trace};
 use crate::harness::{program, wait_until};
 
 /// How long attaching may take on a busy machine.
@@ -24,6 +26,12 @@ pub(super) struct Point {
     pub(super) call: String,
     /// Which call of this name the thread makes, from 1.
     pub(super) number: usize,
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} of thread {}", self.call, self.number, self.thread)
+    }
 }
 
 /// A strace that holds on to a process until this is dropped.
@@ -47,15 +55,15 @@ impl Strace {
         Self::attach(process, &[&arguments, inject].concat())
     }
 
-    /// Kills the process when one of its threads begins a certain call.
-    pub(super) fn kill_at(process: u32, point: &Point) -> Self {
-        let thread = threads(process)[point.thread];
+    /// Kills the process when one of its threads begins a certain call; `None` where it has no such thread now.
+    pub(super) fn kill_at(process: u32, point: &Point) -> Option<Self> {
+        let thread = *threads(process).get(point.thread)?;
         let (call, number) = (&point.call, point.number);
         let (trace, inject) =
             (format!("trace={call}"), format!("inject={call}:signal=SIGKILL:when={number}"));
         let this = Self::start(thread, &["-e", &trace, "-e", &inject]);
         wait_for(thread);
-        this
+        Some(this)
     }
 
     fn start(target: u32, arguments: &[&str]) -> Self {
@@ -104,36 +112,43 @@ fn threads(process: u32) -> Vec<u32> {
     threads
 }
 
-/// Every call that matters which the process makes while `action` runs; and how many strace itself counted.
-pub(super) fn observe(process: u32, log: &Path, action: impl FnOnce()) -> (Vec<Point>, usize) {
+/// What a process did while it was observed.
+pub(super) struct Observation {
+    /// Every call that matters, those included that were under way at the beginning or at the end.
+    pub(super) points: Vec<Point>,
+    /// How many strace counted (`-C`): those that ended.
+    pub(super) counted: usize,
+}
+
+/// Observes a process while `action` runs. What is enumerated is what strace counts, or this panics with the reason.
+pub(super) fn observe(process: u32, log: &Path, action: impl FnOnce()) -> Observation {
     let output = log.to_str().expect("a path in UTF-8");
     let filter = format!("trace=!{IDLE}");
-    let strace = Strace::attach(process, &["-C", "-o", output, "-e", &filter]);
+    let strace = Strace::attach(process, &["-C", "-ttt", "-o", output, "-e", &filter]);
     let known = threads(process);
     action();
     strace.detach();
     let text = fs::read_to_string(log).unwrap();
-    (points(&text, &known), counted(&text))
+    let (trace, counted) = (Trace::parse(&text), counted(&text));
+    assert_eq!(trace.ended(), counted, "calls read from the log, and calls that strace counted:\n{text}");
+    Observation { points: points(&trace, &known), counted }
 }
 
-/// Reads lines such as `4711 fsync(12) = 0`; the second half of an interrupted line names no new call.
-fn points(log: &str, threads: &[u32]) -> Vec<Point> {
-    let mut points: Vec<Point> = Vec::new();
-    for line in log.lines() {
-        let Some((thread, rest)) = line.split_once(' ') else { continue };
-        let Some(thread) =
-            thread.parse::<u32>().ok().and_then(|id| threads.iter().position(|known| *known == id))
-        else {
-            continue;
-        };
-        let Some((call, _)) = rest.trim_start().split_once('(') else { continue };
-        if call.is_empty() || !call.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            continue;
-        }
-        let number = points.iter().filter(|point| point.thread == thread && point.call == call).count() + 1;
-        points.push(Point { thread, call: call.to_owned(), number });
+/// Each call of each thread. A thread that was not there at the beginning would have no place at the next start.
+fn points(trace: &Trace, threads: &[u32]) -> Vec<Point> {
+    let mut numbers: HashMap<(usize, &str), usize> = HashMap::new();
+    let place = |call: &Call| {
+        let place = threads.iter().position(|known| *known == call.thread);
+        place.unwrap_or_else(|| panic!("a thread was born meanwhile and made {call:?}"))
+    };
+    let mut all = Vec::with_capacity(trace.calls.len());
+    for call in &trace.calls {
+        let thread = place(call);
+        let number = numbers.entry((thread, call.name.as_str())).or_default();
+        *number += 1;
+        all.push(Point { thread, call: call.name.clone(), number: *number });
     }
-    points
+    all
 }
 
 /// The number of calls in the summary that `-C` appends: the line that ends in `total`.
@@ -147,12 +162,14 @@ fn counted(log: &str) -> usize {
 
 #[test]
 fn calls_are_counted_thread_by_thread() {
-    let log = "10 write(2, \"x\", 1) = 1\n11 fsync(5 <unfinished ...>\n10 write(2, \"y\", 1) = 1\n\
-               11 <... fsync resumed>) = 0\n11 fsync(6) = 0\n% time     seconds  usecs/call     calls    errors syscall\n\
+    let log = "10 1.000001 write(2, \"x\", 1) = 1\n11 1.000002 fsync(5 <unfinished ...>\n10 1.000003 write(2, \"y\", 1) = 1\n\
+               11 1.000004 <... fsync resumed>) = 0\n11 1.000005 fsync(6) = 0\n10 1.000006 read(3,  <unfinished ...>\n\
+               % time     seconds  usecs/call     calls    errors syscall\n\
                ------ ----------- ----------- --------- --------- ----------------\n\
                100.00    0.003154           5         4         1 total\n";
+    let trace = Trace::parse(log);
     let found: Vec<String> =
-        points(log, &[10, 11]).iter().map(|p| format!("{} {} {}", p.thread, p.call, p.number)).collect();
-    assert_eq!(found, ["0 write 1", "1 fsync 1", "0 write 2", "1 fsync 2"]);
-    assert_eq!(counted(log), 4);
+        points(&trace, &[10, 11]).iter().map(|p| format!("{} {} {}", p.thread, p.call, p.number)).collect();
+    assert_eq!(found, ["0 write 1", "1 fsync 1", "0 write 2", "1 fsync 2", "0 read 1"]);
+    assert_eq!((trace.ended(), counted(log)), (4, 4));
 }

@@ -10,6 +10,7 @@ pub(super) const CALLS: &str = "open,openat,creat,mkdir,mkdirat,rename,renameat,
 /// One call as it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Call {
+    pub(super) thread: u32,
     pub(super) name: String,
     pub(super) arguments: Vec<Argument>,
 }
@@ -57,41 +58,47 @@ impl Trace {
     pub(super) fn parse(log: &str) -> Self {
         let mut this = Self::default();
         // What each thread has begun: the number of the call, and its text so far.
-        let mut begun: HashMap<&str, (usize, String)> = HashMap::new();
+        let mut begun: HashMap<u32, (usize, String)> = HashMap::new();
         for line in log.lines() {
             let Some((thread, rest)) = line.split_once(' ') else { continue };
             let Some((at, rest)) = rest.trim_start().split_once(' ') else { continue };
-            let Some(at) = microseconds(at) else { continue };
+            let (Ok(thread), Some(at)) = (thread.parse(), microseconds(at)) else { continue };
             if let Some(rest) = rest.strip_prefix("<... ") {
-                let Some((call, before)) = begun.remove(thread) else { continue };
+                let Some((call, before)) = begun.remove(&thread) else { continue };
                 let (_, after) =
                     rest.split_once(" resumed>").unwrap_or_else(|| panic!("no resumption: {line}"));
                 let whole = before + after;
-                this.calls[call] = Call::parse(&whole).unwrap_or_else(|| panic!("cannot be read: {whole}"));
+                this.calls[call] =
+                    Call::parse(thread, &whole).unwrap_or_else(|| panic!("cannot be read: {whole}"));
                 this.events.push(Event { at, call, result: Some(Outcome::parse(&whole)) });
             } else if let Some(first) = rest.strip_suffix("<unfinished ...>") {
-                let call = this.begin(at, first);
+                let call = this.begin(thread, at, first);
                 begun.insert(thread, (call, first.to_owned()));
             } else if rest.contains('(') && rest.contains(" = ") {
-                let call = this.begin(at, rest);
+                let call = this.begin(thread, at, rest);
                 this.events.push(Event { at, call, result: Some(Outcome::parse(rest)) });
             }
         }
         this
     }
 
-    fn begin(&mut self, at: u64, text: &str) -> usize {
+    /// How many of the calls have ended.
+    pub(super) fn ended(&self) -> usize {
+        self.events.iter().filter(|event| event.result.is_some()).count()
+    }
+
+    fn begin(&mut self, thread: u32, at: u64, text: &str) -> usize {
         let call = self.calls.len();
-        self.calls.push(Call::parse(text).unwrap_or_else(|| panic!("cannot be read: {text}")));
+        self.calls.push(Call::parse(thread, text).unwrap_or_else(|| panic!("cannot be read: {text}")));
         self.events.push(Event { at, call, result: None });
         call
     }
 }
 
 impl Call {
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(thread: u32, text: &str) -> Option<Self> {
         let (name, rest) = text.split_once('(')?;
-        Some(Self { name: name.to_owned(), arguments: arguments(rest) })
+        Some(Self { thread, name: name.to_owned(), arguments: arguments(rest) })
     }
 }
 
