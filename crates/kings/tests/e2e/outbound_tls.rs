@@ -309,7 +309,9 @@ fn a_policy_is_refreshed_before_it_expires_and_replaced_when_its_id_changes() {
         run(&mut kings.command(&["queue", "retry", "all"])).succeeded();
         (world.postfix.delivered().len() == 2).then_some(())
     });
-    assert!(kept_policy(&kings, domain).contains("mx: mx.unsigned.test"));
+    wait_until("the new policy to be kept", DELIVERY, || {
+        kept_policy(&kings, domain).contains("mx: mx.unsigned.test").then_some(())
+    });
 }
 
 #[test]
