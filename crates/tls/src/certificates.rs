@@ -15,6 +15,7 @@ use tracing::info;
 
 use crate::client_auth::ClientAuthorities;
 use crate::self_signed;
+use crate::sessions::Sessions;
 
 /// Where the certificate comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +102,8 @@ impl Certificates {
     /// Reads the certificate, or makes one.
     pub fn open(source: &Source) -> Result<Self, CertificateError> {
         let current = Arc::new(Current(ArcSwap::from_pointee(load(source)?)));
-        let server = builder().with_no_client_auth().with_cert_resolver(current.clone());
+        let mut server = builder().with_no_client_auth().with_cert_resolver(current.clone());
+        server.session_storage = Arc::new(Sessions::default());
         Ok(Self { current, server: Arc::new(server) })
     }
 
@@ -193,6 +195,15 @@ mod tests {
         let first = Certificates::open(&source(folder.path())).unwrap();
         let second = Certificates::open(&source(folder.path())).unwrap();
         assert_eq!(first.current.0.load().cert, second.current.0.load().cert);
+    }
+
+    /// One key for all tickets would have to be changed within a day by another; there is none.
+    #[test]
+    fn no_key_opens_the_tickets_of_all_sessions() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Certificates::open(&source(folder.path())).unwrap().server();
+        assert!(!server.ticketer.enabled());
+        assert!(server.session_storage.can_cache());
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod dane;
 mod end_point;
 mod names;
 mod self_signed;
+mod sessions;
 mod verifier;
 
 pub use crate::certificates::{CertificateError, Certificates, Source};

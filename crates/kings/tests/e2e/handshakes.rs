@@ -6,7 +6,11 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Kings, Smtp, program, run_with_input};
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
+
+use crate::harness::{Kings, Setup, Smtp, program, run_with_input, show};
+use crate::peers::{connect_from, memory};
 
 fn s_client(kings: &Kings, listener: &str, arguments: &[&str]) -> String {
     let mut command: Command = program("openssl");
@@ -66,6 +70,92 @@ fn a_hello_that_trickles_in_is_not_waited_for() {
         kings.submit("ann@example.org", "bob@example.org", "meanwhile");
     });
     assert!(began.elapsed() > Duration::from_secs(5), "they were closed at once: {:?}", began.elapsed());
+}
+
+/// The first octets of a handshake, as a client sends them.
+fn hello(kings: &Kings) -> Vec<u8> {
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut client = ClientConnection::new(kings.certificates.client(), name).unwrap();
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+    hello
+}
+
+/// Whoever asks for handshakes without end costs the server a signature each, and those who are there nothing.
+#[test]
+fn a_flood_of_handshakes_stops_no_session() {
+    const FLOOD: Duration = Duration::from_secs(5);
+    /// Handshakes a second that are begun.
+    const RATE: u32 = 2_000;
+    const CLIENTS: u32 = 4;
+    let tables = "[limits]\nexempt = [\"127.1.0.0/16\"]\n".to_owned();
+    let kings = Setup { tables, ..Setup::default() }.start();
+    let mut session = kings.submissions("ann@example.org");
+    let mut imap = kings.imap("ann@example.org");
+    let (to, hello, began) = (kings.address("submissions"), hello(&kings), Instant::now());
+    let (mut slowest, mut answered) = (Duration::ZERO, 0);
+    thread::scope(|scope| {
+        let floods = (0..CLIENTS).map(|client| {
+            let hello = &hello;
+            scope.spawn(move || {
+                let mut answered = 0;
+                for number in 0.. {
+                    let due = Duration::from_secs(1) * number * CLIENTS / RATE;
+                    thread::sleep(due.saturating_sub(began.elapsed()));
+                    if began.elapsed() > FLOOD {
+                        break;
+                    }
+                    let mut socket = connect_from((client * 60 + number % 60) as usize, to);
+                    socket.write_all(hello).unwrap();
+                    // The answer holds our signature: it has been paid for.
+                    answered += u32::from(socket.read(&mut [0; 1]).is_ok_and(|count| count == 1));
+                }
+                answered
+            })
+        });
+        let floods: Vec<_> = floods.collect();
+        while began.elapsed() < FLOOD {
+            let asked = Instant::now();
+            session.command("NOOP").unwrap().is("250");
+            imap.command("NOOP");
+            slowest = slowest.max(asked.elapsed());
+            thread::sleep(Duration::from_millis(50));
+        }
+        kings.submit("ann@example.org", "bob@example.org", "in the flood");
+        answered = floods.into_iter().map(|flood| flood.join().unwrap()).sum();
+    });
+    let rate = f64::from(answered) / began.elapsed().as_secs_f64();
+    show(&format!("{rate:.0} handshakes a second, an answer in {slowest:?} at most"));
+    assert!(answered > 500, "{answered} handshakes are no flood");
+    assert!(slowest < Duration::from_secs(2), "a session waited {slowest:?}");
+}
+
+/// A hello may be long, and not without end: 64 KB is what the record of its length is believed.
+#[test]
+fn a_hello_without_measure_is_ended_at_once_and_takes_no_memory() {
+    const CROWD: usize = 50;
+    let kings = Kings::start();
+    kings.submit("ann@example.org", "bob@example.org", "before");
+    let before = memory(&kings);
+    // A ClientHello that says to have 16 MB, in records of 16 KB.
+    let mut record = vec![22, 3, 1, 64, 0];
+    record.extend_from_slice(&[0; 16 * 1024]);
+    let mut first = record.clone();
+    first[5..9].copy_from_slice(&[1, 255, 255, 255]);
+    let mut open = Vec::new();
+    for number in 0..CROWD {
+        let mut socket = connect_from(number, kings.address("submissions"));
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut sent = socket.write_all(&first);
+        for _ in 0..1_000 {
+            sent = sent.and_then(|()| socket.write_all(&record));
+        }
+        assert!(sent.is_err(), "16 MB of a hello were taken");
+        open.push(socket);
+    }
+    let taken = memory(&kings).saturating_sub(before);
+    assert!(taken < 16 * 1024 * 1024, "{taken} octets for {CROWD} hellos");
+    kings.submit("ann@example.org", "bob@example.org", "after");
 }
 
 #[test]

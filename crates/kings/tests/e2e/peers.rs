@@ -26,7 +26,7 @@ fn limited(limits: &str) -> Kings {
 }
 
 /// Connects from one of many loopback addresses.
-fn connect_from(host: usize, to: SocketAddr) -> TcpStream {
+pub(crate) fn connect_from(host: usize, to: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let [high, low] = u16::try_from(host).unwrap().to_be_bytes();
     socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 1, high, low), 0)).into()).unwrap();
@@ -42,7 +42,7 @@ fn raise_file_limit(wanted: u64) {
 }
 
 /// A line of `/proc/PID/status` in octets.
-fn memory(kings: &Kings) -> u64 {
+pub(crate) fn memory(kings: &Kings) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", kings.process())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
