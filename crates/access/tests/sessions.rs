@@ -238,6 +238,7 @@ fn listen(server: &Server) -> (std::net::SocketAddr, TaskTracker) {
         connections: 100,
         connections_per_address: 100,
         arrivals_per_address: Rate::minute(0),
+        memory: kings_net::Memory::default(),
     };
     let endpoint = Endpoint { service: server.imap.clone(), tls: None, guard };
     let endpoint = Arc::new(ArcSwap::from_pointee(endpoint));

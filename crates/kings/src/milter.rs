@@ -271,6 +271,7 @@ fn endpoint(plan: &Plan) -> anyhow::Result<Endpoint<Filter<Resolver>>> {
         connections: CONNECTIONS,
         connections_per_address: CONNECTIONS,
         arrivals_per_address: Rate::minute(0),
+        memory: kings_net::Memory::default(),
     };
     Ok(Endpoint { service, tls: None, guard })
 }

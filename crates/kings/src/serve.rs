@@ -3,6 +3,7 @@
 mod answers;
 mod background;
 mod endpoints;
+mod memory;
 mod neighbours;
 mod open;
 mod services;
@@ -99,10 +100,12 @@ impl Running {
         let Prepared { settings, sockets, certificates, _lock: lock } = prepared;
         let store = open_store(&settings)?;
         let queue = open_queue(&settings)?;
-        let kept = Kept { store, queue, records: open_records(&settings), traffic: Traffic::default() };
+        let memory = memory::budget(settings.limits.memory);
+        let records = open_records(&settings);
+        let kept = Kept { store, queue, records, traffic: Traffic::default(), memory };
         let signing = dkim::load(&settings)?.whatever_is_wrong();
         let services = Services::new(&settings, signing, &certificates, &kept)?;
-        let endpoints = Endpoints::new(&settings, &certificates.server(), &services);
+        let endpoints = Endpoints::new(&settings, &certificates.server(), &services, &kept.memory);
         let relay = Arc::new(CurrentRelay(ArcSwap::from_pointee(services.relay)));
         let reporter = Arc::new(ArcSwap::from_pointee(services.reporter));
         let local = services.local.map(|local| Arc::new(ArcSwap::from_pointee(local)));
@@ -205,7 +208,8 @@ impl Running {
         let services = Services::new(&settings, signing, &self.certificates, &self.kept)?;
         self.certificates.reload(&settings.certificate)?;
         self.keep_what_needs_a_restart(&mut settings);
-        self.endpoints.replace(&Endpoints::new(&settings, &self.certificates.server(), &services));
+        let (tls, memory) = (self.certificates.server(), &self.kept.memory);
+        self.endpoints.replace(&Endpoints::new(&settings, &tls, &services, memory));
         self.relay.0.store(Arc::new(services.relay));
         self.reporter.store(Arc::new(services.reporter));
         if let (Some(current), Some(local)) = (&self.local, services.local) {
@@ -231,6 +235,7 @@ impl Running {
         keep("data_dir", new.data_dir != old.data_dir);
         keep("mail_dir", new.mail_dir != old.mail_dir);
         keep("[queue]", new.queue != old.queue);
+        keep("[limits] memory", new.limits.memory != old.limits.memory);
         keep("user", new.user != old.user);
         keep("[mailboxes] separator", new.mailboxes.separator != old.mailboxes.separator);
         new.data_dir.clone_from(&old.data_dir);

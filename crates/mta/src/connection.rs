@@ -244,7 +244,9 @@ pub(crate) async fn answer<D: Decide>(
         Event::End(envelope) => {
             decide.content(&seam.pass(session.content())).await;
             decide.content(&std::mem::take(seam).finish()).await;
-            match decide.end(envelope, &Peer { client: session.client(), tls }).await {
+            let reply = decide.end(envelope, &Peer { client: session.client(), tls }).await;
+            decide.discard();
+            match reply {
                 Final::Same(reply) => reply,
                 Final::Each(replies) => return session.answer_each(&replies),
             }

@@ -12,7 +12,7 @@ use kings_mail::domain::Domain;
 use kings_mail::envelope::Recipient;
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
-use kings_net::IpNet;
+use kings_net::{IpNet, Memory};
 use kings_queue::Queue;
 use kings_records::Records;
 use kings_smtp::reply::Reply;
@@ -138,6 +138,8 @@ pub struct Parts {
     pub limits: Limits,
     /// What clients have brought of late.
     pub traffic: Traffic,
+    /// What the process may take.
+    pub memory: Memory,
     /// What is made of clients.
     pub clients: Clients,
     /// The switches of submission.

@@ -2,11 +2,12 @@
 
 use std::io::{self, Read};
 
+use kings_net::Room;
 use kings_smtp::reply::Reply;
 use kings_store::{Incoming, Store, StoreError};
-use tracing::error;
+use tracing::{error, warn};
 
-use crate::core::{blocking, for_each_piece};
+use crate::core::{Core, blocking, for_each_piece};
 
 /// Up to here a piece stays in memory and writing it cannot block.
 const IN_MEMORY: u64 = kings_store::HEAD_OCTETS as u64;
@@ -15,11 +16,20 @@ const IN_MEMORY: u64 = kings_store::HEAD_OCTETS as u64;
 #[derive(Debug, Default)]
 pub(crate) struct Intake {
     message: Option<Result<Incoming, StoreError>>,
+    /// What the message may take up, until it is discarded: it is in memory until its final reply.
+    room: Option<Room>,
 }
 
 impl Intake {
     /// Makes room for a message, or says why not.
-    pub(crate) async fn begin(&mut self, store: &Store) -> Reply {
+    pub(crate) async fn begin(&mut self, core: &Core) -> Reply {
+        self.discard();
+        let Some(room) = core.memory.room() else {
+            warn!("a message is put off: memory is short");
+            return Reply::NO_MEMORY;
+        };
+        self.room = Some(room);
+        let store = &core.store;
         if let Some(incoming) = store.begin_at_once() {
             self.message = Some(Ok(incoming));
             return Reply::START_MAIL;
@@ -30,7 +40,10 @@ impl Intake {
                 self.message = Some(Ok(incoming));
                 Reply::START_MAIL
             }
-            Err(error) => refusal(&error),
+            Err(error) => {
+                self.discard();
+                refusal(&error)
+            }
         }
     }
 
@@ -52,7 +65,7 @@ impl Intake {
     }
 
     pub(crate) fn discard(&mut self) {
-        self.message = None;
+        (self.message, self.room) = (None, None);
     }
 
     /// The whole message, or the reply that refuses it.

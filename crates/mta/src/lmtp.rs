@@ -92,7 +92,7 @@ impl Decide for Session<'_> {
     }
 
     async fn begin(&mut self, _: &Envelope) -> Reply {
-        self.intake.begin(&self.core.store).await
+        self.intake.begin(self.core).await
     }
 
     async fn content(&mut self, piece: &[u8]) {

@@ -270,7 +270,7 @@ impl Decide for Session<'_> {
     }
 
     async fn begin(&mut self, _: &Envelope) -> Reply {
-        self.intake.begin(&self.local.core.store).await
+        self.intake.begin(&self.local.core).await
     }
 
     async fn content(&mut self, mut piece: &[u8]) {

@@ -193,7 +193,7 @@ impl<D: Dns + 'static> Decide for Session<'_, D> {
         if let Err(reply) = self.filters.data().await {
             return reply;
         }
-        self.intake.begin(&self.core.store).await
+        self.intake.begin(self.core).await
     }
 
     async fn content(&mut self, piece: &[u8]) {

@@ -228,7 +228,7 @@ impl Decide for Session<'_> {
         if let Err(reply) = self.filters.data().await {
             return reply;
         }
-        self.intake.begin(&self.core.store).await
+        self.intake.begin(self.core).await
     }
 
     async fn content(&mut self, piece: &[u8]) {

@@ -235,6 +235,7 @@ impl Setup {
             hostname: hostname.clone(),
             limits: Limits { message_bytes: 100_000, recipients: 10, rates: Rates::UNLIMITED },
             traffic: Traffic::default(),
+            memory: kings_net::Memory::default(),
             clients: Clients::default(),
             outgoing: Outgoing::default(),
             milters: kings_mta::milter::Milters::default(),

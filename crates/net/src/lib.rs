@@ -1,6 +1,7 @@
 //! Sockets: accept loop, limits per peer, PROXY header, TLS handshakes, the real resolver, shutdown.
 
 mod listener;
+mod memory;
 mod own;
 mod place;
 mod proxy;
@@ -12,6 +13,7 @@ mod stream;
 mod trial;
 
 pub use crate::listener::{Connection, Endpoint, Guard, Listener, Service};
+pub use crate::memory::{Memory, Room};
 pub use crate::own::is_own;
 pub use crate::place::{Access, BadPlace, BindError, Bound, Place, bind};
 pub use crate::rate::{Buckets, Rate};

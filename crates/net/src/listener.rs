@@ -16,10 +16,11 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::Shutdown;
+use crate::memory::Memory;
 use crate::place::Bound;
 use crate::proxy::{self, Header};
 use crate::rate::Rate;
-use crate::slots::{Share, Slot, Slots};
+use crate::slots::{Full, Share, Slot, Slots};
 use crate::stream::Stream;
 
 /// Time for PROXY header and TLS handshake together; both are the client's first words.
@@ -28,6 +29,8 @@ const HANDSHAKE: Duration = Duration::from_secs(30);
 const HANDSHAKE_PRESSED: Duration = Duration::from_secs(10);
 /// Wait after an accept that failed for want of file descriptors or memory, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections of one kind that are served however short memory is, so that operators and a few clients get through.
+const ALWAYS: usize = 4;
 /// Longest time the "too many connections" line may take to leave.
 const REFUSAL: Duration = Duration::from_secs(2);
 
@@ -91,6 +94,18 @@ pub struct Guard {
     pub connections_per_address: usize,
     /// New connections from one address or /64.
     pub arrivals_per_address: Rate,
+    /// What the process may take.
+    pub memory: Memory,
+}
+
+impl Guard {
+    /// One of the slots, unless all are taken or memory is short.
+    fn slot(&self, slots: &Slots) -> Result<Slot, Full> {
+        if slots.open() >= ALWAYS && self.memory.is_short() {
+            return Err(Full::Memory);
+        }
+        slots.take(self.connections)
+    }
 }
 
 /// A service with everything a listener needs to know of it. A reload swaps the whole value.
@@ -168,11 +183,14 @@ impl<S: Service> Listener<S> {
     fn admit(&self, socket: TcpStream, peer: SocketAddr, tasks: &TaskTracker, shutdown: &Shutdown) {
         let (name, shutdown, endpoint) = (self.name, shutdown.clone(), self.endpoint.load_full());
         let load = Load { slots: self.slots.clone(), most: endpoint.guard.connections };
-        let slot = self.slots.take(load.most);
+        let slot = endpoint.guard.slot(&self.slots);
         tasks.spawn(async move {
-            let Ok(slot) = slot else {
-                debug!(listener = name, %peer, "refused: all slots are taken");
-                return refuse(socket, &endpoint, endpoint.service.busy()).await;
+            let slot = match slot {
+                Ok(slot) => slot,
+                Err(full) => {
+                    debug!(listener = name, %peer, ?full, "refused: no room for another connection");
+                    return refuse(socket, &endpoint, endpoint.service.busy()).await;
+                }
             };
             let Ok(local) = socket.local_addr() else { return };
             let arrival =
@@ -189,7 +207,7 @@ impl<S: Service> Listener<S> {
     fn admit_local(&self, socket: UnixStream, tasks: &TaskTracker, shutdown: &Shutdown) {
         let (shutdown, endpoint) = (shutdown.clone(), self.endpoint.load_full());
         let load = Load { slots: self.slots.clone(), most: endpoint.guard.connections };
-        let slot = self.slots.take(load.most);
+        let slot = endpoint.guard.slot(&self.slots);
         tasks.spawn(async move {
             let Ok(slot) = slot else { return refuse(socket, &endpoint, endpoint.service.busy()).await };
             let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

@@ -35,6 +35,8 @@ pub(crate) struct Slot {
 pub(crate) enum Full {
     /// The listener as a whole.
     Listener,
+    /// The memory of the process.
+    Memory,
     /// This client address.
     Address,
     /// This client address has come too often of late.

@@ -137,6 +137,9 @@ impl Reply {
     pub const SENDER_TAKES_NO_MAIL: Self = Self::new(550, Status(5, 7, 27), "Sender domain takes no mail");
     /// The disk is full.
     pub const NO_SPACE: Self = Self::new(452, Status(4, 3, 1), "Not enough space, try again later");
+    /// Memory is short.
+    pub const NO_MEMORY: Self =
+        Self::new(421, Status(4, 3, 1), "Too much mail on its way for our memory, try again later");
     /// Aliases lead to each other.
     pub const ALIAS_LOOP: Self =
         Self::new(451, Status(4, 3, 5), "Alias does not end, the postmaster must mend it");

@@ -38,6 +38,8 @@ pub(crate) struct Limits {
     pub(crate) login_failures_per_account: u32,
     /// Octets that stay free on the disk.
     pub(crate) free_space_reserve: u64,
+    /// Octets of memory above which new work is put off; 0: no limit of ours.
+    pub(crate) memory: Option<u64>,
     /// Clients without connection and rate limits.
     pub(crate) exempt: Vec<IpNet>,
     pub(crate) threads: Threads,
@@ -88,6 +90,7 @@ pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> Limits
         free_space_reserve: section
             .number(source, "free_space_reserve", 0)
             .unwrap_or_else(|| (2 * message_bytes).max(64 * 1024 * 1024)),
+        memory: section.number(source, "memory", 0),
         threads: Threads {
             workers: section
                 .number(source, "worker_threads", 1)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use kings_access::{Imap, Pop3};
 use kings_mta::{Lmtp, Receive, Submit};
-use kings_net::{Bound, Endpoint, Guard, Listener, Resolver, Service, Shutdown, Slots, TaskTracker};
+use kings_net::{Bound, Endpoint, Guard, Listener, Memory, Resolver, Service, Shutdown, Slots, TaskTracker};
 use rustls::ServerConfig;
 
 use super::services::Services;
@@ -25,17 +25,22 @@ pub(super) struct Endpoints {
 }
 
 impl Endpoints {
-    pub(super) fn new(settings: &Settings, tls: &Arc<ServerConfig>, services: &Services) -> Self {
+    pub(super) fn new(
+        settings: &Settings,
+        tls: &Arc<ServerConfig>,
+        services: &Services,
+        memory: &Memory,
+    ) -> Self {
         let Services { receive, submit, lmtp, imap, pop3, tls_for_people: people, .. } = services;
         Self {
-            smtp: swap(endpoint(settings, Server::Smtp, tls, receive)),
-            submission: swap(endpoint(settings, Server::Submission, people, submit)),
-            submissions: swap(endpoint(settings, Server::Submissions, people, submit)),
-            lmtp: swap(endpoint(settings, Server::Lmtp, tls, lmtp)),
-            imap: swap(endpoint(settings, Server::Imap, people, imap)),
-            imaps: swap(endpoint(settings, Server::Imaps, people, imap)),
-            pop3: swap(endpoint(settings, Server::Pop3, people, pop3)),
-            pop3s: swap(endpoint(settings, Server::Pop3s, people, pop3)),
+            smtp: swap(endpoint((settings, memory), Server::Smtp, tls, receive)),
+            submission: swap(endpoint((settings, memory), Server::Submission, people, submit)),
+            submissions: swap(endpoint((settings, memory), Server::Submissions, people, submit)),
+            lmtp: swap(endpoint((settings, memory), Server::Lmtp, tls, lmtp)),
+            imap: swap(endpoint((settings, memory), Server::Imap, people, imap)),
+            imaps: swap(endpoint((settings, memory), Server::Imaps, people, imap)),
+            pop3: swap(endpoint((settings, memory), Server::Pop3, people, pop3)),
+            pop3s: swap(endpoint((settings, memory), Server::Pop3s, people, pop3)),
         }
     }
 
@@ -57,7 +62,7 @@ fn swap<S>(endpoint: Endpoint<S>) -> Arc<ArcSwap<Endpoint<S>>> {
 }
 
 fn endpoint<S: Clone>(
-    settings: &Settings,
+    (settings, memory): (&Settings, &Memory),
     server: Server,
     tls: &Arc<ServerConfig>,
     service: &S,
@@ -78,6 +83,7 @@ fn endpoint<S: Clone>(
         connections,
         connections_per_address,
         arrivals_per_address,
+        memory: memory.clone(),
     };
     Endpoint { service: service.clone(), tls: server.is_tls().then(|| for_server(tls, server)), guard }
 }

@@ -9,7 +9,7 @@ use kings_fetch::Fetch;
 use kings_mta::relay::Relay;
 use kings_mta::signing::Signing;
 use kings_mta::{Copies, Core, Lmtp, Local, Receive, Reporter, Reports, Srs, Submit, Traffic};
-use kings_net::Resolver;
+use kings_net::{Memory, Resolver};
 use kings_oauth::Issuers;
 use kings_queue::Queue;
 use kings_records::Records;
@@ -42,6 +42,7 @@ pub(super) struct Kept {
     pub(super) queue: Queue,
     pub(super) records: Records,
     pub(super) traffic: Traffic,
+    pub(super) memory: Memory,
 }
 
 impl Services {
@@ -51,7 +52,7 @@ impl Services {
         certificates: &Certificates,
         kept: &Kept,
     ) -> anyhow::Result<Self> {
-        let Kept { store, queue, records, traffic } = kept;
+        let Kept { store, queue, records, traffic, memory } = kept;
         let directory = prepare::serve_directory(settings)?;
         for warning in directory.warnings() {
             warn!("{warning}");
@@ -80,6 +81,7 @@ impl Services {
             hostname: settings.hostname.clone(),
             limits,
             traffic: traffic.clone(),
+            memory: memory.clone(),
             clients: settings.clients.clone(),
             outgoing: settings.submission.clone(),
             milters: settings.milters.clone(),

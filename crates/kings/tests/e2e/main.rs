@@ -44,6 +44,7 @@ mod log;
 mod logins;
 mod loops;
 mod mbsync;
+mod memory;
 mod milters;
 mod mutt;
 mod name_servers;

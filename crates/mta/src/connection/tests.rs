@@ -35,6 +35,7 @@ impl Client {
             connections,
             connections_per_address: connections,
             arrivals_per_address: Rate::minute(1_000),
+            memory: kings_net::Memory::default(),
         };
         let endpoint = Endpoint { service: Lmtp::new(&setup.core), tls: None, guard };
         let endpoint = Arc::new(ArcSwap::from_pointee(endpoint));

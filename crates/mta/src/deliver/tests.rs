@@ -86,6 +86,7 @@ impl Setup {
             hostname: name("mail.here.example"),
             limits: Limits { message_bytes: 1_000_000, recipients: 100, rates: Rates::UNLIMITED },
             traffic: Traffic::default(),
+            memory: kings_net::Memory::default(),
             clients: Clients::default(),
             outgoing: Outgoing::default(),
             milters: crate::milter::Milters::default(),
