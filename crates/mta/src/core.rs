@@ -259,7 +259,7 @@ impl Core {
     }
 
     /// Whether mail for it ends here or with a server that is behind this one.
-    fn is_of_ours(&self, target: &Address) -> bool {
+    pub(crate) fn is_of_ours(&self, target: &Address) -> bool {
         self.ends_here(target) || target.domain().is_some_and(|domain| self.directory.relays(domain))
     }
 

@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 use kings_mail::address::Address;
 use kings_mail::network::client_network;
 use kings_net::{Buckets, Rate};
+use kings_queue::Destination;
 use kings_smtp::reply::Reply;
 
 use crate::policy::{self, Guesses, Patience};
 
 /// In which time unknown recipients of one address add up.
 const GUESSES_SPAN: Duration = Duration::from_mins(10);
+/// How often the postmaster hears that reports to one domain are withheld.
+const TOLD: Rate = Rate { most: 1, per: Duration::from_hours(24) };
 /// How long an answer to a guesser is held back, as Postfix's `smtpd_error_sleep_time`.
 const DELAY: Duration = Duration::from_secs(1);
 
@@ -39,13 +42,15 @@ pub struct Rates {
     /// Unknown recipients in ten minutes, by address; who is above it waits for each answer, and at twice as
     /// many is not answered any more. 0 is no limit.
     pub unknown_recipients: u32,
+    /// Reports of delivery to one domain that is not ours, in an hour. 0 is no limit.
+    pub reports_per_hour: u32,
 }
 
 impl Rates {
     /// No limit at all.
     pub const UNLIMITED: Self = {
         let none = Allowance { messages_per_minute: 0, messages_per_hour: 0, recipients_per_hour: 0 };
-        Self { address: none, account: none, errors_per_hour: 0, unknown_recipients: 0 }
+        Self { address: none, account: none, errors_per_hour: 0, unknown_recipients: 0, reports_per_hour: 0 }
     };
 
     fn guesses(&self) -> Rate {
@@ -64,8 +69,21 @@ struct Counts {
     recipients: Buckets<Who>,
     errors: Buckets<IpAddr>,
     guesses: Buckets<IpAddr>,
+    reports: Buckets<Destination>,
+    /// Of which domains the postmaster has heard.
+    told: Buckets<Destination>,
     /// Sessions that wait for a delayed answer now.
     waiting: usize,
+}
+
+/// What becomes of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reporting {
+    Goes,
+    /// `first`: the postmaster has not heard of it lately.
+    Withheld {
+        first: bool,
+    },
 }
 
 /// Whose mail is counted.
@@ -79,6 +97,15 @@ impl Traffic {
     /// Whether this client has made too many errors to be heard.
     pub(crate) fn is_shut_out(&self, client: IpAddr, rates: &Rates, now: Instant) -> bool {
         self.counts().errors.is_full(&client_network(client), Rate::hour(rates.errors_per_hour), now)
+    }
+
+    /// Counts a report to this domain.
+    pub(crate) fn report(&self, to: &Destination, rates: &Rates, now: Instant) -> Reporting {
+        let mut counts = self.counts();
+        if counts.reports.take(to, Rate::hour(rates.reports_per_hour), now) {
+            return Reporting::Goes;
+        }
+        Reporting::Withheld { first: counts.told.take(to, TOLD, now) }
     }
 
     /// Every update leaves the counts whole, so a panic elsewhere does not spoil them.
@@ -210,6 +237,34 @@ mod tests {
     fn rates(messages_per_minute: u32, messages_per_hour: u32, recipients_per_hour: u32) -> Rates {
         let address = Allowance { messages_per_minute, messages_per_hour, recipients_per_hour };
         Rates { address, account: address, ..Rates::UNLIMITED }
+    }
+
+    #[test]
+    fn reports_to_one_domain_are_counted_and_the_postmaster_hears_of_each_once_a_day() {
+        let (traffic, start) = (Traffic::default(), Instant::now());
+        let rates = Rates { reports_per_hour: 2, ..Rates::UNLIMITED };
+        let to = |name: &str| Destination::Domain(kings_mail::domain::Domain::parse(name).unwrap());
+        let [first, again] = [true, false].map(|first| Reporting::Withheld { first });
+        let cases = [
+            ("a.example", 0, Reporting::Goes),
+            ("a.example", 0, Reporting::Goes),
+            ("a.example", 0, first),
+            ("a.example", 1, again),
+            ("b.example", 1, Reporting::Goes),
+            ("b.example", 1, Reporting::Goes),
+            ("b.example", 1, first),
+            ("a.example", 1_800, Reporting::Goes),
+            ("a.example", 1_800, again),
+            ("a.example", 100_000, Reporting::Goes),
+            ("a.example", 100_000, Reporting::Goes),
+            ("a.example", 100_000, first),
+        ];
+        for (number, (name, seconds, expected)) in cases.into_iter().enumerate() {
+            let now = start + Duration::from_secs(seconds);
+            assert_eq!(traffic.report(&to(name), &rates, now), expected, "case {number}");
+        }
+        let unlimited = |_| traffic.report(&to("c.example"), &Rates::UNLIMITED, start) == Reporting::Goes;
+        assert!((0..1_000).all(unlimited));
     }
 
     #[test]

@@ -147,6 +147,15 @@ pub(crate) fn notified(core: &Core, about: TraceId, told: &ForwardPath, report: 
     });
 }
 
+/// Nobody is told what became of a message, since too many are told where its sender should be.
+pub(crate) fn withheld(core: &Core, about: TraceId, path: &ForwardPath) {
+    core.records.trace(Event {
+        recipient: Some(bare(path)),
+        reply: Some("too many go to that domain".to_owned()),
+        ..Event::new(about, Step::Withheld)
+    });
+}
+
 /// An address without its brackets, as people ask for it.
 fn bare(path: &impl ToString) -> String {
     path.to_string().trim_matches(['<', '>']).to_owned()

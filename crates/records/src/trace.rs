@@ -37,12 +37,14 @@ pub enum Step {
     Reported,
     /// This message is such a report, written here; `reply` holds the id of the message that it is about.
     Reports,
+    /// No report of it is sent to this recipient; `reply` says why.
+    Withheld,
     /// An operator's order to the queue: `remote` says who gave it, `reply` what it was and why.
     Ordered,
 }
 
 impl Step {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Received,
         Self::Judged,
         Self::Refused,
@@ -54,6 +56,7 @@ impl Step {
         Self::Failed,
         Self::Reported,
         Self::Reports,
+        Self::Withheld,
         Self::Ordered,
     ];
 
@@ -71,6 +74,7 @@ impl Step {
             Self::Failed => "failed",
             Self::Reported => "reported",
             Self::Reports => "reports",
+            Self::Withheld => "withheld",
             Self::Ordered => "ordered",
         }
     }

@@ -140,6 +140,7 @@ fn sentence(event: &Event) -> String {
             Some(report) => format!("a report about it goes to {recipient}, as message {report}"),
             None => format!("a report about it goes to {recipient}"),
         },
+        Step::Withheld => format!("no report about it goes to {recipient}{said}"),
         Step::Reports => {
             format!("is a report to {recipient} about message {}", known(&event.reply, "unknown"))
         }

@@ -128,6 +128,7 @@ fn rates(source: &mut Source<'_>, section: &mut Section<'_>) -> Rates {
         },
         errors_per_hour: rate("errors_per_hour_per_address", 300),
         unknown_recipients: rate("unknown_recipients_per_address", 20),
+        reports_per_hour: rate("reports_per_hour_per_domain", 500),
     }
 }
 

@@ -10,6 +10,7 @@ mod alpn;
 mod arc;
 mod at_rcpt;
 mod authenticate;
+mod backscatter;
 mod channel_binding;
 mod check_message;
 mod chunking;

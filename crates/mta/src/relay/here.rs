@@ -11,6 +11,7 @@ use kings_queue::{Attempt, Content, Notification, Outcome, PostError, Report};
 use kings_smtp::reply::Reply;
 use kings_store::{Incoming, StoreError};
 
+use super::backscatter::{self, Course};
 use super::outcome::{deferred, failed};
 use crate::authenticate::{Check, Reporter};
 use crate::core::{Core, blocking, for_each_piece, new_id};
@@ -104,8 +105,23 @@ fn refused(reply: &Reply) -> Outcome {
     if reply.is_permanent() { failed(status, text) } else { deferred(status, text) }
 }
 
-/// Sends a notification on its way, under a name of its own.
+/// Sends a notification on its way, unless there are too many where it goes.
 pub(crate) async fn post(core: &Core, notification: Notification) -> Result<(), PostError> {
+    match backscatter::course(core, &notification) {
+        Course::Goes => post_now(core, notification).await,
+        Course::Withheld => Ok(()),
+        Course::Told(to_postmaster) => {
+            // It is a courtesy: the log has it already.
+            if let Err(error) = post_now(core, to_postmaster).await {
+                tracing::warn!(%error, "the postmaster is not told of it");
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The same at once, under a name of its own.
+async fn post_now(core: &Core, notification: Notification) -> Result<(), PostError> {
     let envelope = notification.envelope();
     let Notification { about, forward_path, .. } = notification;
     let content = gather(core, Content::from(notification.content)).await;

@@ -1,6 +1,7 @@
 //! Mail that leaves: one attempt of the queue, from its route to the outcome of each recipient.
 
 mod addresses;
+mod backscatter;
 mod cargo;
 mod conversation;
 mod convert;
