@@ -404,7 +404,7 @@ impl Findings {
             shows_ours: ours
                 .shown(&domains, head)
                 .map(|(shown, author)| (shown.to_string(), author.to_string())),
-            undecided: undecided.map(author).collect(),
+            undecided: undecided.map(|outcome| (outcome.policy, author(outcome))).collect(),
             ..Known::default()
         }
     }

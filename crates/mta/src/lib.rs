@@ -53,7 +53,7 @@ pub use crate::limits::{Allowance, Rates, Traffic};
 pub use crate::lists::Lists;
 pub use crate::lmtp::Lmtp;
 pub use crate::local::{Dropped, Local, LocalUser};
-pub use crate::policy::verdict::{Listing, Listings, Verdicts};
+pub use crate::policy::verdict::{Listing, Listings, OnDoubt, Verdicts};
 pub use crate::policy::{EarlyTalker, ForeignSenders};
 pub use crate::receive::Receive;
 pub use crate::relay::Relay;

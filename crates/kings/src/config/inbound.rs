@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use kings_mail::domain::Domain;
-use kings_mta::{Check, Clients, Dsn, EarlyTalker, Inbound, Methods, Rules, Trusted, Verdict, Verdicts};
+use kings_mta::{
+    Check, Clients, Dsn, EarlyTalker, Inbound, Methods, OnDoubt, Rules, Trusted, Verdict, Verdicts,
+};
 use kings_net::IpNet;
 
 use super::reader::{Complaint, Section, Source};
@@ -42,9 +44,7 @@ pub(super) fn read(
         dnsbl_threshold: lists::threshold(source, section).unwrap_or(usual.dnsbl_threshold),
         dmarc_reject: verdict_or(source, section, "dmarc_reject", usual.dmarc_reject),
         dmarc_quarantine: verdict_or(source, section, "dmarc_quarantine", usual.dmarc_quarantine),
-        dmarc_temperror: section
-            .choice(source, "dmarc_temperror", &PASSING_VERDICTS)
-            .unwrap_or(usual.dmarc_temperror),
+        dmarc_temperror: on_doubt(source, section).unwrap_or(usual.dmarc_temperror),
         impersonation: verdict_or(source, section, "impersonation", usual.impersonation),
         no_author: verdict_or(source, section, "no_author", usual.no_author),
     };
@@ -100,6 +100,11 @@ fn useless_sealers(methods: Methods, asked_for: bool, sealers: &[Domain]) -> Opt
 
 fn verdict(source: &mut Source<'_>, section: &mut Section<'_>, key: &'static str) -> Verdict {
     verdict_or(source, section, key, Verdict::Accept)
+}
+
+fn on_doubt(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<OnDoubt> {
+    let [accept, junk, defer] = PASSING_VERDICTS.map(|(word, verdict)| (word, OnDoubt::Always(verdict)));
+    section.choice(source, "dmarc_temperror", &[("policy", OnDoubt::ByPolicy), accept, junk, defer])
 }
 
 /// What may follow from trouble that passes: nothing that is for good.

@@ -11,7 +11,9 @@ use kings_mail::domain::Domain;
 use kings_msgauth::arc::{ChainValidation, Sealer};
 use kings_msgauth::dkim::{PrivateKey, Rules, Selector, Signer, SigningIdentity};
 
-use crate::harness::{Kings, Message, NameServer, Reply, Setup, Smtp, letter, messages, run, wait_until};
+use crate::harness::{
+    Kings, Message, NameServer, Reply, Setup, Smtp, Tap, letter, messages, run, wait_until,
+};
 
 const BOB: &str = "bob@example.org";
 /// All domains of the zone sign with this key.
@@ -648,6 +650,49 @@ fn addresses_in_disguise_beside_real_ones_are_found_as_the_server_comes() {
     let inbox = messages(&kings.maildir(BOB));
     assert_eq!(inbox.len(), names.len());
     for (field, is_told) in names {
+/// Doubt is no way into the inbox of a protected name: a forger names a signer of the bank's whose name servers are dead.
+/// For a domain that asks for nothing the same doubt is told and files nothing.
+#[test]
+fn a_signer_whose_name_server_is_dead_opens_no_inbox_to_who_forges_a_protected_name() {
+    let records = format!("{}_dmarc.calm.test. IN TXT \"v=DMARC1; p=none\"\n", zone());
+    let dns = NameServer::start(".", &records);
+    let tap = Tap::before(&dns.address);
+    // Of no octets, which fits every body: nothing but the key is open.
+    let hash = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+    let told = "DMARC cannot tell for now about ";
+    let cases = [
+        ("ceo@bank.test", "bank.test", "junk", "(what fails is to be refused, says its policy)"),
+        ("ceo@bank.test", "silent.bank.test", "junk", "(what fails is to be refused, says its policy)"),
+        ("news@shop.test", "shop.test", "junk", "(what fails is to be put aside, says its policy)"),
+        ("joe@calm.test", "calm.test", "accept", told),
+    ];
+    for (choice, files) in [("", true), ("dmarc_temperror = \"accept\"\n", false)] {
+        let tables = format!("[inbound]\n{choice}");
+        let kings = Setup { tables, name_server: tap.address.clone(), ..Setup::default() }.start();
+        for (author, signer, _, _) in cases {
+            let field = format!(
+                "DKIM-Signature: v=1; a=rsa-sha256; d={signer}; s=silent; h=from; l=0; bh={hash}; b=AA==\r\n"
+            );
+            let content = [field.as_bytes(), &letter(author, BOB, signer)[..]].concat();
+            kings.smtp().message("joe@evil.test", &[BOB], &content).unwrap().is("250");
+        }
+        let mut taken = messages(&kings.maildir(BOB));
+        taken.extend(messages(&kings.maildir(BOB).join(".Junk")));
+        assert_eq!(taken.len(), cases.len());
+        for (author, signer, verdict, why) in cases {
+            let verdict = if files { verdict } else { "accept" };
+            let found = |text: &String| text.contains(&format!("Subject: {signer}\r\n"));
+            let mut texts = taken.iter().map(|message| message.text().replace("\r\n\t", " "));
+            let text = texts.find(found).unwrap();
+            let expected =
+                format!("X-Kings-Verdict: {verdict}; {told}{}: ", author.split_once('@').unwrap().1);
+            assert!(text.contains(&expected) && text.contains(why), "{expected}: {text}");
+        }
+        let filed = messages(&kings.maildir(BOB).join(".Junk")).len();
+        assert_eq!(filed, if files { 3 } else { 0 });
+    }
+}
+
         let has = |text: &String| text.contains(&format!("From: {field}\r\n"));
         let text =
             inbox.iter().map(crate::harness::Message::text).find(has).expect(field).replace("\r\n\t", " ");

@@ -18,7 +18,7 @@ use field::fold;
 pub(crate) use field::{FIELD, has_forged_path, is_junk, is_unproven};
 pub use listings::{Listing, Listings};
 pub(crate) use reason::{Author, Reason};
-pub use settings::Verdicts;
+pub use settings::{OnDoubt, Verdicts};
 
 /// All that is known of a whole message.
 #[derive(Clone, Debug, Default)]
@@ -40,8 +40,9 @@ pub(crate) struct Known {
     pub(crate) forged_path: Option<String>,
     /// Why SPF came to softfail, where it did and counts.
     pub(crate) spf_softfail: Option<String>,
-    /// The authors about whom DMARC could not be decided for now, where it counts.
-    pub(crate) undecided: Vec<Author>,
+    /// The authors about whom DMARC could not be decided for now, where it counts, and what their domains want done of
+    /// whom it fails; [`Policy::None`] where that is not known.
+    pub(crate) undecided: Vec<(Policy, Author)>,
     /// Why DMARC cannot tell its author, where it cannot and counts.
     pub(crate) no_author: Option<String>,
     /// Why a filter wants it held back.
@@ -66,8 +67,8 @@ pub(crate) struct Decision {
     pub(crate) decisive: usize,
 }
 
-/// Decides. What is only recorded is no reason; doubt is none either unless the operator wants it so, and a DNS that does
-/// not answer refuses nothing for good. Some things are told though nothing follows from them.
+/// Decides. What is only recorded is no reason; doubt is one for a domain that wants to be protected, or where the operator
+/// wants it so, and a DNS that does not answer refuses nothing for good. Some things are told though nothing follows from them.
 pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decision {
     let sender = known.sender;
     if let Some(host) = known.forwarder.filter(|_| known.is_unauthentic()) {
@@ -91,10 +92,9 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
     let unproven = known.unproven.clone().map(|(domain, verdict)| (Reason::NotOurs(domain), verdict));
     let shown = known.shows_ours.clone();
     let shown = shown.map(|(shown, author)| (Reason::ShowsOurs(shown, author), verdicts.impersonation));
-    let undecided = known
-        .undecided
-        .iter()
-        .map(|author| (Reason::Undecided(author.clone()), of_author(author, verdicts.dmarc_temperror)));
+    let undecided = known.undecided.iter().map(|(policy, author)| {
+        (Reason::Undecided(*policy, author.clone()), of_author(author, verdicts.in_doubt(*policy)))
+    });
     let no_author = known.no_author.clone().map(|why| (Reason::NoAuthor(why), verdicts.no_author));
     let greylisted = known.greylisted.map(|wait| (Reason::Greylisted(wait), Verdict::Defer));
     let findings = [

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use kings_msgauth::dmarc::Policy;
+
 /// What is said of a claim on a name of ours.
 pub(super) const UNPROVEN: &str = "which is ours, and does not prove it";
 /// What is said of a reverse-path of ours.
@@ -60,8 +62,8 @@ pub(crate) enum Reason {
     ShowsOurs(String, String),
     /// Its reverse-path is at this domain, which is ours and does not let the client send.
     PathNotOurs(String),
-    /// DNS does not tell for now whether an author is who it says.
-    Undecided(Author),
+    /// DNS does not tell for now whether an author is who it says, whose domain wants this done of what fails.
+    Undecided(Policy, Author),
     /// Its From field names nobody whose domain could be asked, for this reason: each reader may see another author.
     NoAuthor(String),
     /// A filter wants it held back, for this reason.
@@ -98,7 +100,14 @@ impl fmt::Display for Reason {
                     "the name in From shows an address at {shown}, which is ours, and it is from {author}"
                 )
             }
-            Self::Undecided(author) => author.tell(f, "DMARC cannot tell for now", "about"),
+            Self::Undecided(policy, author) => {
+                author.tell(f, "DMARC cannot tell for now", "about")?;
+                match policy {
+                    Policy::None => Ok(()),
+                    Policy::Quarantine => f.write_str(" (what fails is to be put aside, says its policy)"),
+                    Policy::Reject => f.write_str(" (what fails is to be refused, says its policy)"),
+                }
+            }
             Self::NoAuthor(why) => write!(f, "its author cannot be told: {why}"),
             Self::Quarantine(why) => write!(f, "a filter wants it held back: {why}"),
             Self::Greylisted(wait) => {
@@ -119,6 +128,6 @@ impl fmt::Display for Reason {
 impl Reason {
     /// Whether its reader must know of it though the message is taken: nobody is to believe it unwarned.
     pub(super) fn is_always_told(&self) -> bool {
-        matches!(self, Self::NotOurs(_) | Self::PathNotOurs(_) | Self::ShowsOurs(..) | Self::Undecided(_))
+        matches!(self, Self::NotOurs(_) | Self::PathNotOurs(_) | Self::ShowsOurs(..) | Self::Undecided(..))
     }
 }

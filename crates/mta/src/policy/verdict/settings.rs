@@ -4,6 +4,18 @@ use kings_msgauth::dmarc::Policy;
 
 use crate::facts::Verdict;
 
+/// What follows where DNS leaves open whether DMARC passes. Never [`Verdict::Reject`]: it may be our own trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDoubt {
+    /// What would follow if it failed, [`Verdict::Junk`] at most; nothing where the policy is not known either.
+    ///
+    /// Whoever forges an author of a domain that wants to be protected has only to name a selector, or a subdomain as signer,
+    /// whose name servers are dead: doubt must not open the inbox. Its own mail is filed at worst, while its DNS is silent.
+    ByPolicy,
+    /// This, whatever the domain wants.
+    Always(Verdict),
+}
+
 /// What the results of message authentication lead to (`[inbound]`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdicts {
@@ -21,8 +33,8 @@ pub struct Verdicts {
     pub dmarc_reject: Verdict,
     /// DMARC failed and the author's domain asks for `quarantine`.
     pub dmarc_quarantine: Verdict,
-    /// DNS does not tell for now what DMARC wants to know. Never [`Verdict::Reject`]: it may be our own trouble.
-    pub dmarc_temperror: Verdict,
+    /// DNS does not tell for now what DMARC wants to know.
+    pub dmarc_temperror: OnDoubt,
     /// A stranger's name for people shows an address of ours.
     pub impersonation: Verdict,
     /// No author can be told.
@@ -40,7 +52,7 @@ impl Default for Verdicts {
             dnsbl_threshold: 1,
             dmarc_reject: Verdict::Reject,
             dmarc_quarantine: Verdict::Junk,
-            dmarc_temperror: Verdict::Accept,
+            dmarc_temperror: OnDoubt::ByPolicy,
             // Lists name their members so: "'ann@example.org' via list".
             impersonation: Verdict::Accept,
             no_author: Verdict::Junk,
@@ -54,6 +66,14 @@ impl Verdicts {
             Policy::None => Verdict::Accept,
             Policy::Quarantine => self.dmarc_quarantine,
             Policy::Reject => self.dmarc_reject,
+        }
+    }
+
+    /// What follows where DMARC cannot tell, by the policy as far as it is known.
+    pub(super) fn in_doubt(self, policy: Policy) -> Verdict {
+        match self.dmarc_temperror {
+            OnDoubt::ByPolicy => self.of(policy).min(Verdict::Junk),
+            OnDoubt::Always(verdict) => verdict,
         }
     }
 }

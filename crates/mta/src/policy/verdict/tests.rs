@@ -71,9 +71,10 @@ fn domains_get_what_they_ask_for_and_ours_are_never_believed_unproven() {
         |policy| Known { dmarc_fail: vec![(policy, author("bank.example", "because"))], ..Known::default() };
     let nobody = Known { no_author: Some(why()), ..Known::default() };
     let ours = |verdict| Known { unproven: Some(("example.org".to_owned(), verdict)), ..Known::default() };
-    let doubt = Known { undecided: vec![author("bank.example", "because")], ..Known::default() };
+    let doubt =
+        Known { undecided: vec![(Policy::None, author("bank.example", "because"))], ..Known::default() };
     let usual = Verdicts::default();
-    let patient = Verdicts { dmarc_temperror: Verdict::Defer, ..usual };
+    let patient = Verdicts { dmarc_temperror: OnDoubt::Always(Verdict::Defer), ..usual };
     let mild = Verdicts { dmarc_reject: Verdict::Junk, dmarc_quarantine: Verdict::Accept, ..usual };
     let strict = Verdicts { spf_fail: Verdict::Reject, ..usual };
     let shows_ours = Some(("example.org".to_owned(), "bad.example".to_owned()));
@@ -109,16 +110,16 @@ fn of_several_authors_the_strictest_consequence_decides_and_each_is_named() {
     let slow = author("slow.example", "no answer");
     let known = Known {
         dmarc_fail: vec![(Policy::Reject, bank.clone()), (Policy::Quarantine, shop.clone())],
-        undecided: vec![slow.clone()],
+        undecided: vec![(Policy::None, slow.clone())],
         no_author: Some("it is odd".to_owned()),
         ..Known::default()
     };
-    let (fails, doubt) = (Reason::DmarcFail, Reason::Undecided);
+    let (fails, doubt) = (Reason::DmarcFail, |author| Reason::Undecided(Policy::None, author));
     let odd = || Reason::NoAuthor("it is odd".to_owned());
     let set = |dmarc_reject, dmarc_quarantine, dmarc_temperror, no_author| Verdicts {
         dmarc_reject,
         dmarc_quarantine,
-        dmarc_temperror,
+        dmarc_temperror: OnDoubt::Always(dmarc_temperror),
         no_author,
         ..Verdicts::default()
     };
@@ -157,12 +158,13 @@ fn an_author_who_is_no_more_than_a_name_loses_no_message() {
     for (set, of_name, of_address) in
         [(accept, accept, accept), (junk, junk, junk), (defer, junk, defer), (reject, junk, reject)]
     {
-        let verdicts = Verdicts { dmarc_reject: set, dmarc_temperror: set, ..Verdicts::default() };
+        let verdicts =
+            Verdicts { dmarc_reject: set, dmarc_temperror: OnDoubt::Always(set), ..Verdicts::default() };
         let address = author("bank.example", "nothing passed");
         for (author, expected) in [(&name, of_name), (&address, of_address)] {
             let failed = Known { dmarc_fail: vec![(Policy::Reject, author.clone())], ..Known::default() };
             assert_eq!(message(&failed, Rules::default(), verdicts).verdict, expected, "{author:?} {set:?}");
-            let unsure = Known { undecided: vec![author.clone()], ..Known::default() };
+            let unsure = Known { undecided: vec![(Policy::Reject, author.clone())], ..Known::default() };
             assert_eq!(message(&unsure, Rules::default(), verdicts).verdict, expected, "{author:?} {set:?}");
         }
     }
@@ -176,7 +178,11 @@ fn an_author_who_is_no_more_than_a_name_loses_no_message() {
 #[test]
 fn doubt_and_a_claim_on_us_are_told_even_where_nothing_follows() {
     let unproven = Some(("example.org".to_owned(), Verdict::Accept));
-    let known = Known { unproven, undecided: vec![author("bank.example", "no answer")], ..Known::default() };
+    let known = Known {
+        unproven,
+        undecided: vec![(Policy::None, author("bank.example", "no answer"))],
+        ..Known::default()
+    };
     let decision = message(&known, Rules::default(), Verdicts::default());
     assert_eq!(
         decision.to_string(),
@@ -190,13 +196,51 @@ fn doubt_and_a_claim_on_us_are_told_even_where_nothing_follows() {
         shown.to_string(),
         "accept; the name in From shows an address at example.org, which is ours, and it is from bad.example"
     );
-    let patient = Verdicts { dmarc_temperror: Verdict::Defer, ..Verdicts::default() };
+    let patient = Verdicts { dmarc_temperror: OnDoubt::Always(Verdict::Defer), ..Verdicts::default() };
     let undecided = Known { unproven: None, ..known };
     let reply = message(&undecided, Rules::default(), patient).refusal().map(|reply| reply.to_string());
     assert_eq!(
         reply.as_deref(),
         Some("451 4.7.1 Not accepted: DMARC cannot tell for now about bank.example: no answer")
     );
+}
+
+/// Doubt about a domain that wants to be protected opens no inbox, and loses nothing: all policies against all settings.
+#[test]
+fn what_dmarc_cannot_tell_is_filed_where_the_policy_is_known_and_asks_for_more_than_nothing() {
+    use OnDoubt::{Always, ByPolicy};
+    let (accept, junk, defer, reject) = (Verdict::Accept, Verdict::Junk, Verdict::Defer, Verdict::Reject);
+    let usual = Verdicts::default();
+    let with = |dmarc_temperror| Verdicts { dmarc_temperror, ..usual };
+    let lenient = Verdicts { dmarc_reject: accept, dmarc_quarantine: accept, ..usual };
+    let stern = Verdicts { dmarc_reject: defer, dmarc_quarantine: reject, ..usual };
+    assert_eq!(usual.dmarc_temperror, ByPolicy);
+    let cases = [
+        (usual, [accept, junk, junk]),
+        (lenient, [accept, accept, accept]),
+        (stern, [accept, junk, junk]),
+        (with(Always(accept)), [accept, accept, accept]),
+        (with(Always(junk)), [junk, junk, junk]),
+        (with(Always(defer)), [defer, defer, defer]),
+    ];
+    let said = [
+        "",
+        " (what fails is to be put aside, says its policy)",
+        " (what fails is to be refused, says its policy)",
+    ];
+    for (verdicts, expected) in cases {
+        let policies = [Policy::None, Policy::Quarantine, Policy::Reject];
+        for ((policy, verdict), said) in policies.into_iter().zip(expected).zip(said) {
+            let undecided = vec![(policy, author("bank.example", "no answer"))];
+            let known = Known { undecided, ..Known::default() };
+            let text = message(&known, Rules::default(), verdicts).to_string();
+            let why = format!("DMARC cannot tell for now about bank.example: no answer{said}");
+            assert_eq!(text, format!("{}; {why}", verdict.as_str()), "{verdicts:?}");
+            // Who is excused is excused from doubt as well.
+            let sealed = Known { sealed: Some("lists.example".to_owned()), ..known };
+            assert_eq!(message(&sealed, Rules::default(), verdicts).verdict, accept, "{verdicts:?}");
+        }
+    }
 }
 
 #[test]
