@@ -5,7 +5,7 @@
 mod authors;
 mod lexer;
 
-pub use authors::{Authors, BadAuthors, authors};
+pub use authors::{Authors, BadAuthors, MAX_AUTHORS, authors};
 use lexer::{Kind, Token, lex};
 
 use crate::header::{MAX_FIELD, unfold};

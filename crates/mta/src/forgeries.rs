@@ -21,9 +21,15 @@ pub(crate) enum Source {
     Trusted,
 }
 
+/// Where bounces go says the envelope, and we write it on top (RFC 5321 §4.4). What else is there is of an earlier delivery or
+/// of a forger, and programs that look for the last of them would believe it; Postfix drops it likewise
+/// (`message_drop_headers`).
+const RETURN_PATH: &str = "Return-Path";
+
 /// The head of a message without such fields; `None` where there is none.
 pub(crate) fn removed(hostname: &Domain, head: &[u8], source: Source) -> Option<Vec<u8>> {
-    let without_verdict = header::without_lookalikes(head, |line| line.is(verdict::FIELD));
+    let without_verdict =
+        header::without_lookalikes(head, |line| line.is(verdict::FIELD) || line.is(RETURN_PATH));
     let rest = without_verdict.as_deref().unwrap_or(head);
     let without_results = match source {
         Source::Anybody => results::without_forged(hostname, rest),
@@ -55,6 +61,9 @@ mod tests {
             (verdict.to_owned(), "", ""),
             (ours.to_owned(), "", ours),
             (others.to_owned(), others, others),
+            ("RETURN-PATH :\r\n <eve@evil.example>\r\n".to_owned(), "", ""),
+            ("Return-Path-X: <x>\r\n".to_owned(), "Return-Path-X: <x>\r\n", "Return-Path-X: <x>\r\n"),
+            (format!("Return-Path: <x>\r\n{others}Return-Path: <>\r\n"), others, others),
             (format!("{ours}{verdict}{others}"), others, &format!("{ours}{others}")),
         ];
         for (fields, from_anybody, from_trusted) in cases {

@@ -135,7 +135,7 @@ pub(crate) fn header(summary: Result<HeaderSummary, BadHeader>) -> Result<(), Re
 pub(crate) fn authors(unjudged: Option<&NoAuthor>, dmarc: Check) -> Result<(), Reply> {
     match unjudged {
         Some(NoAuthor::Several | NoAuthor::Malformed(BadAuthors::TooMany)) if dmarc == Check::Enforce => {
-            Err(Reply::new(550, Status(5, 6, 0), "From field names too many authors"))
+            Err(Reply::new(550, Status(5, 6, 0), "From field names too many authors, or is too long"))
         }
         Some(
             NoAuthor::NoField

@@ -278,6 +278,46 @@ fn forged_forms() -> Vec<(Case, &'static str, &'static str)> {
             reject,
             dmarc,
         ),
+        (
+            of_stranger("U+2028 before the address", from("joe@evil.test\u{2028}<ceo@bank.test>")),
+            reject,
+            dmarc,
+        ),
+        (
+            of_stranger("U+2028 as if a field began", from("joe@evil.test\u{2028}From: ceo@bank.test")),
+            reject,
+            dmarc,
+        ),
+        (
+            of_stranger("U+2028 in the address", from("ceo@bank\u{2028}.test")),
+            "junk",
+            "its author cannot be told",
+        ),
+        (of_stranger("a quoted address alone", from("\"ceo@bank.test\"")), reject, dmarc),
+        (
+            of_stranger("ours as a name without brackets", from("\"boss@example.org\" joe@evil.test")),
+            "junk",
+            "shows an address at example.org, which is ours",
+        ),
+        (
+            of_stranger("ours beside another", from("ann@example.org, joe@evil.test")),
+            "junk",
+            "says to be from example.org, which is ours, and does not prove it",
+        ),
+        (of_stranger("a group of nobody", from("Friends:;")), "junk", "its author cannot be told"),
+        (
+            of_stranger(
+                "a second From with a blank",
+                format!("From : joe@evil.test\r\n{}", from("ceo@bank.test")),
+            ),
+            "550",
+            "more than one From field",
+        ),
+        (
+            of_stranger("60 KB of author", from(&format!("{} <ceo@bank.test>", "x ".repeat(30_000)))),
+            "550",
+            "too many authors, or is too long",
+        ),
         (of_stranger("an author who is none", from("ceo@bank..test")), "junk", "its author cannot be told"),
         (
             of_stranger("too many authors", from("a@a.test, b@b.test, c@c.test, d@d.test, ceo@bank.test")),
@@ -422,6 +462,11 @@ fn honest() -> Vec<(Case, &'static str)> {
             "dmarc=pass (aligned: SPF)",
         ),
         (of_bank("SPF alone", from(bank)), "dmarc=pass (aligned: SPF)"),
+        (
+            of_bank("4 KB of author", from(&format!("{} <ceo@bank.test>", "x ".repeat(2_000)))),
+            "dmarc=pass (aligned: SPF)",
+        ),
+        (of_bank("U+2028 in a name", from("CEO\u{2028}(Bank) <ceo@bank.test>")), "dmarc=pass (aligned: SPF)"),
         (
             of_stranger("DKIM alone", signed_now("bank.test", "DKIM alone", bank)),
             "dmarc=pass (aligned: DKIM)",
@@ -605,6 +650,49 @@ fn what_dmarc_cannot_tell_may_be_filed() {
     assert!(messages(&kings.maildir(BOB)).is_empty());
 }
 
+/// Doubt is no way into the inbox of a protected name: a forger names a signer of the bank's whose name servers are dead.
+/// For a domain that asks for nothing the same doubt is told and files nothing.
+#[test]
+fn a_signer_whose_name_server_is_dead_opens_no_inbox_to_who_forges_a_protected_name() {
+    let records = format!("{}_dmarc.calm.test. IN TXT \"v=DMARC1; p=none\"\n", zone());
+    let dns = NameServer::start(".", &records);
+    let tap = Tap::before(&dns.address);
+    // Of no octets, which fits every body: nothing but the key is open.
+    let hash = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+    let told = "DMARC cannot tell for now about ";
+    let cases = [
+        ("ceo@bank.test", "bank.test", "junk", "(what fails is to be refused, says its policy)"),
+        ("ceo@bank.test", "silent.bank.test", "junk", "(what fails is to be refused, says its policy)"),
+        ("news@shop.test", "shop.test", "junk", "(what fails is to be put aside, says its policy)"),
+        ("joe@calm.test", "calm.test", "accept", told),
+    ];
+    for (choice, files) in [("", true), ("dmarc_temperror = \"accept\"\n", false)] {
+        let tables = format!("[inbound]\n{choice}");
+        let kings = Setup { tables, name_server: tap.address.clone(), ..Setup::default() }.start();
+        for (author, signer, _, _) in cases {
+            let field = format!(
+                "DKIM-Signature: v=1; a=rsa-sha256; d={signer}; s=silent; h=from; l=0; bh={hash}; b=AA==\r\n"
+            );
+            let content = [field.as_bytes(), &letter(author, BOB, signer)[..]].concat();
+            kings.smtp().message("joe@evil.test", &[BOB], &content).unwrap().is("250");
+        }
+        let mut taken = messages(&kings.maildir(BOB));
+        taken.extend(messages(&kings.maildir(BOB).join(".Junk")));
+        assert_eq!(taken.len(), cases.len());
+        for (author, signer, verdict, why) in cases {
+            let verdict = if files { verdict } else { "accept" };
+            let found = |text: &String| text.contains(&format!("Subject: {signer}\r\n"));
+            let mut texts = taken.iter().map(|message| message.text().replace("\r\n\t", " "));
+            let text = texts.find(found).unwrap();
+            let expected =
+                format!("X-Kings-Verdict: {verdict}; {told}{}: ", author.split_once('@').unwrap().1);
+            assert!(text.contains(&expected) && text.contains(why), "{expected}: {text}");
+        }
+        let filed = messages(&kings.maildir(BOB).join(".Junk")).len();
+        assert_eq!(filed, if files { 3 } else { 0 });
+    }
+}
+
 /// As the server comes: what stands in From beside a real address, quoted or in full-width signs, is an author of its own
 /// to those programs that show it; before a real address in `<>` it is a name, of which a reader is told where it is ours.
 #[test]
@@ -650,49 +738,6 @@ fn addresses_in_disguise_beside_real_ones_are_found_as_the_server_comes() {
     let inbox = messages(&kings.maildir(BOB));
     assert_eq!(inbox.len(), names.len());
     for (field, is_told) in names {
-/// Doubt is no way into the inbox of a protected name: a forger names a signer of the bank's whose name servers are dead.
-/// For a domain that asks for nothing the same doubt is told and files nothing.
-#[test]
-fn a_signer_whose_name_server_is_dead_opens_no_inbox_to_who_forges_a_protected_name() {
-    let records = format!("{}_dmarc.calm.test. IN TXT \"v=DMARC1; p=none\"\n", zone());
-    let dns = NameServer::start(".", &records);
-    let tap = Tap::before(&dns.address);
-    // Of no octets, which fits every body: nothing but the key is open.
-    let hash = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
-    let told = "DMARC cannot tell for now about ";
-    let cases = [
-        ("ceo@bank.test", "bank.test", "junk", "(what fails is to be refused, says its policy)"),
-        ("ceo@bank.test", "silent.bank.test", "junk", "(what fails is to be refused, says its policy)"),
-        ("news@shop.test", "shop.test", "junk", "(what fails is to be put aside, says its policy)"),
-        ("joe@calm.test", "calm.test", "accept", told),
-    ];
-    for (choice, files) in [("", true), ("dmarc_temperror = \"accept\"\n", false)] {
-        let tables = format!("[inbound]\n{choice}");
-        let kings = Setup { tables, name_server: tap.address.clone(), ..Setup::default() }.start();
-        for (author, signer, _, _) in cases {
-            let field = format!(
-                "DKIM-Signature: v=1; a=rsa-sha256; d={signer}; s=silent; h=from; l=0; bh={hash}; b=AA==\r\n"
-            );
-            let content = [field.as_bytes(), &letter(author, BOB, signer)[..]].concat();
-            kings.smtp().message("joe@evil.test", &[BOB], &content).unwrap().is("250");
-        }
-        let mut taken = messages(&kings.maildir(BOB));
-        taken.extend(messages(&kings.maildir(BOB).join(".Junk")));
-        assert_eq!(taken.len(), cases.len());
-        for (author, signer, verdict, why) in cases {
-            let verdict = if files { verdict } else { "accept" };
-            let found = |text: &String| text.contains(&format!("Subject: {signer}\r\n"));
-            let mut texts = taken.iter().map(|message| message.text().replace("\r\n\t", " "));
-            let text = texts.find(found).unwrap();
-            let expected =
-                format!("X-Kings-Verdict: {verdict}; {told}{}: ", author.split_once('@').unwrap().1);
-            assert!(text.contains(&expected) && text.contains(why), "{expected}: {text}");
-        }
-        let filed = messages(&kings.maildir(BOB).join(".Junk")).len();
-        assert_eq!(filed, if files { 3 } else { 0 });
-    }
-}
-
         let has = |text: &String| text.contains(&format!("From: {field}\r\n"));
         let text =
             inbox.iter().map(crate::harness::Message::text).find(has).expect(field).replace("\r\n\t", " ");
@@ -731,7 +776,8 @@ fn nobody_hands_in_a_verdict_of_ours_and_no_user_results_in_our_name() {
     setup.listen += "lmtp = [\"127.0.0.1:0\"]\n";
     let kings = setup.start();
     let forged = |subject: &str| {
-        let fields = b"X-Kings-Verdict : accept; friend of the house\r\n\
+        let fields =
+            b"X-Kings-Verdict : accept; friend of the house\r\nRETURN-PATH :\r\n <eve@evil.test>\r\n\
             Authentication-Results: mail.example.org; dmarc=pass\r\n\
             Authentication-Results: relay.other.test; dmarc=pass\r\n";
         [&fields[..], &letter("ann@example.org", BOB, subject)].concat()
@@ -749,6 +795,9 @@ fn nobody_hands_in_a_verdict_of_ours_and_no_user_results_in_our_name() {
     for message in inbox {
         let text = message.text();
         assert!(!text.contains("Verdict") && text.contains("relay.other.test; dmarc=pass"), "{text}");
+        // The reverse-path is whose the envelope says, once.
+        assert!(text.starts_with("Return-Path: <ann@example.org>\r\n"), "{text}");
+        assert_eq!(text.to_lowercase().matches("return-path").count(), 1, "{text}");
         let has_ours = text.contains("Authentication-Results: mail.example.org; dmarc=pass");
         assert_eq!(has_ours, text.contains("Subject: of a server"), "{text}");
     }

@@ -17,11 +17,15 @@ use crate::address::{Address, Host, LocalPart};
 use crate::charset;
 use crate::domain::Domain;
 use crate::encoded_word::{decode_otherwise_with_breaks, decode_with_breaks};
-use crate::header::{MAX_FIELD, unfold};
+use crate::header::unfold;
 use crate::visible::as_seen;
 
 /// Stands for a character behind which some readers see nothing: what is on either side is read as an element of its own.
 const BREAK: char = ',';
+
+/// Longest field whose authors are told, in octets: ours, three hundred addresses. It is read in every way that a reader may
+/// have, by each step that asks whose a message is; the longest header field would keep a processor busy for nobody honest.
+pub const MAX_AUTHORS: usize = 8 * 1024;
 
 /// Why a From field names no author.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,8 +36,8 @@ pub enum BadAuthors {
     /// `undisclosed-recipients:;` (RFC 6854 permits a group in From): its members count, and there are none.
     #[error("the From field names a group without an address")]
     Group,
-    /// Over [`MAX_ENTRIES`], or longer than [`MAX_FIELD`].
-    #[error("the From field names more than {MAX_ENTRIES} addresses")]
+    /// Over [`MAX_ENTRIES`], or longer than [`MAX_AUTHORS`].
+    #[error("the From field names more than {MAX_ENTRIES} addresses, or is longer than {MAX_AUTHORS} octets")]
     TooMany,
 }
 
@@ -77,7 +81,7 @@ impl Authors {
 
 /// The authors that a From field names, read as tolerantly as any mail program reads it.
 pub fn authors(value: &[u8]) -> Result<Authors, BadAuthors> {
-    if value.len() > MAX_FIELD {
+    if value.len() > MAX_AUTHORS {
         return Err(BadAuthors::TooMany);
     }
     let mut reader = Reader::default();

@@ -142,7 +142,7 @@ async fn the_pieces_make_no_difference_and_a_bad_header_is_refused_first() {
     let many = b"From: a@a.example, b@b.example, c@c.example, d@d.example, ceo@example.com\r\n\r\nhello\r\n";
     let refused = examine(enforced(), sender(), &[many]).await;
     assert_eq!(refused.judgement.verdict, Verdict::Reject);
-    assert_eq!(refused.judgement.reasons[0], "From field names too many authors");
+    assert_eq!(refused.judgement.reasons[0], "From field names too many authors, or is too long");
     let taken = examine(Inbound::default(), sender(), &[many]).await;
     assert_eq!((taken.judgement.verdict, taken.strictly.verdict), (Verdict::Accept, Verdict::Reject));
 }
