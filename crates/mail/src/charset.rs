@@ -4,7 +4,7 @@ mod utf7;
 
 use std::borrow::Cow;
 
-use encoding_rs::{Encoding, UTF_16BE, WINDOWS_1252};
+use encoding_rs::{Encoding, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 /// Decodes `bytes` as the character set `label` says (the labels of the WHATWG Encoding Standard).
 ///
@@ -45,6 +45,18 @@ pub fn guess(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// Text of an XML file, which may be in UTF-16 without saying so anywhere else: by its mark, or by how its first `<` is
+/// written (XML 1.0, appendix F). Anything else as [`guess`] has it.
+pub fn of_xml(bytes: &[u8]) -> Cow<'_, str> {
+    match bytes {
+        [0xff, 0xfe, rest @ ..] => UTF_16LE.decode_without_bom_handling(rest).0,
+        [0xfe, 0xff, rest @ ..] => UTF_16BE.decode_without_bom_handling(rest).0,
+        [b'<', 0, ..] => UTF_16LE.decode_without_bom_handling(bytes).0,
+        [0, b'<', ..] => UTF_16BE.decode_without_bom_handling(bytes).0,
+        _ => guess(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)),
+    }
+}
+
 /// Without the Encoding Standard's "replacement" set, which turns a whole text into one U+FFFD.
 fn known(label: &str) -> Option<&'static Encoding> {
     Encoding::for_label_no_replacement(label.as_bytes())
@@ -78,6 +90,31 @@ mod tests {
         ];
         for (bytes, label, expected) in cases {
             assert_eq!(decode(bytes, label), expected, "{label}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_xml_tells_its_octets_by_its_beginning() {
+        let text = "<a>K\u{e4}se \u{1f600}</a>";
+        let units: Vec<u16> = text.encode_utf16().collect();
+        let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+        let big: Vec<u8> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+        let with = |mark: &[u8], octets: &[u8]| [mark, octets].concat();
+        let cases = [
+            (text.as_bytes().to_vec(), text),
+            (with(b"\xef\xbb\xbf", text.as_bytes()), text),
+            (with(b"\xff\xfe", &little), text),
+            (with(b"\xfe\xff", &big), text),
+            (little, text),
+            (big, text),
+            (b"<a>K\xe4se</a>".to_vec(), "<a>K\u{e4}se</a>"),
+            // What no file begins with, and half a unit at its end.
+            (b"\0<\0a\0>\0".to_vec(), "<a>\u{fffd}"),
+            (b"\xff\xfe".to_vec(), ""),
+            (Vec::new(), ""),
+        ];
+        for (octets, expected) in cases {
+            assert_eq!(of_xml(&octets), expected, "{octets:?}");
         }
     }
 

@@ -8,8 +8,8 @@ use flate2::write::{DeflateEncoder, GzEncoder};
 use kings_mail::address::Address;
 use kings_msgauth::dmarc::{Alignment, Policy};
 use kings_msgauth::reports::aggregate::{
-    BadReport, Disposition, DkimResult, FileName, MAX_ALL_VALUES, MAX_DEPTH, MAX_ROWS, MAX_VALUES, Metadata,
-    Override, PublishedPolicy, Report, Row, SpfResult, subject,
+    BadReport, Disposition, DkimResult, FileName, MAX_ALL_VALUES, MAX_COUNT, MAX_DEPTH, MAX_ROWS, MAX_VALUES,
+    Metadata, Override, PublishedPolicy, Report, Row, SpfResult, subject,
 };
 use kings_msgauth::reports::archive::{BadArchive, gzip, unpack};
 use kings_msgauth::reports::tls;
@@ -96,7 +96,7 @@ fn reports_of_older_writers_are_read() {
         <f:version>1.0</f:version><report_metadata><org_name>Old</org_name><report_id>7</report_id>\
         <date_range><begin> 1.5 </begin><end>x</end></date_range><unknown><org_name>no</org_name></unknown></report_metadata>\
         <policy_published><domain>example.com</domain><p>REJECT</p><pct>100</pct></policy_published>\
-        <record><row><source_ip>not an address</source_ip><count>-1</count><policy_evaluated><disposition>none</disposition>\
+        <record><row><source_ip>not an address</source_ip><count> 5 </count><policy_evaluated><disposition>none</disposition>\
         <dkim>Pass</dkim></policy_evaluated></row><identifiers><header_from><![CDATA[ex<ample]]>.com &#x41;&amp;&what;</header_from>\
         </identifiers><auth_results><spf/><dkim><domain>a</domain></dkim></auth_results></record></f:feedback>";
     let report = Report::from_xml(xml.as_bytes()).unwrap();
@@ -106,7 +106,7 @@ fn reports_of_older_writers_are_read() {
     );
     assert_eq!((report.policy.policy, report.policy.subdomains), (Policy::Reject, Policy::Reject));
     let row = &report.rows[0];
-    assert_eq!((row.source, row.count, row.dkim_aligned, row.spf_aligned), (None, 0, true, false));
+    assert_eq!((row.source, row.count, row.dkim_aligned, row.spf_aligned), (None, 5, true, false));
     assert_eq!(row.header_from, "ex<ample.com A&");
     assert_eq!((row.spf.len(), row.dkim[0].domain.as_str()), (1, "a"));
 }
@@ -124,6 +124,47 @@ fn what_is_no_report_is_told_by_its_fault() {
     }
     assert!(matches!(Report::from_xml(b"<a></b>"), Err(BadReport::Xml(_))));
     assert_eq!(Report::from_xml("<a>".repeat(MAX_DEPTH + 1).as_bytes()), Err(BadReport::TooDeep));
+}
+
+/// A count that is none, or that nobody has ever sent, is neither none nor the most there are: the report says nothing.
+#[test]
+fn a_count_of_messages_is_a_number_that_there_can_be() {
+    let with = |count: &str| {
+        let xml = report().to_xml();
+        let (before, rest) = xml.split_once("<count>").unwrap();
+        let (_, behind) = rest.split_once("</count>").unwrap();
+        Report::from_xml(format!("{before}<count>{count}</count>{behind}").as_bytes())
+    };
+    let largest = MAX_COUNT.to_string();
+    for (text, expected) in [("0", 0), ("1", 1), (" 12 \n", 12), ("007", 7), (largest.as_str(), MAX_COUNT)] {
+        assert_eq!(with(text).unwrap().rows[0].count, expected, "{text}");
+    }
+    let (more, endless) = ((MAX_COUNT + 1).to_string(), format!("1{}", "0".repeat(30)));
+    for text in [more.as_str(), endless.as_str(), "18446744073709551616", "-1", "1.5", "many", "", "1e3"] {
+        assert_eq!(with(text), Err(BadReport::Count(text.to_owned())), "{text}");
+    }
+    let long = with(&"9".repeat(1_000)).unwrap_err().to_string();
+    assert_eq!(long, format!("a record counts \"{}\" messages", "9".repeat(40)));
+    // Where there is none at all nobody is misled.
+    let xml = report().to_xml().replace("<count>", "<counted>").replace("</count>", "</counted>");
+    assert_eq!(Report::from_xml(xml.as_bytes()).unwrap().rows[0].count, 0);
+}
+
+/// XML may come in UTF-16, as programs of Windows write it.
+#[test]
+fn a_report_in_utf_16_is_read_as_any_other() {
+    let plain = report();
+    let units: Vec<u16> = plain.to_xml().replace("UTF-8", "UTF-16").encode_utf16().collect();
+    for (mark, octets) in [
+        (0xfeff_u16.to_le_bytes(), u16::to_le_bytes as fn(u16) -> [u8; 2]),
+        (0xfeff_u16.to_be_bytes(), u16::to_be_bytes),
+    ] {
+        let body: Vec<u8> = units.iter().flat_map(|unit| octets(*unit)).collect();
+        let marked = [&mark[..], &body].concat();
+        for file in [&body, &marked] {
+            assert_eq!(Report::from_xml(file).as_ref(), Ok(&plain));
+        }
+    }
 }
 
 #[test]

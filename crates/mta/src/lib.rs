@@ -57,7 +57,7 @@ pub use crate::policy::verdict::{Listing, Listings, OnDoubt, Verdicts};
 pub use crate::policy::{EarlyTalker, ForeignSenders};
 pub use crate::receive::Receive;
 pub use crate::relay::Relay;
-pub use crate::reporting::{Order, ReportSettings, Reporter, Reports, RoundDone, Sent, Way};
+pub use crate::reporting::{DayLasts, Order, ReportSettings, Reporter, Reports, RoundDone, Sent, Way};
 pub use crate::srs::{BadSecrets, BadSrs, Srs};
 pub use crate::submit::Submit;
 pub use crate::transaction::check_head;

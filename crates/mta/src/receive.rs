@@ -26,6 +26,7 @@ use crate::delegation::Stage;
 use crate::inbound::{Case, Checks, Ends, Inbound};
 use crate::intake::Intake;
 use crate::limits::Meter;
+use crate::long_lines::Shortener;
 use crate::milter::{Caller, Chain};
 use crate::policy::{self, RcptFacts};
 use crate::traced;
@@ -35,11 +36,13 @@ use crate::transaction::Transaction;
 pub struct Receive<D> {
     core: Core,
     checks: Arc<Checks<D>>,
+    /// For mail that we sign, as that of our users.
+    shortener: Shortener,
 }
 
 impl<D> Clone for Receive<D> {
     fn clone(&self) -> Self {
-        Self { core: self.core.clone(), checks: self.checks.clone() }
+        Self { core: self.core.clone(), checks: self.checks.clone(), shortener: self.shortener.clone() }
     }
 }
 
@@ -47,7 +50,7 @@ impl<D: Dns + 'static> Receive<D> {
     /// Uses directory, store and queue of `core`, and asks `dns` about senders.
     pub fn new(core: &Core, dns: D, inbound: Inbound) -> Self {
         let checks = Arc::new(Checks::new(dns, core.hostname.clone(), inbound));
-        Self { core: core.clone(), checks }
+        Self { core: core.clone(), checks, shortener: Shortener::default() }
     }
 }
 
@@ -89,6 +92,7 @@ impl<D: Dns + 'static> Service for Receive<D> {
         let mut session = Session {
             core,
             checks: &self.checks,
+            shortener: &self.shortener,
             client,
             ends,
             meter,
@@ -134,6 +138,7 @@ pub(crate) const BUSY: &[u8] = b"421 4.7.0 Too many connections, try again later
 struct Session<'a, D> {
     core: &'a Core,
     checks: &'a Checks<D>,
+    shortener: &'a Shortener,
     client: IpAddr,
     ends: Ends,
     meter: Meter,

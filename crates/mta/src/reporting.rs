@@ -14,7 +14,7 @@ use kings_mail::path::ForwardPath;
 use tokio::sync::Semaphore;
 
 pub(crate) use incoming::look;
-pub use send::{Order, Reporter, RoundDone, Sent, Way};
+pub use send::{DayLasts, Order, Reporter, RoundDone, Sent, Way};
 
 /// Most messages with reports that wait to be read: ours; what comes beyond is delivered and not read.
 const WAITING: usize = 16;

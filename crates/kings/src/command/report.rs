@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 use kings_mail::date::DateTime;
@@ -51,7 +52,7 @@ pub(crate) struct Send {
     /// About this domain.
     #[arg(long, value_parser = |text: &str| Domain::parse(text).map_err(|_| "not a domain"))]
     domain: Option<Domain>,
-    /// The day, yesterday where nothing is said; it must be over.
+    /// The day, yesterday where nothing is said; today and later are refused, since a day is told about when it is over (UTC).
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     day: Option<u64>,
 }
@@ -119,6 +120,9 @@ fn tame(value: Value) -> Value {
 fn send(options: &Send) -> Result<(), Failure> {
     let Send { output, dry_run, domain, day } = options;
     let Output { common: Common { .. }, json } = output;
+    if day.is_some_and(|day| day >= today()) {
+        return Err(Failure::usage(format!("--day: {}", kings_mta::DayLasts)));
+    }
     let data_dir = output.common.settings()?.data_dir;
     let request =
         Request::ReportSend { dry_run: *dry_run, domain: domain.as_ref().map(Domain::to_string), day: *day };
@@ -131,6 +135,10 @@ fn send(options: &Send) -> Result<(), Failure> {
         return Err(Failure::cannot_tell("some reports wait; the server tries them again"));
     }
     Ok(())
+}
+
+fn today() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / DAY.unsigned_abs()
 }
 
 /// The answer of the server to [`Request::ReportSend`].

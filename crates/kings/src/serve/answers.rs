@@ -41,7 +41,8 @@ impl Answers {
                 let domain = domain.map(|text| Domain::parse(&text)).transpose();
                 let domain = domain.map_err(|error| error.to_string())?;
                 let order = Order { day, domain, dry_run };
-                Ok(crate::command::report_answer(&self.reporter.load_full().send(&order).await))
+                let sent = self.reporter.load_full().send(&order).await.map_err(|lasts| lasts.to_string())?;
+                Ok(crate::command::report_answer(&sent))
             }
             request
             @ (Request::QueueList { .. } | Request::QueueShow { .. } | Request::QueueOrder { .. }) => {

@@ -144,6 +144,15 @@ fn a_day_that_lasts_and_switched_off_reports_are_told_to_nobody() {
     });
     let send = |kings: &Kings| run(&mut kings.command(&["report", "send", "--dry-run"])).succeeded();
     send(&kings).says("nothing to report");
+    // A day that is named and lasts is not taken for the one before.
+    let day = |option: &str| {
+        let day = run(program("date").args(["-u", "+%F", "-d", option])).succeeded().text();
+        run(&mut kings.command(&["report", "send", "--dry-run", "--day", day.trim()]))
+    };
+    day("yesterday").succeeded().says("nothing to report");
+    for option in ["today", "tomorrow", "next year"] {
+        day(option).failed().says("that day is not over (UTC): a day is told about once it is");
+    }
     kings.kill();
     age(&kings);
     let usual = std::fs::read_to_string(kings.folder().join("kings.toml")).unwrap();

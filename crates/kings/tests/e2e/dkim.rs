@@ -302,6 +302,33 @@ fn strangers_are_not_signed_and_trusted_hosts_are() {
     }
 }
 
+/// What a trusted host brings is signed here, so that it gets lines that no other server breaks, as what users send does. What
+/// is not signed here, of a stranger or for an author without a key, keeps its octets.
+#[test]
+fn long_lines_of_trusted_hosts_are_encoded_before_they_are_signed_and_no_others() {
+    let line = "x".repeat(1_200);
+    let long = |author: &str| format!("From: {author}\r\nTo: {BOB}\r\nSubject: x\r\n\r\n{line}\r\n");
+    for (trusted, author, is_signed) in
+        [("127.0.0.1\n", ANN, true), ("127.0.0.1\n", "joe@far.example", false), ("!127.0.0.1\n", ANN, false)]
+    {
+        let files = vec![("trusted", trusted)];
+        let tables = format!("{UNVERIFIED}[dkim]\ntrusted_hosts = \"trusted\"\n");
+        let mut kings = Setup { files, tables, ..Setup::default() }.start();
+        run(&mut kings.command(&["dkim", "create", "example.org", "--selector", "one"])).succeeded();
+        kings.kill();
+        kings.serve();
+        kings.smtp().message(author, &[BOB], long(author).as_bytes()).unwrap().is("250");
+        if is_signed {
+            let (said, content) = judged(&kings);
+            assert!(said.contains(GOOD) && content.lines().all(|line| line.len() <= 998), "{said} {content}");
+            assert_eq!(content.matches("DKIM-Signature:").count(), 2, "{content}");
+        } else {
+            let text = only_message_of(&kings, BOB).text();
+            assert!(text.ends_with(&format!("\r\n\r\n{line}\r\n")), "{author}: {text}");
+        }
+    }
+}
+
 #[test]
 fn opendkims_own_tables_are_read_as_they_are() {
     let mut kings = signing();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dmarc::{Alignment, Policy};
 
-pub use read::{BadReport, MAX_ALL_VALUES, MAX_DEPTH, MAX_ROWS, MAX_VALUES};
+pub use read::{BadReport, MAX_ALL_VALUES, MAX_COUNT, MAX_DEPTH, MAX_ROWS, MAX_VALUES};
 
 /// One report: one policy, one span of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kings_dns::Dns;
 use kings_mail::domain::Domain;
 use kings_mail::envelope::Envelope;
+use kings_mail::id::TraceId;
 use kings_mail::report::Notify;
 use kings_mail::trace::{Received, With};
 use kings_msgauth::dmarc::author_domains;
@@ -14,12 +15,14 @@ use kings_store::Incoming;
 
 use super::Session;
 use crate::authenticate::{Check, Findings, Methods, Reporter, Standing};
+use crate::author;
 use crate::core::now;
 use crate::decide::Peer;
 use crate::deliver::{Message, deliver, sole_recipient};
 use crate::facts::Verdict;
 use crate::forgeries;
 use crate::greylist::{Circumstances, Stranger};
+use crate::intake;
 use crate::milter::Filtered;
 use crate::observed::Observed;
 use crate::policy::ours::Leaving;
@@ -53,6 +56,18 @@ impl<D: Dns + 'static> Session<'_, D> {
             return Ok(String::new());
         }
         self.core.signing.fields(content).await.map_err(|cause| cause.reply())
+    }
+
+    /// The message without lines that other servers would break with the signature that it gets here; as it came where it
+    /// gets none, which is for its writer to mind.
+    async fn shortened(&self, content: Incoming, id: TraceId) -> Result<Incoming, Reply> {
+        let is_signed =
+            || author::first_author(content.head()).is_some_and(|author| self.core.signing.has_key(&author));
+        if !self.is_trusted().await || !is_signed() {
+            return Ok(content);
+        }
+        let content = self.shortener.shorten(&self.core.store, content, id).await;
+        content.map_err(|error| intake::refusal(&error))
     }
 
     /// The results of message authentication; nothing for mail that is signed as our own.
@@ -136,6 +151,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         let authors = author_domains(content.head()).map(|authors| authors.domains).unwrap_or_default();
         let content = forgeries::scrub(self.core, content, forgeries::Source::Anybody).await?;
         let id = transaction.id;
+        let content = self.shortened(content, id).await?;
         let (content, ruling) = self.core.rules.inbound.rule(&self.core.store, content, id).await?;
         let mut case = self.case.take().ok_or(Reply::BAD_SEQUENCE)?;
         case.judge_message(&envelope, content.len(), &transaction.id.to_string()).await?;

@@ -265,7 +265,9 @@ mod tests {
     #[test]
     fn hostile_reports_cost_little_and_are_told_by_their_fault() {
         let bomb = gzip(&vec![b' '; MAX_REPORT + 1]);
-        let cases: [(&[u8], &str); 4] = [
+        let endless = report(1).to_xml().replace("<count>0<", &format!("<count>1{}<", "0".repeat(30)));
+        let cases: [(&[u8], &str); 5] = [
+            (endless.as_bytes(), "a record counts \"1000000000"),
             (&bomb, "too large"),
             (b"<!DOCTYPE x [<!ENTITY a 'aa'>]><feedback>&a;</feedback>", "document type"),
             (b"\x1f\x8b\x08\0garbage", "damaged"),

@@ -86,6 +86,11 @@ enum NotNow {
     Post(String),
 }
 
+/// The day that is asked about is not over: what is told of it could not be told again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("that day is not over (UTC): a day is told about once it is")]
+pub struct DayLasts;
+
 /// Sends reports.
 pub struct Reporter<D> {
     core: Core,
@@ -127,9 +132,13 @@ impl<D: Dns> Reporter<D> {
     }
 
     /// Sends the reports of one day that have not gone yet, without waiting for their moment.
-    pub async fn send(&self, order: &Order) -> Vec<Sent> {
-        let Some(settings) = self.core.reports.settings() else { return Vec::new() };
-        let day = order.day.unwrap_or_else(|| today().saturating_sub(1)).min(today().saturating_sub(1));
+    pub async fn send(&self, order: &Order) -> Result<Vec<Sent>, DayLasts> {
+        let Some(settings) = self.core.reports.settings() else { return Ok(Vec::new()) };
+        let yesterday = today().saturating_sub(1);
+        let day = order.day.unwrap_or(yesterday);
+        if day > yesterday {
+            return Err(DayLasts);
+        }
         let mut all = Vec::new();
         for kind in kinds(settings) {
             for about in self.unsent(kind, day..day + 1).await {
@@ -138,7 +147,7 @@ impl<D: Dns> Reporter<D> {
                 }
             }
         }
-        all
+        Ok(all)
     }
 
     async fn unsent(&self, kind: ReportKind, days: std::ops::Range<u64>) -> Vec<ReportDay> {

@@ -19,6 +19,11 @@ pub const MAX_ALL_VALUES: usize = 500_000;
 /// Longest text of one element that is kept, in octets: ours.
 const MAX_TEXT: usize = 1_024;
 
+/// Most messages of one row: ours, a million millions; the whole world writes less in a day.
+pub const MAX_COUNT: u64 = 1_000_000_000_000;
+/// How much of a value is told in an error, in characters.
+const MAX_QUOTED: usize = 40;
+
 /// The file is no report.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadReport {
@@ -37,16 +42,20 @@ pub enum BadReport {
     /// More results than [`MAX_ALL_VALUES`].
     #[error("more than {MAX_ALL_VALUES} results")]
     TooManyValues,
+    /// Not a number of messages, or over [`MAX_COUNT`].
+    #[error("a record counts {0:?} messages")]
+    Count(String),
     /// An element that a report must have is not there.
     #[error("there is no {0}")]
     Missing(&'static str),
 }
 
 impl Report {
-    /// Reads a report. Elements nobody knows are skipped, values that cannot be read are as good as absent; without
+    /// Reads a report. Elements nobody knows are skipped, values that cannot be read are as good as absent, but for a count of
+    /// messages; without
     /// an organisation, a report id or a domain it is none.
     pub fn from_xml(xml: &[u8]) -> Result<Self, BadReport> {
-        let text = charset::guess(xml);
+        let text = charset::of_xml(xml);
         let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}'));
         let mut reading = Reading::default();
         loop {
@@ -54,9 +63,9 @@ impl Report {
                 Event::Start(start) => reading.open(start.local_name().into_inner())?,
                 Event::Empty(start) => {
                     reading.open(start.local_name().into_inner())?;
-                    reading.close();
+                    reading.close()?;
                 }
-                Event::End(_) => reading.close(),
+                Event::End(_) => reading.close()?,
                 Event::Text(text) => reading.add(&text),
                 Event::CData(text) => reading.add(&text),
                 Event::GeneralRef(reference) => reading.add(&resolved(&reference)),
@@ -123,7 +132,7 @@ impl Reading {
         self.text.extend(text.chars().take(room));
     }
 
-    fn close(&mut self) {
+    fn close(&mut self) -> Result<(), BadReport> {
         let text = self.text.trim().to_owned();
         let mut names = std::mem::take(&mut self.path);
         let path: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -131,12 +140,13 @@ impl Reading {
             [_, "record"] => self.report.rows.push(std::mem::take(&mut self.row)),
             [_, "report_metadata", rest @ ..] => self.metadata(rest, text),
             [_, "policy_published", name] => self.policy(name, text),
-            [_, "record", rest @ ..] => self.record(rest, text),
+            [_, "record", rest @ ..] => self.record(rest, text)?,
             _ => {}
         }
         names.pop();
         self.path = names;
         self.text.clear();
+        Ok(())
     }
 
     fn metadata(&mut self, path: &[&str], text: String) {
@@ -169,11 +179,11 @@ impl Reading {
         }
     }
 
-    fn record(&mut self, path: &[&str], text: String) {
+    fn record(&mut self, path: &[&str], text: String) -> Result<(), BadReport> {
         let row = &mut self.row;
         match path {
             ["row", "source_ip"] => row.source = text.parse().ok(),
-            ["row", "count"] => row.count = text.parse().unwrap_or(0),
+            ["row", "count"] => row.count = messages(&text)?,
             ["row", "policy_evaluated", "disposition"] => row.disposition = disposition(&text),
             ["row", "policy_evaluated", "dkim"] => row.dkim_aligned = text.eq_ignore_ascii_case("pass"),
             ["row", "policy_evaluated", "spf"] => row.spf_aligned = text.eq_ignore_ascii_case("pass"),
@@ -185,6 +195,7 @@ impl Reading {
             ["auth_results", "spf", name] => set_spf(row.spf.last_mut(), name, text),
             _ => {}
         }
+        Ok(())
     }
 
     fn report(mut self) -> Result<Report, BadReport> {
@@ -248,6 +259,13 @@ fn disposition(text: &str) -> Disposition {
         "reject" => Disposition::Reject,
         _ => Disposition::None,
     }
+}
+
+/// How many messages a row is about: what a report is for, so that one without a sense spoils it. Taken for none or for as
+/// many as fit, it would hide what happened or drown all else.
+fn messages(text: &str) -> Result<u64, BadReport> {
+    let count = text.parse().ok().filter(|count| *count <= MAX_COUNT);
+    count.ok_or_else(|| BadReport::Count(text.chars().take(MAX_QUOTED).collect()))
 }
 
 /// Some write fractions.
