@@ -323,6 +323,13 @@ impl Directory {
         self.hosts(domain) || domain == hostname || machine.as_ref().is_some_and(is_origin)
     }
 
+    /// The domain of a name that our own users write without one: that of the machine's users, else the first here.
+    pub fn origin(&self) -> Option<&Domain> {
+        let Settings { machine, domains, .. } = &self.0.settings;
+        let first = || domains.first().map(|hosted| &hosted.name);
+        machine.as_ref().map(|machine| &machine.origin).or_else(first)
+    }
+
     /// The address that a name at one of our own address literals means (RFC 5321 §4.1.3): that at our host name, for
     /// role names and where the machine's users have it; else that in the first domain here.
     pub fn at_home(&self, name: &LocalPart) -> Address {

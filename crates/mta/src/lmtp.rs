@@ -48,6 +48,7 @@ impl Service for Lmtp {
             recipients: core.limits.recipients,
             dsn: true,
             bare_paths: false,
+            origin: core.directory.origin().cloned(),
             future_release: None,
             trust: Trust::default(),
         };

@@ -95,6 +95,7 @@ impl Local {
             recipients: self.most_recipients(dropped),
             dsn: true,
             bare_paths: true,
+            origin: Some(self.origin.clone()),
             future_release: None,
             trust: server::Trust::default(),
         };

@@ -54,6 +54,7 @@ fn server(core: &Core, role: Role) -> server::Session {
         dsn: true,
         // More than these listeners take.
         bare_paths: true,
+        origin: core.directory.origin().cloned(),
         future_release: None,
         trust: Trust::default(),
     };

@@ -66,6 +66,7 @@ impl<D: Dns + 'static> Service for Receive<D> {
             recipients: core.limits.recipients,
             dsn: core.clients.dsn.is_offered_to(client),
             bare_paths: false,
+            origin: None,
             future_release: None,
             trust: core.clients.trusted.of(client),
         };

@@ -65,6 +65,7 @@ impl Service for Submit {
             recipients: core.limits.recipients,
             dsn: true,
             bare_paths: true,
+            origin: core.directory.origin().cloned(),
             future_release: core.outgoing.future_release(),
             trust: core.clients.trusted.of(client),
         };

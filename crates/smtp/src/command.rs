@@ -3,11 +3,12 @@
 mod parameters;
 mod paths;
 
+use kings_mail::domain::Domain;
 use kings_mail::envelope::{MailParameters, Recipient};
-use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mail::path::ReversePath;
 
 use self::parameters::{mail_parameters, rcpt_parameters};
-use self::paths::{path_argument, without_route};
+use self::paths::{forward_path, path_argument, reverse_path, without_route};
 use crate::claim::{self, Claim};
 use crate::quirks;
 use crate::reply::Reply;
@@ -66,9 +67,11 @@ pub struct Chunk {
 /// What this session has offered, as far as the grammar depends on it (RFC 5321 §4.1.1.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is one extension")]
-pub struct Offered {
+pub struct Offered<'a> {
     /// Paths need no angle brackets: the client is one of our own users.
     pub bare_paths: bool,
+    /// What completes an address without a domain; `None`: nothing does.
+    pub origin: Option<&'a Domain>,
     /// AUTH, and with it a parameter of MAIL (RFC 4954 §5).
     pub auth: bool,
     /// DSN, and with it parameters of MAIL and RCPT (RFC 3461 §4).
@@ -83,11 +86,12 @@ pub struct Offered {
     pub xforward: bool,
 }
 
-impl Offered {
+impl Offered<'_> {
     /// Everything there is.
     pub const ALL: Self = Self {
         dsn: true,
         bare_paths: false,
+        origin: None,
         auth: true,
         require_tls: true,
         future_release: true,
@@ -143,7 +147,7 @@ impl SyntaxError {
 }
 
 /// Parses one command line, without its CRLF (RFC 5321 §4.1.1).
-pub fn parse(line: &str, offered: Offered) -> Result<Command, SyntaxError> {
+pub fn parse(line: &str, offered: Offered<'_>) -> Result<Command, SyntaxError> {
     let line = quirks::trim_line(line);
     let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
     match Upper::new(verb).as_str() {
@@ -231,16 +235,18 @@ fn name(rest: &str) -> Result<String, SyntaxError> {
 }
 
 /// `FROM:<path> [parameters]` (RFC 5321 §4.1.1.2).
-fn mail(rest: &str, offered: Offered) -> Result<Command, SyntaxError> {
-    let (path, parameters) = path_argument(rest, "FROM:", offered.bare_paths)?;
-    let reverse_path = ReversePath::parse(without_route(path)).map_err(|_| SyntaxError::BadReversePath)?;
+fn mail(rest: &str, offered: Offered<'_>) -> Result<Command, SyntaxError> {
+    let (path, parameters) = path_argument(rest, "FROM:", offered)?;
+    let reverse_path =
+        reverse_path(without_route(path), offered.origin).ok_or(SyntaxError::BadReversePath)?;
     Ok(Command::Mail(reverse_path, mail_parameters(parameters, offered)?))
 }
 
 /// `TO:<path> [parameters]` (RFC 5321 §4.1.1.3).
-fn rcpt(rest: &str, offered: Offered) -> Result<Command, SyntaxError> {
-    let (path, parameters) = path_argument(rest, "TO:", offered.bare_paths)?;
-    let forward_path = ForwardPath::parse(without_route(path)).map_err(|_| SyntaxError::BadForwardPath)?;
+fn rcpt(rest: &str, offered: Offered<'_>) -> Result<Command, SyntaxError> {
+    let (path, parameters) = path_argument(rest, "TO:", offered)?;
+    let forward_path =
+        forward_path(without_route(path), offered.origin).ok_or(SyntaxError::BadForwardPath)?;
     rcpt_parameters(parameters, forward_path, offered).map(Command::Rcpt)
 }
 
@@ -263,6 +269,7 @@ mod tests {
     };
 
     use kings_mail::envelope::{Body, Hold};
+    use kings_mail::path::ForwardPath;
     use kings_mail::report::{EnvelopeId, Notify, OriginalRecipient, Return};
 
     use super::*;
@@ -465,6 +472,7 @@ mod tests {
     fn what_was_not_offered_is_not_known() {
         let nothing = Offered {
             bare_paths: false,
+            origin: None,
             auth: false,
             dsn: false,
             require_tls: false,

@@ -18,10 +18,13 @@ pub(crate) fn skip_space_after_colon(argument: &str) -> &str {
 /// the brackets out, and Postfix takes it (`strict_rfc821_envelopes = no`); so do we from our own users. Mail servers
 /// write them all, so on port 25 and over LMTP whoever does not is told to (transcripts `no_angle_brackets.smtp`, `no_angle_brackets_from_users.smtp`).
 ///
-/// Only what is an address and nothing else: without brackets a quoted string has no end.
-pub(crate) fn bare_path(argument: &str) -> Option<(&str, &str)> {
+/// Only what is an address and nothing else: without brackets a quoted string has no end. Where names are `completed` by a
+/// domain, one without `@` is an address too.
+pub(crate) fn bare_path(argument: &str, completed: bool) -> Option<(&str, &str)> {
     let (path, rest) = argument.split_once(' ').unwrap_or((argument, ""));
-    let is_plain = path.contains('@') && !path.contains(['<', '>', '"', '\\', ':', ',']);
+    // `Bob <bob@a>` is a name for people in front of an address.
+    let is_address = path.contains('@') || (completed && !path.is_empty() && !rest.contains('<'));
+    let is_plain = is_address && !path.contains(['<', '>', '"', '\\', ':', ',']);
     (is_plain && path.len() <= MAX_PATH - 2).then(|| (path, rest.trim_start_matches(' ')))
 }
 

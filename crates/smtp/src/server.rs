@@ -307,7 +307,7 @@ impl Session {
 
     /// The next command, or why a line is none; `None` when it is not there yet.
     fn next_command(&mut self) -> Option<Result<Command, SyntaxError>> {
-        let offered = self.offered();
+        let offered = Self::offered(&self.settings, &self.client, self.mechanisms);
         // AUTH may carry its first response, so its line may be as long as a response's.
         let takes_auth = self.settings.role == Role::Submission;
         let line = match self.lines.next(if takes_auth { MAX_AUTH_LINE } else { MAX_COMMAND_LINE })? {

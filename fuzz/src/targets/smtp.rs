@@ -165,6 +165,7 @@ impl Server {
             recipients: 100,
             dsn: true,
             bare_paths: role == Role::Submission,
+            origin: (role != Role::Inbound).then(|| Domain::parse("here.example").expect("a domain")),
             future_release: (role == Role::Submission)
                 .then_some(FutureRelease { longest: 1_000, latest: DateTime::from_unix(1_000) }),
             trust: Trust { xclient: true, xforward: true },

@@ -24,13 +24,15 @@ pub(super) fn answer(
 ) -> io::Result<()> {
     let hostname = Domain::parse("localhost").map_err(io::Error::other)?;
     let settings = Settings {
-        hostname,
+        hostname: hostname.clone(),
         role: Role::Inbound,
         start_tls: false,
         message_bytes: gate.message_bytes(),
         recipients: MAX_RECIPIENTS,
         dsn: true,
         bare_paths: true,
+        // What it means is said by the server.
+        origin: Some(hostname),
         future_release: None,
         trust: Trust::default(),
     };

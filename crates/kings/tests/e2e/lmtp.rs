@@ -131,7 +131,7 @@ fn each_recipient_has_an_outcome_of_its_own() {
     let mut client = Smtp::connect(kings.address("lmtp")).unwrap();
     client.command("LHLO postfix.example.net").unwrap().is("250");
     client
-        .message(CAROL, &[ANN, BOB, "info@example.org"], &letter(CAROL, ANN, "mixed"))
+        .message(CAROL, &["ann", BOB, "info@example.org"], &letter(CAROL, ANN, "mixed"))
         .unwrap()
         .is("250 2.0.0");
     client.reply().unwrap().is("451 4.3.0");

@@ -189,6 +189,7 @@ fn what_is_said_by_smtp_is_from_its_sender_and_for_whom_it_reaches() {
     for (place, (sender, header, from)) in [
         ("joe@elsewhere.example", "", "\r\nFrom: <joe@elsewhere.example>\r\n"),
         ("ann@localhost", "", "\r\nFrom: <ann@example.org>\r\n"),
+        ("bob", "", "\r\nFrom: <bob@example.org>\r\n"),
         ("", "", "\r\nFrom: <root@example.org>\r\n"),
         ("joe@elsewhere.example", "From: eve@x.example\n", "\r\nFrom: eve@x.example\r\n"),
     ]
@@ -586,8 +587,7 @@ fn one_user_can_neither_read_nor_harm_the_drops_of_another() {
 fn smtp_on_standard_input_is_answered_while_the_server_is_down() {
     let mut machine = Machine::start("");
     machine.kings.kill();
-    let session =
-        b"EHLO x\nMAIL FROM:root@localhost\nRCPT TO:ann@example.org\nDATA\nSubject: kept\n\nx\n.\nQUIT\n";
+    let session = b"EHLO x\nMAIL FROM:root\nRCPT TO:<ann>\nDATA\nSubject: kept\n\nx\n.\nQUIT\n";
     let output = run_with_input(&mut machine.program("sendmail", &["-bs"]), session).succeeded();
     assert!(output.text().contains("250 2.0.0 Kept until the server runs"), "{output}");
     machine.kings.serve();

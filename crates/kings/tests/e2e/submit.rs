@@ -13,6 +13,24 @@ fn only_message_of_bob(kings: &Kings) -> Message {
     found.remove(0)
 }
 
+/// As Postfix's `append_at_myorigin` has it; a stranger writes to nobody but the postmaster that way.
+#[test]
+fn names_without_a_domain_are_completed_for_users_and_refused_on_port_25() {
+    let kings = Kings::start();
+    let mut user = kings.submissions(ANN);
+    user.command("MAIL FROM:<bob>").unwrap().is("553 5.7.1");
+    user.message("ann", &["bob"], &letter(ANN, BOB, "by name")).unwrap().is("250");
+    let message = only_message_of_bob(&kings);
+    assert_eq!(message.field("Return-Path").as_deref(), Some("<ann@example.org>"));
+    assert!(message.text().contains("for <bob@example.org>"), "{}", message.text());
+
+    let mut stranger = kings.smtp();
+    stranger.command("MAIL FROM:<carol>").unwrap().is("501 5.1.7");
+    stranger.command("MAIL FROM:<carol@example.net>").unwrap().is("250");
+    stranger.command("RCPT TO:<bob>").unwrap().is("501 5.1.3");
+    stranger.command("RCPT TO:<postmaster>").unwrap().is("250");
+}
+
 fn curl(kings: &Kings, url: &str, password: &str) -> Command {
     let mut command = program("curl");
     command.args(["--silent", "--show-error", "--max-time", "20", "--ssl-reqd", "--cacert"]);

@@ -21,7 +21,7 @@ fn keywords(text: &str) -> Result<Vec<(&str, Option<&str>)>, SyntaxError> {
     Ok(found)
 }
 
-pub(super) fn mail_parameters(text: &str, offered: Offered) -> Result<MailParameters, SyntaxError> {
+pub(super) fn mail_parameters(text: &str, offered: Offered<'_>) -> Result<MailParameters, SyntaxError> {
     let mut parameters = MailParameters::default();
     for (keyword, value) in keywords(text)? {
         match (Upper::new(keyword).as_str(), value) {
@@ -72,7 +72,7 @@ fn hold_until(value: &str) -> Result<Hold, SyntaxError> {
 pub(super) fn rcpt_parameters(
     text: &str,
     path: ForwardPath,
-    offered: Offered,
+    offered: Offered<'_>,
 ) -> Result<Recipient, SyntaxError> {
     let mut recipient = Recipient::from(path);
     for (keyword, value) in keywords(text)? {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use kings_sasl::{Mechanism, Mechanisms};
 
-use super::{Event, Pending, Role, Session, State, given_up};
+use super::{Client, Event, Pending, Role, Session, Settings, State, given_up};
 use crate::claim;
 use crate::command::Offered;
 use crate::reply::Reply;
@@ -38,7 +38,8 @@ impl Session {
 
     /// Writing to a String cannot fail.
     fn write_extensions(&self, text: &mut String) {
-        let (size, offered) = (self.settings.message_bytes, self.offered());
+        let (size, offered) =
+            (self.settings.message_bytes, Self::offered(&self.settings, &self.client, self.mechanisms));
         let dsn = if offered.dsn { "\nDSN" } else { "" };
         let _ = write!(
             text,
@@ -67,13 +68,17 @@ impl Session {
     }
 
     /// What depends on the listener and on what has happened so far.
-    pub(super) fn offered(&self) -> Offered {
-        let settings = &self.settings;
+    pub(super) fn offered<'a>(
+        settings: &'a Settings,
+        client: &Client,
+        mechanisms: Mechanisms,
+    ) -> Offered<'a> {
         Offered {
             bare_paths: settings.bare_paths,
-            auth: settings.role == Role::Submission && self.client.tls && !self.mechanisms.is_empty(),
+            origin: settings.origin.as_ref(),
+            auth: settings.role == Role::Submission && client.tls && !mechanisms.is_empty(),
             dsn: settings.dsn,
-            require_tls: self.client.tls,
+            require_tls: client.tls,
             future_release: settings.future_release.is_some(),
             xclient: settings.trust.xclient,
             xforward: settings.trust.xforward,
@@ -120,6 +125,7 @@ mod tests {
             recipients: 10,
             dsn: false,
             bare_paths: false,
+            origin: None,
             future_release: None,
             trust: Trust::default(),
         };

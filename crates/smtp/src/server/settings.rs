@@ -33,6 +33,9 @@ pub struct Settings {
     pub future_release: Option<FutureRelease>,
     /// Addresses are taken without angle brackets as well: from our own users, whose scripts leave them out.
     pub bare_paths: bool,
+    /// The domain of an address that has none, as Postfix's `append_at_myorigin` has it; `None`: such an address is
+    /// refused, but for `<Postmaster>` (RFC 5321 §4.5.1).
+    pub origin: Option<Domain>,
     /// What the client may say of others.
     pub trust: Trust,
 }

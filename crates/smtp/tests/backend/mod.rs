@@ -55,6 +55,7 @@ pub(crate) fn session(port: u16, message_bytes: u64, trust: Trust, dsn: bool) ->
         recipients: 100,
         dsn,
         bare_paths: role == Role::Submission,
+        origin: (role != Role::Inbound).then(|| Domain::parse("here.example").expect("a domain")),
         future_release: (role == Role::Submission).then_some(future),
         trust,
     };
