@@ -4,6 +4,7 @@
 
 mod authors;
 mod lexer;
+pub(crate) mod names;
 
 pub use authors::{Authors, BadAuthors, MAX_AUTHORS, authors};
 use lexer::{Kind, Token, lex};

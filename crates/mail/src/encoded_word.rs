@@ -66,6 +66,11 @@ const MAX_ENCODED: usize = 63;
 
 /// A text as encoded words that may stand in a phrase, such as a name before an address (RFC 2047 §5), folded between them.
 pub fn encode_phrase(text: &str) -> String {
+    words(text).join("\r\n ")
+}
+
+/// The same word by word.
+pub(crate) fn words(text: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     for letter in text.chars() {
         // No letter is split between two words.
@@ -75,8 +80,7 @@ pub fn encode_phrase(text: &str) -> String {
             _ => words.push(piece),
         }
     }
-    let words: Vec<String> = words.into_iter().map(|word| format!("=?utf-8?Q?{word}?=")).collect();
-    words.join("\r\n ")
+    words.into_iter().map(|word| format!("=?utf-8?Q?{word}?=")).collect()
 }
 
 fn in_phrase(octet: u8) -> String {

@@ -16,6 +16,7 @@ pub mod message_ids;
 pub mod mime;
 pub mod network;
 pub mod path;
+pub mod raw_header;
 pub mod report;
 pub mod seam;
 pub mod seven_bit;

@@ -9,7 +9,9 @@ use kings_mail::domain::Domain;
 use kings_mail::encoded_word;
 use kings_mail::header::{self, Fields};
 use kings_mail::id::TraceId;
+use kings_mail::raw_header;
 use kings_mail::visible::as_seen;
+use tracing::info;
 
 /// What the names of resent fields begin with.
 const RESENT: &str = "Resent-";
@@ -158,6 +160,20 @@ impl Completion<'_> {
 pub(crate) fn without_secrets(head: &[u8]) -> Option<Vec<u8>> {
     let has_any = Fields::new(head).any(|field| SECRET.iter().any(|name| field.is(name)));
     has_any.then(|| header::without(head, &SECRET))
+}
+
+/// Signatures that may cover any field.
+const SIGNATURES: [&str; 2] = ["DKIM-Signature", "ARC-Message-Signature"];
+
+/// The head with encoded words for raw 8-bit text in it, so that it may leave for every host; `None` where it stays as it
+/// is: where its writer asks for SMTPUTF8, and where somebody has signed it, for the signature would break.
+pub(crate) fn in_words(head: &[u8], utf8: bool, id: TraceId) -> Option<Vec<u8>> {
+    let encoded = raw_header::encoded(head).filter(|_| !utf8)?;
+    if SIGNATURES.iter().any(|name| header::first(head, name).is_some()) {
+        info!(%id, "8-bit text in the header stays, since the message is signed: a host without 8BITMIME will not get it");
+        return None;
+    }
+    Some(encoded)
 }
 
 /// The head with bare names in its address fields completed by the domain of the machine's users (`root` becomes
@@ -319,6 +335,24 @@ mod tests {
              Message-ID: <000000000000000@mail.example.org>\r\n"
         );
         assert_eq!(completion.missing_fields(b"date: x\r\nMESSAGE-ID: <y>\r\nFROM: z\r\n\r\n"), "");
+    }
+
+    #[test]
+    fn raw_text_is_encoded_unless_that_is_asked_for_or_breaks_a_signature() {
+        let raw = "Subject: sch\u{f6}n\r\n\r\n";
+        let encoded = "Subject: =?utf-8?Q?sch=C3=B6n?=\r\n\r\n";
+        let cases = [
+            (raw.to_owned(), false, Some(encoded.to_owned())),
+            (raw.to_owned(), true, None),
+            (format!("DKIM-Signature: x\r\n{raw}"), false, None),
+            (format!("ARC-Message-Signature: x\r\n{raw}"), false, None),
+            (format!("X-DKIM: x\r\n{raw}"), false, Some(format!("X-DKIM: x\r\n{encoded}"))),
+            (encoded.to_owned(), false, None),
+        ];
+        for (head, utf8, expected) in cases {
+            let done = in_words(head.as_bytes(), utf8, TraceId::new(0, 0));
+            assert_eq!(done.map(|head| String::from_utf8(head).unwrap()), expected, "{head} {utf8}");
+        }
     }
 
     #[test]

@@ -336,6 +336,7 @@ impl<'a> Session<'a> {
         let head = author::without_secrets(&head).unwrap_or(head);
         let (head, sender) = self.honest(head, &account);
         let (id, date, hostname) = (transaction.id, now(), &core.hostname);
+        let head = author::in_words(&head, envelope.parameters.smtputf8, id).unwrap_or(head);
         // The sender that the user gave, which was judged at MAIL, is who writes.
         let writer = self.local.completed(envelope.reverse_path.clone());
         let writer = writer.address().unwrap_or(&account);

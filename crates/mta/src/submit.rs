@@ -6,6 +6,7 @@ use std::time::Instant;
 use kings_directory::{ClientFacts, Login, Origin, Progress, Unavailable};
 use kings_mail::address::Address;
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
+use kings_mail::id::TraceId;
 use kings_mail::path::ReversePath;
 use kings_mail::trace::{Received, With};
 use kings_net::{Connection, Service, Stream};
@@ -347,7 +348,8 @@ impl Session<'_> {
             date,
         };
         let prefix = received.field();
-        let content = self.complete(content, &completion).await.map_err(|error| intake::refusal(&error))?;
+        let content =
+            self.complete(content, &completion, (utf8, id)).await.map_err(|error| intake::refusal(&error))?;
         let content = self.shortener.shorten(&self.core.store, content, id).await;
         let content = content.map_err(|error| intake::refusal(&error))?;
         let (content, ruling) = self.core.rules.submission.rule(&self.core.store, content, id).await?;
@@ -406,15 +408,19 @@ impl Session<'_> {
         Ok(own)
     }
 
-    /// A message that lacks fields, or has Bcc fields, is copied with the first and without the second; all others
-    /// pass untouched. Filters and signatures are to see what leaves.
-    async fn complete(&self, content: Incoming, missing: &str) -> Result<Incoming, StoreError> {
+    /// A message that lacks fields, has Bcc fields or raw 8-bit text in its header is copied with the first, without the
+    /// second, and with the third encoded; all others pass untouched. Filters and signatures are to see what leaves.
+    async fn complete(
+        &self,
+        content: Incoming,
+        missing: &str,
+        (utf8, id): (bool, TraceId),
+    ) -> Result<Incoming, StoreError> {
         let without_secrets = author::without_secrets(content.head());
-        if missing.is_empty() && without_secrets.is_none() {
-            return Ok(content);
-        }
-        let head = without_secrets.unwrap_or_else(|| content.head().to_vec());
-        intake::with_head(&self.core.store, content, [missing.as_bytes(), &head].concat()).await
+        let head = without_secrets.as_deref().unwrap_or(content.head());
+        let in_words = author::in_words(head, utf8, id);
+        let head = [missing.as_bytes(), in_words.as_deref().unwrap_or(head)].concat();
+        intake::with_head(&self.core.store, content, head).await
     }
 
     /// The filters hear of a transaction, and before their first one who the client is.

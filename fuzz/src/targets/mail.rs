@@ -8,7 +8,7 @@ use kings_mail::mime::{self, Facet, Kind, MAX_DEPTH, MAX_PARTS, Part};
 use kings_mail::seam::Seam;
 use kings_mail::trace;
 use kings_mail::transfer::{base64, quoted_printable};
-use kings_mail::{charset, encoded_word, seven_bit, utf7};
+use kings_mail::{charset, encoded_word, raw_header, seven_bit, utf7};
 
 /// The tree covers the message, ranges nest, limits hold, every part is found under its number, and
 /// nothing decodes to more than three times its size.
@@ -29,6 +29,11 @@ pub fn mime(data: &[u8]) {
 
 /// What is converted is 7-bit, has the same parts, and is not changed by another conversion. The same of short lines.
 pub fn seven_bit(data: &[u8]) {
+    if let Some(encoded) = raw_header::encoded(data) {
+        assert_eq!(Fields::new(&encoded).count(), Fields::new(data).count());
+        assert_eq!(raw_header::encoded(&encoded), None);
+        assert_eq!(&encoded[header::header_end(&encoded)..], &data[header::header_end(data)..]);
+    }
     if let Ok(short) = seven_bit::to_short_lines(data) {
         assert_eq!(seven_bit::to_short_lines(&short).as_deref(), Ok(&short[..]));
         assert!(short == data || seven_bit::has_long_line(data));

@@ -210,17 +210,19 @@ fn what_is_converted_for_an_old_server_is_signed_as_it_leaves() {
     kings.serve();
     let dave = "dave@example.net";
     let text = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nEin schönes Wort = gut.\r\n";
-    let content = format!("From: {ANN}\r\nTo: {dave}\r\nSubject: converted\r\n{text}");
+    let content = format!("From: {ANN}\r\nTo: {dave}\r\nSubject: schön\r\n{text}");
     kings.submissions(ANN).message(ANN, &[dave], content.as_bytes()).unwrap().is("250");
     let message = wait_until("the message at Postfix", Duration::from_secs(30), || postfix.delivered().pop());
     let text = message.text();
     assert!(text.is_ascii() && text.contains("Ein sch=C3=B6nes Wort =3D gut."), "{text}");
+    assert!(text.contains("\nSubject: =?utf-8?Q?sch=C3=B6n?="), "{text}");
     assert_eq!(text.matches("DKIM-Signature:").count(), 2, "{text}");
     let content = &text[text.find("DKIM-Signature:").unwrap()..];
     let said = opendkim(content.as_bytes(), &zone_lines(&kings.folder().join("data/dkim/example.org")));
     assert!(said.contains("verification (s=one, d=example.org, 2048-bit key) succeeded"), "{said}");
 
-    let content = format!("From: {ANN}\r\nTo: {dave}\r\nSubject: schön\r\n\r\nx\r\n");
+    let raw = "Content-Disposition: inline; filename=schön";
+    let content = format!("From: {ANN}\r\nTo: {dave}\r\n{raw}\r\n\r\nx\r\n");
     kings.submissions(ANN).message(ANN, &[dave], content.as_bytes()).unwrap().is("250");
     let bounce =
         wait_until("the bounce", Duration::from_secs(30), || messages(&kings.maildir(ANN)).pop()).text();

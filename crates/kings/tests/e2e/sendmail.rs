@@ -171,9 +171,10 @@ fn a_name_that_is_not_ascii_is_encoded() {
         ("R. E.", "\r\nFrom: \"R. E.\" <root@example.org>\r\n"),
     ] {
         let machine = Machine::start("");
-        run_with_input(&mut machine.program("sendmail", &["-F", name, BOB]), b"Subject: x\n\nx\n")
-            .succeeded();
+        let letter = "Subject: schön\n\nx\n".as_bytes();
+        run_with_input(&mut machine.program("sendmail", &["-F", name, BOB]), letter).succeeded();
         let text = machine.only_message(BOB).text();
+        assert!(text.contains("\r\nSubject: =?utf-8?Q?sch=C3=B6n?=\r\n"), "{text}");
         assert!(text.is_ascii() && text.contains(expected), "{text}");
     }
 }
