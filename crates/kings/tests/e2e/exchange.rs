@@ -108,15 +108,20 @@ fn opensmtpd_relays_into_kings_under_tls() {
     assert!(first_of_ann(&kings).text().contains("with ESMTPS"));
 }
 
-/// Where TLS is optional a handshake that fails costs nothing: Debian 12's OpenSMTPD offers STARTTLS and cannot do it.
 #[test]
-fn kings_relays_to_opensmtpd_in_clear_and_whether_its_tls_works_or_not() {
-    for tls in ["none", "may"] {
+fn kings_relays_to_opensmtpd_in_clear_and_under_tls() {
+    for (tls, is_secure) in [("none", false), ("may", true), ("encrypt", true)] {
         let opensmtpd = OpenSmtpd::start("\"smtp://127.0.0.1:9\"");
         let kings = smart_host(opensmtpd.port, tls);
         kings.submissions(ANN).message(ANN, &[DAVE], &with_dots("to opensmtpd")).unwrap().is("250");
         let message = first("a message at opensmtpd", || opensmtpd.delivered());
         assert!(has_its_dots(&message), "{}", message.text());
+        let text = message.text();
+        let by = |protocol: &str| {
+            text.contains(&format!("by opensmtpd.example.net (OpenSMTPD) with {protocol} id "))
+        };
+        assert_eq!((by("ESMTP"), by("ESMTPS")), (!is_secure, is_secure), "{text}");
+        assert_eq!(text.contains("(TLSv1.3:TLS_"), is_secure, "{text}");
     }
 }
 

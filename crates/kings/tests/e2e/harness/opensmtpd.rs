@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::namespace::{OWNER, in_namespace};
 use super::{
-    Certificates, Daemon, Folder, Message, free_port, listening, make_readable, messages, rooted, run,
+    Certificates, Daemon, Folder, Message, free_port, listening, make_readable, messages, program, rooted,
+    run,
 };
 
 /// Its two accounts must not be each other; these numbers are those of `proxy` and `news`.
@@ -17,7 +18,11 @@ mkdir -p /usr/libexec/opensmtpd /var/spool/smtpd /var/lib/opensmtpd/empty
 mount --bind /mnt/usr/libexec/opensmtpd /usr/libexec/opensmtpd
 chmod 711 /var/spool/smtpd
 export LD_LIBRARY_PATH=$(echo /mnt/usr/lib/*-linux-gnu*)
+export LD_PRELOAD=MEND
 exec /mnt/usr/sbin/smtpd -d -f ";
+
+/// What makes the TLS of its server work where the package's does not.
+const MEND: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/harness/opensmtpd_mend.c");
 
 /// OpenSMTPD on a port of its own. It takes mail for `dave@example.net`, and relays what else comes from loopback.
 pub(crate) struct OpenSmtpd {
@@ -49,7 +54,9 @@ impl OpenSmtpd {
         );
         run(rooted("/bin/chown").arg(OWNER).arg(folder.create("home"))).succeeded();
         run(rooted("/bin/chown").arg("root").arg(&config).arg(folder.join("tls.key"))).succeeded();
-        let script = format!("{SCRIPT}{}", config.display());
+        let mend = folder.join("mend.so");
+        run(program("cc").args(["-shared", "-fPIC", "-o"]).arg(&mend).arg(MEND).arg("-ldl")).succeeded();
+        let script = SCRIPT.replace("MEND", &mend.display().to_string()) + &config.display().to_string();
         let mut command = in_namespace(&folder, "opensmtpd", &ACCOUNTS, &script);
         let mut daemon = Daemon::start("opensmtpd", &mut command, &folder.join("log"));
         daemon.wait_for("its port", Duration::from_secs(20), |_| listening(port));
