@@ -159,6 +159,8 @@ impl<D: Dns + 'static> Checks<D> {
             tls: peer.tls.clone(),
             peer: ends.peer,
             local: ends.local,
+            // Other servers are asked for none.
+            certificate: None,
             reverse_name: None,
             login: None,
             submitter: None,
@@ -251,7 +253,10 @@ impl Case {
 }
 
 /// Looks for the reverse name of a client, and whether it leads back to the client.
-fn reverse_name<D: Dns + 'static>(dns: &Arc<D>, client: IpAddr) -> Enquiry<Option<(String, bool)>> {
+pub(crate) fn reverse_name<D: Dns + 'static>(
+    dns: &Arc<D>,
+    client: IpAddr,
+) -> Enquiry<Option<(String, bool)>> {
     let dns = dns.clone();
     let find = async move {
         let name = dns.reverse(client).await.ok()?.records.into_iter().next()?;

@@ -1,9 +1,11 @@
 //! Mail from our own users: submission (RFC 6409) on 587 and 465.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use kings_directory::{ClientFacts, Login, Origin, Progress, Unavailable};
+use kings_dns::Dns;
 use kings_mail::address::Address;
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
 use kings_mail::id::TraceId;
@@ -16,6 +18,7 @@ use kings_smtp::claim::{Attribute, Claim};
 use kings_smtp::reply::Reply;
 use kings_smtp::server::{self as smtp, Role, Settings};
 use kings_store::{Incoming, StoreError};
+use kings_tls::ClientCertificate;
 use tracing::{debug, info};
 
 use crate::author::{self, Authors, BadAuthor, Completion};
@@ -26,35 +29,50 @@ use crate::delegation::{Caller, Consultation, LoggedIn, Services, Stage, Wishes}
 use crate::deliver::{Message, deliver, sole_recipient};
 use crate::forgeries;
 use crate::greylist;
+use crate::inbound::reverse_name;
 use crate::intake::{self, Intake};
 use crate::limits::Meter;
 use crate::long_lines::Shortener;
 use crate::milter::{self, Chain, Filtered};
+use crate::patience::Patience;
 use crate::policy::{self, RcptFacts};
 use crate::receive::{BUSY, claimed_address, turn_away};
 use crate::traced;
 use crate::transaction::{Taken, Transaction, check_header};
 
 /// The service of submission: a login first, then mail to anybody, as oneself unless the operator allows more.
-#[derive(Clone)]
-pub struct Submit {
+pub struct Submit<D> {
     core: Core,
     shortener: Shortener,
     services: Services,
+    dns: Arc<Patience<D>>,
 }
 
-impl Submit {
-    /// Uses directory, store and queue of `core`.
-    pub fn new(core: &Core) -> Self {
+impl<D> Clone for Submit<D> {
+    fn clone(&self) -> Self {
+        let Self { core, shortener, services, dns } = self;
         Self {
             core: core.clone(),
-            shortener: Shortener::default(),
-            services: Services::new(core.outgoing.policy_service.clone()),
+            shortener: shortener.clone(),
+            services: services.clone(),
+            dns: dns.clone(),
         }
     }
 }
 
-impl Service for Submit {
+impl<D: Dns + 'static> Submit<D> {
+    /// Uses directory, store and queue of `core`; policy services are told what `dns` calls a client.
+    pub fn new(core: &Core, dns: D) -> Self {
+        Self {
+            core: core.clone(),
+            shortener: Shortener::default(),
+            services: Services::new(core.outgoing.policy_service.clone()),
+            dns: Arc::new(Patience(dns)),
+        }
+    }
+}
+
+impl<D: Dns + 'static> Service for Submit<D> {
     async fn serve(&self, connection: Connection) {
         let core = &self.core;
         let (client, exempt) = (connection.peer.ip(), connection.exempt);
@@ -78,6 +96,8 @@ impl Service for Submit {
             core,
             shortener: &self.shortener,
             services: &self.services,
+            dns: &self.dns,
+            certificate: shown(&connection.stream),
             consultation: None,
             said_ehlo: false,
             client,
@@ -110,10 +130,13 @@ impl Service for Submit {
     }
 }
 
-struct Session<'a> {
+struct Session<'a, D> {
     core: &'a Core,
     shortener: &'a Shortener,
     services: &'a Services,
+    dns: &'a Arc<Patience<D>>,
+    /// What the client has shown, for policy services.
+    certificate: Option<ClientCertificate>,
     /// What the policy services say of the transaction that goes on.
     consultation: Option<Consultation>,
     /// Whether the client said EHLO the last time; told to them.
@@ -129,11 +152,15 @@ struct Session<'a> {
     intake: Intake,
 }
 
+fn shown(stream: &Stream) -> Option<ClientCertificate> {
+    stream.peer_certificate().map(ClientCertificate::of)
+}
+
 fn origin(address: IpAddr, exempt: bool) -> Origin {
     Origin { protocol: "submission", address, exempt }
 }
 
-impl Decide for Session<'_> {
+impl<D: Dns + 'static> Decide for Session<'_, D> {
     fn mechanisms(&mut self, stream: &Stream) -> Mechanisms {
         let facts = ClientFacts {
             origin: origin(self.client, self.exempt),
@@ -143,6 +170,7 @@ impl Decide for Session<'_> {
                 stream.shown_certificate().and_then(kings_tls::end_point),
             ),
         };
+        self.certificate = shown(stream);
         let mechanisms = self.core.directory.mechanisms(&facts);
         self.login = self.core.directory.login(facts);
         mechanisms
@@ -269,6 +297,7 @@ impl Decide for Session<'_> {
             self.ends.0.set_ip(client);
             self.filters = Chain::new(&self.core.milters.submission, self.core.limits.message_bytes);
             self.exempt = false;
+            self.certificate = None;
             // Its failures are its own, `allow_nets` means it, and what the speaker's TLS proves says nothing of it.
             self.login = self.core.directory.login(ClientFacts::new(origin(client, false)));
             self.meter = Meter::new(&self.core.traffic, self.core.limits.rates, client, false);
@@ -283,7 +312,7 @@ impl Decide for Session<'_> {
     }
 }
 
-impl Session<'_> {
+impl<D: Dns + 'static> Session<'_, D> {
     /// An account that was removed or closed since its login sends nothing more.
     fn forget_closed_account(&mut self) {
         let is_open = |account: &Address| self.core.directory.still_admits(account, self.client);
@@ -304,12 +333,14 @@ impl Session<'_> {
             tls: peer.tls.clone(),
             peer: self.ends.0,
             local: self.ends.1,
-            // Users come from anywhere: their address has no name that would say anything.
+            certificate: self.certificate.clone(),
             reverse_name: None,
             login,
             submitter: parameters.and_then(|parameters| parameters.submitter.clone()),
         };
-        Consultation::new(self.services, caller, parameters.and_then(|parameters| parameters.size))
+        let announced = parameters.and_then(|parameters| parameters.size);
+        let consultation = Consultation::new(self.services, caller, announced)?;
+        Some(consultation.naming(reverse_name(self.dns, self.ends.0.ip())))
     }
 
     async fn accept(

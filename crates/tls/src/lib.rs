@@ -15,5 +15,5 @@ pub use crate::client::{Authorities, ClientTls, Trust};
 pub use crate::client_auth::ClientAuthorities;
 pub use crate::dane::Dane;
 pub use crate::end_point::end_point;
-pub use crate::names::names_of_client;
+pub use crate::names::{ClientCertificate, names_of_client};
 pub use crate::verifier::Observed;

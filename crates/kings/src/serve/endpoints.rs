@@ -15,8 +15,8 @@ use crate::prepare::{Server, Socket};
 /// What each listener serves; a reload swaps it.
 pub(super) struct Endpoints {
     smtp: Arc<ArcSwap<Endpoint<Receive<Resolver>>>>,
-    submission: Arc<ArcSwap<Endpoint<Submit>>>,
-    submissions: Arc<ArcSwap<Endpoint<Submit>>>,
+    submission: Arc<ArcSwap<Endpoint<Submit<Resolver>>>>,
+    submissions: Arc<ArcSwap<Endpoint<Submit<Resolver>>>>,
     lmtp: Arc<ArcSwap<Endpoint<Lmtp>>>,
     imap: Arc<ArcSwap<Endpoint<Imap>>>,
     imaps: Arc<ArcSwap<Endpoint<Imap>>>,

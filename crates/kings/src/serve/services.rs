@@ -24,7 +24,7 @@ use crate::prepare;
 /// The parts that a config alone decides, made anew at every reload.
 pub(super) struct Services {
     pub(super) receive: Receive<Resolver>,
-    pub(super) submit: Submit,
+    pub(super) submit: Submit<Resolver>,
     pub(super) lmtp: Lmtp,
     pub(super) imap: Imap,
     pub(super) pop3: Pop3,
@@ -118,7 +118,7 @@ impl Services {
         Ok(Self {
             tls_for_people: core.tls_for_people.clone(),
             receive: Receive::new(&core, dns.clone(), settings.inbound.clone()),
-            submit: Submit::new(&core),
+            submit: Submit::new(&core, dns.clone()),
             lmtp: Lmtp::new(&core),
             local: local_mail(settings, &core),
             imap: Imap::new(imap),

@@ -4,10 +4,14 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::harness::{Kings, Postfix, Setup, Smtp, UNVERIFIED, letter, messages, plain};
+use crate::external::Authority;
+use crate::harness::{
+    Certificates, Folder, NameServer, Postfix, Setup, Smtp, UNVERIFIED, letter, messages, plain,
+};
 use crate::smart_host_login::Judge;
 
 const ANN: &str = "ann@example.org";
@@ -91,11 +95,11 @@ fn alike(question: &Question, names: &[&str]) -> Vec<String> {
 }
 
 /// The dialogue of a client that logs in under TLS.
-fn submit(kings: &Kings, address: SocketAddr, login: &str) {
+fn submit(certificates: &Certificates, address: SocketAddr, login: &str) {
     let mut client = Smtp::connect(address).unwrap();
     client.command("EHLO client.example.net").unwrap().is("250");
     client.command("STARTTLS").unwrap().is("220");
-    let mut client = client.secure(&kings.certificates);
+    let mut client = client.secure(certificates);
     client.command("EHLO client.example.net").unwrap().is("250");
     client.command(&format!("AUTH PLAIN {}", plain(login, "secret"))).unwrap().is("235");
     client.command(&format!("MAIL FROM:<{ANN}> SIZE=1234 AUTH=joe+40example.net")).unwrap().is("250");
@@ -109,11 +113,37 @@ fn submit(kings: &Kings, address: SocketAddr, login: &str) {
 
 #[test]
 fn submission_tells_what_postfix_tells_at_every_stage() {
+    let ours = compared(None);
+    assert!(ours.iter().all(|question| question["ccert_fingerprint"].is_empty()));
+}
+
+#[test]
+fn a_certificate_of_a_user_is_told_as_postfix_tells_it() {
+    let people = Folder::new("people");
+    let authority = Authority::new("People of one test");
+    authority.certify(&people, "ann", ANN, 2090);
+    let ours = compared(Some((&people, &authority.write(&people))));
+    assert!(ours[0]["ccert_fingerprint"].is_empty(), "in clear nothing is shown");
+    assert_eq!(ours[3]["ccert_issuer"], "People+20of+20one+20test");
+    assert!(!ours[3]["ccert_subject"].is_empty() && ours[3]["ccert_fingerprint"].len() == 95);
+}
+
+/// What a Kings and a Postfix tell of the same submission; it must be the same. `person`: whose certificate is shown, in which
+/// folder, and who made it.
+fn compared(person: Option<(&Folder, &Path)>) -> Vec<Question> {
     let service = Service::start(|_| "DUNNO".to_owned());
     let tables = format!("[submission]\n{}[outbound]\nsmart_host = \"127.0.0.1:9\"\n", named(&[&service]));
-    let kings = Setup { tables, ..Setup::default() }.start();
+    let names = NameServer::start(
+        "example.net",
+        "1.0.0.127.in-addr.arpa. IN PTR localhost.\nlocalhost. IN A 127.0.0.1\n",
+    );
+    let tls = person.map(|(_, authority)| format!("client_ca = \"{}\"\n", authority.display()));
+    let tls = tls.unwrap_or_default();
+    let kings = Setup { tables, tls, name_server: names.address.clone(), ..Setup::default() }.start();
+    let mut certificates = kings.certificates.clone();
+    certificates.person = person.map(|(folder, _)| (folder.join("ann.pem"), folder.join("ann.key")));
     service.asked();
-    submit(&kings, kings.address("submission"), ANN);
+    submit(&certificates, kings.address("submission"), ANN);
     let ours = service.asked();
 
     let judge = Judge::start("plain");
@@ -122,13 +152,17 @@ fn submission_tells_what_postfix_tells_at_every_stage() {
         &format!(
             "smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {}\n\
              virtual_mailbox_maps = inline:{{ dave@example.net=dave/, erin@example.net=dave/ }}\n\
-             smtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n",
+             smtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n{}",
             judge.socket(),
             kings.certificates.certificate.display(),
-            kings.certificates.private_key.display()
+            kings.certificates.private_key.display(),
+            person.map_or(String::new(), |(_, authority)| format!(
+                "smtpd_tls_ask_ccert = yes\nsmtpd_tls_CAfile = {}\nsmtpd_tls_fingerprint_digest = sha256\n",
+                authority.display()
+            )),
         ),
     );
-    submit(&kings, ([127, 0, 0, 1], postfix.port).into(), "relay@example.net");
+    submit(&certificates, ([127, 0, 0, 1], postfix.port).into(), "relay@example.net");
     // Whether it listens was found out by connecting, which it asks about as well.
     let mut theirs = service.asked();
     let theirs = theirs.split_off(theirs.len().saturating_sub(ours.len()));
@@ -138,6 +172,8 @@ fn submission_tells_what_postfix_tells_at_every_stage() {
         "protocol_state",
         "protocol_name",
         "client_address",
+        "client_name",
+        "reverse_client_name",
         "server_address",
         "helo_name",
         "sender",
@@ -174,6 +210,7 @@ fn submission_tells_what_postfix_tells_at_every_stage() {
     assert_eq!(ours[3]["size"], "1234");
     let instances: Vec<&str> = ours[3..].iter().map(|question| question["instance"].as_str()).collect();
     assert!(instances.iter().all(|instance| instance == &instances[0]), "{instances:?}");
+    ours
 }
 
 /// The mirror image: whoever is refused at a stage hears it there, on both listeners, and gets no further.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use kings_mail::path::{ForwardPath, ReversePath};
+use kings_tls::ClientCertificate;
 
 use super::{DelegationError, tls_names};
 
@@ -54,6 +55,8 @@ pub(crate) struct Caller {
     pub(crate) tls: Option<String>,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
+    /// What the client has shown under TLS, where that was asked for and verified.
+    pub(crate) certificate: Option<ClientCertificate>,
     /// The reverse name of the address, and whether it leads back to it; `None` when there is none.
     pub(crate) reverse_name: Option<(String, bool)>,
     pub(crate) login: Option<LoggedIn>,
@@ -94,6 +97,7 @@ impl Request<'_> {
         let recipient = self.recipient.map(bare).unwrap_or_default();
         let (protocol, cipher, key_bits) = tls_names::told(caller.tls.as_deref());
         let login = caller.login.as_ref();
+        let certificate = caller.certificate.clone().unwrap_or_default();
         let reverse_name = caller.reverse_name.as_ref();
         let verified = reverse_name.filter(|(_, leads_back)| *leads_back);
         let name = |found: Option<&(String, bool)>| found.map_or("unknown", |(name, _)| name).to_owned();
@@ -120,10 +124,10 @@ impl Request<'_> {
             ("sasl_method", login.map(|login| login.mechanism.to_owned()).unwrap_or_default()),
             ("sasl_username", login.map(|login| login.account.clone()).unwrap_or_default()),
             ("sasl_sender", caller.submitter.as_deref().unwrap_or_default().to_owned()),
-            ("ccert_subject", String::new()),
-            ("ccert_issuer", String::new()),
-            ("ccert_fingerprint", String::new()),
-            ("ccert_pubkey_fingerprint", String::new()),
+            ("ccert_subject", as_xtext(&certificate.subject)),
+            ("ccert_issuer", as_xtext(&certificate.issuer)),
+            ("ccert_fingerprint", certificate.fingerprint.clone()),
+            ("ccert_pubkey_fingerprint", certificate.key_fingerprint.clone()),
             ("encryption_protocol", protocol),
             ("encryption_cipher", cipher),
             ("encryption_keysize", key_bits.to_string()),
@@ -134,6 +138,15 @@ impl Request<'_> {
         out.push(b'\n');
         Ok(out)
     }
+}
+
+/// Names of certificates may hold anything; Postfix tells them in xtext (RFC 3461 §4).
+fn as_xtext(name: &str) -> String {
+    let plain = |octet: &u8| octet.is_ascii_graphic() && *octet != b'+';
+    let octets = name.as_bytes().iter();
+    octets
+        .map(|octet| if plain(octet) { char::from(*octet).to_string() } else { format!("+{octet:02X}") })
+        .collect()
 }
 
 /// The address alone, without the brackets that SMTP puts around it.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kings_mail::address::Address;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_smtp::reply::{Reply, Status};
+use kings_tls::ClientCertificate;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
@@ -21,6 +22,7 @@ fn caller() -> Caller {
         tls: Some("TLSv1_3 TLS13_AES_256_GCM_SHA384".to_owned()),
         peer: "192.0.2.1:4711".parse().unwrap(),
         local: "198.51.100.1:25".parse().unwrap(),
+        certificate: None,
         reverse_name: Some(("client.example.net".to_owned(), false)),
         login: None,
         submitter: None,
@@ -104,6 +106,27 @@ fn at_the_end_of_a_message_for_several_no_recipient_is_named() {
         "sasl_sender=joe@example.net",
         "encryption_protocol=",
         "encryption_keysize=0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn what_a_certificate_says_brings_no_line_of_its_own() {
+    let (path, recipient) = paths();
+    let certificate = ClientCertificate {
+        subject: "Ann + Zoë\naction=x".to_owned(),
+        issuer: "People".to_owned(),
+        fingerprint: "AB:CD".to_owned(),
+        key_fingerprint: "EF:01".to_owned(),
+    };
+    let caller = Caller { certificate: Some(certificate), ..caller() };
+    let text = String::from_utf8(request(&caller, &path, &recipient).to_bytes().unwrap()).unwrap();
+    for line in [
+        "ccert_subject=Ann+20+2B+20Zo+C3+AB+0Aaction=x",
+        "ccert_issuer=People",
+        "ccert_fingerprint=AB:CD",
+        "ccert_pubkey_fingerprint=EF:01",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }

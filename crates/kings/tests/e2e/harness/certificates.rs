@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::Folder;
@@ -18,6 +19,8 @@ pub(crate) struct Certificates {
     pub(crate) authority: PathBuf,
     pub(crate) certificate: PathBuf,
     pub(crate) private_key: PathBuf,
+    /// What our own clients show of a person: certificate and key.
+    pub(crate) person: Option<(PathBuf, PathBuf)>,
     root: CertificateDer<'static>,
 }
 
@@ -47,6 +50,7 @@ impl Certificates {
             authority: folder.write("authority.pem", authority.pem()),
             certificate: folder.write("tls.pem", certificate.pem()),
             private_key,
+            person: None,
             root: authority.der().clone(),
         }
     }
@@ -58,6 +62,13 @@ impl Certificates {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config =
             ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        Arc::new(config.with_root_certificates(roots).with_no_client_auth())
+        let config = config.with_root_certificates(roots);
+        Arc::new(match &self.person {
+            None => config.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
+                config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap()).unwrap()
+            }
+        })
     }
 }
