@@ -108,6 +108,13 @@ pub(crate) fn first_author(head: &[u8]) -> Option<Address> {
     address_list::authors(field.value).ok()?.addresses().first().cloned()
 }
 
+/// Who says to send again what somebody else wrote: the first in the newest Resent-From (RFC 5322 §3.6.6).
+pub(crate) fn resender(head: &[u8]) -> Option<Address> {
+    let fields: Vec<header::Field<'_>> = Fields::new(head).collect();
+    let field = fields[newest_block(&fields)].iter().find(|field| field.is("Resent-From"))?;
+    address_list::authors(field.value).ok()?.addresses().first().cloned()
+}
+
 /// The domains of addresses that a name for people shows: a reader takes it for the author, and many programs show
 /// nothing else. Read as people see it: encoded words decoded, with other signs for `@` and dots, what has no width left out.
 pub(crate) fn shown_domains(author: &Mailbox) -> Vec<String> {

@@ -71,6 +71,16 @@ impl Signing {
         self.0.keys(author).map_or(true, |keys| !keys.is_empty())
     }
 
+    /// For whom a message of ours is signed: its author, or where it is another house's and sent again, whoever does that
+    /// (RFC 6376 §5.4: any identity that answers for it). Those of the author's house stay as they are.
+    fn signer(&self, head: &[u8]) -> Option<Address> {
+        let author = author::first_author(head)?;
+        if self.has_key(&author) {
+            return Some(author);
+        }
+        author::resender(head).filter(|resender| self.has_key(resender))
+    }
+
     /// The signatures of a message that has passed through `signer`.
     pub(crate) async fn finish(&self, author: Address, signer: Signer) -> Result<String, CannotSign> {
         let keys = self.0.clone();
@@ -79,10 +89,7 @@ impl Signing {
 
     /// The signatures of a message, ready to be put in front of it; empty where there is no key for its author.
     pub(crate) async fn fields(&self, content: &Arc<Incoming>) -> Result<String, CannotSign> {
-        let Some(author) = author::first_author(content.head()) else { return Ok(String::new()) };
-        if !self.has_key(&author) {
-            return Ok(String::new());
-        }
+        let Some(author) = self.signer(content.head()) else { return Ok(String::new()) };
         let (keys, content) = (self.0.clone(), content.clone());
         blocking(move || keys.sign(&author, content.reader())).await
     }

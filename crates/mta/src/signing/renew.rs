@@ -6,7 +6,6 @@ use kings_mail::header::{self, Field, Fields};
 use kings_msgauth::arc::ChainValidation;
 
 use super::{CannotSign, Finding, Signing, own_end};
-use crate::author;
 
 /// The fields of a set (RFC 8617 §4.1).
 const SET: [&str; 3] = ["ARC-Seal", "ARC-Message-Signature", "ARC-Authentication-Results"];
@@ -25,7 +24,7 @@ impl Signing {
     /// ours: that one is ours as well, and whatever came from outside begins behind it.
     pub(crate) fn remove_own(&self, message: Vec<u8>) -> (Removed, Vec<u8>) {
         let Some(own) = own_end(&message) else { return (Removed::default(), message) };
-        let author = author::first_author(&message);
+        let author = self.signer(&message);
         let mut removed = Removed { author: None, seal: self.own_seal(&message[..own]) };
         let mut rest = Vec::with_capacity(message.len());
         let mut fields = Fields::new(&message[..own]);

@@ -55,6 +55,29 @@ fn a_domain_without_a_key_is_sealed_for_by_the_server_itself() {
     assert_eq!(sealed(&signing(&["other.example"]), Some("away@keyless.example")), "");
 }
 
+#[test]
+fn a_message_is_signed_for_its_author_else_for_who_sends_it_again() {
+    let keys = signing(&["here.example", "other.example"]);
+    let (ours, theirs) = ("From: ann@here.example\r\n", "From: joe@far.example\r\n");
+    let cases = [
+        (ours.to_owned(), Some("ann@here.example")),
+        (theirs.to_owned(), None),
+        (format!("Resent-From: bob@other.example\r\n{theirs}"), Some("bob@other.example")),
+        (format!("Resent-From: Bob <bob@other.example>\r\n{ours}"), Some("ann@here.example")),
+        (format!("Resent-From: joe@far.example\r\n{theirs}"), None),
+        // The newest resent fields count, and no others.
+        (format!("Resent-From: x@far.example\r\nX: y\r\nResent-From: bob@other.example\r\n{theirs}"), None),
+        (format!("Resent-To: x@far.example\r\nX: y\r\nResent-From: bob@other.example\r\n{theirs}"), None),
+        (format!("Resent-Sender: bob@other.example\r\n{theirs}"), None),
+        (format!("{theirs}\r\nResent-From: bob@other.example\r\n"), None),
+        ("Resent-From: bob@other.example\r\nFrom: ?\r\n".to_owned(), None),
+    ];
+    for (head, expected) in cases {
+        let found = keys.signer(format!("{head}\r\n").as_bytes());
+        assert_eq!(found.map(|address| address.to_string()).as_deref(), expected, "{head}");
+    }
+}
+
 /// Bounces come from the server's own name, which has no key of its own where a domain above it is hosted.
 #[test]
 fn mail_of_the_server_itself_is_signed_by_the_domain_above_it() {

@@ -30,6 +30,19 @@ fn our_own_signature_is_taken_off_and_made_again_over_what_leaves() {
     assert!(hash(&renewed).is_some() && hash(&renewed) != hash(&changed), "{renewed}{changed}");
 }
 
+/// The signature of whoever sends again what another house wrote is as much ours; those of that house are not.
+#[test]
+fn a_resenders_signature_is_made_again_and_the_authors_is_left_alone() {
+    let signing = signing();
+    let again = CONTENT.replace("From: ann@here", "Resent-From: ann@here.example\r\nFrom: joe@far");
+    let theirs = OWN.replace("here.example", "far.example");
+    let message = format!("{OWN}{RECEIVED}{theirs}{again}");
+    let (own, rest) = removed(&signing, &message);
+    assert_eq!(rest, format!("{RECEIVED}{theirs}{again}"));
+    let renewed = signing.renew(&own, rest.as_bytes()).unwrap();
+    assert!(renewed.contains("d=here.example") && renewed.contains("resent-from"), "{renewed}");
+}
+
 /// Whoever writes under our name from outside must not get a signature by sending something that has to be converted.
 #[test]
 fn what_came_from_outside_is_never_signed() {
