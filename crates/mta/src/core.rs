@@ -20,6 +20,7 @@ use kings_smtp::server::{FutureRelease, Trust};
 use kings_store::Store;
 use rustls::ServerConfig;
 
+use crate::alerts::Alerts;
 use crate::content_checks::ContentChecks;
 use crate::copies::Copies;
 use crate::delegation;
@@ -123,6 +124,8 @@ impl Outgoing {
 pub struct HouseRules {
     /// Who gets copies.
     pub copies: Copies,
+    /// Who hears of sessions that went wrong.
+    pub alerts: Alerts,
     /// Rules about header and body of what comes from other servers.
     pub inbound: ContentChecks,
     /// The same for what our users send.

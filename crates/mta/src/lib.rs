@@ -3,6 +3,7 @@
 //! Inbound reads as a straight line: [`connection`] -> [`receive`] -> [`policy`] -> [`deliver`]; submission
 //! takes [`submit`] in the place of [`receive`], LMTP [`lmtp`]; what leaves goes on in [`relay`].
 
+mod alerts;
 mod authenticate;
 mod author;
 mod connection;
@@ -41,6 +42,7 @@ mod submit;
 mod traced;
 mod transaction;
 
+pub use crate::alerts::Alerts;
 pub use crate::authenticate::{Check, Methods};
 pub use crate::content_checks::{ContentChecks, Tables as ContentTables, try_content_checks};
 pub use crate::copies::{Copies, CopyTo};

@@ -16,6 +16,9 @@ use crate::policy::{self, Guesses, Patience};
 const GUESSES_SPAN: Duration = Duration::from_mins(10);
 /// How often the postmaster hears that reports to one domain are withheld.
 const TOLD: Rate = Rate { most: 1, per: Duration::from_hours(24) };
+/// How often the postmaster hears of sessions that went wrong, and of those of one client.
+pub(crate) const ALERTS: Rate = Rate { most: 12, per: Duration::from_hours(1) };
+const ALERTS_OF_CLIENT: Rate = Rate { most: 1, per: Duration::from_hours(1) };
 /// How long an answer to a guesser is held back, as Postfix's `smtpd_error_sleep_time`.
 const DELAY: Duration = Duration::from_secs(1);
 
@@ -72,6 +75,10 @@ struct Counts {
     reports: Buckets<Destination>,
     /// Of which domains the postmaster has heard.
     told: Buckets<Destination>,
+    alerts: Buckets<()>,
+    alerts_of_client: Buckets<IpAddr>,
+    /// Of how many sessions the postmaster has not heard since the last one that was told.
+    untold: u64,
     /// Sessions that wait for a delayed answer now.
     waiting: usize,
 }
@@ -106,6 +113,19 @@ impl Traffic {
             return Reporting::Goes;
         }
         Reporting::Withheld { first: counts.told.take(to, TOLD, now) }
+    }
+
+    /// Whether the postmaster is told of a session of this client, and of how many he was not since the last time.
+    pub(crate) fn alert(&self, client: IpAddr, now: Instant) -> Option<u64> {
+        let (mut counts, network) = (self.counts(), client_network(client));
+        let is_told = !counts.alerts.is_full(&(), ALERTS, now)
+            && counts.alerts_of_client.take(&network, ALERTS_OF_CLIENT, now);
+        if !is_told {
+            counts.untold += 1;
+            return None;
+        }
+        counts.alerts.add(&(), ALERTS, now);
+        Some(std::mem::take(&mut counts.untold))
     }
 
     /// Every update leaves the counts whole, so a panic elsewhere does not spoil them.
@@ -237,6 +257,19 @@ mod tests {
     fn rates(messages_per_minute: u32, messages_per_hour: u32, recipients_per_hour: u32) -> Rates {
         let address = Allowance { messages_per_minute, messages_per_hour, recipients_per_hour };
         Rates { address, account: address, ..Rates::UNLIMITED }
+    }
+
+    #[test]
+    fn the_postmaster_hears_of_a_client_once_an_hour_and_of_few_clients() {
+        let (traffic, start) = (Traffic::default(), Instant::now());
+        let client = |number: u8| IpAddr::from([192, 0, 2, number]);
+        assert_eq!(traffic.alert(client(0), start), Some(0));
+        assert_eq!(traffic.alert(client(0), start), None);
+        let told = (1..=200).filter(|&number| traffic.alert(client(number), start).is_some()).count();
+        assert_eq!(told, 11);
+        let later = start + Duration::from_hours(1);
+        assert_eq!(traffic.alert(client(0), later), Some(189));
+        assert_eq!(traffic.alert(client(1), later), Some(0));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use kings_smtp::reply::Reply;
 use kings_smtp::server::{self as smtp, Role, Settings, Trust};
 use tracing::debug;
 
+use crate::alerts;
 use crate::authenticate::Check;
 use crate::connection::drive;
 use crate::core::{Core, now};
@@ -53,10 +54,13 @@ impl Service for Lmtp {
             trust: Trust::default(),
         };
         let client = connection.peer.ip();
-        let smtp = smtp::Session::new(settings, connection.stream.tls().is_some());
+        let mut smtp = smtp::Session::new(settings, connection.stream.tls().is_some());
+        let transcript = core.rules.alerts.transcript();
+        smtp.write_down(transcript.clone());
         let mut session = Session { core, client, intake: Intake::default() };
         let ended = drive(connection, smtp, core.tls.clone(), &mut session).await;
         debug!(%client, ?ended, "session ended");
+        alerts::tell(core, client, transcript).await;
     }
 
     fn busy(&self) -> &'static [u8] {

@@ -18,6 +18,7 @@ use kings_smtp::server::{self as smtp, Role, Settings};
 use tokio::sync::OnceCell;
 use tracing::{debug, info};
 
+use crate::alerts;
 use crate::authenticate::Evidence;
 use crate::connection::drive;
 use crate::core::Core;
@@ -71,6 +72,8 @@ impl<D: Dns + 'static> Service for Receive<D> {
             trust: core.clients.trusted.of(client),
         };
         let mut smtp = smtp::Session::new(settings, connection.stream.tls().is_some());
+        let transcript = core.rules.alerts.transcript();
+        smtp.write_down(transcript.clone());
         let spoke_first = connection.stream.has_spoken(core.clients.greeting_wait).await;
         if let Err(reply) = policy::connect(spoke_first, core.clients.early_talker) {
             info!(%client, reply = reply.to_string(), "client refused");
@@ -107,6 +110,7 @@ impl<D: Dns + 'static> Service for Receive<D> {
         };
         let ended = drive(connection, smtp, core.tls.clone(), &mut session).await;
         debug!(%client, ?ended, "session ended");
+        alerts::tell(core, client, transcript).await;
     }
 
     fn busy(&self) -> &'static [u8] {

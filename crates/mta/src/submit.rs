@@ -21,6 +21,7 @@ use kings_store::{Incoming, StoreError};
 use kings_tls::ClientCertificate;
 use tracing::{debug, info};
 
+use crate::alerts;
 use crate::author::{self, Authors, BadAuthor, Completion};
 use crate::connection::drive;
 use crate::core::{Core, now};
@@ -91,6 +92,8 @@ impl<D: Dns + 'static> Service for Submit<D> {
         let login = core.directory.login(ClientFacts::new(origin(client, exempt)));
         let meter = Meter::new(&core.traffic, core.limits.rates, client, exempt);
         let mut smtp = smtp::Session::new(settings, connection.stream.tls().is_some());
+        let transcript = core.rules.alerts.transcript();
+        smtp.write_down(transcript.clone());
         smtp.ask_about_hello(self.services.are_asked_at(Stage::Ehlo));
         let mut session = Session {
             core,
@@ -119,6 +122,7 @@ impl<D: Dns + 'static> Service for Submit<D> {
         }
         let ended = drive(connection, smtp, core.tls_for_people.clone(), &mut session).await;
         debug!(%client, ?ended, "session ended");
+        alerts::tell(core, client, transcript).await;
     }
 
     fn busy(&self) -> &'static [u8] {

@@ -8,6 +8,7 @@ mod login;
 mod replies;
 mod settings;
 mod transaction;
+mod transcript;
 
 use kings_mail::envelope::{Envelope, Recipient};
 use kings_sasl::Mechanisms;
@@ -20,6 +21,7 @@ use crate::lines::{Line, Lines};
 use crate::reply::Reply;
 pub use event::Event;
 pub use settings::{Client, FutureRelease, Role, Settings, Trust};
+pub use transcript::{Transcript, Trouble};
 
 /// Longest command line with its CRLF (RFC 5321 §4.5.3.1.4 asks for 512; extensions and UTF-8 need more).
 pub const MAX_COMMAND_LINE: usize = 2_048;
@@ -50,6 +52,7 @@ pub struct Session {
     idle_commands: usize,
     quit: bool,
     asks_about_hello: bool,
+    transcript: Option<Transcript>,
 }
 
 /// Order of commands (RFC 5321 §4.1.4). Each state carries what exists only in it.
@@ -116,9 +119,15 @@ impl Session {
             idle_commands: 0,
             quit: false,
             asks_about_hello: false,
+            transcript: None,
         };
         session.greeting().write_to(&mut session.output);
         session
+    }
+
+    /// Has what is said from now on kept, for whoever has the other clone.
+    pub fn write_down(&mut self, transcript: Option<Transcript>) {
+        self.transcript = transcript;
     }
 
     /// Takes bytes from the peer. Draw all events before giving it more: memory stays bounded by that.
@@ -128,6 +137,9 @@ impl Session {
 
     /// Everything to be sent, which is then forgotten.
     pub fn transmit(&mut self) -> Vec<u8> {
+        if let Some(transcript) = &self.transcript {
+            transcript.sent(&self.output);
+        }
         std::mem::take(&mut self.output)
     }
 
@@ -261,7 +273,9 @@ impl Session {
         self.idle_commands = 0;
         self.state = State::Ready;
         for at in 0..times {
-            replies.get(at).unwrap_or(&Reply::TRY_LATER).write_to(&mut self.output);
+            let reply = replies.get(at).cloned().unwrap_or(Reply::TRY_LATER);
+            self.note(&reply);
+            reply.write_to(&mut self.output);
         }
     }
 
@@ -276,6 +290,7 @@ impl Session {
     pub fn close(&mut self, reply: &Reply) {
         self.pending = None;
         if !matches!(self.state, State::Closed | State::Handshake) {
+            self.note(reply);
             reply.write_to(&mut self.output);
         }
         self.state = State::Closed;
@@ -315,6 +330,9 @@ impl Session {
             Line::Broken => return Some(Err(SyntaxError::BrokenLine)),
             Line::TooLong => return Some(Err(SyntaxError::TooLong)),
         };
+        if let Some(transcript) = &self.transcript {
+            transcript.heard(line, &self.output);
+        }
         let is_auth = line.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case("AUTH "));
         if line.len() + 2 > MAX_COMMAND_LINE && !is_auth {
             return Some(Err(SyntaxError::TooLong));

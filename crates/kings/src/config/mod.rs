@@ -221,7 +221,8 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         });
     let submission = Outgoing { remembers_correspondents: inbound.greylist.is_some(), ..submission };
     let copies = Copies { delimiters: delimiters.clone(), ..copies };
-    let house_rules = HouseRules { copies, inbound: checks, submission: own_checks };
+    let house_rules =
+        HouseRules { copies, inbound: checks, submission: own_checks, alerts: queue.alerts.clone() };
     let dkim = section(source, &mut top, "dkim", dkim::read);
     dkim.check(source, submission.longest_hold, queue.lifetimes);
     let milters = milters::read(source, &mut top);

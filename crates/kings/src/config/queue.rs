@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use kings_mail::path::ForwardPath;
+use kings_mta::Alerts;
 use kings_queue::{DELAY_WARNING, Lifetimes, Limits, Notices};
+use kings_smtp::server::Trouble;
 
 use super::reader::{Section, Source};
 
@@ -18,6 +20,8 @@ pub(crate) struct QueueSettings {
     pub(crate) lifetimes: Lifetimes,
     /// Who hears of what goes wrong beside the senders.
     pub(crate) notices: Notices,
+    /// Who hears of sessions that went wrong.
+    pub(crate) alerts: Alerts,
 }
 
 pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> QueueSettings {
@@ -47,15 +51,23 @@ pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> QueueS
             lifetimes.mail.as_secs()
         ));
     }
-    let notices = notices(source, section);
-    QueueSettings { limits, delay_warning: warning.unwrap_or(Some(DELAY_WARNING)), lifetimes, notices }
+    let (notices, alerts) = notices(source, section);
+    QueueSettings {
+        limits,
+        delay_warning: warning.unwrap_or(Some(DELAY_WARNING)),
+        lifetimes,
+        notices,
+        alerts,
+    }
 }
 
-/// Postfix's `notify_classes` and who is told. Nothing is by default, as there: `resource` and `software` are, and these
-/// are errors of the log here.
-fn notices(source: &mut Source<'_>, section: &mut Section<'_>) -> Notices {
-    const CLASSES: [&str; 3] = ["bounce", "2bounce", "delay"];
-    let what = "\"bounce\", \"2bounce\" or \"delay\"; policy, protocol, resource and software are in the log";
+/// Postfix's `notify_classes` and who is told. Nothing is by default; there `resource` and `software` are, which the log has
+/// here.
+fn notices(source: &mut Source<'_>, section: &mut Section<'_>) -> (Notices, Alerts) {
+    const CLASSES: [&str; 7] = ["bounce", "2bounce", "delay", "policy", "protocol", "resource", "software"];
+    const TROUBLES: [(usize, Trouble); 4] =
+        [(3, Trouble::Policy), (4, Trouble::Protocol), (5, Trouble::Resource), (6, Trouble::Software)];
+    let what = "\"bounce\", \"2bounce\", \"delay\", \"policy\", \"protocol\", \"resource\" or \"software\"";
     let known = |text: &str| CLASSES.iter().position(|class| *class == text).ok_or("another class");
     let classes = section.list(source, "notify_classes", what, known);
     let keys = ["bounce_notice_recipient", "2bounce_notice_recipient", "delay_notice_recipient"];
@@ -65,7 +77,11 @@ fn notices(source: &mut Source<'_>, section: &mut Section<'_>) -> Notices {
         classes.contains(&class).then(|| recipient.unwrap_or(ForwardPath::Postmaster))
     });
     let [bounces, double_bounces, delays] = recipients.each_mut().map(Option::take);
-    Notices { double_bounces, bounces, delays }
+    let of = TROUBLES.into_iter().filter(|(class, _)| classes.contains(class)).map(|(_, trouble)| trouble);
+    let address = "an address such as \"postmaster@example.org\"";
+    let to = section.parsed(source, "error_notice_recipient", address, ForwardPath::parse);
+    let alerts = Alerts { of: of.collect(), to: to.unwrap_or(ForwardPath::Postmaster) };
+    (Notices { double_bounces, bounces, delays }, alerts)
 }
 
 fn time(text: &str) -> Result<Duration, &'static str> {

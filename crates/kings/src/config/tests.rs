@@ -744,8 +744,15 @@ fn who_hears_of_what_goes_wrong_is_read_as_in_postfix() {
         (all.double_bounces, all.bounces, all.delays),
         (to("ops@example.org"), None, to("postmaster"))
     );
+    let text = format!(
+        "{SMALLEST}[queue]\nnotify_classes = [\"software\", \"policy\"]\nerror_notice_recipient = \"ops@example.org\"\n"
+    );
+    let alerts = Settings::parse(&text, Path::new("/")).unwrap().house_rules.alerts;
+    assert_eq!(format!("{:?}", alerts.of), "{Policy, Software}");
+    assert_eq!(Some(alerts.to), to("ops@example.org"));
     for wrong in [
-        "notify_classes = [\"resource\"]",
+        "notify_classes = [\"data\"]",
+        "error_notice_recipient = \"a b\"",
         "notify_classes = \"bounce\"",
         "2bounce_notice_recipient = \"a b\"",
     ] {

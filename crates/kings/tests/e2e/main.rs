@@ -6,6 +6,7 @@
 
 mod account;
 mod aggregate_reports;
+mod alerts;
 mod alpn;
 mod arc;
 mod at_rcpt;

@@ -25,8 +25,16 @@ impl Session {
         self.reply_times(reply, 1);
     }
 
+    /// For the transcript, if there is one.
+    pub(super) fn note(&self, reply: &Reply) {
+        if let Some(transcript) = &self.transcript {
+            transcript.note(reply);
+        }
+    }
+
     /// The same several times, which is still one refusal.
     pub(super) fn reply_times(&mut self, reply: &Reply, times: usize) {
+        self.note(reply);
         for _ in 0..times {
             reply.write_to(&mut self.output);
         }
