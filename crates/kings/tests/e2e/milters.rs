@@ -1,6 +1,9 @@
 //! Real filters speak the milter protocol with the real binary: OpenDKIM, rspamd and ClamAV.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::harness::{
@@ -300,6 +303,115 @@ fn filters_are_asked_in_turn_and_each_sees_what_the_others_changed() {
     let signature = &text[text.find("DKIM-Signature").expect("OpenDKIM has signed")..];
     let signature = &signature[..signature.find("\nX-").unwrap_or(signature.len())].to_lowercase();
     assert!(signature.contains("x-virus-status"), "signed without the mark: {text}");
+}
+
+/// What a filter is to answer to the command with this letter.
+type Order = Arc<Mutex<(u8, &'static [u8])>>;
+
+/// A filter that answers one step as it is told and lets all others go on: no program that people use refuses at each step.
+fn obedient(order: &Order) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("inet:{}", listener.local_addr().unwrap());
+    let order = order.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let order = order.clone();
+            thread::spawn(move || obey(stream, &order));
+        }
+    });
+    address
+}
+
+fn obey(mut stream: TcpStream, order: &Order) -> Option<()> {
+    loop {
+        let mut length = [0; 4];
+        stream.read_exact(&mut length).ok()?;
+        let mut packet = vec![0; u32::from_be_bytes(length) as usize];
+        stream.read_exact(&mut packet).ok()?;
+        let (letter, answer) = *order.lock().unwrap();
+        let answer: &[u8] = match packet[0] {
+            // Version 6, no changes, and every step is told.
+            b'O' => b"O\0\0\0\x06\0\0\0\0\0\0\0\0",
+            b'D' | b'A' | b'K' => continue,
+            b'Q' => return None,
+            step if step == letter => answer,
+            _ => b"c",
+        };
+        stream.write_all(&u32::try_from(answer.len()).unwrap().to_be_bytes()).ok()?;
+        stream.write_all(answer).ok()?;
+    }
+}
+
+/// Connect, HELO, MAIL, RCPT, DATA, a field, the end of the header, the body and its end: each answer a filter may give there
+/// reaches the client where it can still be said, and what is let through or thrown away is so.
+#[test]
+fn a_filter_decides_at_every_step_and_the_client_hears_it() {
+    let order = Order::default();
+    let kings = kings_with(table(&obedient(&order), ""));
+    // Who the client is is told with its first MAIL.
+    let steps = [
+        (b'C', "MAIL"),
+        (b'H', "MAIL"),
+        (b'M', "MAIL"),
+        (b'R', "RCPT"),
+        (b'T', "DATA"),
+        (b'L', "."),
+        (b'N', "."),
+        (b'B', "."),
+        (b'E', "."),
+    ];
+    let answers: [(&[u8], &str); 6] = [
+        (b"r", "550 5.7.1 Refused by a filter"),
+        (b"t", "451 4.7.1 A filter does not take it now"),
+        (b"y554 5.7.9 Not with us\0", "554 5.7.9 Not with us"),
+        (b"4", "421 4.7.1 Closed by a filter"),
+        (b"a", "250"),
+        (b"d", "250"),
+    ];
+    let mut delivered = 0;
+    for (step, place) in steps {
+        for (answer, expected) in answers {
+            // Before there is a message there is nothing to throw away.
+            if answer == b"d" && b"CH".contains(&step) {
+                continue;
+            }
+            *order.lock().unwrap() = (step, answer);
+            let told = format!("{} {}", char::from(step), answer.escape_ascii());
+            let mut client = kings.smtp();
+            let commands = [format!("MAIL FROM:<{CAROL}>"), format!("RCPT TO:<{ANN}>"), "DATA".to_owned()];
+            let mut heard = (".", None);
+            for (command, at) in commands.iter().zip(["MAIL", "RCPT", "DATA"]) {
+                let reply = client.command(command).unwrap();
+                if reply.code >= 400 {
+                    heard = (at, Some(reply));
+                    break;
+                }
+            }
+            let reply = heard.1.unwrap_or_else(|| {
+                client.send(&[&letter(CAROL, ANN, "hello")[..], b".\r\n"].concat()).unwrap();
+                client.reply().unwrap()
+            });
+            reply.is(expected);
+            assert_eq!(heard.0, if reply.code == 250 { "." } else { place }, "{told}");
+            delivered += usize::from(answer == b"a");
+            assert_eq!(messages(&kings.maildir(ANN)).len(), delivered, "{told}");
+        }
+    }
+    // A recipient that is refused takes nobody with it, and what a filter says is not for the next message.
+    *order.lock().unwrap() = (b'R', b"r");
+    let mut client = kings.smtp();
+    client.command(&format!("MAIL FROM:<{CAROL}>")).unwrap().is("250");
+    client.command(&format!("RCPT TO:<{ANN}>")).unwrap().is("550 5.7.1");
+    *order.lock().unwrap() = (b' ', b"c");
+    client.command(&format!("RCPT TO:<{BOB}>")).unwrap().is("250");
+    client.command("DATA").unwrap().is("354");
+    client.send(&[&letter(CAROL, BOB, "hello")[..], b".\r\n"].concat()).unwrap();
+    client.reply().unwrap().is("250");
+    client.message(CAROL, &[ANN], &letter(CAROL, ANN, "next")).unwrap().is("250");
+    assert_eq!(
+        (messages(&kings.maildir(ANN)).len(), messages(&kings.maildir(BOB)).len()),
+        (delivered + 1, 1)
+    );
 }
 
 #[test]
