@@ -20,6 +20,7 @@ use crate::lists::{ListEnquiries, Lists};
 use crate::patience::Patience;
 use crate::policy;
 use crate::policy::verdict::{Listings, Verdicts};
+use crate::repeats::Repeats;
 
 /// What is asked about arriving mail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +56,7 @@ pub(crate) struct Checks<D> {
     lists: Lists,
     greylist: Option<Greylist>,
     services: Services,
+    repeats: Repeats,
 }
 
 /// Whether one of the networks holds the client.
@@ -84,6 +86,7 @@ impl<D: Dns + 'static> Checks<D> {
             lists,
             greylist,
             services: Services::new(policy_service),
+            repeats: Repeats::default(),
         }
     }
 
@@ -103,6 +106,10 @@ impl<D: Dns + 'static> Checks<D> {
 
     pub(crate) fn arc_sealers(&self) -> &[Domain] {
         &self.arc_sealers
+    }
+
+    pub(crate) fn repeats(&self) -> &Repeats {
+        &self.repeats
     }
 
     pub(crate) fn greylist(&self) -> Option<&Greylist> {

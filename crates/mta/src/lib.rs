@@ -34,6 +34,7 @@ mod patience;
 mod policy;
 mod receive;
 pub mod relay;
+mod repeats;
 mod reporting;
 mod reports;
 pub mod signing;

@@ -45,6 +45,8 @@ pub(super) fn read(
         dmarc_reject: verdict_or(source, section, "dmarc_reject", usual.dmarc_reject),
         dmarc_quarantine: verdict_or(source, section, "dmarc_quarantine", usual.dmarc_quarantine),
         dmarc_temperror: on_doubt(source, section).unwrap_or(usual.dmarc_temperror),
+        dkim_repeats: verdict_or(source, section, "dkim_repeats", usual.dkim_repeats),
+        dkim_repeats_from: section.number(source, "dkim_repeats_from", 0).unwrap_or(usual.dkim_repeats_from),
         impersonation: verdict_or(source, section, "impersonation", usual.impersonation),
         no_author: verdict_or(source, section, "no_author", usual.no_author),
     };

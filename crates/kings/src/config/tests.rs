@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use kings_mta::delegation::{Action, Place, Stage};
 use kings_mta::milter::{self, DefaultAction};
-use kings_mta::{Check, Dsn, ForeignSenders, Methods, Verdict};
+use kings_mta::{Check, Dsn, ForeignSenders, Methods, OnDoubt, Verdict, Verdicts};
 use kings_net::Rate;
 use kings_oauth::{KeySource, Proof};
 use kings_sasl::Mechanism;
@@ -224,15 +224,30 @@ fn the_switches_of_the_verdict_are_read_and_misspelt_ones_are_named() {
     let silent = read("");
     assert_eq!((silent.verdicts.spf_softfail, silent.verdicts.no_author), (Verdict::Accept, Verdict::Junk));
     assert!(silent.forwarders.is_empty() && silent.lists.domains.is_empty());
+    assert_eq!(silent.verdicts, Verdicts::default());
     let set = read(
         "spf_softfail = \"junk\"\nno_author = \"reject\"\nforwarders = [\"192.0.2.5/32\", \"2001:db8::/32\"]\n\
          dnsbl_domains = [\"dbl.example=127.0.1.[2..9]*2\"]\n",
     );
     assert_eq!((set.verdicts.spf_softfail, set.verdicts.no_author), (Verdict::Junk, Verdict::Reject));
     assert_eq!((set.forwarders.len(), set.lists.domains[0].weight), (2, 2));
+    for (word, expected) in [
+        ("policy", OnDoubt::ByPolicy),
+        ("accept", OnDoubt::Always(Verdict::Accept)),
+        ("junk", OnDoubt::Always(Verdict::Junk)),
+        ("defer", OnDoubt::Always(Verdict::Defer)),
+    ] {
+        let set =
+            read(&format!("dmarc_temperror = \"{word}\"\ndkim_repeats = \"defer\"\ndkim_repeats_from = 0\n"));
+        assert_eq!(set.verdicts.dmarc_temperror, expected);
+        assert_eq!((set.verdicts.dkim_repeats, set.verdicts.dkim_repeats_from), (Verdict::Defer, 0));
+    }
     for (wrong, named) in [
         ("spf_softfail = \"maybe\"", "spf_softfail"),
         ("no_author = \"bin\"", "no_author"),
+        ("dmarc_temperror = \"reject\"", "dmarc_temperror"),
+        ("dkim_repeats = \"bin\"", "dkim_repeats"),
+        ("dkim_repeats_from = -1", "dkim_repeats_from"),
         ("forwarders = [\"mx.example.net\"]", "forwarders"),
         ("forwarders = [\"0.0.0.0/0\"]", "every address"),
         ("dnsbl_domains = [\"dbl.example=127.0.1\"]", "dnsbl_domains"),

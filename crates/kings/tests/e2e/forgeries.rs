@@ -693,6 +693,45 @@ fn a_signer_whose_name_server_is_dead_opens_no_inbox_to_who_forges_a_protected_n
     }
 }
 
+/// A stolen message verifies as often as it is sent: from the number on that the config says its reader is told, or it is
+/// filed. Copies that do not verify count against nobody, nor does anything against another message of the same domain.
+#[test]
+fn a_good_signature_that_comes_again_and_again_is_told_or_filed_and_no_other() {
+    let dns = NameServer::start(".", &zone());
+    for (choice, verdict) in [("", "accept"), ("dkim_repeats = \"junk\"\n", "junk")] {
+        let tables = format!("[inbound]\ndkim_repeats_from = 3\n{choice}");
+        let kings = Setup { tables, name_server: dns.address.clone(), ..Setup::default() }.start();
+        let stolen = signed_now("bank.test", "stolen", "ceo@bank.test");
+        let mut client = kings.smtp();
+        let mut send = |content: &str| client.message("joe@evil.test", &[BOB], content.as_bytes()).unwrap();
+        for _ in 0..4 {
+            send(&stolen.replace("Please pay", "Pay me")).is("550 5.7.1 Not accepted: DMARC fails");
+        }
+        for _ in 0..4 {
+            send(&stolen).is("250");
+        }
+        send(&signed_now("bank.test", "another", "ceo@bank.test")).is("250");
+        let mut taken = messages(&kings.maildir(BOB));
+        let filed = messages(&kings.maildir(BOB).join(".Junk"));
+        assert_eq!(filed.len(), usize::from(verdict == "junk"));
+        taken.extend(filed);
+        let texts: Vec<String> = taken.iter().map(|message| message.text().replace("\r\n\t", " ")).collect();
+        let why = "its signature of bank.test has come to 3 recipients within a day, a mailing or a replay";
+        let told = format!("X-Kings-Verdict: {verdict}; {why}");
+        let count = |part: &str| texts.iter().filter(|text| text.contains(part)).count();
+        assert_eq!([texts.len(), count(&told), count("X-Kings-Verdict: accept\r\n")], [5, 1, 4], "{texts:?}");
+        assert!(
+            texts.iter().all(
+                |text| text.contains("dmarc=pass") && !(text.contains("another") && text.contains(&told))
+            )
+        );
+        wait_until("the trace", Duration::from_secs(30), || {
+            let text = run(&mut kings.command(&["trace", "--sender", "joe@evil.test"])).text();
+            text.contains(&format!("judged: {verdict}; {why}")).then_some(())
+        });
+    }
+}
+
 /// As the server comes: what stands in From beside a real address, quoted or in full-width signs, is an author of its own
 /// to those programs that show it; before a real address in `<>` it is a name, of which a reader is told where it is ours.
 #[test]

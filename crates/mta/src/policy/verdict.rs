@@ -45,6 +45,8 @@ pub(crate) struct Known {
     pub(crate) undecided: Vec<(Policy, Author)>,
     /// Why DMARC cannot tell its author, where it cannot and counts.
     pub(crate) no_author: Option<String>,
+    /// Whose signature on it has come before, and to how many recipients.
+    pub(crate) repeated: Option<(String, u64)>,
     /// Why a filter wants it held back.
     pub(crate) quarantine: Option<String>,
     /// How long its sender is to wait, who is new here.
@@ -95,6 +97,9 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
     let undecided = known.undecided.iter().map(|(policy, author)| {
         (Reason::Undecided(*policy, author.clone()), of_author(author, verdicts.in_doubt(*policy)))
     });
+    let from = verdicts.dkim_repeats_from;
+    let repeated = known.repeated.clone().filter(|(_, recipients)| from > 0 && *recipients >= from);
+    let repeated = repeated.map(|(domain, count)| (Reason::Repeated(domain, count), verdicts.dkim_repeats));
     let no_author = known.no_author.clone().map(|why| (Reason::NoAuthor(why), verdicts.no_author));
     let greylisted = known.greylisted.map(|wait| (Reason::Greylisted(wait), Verdict::Defer));
     let findings = [
@@ -112,6 +117,7 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
         unproven,
         known.forged_path.clone().map(|domain| (Reason::PathNotOurs(domain), Verdict::Accept)),
         shown,
+        repeated,
         no_author,
         known.junk_before.map(|host| (Reason::JunkBefore(host), Verdict::Junk)),
         greylisted,

@@ -1,6 +1,7 @@
 //! A message of another server that is there as a whole: verify, judge, deliver.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use kings_dns::Dns;
 use kings_mail::domain::Domain;
@@ -27,6 +28,7 @@ use crate::milter::Filtered;
 use crate::observed::Observed;
 use crate::policy::ours::Leaving;
 use crate::policy::verdict::{self, Known};
+use crate::repeats::Signatures;
 use crate::signing::Seal;
 use crate::traced;
 use crate::transaction::{Taken, Transaction, check_arriving};
@@ -47,6 +49,8 @@ struct Authenticated {
     seal: Option<Arc<Seal>>,
     /// What a report to the author's domain will tell.
     observed: Vec<Observed>,
+    /// Those that are good.
+    signatures: Signatures,
 }
 
 impl<D: Dns + 'static> Session<'_, D> {
@@ -109,7 +113,10 @@ impl<D: Dns + 'static> Session<'_, D> {
         let fields = field + &findings.received_spf(methods, &claims);
         let observed = Observed::each(&findings, self.client, envelope, content.head(), &self.core.reports);
         let (standing, reporter) = (findings.standing(), findings.reporter(content.head()));
-        Authenticated { fields, known, standing, leaving, reporter, seal: seal.map(Arc::new), observed }
+        let signatures = self.checks.repeats().signatures(findings.dkim.as_ref());
+        known.repeated = self.checks.repeats().most(&signatures, Instant::now());
+        let seal = seal.map(Arc::new);
+        Authenticated { fields, known, standing, leaving, reporter, seal, observed, signatures }
     }
 
     /// Whether the client's mail is signed as our own, and not verified.
@@ -144,8 +151,9 @@ impl<D: Dns + 'static> Session<'_, D> {
         let content = self.intake.take()?;
         let dmarc = self.evidence.as_ref().map_or(Check::Off, |evidence| evidence.methods().dmarc);
         check_arriving(content.head(), content.len(), dmarc)?;
-        let Authenticated { fields: authenticated, mut known, standing, leaving, reporter, seal, observed } =
-            self.authenticate(&content, &envelope, peer).await;
+        let found = self.authenticate(&content, &envelope, peer).await;
+        let Authenticated { fields: authenticated, mut known, standing, leaving, reporter, seal, .. } = found;
+        let (observed, signatures) = (found.observed, found.signatures);
         known.forwarder = Some(self.client).filter(|client| self.checks.passes_on(*client));
         known.junk_before = known.forwarder.filter(|_| verdict::is_junk(content.head()));
         let authors = author_domains(content.head()).map(|authors| authors.domains).unwrap_or_default();
@@ -177,6 +185,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         if let Some(reply) = decision.refusal() {
             return Err(reply);
         }
+        self.checks.repeats().note(&signatures, envelope.recipients.len(), Instant::now());
         let with = With {
             lmtp: false,
             extended: peer.client.extended,

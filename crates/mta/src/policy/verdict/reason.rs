@@ -64,6 +64,8 @@ pub(crate) enum Reason {
     PathNotOurs(String),
     /// DNS does not tell for now whether an author is who it says, whose domain wants this done of what fails.
     Undecided(Policy, Author),
+    /// A good signature of this domain has come to so many recipients before: a mailing, or a replay.
+    Repeated(String, u64),
     /// Its From field names nobody whose domain could be asked, for this reason: each reader may see another author.
     NoAuthor(String),
     /// A filter wants it held back, for this reason.
@@ -108,6 +110,12 @@ impl fmt::Display for Reason {
                     Policy::Reject => f.write_str(" (what fails is to be refused, says its policy)"),
                 }
             }
+            Self::Repeated(domain, recipients) => {
+                write!(
+                    f,
+                    "its signature of {domain} has come to {recipients} recipients within a day, a mailing or a replay"
+                )
+            }
             Self::NoAuthor(why) => write!(f, "its author cannot be told: {why}"),
             Self::Quarantine(why) => write!(f, "a filter wants it held back: {why}"),
             Self::Greylisted(wait) => {
@@ -128,6 +136,13 @@ impl fmt::Display for Reason {
 impl Reason {
     /// Whether its reader must know of it though the message is taken: nobody is to believe it unwarned.
     pub(super) fn is_always_told(&self) -> bool {
-        matches!(self, Self::NotOurs(_) | Self::PathNotOurs(_) | Self::ShowsOurs(..) | Self::Undecided(..))
+        matches!(
+            self,
+            Self::NotOurs(_)
+                | Self::PathNotOurs(_)
+                | Self::ShowsOurs(..)
+                | Self::Undecided(..)
+                | Self::Repeated(..)
+        )
     }
 }

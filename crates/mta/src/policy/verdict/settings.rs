@@ -35,6 +35,10 @@ pub struct Verdicts {
     pub dmarc_quarantine: Verdict,
     /// DNS does not tell for now what DMARC wants to know.
     pub dmarc_temperror: OnDoubt,
+    /// One signature has come to as many recipients as `dkim_repeats_from` says before.
+    pub dkim_repeats: Verdict,
+    /// That many; zero: nobody counts.
+    pub dkim_repeats_from: u64,
     /// A stranger's name for people shows an address of ours.
     pub impersonation: Verdict,
     /// No author can be told.
@@ -53,6 +57,9 @@ impl Default for Verdicts {
             dmarc_reject: Verdict::Reject,
             dmarc_quarantine: Verdict::Junk,
             dmarc_temperror: OnDoubt::ByPolicy,
+            // So come lists that send each member the same; a stolen signature comes to more.
+            dkim_repeats: Verdict::Accept,
+            dkim_repeats_from: 100,
             // Lists name their members so: "'ann@example.org' via list".
             impersonation: Verdict::Accept,
             no_author: Verdict::Junk,

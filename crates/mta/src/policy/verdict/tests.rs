@@ -243,6 +243,37 @@ fn what_dmarc_cannot_tell_is_filed_where_the_policy_is_known_and_asks_for_more_t
     }
 }
 
+/// What came often is told from the number on that the operator gives, and files or refuses where he says so.
+#[test]
+fn a_signature_that_comes_again_and_again_is_told_and_counts_where_the_switch_says_so() {
+    let (accept, junk, defer, reject) = (Verdict::Accept, Verdict::Junk, Verdict::Defer, Verdict::Reject);
+    let usual = Verdicts::default();
+    let with = |dkim_repeats, dkim_repeats_from| Verdicts { dkim_repeats, dkim_repeats_from, ..usual };
+    let cases = [
+        (usual, 99, accept, false),
+        (usual, 100, accept, true),
+        (usual, u64::MAX, accept, true),
+        (with(reject, 0), u64::MAX, accept, false),
+        (with(junk, 1), 0, accept, false),
+        (with(junk, 1), 1, junk, true),
+        (with(defer, 10), 9, accept, false),
+        (with(defer, 10), 10, defer, true),
+        (with(reject, 10), 11, reject, true),
+    ];
+    for (verdicts, count, verdict, is_told) in cases {
+        let known = Known { repeated: Some(("bank.example".to_owned(), count)), ..Known::default() };
+        let told = format!(
+            "; its signature of bank.example has come to {count} recipients within a day, a mailing or a replay"
+        );
+        let expected = verdict.as_str().to_owned() + if is_told { &told } else { "" };
+        assert_eq!(message(&known, Rules::default(), verdicts).to_string(), expected, "{verdicts:?}");
+        // Who may pass mail on may bring a replay too.
+        let sealed =
+            Known { sealed: Some("lists.example".to_owned()), spf_fail: Some("x".to_owned()), ..known };
+        assert_eq!(message(&sealed, Rules::default(), verdicts).verdict, verdict, "{verdicts:?}");
+    }
+}
+
 #[test]
 fn a_listed_sealer_explains_failures_of_authentication_and_nothing_else() {
     let why = || "because".to_owned();
