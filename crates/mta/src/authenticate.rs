@@ -398,6 +398,7 @@ impl Findings {
             spf_helo_fail: spf_helo_fail.map(explained),
             spf_fail: spf_fail.map(explained),
             spf_softfail: spf_softfail.map(explained),
+            several: several(dmarc, &names),
             no_author: no_author.map(|outcome| outcome.reason.to_string()),
             dmarc_fail: dmarc_fail.map(|outcome| (outcome.policy, author(outcome))).collect(),
             unproven: unproven.chain(in_crowd).max_by_key(|(_, verdict)| *verdict),
@@ -544,6 +545,15 @@ impl Findings {
         all.extend(self.iprev.as_ref().filter(|_| methods.iprev != Check::Off).map(of_iprev));
         results::field(hostname, &all)
     }
+}
+
+/// The domains of all authors who are more than a name, where they are more than one.
+fn several(dmarc: Option<&dmarc::Outcome>, names: &[Domain]) -> Vec<String> {
+    let authors =
+        dmarc.into_iter().flat_map(dmarc::Outcome::each).filter_map(|outcome| outcome.author.as_ref());
+    let firm = authors.filter(|author| !names.contains(author));
+    let domains: Vec<String> = firm.map(Domain::to_string).collect();
+    if domains.len() > 1 { domains } else { Vec::new() }
 }
 
 fn proof_of_dkim(word: dkim::Word) -> dmarc::Proof {

@@ -48,6 +48,7 @@ pub(super) fn read(
         dkim_repeats: verdict_or(source, section, "dkim_repeats", usual.dkim_repeats),
         dkim_repeats_from: section.number(source, "dkim_repeats_from", 0).unwrap_or(usual.dkim_repeats_from),
         impersonation: verdict_or(source, section, "impersonation", usual.impersonation),
+        several_authors: verdict_or(source, section, "several_authors", usual.several_authors),
         no_author: verdict_or(source, section, "no_author", usual.no_author),
     };
     let rules = Rules {

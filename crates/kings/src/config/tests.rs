@@ -237,15 +237,21 @@ fn the_switches_of_the_verdict_are_read_and_misspelt_ones_are_named() {
         ("junk", OnDoubt::Always(Verdict::Junk)),
         ("defer", OnDoubt::Always(Verdict::Defer)),
     ] {
-        let set =
-            read(&format!("dmarc_temperror = \"{word}\"\ndkim_repeats = \"defer\"\ndkim_repeats_from = 0\n"));
+        let set = read(&format!(
+            "dmarc_temperror = \"{word}\"\ndkim_repeats = \"defer\"\ndkim_repeats_from = 0\nseveral_authors = \"reject\"\n"
+        ));
         assert_eq!(set.verdicts.dmarc_temperror, expected);
-        assert_eq!((set.verdicts.dkim_repeats, set.verdicts.dkim_repeats_from), (Verdict::Defer, 0));
+        assert_eq!(
+            (set.verdicts.several_authors, set.verdicts.dkim_repeats),
+            (Verdict::Reject, Verdict::Defer)
+        );
+        assert_eq!(set.verdicts.dkim_repeats_from, 0);
     }
     for (wrong, named) in [
         ("spf_softfail = \"maybe\"", "spf_softfail"),
         ("no_author = \"bin\"", "no_author"),
         ("dmarc_temperror = \"reject\"", "dmarc_temperror"),
+        ("several_authors = \"one\"", "several_authors"),
         ("dkim_repeats = \"bin\"", "dkim_repeats"),
         ("dkim_repeats_from = -1", "dkim_repeats_from"),
         ("forwarders = [\"mx.example.net\"]", "forwarders"),

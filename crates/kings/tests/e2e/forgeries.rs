@@ -732,6 +732,32 @@ fn a_good_signature_that_comes_again_and_again_is_told_or_filed_and_no_other() {
     }
 }
 
+/// Several authors are judged one by one, unless the operator wants none of it: then whose domain they share, and names that
+/// look like one, are still one author.
+#[test]
+fn authors_of_several_domains_are_refused_where_the_switch_says_so_and_no_others() {
+    let dns = NameServer::start(".", &zone());
+    let fields = [
+        ("joe@evil.test, eve@other.test", false),
+        ("Friends: joe@evil.test, eve@other.test;", false),
+        ("joe@evil.test <eve@other.test>, ann@list.test", false),
+        ("joe@evil.test, eve@evil.test", true),
+        ("joe@evil.test <eve@other.test>", true),
+        ("\"joe@evil.test\" <eve@other.test>", true),
+        ("Joe <joe@evil.test>", true),
+    ];
+    for (tables, refuses) in [("", false), ("[inbound]\nseveral_authors = \"reject\"\n", true)] {
+        let kings =
+            Setup { tables: tables.into(), name_server: dns.address.clone(), ..Setup::default() }.start();
+        for (field, is_one) in fields {
+            let content = letter(field, BOB, "several");
+            let reply = kings.smtp().message("joe@evil.test", &[BOB], &content).unwrap();
+            let refused = "550 5.7.1 Not accepted: it has authors of several domains: ";
+            reply.is(if refuses && !is_one { refused } else { "250" });
+        }
+    }
+}
+
 /// As the server comes: what stands in From beside a real address, quoted or in full-width signs, is an author of its own
 /// to those programs that show it; before a real address in `<>` it is a name, of which a reader is told where it is ours.
 #[test]

@@ -43,6 +43,8 @@ pub(crate) struct Known {
     /// The authors about whom DMARC could not be decided for now, where it counts, and what their domains want done of
     /// whom it fails; [`Policy::None`] where that is not known.
     pub(crate) undecided: Vec<(Policy, Author)>,
+    /// The domains of its authors, where they are more than one and DMARC counts.
+    pub(crate) several: Vec<String>,
     /// Why DMARC cannot tell its author, where it cannot and counts.
     pub(crate) no_author: Option<String>,
     /// Whose signature on it has come before, and to how many recipients.
@@ -100,6 +102,8 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
     let from = verdicts.dkim_repeats_from;
     let repeated = known.repeated.clone().filter(|(_, recipients)| from > 0 && *recipients >= from);
     let repeated = repeated.map(|(domain, count)| (Reason::Repeated(domain, count), verdicts.dkim_repeats));
+    let several =
+        (known.several.len() > 1).then(|| (Reason::Several(known.several.clone()), verdicts.several_authors));
     let no_author = known.no_author.clone().map(|why| (Reason::NoAuthor(why), verdicts.no_author));
     let greylisted = known.greylisted.map(|wait| (Reason::Greylisted(wait), Verdict::Defer));
     let findings = [
@@ -118,6 +122,7 @@ pub(crate) fn message(known: &Known, rules: Rules, verdicts: Verdicts) -> Decisi
         known.forged_path.clone().map(|domain| (Reason::PathNotOurs(domain), Verdict::Accept)),
         shown,
         repeated,
+        several,
         no_author,
         known.junk_before.map(|host| (Reason::JunkBefore(host), Verdict::Junk)),
         greylisted,

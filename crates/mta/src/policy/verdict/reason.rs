@@ -66,6 +66,8 @@ pub(crate) enum Reason {
     Undecided(Policy, Author),
     /// A good signature of this domain has come to so many recipients before: a mailing, or a replay.
     Repeated(String, u64),
+    /// Its From field names authors of these domains.
+    Several(Vec<String>),
     /// Its From field names nobody whose domain could be asked, for this reason: each reader may see another author.
     NoAuthor(String),
     /// A filter wants it held back, for this reason.
@@ -116,6 +118,7 @@ impl fmt::Display for Reason {
                     "its signature of {domain} has come to {recipients} recipients within a day, a mailing or a replay"
                 )
             }
+            Self::Several(domains) => write!(f, "it has authors of several domains: {}", domains.join(", ")),
             Self::NoAuthor(why) => write!(f, "its author cannot be told: {why}"),
             Self::Quarantine(why) => write!(f, "a filter wants it held back: {why}"),
             Self::Greylisted(wait) => {

@@ -41,6 +41,8 @@ pub struct Verdicts {
     pub dkim_repeats_from: u64,
     /// A stranger's name for people shows an address of ours.
     pub impersonation: Verdict,
+    /// From names authors of more than one domain.
+    pub several_authors: Verdict,
     /// No author can be told.
     pub no_author: Verdict,
 }
@@ -62,6 +64,8 @@ impl Default for Verdicts {
             dkim_repeats_from: 100,
             // Lists name their members so: "'ann@example.org' via list".
             impersonation: Verdict::Accept,
+            // Each of them is judged.
+            several_authors: Verdict::Accept,
             no_author: Verdict::Junk,
         }
     }

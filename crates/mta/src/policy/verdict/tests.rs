@@ -275,6 +275,23 @@ fn a_signature_that_comes_again_and_again_is_told_and_counts_where_the_switch_sa
 }
 
 #[test]
+fn several_authors_are_a_reason_where_the_switch_says_so() {
+    let (accept, junk, defer, reject) = (Verdict::Accept, Verdict::Junk, Verdict::Defer, Verdict::Reject);
+    let domains = ["a.example".to_owned(), "b.example".to_owned(), "c.example".to_owned()];
+    assert_eq!(Verdicts::default().several_authors, accept);
+    for set in [accept, junk, defer, reject] {
+        let verdicts = Verdicts { several_authors: set, ..Verdicts::default() };
+        for (count, expected) in [(0, accept), (1, accept), (2, set), (3, set)] {
+            let known = Known { several: domains[..count].to_vec(), ..Known::default() };
+            let decision = message(&known, Rules::default(), verdicts);
+            assert_eq!(decision.verdict, expected, "{set:?} {count}");
+            let told = format!("it has authors of several domains: {}", domains[..count].join(", "));
+            assert_eq!(decision.to_string().contains(&told), expected != accept, "{decision}");
+        }
+    }
+}
+
+#[test]
 fn a_listed_sealer_explains_failures_of_authentication_and_nothing_else() {
     let why = || "because".to_owned();
     let sealed = Known {
