@@ -198,6 +198,27 @@ fn careless_from_fields_of_an_account_are_taken_and_signed() {
     assert!(arrived.iter().all(|message| message.text().matches("DKIM-Signature:").count() == 2));
 }
 
+/// The signature that came with it stays where it is, and ours is that of whoever sends it again; without these fields the
+/// message would not be taken at all.
+#[test]
+fn what_is_sent_again_has_a_signature_of_who_does_that_which_opendkim_finds_good() {
+    let mut kings = Setup::default().start();
+    run(&mut kings.command(&["dkim", "create", "example.org", "--selector", "one"])).succeeded();
+    kings.kill();
+    kings.serve();
+    let theirs = "DKIM-Signature: v=1; a=rsa-sha256; d=elsewhere.example; s=x; h=from; bh=AA==; b=AA==\r\n";
+    let original =
+        format!("{theirs}From: joe@elsewhere.example\r\nTo: {ANN}\r\nSubject: again\r\n\r\nhello\r\n");
+    let again = format!("Resent-From: {ANN}\r\nResent-To: {BOB}\r\n{original}");
+    kings.submissions(ANN).message(ANN, &[BOB], original.as_bytes()).unwrap().is("550 5.7.1");
+    kings.submissions(ANN).message(ANN, &[BOB], again.as_bytes()).unwrap().is("250");
+    let text = only_message_of(&kings, BOB).text();
+    assert!(text.contains(theirs) && text.matches("d=example.org;").count() == 2, "{text}");
+    let content = &text[text.find("DKIM-Signature:").unwrap()..];
+    let said = opendkim(content.as_bytes(), &zone_lines(&kings.folder().join("data/dkim/example.org")));
+    assert!(said.contains("verification (s=one, d=example.org, 2048-bit key) succeeded"), "{said}");
+}
+
 /// A real server that takes 7-bit content alone (RFC 6152 §3): it gets the same words under a signature that holds, and what
 /// cannot be converted comes back, itself in 7 bit.
 #[test]
