@@ -10,6 +10,7 @@ mod learn;
 mod list;
 mod login;
 mod mailbox;
+mod quota;
 mod report;
 mod search;
 mod select;

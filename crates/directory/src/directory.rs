@@ -18,6 +18,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::known::{self, Known};
 use crate::passwd_file::BadLine;
+use crate::quota::QuotaRule;
 use crate::reading::{Files, LookClock};
 use crate::relays::RelayDomain;
 use crate::resolve::{Book, LOCALHOST, Reach, Resolution, is_role};
@@ -299,6 +300,11 @@ impl Directory {
     /// Whether there is such an account (its exact address, in any case).
     pub fn has_account(&self, address: &Address) -> bool {
         self.files().accounts.get(&address.folded()).is_some()
+    }
+
+    /// What the accounts file says about how much mail an account may hold.
+    pub fn quota_rule(&self, account: &Address) -> QuotaRule {
+        self.files().accounts.get(&account.folded()).map(|entry| entry.quota).unwrap_or_default()
     }
 
     /// Whether a session of this account from this address may go on: it was not removed or closed meanwhile.

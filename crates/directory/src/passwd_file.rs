@@ -8,6 +8,7 @@ use kings_mail::address::Address;
 use kings_sasl::scram::Hash;
 
 use crate::password::StoredPassword;
+use crate::quota::QuotaRule;
 
 /// One account of the file.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Entry {
     pub(crate) address: Address,
     /// `None`: the account receives mail and nobody can log in (empty field, `!` or `*` before the hash).
     pub(crate) password: Option<StoredPassword>,
+    /// How much mail it may hold.
+    pub(crate) quota: QuotaRule,
     access: Access,
 }
 
@@ -43,18 +46,13 @@ struct Access {
 }
 
 impl Access {
-    /// Reads Dovecot's extra fields, parted by spaces. Those that are not about the login, `userdb_` fields
-    /// among them, say nothing here.
-    fn parse(extra: &str) -> Result<Self, String> {
-        let mut access = Self::default();
-        for field in extra.split_ascii_whitespace() {
-            match field.split_once('=').unwrap_or((field, "")) {
-                ("nologin", _) => access.nologin = true,
-                ("allow_nets", nets) => access.allow_nets = Some(networks(nets)?),
-                _ => {}
-            }
+    fn hear(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "nologin" => self.nologin = true,
+            "allow_nets" => self.allow_nets = Some(networks(value)?),
+            _ => {}
         }
-        Ok(access)
+        Ok(())
     }
 }
 
@@ -90,7 +88,7 @@ pub(crate) struct BadLine {
 
 impl Accounts {
     /// Reads `user:{SCHEME}hash:uid:gid:gecos:home:shell:extra`. Of the fields after the password only those
-    /// extra ones count that close or narrow the login. All complaints at once.
+    /// extra ones count that close or narrow the login or are about quotas. All complaints at once.
     pub(crate) fn parse(text: &str) -> Result<Self, Vec<BadLine>> {
         let mut accounts = Self::default();
         let mut complaints = Vec::new();
@@ -172,8 +170,19 @@ fn entry(line: &str) -> Result<Entry, String> {
         field if field.starts_with(['!', '*']) => None,
         field => Some(StoredPassword::parse(field).map_err(|error| format!("{name}: {error}"))?),
     };
-    let access = Access::parse(extra(line)).map_err(|what| format!("{name}: {what}"))?;
-    Ok(Entry { address: address.folded(), password, access })
+    let (access, quota) = extra_fields(extra(line)).map_err(|what| format!("{name}: {what}"))?;
+    Ok(Entry { address: address.folded(), password, quota, access })
+}
+
+/// Reads Dovecot's extra fields, parted by spaces. Those that are neither about the login nor about quotas say nothing here.
+fn extra_fields(extra: &str) -> Result<(Access, QuotaRule), String> {
+    let (mut access, mut quota) = (Access::default(), QuotaRule::default());
+    for field in extra.split_ascii_whitespace() {
+        let (name, value) = field.split_once('=').unwrap_or((field, ""));
+        access.hear(name, value)?;
+        quota.hear(name, value).map_err(|what| format!("{name}: {what}"))?;
+    }
+    Ok((access, quota))
 }
 
 #[cfg(test)]
@@ -223,8 +232,10 @@ mod tests {
                 assert!(!entry.admits(client.parse().unwrap()), "{fields} {client}");
             }
         }
-        let bad = Accounts::parse("ann@example.org:{PLAIN}a::::::allow_nets=192.0.2.0/33\n").unwrap_err();
-        assert!(bad[0].what.contains("192.0.2.0/33"), "{bad:?}");
+        for bad in ["allow_nets=192.0.2.0/33", "userdb_quota_rule=*:storage=192.0.2.0/33"] {
+            let told = Accounts::parse(&format!("ann@example.org:{{PLAIN}}a::::::{bad}\n")).unwrap_err();
+            assert!(told[0].what.contains("192.0.2.0/33"), "{told:?}");
+        }
     }
 
     #[test]

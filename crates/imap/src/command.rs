@@ -113,6 +113,10 @@ pub enum Request {
         /// What to tell, in the order asked.
         items: Vec<StatusItem>,
     },
+    /// GETQUOTA: of the quota root of this name (RFC 9208 §4.1.1).
+    Quota(String),
+    /// GETQUOTAROOT: of the quota root of this mailbox (RFC 9208 §4.1.2).
+    QuotaRoot(String),
     /// CLOSE: expunge without a word, then deselect (RFC 3501 §6.4.2).
     Close,
     /// Deselect and nothing else (RFC 3691 §2).
@@ -226,6 +230,8 @@ impl Request {
             | Self::Unsubscribe(_)
             | Self::List(_)
             | Self::Status { .. }
+            | Self::Quota(_)
+            | Self::QuotaRoot(_)
             | Self::Expunge(_)
             | Self::Search(_)
             | Self::Sort(_)

@@ -195,11 +195,15 @@ impl Tagged {
     pub const PRIVACY_REQUIRED: Self = Self::no(Code::PrivacyRequired, "Log in under TLS only");
     /// A change in a mailbox opened with EXAMINE.
     pub const READ_ONLY: Self = Self::no(Code::ReadOnly, "The mailbox is open for reading only");
+    /// GETQUOTA of something else than [`QUOTA_ROOT`].
+    pub const NO_QUOTA_ROOT: Self = Self::no(Code::NonExistent, "No such quota root");
     /// A message number beyond the last.
     pub const NO_SUCH_NUMBER: Self = Self::bad("There is no message with this number");
     /// SEARCH in a character set we do not have.
     pub const BAD_CHARSET: Self = Self::no(Code::BadCharset, "Unknown character set");
     /// No room.
+    pub const OVER_QUOTA: Self = Self::no(Code::OverQuota, "The account is over its quota");
+    /// The disk is full.
     pub const NO_SPACE: Self = Self::no(Code::OverQuota, "No space left for messages");
     /// Too large a message.
     pub const TOO_BIG: Self = Self::no(Code::TooBig, "The message is too large");
@@ -332,6 +336,20 @@ impl ExtendedSearch {
     }
 }
 
+/// The name of the one quota root there is, as Dovecot calls it.
+pub const QUOTA_ROOT: &str = "User quota";
+
+/// One resource of a quota root (RFC 9208 §4.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaResource {
+    /// `STORAGE` or `MESSAGE` (RFC 9208 §5).
+    pub name: &'static str,
+    /// What is there, in its unit.
+    pub used: u64,
+    /// Most there may be.
+    pub limit: u64,
+}
+
 /// An untagged response, apart from the message data of FETCH: that is [`fetch`](crate::fetch).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Response {
@@ -406,6 +424,13 @@ pub enum Response {
     Id,
     /// `* ENABLED`: what this command has enabled (RFC 5161 §3.2).
     Enabled(Enabled),
+    /// `* QUOTAROOT`: the one quota root of a mailbox, [`QUOTA_ROOT`] (RFC 9208 §4.2.2).
+    QuotaRoot {
+        /// The mailbox.
+        mailbox: String,
+    },
+    /// `* QUOTA` of [`QUOTA_ROOT`] (RFC 9208 §4.2.1).
+    Quota(Vec<QuotaResource>),
     /// `* NAMESPACE`: one personal namespace without a prefix (RFC 2342 §5).
     Namespace(char),
     /// `+ text`: send on (RFC 3501 §7.5).
@@ -491,6 +516,18 @@ impl Response {
                 if let Some(modseq) = modseq {
                     put!(out, " MODSEQ ({modseq})");
                 }
+                out.push(b')');
+            }
+            Self::QuotaRoot { mailbox } => {
+                out.extend_from_slice(b"* QUOTAROOT ");
+                text::mailbox(out, mailbox);
+                put!(out, " \"{QUOTA_ROOT}\"");
+            }
+            Self::Quota(resources) => {
+                put!(out, "* QUOTA \"{QUOTA_ROOT}\" (");
+                text::spaced(out, resources, |out, QuotaResource { name, used, limit }| {
+                    put!(out, "{name} {used} {limit}");
+                });
                 out.push(b')');
             }
             Self::Id => out.extend_from_slice(b"* ID (\"name\" \"Kings\")"),

@@ -302,6 +302,9 @@ impl Session {
             "LIST-EXTENDED",
             "LIST-STATUS",
             "STATUS=SIZE",
+            "QUOTA",
+            "QUOTA=RES-STORAGE",
+            "QUOTA=RES-MESSAGE",
             "CONDSTORE",
             "QRESYNC",
         ]);

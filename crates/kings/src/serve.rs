@@ -28,7 +28,7 @@ use self::answers::Answers;
 use self::background::{CurrentRelay, refresh_policies, send_reports};
 use self::endpoints::{Endpoints, listen};
 use self::neighbours::Neighbours;
-use self::open::open_store;
+pub(crate) use self::open::open_store;
 use self::services::{Kept, Services};
 use crate::command::{Failure, print};
 use crate::config::{Settings, Threads};

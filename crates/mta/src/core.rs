@@ -17,7 +17,7 @@ use kings_queue::Queue;
 use kings_records::Records;
 use kings_smtp::reply::Reply;
 use kings_smtp::server::{FutureRelease, Trust};
-use kings_store::Store;
+use kings_store::{Store, StoreError};
 use rustls::ServerConfig;
 
 use crate::alerts::Alerts;
@@ -118,6 +118,26 @@ impl Outgoing {
     }
 }
 
+/// What a sender hears whose recipient has no room left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FullMailbox {
+    /// To come again: there may be room before he gives up.
+    #[default]
+    Defer,
+    /// No, at once.
+    Reject,
+}
+
+impl FullMailbox {
+    /// The reply to RCPT, or of a message with this recipient alone.
+    pub(crate) fn reply(self) -> Reply {
+        match self {
+            Self::Defer => Reply::MAILBOX_FULL,
+            Self::Reject => Reply::MAILBOX_FULL_NOW,
+        }
+    }
+}
+
 /// What an operator wants beside the delivery of a message. Mail that comes by LMTP is left alone: the server in front
 /// has rules of its own.
 #[derive(Clone, Debug, Default)]
@@ -130,6 +150,8 @@ pub struct HouseRules {
     pub inbound: ContentChecks,
     /// The same for what our users send.
     pub submission: ContentChecks,
+    /// What becomes of mail for an account that is over its quota.
+    pub full_mailbox: FullMailbox,
 }
 
 /// What [`Core`] is made of.
@@ -233,6 +255,29 @@ impl Core {
         let reaching = targets.iter().filter(|target| !matches!(target.place, Place::Nobody(_)));
         let refusals: Option<Vec<Reply>> = reaching.map(refusal).collect();
         refusals?.into_iter().next()
+    }
+
+    /// What a recipient hears where all it stands for are mailboxes here that have no room for a message of `size` octets,
+    /// or of any where nothing is said. What has room while others have none is served at the end of the message.
+    pub(crate) async fn full(&self, resolution: &Resolution, size: Option<u64>) -> Option<Reply> {
+        let Resolution::Targets(targets) = resolution else { return None };
+        let mut accounts = Vec::new();
+        for target in targets {
+            match &target.place {
+                Place::Account(account) if self.store.is_limited(account) => accounts.push(account.clone()),
+                Place::Account(_) | Place::Remote(_) => return None,
+                Place::Nobody(_) => {}
+            }
+        }
+        if accounts.is_empty() {
+            return None;
+        }
+        let (store, size) = (self.store.clone(), size.unwrap_or(1));
+        let all_full = move || {
+            let full = |account| matches!(store.has_room(account, size), Err(StoreError::OverQuota));
+            accounts.iter().all(full)
+        };
+        blocking(all_full).await.then(|| self.rules.full_mailbox.reply())
     }
 
     /// The same for one that may have been resolved before it waited: what its aliases lead to beside it has been

@@ -94,6 +94,8 @@ impl Message {
 pub(crate) enum DeliveryError {
     /// Every copy failed in the store.
     Store(StoreError),
+    /// The only recipient has no room left, and what it hears.
+    Full(Reply),
     /// What has to leave could not be queued.
     Queue(SubmitError),
     /// Every recipient, or one of what a stranger brings, is an alias that has sent on this very message before.
@@ -111,6 +113,7 @@ impl DeliveryError {
     pub(crate) fn reply(&self) -> Reply {
         match self {
             Self::Store(error) => intake::refusal(error),
+            Self::Full(reply) => reply.clone(),
             Self::Queue(error) => {
                 tracing::error!(%error, "cannot queue a message");
                 queue_refusal(error)
@@ -158,7 +161,7 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
         return Ok(());
     }
     let (mut staged, results) = stage_and_store(core, &message, &plan).await?;
-    let Copies { stored, failed } = match sort_copies(core, &message, &plan.local, results) {
+    let Copies { stored, failed } = match sort_copies(core, &message, &plan, results) {
         Ok(copies) => copies,
         Err(error) => {
             give_up(staged).await;
@@ -210,7 +213,7 @@ async fn stage_and_store(
         let content = message.content.clone();
         let results = core.store.deliver_when(&content, &deliveries, |results| {
             // Where nothing can be stored the client keeps the message, and the queue gets nothing of it.
-            if results.len() == deliveries.len() && results.iter().all(Result::is_err) {
+            if results.len() == deliveries.len() && nothing_taken(results, &departures) {
                 return Ok(());
             }
             for ((guise, recipient), result) in waiting.into_iter().zip(results) {
@@ -232,23 +235,35 @@ fn is_staged(staged: &[Entry], guise: &Guise, recipient: &Recipient) -> bool {
     staged.iter().any(|entry| holds(&entry.departure))
 }
 
+/// Whether the client keeps the message: no copy could be stored. Accounts that are full keep nothing back that leaves for
+/// others.
+fn nothing_taken(results: &[Result<(), StoreError>], departures: &[Departure]) -> bool {
+    let full = |result: &Result<(), StoreError>| matches!(result, Err(StoreError::OverQuota));
+    results.iter().all(Result::is_err) && (departures.is_empty() || !results.iter().all(full))
+}
+
 /// Tells the copies that were stored from those that were not.
 fn sort_copies(
     core: &Core,
     message: &Message,
-    local: &[LocalCopy],
+    plan: &Plan,
     results: Vec<Result<(), StoreError>>,
 ) -> Result<Copies, DeliveryError> {
-    let any_stored = results.iter().any(Result::is_ok);
+    let nothing_taken = nothing_taken(&results, &plan.departures);
     let mut copies = Copies::default();
-    for (copy, result) in local.iter().zip(results) {
+    for (copy, result) in plan.local.iter().zip(results) {
         let account = &copy.account;
         match result {
             Ok(()) => {
                 traced::stored(core, message, account);
                 copies.stored.push(copy.recipient.clone());
             }
-            Err(error) if !any_stored => return Err(DeliveryError::Store(error)),
+            Err(StoreError::OverQuota)
+                if nothing_taken && message.recipients.len() == 1 && plan.local.len() == 1 =>
+            {
+                return Err(DeliveryError::Full(core.rules.full_mailbox.reply()));
+            }
+            Err(error) if nothing_taken => return Err(DeliveryError::Store(error)),
             Err(error) => {
                 warn!(id = %message.id, %account, %error, "one copy could not be stored, will be tried again");
                 copies.failed.push(copy.waiting());
@@ -339,6 +354,9 @@ async fn place_each(
         for (LocalCopy { account, .. }, result) in copies.into_iter().zip(results) {
             match result {
                 Ok(()) => traced::stored(&core, &message, account),
+                Err(StoreError::OverQuota) => {
+                    drop(failures.insert(account.clone(), core.rules.full_mailbox.reply()));
+                }
                 Err(error) => drop(failures.insert(account.clone(), intake::refusal(&error))),
             }
         }

@@ -101,9 +101,13 @@ pub(crate) async fn with_head(
 /// The only place where a failure of the store becomes a reply to a sender. Nothing here is the sender's
 /// fault, so all of it is worth another try; the cause stays in our log.
 pub(crate) fn refusal(error: &StoreError) -> Reply {
+    if matches!(error, StoreError::OverQuota) {
+        return Reply::MAILBOX_FULL;
+    }
     error!(%error, "cannot store a message");
     match error {
         StoreError::NoSpace => Reply::NO_SPACE,
+        StoreError::OverQuota => Reply::MAILBOX_FULL,
         StoreError::NoSuchMailbox
         | StoreError::AlreadyExists
         | StoreError::BadName

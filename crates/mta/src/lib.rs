@@ -47,7 +47,7 @@ pub use crate::alerts::Alerts;
 pub use crate::authenticate::{Check, Methods};
 pub use crate::content_checks::{ContentChecks, Tables as ContentTables, try_content_checks};
 pub use crate::copies::{Copies, CopyTo};
-pub use crate::core::{Clients, Core, Dsn, HouseRules, Limits, Outgoing, Parts, Trusted};
+pub use crate::core::{Clients, Core, Dsn, FullMailbox, HouseRules, Limits, Outgoing, Parts, Trusted};
 pub use crate::facts::{Rules, Verdict};
 pub use crate::greylist::{DELAY as GREYLIST_DELAY, Greylist, RETRY_WINDOW as GREYLIST_RETRY_WINDOW};
 pub use crate::header_checks::{BodyChecks, HeaderChecks, try_header_checks};

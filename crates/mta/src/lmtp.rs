@@ -90,6 +90,7 @@ impl Decide for Session<'_> {
             logged_in: false,
             resolution: &resolution,
             no_way: self.core.no_way(&recipient.path, &envelope.reverse_path, &resolution),
+            full: self.core.full(&resolution, envelope.parameters.size).await,
             recipients_so_far: envelope.recipients.len(),
             most_recipients: self.core.limits.recipients,
         };

@@ -257,6 +257,8 @@ impl Decide for Session<'_> {
             logged_in: true,
             resolution: &resolution,
             no_way: if dropped { None } else { no_way() },
+            // The queue tries them again.
+            full: None,
             recipients_so_far: envelope.recipients.len(),
             most_recipients: self.local.most_recipients(dropped),
         };

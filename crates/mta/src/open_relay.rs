@@ -80,6 +80,7 @@ fn accepted(core: &Core, runtime: &Runtime, role: Role, lines: &[String]) -> Vec
                         logged_in: false,
                         resolution: &resolution,
                         no_way: None,
+                        full: None,
                         recipients_so_far: 0,
                         most_recipients: 100,
                     };

@@ -56,6 +56,8 @@ pub(crate) struct RcptFacts<'a> {
     pub(crate) resolution: &'a Resolution,
     /// Why it would come back at once, where all of it leaves.
     pub(crate) no_way: Option<Reply>,
+    /// What it would hear where everything it stands for is a mailbox here without room.
+    pub(crate) full: Option<Reply>,
     /// Recipients accepted in this transaction so far.
     pub(crate) recipients_so_far: usize,
     /// Most recipients of one transaction.
@@ -75,7 +77,7 @@ pub(crate) fn rcpt(facts: &RcptFacts<'_>) -> Result<(), Reply> {
     }
     let on_its_way = || facts.no_way.clone().map_or(Ok(()), Err);
     match (facts.resolution, facts.logged_in) {
-        (Resolution::Targets(_), _) => on_its_way(),
+        (Resolution::Targets(_), _) => on_its_way().and_then(|()| facts.full.clone().map_or(Ok(()), Err)),
         (Resolution::Unknown, _) => Err(Reply::UNKNOWN_USER),
         (Resolution::Looping, _) => Err(Reply::ALIAS_LOOP),
         (Resolution::Unavailable, _) => Err(Reply::TRY_LATER),
@@ -305,6 +307,7 @@ mod tests {
                 logged_in,
                 resolution,
                 no_way: None,
+                full: None,
                 recipients_so_far,
                 most_recipients: 2,
             };
@@ -314,6 +317,10 @@ mod tests {
             let no_way = Some(Reply::BUSY);
             let expected = expected.and(Err(Reply::BUSY));
             assert_eq!(rcpt(&RcptFacts { no_way, ..facts(1) }), expected, "{resolution:?} {logged_in}");
+            let full = Some(Reply::BUSY);
+            let expected =
+                if matches!(resolution, Resolution::Elsewhere(_)) { rcpt(&facts(1)) } else { expected };
+            assert_eq!(rcpt(&RcptFacts { full, ..facts(1) }), expected, "{resolution:?} {logged_in}");
         }
     }
 

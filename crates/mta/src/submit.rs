@@ -239,6 +239,7 @@ impl<D: Dns + 'static> Decide for Session<'_, D> {
             logged_in: self.account.is_some(),
             resolution: &resolution,
             no_way: self.core.no_way(&recipient.path, &envelope.reverse_path, &resolution),
+            full: self.core.full(&resolution, envelope.parameters.size).await,
             recipients_so_far: envelope.recipients.len(),
             most_recipients: self.core.limits.recipients,
         };

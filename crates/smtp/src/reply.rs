@@ -140,6 +140,10 @@ impl Reply {
     /// Memory is short.
     pub const NO_MEMORY: Self =
         Self::new(421, Status(4, 3, 1), "Too much mail on its way for our memory, try again later");
+    /// The recipient's mailbox is full, and may have room later (RFC 3463 §3.3).
+    pub const MAILBOX_FULL: Self = Self::new(452, Status(4, 2, 2), "Mailbox full, try again later");
+    /// The same where the sender shall hear of it at once.
+    pub const MAILBOX_FULL_NOW: Self = Self::new(552, Status(5, 2, 2), "Mailbox full");
     /// Aliases lead to each other.
     pub const ALIAS_LOOP: Self =
         Self::new(451, Status(4, 3, 5), "Alias does not end, the postmaster must mend it");

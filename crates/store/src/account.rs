@@ -16,6 +16,7 @@ use crate::list_file;
 use crate::mailbox::{Mailbox, Shared};
 use crate::message::Uid;
 use crate::name::{MailboxName, SpecialUse};
+use crate::quota::{Claim, Ledger, Mark, Quota, Room, Usage, count_mailbox};
 use crate::root::Root;
 use crate::settled::Settled;
 use crate::subscriptions;
@@ -47,6 +48,7 @@ pub(crate) struct AccountState {
     /// Keeps apart the threads that count UIDVALIDITY.
     counting: Mutex<()>,
     settled: Arc<Settled>,
+    pub(crate) ledger: Arc<Ledger>,
 }
 
 /// One line of LIST.
@@ -69,10 +71,11 @@ impl AccountState {
         root: Arc<Root>,
         watcher: Option<Arc<Watcher>>,
         (dir, path): (Dir, PathBuf),
-        settled: Arc<Settled>,
+        (settled, ledger): (Arc<Settled>, Arc<Ledger>),
         index: Option<AccountIndex>,
     ) -> Self {
-        Self { root, watcher, path, dir, index, open: Mutex::default(), counting: Mutex::default(), settled }
+        let (open, counting) = (Mutex::default(), Mutex::default());
+        Self { root, watcher, path, dir, index, open, counting, settled, ledger }
     }
 
     /// Makes the mailboxes of an account that has none yet.
@@ -185,6 +188,21 @@ impl AccountState {
         })
     }
 
+    /// Keeps room for messages that are about to come.
+    pub(crate) fn claim(&self, size: Usage, who: Claim) -> Result<Room, StoreError> {
+        self.ledger.claim(&self.dir, size, who)
+    }
+
+    /// The messages that `room` was kept for are there.
+    pub(crate) fn fill(&self, room: Room) {
+        room.fill(&self.dir);
+    }
+
+    /// Messages are gone since `mark`.
+    pub(crate) fn gone(&self, mark: Mark, size: Usage) {
+        self.ledger.note(&self.dir, mark, (Usage::default(), size));
+    }
+
     /// A new UIDVALIDITY, above all before it and above `above`.
     pub(crate) fn next_validity(&self, above: u32) -> Result<u32, StoreError> {
         let _counting = locked(&self.counting);
@@ -233,6 +251,16 @@ impl Account {
         Ok(all)
     }
 
+    /// What the account holds, and may hold.
+    pub fn quota(&self) -> Result<Quota, StoreError> {
+        self.0.ledger.quota(&self.0.dir)
+    }
+
+    /// Whether its owner could store `messages` of so many octets together now.
+    pub fn has_room(&self, octets: u64, messages: u64) -> Result<(), StoreError> {
+        self.0.claim(Usage { octets, messages }, Claim::Saved).map(drop)
+    }
+
     /// Makes a mailbox with a UIDVALIDITY no mailbox of this account had before. Names above it need not exist.
     pub fn create(&self, name: &MailboxName) -> Result<(), StoreError> {
         if name.is_inbox() {
@@ -250,6 +278,7 @@ impl Account {
         let folder = name.folder().ok_or(StoreError::CannotDeleteInbox)?;
         let mut open = locked(&self.0.open);
         let guid = self.keep_validity_rising(&folder)?;
+        let mark = self.0.ledger.mark();
         self.set_aside(&folder)?;
         self.0.dir.sync()?;
         self.0.settled.forget(name);
@@ -259,6 +288,10 @@ impl Account {
         drop(open);
         if let (Some(index), Some(guid)) = (&self.0.index, guid) {
             index.forget_mailbox(&guid);
+        }
+        match self.0.dir.open(TRASHED).and_then(|trashed| count_mailbox(&trashed)) {
+            Ok(size) => self.0.gone(mark, size),
+            Err(error) => tracing::debug!(%error, "cannot count what goes with a mailbox"),
         }
         if let Err(error) = self.0.dir.remove_tree(TRASHED.as_bytes()) {
             tracing::warn!(mailbox = ?name, %error, "not all of a deleted mailbox could be removed");

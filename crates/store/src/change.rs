@@ -11,6 +11,7 @@ use crate::flags::{FlagChange, Flags, SystemFlag};
 use crate::mailbox::Shared;
 use crate::maildir::{self, Letters};
 use crate::message::{ModSeq, Uid};
+use crate::quota::{Usage, count_file};
 use crate::roster::Located;
 use crate::scan::Place;
 use crate::state::{Measurements, State};
@@ -186,6 +187,8 @@ impl Shared {
         may: fn(Letters) -> bool,
     ) -> Result<Vec<Uid>, StoreError> {
         let mut removed = Vec::new();
+        let mut size = Usage::default();
+        let mark = self.account.ledger.mark();
         let mut touched = [false; 2];
         let result = self.each_once_more(state, None, uids, |state, uid| {
             let Some(member) = state.member_mut(uid) else { return Ok(Outcome::Left) };
@@ -193,9 +196,11 @@ impl Shared {
             if !may(maildir::letters(maildir::split(&name).1)) {
                 return Ok(Outcome::Left);
             }
+            let counted = count_file(self.dir(place), &name)?;
             if !self.dir(place).unlink(&name)? {
                 return Ok(Outcome::Moved);
             }
+            size = size.plus(counted);
             member.file = None;
             removed.push(uid);
             touched[usize::from(place == Place::New)] = true;
@@ -206,6 +211,7 @@ impl Shared {
                 self.dir(place).sync()?;
             }
         }
+        self.account.gone(mark, size);
         self.publish(state, &Measurements::new());
         result.map(|()| removed)
     }

@@ -12,6 +12,7 @@ use crate::mailbox::Shared;
 use crate::maildir;
 use crate::message::{Uid, UidValidity};
 use crate::partial::Partial;
+use crate::quota::{Claim, Usage};
 use crate::roster::{Located, Member};
 use crate::scan::Place;
 use crate::state::State;
@@ -52,7 +53,7 @@ impl Shared {
             Ok((partial, message.flags.clone()))
         };
         let staged = messages.iter().map(stage).collect::<Result<Vec<_>, StoreError>>()?;
-        self.adopt(staged)
+        self.adopt(staged, Claim::Saved)
     }
 
     /// See [`Mailbox::copy_to`](crate::Mailbox::copy_to).
@@ -60,9 +61,13 @@ impl Shared {
     /// The two mailboxes are locked one after the other, never together: copies in both directions at
     /// once cannot wait for each other, and source and target may be the same.
     pub(crate) fn copy_to(&self, uids: &[Uid], target: &Self) -> Result<Copied, StoreError> {
+        self.second_names(uids, target, Claim::Saved)
+    }
+
+    fn second_names(&self, uids: &[Uid], target: &Self, who: Claim) -> Result<Copied, StoreError> {
         self.account.root.check_space()?;
         let staged = self.stage(uids, target)?;
-        let (validity, new_uids) = target.adopt(staged)?;
+        let (validity, new_uids) = target.adopt(staged, who)?;
         Ok(Copied { validity, pairs: uids.iter().copied().zip(new_uids).collect() })
     }
 
@@ -74,7 +79,7 @@ impl Shared {
     /// only once: whoever did not unlink the original takes the copy back.
     pub(crate) fn move_to(&self, uids: &[Uid], target: &Self) -> Result<Copied, StoreError> {
         let _alone = locked(&self.moving);
-        let mut copied = self.copy_to(uids, target)?;
+        let mut copied = self.second_names(uids, target, Claim::Moved)?;
         let mut state = self.state()?;
         let removed: HashSet<Uid> = self.remove(&mut state, uids, |_| true)?.into_iter().collect();
         drop(state);
@@ -128,7 +133,9 @@ impl Shared {
     ///
     /// First the files and their folder, then the list: a crash in between leaves messages without UIDs,
     /// which the next look numbers, and nobody was told of them yet.
-    fn adopt(&self, staged: Vec<Staged<'_>>) -> Result<(UidValidity, Vec<Uid>), StoreError> {
+    fn adopt(&self, staged: Vec<Staged<'_>>, who: Claim) -> Result<(UidValidity, Vec<Uid>), StoreError> {
+        let size = staged.iter().map(|(partial, _)| Usage::message(partial.measured().disk));
+        let room = self.account.claim(size.fold(Usage::default(), Usage::plus), who)?;
         let mut state = self.state()?;
         self.account.settle(&self.name(), &self.folder)?;
         let lock = self.lock_list()?;
@@ -158,6 +165,7 @@ impl Shared {
             self.take_back(&placed);
             return Err(error);
         }
+        self.account.fill(room);
         self.publish(&mut state, &measured);
         Ok((self.shown().uid_validity, uids))
     }

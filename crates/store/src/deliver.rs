@@ -17,6 +17,7 @@ use crate::folder::Folder;
 use crate::incoming::Incoming;
 use crate::name::MailboxName;
 use crate::partial::Partial;
+use crate::quota::{Claim, Room, Usage};
 use crate::store::Store;
 
 /// Deliveries done at once: each holds six open folders, and a process may have 1,024 files by default.
@@ -41,10 +42,18 @@ struct Target {
     folder: Folder,
 }
 
+/// A file in `tmp`, and the room that the account keeps for it.
+struct Written<'a> {
+    target: &'a Target,
+    partial: Partial<'a>,
+    room: Room,
+}
+
 /// A file in `new` whose folder is not synced yet.
 struct Placed<'a> {
     target: &'a Target,
     name: Vec<u8>,
+    room: Room,
 }
 
 impl Store {
@@ -93,25 +102,31 @@ impl Store {
         }
         let mut written = Vec::with_capacity(targets.len());
         for target in &targets {
-            let content = (deliveries[target.number].trace.as_slice(), incoming);
-            match Partial::write(&target.folder.tmp, &self.root().names, content, None) {
-                Ok(partial) => written.push((target, partial)),
+            match self.write(target, (&deliveries[target.number].trace, incoming)) {
+                Ok(copy) => written.push(copy),
                 Err(error) => results[target.number] = Err(error),
             }
         }
         ready(&results)?;
         let mut folders: HashMap<_, Vec<Placed<'_>>> = HashMap::new();
-        for (target, partial) in written {
+        for Written { target, partial, room } in written {
             let name = partial.base();
             match partial.place(&target.folder.new, &name) {
-                Ok(()) => folders.entry(target.key()).or_default().push(Placed { target, name }),
+                Ok(()) => folders.entry(target.key()).or_default().push(Placed { target, name, room }),
                 Err(error) => results[target.number] = Err(error.into()),
             }
         }
-        for placed in folders.values() {
+        for placed in folders.into_values() {
             self.sync_folder(placed, &mut results);
         }
         Ok(results)
+    }
+
+    fn write<'a>(&self, target: &'a Target, content: (&[u8], &Incoming)) -> Result<Written<'a>, StoreError> {
+        let size = Usage::message(content.0.len() as u64 + content.1.len());
+        let room = target.account.claim(size, Claim::Delivered)?;
+        let partial = Partial::write(&target.folder.tmp, &self.root().names, content, None)?;
+        Ok(Written { target, partial, room })
     }
 
     fn target(&self, number: usize, delivery: &Delivery) -> Result<Target, StoreError> {
@@ -124,14 +139,17 @@ impl Store {
     }
 
     /// Syncs the folder that all of `placed` stand in, or takes them back.
-    fn sync_folder(&self, placed: &[Placed<'_>], results: &mut [Result<(), StoreError>]) {
+    fn sync_folder(&self, placed: Vec<Placed<'_>>, results: &mut [Result<(), StoreError>]) {
         let Some(first) = placed.first().map(|placed| placed.target) else { return };
-        if let Err(error) = self.sync_names(&first.folder.new) {
-            for Placed { target, name } in placed {
-                if let Err(error) = target.folder.new.unlink(name) {
-                    tracing::warn!(%error, "a message that was refused cannot be removed and may show up");
+        match self.sync_names(&first.folder.new) {
+            Ok(()) => placed.into_iter().for_each(|placed| placed.target.account.fill(placed.room)),
+            Err(error) => {
+                for Placed { target, name, .. } in placed {
+                    if let Err(error) = target.folder.new.unlink(&name) {
+                        tracing::warn!(%error, "a message that was refused cannot be removed and may show up");
+                    }
+                    results[target.number] = Err(same(&error).into());
                 }
-                results[target.number] = Err(same(&error).into());
             }
         }
         first.account.tell(&first.mailbox);

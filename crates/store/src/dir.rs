@@ -164,6 +164,11 @@ impl Dir {
         self.open_regular(name.as_ref(), OFlags::RDWR)
     }
 
+    /// Opens a regular file for adding at its end, whoever else does the same.
+    pub(crate) fn open_file_to_append(&self, name: impl AsRef<[u8]>) -> io::Result<File> {
+        self.open_regular(name.as_ref(), OFlags::WRONLY | OFlags::APPEND)
+    }
+
     fn open_regular(&self, name: &[u8], access: OFlags) -> io::Result<File> {
         let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.0, component(name)?, flags, Mode::empty())?;

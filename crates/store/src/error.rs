@@ -32,6 +32,9 @@ pub enum StoreError {
     /// The file system is full, over quota, or below the reserve kept for the queue.
     #[error("no space left for mail")]
     NoSpace,
+    /// The account holds as much as it may (RFC 9208 §4.3.1, RFC 3463 §3.3).
+    #[error("the account is over its quota")]
+    OverQuota,
     /// Another program held the mailbox lock for longer than the rules allow.
     #[error("the mailbox is locked by another program")]
     Locked,

@@ -12,6 +12,7 @@ use crate::error::StoreError;
 use crate::folder;
 use crate::incoming::Incoming;
 use crate::index::Index;
+use crate::quota::{Ledger, Quota, QuotaLimits, Rules, Usage};
 use crate::root::Root;
 use crate::settings::Settings;
 use crate::settled::Settled;
@@ -29,16 +30,18 @@ struct Shared {
     watcher: Option<Arc<Watcher>>,
     index: Option<Arc<Index>>,
     accounts: Mutex<HashMap<Address, Arc<Slot>>>,
+    quotas: Arc<Rules>,
     /// Shared by those who sync every folder on the way to an account, held alone by those who rely on the folders that
     /// they find: one of them may have been made a moment ago, and not be on disk yet.
     folders: RwLock<()>,
 }
 
 /// The place of one account, which stays when it is closed. Its lock is held while the account is opened.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slot {
     known: Mutex<Known>,
     settled: Arc<Settled>,
+    ledger: Arc<Ledger>,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +65,7 @@ impl Store {
             watcher,
             index,
             accounts: Mutex::default(),
+            quotas: Arc::default(),
             folders: RwLock::default(),
         })))
     }
@@ -92,6 +96,57 @@ impl Store {
     /// which is so every tenth of a second.
     pub fn begin_at_once(&self) -> Option<Incoming> {
         self.0.root.has_space_for_sure().then(|| Incoming::new(Arc::clone(&self.0.root)))
+    }
+
+    /// Says how much each account may hold, from now on.
+    pub fn limit_by(&self, limits: impl Fn(&Address) -> QuotaLimits + Send + Sync + 'static) {
+        self.0.quotas.set(Arc::new(limits));
+    }
+
+    /// Whether there is a limit for an account at all. Touches no disk.
+    pub fn is_limited(&self, account: &Address) -> bool {
+        self.0.quotas.of(&account.folded()).is_limit()
+    }
+
+    /// What an account holds and may hold. One that has no Maildir yet holds nothing, and gets none.
+    pub fn quota(&self, account: &Address) -> Result<Quota, StoreError> {
+        let key = account.folded();
+        match self.find_folder(&key)? {
+            Some(dir) => self.slot(key).ledger.quota(&dir),
+            None => Ok(Quota { used: Usage::default(), limits: self.0.quotas.of(&key) }),
+        }
+    }
+
+    /// Counts anew what an account holds, whatever `maildirsize` says.
+    pub fn recalculate_quota(&self, account: &Address) -> Result<Quota, StoreError> {
+        let key = account.folded();
+        match self.find_folder(&key)? {
+            Some(dir) => self.slot(key).ledger.recalculate(&dir),
+            None => Ok(Quota { used: Usage::default(), limits: self.0.quotas.of(&key) }),
+        }
+    }
+
+    /// Whether a message of this size could be delivered to an account now: [`StoreError::OverQuota`] where it could not.
+    pub fn has_room(&self, account: &Address, octets: u64) -> Result<(), StoreError> {
+        let key = account.folded();
+        match self.find_folder(&key)? {
+            Some(dir) => self.slot(key).ledger.check(&dir, octets),
+            None if self.0.quotas.of(&key).admits_first(octets) => Ok(()),
+            None => Err(StoreError::OverQuota),
+        }
+    }
+
+    /// The folder of an account, if it has one.
+    fn find_folder(&self, folded: &Address) -> Result<Option<Dir>, StoreError> {
+        let mut below: Option<Dir> = None;
+        for name in self.0.settings.layout.folders(folded)? {
+            match below.as_ref().unwrap_or(&self.0.root.dir).open(name) {
+                Ok(dir) => below = Some(dir),
+                Err(error) if folder::is_no_folder(&error) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(below)
     }
 
     pub(crate) fn root(&self) -> &Root {
@@ -126,7 +181,7 @@ impl Store {
             Arc::clone(&self.0.root),
             self.0.watcher.clone(),
             (dir, path),
-            Arc::clone(&slot.settled),
+            (Arc::clone(&slot.settled), Arc::clone(&slot.ledger)),
             self.0.index.as_ref().map(|index| index.of_account(&folders)),
         );
         state.prepare()?;
@@ -136,7 +191,12 @@ impl Store {
     }
 
     fn slot(&self, folded: Address) -> Arc<Slot> {
-        Arc::clone(locked(&self.0.accounts).entry(folded).or_default())
+        let mut accounts = locked(&self.0.accounts);
+        let slot = accounts.entry(folded).or_insert_with_key(|account| {
+            let ledger = Arc::new(Ledger::new(account.clone(), Arc::clone(&self.0.quotas)));
+            Arc::new(Slot { known: Mutex::default(), settled: Arc::default(), ledger })
+        });
+        Arc::clone(slot)
     }
 
     /// Goes down to the account's folder, making what is missing. The first time in this process every

@@ -5,14 +5,16 @@ use std::collections::HashSet;
 use crate::dir::is_component;
 use crate::keywords::{Keywords, MAX_KEYWORDS};
 use crate::name::MailboxName;
+use crate::quota::try_file;
 use crate::subscriptions::File;
 use crate::uidlist::{self, Entry, Health, MAX_UID, Parsed};
 
-/// Reads `bytes` as each of the three side files, writes them anew and reads that; says which promise does not hold.
+/// Reads `bytes` as each of the four side files, writes them anew and reads that; says which promise does not hold.
 pub fn try_side_files(bytes: &[u8]) -> Result<(), &'static str> {
     uid_list(bytes)?;
     keywords(bytes)?;
-    subscriptions(bytes)
+    subscriptions(bytes)?;
+    try_file(bytes)
 }
 
 fn uid_list(bytes: &[u8]) -> Result<(), &'static str> {
@@ -79,6 +81,7 @@ mod tests {
             format!("3 V1 N1 G{guid}\n7 :a/b\n"),
             format!("3 V1 N1 G{guid}\n1 :..\n2 :.\n"),
             "1 5 6\n1 a\n2 b:2,S\n".to_owned(),
+            "1000S,10C\n300 3\n-100 -1\n".to_owned(),
             "0 $Forwarded\n25 Junk\n26 x\nV\t2\n\nA\tB\n".to_owned(),
         ] {
             assert_eq!(try_side_files(text.as_bytes()), Ok(()), "{text:?}");

@@ -68,7 +68,11 @@ impl Client {
             return Err(failure);
         }
         let store = self.inner.door.people.store.clone();
-        let content = blocking(move || store.begin()).await?;
+        let before = self.intake.messages.iter().map(|message| message.content.len()).sum::<u64>();
+        let (octets, count) = (before + message.size, self.intake.messages.len() as u64 + 1);
+        let content =
+            self.on_account(move |account| account.has_room(octets, count).and_then(|()| store.begin()));
+        let content = content.await?;
         self.intake.add(content, message)
     }
 

@@ -65,6 +65,8 @@ impl Client {
             Request::Unsubscribe(name) => self.unsubscribe(&name).await,
             Request::List(list) => self.list(wire, &list).await,
             Request::Status { mailbox, items } => self.status(&mut wire.session, &mailbox, &items).await,
+            Request::Quota(root) => self.quota(&mut wire.session, &root).await,
+            Request::QuotaRoot(mailbox) => self.quota_root(&mut wire.session, &mailbox).await,
             Request::Close => self.close(&wire.session).await,
             Request::Unselect => {
                 self.selected = None;

@@ -32,6 +32,7 @@ impl Client {
 
 fn value(item: StatusItem, snapshot: &Snapshot, append_limit: u64) -> u64 {
     let count = |wanted: fn(&&Message) -> bool| snapshot.messages.iter().filter(wanted).count() as u64;
+    let deleted = || snapshot.messages.iter().filter(|message| message.flags.contains(SystemFlag::Deleted));
     match item {
         StatusItem::Messages => count(|_| true),
         StatusItem::Recent => count(|message| message.arrived_new),
@@ -41,5 +42,7 @@ fn value(item: StatusItem, snapshot: &Snapshot, append_limit: u64) -> u64 {
         StatusItem::Size => snapshot.messages.iter().map(|message| message.size).sum(),
         StatusItem::AppendLimit => append_limit,
         StatusItem::HighestModSeq => snapshot.highest_modseq.get(),
+        StatusItem::Deleted => deleted().count() as u64,
+        StatusItem::DeletedStorage => deleted().map(|message| message.size).sum(),
     }
 }

@@ -72,6 +72,7 @@ fn result(error: &StoreError) -> Tagged {
             warn!("no space left for mail");
             Tagged::NO_SPACE
         }
+        StoreError::OverQuota => Tagged::OVER_QUOTA,
         StoreError::Locked => {
             warn!("a mailbox stays locked by another program");
             Tagged::IN_USE

@@ -261,6 +261,7 @@ fn failed(failure: &Failure) -> Reply {
         }
         Failure::Store(
             error @ (StoreError::NoSpace
+            | StoreError::OverQuota
             | StoreError::Locked
             | StoreError::AlreadyExists
             | StoreError::BadName

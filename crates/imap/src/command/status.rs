@@ -22,10 +22,14 @@ pub enum StatusItem {
     AppendLimit,
     /// When anything changed last (RFC 7162 §3.1.7).
     HighestModSeq,
+    /// Messages with `\Deleted` (RFC 9208 §4.1.4).
+    Deleted,
+    /// Octets that EXPUNGE would free (RFC 9208 §4.1.4).
+    DeletedStorage,
 }
 
 impl StatusItem {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Messages,
         Self::Recent,
         Self::UidNext,
@@ -34,6 +38,8 @@ impl StatusItem {
         Self::Size,
         Self::AppendLimit,
         Self::HighestModSeq,
+        Self::Deleted,
+        Self::DeletedStorage,
     ];
 
     /// The word on the wire.
@@ -47,6 +53,8 @@ impl StatusItem {
             Self::Size => "SIZE",
             Self::AppendLimit => "APPENDLIMIT",
             Self::HighestModSeq => "HIGHESTMODSEQ",
+            Self::Deleted => "DELETED",
+            Self::DeletedStorage => "DELETED-STORAGE",
         }
     }
 

@@ -43,7 +43,7 @@ const fn messages(verb: &'static str, parse: Parser) -> Row {
 }
 
 /// Every command, by state and then as RFC 3501 §6 has them.
-const TABLE: [Row; 32] = [
+const TABLE: [Row; 34] = [
     plain("CAPABILITY", Legal::Always, |_, _| Ok(Command::Own(Own::Capability))),
     plain("NOOP", Legal::Always, |_, _| Ok(Command::Request(Request::Noop))),
     plain("LOGOUT", Legal::Always, |_, _| Ok(Command::Own(Own::Logout))),
@@ -73,6 +73,13 @@ const TABLE: [Row; 32] = [
     plain("APPEND", Legal::AfterLogin, |_, _| Err(SyntaxError::Literal)),
     plain("ENABLE", Legal::AfterLogin, enable),
     plain("NAMESPACE", Legal::AfterLogin, |_, _| Ok(Command::Own(Own::Namespace))),
+    plain("GETQUOTA", Legal::AfterLogin, |cursor, _| {
+        cursor.space()?;
+        cursor.utf8().map(Request::Quota).map(Command::Request)
+    }),
+    plain("GETQUOTAROOT", Legal::AfterLogin, |cursor, _| {
+        mailbox(cursor).map(Request::QuotaRoot).map(Command::Request)
+    }),
     plain("IDLE", Legal::AfterLogin, |_, _| Ok(Command::Own(Own::Idle))),
     plain("CHECK", Legal::Selected, |_, _| Ok(Command::Request(Request::Noop))),
     plain("CLOSE", Legal::Selected, |_, _| Ok(Command::Request(Request::Close))),

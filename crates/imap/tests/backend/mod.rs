@@ -13,8 +13,8 @@ use kings_imap::sort::{Arrival, Sorter};
 use kings_imap::thread::Threader;
 use kings_imap::view::Reports;
 use kings_imap::{
-    Change, Code, Condition, Event, Flag, ModSeq, Request, Response, SequenceNumber, SequenceSet, Session,
-    Tagged, Uid, View,
+    Change, Code, Condition, Event, Flag, ModSeq, QUOTA_ROOT, QuotaResource, Request, Response,
+    SequenceNumber, SequenceSet, Session, Tagged, Uid, View,
 };
 use kings_mail::date::DateTime;
 use kings_sasl::BadExchange;
@@ -228,6 +228,15 @@ impl Backend {
             }
             Request::List(list) => self.list(session, &list),
             Request::Status { mailbox, items } => self.status(session, &mailbox, &items),
+            Request::Quota(root) => quota(session, &root),
+            Request::QuotaRoot(name) => match self.find(&name) {
+                Some(at) => {
+                    let mailbox = self.mailboxes[at].name.clone();
+                    session.respond(&Response::QuotaRoot { mailbox });
+                    quota(session, QUOTA_ROOT)
+                }
+                None => Tagged::NO_MAILBOX,
+            },
             Request::Close => {
                 self.expunge(None);
                 self.selected = None;
@@ -313,6 +322,9 @@ impl Backend {
             StatusItem::Size => mailbox.messages.iter().map(|message| message.content.len() as u64).sum(),
             StatusItem::AppendLimit => 100_000,
             StatusItem::HighestModSeq => mailbox.highest.0,
+            StatusItem::Deleted | StatusItem::DeletedStorage => {
+                count(mailbox.messages.iter().filter(|m| m.flags.contains(&Flag::Deleted)).count())
+            }
             StatusItem::Unseen => {
                 count(mailbox.messages.iter().filter(|m| !m.flags.contains(&Flag::Seen)).count())
             }
@@ -534,4 +546,13 @@ impl Mailbox {
         self.messages.push(Message { uid, flags, date, content: content.to_vec(), modseq: self.highest });
         uid
     }
+}
+
+fn quota(session: &mut Session, root: &str) -> Tagged {
+    if root != QUOTA_ROOT {
+        return Tagged::NO_QUOTA_ROOT;
+    }
+    let resource = |name, used, limit| QuotaResource { name, used, limit };
+    session.respond(&Response::Quota(vec![resource("STORAGE", 2, 512), resource("MESSAGE", 3, 1_000)]));
+    Tagged::DONE
 }

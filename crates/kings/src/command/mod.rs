@@ -6,6 +6,7 @@ mod check_message;
 mod dkim;
 mod pw;
 mod queue;
+mod quota;
 mod report;
 mod status;
 mod tls;
@@ -55,6 +56,9 @@ enum Command {
     /// The accounts that receive mail and log in.
     #[command(subcommand)]
     Account(account::Command),
+    /// How much mail accounts hold, and may hold.
+    #[command(subcommand)]
+    Quota(quota::Command),
     /// Logins.
     #[command(subcommand)]
     Auth(auth::Command),
@@ -198,6 +202,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         },
         Command::CheckMessage(options) => check_message::run(options),
         Command::Account(command) => account::run(command),
+        Command::Quota(command) => quota::run(&command),
         Command::Auth(command) => auth::run(&command),
         Command::Dkim(command) => dkim::run(command),
         Command::Pw(options) => pw::run(&options),

@@ -16,6 +16,7 @@ pub(crate) mod opendkim;
 mod outbound;
 mod policy_service;
 mod queue;
+mod quota;
 mod reader;
 mod recipients;
 mod reports;
@@ -44,6 +45,7 @@ pub(crate) use self::login::Login;
 pub(crate) use self::mailboxes::Mailboxes;
 pub(crate) use self::oauth::OAuth;
 pub(crate) use self::queue::{QueueSettings, duration};
+pub(crate) use self::quota::Quotas;
 pub(crate) use self::reader::Complaint;
 use self::reader::{Section, Source};
 
@@ -80,6 +82,8 @@ pub(crate) struct Settings {
     /// What parts a name from its tag.
     pub(crate) delimiters: String,
     pub(crate) mailboxes: Mailboxes,
+    /// How much mail accounts may hold, beside what their lines in the accounts file say.
+    pub(crate) quotas: Quotas,
     pub(crate) listen: Listen,
     pub(crate) login: Login,
     /// Whose tokens log people in.
@@ -193,6 +197,8 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let machine =
         recipients::machine(source, &domains.hosted, hostname.as_ref(), (origin, is_there), aliases.system);
     let (mailboxes, delimiters) = section(source, &mut top, "mailboxes", mailboxes::read);
+    let (quotas, full_mailbox) =
+        section(source, &mut top, "quota", |source, section| quota::read(source, section, domains.quotas));
     let listen = section(source, &mut top, "listen", Listen::read);
     let login = section(source, &mut top, "login", Login::read);
     let oauth = oauth::read(source, &mut top);
@@ -221,8 +227,8 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         });
     let submission = Outgoing { remembers_correspondents: inbound.greylist.is_some(), ..submission };
     let copies = Copies { delimiters: delimiters.clone(), ..copies };
-    let house_rules =
-        HouseRules { copies, inbound: checks, submission: own_checks, alerts: queue.alerts.clone() };
+    let alerts = queue.alerts.clone();
+    let house_rules = HouseRules { copies, inbound: checks, submission: own_checks, alerts, full_mailbox };
     let dkim = section(source, &mut top, "dkim", dkim::read);
     dkim.check(source, submission.longest_hold, queue.lifetimes);
     let milters = milters::read(source, &mut top);
@@ -249,6 +255,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         relays: domains.relays,
         delimiters,
         mailboxes,
+        quotas,
         listen,
         login,
         oauth,

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use kings_directory::{HostedDomain, Machine, RelayDomain, TableSource};
+use kings_directory::{HostedDomain, Machine, QuotaRule, RelayDomain, TableSource};
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mta::relay::{self, Action, Level, Recipients, Rule};
 
 use super::outbound::{action, source_addresses};
+use super::quota;
 use super::reader::{Complaint, Section, Source};
 use super::required;
 use crate::local::{QueueRights, Users};
@@ -23,6 +24,8 @@ pub(super) struct Domains {
     pub(super) routes: Vec<Rule>,
     /// Which of our addresses the mail of their senders leaves from.
     pub(super) sources: Vec<(Domain, relay::Source)>,
+    /// How much mail their accounts may hold.
+    pub(super) quotas: Vec<(Domain, QuotaRule)>,
 }
 
 pub(super) fn domains(source: &mut Source<'_>, top: &mut Section<'_>) -> Domains {
@@ -49,6 +52,7 @@ impl Domains {
         let recipients = section.tables(source, "recipients");
         let recipients = is_listed.then_some(recipients);
         let leaves_from = source_addresses(source, section);
+        let quota = quota::rule(source, section, ["quota_storage", "quota_messages"]);
         let Some(name) = name else { return };
         self.sources.push((name.clone(), leaves_from));
         if self.hosted.iter().any(|known| known.name == name)
@@ -62,8 +66,14 @@ impl Domains {
                     "domain {name} has recipients but no relay_to: a hosted domain has accounts and aliases instead"
                 ));
             }
+            self.quotas.push((name.clone(), quota));
             return self.hosted.push(HostedDomain { name, catch_all });
         };
+        if quota != QuotaRule::default() {
+            source.complain(format!(
+                "domain {name} is passed on, so nothing of it is stored: it has no quota here"
+            ));
+        }
         if catch_all.is_some() {
             source.complain(format!("domain {name} is passed on, so it has no catch_all here"));
         }

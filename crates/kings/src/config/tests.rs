@@ -9,7 +9,7 @@ use kings_sasl::Mechanism;
 
 use super::*;
 
-const SMALLEST: &str = r#"
+pub(super) const SMALLEST: &str = r#"
 hostname = "mail.example.org"
 data_dir = "data"
 mail_dir = "/srv/mail"

@@ -8,7 +8,7 @@ use tracing::error;
 
 use crate::config::Settings;
 
-pub(super) fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+pub(crate) fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     let store = Store::open(kings_store::Settings {
         mail_dir: settings.mail_dir.clone(),
         index_dir: Some(settings.data_dir.join("index")),

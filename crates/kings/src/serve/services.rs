@@ -62,6 +62,8 @@ impl Services {
             settings.house_rules.copies.clone(),
             directory.clone(),
         ));
+        let (quotas, accounts) = (settings.quotas.clone(), directory.clone());
+        store.limit_by(move |account| quotas.limits(account, accounts.quota_rule(account)));
         let dns = Resolver::new(&settings.dns)?;
         if !dns.trusts_ad() {
             info!("DANE is off: it needs a validating resolver on this machine, or [dns] trust_ad = true");

@@ -1,6 +1,7 @@
 //! Dovecot opens the same Maildir: the same messages under the same UIDs, whoever looked or wrote first.
 
 mod order;
+mod quota;
 mod resync;
 
 use std::collections::BTreeSet;
@@ -24,9 +25,15 @@ struct Dovecot {
 
 impl Dovecot {
     fn start(kings: &Kings) -> Self {
+        Self::start_with(kings, "")
+    }
+
+    /// With more settings.
+    fn start_with(kings: &Kings, settings: &str) -> Self {
         let folder = Folder::new("dovecot");
         let (port, pop3s) = (free_port(), free_port());
-        let config = folder.write("dovecot.conf", config(kings, &folder, (port, pop3s)));
+        let config = config(kings, &folder, (port, pop3s)) + settings;
+        let config = folder.write("dovecot.conf", config);
         let mut command = program("dovecot");
         command.arg("-F").arg("-c").arg(config);
         let mut daemon = Daemon::start("dovecot", &mut command, &folder.join("log"));

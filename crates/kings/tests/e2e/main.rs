@@ -64,6 +64,7 @@ mod pop3;
 mod postfix;
 mod proxy;
 mod queue;
+mod quota;
 mod recipients;
 mod recovery;
 mod relayed;

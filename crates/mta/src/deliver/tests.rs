@@ -757,3 +757,45 @@ async fn a_copy_that_fails_while_the_queue_refuses_leaves_nothing_to_come_twice(
         assert_eq!(files(&setup.path("mail/here.example/ann/tmp")), 0, "{broken}");
     }
 }
+
+/// Recipients, who is full, the reply, copies for Ann and Joe, and what waits.
+type Case = (
+    &'static [&'static str],
+    &'static [&'static str],
+    Result<(), Reply>,
+    [usize; 2],
+    &'static [&'static str],
+);
+
+/// Accounts that are full keep nothing back that is for others, and their own copies wait or are refused.
+#[tokio::test]
+async fn full_accounts_hold_up_nobody_else() {
+    let full = |accounts: &'static [&'static str]| {
+        let setup = Setup::new();
+        setup.core.store.limit_by(move |account| kings_store::QuotaLimits {
+            octets: accounts.contains(&account.to_string().as_str()).then_some(10),
+            ..Default::default()
+        });
+        setup
+    };
+    let full_for_now = Err(Reply::MAILBOX_FULL);
+    let cases: [Case; 6] = [
+        (&[ANN], &[ANN], full_for_now.clone(), [0, 0], &[]),
+        (&[ANN, JOE], &[ANN, JOE], full_for_now, [0, 0], &[]),
+        (&[ANN, JOE], &[ANN], Ok(()), [0, 1], &["<ann@here.example> New "]),
+        (&[ANN, FAR], &[ANN], Ok(()), [0, 0], &["<ann@here.example> New ", "<far@far.example> New "]),
+        (&[SUE], &[SUE], Ok(()), [0, 0], &["<far@far.example> New ", "<sue@here.example> New "]),
+        (&[ANN, FAR], &[], Ok(()), [1, 0], &["<far@far.example> New "]),
+    ];
+    for (recipients, accounts, expected, stored, waiting) in cases {
+        let setup = full(accounts);
+        assert_eq!(setup.deliver(recipients, "").await, expected, "{recipients:?}");
+        let mut states = setup.states().await;
+        states.sort();
+        assert_eq!((setup.stored(), states), (stored, waiting.iter().map(ToString::to_string).collect()));
+    }
+    let setup = full(&[ANN]);
+    let outcomes = deliver_each(&setup.core, &setup.message(CAROL, &[ANN, JOE], "")).await;
+    assert_eq!(outcomes, [Err(Reply::MAILBOX_FULL), Ok(())]);
+    assert_eq!((setup.stored(), setup.queued()), ([0, 1], [0, 0]));
+}

@@ -43,6 +43,14 @@ impl Imap {
     /// As [`command`](Self::command), with the text of the `OK`.
     #[track_caller]
     pub(crate) fn result(&mut self, command: &str) -> (Vec<Line>, String) {
+        let (lines, end) = self.answer(command);
+        assert!(end.starts_with("OK"), "{command}: {end}");
+        (lines, end)
+    }
+
+    /// As [`result`](Self::result), with `NO` and `BAD` too.
+    #[track_caller]
+    pub(crate) fn answer(&mut self, command: &str) -> (Vec<Line>, String) {
         self.tag += 1;
         let tag = format!("a{} ", self.tag);
         self.stream.send(format!("{tag}{command}\r\n").as_bytes()).unwrap();
@@ -50,7 +58,6 @@ impl Imap {
         loop {
             let line = self.response().unwrap();
             if let Some(end) = line.text.strip_prefix(&tag) {
-                assert!(end.starts_with("OK"), "{command}: {end}");
                 return (lines, end.to_owned());
             }
             lines.push(line);

@@ -1,0 +1,129 @@
+//! `kings quota`: how much accounts hold, and may hold.
+
+use clap::Subcommand;
+use kings_directory::Directory;
+use kings_mail::address::Address;
+use kings_store::{Quota, Store};
+use serde_json::{Value, json};
+
+use super::{Failure, Output, print};
+use crate::identity::Identity;
+use crate::{prepare, serve};
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// What accounts hold and may hold.
+    Get(Accounts),
+    /// Count all messages anew, whatever the file maildirsize says.
+    Recalc(Accounts),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Accounts {
+    /// Accounts, as in ann@example.org; all of them where none is named.
+    #[arg(value_parser = |text: &str| Address::parse(text).map_err(|error| error.to_string()))]
+    accounts: Vec<Address>,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(crate) fn run(command: &Command) -> Result<(), Failure> {
+    let (Command::Get(wanted) | Command::Recalc(wanted)) = command;
+    let count = match command {
+        Command::Get(_) => Store::quota,
+        Command::Recalc(_) => Store::recalculate_quota,
+    };
+    let settings = wanted.output.common.settings()?;
+    // What is written down must belong to the server.
+    let become_it = || Identity::find(settings.user.as_deref())?.become_it();
+    become_it().map_err(|error| Failure::not_allowed(format!("{error:#}")))?;
+    let directory = prepare::open_directory(&settings).map_err(|error| Failure::config(error.to_string()))?;
+    let accounts = accounts(&directory, &wanted.accounts)?;
+    let store = serve::open_store(&settings).map_err(|error| Failure::cannot_tell(format!("{error:#}")))?;
+    let quotas = settings.quotas;
+    store.limit_by(move |account| quotas.limits(account, directory.quota_rule(account)));
+    let mut found = Vec::with_capacity(accounts.len());
+    for account in accounts {
+        let quota = count(&store, &account)
+            .map_err(|error| Failure::cannot_tell(format!("cannot count the mail of {account}: {error}")))?;
+        found.push((account, quota));
+    }
+    print(&if wanted.output.json { as_json(&found) } else { as_text(&found) });
+    Ok(())
+}
+
+fn accounts(directory: &Directory, wanted: &[Address]) -> Result<Vec<Address>, Failure> {
+    if let Some(unknown) = wanted.iter().find(|account| !directory.has_account(account)) {
+        return Err(Failure::check_failed(format!(
+            "there is no account {unknown}: kings account list shows all"
+        )));
+    }
+    if wanted.is_empty() {
+        return Ok(directory.accounts().into_iter().map(|(account, _)| account).collect());
+    }
+    Ok(wanted.iter().map(Address::folded).collect())
+}
+
+fn as_json(found: &[(Address, Quota)]) -> String {
+    let item = |(account, quota): &(Address, Quota)| -> Value {
+        json!({
+            "account": account.to_string(),
+            "storage": { "used": quota.used.octets, "limit": quota.limits.octets },
+            "messages": { "used": quota.used.messages, "limit": quota.limits.messages },
+        })
+    };
+    let items: Vec<Value> = found.iter().map(item).collect();
+    format!("{}\n", json!({ "schema": 1, "items": items }))
+}
+
+fn as_text(found: &[(Address, Quota)]) -> String {
+    let mut text = String::new();
+    for (account, Quota { used, limits }) in found {
+        let octets = of(used.octets, limits.octets, size);
+        let messages = of(used.messages, limits.messages, |count| count.to_string());
+        text.push_str(&format!("{account:<32} {octets:<32} {messages} messages\n"));
+    }
+    text
+}
+
+/// `3 of 10 (30%)`, or `3` where there is no limit.
+fn of(used: u64, limit: Option<u64>, shown: impl Fn(u64) -> String) -> String {
+    let Some(limit) = limit else { return shown(used) };
+    let percent = u128::from(used) * 100 / u128::from(limit.max(1));
+    format!("{} of {} ({percent}%)", shown(used), shown(limit))
+}
+
+/// In the largest unit that leaves a whole number before the point, rounded down.
+fn size(octets: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut whole, mut tenth, mut unit) = (octets, 0, 0);
+    while whole >= 1_024 && unit + 1 < UNITS.len() {
+        (whole, tenth) = (whole / 1_024, whole % 1_024 * 10 / 1_024);
+        unit += 1;
+    }
+    if unit == 0 { format!("{whole} B") } else { format!("{whole}.{tenth} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_told_beside_their_limits() {
+        let gib = 1 << 30;
+        for (octets, text) in [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1_024, "1.0 KiB"),
+            (1_536, "1.5 KiB"),
+            (gib - 1, "1023.9 MiB"),
+            (gib, "1.0 GiB"),
+            (u64::MAX, "16777215.9 TiB"),
+        ] {
+            assert_eq!(size(octets), text);
+        }
+        assert_eq!(of(gib / 2, Some(gib), size), "512.0 MiB of 1.0 GiB (50%)");
+        assert_eq!(of(11, Some(10), |count| count.to_string()), "11 of 10 (110%)");
+        assert_eq!(of(11, None, |count| count.to_string()), "11");
+    }
+}

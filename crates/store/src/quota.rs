@@ -1,0 +1,303 @@
+//! Quotas: how much an account holds, how much it may hold, and who is told no.
+//!
+//! The figure stands in `maildirsize`, shared with Dovecot by the rules of Maildir++ quota: a line for each change, counted
+//! anew from the names of the message files whenever the file is damaged, long, or says that the account is full. Within
+//! this process room is promised before a message is written, so that deliveries at the same time do not run past a limit.
+
+mod count;
+mod maildirsize;
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use kings_mail::address::Address;
+
+use self::maildirsize::Told;
+use crate::clock::unix_now;
+use crate::dir::{Dir, Stamp, found};
+use crate::dotlock::{DotLock, QUOTA};
+use crate::error::StoreError;
+use crate::sync::locked;
+
+pub(crate) use self::count::{file as count_file, mailbox as count_mailbox};
+pub(crate) use self::maildirsize::try_file;
+
+/// Octets as they stand on disk, and messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Octets of all message files.
+    pub octets: u64,
+    /// How many there are.
+    pub messages: u64,
+}
+
+impl Usage {
+    /// One message of this size.
+    pub(crate) fn message(octets: u64) -> Self {
+        Self { octets, messages: 1 }
+    }
+
+    #[must_use]
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            octets: self.octets.saturating_add(other.octets),
+            messages: self.messages.saturating_add(other.messages),
+        }
+    }
+
+    #[must_use]
+    fn minus(self, other: Self) -> Self {
+        Self {
+            octets: self.octets.saturating_sub(other.octets),
+            messages: self.messages.saturating_sub(other.messages),
+        }
+    }
+}
+
+/// How much an account may hold; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuotaLimits {
+    /// Octets of all message files.
+    pub octets: Option<u64>,
+    /// Messages.
+    pub messages: Option<u64>,
+    /// Octets by which the last message that is delivered may go past the limit (Dovecot's `quota_grace`).
+    pub grace: u64,
+}
+
+impl QuotaLimits {
+    pub(crate) fn is_limit(self) -> bool {
+        self.octets.is_some() || self.messages.is_some()
+    }
+
+    /// Whether more than the limit is there.
+    fn is_passed_by(self, used: Usage) -> bool {
+        self.octets.is_some_and(|limit| used.octets > limit)
+            || self.messages.is_some_and(|limit| used.messages > limit)
+    }
+
+    /// Whether an account that holds nothing yet could get a message of `octets`.
+    pub(crate) fn admits_first(self, octets: u64) -> bool {
+        self.admits(Usage::default(), Usage::message(octets), Claim::Delivered)
+    }
+
+    /// Whether `more` fits beside what is `used`.
+    fn admits(self, used: Usage, more: Usage, who: Claim) -> bool {
+        let total = used.plus(more);
+        let grace = match who {
+            Claim::Moved => return true,
+            Claim::Saved => 0,
+            Claim::Delivered => self.grace,
+        };
+        // The last one may go past the limit, and no other after it.
+        let octets = self.octets.is_none_or(|limit| {
+            total.octets <= limit || used.octets < limit && total.octets <= limit.saturating_add(grace)
+        });
+        octets && self.messages.is_none_or(|limit| total.messages <= limit)
+    }
+}
+
+/// What an account holds, and may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// What it holds.
+    pub used: Usage,
+    /// What it may hold.
+    pub limits: QuotaLimits,
+}
+
+/// How a message comes into an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// By mail.
+    Delivered,
+    /// By its owner.
+    Saved,
+    /// From another mailbox of the account, which it leaves: it is there already.
+    Moved,
+}
+
+type LimitsOf = dyn Fn(&Address) -> QuotaLimits + Send + Sync;
+
+/// The limits of all accounts; none before somebody says otherwise.
+#[derive(Default)]
+pub(crate) struct Rules(RwLock<Option<Arc<LimitsOf>>>);
+
+impl Rules {
+    pub(crate) fn set(&self, limits: Arc<LimitsOf>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(limits);
+    }
+
+    pub(crate) fn of(&self, account: &Address) -> QuotaLimits {
+        let limits = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        limits.map(|limits| limits(account)).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Rules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rules(..)")
+    }
+}
+
+/// What this process knows of one account's use. It stays when the account is closed.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    account: Address,
+    rules: Arc<Rules>,
+    books: Mutex<Books>,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    /// Promised to messages that are being written.
+    promised: Usage,
+    /// How often all was counted anew. What was on its way meanwhile may have been counted or not.
+    counts: u64,
+}
+
+/// Where the books stood when a change began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark(u64);
+
+/// Room that is kept for messages on their way; dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Room {
+    ledger: Arc<Ledger>,
+    size: Usage,
+    mark: Mark,
+}
+
+impl Ledger {
+    pub(crate) fn new(account: Address, rules: Arc<Rules>) -> Self {
+        Self { account, rules, books: Mutex::default() }
+    }
+
+    /// What the account holds. `dir` is its folder.
+    pub(crate) fn quota(&self, dir: &Dir) -> Result<Quota, StoreError> {
+        let limits = self.rules.of(&self.account);
+        self.look(&mut locked(&self.books), dir, limits)
+    }
+
+    /// Counts all messages, and writes that down.
+    pub(crate) fn recalculate(&self, dir: &Dir) -> Result<Quota, StoreError> {
+        let limits = self.rules.of(&self.account);
+        self.count(&mut locked(&self.books), dir, limits)
+    }
+
+    /// Whether a message of `octets` would be delivered now.
+    pub(crate) fn check(&self, dir: &Dir, octets: u64) -> Result<(), StoreError> {
+        let limits = self.rules.of(&self.account);
+        if !limits.is_limit() {
+            return Ok(());
+        }
+        let mut books = locked(&self.books);
+        let Quota { used, limits } = self.look(&mut books, dir, limits)?;
+        let used = used.plus(books.promised);
+        if limits.admits(used, Usage::message(octets), Claim::Delivered) {
+            Ok(())
+        } else {
+            Err(StoreError::OverQuota)
+        }
+    }
+
+    /// Keeps room for messages that are about to be written.
+    pub(crate) fn claim(self: &Arc<Self>, dir: &Dir, size: Usage, who: Claim) -> Result<Room, StoreError> {
+        let limits = self.rules.of(&self.account);
+        let mut books = locked(&self.books);
+        // Without a limit of ours a file that is there may have one, from Dovecot or whoever made it.
+        if limits.is_limit() || found(dir.stat_at(maildirsize::NAME.as_bytes()))?.is_some() {
+            let Quota { used, limits } = self.look(&mut books, dir, limits)?;
+            if !limits.admits(used.plus(books.promised), size, who) {
+                return Err(StoreError::OverQuota);
+            }
+        }
+        books.promised = books.promised.plus(size);
+        let mark = Mark(books.counts);
+        Ok(Room { ledger: Arc::clone(self), size, mark })
+    }
+
+    /// To be taken before files are changed, and given to [`note`](Self::note) afterwards.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(locked(&self.books).counts)
+    }
+
+    /// Writes down that files came or went since `mark`.
+    pub(crate) fn note(&self, dir: &Dir, mark: Mark, (added, removed): (Usage, Usage)) {
+        if added != removed {
+            self.append(&locked(&self.books), dir, mark, (added, removed));
+        }
+    }
+
+    /// What the file says, or a count where it does not say it well.
+    fn look(&self, books: &mut Books, dir: &Dir, limits: QuotaLimits) -> Result<Quota, StoreError> {
+        let told = read(dir).and_then(|(octets, age)| maildirsize::parse(&octets).map(|told| (told, age)));
+        if let Some((Told { used, limits: header, lines }, age)) = told {
+            let in_force = if limits.is_limit() { limits } else { header };
+            let same = (header.octets, header.messages) == (in_force.octets, in_force.messages);
+            let doubtful = in_force.is_passed_by(used) && (lines > 1 || age > maildirsize::STALE);
+            if same && !doubtful {
+                return Ok(Quota { used, limits: in_force });
+            }
+            return self.count(books, dir, in_force);
+        }
+        if limits.is_limit() {
+            return self.count(books, dir, limits);
+        }
+        Ok(Quota { used: count::account(dir)?, limits })
+    }
+
+    /// Counts, and writes it down as well as it goes: a file that cannot be written now is written another time.
+    fn count(&self, books: &mut Books, dir: &Dir, limits: QuotaLimits) -> Result<Quota, StoreError> {
+        books.counts += 1;
+        let used = count::account(dir)?;
+        let written = DotLock::acquire_empty(dir, maildirsize::NAME, QUOTA)
+            .and_then(|lock| lock.replace(maildirsize::text(limits, used).as_bytes()));
+        if let Err(error) = written {
+            tracing::debug!(account = %self.account, %error, "cannot write down what an account holds");
+        }
+        Ok(Quota { used, limits })
+    }
+
+    /// Appends one line, as every program does that shares the file. One that is not there is made when it is wanted.
+    fn append(&self, books: &MutexGuard<'_, Books>, dir: &Dir, mark: Mark, change: (Usage, Usage)) {
+        let result = if books.counts == mark.0 {
+            match found(dir.open_file_to_append(maildirsize::NAME)) {
+                Ok(Some(mut file)) => file.write_all(maildirsize::line(change).as_bytes()),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            }
+        } else {
+            // All was counted while this was under way, and nobody can tell whether with it or without.
+            dir.unlink(maildirsize::NAME).map(drop)
+        };
+        if let Err(error) = result {
+            tracing::debug!(account = %self.account, %error, "a change of what an account holds is not noted");
+            let _ = dir.unlink(maildirsize::NAME);
+        }
+    }
+}
+
+impl Room {
+    /// The messages are there.
+    pub(crate) fn fill(self, dir: &Dir) {
+        self.ledger.note(dir, self.mark, (self.size, Usage::default()));
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut books = locked(&self.ledger.books);
+        books.promised = books.promised.minus(self.size);
+    }
+}
+
+/// The file and its age in seconds; `None` where it is missing, too long to be trusted, or no file.
+fn read(dir: &Dir) -> Option<(Vec<u8>, i64)> {
+    use std::io::Read;
+    let file = dir.open_file(maildirsize::NAME).ok()?;
+    let changed = Stamp::of(&rustix::fs::fstat(&file).ok()?).seconds();
+    let mut octets = Vec::new();
+    file.take(maildirsize::LONGEST + 1).read_to_end(&mut octets).ok()?;
+    (octets.len() as u64 <= maildirsize::LONGEST).then_some((octets, unix_now() - changed))
+}
