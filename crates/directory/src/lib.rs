@@ -35,7 +35,7 @@ pub use crate::directory::{
 pub use crate::edit::EditError;
 pub use crate::examine::{AccountLine, Examination, Verdict};
 pub use crate::login::{Account, ClientFacts, Login, LoginError, Origin, Progress};
-pub use crate::lookup::{Keys, Lookup, Sought};
+pub use crate::lookup::{Keys, Lookup, Meaning, Nearness, Sought};
 pub use crate::password::{NEW_SCHEMES, hash_password};
 pub use crate::quota::{Allowance, BadQuota, QuotaRule};
 pub use crate::regexp_table::{BadRule, Match, RegexpTable};

@@ -25,32 +25,57 @@ pub enum Keys {
     Transport,
 }
 
+/// How far a key is from naming the very address; the order is that of the variants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Nearness {
+    /// It names the address.
+    Address,
+    /// It names the address that stands before the tag.
+    Untagged,
+    /// It names the domain, or nobody.
+    Domain,
+    /// It names a domain so many labels above.
+    Below(usize),
+    /// It names everybody.
+    All,
+}
+
+/// What a key stands for.
+pub trait Meaning: FromStr<Err = String> + Clone {
+    /// Whether a pattern may put parts of the address into it. Postfix's trivial-rewrite(8) does not let it: whoever writes
+    /// an address would choose where mail goes.
+    const MAY_BE_FILLED: bool = true;
+}
+
 /// An address that something is looked up for.
 pub struct Sought {
     /// As it came: patterns see it whole.
     whole: String,
     /// What all other tables are asked for, the nearest first.
-    keys: Vec<String>,
+    keys: Vec<(Nearness, String)>,
 }
 
 impl Keys {
     /// What is asked for this address, or for none.
     pub fn of(self, address: Option<&Address>, delimiters: &str) -> Sought {
         let Some(address) = address else {
-            return Sought { whole: "<>".to_owned(), keys: vec!["<>".to_owned()] };
+            return Sought { whole: "<>".to_owned(), keys: vec![(Nearness::Domain, "<>".to_owned())] };
         };
         let folded = address.folded();
         let base = folded.without_tag(delimiters);
-        let names = [Some(&folded), base.as_ref()];
-        let mut keys: Vec<String> = names.into_iter().flatten().map(Address::to_string).collect();
+        let mut keys = vec![(Nearness::Address, folded.to_string())];
+        keys.extend(base.map(|base| (Nearness::Untagged, base.to_string())));
         match (self, folded.domain()) {
-            (Self::Address, Some(domain)) => keys.push(format!("@{domain}")),
+            (Self::Address, Some(domain)) => keys.push((Nearness::Domain, format!("@{domain}"))),
             (Self::Address, None) => {}
             (Self::Transport, domain) => {
                 for (above, domain) in domain.into_iter().flat_map(Domain::with_parents).enumerate() {
-                    keys.push(if above == 0 { domain.to_string() } else { format!(".{domain}") });
+                    keys.push(match above {
+                        0 => (Nearness::Domain, domain.to_string()),
+                        _ => (Nearness::Below(above), format!(".{domain}")),
+                    });
                 }
-                keys.push("*".to_owned());
+                keys.push((Nearness::All, "*".to_owned()));
             }
         }
         Sought { whole: address.to_string(), keys }
@@ -88,7 +113,7 @@ impl<T> Default for Lines<T> {
     }
 }
 
-impl<T: FromStr<Err = String> + Clone> Lines<T> {
+impl<T: Meaning> Lines<T> {
     pub(crate) fn read(
         reader: &mut Reader<'_>,
         what: &'static str,
@@ -97,7 +122,19 @@ impl<T: FromStr<Err = String> + Clone> Lines<T> {
     ) -> Self {
         let plain = |text: &str| entries(keys, text);
         let check = |text: &str| T::from_str(text).map(drop);
-        Self(from.iter().map(|source| reader.table(what, source, plain, check)).collect())
+        let table = |source| {
+            let table = reader.table(what, source, plain, check);
+            if let (false, Table::Regexp(rules), TableSource::Regexp(path)) =
+                (T::MAY_BE_FILLED, &table, source)
+            {
+                let filled = rules.results().filter(|(_, found)| found.substituted);
+                let what = "a part of the address must not choose where mail goes: no $1 here";
+                let bad = filled.map(|(line, _)| BadLine { line, what: what.to_owned() });
+                reader.complain(path, bad.collect());
+            }
+            table
+        };
+        Self(from.iter().map(table).collect())
     }
 
     /// One table of these lines.
@@ -108,15 +145,24 @@ impl<T: FromStr<Err = String> + Clone> Lines<T> {
         Self(vec![Table::Plain(entries)])
     }
 
-    /// What the first table says of the nearest key that any of them knows, as Postfix has it.
+    /// What the tables say, however near the key.
     pub(crate) fn look(&self, sought: &Sought, answers: &Answers) -> Result<Option<T>, Stop> {
-        for (at, key) in sought.keys.iter().enumerate() {
+        Ok(self.nearest(sought, answers)?.map(|(_, found)| found))
+    }
+
+    /// What the first table says of the nearest key that any of them knows, as Postfix has it.
+    fn nearest(&self, sought: &Sought, answers: &Answers) -> Result<Option<(Nearness, T)>, Stop> {
+        for (at, (nearness, key)) in sought.keys.iter().enumerate() {
             for table in &self.0 {
                 let found = match table {
                     Table::Plain(entries) => entries.get(key).cloned(),
                     Table::Regexp(table) if at == 0 => match table.find(&sought.whole) {
                         // What a stranger puts into quotes must not choose what a rule gives.
                         Some(found) if found.substituted && sought.whole.starts_with('"') => None,
+                        // No table with such a rule is taken into use.
+                        Some(found) if found.substituted && !T::MAY_BE_FILLED => {
+                            return Err(Stop::Unavailable);
+                        }
                         Some(found) => Some(meant(key, &found.text)?),
                         None => None,
                     },
@@ -126,12 +172,21 @@ impl<T: FromStr<Err = String> + Clone> Lines<T> {
                         None => None,
                     },
                 };
-                if found.is_some() {
-                    return Ok(found);
+                if let Some(found) = found {
+                    return Ok(Some((*nearness, found)));
                 }
             }
         }
         Ok(None)
+    }
+
+    /// The keys that files name.
+    fn keys(&self) -> Vec<String> {
+        let of_table = |table: &Table<HashMap<String, T>>| match table {
+            Table::Plain(entries) => entries.keys().cloned().collect(),
+            Table::Regexp(_) | Table::Socketmap(_) => Vec::new(),
+        };
+        self.0.iter().flat_map(of_table).collect()
     }
 
     /// What files and fixed patterns can give.
@@ -149,7 +204,7 @@ impl<T: FromStr<Err = String> + Clone> Lines<T> {
 }
 
 /// A result that makes no sense is a fault of ours: nobody's mail is refused for it.
-fn meant<T: FromStr<Err = String>>(key: &str, text: &str) -> Result<T, Stop> {
+fn meant<T: Meaning>(key: &str, text: &str) -> Result<T, Stop> {
     T::from_str(text).map_err(|what| {
         error!(key, what, "a table gives what cannot be used");
         Stop::Unavailable
@@ -157,7 +212,7 @@ fn meant<T: FromStr<Err = String>>(key: &str, text: &str) -> Result<T, Stop> {
 }
 
 /// Of two lines with one key the first counts, as with Postfix.
-fn entries<T: FromStr<Err = String>>(keys: Keys, text: &str) -> (HashMap<String, T>, Vec<BadLine>) {
+fn entries<T: Meaning>(keys: Keys, text: &str) -> (HashMap<String, T>, Vec<BadLine>) {
     let (mut entries, mut faults) = (HashMap::new(), Vec::new());
     for (line, rule) in aliases::rules(text) {
         let (word, value) = aliases::key_and_value(&rule);
@@ -204,7 +259,7 @@ impl<T> fmt::Debug for Inner<T> {
     }
 }
 
-impl<T: FromStr<Err = String> + Clone> Lookup<T> {
+impl<T: Meaning> Lookup<T> {
     /// Reads the tables; gives also what is wrong with them.
     pub fn open(what: &'static str, keys: Keys, from: Vec<TableSource>) -> (Self, Vec<DirectoryError>) {
         if from.is_empty() {
@@ -227,8 +282,18 @@ impl<T: FromStr<Err = String> + Clone> Lookup<T> {
         delimiters: &str,
         answers: &Answers,
     ) -> Result<Option<T>, Stop> {
+        Ok(self.nearest(address, delimiters, answers)?.map(|(_, found)| found))
+    }
+
+    /// The same, and how near the key was that it stands for.
+    pub fn nearest(
+        &self,
+        address: Option<&Address>,
+        delimiters: &str,
+        answers: &Answers,
+    ) -> Result<Option<(Nearness, T)>, Stop> {
         let Some(inner) = &self.0 else { return Ok(None) };
-        inner.present().lines.look(&inner.keys.of(address, delimiters), answers)
+        inner.present().lines.nearest(&inner.keys.of(address, delimiters), answers)
     }
 
     /// What the tables say of this address, or of none.
@@ -239,13 +304,18 @@ impl<T: FromStr<Err = String> + Clone> Lookup<T> {
         answered(|answers| self.look(address, delimiters, answers)).await
     }
 
+    /// The keys that files name.
+    pub fn keys(&self) -> Vec<String> {
+        self.0.as_ref().map(|inner| inner.present().lines.keys()).unwrap_or_default()
+    }
+
     /// What files and fixed patterns can give.
     pub fn values(&self) -> Vec<T> {
         self.0.as_ref().map(|inner| inner.present().lines.values()).unwrap_or_default()
     }
 }
 
-impl<T: FromStr<Err = String> + Clone> Inner<T> {
+impl<T: Meaning> Inner<T> {
     /// The reading that holds. Tables that make no sense any more are told once, and stay as they were.
     fn present(&self) -> Arc<Reading<T>> {
         if self.clock.is_due() && have_changed(&self.reading.load().watched) {
@@ -272,7 +342,7 @@ impl<T: FromStr<Err = String> + Clone> Inner<T> {
     }
 }
 
-impl<T: FromStr<Err = String> + Clone> Reading<T> {
+impl<T: Meaning> Reading<T> {
     fn read(
         what: &'static str,
         keys: Keys,

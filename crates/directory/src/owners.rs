@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use kings_mail::address::Address;
 
+use crate::lookup::Meaning;
+
 /// The accounts that one line names, folded.
 #[derive(Clone, Debug)]
 pub(crate) struct Owners(Vec<Address>);
@@ -14,6 +16,8 @@ impl Owners {
         self.0.contains(account)
     }
 }
+
+impl Meaning for Owners {}
 
 impl FromStr for Owners {
     type Err = String;

@@ -164,7 +164,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn complain(&mut self, path: &Path, lines: Vec<BadLine>) {
+    pub(crate) fn complain(&mut self, path: &Path, lines: Vec<BadLine>) {
         if !lines.is_empty() {
             self.faults.push(DirectoryError::malformed(path, lines));
         }

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use kings_mail::domain::Domain;
 
+use crate::lookup::Meaning;
 use crate::table::TableSource;
 
 /// A domain that this server takes mail for and passes on: a backup MX, or a gateway.
@@ -19,6 +20,8 @@ pub struct RelayDomain {
 /// Somebody who exists there; what stands behind the name is ignored, as in Postfix.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Listed;
+
+impl Meaning for Listed {}
 
 impl FromStr for Listed {
     type Err = String;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use kings_directory::{Lookup, Unavailable};
+use kings_directory::{Lookup, Meaning, Unavailable};
 use kings_mail::address::Address;
 use kings_mail::envelope::Recipient;
 use kings_mail::path::{ForwardPath, ReversePath};
@@ -28,6 +28,8 @@ pub struct Copies {
 /// Who gets the copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyTo(Address);
+
+impl Meaning for CopyTo {}
 
 impl FromStr for CopyTo {
     type Err = String;

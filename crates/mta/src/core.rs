@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use kings_directory::{Directory, Place, Reach, Resolution, Target};
+use kings_directory::{Directory, Place, Reach, Resolution};
 use kings_mail::address::{Address, Host};
 use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
@@ -234,27 +234,29 @@ impl Core {
         }
     }
 
-    /// Why mail for a recipient would come back at once, if all of it leaves for other servers.
-    pub(crate) fn no_way(
+    /// Why mail for a recipient would come back at once, if all of it leaves for other servers. What a stranger may not send
+    /// to is looked up in no table.
+    pub(crate) async fn no_way(
         &self,
         path: &ForwardPath,
         reverse_path: &ReversePath,
-        resolution: &Resolution,
+        (resolution, reach): (&Resolution, Reach),
     ) -> Option<Reply> {
         let targets = match resolution {
-            Resolution::Elsewhere(address) => return self.ways.refusal(reverse_path, address),
+            Resolution::Elsewhere(_) if reach == Reach::Ours => return None,
+            Resolution::Elsewhere(address) => return self.ways.refusal(reverse_path, address).await,
             Resolution::Targets(targets) => targets,
             Resolution::Unknown | Resolution::Looping | Resolution::Unavailable => return None,
         };
-        let refusal = |target: &Target| {
+        let mut first = None;
+        for target in targets.iter().filter(|target| !matches!(target.place, Place::Nobody(_))) {
             let Place::Remote(address) = &target.place else { return None };
             let is_as_it_came = matches!(path, ForwardPath::Address(path) if path == address);
             let sent_on = (!is_as_it_came).then(|| self.sent_on_by(path, reverse_path, address));
-            self.ways.refusal(sent_on.as_ref().unwrap_or(reverse_path), address)
-        };
-        let reaching = targets.iter().filter(|target| !matches!(target.place, Place::Nobody(_)));
-        let refusals: Option<Vec<Reply>> = reaching.map(refusal).collect();
-        refusals?.into_iter().next()
+            let refusal = self.ways.refusal(sent_on.as_ref().unwrap_or(reverse_path), address).await?;
+            first.get_or_insert(refusal);
+        }
+        first
     }
 
     /// What a recipient hears where all it stands for are mailboxes here that have no room for a message of `size` octets,

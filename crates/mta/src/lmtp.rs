@@ -84,12 +84,12 @@ impl Decide for Session<'_> {
     }
 
     async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
-        let resolution =
-            self.core.resolve(&recipient.path, &envelope.reverse_path, policy::reach(false)).await;
+        let reach = policy::reach(false);
+        let resolution = self.core.resolve(&recipient.path, &envelope.reverse_path, reach).await;
         let facts = RcptFacts {
             logged_in: false,
             resolution: &resolution,
-            no_way: self.core.no_way(&recipient.path, &envelope.reverse_path, &resolution),
+            no_way: self.core.no_way(&recipient.path, &envelope.reverse_path, (&resolution, reach)).await,
             full: self.core.full(&resolution, envelope.parameters.size).await,
             recipients_so_far: envelope.recipients.len(),
             most_recipients: self.core.limits.recipients,

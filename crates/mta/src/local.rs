@@ -250,13 +250,14 @@ impl Decide for Session<'_> {
 
     async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
         let (core, dropped) = (&self.local.core, self.writer.is_some());
-        let resolution = core.resolve(&recipient.path, &envelope.reverse_path, policy::reach(true)).await;
+        let reach = policy::reach(true);
+        let resolution = core.resolve(&recipient.path, &envelope.reverse_path, reach).await;
         // Where nobody reads our replies, the queue tells the sender.
-        let no_way = || core.no_way(&recipient.path, &envelope.reverse_path, &resolution);
+        let no_way = core.no_way(&recipient.path, &envelope.reverse_path, (&resolution, reach));
         let facts = RcptFacts {
             logged_in: true,
             resolution: &resolution,
-            no_way: if dropped { None } else { no_way() },
+            no_way: if dropped { None } else { no_way.await },
             // The queue tries them again.
             full: None,
             recipients_so_far: envelope.recipients.len(),

@@ -253,15 +253,15 @@ impl<D: Dns + 'static> Session<'_, D> {
     async fn judge_recipient(&mut self, recipient: &Recipient, envelope: &Envelope) -> Result<(), Reply> {
         self.meter.hold_back().await?;
         self.meter.recipient(None, Instant::now())?;
-        let resolution =
-            self.core.resolve(&recipient.path, &envelope.reverse_path, policy::reach(false)).await;
+        let reach = policy::reach(false);
+        let resolution = self.core.resolve(&recipient.path, &envelope.reverse_path, reach).await;
         if matches!(resolution, Resolution::Unknown) {
             self.meter.unknown_recipient(Instant::now());
         }
         policy::rcpt(&RcptFacts {
             logged_in: false,
             resolution: &resolution,
-            no_way: self.core.no_way(&recipient.path, &envelope.reverse_path, &resolution),
+            no_way: self.core.no_way(&recipient.path, &envelope.reverse_path, (&resolution, reach)).await,
             full: self.core.full(&resolution, envelope.parameters.size).await,
             recipients_so_far: envelope.recipients.len(),
             most_recipients: self.core.limits.recipients,

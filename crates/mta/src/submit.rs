@@ -231,14 +231,12 @@ impl<D: Dns + 'static> Decide for Session<'_, D> {
         if let Err(reply) = self.meter.recipient(self.account.as_ref(), Instant::now()) {
             return reply;
         }
-        let resolution = self
-            .core
-            .resolve(&recipient.path, &envelope.reverse_path, policy::reach(self.account.is_some()))
-            .await;
+        let reach = policy::reach(self.account.is_some());
+        let resolution = self.core.resolve(&recipient.path, &envelope.reverse_path, reach).await;
         let facts = RcptFacts {
             logged_in: self.account.is_some(),
             resolution: &resolution,
-            no_way: self.core.no_way(&recipient.path, &envelope.reverse_path, &resolution),
+            no_way: self.core.no_way(&recipient.path, &envelope.reverse_path, (&resolution, reach)).await,
             full: self.core.full(&resolution, envelope.parameters.size).await,
             recipients_so_far: envelope.recipients.len(),
             most_recipients: self.core.limits.recipients,

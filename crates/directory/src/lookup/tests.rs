@@ -19,6 +19,8 @@ impl FromStr for Word {
     }
 }
 
+impl Meaning for Word {}
+
 fn open(folder: &Path, keys: Keys, from: &[&str]) -> (Lookup<Word>, Vec<String>) {
     let from = from.iter().map(|text| TableSource::parse(text, folder).unwrap()).collect();
     let (lookup, faults) = Lookup::open("table", keys, from);
@@ -87,6 +89,31 @@ fn transport_keys_go_up_the_domain() {
     ] {
         assert_eq!(found(&lookup, address), expected, "{address}");
     }
+}
+
+/// What trivial-rewrite(8) forbids.
+#[test]
+fn no_part_of_an_address_is_filled_in_where_it_must_not() {
+    #[derive(Clone, Debug)]
+    struct Fixed;
+    impl FromStr for Fixed {
+        type Err = String;
+        fn from_str(_: &str) -> Result<Self, String> {
+            Ok(Self)
+        }
+    }
+    impl Meaning for Fixed {
+        const MAY_BE_FILLED: bool = false;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("patterns"), "/@a\\.example$/ x\n/@(.*)$/ $1\n").unwrap();
+    let from = || vec![TableSource::parse("regexp:patterns", folder.path()).unwrap()];
+    let (lookup, faults) = Lookup::<Fixed>::open("table", Keys::Transport, from());
+    assert!(faults.len() == 1 && faults[0].to_string().contains("patterns:2: "), "{faults:?}");
+    let look = |text: &str| lookup.look(Some(&Address::parse(text).unwrap()), "+", &Answers::default());
+    assert!(look("joe@a.example").unwrap().is_some());
+    assert_eq!(look("joe@b.example").unwrap_err(), Stop::Unavailable);
+    assert!(Lookup::<Word>::open("table", Keys::Transport, from()).1.is_empty());
 }
 
 #[test]

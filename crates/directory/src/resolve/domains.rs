@@ -1,14 +1,12 @@
 //! Whose domain an address is of: ours, the machine's, one that we pass on for, or another one.
 
-use std::str::FromStr;
-
 use kings_mail::address::{Address, Host};
 use kings_mail::domain::Domain;
 
 use super::roles::POSTMASTER;
 use super::{Book, Place, Resolution};
 use crate::directory::HostedDomain;
-use crate::lookup::{Keys, Lines};
+use crate::lookup::{Keys, Lines, Meaning};
 use crate::table::Stop;
 
 /// The machine under the name that it has for its own users alone (RFC 6761 §6.3).
@@ -38,7 +36,7 @@ impl Book<'_> {
 
     pub(super) fn looked_up<T>(&self, lines: &Lines<T>, address: &Address) -> Result<Option<T>, Stop>
     where
-        T: FromStr<Err = String> + Clone,
+        T: Meaning,
     {
         lines.look(&Keys::Address.of(Some(address), self.delimiters), self.tables.answers)
     }

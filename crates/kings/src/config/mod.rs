@@ -206,12 +206,14 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         tls::read(source, &mut top, data_dir.as_deref(), hostname.as_ref());
     login.check(source, client_authorities.is_some());
     let dns = section(source, &mut top, "dns", dns);
-    let own_routes = relay::Routes { rules: domains.routes, delimiters: delimiters.clone() };
+    let own_routes =
+        relay::Routes { rules: domains.routes, delimiters: delimiters.clone(), ..relay::Routes::default() };
     let (outbound, srs) = outbound::read(source, &mut top, &listen.smtp, own_routes, domains.sources);
     if let Some(outbound) = &outbound {
         let hosts = |domain: &Domain| domains.hosted.iter().any(|hosted| hosted.name == *domain);
         let ends_here = |domain: &Domain| hosts(domain) || hostname.as_ref() == Some(domain);
         outbound::complain_of_idle(source, &outbound.routes, ends_here);
+        warnings.extend(outbound::idle_lines(&outbound.routes, ends_here));
     }
     let queue = section(source, &mut top, "queue", queue::read);
     let (checks, (inbound, clients)) = section(source, &mut top, "inbound", |source, section| {

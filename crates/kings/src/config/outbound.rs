@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use kings_directory::Keys;
 use kings_mail::address::Address;
 use kings_mail::domain::{BadDomain, Domain};
 use kings_mta::relay::{
@@ -12,7 +13,7 @@ use kings_mta::relay::{
 use kings_net::IpNet;
 use kings_sasl::{Client, Mechanism, Secret};
 
-use super::reader::{Section, Source, Value};
+use super::reader::{Complaint, Section, Source, Value};
 use super::section;
 
 const LEVELS: [(&str, Level); 4] =
@@ -29,10 +30,13 @@ pub(super) fn read(
     own: Routes,
     by_domain: Vec<(Domain, relay::Source)>,
 ) -> (Option<Settings>, bool) {
-    let (mut settings, srs) = section(source, top, "outbound", |source, section| {
-        let srs = section.flag(source, "srs").unwrap_or(true);
-        (outbound(source, section), srs)
-    });
+    let (mut settings, srs, (transports, relay_hosts)) =
+        section(source, top, "outbound", |source, section| {
+            let srs = section.flag(source, "srs").unwrap_or(true);
+            let transports = section.lookup(source, "transport", Keys::Transport);
+            let relay_hosts = section.lookup(source, "sender_relayhost", Keys::Address);
+            (outbound(source, section), srs, (transports, relay_hosts))
+        });
     let mut rules: Vec<Rule> = Vec::new();
     let mut lines = Vec::new();
     for mut route in top.sections(source, "route") {
@@ -46,7 +50,7 @@ pub(super) fn read(
     }
     rules.extend(own.rules);
     if let Some(settings) = &mut settings {
-        settings.routes = Routes { rules, ..own };
+        settings.routes = Routes { rules, transports, relay_hosts, ..own };
         settings.sources.by_domain = by_domain;
         settings.ourselves.listening = listening.to_vec();
     }
@@ -97,6 +101,25 @@ pub(super) fn complain_of_idle(
             ));
         }
     }
+}
+
+/// Lines of the table of transports that no mail ever takes, since it ends here; a table that a Postfix reads as well may
+/// have them.
+pub(super) fn idle_lines<'a>(
+    routes: &'a Routes,
+    ends_here: impl Fn(&Domain) -> bool + 'a,
+) -> impl Iterator<Item = Complaint> + 'a {
+    let own = move |key: &String| {
+        let domain = key.rsplit_once('@').map_or(key.as_str(), |(_, domain)| domain);
+        Domain::parse(domain).is_ok_and(|domain| ends_here(&domain))
+    };
+    routes.transports.keys().into_iter().filter(own).map(|key| Complaint {
+        line: None,
+        what: format!(
+            "[outbound] transport: the line of {key} never acts, for its mail ends here, in accounts and aliases; [[domain]] relay_to \
+             passes on what is for a domain"
+        ),
+    })
 }
 
 fn outbound(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Settings> {
@@ -277,7 +300,7 @@ fn rule(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Rule> {
     let is_there = section.value("to").is_some();
     let what = "\"smtp:HOST:PORT\", \"lmtp:HOST:PORT\", \"lmtp:unix:/PATH\", \"discard\" or \"error:TEXT\"";
     let action = section.parsed(source, "to", what, |text| action(text, login, tls));
-    if has_login && matches!(action, Some(Action::LmtpSocket(_) | Action::Discard | Action::Error(_))) {
+    if has_login && matches!(action, Some(Action::LmtpSocket(_) | Action::Discard(_) | Action::Error(_))) {
         source.complain("[[route]] has a user but no host to log in at");
     }
     if !is_there {
@@ -330,11 +353,12 @@ fn senders(text: &str) -> Result<Senders, &'static str> {
 
 pub(super) fn action(text: &str, login: Option<Credentials>, tls: Level) -> Result<Action, &'static str> {
     if text == "discard" {
-        return Ok(Action::Discard);
+        return Ok(Action::Discard(String::new()));
     }
     let (kind, place) = text.split_once(':').ok_or("not a route")?;
     let host = || host_and_port(place).map(|(host, port)| SmartHost { host, port, login, tls });
     match kind {
+        "discard" => Ok(Action::Discard(place.trim().to_owned())),
         "error" if !place.is_empty() => Ok(Action::Error(place.to_owned())),
         "smtp" => host().map(Action::Host),
         "lmtp" => match place.strip_prefix("unix:") {

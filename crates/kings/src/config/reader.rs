@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use kings_directory::{Keys, Lookup, TableSource, is_table_type};
+use kings_directory::{Keys, Lookup, Meaning, TableSource, is_table_type};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -198,7 +197,7 @@ impl<'a> Section<'a> {
     /// The same, read.
     pub(crate) fn lookup<T>(&mut self, source: &mut Source<'_>, key: &'static str, keys: Keys) -> Lookup<T>
     where
-        T: FromStr<Err = String> + Clone,
+        T: Meaning,
     {
         let (lookup, faults) = Lookup::open(key, keys, self.tables(source, key));
         for fault in faults {

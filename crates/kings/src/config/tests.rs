@@ -895,3 +895,30 @@ fn tables_of_copies_are_read_by_their_type_with_all_their_faults() {
     let targets: Vec<String> = copies.targets().iter().map(ToString::to_string).collect();
     assert_eq!(targets, ["boss@example.org", "joe@example.org"]);
 }
+
+/// `transport_maps` and `sender_dependent_relayhost_maps`: what Kings has nothing for is told with its line, and lines that a
+/// Postfix needs beside it are no faults.
+#[test]
+fn tables_of_routes_are_read_with_all_their_faults() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = "a.example smtp:[10.0.0.5]:25\nb.example maildrop:\n.c.example lmtp:unix:private/x\nexample.org lmtp:unix:/run/x\n";
+    fs::write(folder.path().join("transport"), lines).unwrap();
+    fs::write(folder.path().join("patterns"), "/@(.*)$/ smtp:[$1]\n/@x\\.example$/ discard:\n").unwrap();
+    let read = |transport: &str, relays: &str| {
+        let text = format!("{SMALLEST}[outbound]\ntransport = {transport}\nsender_relayhost = {relays}\n");
+        Settings::parse(&text, folder.path())
+    };
+    let relays = "\"inline:{@example.org=[hub.example]:587, <>=smtp:[x]}\"";
+    let faulty = read("[\"texthash:transport\", \"pcre:patterns\"]", relays).unwrap_err();
+    let told = faulty.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    for fault in ["transport:2: ", "transport:3: ", "patterns:1: ", "no $1 here", "inline:2: "] {
+        assert!(told.contains(fault), "{fault}: {told}");
+    }
+    assert!(!told.contains("transport:1:") && !told.contains("patterns:2:"), "{told}");
+    let table = "\"inline:{a.example=smtp:, ann@example.org=:, example.org=virtual:}\"";
+    let settings = read(table, "[\"socketmap:unix:/run/x:relays\"]").unwrap();
+    let mut warned: Vec<&str> = settings.warnings.iter().map(|warning| warning.what.as_str()).collect();
+    warned.sort_unstable();
+    assert_eq!(warned.len(), 2, "{warned:?}");
+    assert!(warned[0].contains("ann@example.org never acts") && warned[1].contains("example.org never acts"));
+}

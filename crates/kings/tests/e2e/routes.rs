@@ -1,9 +1,11 @@
 //! Routes of the config with real servers at their ends: which recipient of a message goes where.
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use crate::harness::{Kings, NameServer, Setup, Sink, free_port, letter, messages, run, wait_until};
+use crate::harness::{Folder, Kings, NameServer, Setup, Sink, free_port, letter, messages, run, wait_until};
 
 const ANN: &str = "ann@example.org";
 const BOB: &str = "bob@example.org";
@@ -89,6 +91,91 @@ fn a_sender_has_a_relay_of_its_own_for_what_no_recipient_decides() {
     reach(&domain, &["<joe@sub.far.test>", "<joe@sub.far.test>"]);
     reach(&sender, &["<joe@far.test>"]);
     reach(&rest, &["<joe@far.test>"]);
+}
+
+/// The program behind a socketmap of routes: everything to the host at this port.
+fn transports(listener: UnixListener, port: u16) {
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut request = [0; 300];
+            let count = stream.read(&mut request).unwrap_or(0);
+            let known = String::from_utf8_lossy(&request[..count]).ends_with(":transport sales.test,");
+            let reply = if known { format!("OK smtp:[127.0.0.1]:{port}") } else { "NOTFOUND ".to_owned() };
+            let _ = write!(stream, "{}:{reply},", reply.len());
+        }
+    });
+}
+
+/// `transport_maps` before `sender_dependent_relayhost_maps`, as files and as patterns. A change acts at once.
+#[test]
+fn tables_route_by_recipient_and_by_sender() {
+    let (host, pattern, sender, rest) = (Sink::start(), Sink::start(), Sink::start(), Sink::start());
+    let to = |sink: &Sink| format!("[127.0.0.1]:{}", sink.port);
+    let table = format!(
+        "far.test smtp:{}\n.far.test relay:{}\njoe@far.test :\ngone.test error:5.1.6 Gone\nnowhere.test discard:x\n",
+        to(&host),
+        to(&host)
+    );
+    let patterns = format!("/^staff-[0-9]+@/ :{}\n", to(&pattern));
+    let relays = format!("bob@example.org {}\n", to(&sender));
+    let tables = format!(
+        "[outbound]\nsmart_host = \"127.0.0.1:{}\"\ntransport = [\"texthash:transport\", \"regexp:patterns\"]\n\
+         sender_relayhost = \"relays\"\n",
+        rest.port
+    );
+    let files =
+        vec![("transport", table.as_str()), ("patterns", patterns.as_str()), ("relays", relays.as_str())];
+    let kings = Setup { tables, files, ..Setup::default() }.start();
+    submit(
+        &kings,
+        ANN,
+        &["eve@far.test", "eve@sub.far.test", "Staff-7@any.test", "eve@any.test", "joe+x@far.test"],
+    );
+    submit(&kings, BOB, &["bob@far.test", "joe@far.test", "eve@nowhere.test"]);
+    reach(&pattern, &["<Staff-7@any.test>"]);
+    reach(&sender, &["<joe@far.test>"]);
+    reach(&host, &["<bob@far.test>", "<eve@far.test>", "<eve@sub.far.test>"]);
+    reach(&rest, &["<eve@any.test>", "<joe+x@far.test>"]);
+    let mut client = kings.submissions(ANN);
+    client.command("MAIL FROM:<ann@example.org>").unwrap().is("250");
+    client.command("RCPT TO:<eve@gone.test>").unwrap().is("550 5.1.6");
+    client.command("RCPT TO:<eve@going.test>").unwrap().is("250");
+    kings.folder().write("transport", "going.test retry:Not today\n");
+    wait_until("the change acts", DELIVERY, || {
+        (client.command("RCPT TO:<eve@going.test>").unwrap().code == 450).then_some(())
+    });
+}
+
+/// A program that does not answer is never taken for one that says "no route": a client is asked to come again, and what is
+/// in the queue already waits.
+#[test]
+fn mail_waits_for_a_table_of_routes_that_is_away() {
+    let (right, wrong) = (Sink::start(), Sink::start());
+    let folder = Folder::new("routes-program");
+    let socket = folder.join("s");
+    let tables = format!(
+        "[outbound]\nsmart_host = \"127.0.0.1:{}\"\ntransport = \"socketmap:unix:{}:transport\"\n",
+        wrong.port,
+        socket.display()
+    );
+    let files = vec![("aliases", "both@example.org ann@example.org, eve@sales.test\n")];
+    let kings = Setup { files, tables, ..Setup::default() }.start();
+    let mut client = kings.submissions(BOB);
+    client.command("MAIL FROM:<bob@example.org>").unwrap().is("250");
+    client.command("RCPT TO:<eve@sales.test>").unwrap().is("451 4.3.0");
+    client.command("RCPT TO:<both@example.org>").unwrap().is("250");
+    submit(&kings, BOB, &["both@example.org"]);
+    wait_until("the copy for ann", DELIVERY, || messages(&kings.maildir(ANN)).pop());
+    let listed = || {
+        let listed = run(&mut kings.command(&["queue", "list", "--json"])).succeeded();
+        String::from_utf8_lossy(&listed.stdout).into_owned()
+    };
+    wait_until("an attempt", DELIVERY, || listed().contains("a table of routes cannot tell").then_some(()));
+    transports(UnixListener::bind(&socket).unwrap(), right.port);
+    client.command("RCPT TO:<eve@sales.test>").unwrap().is("250");
+    run(&mut kings.command(&["queue", "retry"])).succeeded();
+    reach(&right, &["<eve@sales.test>"]);
+    assert!(wrong.recipients().is_empty(), "{:?}", wrong.recipients());
 }
 
 /// Passes connections on to the server behind, as a router with a translated address does.

@@ -3,9 +3,14 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
+use std::process::Command;
+use std::str::FromStr;
 use std::time::Duration;
 
-use crate::harness::{Setup, letter, messages, wait_until};
+use kings_directory::{Answers, Keys, Lookup, Meaning, TableSource};
+use kings_mail::address::Address;
+
+use crate::harness::{Folder, Setup, letter, messages, part, wait_until};
 
 const CAROL: &str = "carol@example.net";
 const ANN: &str = "ann@example.org";
@@ -28,7 +33,7 @@ fn socketmap(listener: UnixListener) {
 
 #[test]
 fn copies_of_a_socketmap_wait_for_it_and_lose_nothing() {
-    let folder = crate::harness::Folder::new("bcc-program");
+    let folder = Folder::new("bcc-program");
     let socket = folder.join("s");
     let top = format!(
         "recipient_bcc = [\"inline:{{x@example.org=y@example.org}}\", \"socketmap:unix:{}:bcc\"]\n",
@@ -86,4 +91,68 @@ fn a_table_of_logins_says_who_writes_as_whom() {
     send(BOB, BOB).is("250 2.0.0");
     send(ANN, ANN).is("553 5.7.1");
     send(ANN, BOB).is("553 5.7.1");
+}
+
+#[derive(Clone, Debug)]
+struct Words(String);
+
+impl Meaning for Words {}
+
+impl FromStr for Words {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// What a real Postfix reads in the same tables: comments, lines that go on, letters of any case, two lines with one key.
+#[test]
+fn a_real_postmap_finds_the_same_in_every_kind_of_table() {
+    let folder = Folder::new("postmap");
+    let postfix = part("postfix");
+    std::fs::create_dir_all(folder.join("etc")).unwrap();
+    folder.write("etc/main.cf", &format!("shlib_directory = {}/usr/lib/postfix\n", postfix.display()));
+    folder.write(
+        "table",
+        "# who\n\nJoe@A.example one\n  # not a line of its own\n   and more\na.example two\n.a.example\tthree  \n\
+         joe@a.example late\nA.EXAMPLE late\n* all\n",
+    );
+    folder.write(
+        "patterns",
+        "# rules\nif /@p\\.example$/\n!/^(joe|sue)@/ nobody\n/^(.)(.*)@/\n  $2-${1}$$\nendif\n/^UPPER@/i any\n/a{2}@/ twice\n",
+    );
+    let inline = "inline:{joe@a.example=x, {.a.example = y z}, a.example=w}".to_owned();
+    let file = |kind: &str, name: &str| format!("{kind}:{}", folder.join(name).display());
+    let tables = [file("texthash", "table"), inline, file("regexp", "patterns"), file("pcre", "patterns")];
+    let postmap = |key: &str, table: &str| {
+        let mut command = Command::new(postfix.join("usr/sbin/postmap"));
+        command.env("LD_LIBRARY_PATH", postfix.join("usr/lib/postfix")).arg("-c").arg(folder.join("etc"));
+        let output = command.args(["-q", key, table]).output().unwrap();
+        let found = String::from_utf8(output.stdout).unwrap();
+        output.status.success().then(|| found.trim_end_matches('\n').to_owned())
+    };
+    let cases = [
+        ("joe+x@a.example", &["joe+x@a.example", "joe@a.example", "a.example", ".example", "*"][..]),
+        ("JOE@A.example", &["joe@a.example", "a.example", ".example", "*"]),
+        ("sue@a.example", &["sue@a.example", "a.example", ".example", "*"]),
+        ("sue@b.a.example", &["sue@b.a.example", "b.a.example", ".a.example", ".example", "*"]),
+        ("sue@p.example", &["sue@p.example", "p.example", ".example", "*"]),
+        ("eve@p.example", &["eve@p.example", "p.example", ".example", "*"]),
+        ("upper@q.example", &["upper@q.example", "q.example", ".example", "*"]),
+        ("xaa@q.example", &["xaa@q.example", "q.example", ".example", "*"]),
+    ];
+    for table in tables {
+        let source = TableSource::parse(&table, std::path::Path::new("/")).unwrap();
+        let (lookup, faults) = Lookup::<Words>::open("table", Keys::Transport, vec![source]);
+        assert!(faults.is_empty(), "{table}: {faults:?}");
+        for (address, keys) in cases {
+            // Patterns are asked for the whole address alone.
+            let asked = if table.ends_with("patterns") { &keys[..1] } else { keys };
+            let expected = asked.iter().find_map(|key| postmap(key, &table));
+            let parsed = Address::parse(address).unwrap();
+            let found = lookup.look(Some(&parsed), "+", &Answers::default()).unwrap();
+            assert_eq!(found.map(|words| words.0), expected, "{address} in {table}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use kings_mail::domain::Domain;
 use kings_queue::{Destination, Lane};
 
 use super::SmartHost;
@@ -12,6 +13,8 @@ use super::rules::Action;
 pub(super) enum Course<'a> {
     /// To the MX hosts of its domain.
     Mx,
+    /// To the MX hosts of this domain, at this port where one is named.
+    MxOf(&'a Domain, Option<u16>),
     /// To this host, over SMTP.
     Smtp(&'a SmartHost),
     /// To the LMTP server at this host.
@@ -28,7 +31,8 @@ impl<'a> Course<'a> {
             Some(Action::Lmtp(host)) => Self::Lmtp(host),
             Some(Action::Host(host)) => Self::Smtp(host),
             // Nobody is asked, so nobody can be busy or dead.
-            Some(Action::Discard | Action::Error(_)) => Self::Mx,
+            Some(Action::Discard(_) | Action::Error(_) | Action::Mx) => Self::Mx,
+            Some(Action::MxOf(domain, port)) => Self::MxOf(domain, *port),
             None => smart_host.map_or(Self::Mx, Self::Smtp),
         }
     }
@@ -41,6 +45,8 @@ impl<'a> Course<'a> {
         };
         match self {
             Self::Mx => Lane::Destination(destination),
+            Self::MxOf(domain, None) => Lane::NextHop(format!("mx:{domain}")),
+            Self::MxOf(domain, Some(port)) => Lane::NextHop(format!("mx:{domain}:{port}")),
             Self::Smtp(host) => at("smtp", host),
             Self::Lmtp(host) => at("lmtp", host),
             Self::Socket(path) => Lane::NextHop(format!("unix:{}", path.display())),
@@ -51,7 +57,6 @@ impl<'a> Course<'a> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use kings_mail::domain::Domain;
     use kings_sasl::Secret;
 
     use super::super::login::Credentials;
@@ -70,10 +75,16 @@ mod tests {
             SmartHost { login: Some(Credentials::new("me", Secret::new("x"))), ..host("hub.example", 25) };
         let to = |domain: &str| Destination::Domain(Domain::parse(domain).unwrap());
         let socket = Action::LmtpSocket("/run/lmtp".into());
-        let cases: [(Option<Action>, Option<SmartHost>, &str, char); 13] = [
+        let mx_of = |port| Some(Action::MxOf(Domain::parse("hub.example").unwrap(), port));
+        let cases: [(Option<Action>, Option<SmartHost>, &str, char); 18] = [
+            (Some(Action::Mx), Some(host("hub.example", 25)), "one.example", 'a'),
+            (mx_of(None), None, "one.example", 'h'),
+            (mx_of(None), Some(host("hub.example", 25)), "two.example", 'h'),
+            (mx_of(Some(26)), None, "one.example", 'i'),
+            (None, None, "hub.example", 'j'),
             (None, None, "one.example", 'a'),
             (None, None, "two.example", 'b'),
-            (Some(Action::Discard), Some(host("hub.example", 25)), "one.example", 'a'),
+            (Some(Action::Discard(String::new())), Some(host("hub.example", 25)), "one.example", 'a'),
             (None, Some(host("hub.example", 25)), "one.example", 'c'),
             (None, Some(host("hub.example", 25)), "two.example", 'c'),
             (Some(Action::Host(host("HUB.example", 25))), None, "three.example", 'c'),

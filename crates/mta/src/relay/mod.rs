@@ -21,12 +21,15 @@ mod source;
 mod sts;
 mod tls_policy;
 mod together;
+mod transport;
 mod ways;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use kings_directory::{Answers, Unavailable};
 use kings_dns::Dns;
 use kings_fetch::Fetch;
 use kings_mail::dsn::Status;
@@ -46,6 +49,7 @@ use crate::relay::login::Habits;
 use crate::relay::outcome::deferred;
 use crate::relay::pool::Pool;
 use crate::relay::route::{Address, NextHop, NoRoute};
+use crate::relay::rules::Way;
 use crate::relay::search::Search;
 use crate::relay::secured::HostTls;
 use crate::relay::sts::Sts;
@@ -57,6 +61,7 @@ pub use crate::relay::ourselves::Ourselves;
 pub use crate::relay::rules::{Action, Match, Recipients, Routes, Rule, Senders};
 pub use crate::relay::source::{Source, Sources};
 pub use crate::relay::tls_policy::Level;
+pub use crate::relay::transport::{RelayHost, Transport};
 pub use crate::relay::ways::Ways;
 pub(crate) use crate::relay::ways::in_session;
 
@@ -147,16 +152,18 @@ impl<D: Dns> Relay<D> {
 
     /// Sends the recipients that share a route together, and the others after them.
     async fn send_away(&self, attempt: &Attempt) -> Finished {
-        let ways = self.settings.routes.ways(attempt);
-        if let [(rule, _)] = ways[..] {
-            return self.send_by(rule, attempt).await;
+        let mut ways = self.settings.routes.ways(attempt).await;
+        if ways.len() == 1
+            && let Some((way, _)) = ways.pop()
+        {
+            return self.send_by(way, attempt).await;
         }
         let mut finished = Finished { outcomes: Vec::new(), contact: Contact::Silent };
         let mut placed = BTreeMap::new();
-        for (rule, places) in ways {
+        for (way, places) in ways {
             let recipients = places.iter().map(|&place| attempt.recipients[place].clone()).collect();
             let Finished { outcomes, contact } =
-                self.send_by(rule, &Attempt { recipients, ..attempt.clone() }).await;
+                self.send_by(way, &Attempt { recipients, ..attempt.clone() }).await;
             finished.contact = finished.contact.max(contact);
             placed.extend(places.into_iter().zip(outcomes));
         }
@@ -164,12 +171,35 @@ impl<D: Dns> Relay<D> {
         finished
     }
 
+    /// Takes the way that was found, or waits where the tables cannot tell.
+    async fn send_by(&self, way: Result<Option<Way<'_>>, Unavailable>, attempt: &Attempt) -> Finished {
+        let Ok(way) = way else {
+            let outcome =
+                deferred(Status::LOCAL_TROUBLE, "a table of routes cannot tell now where this goes");
+            return Finished { outcomes: vec![outcome; attempt.recipients.len()], contact: Contact::Silent };
+        };
+        let source = match &way {
+            Some(Way::Rule(rule)) => rule.source,
+            Some(Way::Table(_)) | None => Source::default(),
+        };
+        let action = self.action(way);
+        match action.as_deref() {
+            // From here on it is mail of that domain: its MX hosts, its policies, its reports.
+            Some(Action::MxOf(domain, _)) => {
+                let destination = Destination::Domain(domain.clone());
+                let attempt = Attempt { destination, ..attempt.clone() };
+                self.send(action.as_deref(), source, &attempt).await
+            }
+            action => self.send(action, source, attempt).await,
+        }
+    }
+
     /// Gather the hosts, then visit them in their order until every recipient is settled.
-    async fn send_by(&self, rule: Option<&Rule>, attempt: &Attempt) -> Finished {
-        if let Some(outcome) = rule.and_then(|rule| rules::settled(&rule.action)) {
+    async fn send(&self, action: Option<&Action>, source: Source, attempt: &Attempt) -> Finished {
+        if let Some(outcome) = action.and_then(rules::settled) {
             return vec![outcome; attempt.recipients.len()].into();
         }
-        let mut hops = match self.next_hops(rule.map(|rule| &rule.action), &attempt.destination).await {
+        let mut hops = match self.next_hops(action, &attempt.destination).await {
             Ok(hops) => hops,
             Err(no_route) => {
                 let outcome = no_route.outcome();
@@ -185,7 +215,6 @@ impl<D: Dns> Relay<D> {
                 return vec![outcome; attempt.recipients.len()].into();
             }
         };
-        let source = rule.map(|rule| rule.source).unwrap_or_default();
         let source = source.or(self.settings.sources.of(&attempt.reverse_path));
         for hop in &mut hops {
             hop.source = source;
@@ -274,7 +303,31 @@ impl<D: Dns> Relay<D> {
                 Ok(vec![NextHop { protocol: Protocol::Lmtp, ..hop }])
             }
             Course::Smtp(host) => route::smart_hop(host).map(|hop| vec![hop]),
-            Course::Mx => route::next_hops(&self.dns, &self.settings, destination).await,
+            Course::Mx | Course::MxOf(_, None) => {
+                route::next_hops(&self.dns, &self.settings, destination).await
+            }
+            Course::MxOf(_, Some(port)) => {
+                let hops = route::next_hops(&self.dns, &self.settings, destination).await?;
+                Ok(hops.into_iter().map(|hop| NextHop { port, ..hop }).collect())
+            }
+        }
+    }
+
+    /// What a way comes to. Hosts of tables have the login and level of TLS that the config has for them, but not those of a
+    /// sender's own route: nobody else writes in that name.
+    fn action<'a>(&'a self, way: Option<Way<'a>>) -> Option<Cow<'a, Action>> {
+        let for_all = |rule: &'a Rule| match &rule.action {
+            Action::Host(host) if rule.matches.senders.is_none() => Some(host),
+            _ => None,
+        };
+        match way? {
+            Way::Rule(rule) => Some(Cow::Borrowed(&rule.action)),
+            Way::Table(transport) => {
+                let settings = &self.settings;
+                let known =
+                    settings.smart_host.iter().chain(settings.routes.rules.iter().filter_map(for_all));
+                transport.action(known, settings.tls).map(Cow::Owned)
+            }
         }
     }
 
@@ -314,8 +367,10 @@ impl<D: Dns + 'static> Deliver for Relay<D> {
         let destination = Destination::from(recipient);
         match recipient {
             ForwardPath::Address(address) if !self.is_here(&destination) => {
-                let rule = self.settings.routes.find(reverse_path, address);
-                self.course(rule.map(|rule| &rule.action)).lane(destination)
+                // Where another program would have to be asked, each destination has a lane of its own.
+                let way = self.settings.routes.look(reverse_path, address, &Answers::default());
+                let action = self.action(way.unwrap_or_default());
+                self.course(action.as_deref()).lane(destination)
             }
             _ => Lane::Destination(destination),
         }

@@ -2,13 +2,15 @@
 
 use std::net::IpAddr;
 
+use kings_directory::Answers;
 use kings_mail::address::{Address, Host};
 use kings_mail::dsn::Status;
 use kings_mail::path::ReversePath;
 use kings_net::{IpNet, is_public};
 use kings_smtp::reply::Reply;
 
-use super::rules::{self, Action, Routes};
+use super::rules::{self, Action, Routes, Rule, Way};
+use super::transport::Transport;
 use super::{Ourselves, Settings};
 
 /// The routes, and which hosts are never asked.
@@ -34,21 +36,25 @@ impl Settings {
 
 impl Ways {
     /// Why mail for this address at another server would come back without an attempt: a route says so, as Postfix's
-    /// error(8) and retry(8) do, or the address literal is of a network that we do not send to.
-    pub(crate) fn refusal(&self, reverse_path: &ReversePath, address: &Address) -> Option<Reply> {
-        match self.routes.find(reverse_path, address).map(|rule| &rule.action) {
-            Some(Action::Error(text)) => Some(in_session(text)),
-            Some(_) => None,
-            None if self.has_smart_host => None,
-            None => match address.host {
-                Host::Literal(ip)
-                    if !is_public(ip) && !self.allow_private.iter().any(|net| net.contains(&ip)) =>
-                {
-                    let text = format!("[{ip}] is no public address");
-                    Some(Reply::new(550, Status(5, 4, 4), "").with_text(text))
-                }
-                Host::Literal(_) | Host::Domain(_) => None,
-            },
+    /// error(8) and retry(8) do, or the address literal is of a network that we do not send to. Where a table of routes
+    /// cannot tell, it is asked again later.
+    pub(crate) async fn refusal(&self, reverse_path: &ReversePath, address: &Address) -> Option<Reply> {
+        let Ok(way) = self.routes.find(reverse_path, address).await else { return Some(Reply::TRY_LATER) };
+        let past_mx = match way {
+            Some(Way::Rule(Rule { action: Action::Error(text), .. })) => return Some(in_session(text)),
+            Some(Way::Table(Transport::Error(text))) => return Some(in_session(&text)),
+            Some(Way::Rule(rule)) => !matches!(rule.action, Action::Mx),
+            Some(Way::Table(transport)) => transport != Transport::Mx,
+            None => self.has_smart_host,
+        };
+        match address.host {
+            Host::Literal(ip)
+                if !past_mx && !is_public(ip) && !self.allow_private.iter().any(|net| net.contains(&ip)) =>
+            {
+                let text = format!("[{ip}] is no public address");
+                Some(Reply::new(550, Status(5, 4, 4), "").with_text(text))
+            }
+            Host::Literal(_) | Host::Domain(_) => None,
         }
     }
 }
@@ -59,13 +65,18 @@ impl Ways {
         self.ourselves.have(ip)
     }
 
-    /// Whether a route hands mail for this address to a program on this machine, or to nobody.
+    /// Whether a route hands mail for this address to a program on this machine, or to nobody. Other programs are not asked
+    /// for it: what they alone know counts as leaving, which takes more care.
     pub(crate) fn end_here(&self, reverse_path: &ReversePath, address: &Address) -> bool {
-        let rule = self.routes.find(reverse_path, address);
-        rule.is_some_and(|rule| match rule.action {
-            Action::Host(_) | Action::Lmtp(_) => false,
-            Action::LmtpSocket(_) | Action::Discard | Action::Error(_) => true,
-        })
+        match self.routes.look(reverse_path, address, &Answers::default()) {
+            Ok(Some(Way::Rule(rule))) => {
+                matches!(rule.action, Action::LmtpSocket(_) | Action::Discard(_) | Action::Error(_))
+            }
+            Ok(Some(Way::Table(transport))) => {
+                matches!(transport, Transport::LmtpSocket(_) | Transport::Discard(_) | Transport::Error(_))
+            }
+            Ok(None) | Err(_) => false,
+        }
     }
 }
 
@@ -81,12 +92,13 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use kings_mail::domain::Domain;
 
-    use super::super::rules::{Match, Recipients, Rule, Senders};
+    use super::super::rules::{Match, Recipients, Senders};
     use super::super::source::Source;
     use super::*;
 
     fn rule(matches: Match, text: &str) -> Rule {
-        let action = if text.is_empty() { Action::Discard } else { Action::Error(text.to_owned()) };
+        let action =
+            if text.is_empty() { Action::Discard(String::new()) } else { Action::Error(text.to_owned()) };
         Rule { matches, action, source: Source::default() }
     }
 
@@ -94,13 +106,13 @@ mod tests {
         Recipients::Domain(Domain::parse(domain).unwrap()).into()
     }
 
-    fn said(ways: &Ways, sender: &str, recipient: &str) -> Option<String> {
-        let refusal = ways.refusal(&ReversePath::parse(sender).unwrap(), &Address::parse(recipient).unwrap());
-        refusal.map(|reply| reply.to_string())
+    async fn said(ways: &Ways, sender: &str, recipient: &str) -> Option<String> {
+        let (sender, recipient) = (ReversePath::parse(sender).unwrap(), Address::parse(recipient).unwrap());
+        ways.refusal(&sender, &recipient).await.map(|reply| reply.to_string())
     }
 
-    #[test]
-    fn a_route_refuses_with_its_own_words() {
+    #[tokio::test]
+    async fn a_route_refuses_with_its_own_words() {
         let rules = vec![
             rule(to("gone.example"), "5.1.6 They moved to new.example"),
             rule(to("later.example"), "4.3.2 Back on Monday"),
@@ -118,21 +130,21 @@ mod tests {
             ("joe@other.example", Some("550 5.7.1 No mail today")),
         ];
         for (recipient, expected) in cases {
-            assert_eq!(said(&ways, "ann@here.example", recipient).as_deref(), expected, "{recipient}");
+            assert_eq!(said(&ways, "ann@here.example", recipient).await.as_deref(), expected, "{recipient}");
         }
-        assert_eq!(said(&ways, "", "joe@other.example"), None);
+        assert_eq!(said(&ways, "", "joe@other.example").await, None);
     }
 
-    #[test]
-    fn private_literals_are_refused_unless_allowed_or_routed() {
+    #[tokio::test]
+    async fn private_literals_are_refused_unless_allowed_or_routed() {
         let usual = Ways::default();
         let refused = Some("550 5.4.4 [10.1.2.3] is no public address".to_owned());
-        assert_eq!(said(&usual, "", "joe@[10.1.2.3]"), refused);
-        assert!(said(&usual, "", "joe@[IPv6:fd00::1]").is_some());
-        assert_eq!(said(&usual, "", "joe@[9.9.9.9]"), None);
+        assert_eq!(said(&usual, "", "joe@[10.1.2.3]").await, refused);
+        assert!(said(&usual, "", "joe@[IPv6:fd00::1]").await.is_some());
+        assert_eq!(said(&usual, "", "joe@[9.9.9.9]").await, None);
         let allowing = Ways { allow_private: vec!["10.0.0.0/8".parse().unwrap()], ..Ways::default() };
-        assert_eq!(said(&allowing, "", "joe@[10.1.2.3]"), None);
+        assert_eq!(said(&allowing, "", "joe@[10.1.2.3]").await, None);
         let smart = Ways { has_smart_host: true, ..Ways::default() };
-        assert_eq!(said(&smart, "", "joe@[10.1.2.3]"), None);
+        assert_eq!(said(&smart, "", "joe@[10.1.2.3]").await, None);
     }
 }
