@@ -54,6 +54,8 @@ pub struct MailParameters {
     /// `AUTH=`: who first submitted the message, in the xtext of the client (RFC 4954 §5). A policy service may want to
     /// know, and gets it as it is, like Postfix's; it is repeated to no other server, and not kept.
     pub submitter: Option<Box<str>>,
+    /// The content filter that gets it for all recipients, theirs here too, as Postfix's FILTER writes it. Never from MAIL.
+    pub filter: Option<Box<str>>,
 }
 
 /// How long a submission waits before its first attempt (RFC 4865 §5).

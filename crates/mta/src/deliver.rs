@@ -147,7 +147,10 @@ fn queue_refusal(error: &SubmitError) -> Reply {
 /// time, refuses as well. The client then comes again, and doubles are better than loss.
 pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), DeliveryError> {
     let visited = Visited::told_by(message.content.head());
-    let mut plan = Plan::make(core, &message, &message.recipients, &visited).await?;
+    let mut plan = match message.parameters.filter {
+        None => Plan::make(core, &message, &message.recipients, &visited).await?,
+        Some(_) => Plan::whole(&message),
+    };
     plan.settle_loops(message.vouched)?;
     if message.is_held() {
         plan.wait();

@@ -1,7 +1,10 @@
 //! Rules of the operator about header fields and lines of bodies, in the syntax of Postfix's header_checks(5).
 
+use std::net::IpAddr;
+
 use kings_directory::{BadRule, Match, RegexpTable};
 use kings_mail::address::Address;
+use kings_mail::domain::Domain;
 use kings_mail::envelope::Recipient;
 use kings_mail::header::{Field, Fields, MAX_HEADER_BLOCK};
 use kings_mail::id::TraceId;
@@ -9,6 +12,7 @@ use kings_mail::path::ForwardPath;
 use tracing::info;
 
 use crate::copies::add_copy;
+use crate::relay::Filter;
 
 /// What is said where REJECT has no text of its own.
 const REJECTED: &str = "Message content rejected";
@@ -40,6 +44,7 @@ enum Action {
     Bcc(Address),
     Dunno,
     Discard,
+    Filter(Filter),
     Hold(String),
     Ignore,
     Prepend(String),
@@ -62,6 +67,8 @@ pub(crate) struct Ruling {
     pub(crate) copies: Vec<Address>,
     /// It waits in the queue until an operator releases it, for this reason.
     pub(crate) hold: Option<String>,
+    /// It goes through this filter, for all its recipients; of several the last one counts.
+    pub(crate) filter: Option<Filter>,
 }
 
 impl Ruling {
@@ -78,9 +85,26 @@ impl Ruling {
             Action::Warn(text) => info!(%id, text, "header or body rule"),
             Action::Discard => self.discard = true,
             Action::Hold(why) => self.hold = Some(why.clone()),
+            Action::Filter(filter) => self.filter = Some(filter.clone()),
             Action::Reject(text) => self.reject = Some(text.clone()),
             Action::Dunno | Action::Ignore | Action::Prepend(_) | Action::Replace(_) => {}
         }
+    }
+
+    /// The filter that it goes through, unless it comes from there: from its address, and by its Received fields through us.
+    pub(crate) fn filter(
+        &mut self,
+        head: &[u8],
+        hostname: &Domain,
+        client: Option<IpAddr>,
+    ) -> Option<Box<str>> {
+        let filter = self.filter.take()?;
+        let by_us = format!("by {hostname} ");
+        let was_here = |field: Field<'_>| {
+            field.name.eq_ignore_ascii_case("Received") && String::from_utf8_lossy(field.raw).contains(&by_us)
+        };
+        let comes_back = client.is_some_and(|client| filter.is_at(client)) && Fields::new(head).any(was_here);
+        (!comes_back).then(|| filter.as_str().into())
     }
 
     /// Who gets the message in the end.
@@ -111,10 +135,7 @@ impl Action {
             "REPLACE" => subject.takes(rest).map(Self::Replace),
             "BCC" => address(&rest).map(Self::Bcc),
             "REDIRECT" => address(&rest).map(Self::Redirect),
-            "FILTER" => Err(format!(
-                "{word} is not done here: a [[milter]] filters content, a [[route]] sends mail another way by its recipient or \
-                 sender, and REDIRECT and HOLD divert a message"
-            )),
+            "FILTER" => rest.parse().map(Self::Filter),
             _ => Err(format!("{word} is no action of header_checks(5)")),
         }
     }
@@ -139,6 +160,10 @@ impl Subject {
     fn table(self, text: &str) -> Result<RegexpTable, Vec<BadRule>> {
         let (table, mut complaints) = RegexpTable::read(text);
         let wrong = |(line, result): (usize, Match)| match Action::parse(&result.text, self) {
+            // A message that chose its filter would choose none.
+            Ok(Action::Filter(_)) if result.substituted => {
+                Some(BadRule { line, what: "no part of a message chooses its filter: no $1 here".to_owned() })
+            }
             Ok(_) => None,
             // What the input will fill in is not known yet.
             Err(_) if result.substituted && takes_text(&result.text) => None,
@@ -273,6 +298,8 @@ mod tests {
 /^X-Copy:/                    BCC ann@example.org
 /^X-Hold:/                    HOLD look at it
 /^X-Wait:/                    HOLD
+/^X-Scan:/                    FILTER smtp:[127.0.0.1]:10025
+/^X-Scan-2:/                  FILTER lmtp:unix:/run/filter
 /^Received:.*inside/          WARN passed inside
 if /^List-Id:/
 /<dev\./                      PREPEND X-Folder: dev
@@ -300,6 +327,10 @@ endif
             ("X-Copy: 1\r\n\r\n", Ruling { copies: redirect.into_iter().collect(), ..none() }),
             ("X-Hold: 1\r\n\r\n", Ruling { hold: Some("look at it".into()), ..none() }),
             ("X-Wait: 1\r\n\r\n", Ruling { hold: Some(HELD.into()), ..none() }),
+            ("X-Scan: 1\r\n\r\n", Ruling { filter: "smtp:[127.0.0.1]:10025".parse().ok(), ..none() }),
+            ("X-Scan: 1\r\nX-Scan-2: 1\r\n\r\n", {
+                Ruling { filter: "lmtp:unix:/run/filter".parse().ok(), ..none() }
+            }),
             (
                 "X-Hold: 1\r\nX-Drop: 1\r\n\r\n",
                 Ruling { discard: true, hold: Some("look at it".into()), ..none() },
@@ -340,6 +371,26 @@ endif
     }
 
     #[test]
+    fn a_filter_gets_a_message_once() {
+        let host = Domain::parse("mx.example").unwrap();
+        let seen = "Received: from x by mx.example with ESMTP id 1; date\r\nX-Scan: 1\r\n\r\n";
+        let elsewhere = "Received: from x by mx.example.net with ESMTP id 1; date\r\nX-Scan: 1\r\n\r\n";
+        let (filter, stranger) = ("127.0.0.1".parse().ok(), "192.0.2.1".parse().ok());
+        for (head, client, goes_there) in [
+            (seen, filter, false),
+            (seen, stranger, true),
+            (seen, None, true),
+            (elsewhere, filter, true),
+            ("X-Scan: 1\r\n\r\n", filter, true),
+            ("A: b\r\n\r\n", stranger, false),
+        ] {
+            let (_, mut ruling) = apply(head);
+            let found = ruling.filter(head.as_bytes(), &host, client);
+            assert_eq!(found.is_some(), goes_there, "{head} {client:?}");
+        }
+    }
+
+    #[test]
     fn a_field_cannot_write_a_second_one() {
         let (head, _) = apply("X-Spam-Flag: a\r\n b\r\nA: b\r\n\r\n");
         assert_eq!(Fields::new(head.as_bytes()).count(), 2, "{head}");
@@ -377,8 +428,8 @@ endif
             [1, 2, 4, 5],
             "all at once: {all:?}"
         );
-        let filter = HeaderChecks::parse("/b/ FILTER smtp:[10.0.0.1]:10025\n").unwrap_err();
-        assert!(filter[0].what.contains("[[milter]]") && filter[0].what.contains("[[route]]"), "{filter:?}");
+        let filled = HeaderChecks::parse("/b(.)/ FILTER smtp:[10.0.0.1]:1$1\n").unwrap_err();
+        assert!(filled[0].what.contains("no $1 here"), "{filled:?}");
     }
 
     #[test]

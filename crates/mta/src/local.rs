@@ -358,7 +358,7 @@ impl<'a> Session<'a> {
             intake::with_head(&core.store, content, head).await.map_err(|error| intake::refusal(&error))?;
         let content = self.local.shortener.shorten(&core.store, content, id).await;
         let content = content.map_err(|error| intake::refusal(&error))?;
-        let (content, ruling) = core.rules.submission.rule(&core.store, content, id).await?;
+        let (content, mut ruling) = core.rules.submission.rule(&core.store, content, id).await?;
         if ruling.discard {
             traced::dropped(core, id, &envelope.reverse_path, "a header rule wants it so");
             return Ok(Taken::Dropped);
@@ -366,6 +366,8 @@ impl<'a> Session<'a> {
         let content = Arc::new(content);
         let prefix = core.signing.fields(&content).await.map_err(|cause| cause.reply())? + &received;
         let Envelope { reverse_path, recipients, parameters } = envelope;
+        let filter = ruling.filter(content.head(), &core.hostname, None);
+        let parameters = MailParameters { filter, ..parameters };
         let reverse_path = self.local.completed(reverse_path);
         let mut recipients = ruling.recipients(recipients);
         core.rules.copies.add(&reverse_path, &mut recipients).await.map_err(|error| error.reply())?;

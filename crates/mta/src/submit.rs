@@ -386,7 +386,7 @@ impl<D: Dns + 'static> Session<'_, D> {
             self.complete(content, &completion, (utf8, id)).await.map_err(|error| intake::refusal(&error))?;
         let content = self.shortener.shorten(&self.core.store, content, id).await;
         let content = content.map_err(|error| intake::refusal(&error))?;
-        let (content, ruling) = self.core.rules.submission.rule(&self.core.store, content, id).await?;
+        let (content, mut ruling) = self.core.rules.submission.rule(&self.core.store, content, id).await?;
         let mut wishes = Wishes::default();
         if let Some(mut consultation) = self.consultation.take() {
             consultation.judge_message(&envelope, content.len(), &id.to_string()).await?;
@@ -403,6 +403,8 @@ impl<D: Dns + 'static> Session<'_, D> {
         let Envelope { reverse_path, recipients, parameters } = envelope;
         let signature = self.core.signing.fields(&content).await.map_err(|cause| cause.reply())?;
         let prefix = wishes.fields() + &signature + &prefix;
+        let filter = ruling.filter(content.head(), &self.core.hostname, Some(self.client));
+        let parameters = MailParameters { filter, ..parameters };
         let waits = wishes.hold.take();
         let mut recipients = ruling.recipients(wishes.recipients(recipients));
         if self.core.outgoing.remembers_correspondents {

@@ -18,7 +18,7 @@
 //! ```
 //!
 //! Between `smtputf8` and the recipients stand `ret`, `envelope-id`, `require-tls` and `hold-until` where the sender
-//! asked for them. `resolved=yes` marks an account that aliases led to: they are not asked again. `added=yes` marks
+//! asked for them, and `filter` where a rule sends all of it through a content filter (version 3). `resolved=yes` marks an account that aliases led to: they are not asked again. `added=yes` marks
 //! a recipient that this server added by a rule of its own. The first part never changes; records are appended (see [`crate::record`]). Checksums are CRC-32: they find
 //! accidents of disks, not forgers, who would need write access to the queue.
 
@@ -40,6 +40,8 @@ use crate::schedule;
 const MAGIC: &str = "kings-queue ";
 /// The version that is written. The one before, which had no parameters of reports, is read as well.
 const VERSION: u32 = 2;
+/// The version of those that go through a filter: an older server must leave them alone rather than pass them by it.
+const FILTERED: u32 = 3;
 /// Ends the envelope: no line of it is empty.
 pub(crate) const END_OF_ENVELOPE: &[u8] = b"\n\n";
 
@@ -78,8 +80,9 @@ impl Head {
     pub(crate) fn encode(&self) -> (String, u32) {
         let date = DateTime::from_unix(i64::try_from(self.arrived).unwrap_or(i64::MAX));
         let Envelope { reverse_path, recipients, parameters } = &self.envelope;
+        let version = if parameters.filter.is_some() { FILTERED } else { VERSION };
         let mut text = format!(
-            "{MAGIC}{VERSION}\nid {}\narrived {} {date}\nreverse-path {reverse_path}\n",
+            "{MAGIC}{version}\nid {}\narrived {} {date}\nreverse-path {reverse_path}\n",
             self.id, self.arrived
         );
         encode_parameters(parameters, &mut text);
@@ -97,7 +100,7 @@ impl Head {
     /// Reads the text up to and with the empty line; gives the checksum too.
     pub(crate) fn parse(bytes: &[u8]) -> Result<(Self, u32), Damage> {
         match version(bytes) {
-            Some(1..=VERSION) => {}
+            Some(1..=FILTERED) => {}
             None | Some(0) => return Err(Damage::NotAnEntry),
             Some(_) => return Err(Damage::LaterVersion),
         }
@@ -161,7 +164,7 @@ impl<'a> Lines<'a> {
 }
 
 fn encode_parameters(parameters: &MailParameters, text: &mut String) {
-    let MailParameters { body, smtputf8, size: _, ret, envelope_id, require_tls, hold, submitter: _ } =
+    let MailParameters { body, smtputf8, size: _, ret, envelope_id, require_tls, hold, submitter: _, filter } =
         parameters;
     let body = match body {
         Body::SevenBit => "7bit",
@@ -187,6 +190,9 @@ fn encode_parameters(parameters: &MailParameters, text: &mut String) {
         // Whoever stores an entry knows when it arrived, and has made a time of this.
         Some(Hold::For(_)) | None => {}
     }
+    if let Some(filter) = filter {
+        add("filter", filter.replace(char::is_control, " "));
+    }
 }
 
 fn parse_parameters(lines: &mut Lines<'_>) -> Option<MailParameters> {
@@ -204,7 +210,18 @@ fn parse_parameters(lines: &mut Lines<'_>) -> Option<MailParameters> {
     let envelope_id = lines.optional("envelope-id", EnvelopeId::parse).ok()?;
     let require_tls = lines.optional("require-tls", |value| (value == "yes").then_some(())).ok()?.is_some();
     let hold = lines.optional("hold-until", |value| value.parse().ok().map(Hold::Until)).ok()?;
-    Some(MailParameters { body, smtputf8, size: None, ret, envelope_id, require_tls, hold, submitter: None })
+    let filter = lines.optional("filter", |value| Some(value.into())).ok()?;
+    Some(MailParameters {
+        body,
+        smtputf8,
+        size: None,
+        ret,
+        envelope_id,
+        require_tls,
+        hold,
+        submitter: None,
+        filter,
+    })
 }
 
 /// `<path> [notify=...] [resolved=yes] [added=yes] [orcpt=...]`

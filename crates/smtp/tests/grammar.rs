@@ -65,7 +65,17 @@ fn parameters() -> impl Strategy<Value = MailParameters> {
         |([eight_bit, smtputf8, require_tls], size, ret, envelope_id, hold)| {
             let body = if eight_bit { Body::EightBitMime } else { Body::SevenBit };
             let envelope_id = EnvelopeId::parse(&envelope_id);
-            MailParameters { body, smtputf8, size, ret, envelope_id, require_tls, hold, submitter: None }
+            MailParameters {
+                body,
+                smtputf8,
+                size,
+                ret,
+                envelope_id,
+                require_tls,
+                hold,
+                submitter: None,
+                filter: None,
+            }
         },
     )
 }

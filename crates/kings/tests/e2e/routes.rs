@@ -124,7 +124,7 @@ fn tables_route_by_recipient_and_by_sender() {
         rest.port
     );
     let files =
-        vec![("transport", table.as_str()), ("patterns", patterns.as_str()), ("relays", relays.as_str())];
+        vec![("transport", &*table.leak()), ("patterns", &*patterns.leak()), ("relays", &*relays.leak())];
     let kings = Setup { tables, files, ..Setup::default() }.start();
     submit(
         &kings,

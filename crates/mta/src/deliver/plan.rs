@@ -131,6 +131,16 @@ impl Plan {
         Ok(plan)
     }
 
+    /// All of it leaves for a filter, whoever its recipients stand for: aliases act when it comes back, and rings are found
+    /// then.
+    pub(super) fn whole(message: &Message) -> Self {
+        let mut plan = Self::default();
+        for recipient in &message.recipients {
+            plan.depart(Guise::plain(&message.reverse_path), recipient.clone());
+        }
+        plan
+    }
+
     fn add(
         &mut self,
         core: &Core,

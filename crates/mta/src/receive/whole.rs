@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use kings_dns::Dns;
 use kings_mail::domain::Domain;
-use kings_mail::envelope::Envelope;
+use kings_mail::envelope::{Envelope, MailParameters};
 use kings_mail::id::TraceId;
 use kings_mail::report::Notify;
 use kings_mail::trace::{Received, With};
@@ -160,7 +160,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         let content = forgeries::scrub(self.core, content, forgeries::Source::Anybody).await?;
         let id = transaction.id;
         let content = self.shortened(content, id).await?;
-        let (content, ruling) = self.core.rules.inbound.rule(&self.core.store, content, id).await?;
+        let (content, mut ruling) = self.core.rules.inbound.rule(&self.core.store, content, id).await?;
         let mut case = self.case.take().ok_or(Reply::BAD_SEQUENCE)?;
         case.judge_message(&envelope, content.len(), &transaction.id.to_string()).await?;
         if !self.is_trusted().await {
@@ -211,6 +211,8 @@ impl<D: Dns + 'static> Session<'_, D> {
             return Ok(Taken::Dropped);
         }
         let Envelope { reverse_path, recipients, parameters } = envelope;
+        let filter = ruling.filter(content.head(), &self.core.hostname, Some(self.client));
+        let parameters = MailParameters { filter, ..parameters };
         let waits = wishes.hold.take();
         let mut recipients = ruling.recipients(wishes.recipients(recipients));
         if known.forged_path.is_some() {

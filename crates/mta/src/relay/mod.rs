@@ -7,6 +7,7 @@ mod conversation;
 mod convert;
 mod course;
 mod dane;
+mod filter;
 pub(crate) mod here;
 mod host;
 mod login;
@@ -56,6 +57,7 @@ use crate::relay::sts::Sts;
 use crate::relay::tls_policy::{AttemptTls, TlsPolicies};
 use crate::traced;
 
+pub use crate::relay::filter::Filter;
 pub use crate::relay::login::Credentials;
 pub use crate::relay::ourselves::Ourselves;
 pub use crate::relay::rules::{Action, Match, Recipients, Routes, Rule, Senders};
@@ -378,7 +380,9 @@ impl<D: Dns + 'static> Deliver for Relay<D> {
 
     async fn deliver(&self, attempt: Attempt) -> Finished {
         let began = Instant::now();
-        let finished = if self.is_here(&attempt.destination) {
+        let finished = if let Some(filter) = &attempt.parameters.filter {
+            self.send_by(filtered(filter), &attempt).await
+        } else if self.is_here(&attempt.destination) {
             Box::pin(here::deliver(&self.core, &attempt)).await.into()
         } else {
             self.send_away(&attempt).await
@@ -394,4 +398,10 @@ impl<D: Dns + 'static> Deliver for Relay<D> {
     async fn notify(&self, notification: Notification) -> Result<(), PostError> {
         here::post(&self.core, notification).await
     }
+}
+
+/// The way to a filter; one that an older version wrote and this one cannot read is waited for.
+fn filtered(filter: &str) -> Result<Option<Way<'static>>, Unavailable> {
+    let filter = filter.parse::<Filter>().map_err(|_| Unavailable)?;
+    Ok(Some(Way::Table(filter.into_transport())))
 }

@@ -100,6 +100,19 @@ fn what_the_sender_asked_for_reads_back() {
     assert_eq!(Head::parse(text.as_bytes()), Ok((head, seed)));
 }
 
+/// In a version of its own: a server that knew no filter would leave the line out of account, or call it damage.
+#[test]
+fn the_filter_of_an_entry_reads_back_in_a_later_version() {
+    let mut head = head();
+    head.envelope.parameters.filter = Some("smtp:[127.0.0.1]:10025".into());
+    let (text, seed) = head.encode();
+    assert!(
+        text.starts_with("kings-queue 3\n") && text.contains("\nfilter smtp:[127.0.0.1]:10025\n"),
+        "{text}"
+    );
+    assert_eq!(Head::parse(text.as_bytes()), Ok((head, seed)));
+}
+
 #[test]
 fn entries_of_the_first_version_are_read() {
     let (text, _) = head().encode();
@@ -112,7 +125,7 @@ fn entries_of_the_first_version_are_read() {
 #[test]
 fn what_is_no_entry_says_why() {
     let (text, _) = head().encode();
-    let later = text.replacen("kings-queue 2\n", "kings-queue 3\n", 1);
+    let later = text.replacen("kings-queue 2\n", "kings-queue 4\n", 1);
     let cases = [
         (String::new(), Damage::NotAnEntry),
         ("kings-queue 0\n\n".into(), Damage::NotAnEntry),

@@ -26,8 +26,17 @@ impl Sink {
         Self::with(&["-f", "rcpt"])
     }
 
+    /// One at this port.
+    pub(crate) fn at(port: u16) -> Self {
+        Self::answering(&[], port)
+    }
+
     fn with(options: &[&str]) -> Self {
-        let (folder, port, postfix) = (Folder::new("sink"), free_port(), part("postfix"));
+        Self::answering(options, free_port())
+    }
+
+    fn answering(options: &[&str], port: u16) -> Self {
+        let (folder, postfix) = (Folder::new("sink"), part("postfix"));
         folder.create("mail");
         let mut command = Command::new(postfix.join("usr/sbin/smtp-sink"));
         command
