@@ -95,5 +95,5 @@ fn notification(
         smtputf8: to.needs_smtputf8(),
         ..MailParameters::default()
     };
-    Notification { about, forward_path: to.clone(), parameters, content }
+    Notification { about, forward_path: to.clone(), parameters, content, verdict: Vec::new() }
 }

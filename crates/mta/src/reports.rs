@@ -21,7 +21,8 @@ pub(crate) async fn success(core: &Core, message: &Message, done: Vec<(Recipient
         parameters: message.parameters.clone(),
     };
     let notification = core.queue.success(message.id, envelope, &handovers, message.content.head());
-    let Some(notification) = notification else { return };
+    let Some(mut notification) = notification else { return };
+    notification.verdict = message.verdict.clone().into_bytes();
     // A notification has no sender, so it makes no other one.
     if let Err(error) = Box::pin(here::post(core, notification)).await {
         warn!(id = %message.id, %error, "the sender is not told of success");

@@ -147,11 +147,11 @@ pub(crate) fn notified(core: &Core, about: TraceId, told: &ForwardPath, report: 
     });
 }
 
-/// Nobody is told what became of a message, since too many are told where its sender should be.
-pub(crate) fn withheld(core: &Core, about: TraceId, path: &ForwardPath) {
+/// Nobody is told what became of a message, for this reason.
+pub(crate) fn withheld(core: &Core, about: TraceId, path: &ForwardPath, why: &'static str) {
     core.records.trace(Event {
         recipient: Some(bare(path)),
-        reply: Some("too many go to that domain".to_owned()),
+        reply: Some(why.to_owned()),
         ..Event::new(about, Step::Withheld)
     });
 }

@@ -195,6 +195,8 @@ pub struct Notification {
     pub parameters: MailParameters,
     /// Header and body; every line ends in CRLF.
     pub content: Vec<u8>,
+    /// What was thought of the message, as its content began with it; empty where nothing was.
+    pub verdict: Vec<u8>,
 }
 
 impl Notification {

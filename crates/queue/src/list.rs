@@ -191,6 +191,11 @@ impl Queue {
         entries.into_iter().filter(|&entry| !id.is_further() || entry == id).collect()
     }
 
+    /// Whether so many entries came before the page behind `after`.
+    pub fn has_before(&self, after: Option<TraceId>, count: usize) -> bool {
+        after.is_some_and(|id| self.timetable().has_up_to(id, count))
+    }
+
     /// What was set aside because it cannot be read, and why.
     pub async fn damaged(&self) -> io::Result<Vec<DamagedEntry>> {
         let aside = |(name, reason): (String, LoadError)| DamagedEntry {

@@ -11,6 +11,7 @@ use kings_mail::envelope::{Body, MailParameters};
 use kings_mail::header;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::Return;
+use kings_mail::trace;
 
 use crate::clock::Moment;
 use crate::deliver::{Handover, Notification, Report};
@@ -89,7 +90,9 @@ pub(crate) fn build(notice: &Notice<'_>) -> Option<Notification> {
     let size = Some(content.len() as u64);
     let smtputf8 = forward_path.needs_smtputf8();
     let parameters = MailParameters { body, smtputf8, size, ..MailParameters::default() };
-    Some(Notification { about: entry.id, forward_path, parameters, content })
+    let (Excerpt::Whole(bytes) | Excerpt::Beginning(bytes)) = &notice.excerpt;
+    let verdict = bytes[..trace::verdict_length(bytes)].to_vec();
+    Some(Notification { about: entry.id, forward_path, parameters, content, verdict })
 }
 
 /// Builds what tells the sender of a message that went its way at once, without an entry: `done` says of each

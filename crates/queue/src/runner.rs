@@ -50,7 +50,7 @@ pub(crate) struct Runner<D> {
 /// The end of a task.
 enum Event {
     Scanned(io::Result<()>),
-    Loaded(Due, Result<Entry, LoadError>),
+    Loaded(Due, Box<Result<Entry, LoadError>>),
     Attempted {
         id: TraceId,
         lane: Lane,
@@ -156,7 +156,7 @@ impl<D: Deliver> Runner<D> {
     fn handle(&mut self, ended: Result<Event, tokio::task::JoinError>) {
         match ended {
             Ok(Event::Scanned(result)) => self.scanned(result),
-            Ok(Event::Loaded(due, result)) => self.loaded(due, result),
+            Ok(Event::Loaded(due, result)) => self.loaded(due, *result),
             Ok(Event::Attempted { id, lane, places, finished }) => {
                 self.attempted(id, &lane, &places, finished);
             }

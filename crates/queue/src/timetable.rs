@@ -109,6 +109,11 @@ impl Timetable {
         slots.map(|(&id, slot)| Name { id, next: slot.named }).collect()
     }
 
+    /// Whether so many entries stand up to `id`, itself among them. Counts no further.
+    pub(crate) fn has_up_to(&self, id: TraceId, count: usize) -> bool {
+        self.slots.range(..=id).take(count).count() == count
+    }
+
     /// The entries of the message that has this id, in order.
     pub(crate) fn entries_of(&self, message: TraceId) -> Vec<TraceId> {
         let message = message.message();
@@ -306,6 +311,11 @@ mod tests {
         assert_eq!(first, [0, 1, 2].map(name));
         assert_eq!(timetable.names_after(Some(first[2].id), 3), [3, 4].map(name));
         assert_eq!(timetable.names_after(Some(name(4).id), 3), []);
+        for (number, count, expected) in
+            [(0, 1, true), (0, 2, false), (4, 5, true), (4, 6, false), (9, 5, true)]
+        {
+            assert_eq!(timetable.has_up_to(name(number).id, count), expected, "{count} up to {number}");
+        }
     }
 
     /// The bound for a million entries is 200 bytes each: every entry has a slot and either waits or stands in a

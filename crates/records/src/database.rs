@@ -107,20 +107,23 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 
 fn prepare(path: &Path) -> Result<Connection, RecordsError> {
     let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    // Before anything is changed: that version may want the file as it left it.
+    check_version(&connection)?;
     // Who wrote to whom is for nobody else; SQLite gives its other files the mode of this one.
     fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(RecordsError::Private)?;
-    connection.busy_timeout(BUSY)?;
     // Synced at checkpoints only, by the writer thread: a power cut may cost the last notes and nothing else.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version > VERSION {
-        return Err(RecordsError::Newer(version));
-    }
     connection.execute_batch(TABLES)?;
     received_report::take_over(&connection)?;
     connection.pragma_update(None, "user_version", VERSION)?;
     Ok(connection)
+}
+
+fn check_version(connection: &Connection) -> Result<(), RecordsError> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version > VERSION { Err(RecordsError::Newer(version)) } else { Ok(()) }
 }
 
 /// Opens the file for a question, beside a server that writes.
@@ -129,5 +132,6 @@ pub(crate) fn read(path: &Path) -> Result<Connection, RecordsError> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "query_only", true)?;
+    check_version(&connection)?;
     Ok(connection)
 }

@@ -237,6 +237,8 @@ fn a_damaged_file_is_set_aside_and_a_later_one_is_left_alone() {
     rusqlite::Connection::open(&later.file).unwrap().pragma_update(None, "user_version", 9).unwrap();
     let result = Records::open(Settings { file: later.file.clone(), keep: Duration::from_hours(1) });
     assert!(matches!(result, Err(RecordsError::Newer(9))));
+    let asked = reader::find(&later.file, &Query::default());
+    assert!(matches!(asked, Err(RecordsError::Newer(9))));
 }
 
 #[test]

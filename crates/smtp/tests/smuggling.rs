@@ -88,7 +88,7 @@ fn judge(before: &[u8], after: &[u8], output: &str, messages: &[Message], what: 
 /// Sends the content in pieces of the given sizes, over and over; stops where the server closes.
 fn converse(start: &[u8], content: &[u8], sizes: &[usize]) -> (String, Vec<Message>) {
     let (mut session, mut backend) =
-        (backend::session(25, 10_000, Trust::default(), true), Backend::default());
+        (backend::session(25, 100_000, Trust::default(), true), Backend::default());
     let mut output = Vec::new();
     let mut is_open = true;
     let mut feed = |bytes: &[u8]| {
@@ -124,7 +124,7 @@ fn draw_events(session: &mut Session, backend: &mut Backend) -> bool {
 /// The end of a message at the end of a buffer of the usual sizes.
 #[test]
 fn the_end_is_found_at_the_edge_of_every_buffer() {
-    for size in [4_096, 8_192] {
+    for size in [4_096, 8_192, 16_384, 65_536] {
         for past in 0..=5 {
             // The five octets CR LF . CR LF, of which `past` stand in the next buffer.
             let text = size + past - 5;

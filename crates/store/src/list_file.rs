@@ -46,7 +46,7 @@ pub(crate) fn read(folder: &Dir) -> io::Result<Option<(Parsed, OnDisk)>> {
     let stamp = stamp_of(&file)?;
     let mut bytes = Vec::new();
     file.take(MAX_OCTETS).read_to_end(&mut bytes)?;
-    let parsed = uidlist::parse(&bytes);
+    let parsed = understood(&bytes)?;
     let next_digits = parsed.next_digits.clone().filter(|_| parsed.health == Health::Whole);
     Ok(Some((parsed, OnDisk { stamp, next_digits })))
 }
@@ -56,7 +56,21 @@ pub(crate) fn header(folder: &Dir) -> io::Result<Header> {
     let Some(file) = found(folder.open_file(uidlist::NAME))? else { return Ok(Header::default()) };
     let mut bytes = Vec::new();
     file.take(MAX_HEADER).read_to_end(&mut bytes)?;
-    Ok(uidlist::parse(&bytes).header)
+    Ok(understood(&bytes)?.header)
+}
+
+/// A list of a version that came after us is an error and stays as it is: UIDs given anew would have every client fetch all
+/// its mail again.
+fn understood(bytes: &[u8]) -> io::Result<Parsed> {
+    match uidlist::later_version(bytes) {
+        Some(version) => {
+            let text = format!(
+                "dovecot-uidlist is of version {version}, which is not known here: it is left as it is"
+            );
+            Err(io::Error::other(text))
+        }
+        None => Ok(uidlist::parse(bytes)),
+    }
 }
 
 /// Appends lines and raises `N`, with one sync for both. After an error nothing was appended, but the

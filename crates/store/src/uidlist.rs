@@ -125,6 +125,15 @@ pub(crate) fn header_digits(bytes: &[u8]) -> Option<Range<usize>> {
     parse(&bytes[..=end]).next_digits
 }
 
+/// The version of a list that a later Dovecot wrote: a first line like that of version 3, with a higher number.
+pub(crate) fn later_version(bytes: &[u8]) -> Option<u32> {
+    let line = bytes.split(|&byte| byte == b'\n').next()?;
+    let space = line.iter().position(|&byte| byte == b' ')?;
+    let version = number(&line[..space]).filter(|&version| version > 3)?;
+    let as_known = [b"3".as_slice(), &line[space..], b"\n"].concat();
+    (parse(&as_known).health != Health::Damaged).then_some(version)
+}
+
 /// Reads a file. Nothing in it makes this fail: what is wrong shows in [`Parsed::health`].
 pub(crate) fn parse(bytes: &[u8]) -> Parsed {
     let mut parsed =

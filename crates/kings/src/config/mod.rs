@@ -209,12 +209,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let own_routes =
         relay::Routes { rules: domains.routes, delimiters: delimiters.clone(), ..relay::Routes::default() };
     let (outbound, srs) = outbound::read(source, &mut top, &listen.smtp, own_routes, domains.sources);
-    if let Some(outbound) = &outbound {
-        let hosts = |domain: &Domain| domains.hosted.iter().any(|hosted| hosted.name == *domain);
-        let ends_here = |domain: &Domain| hosts(domain) || hostname.as_ref() == Some(domain);
-        outbound::complain_of_idle(source, &outbound.routes, ends_here);
-        warnings.extend(outbound::idle_lines(&outbound.routes, ends_here));
-    }
+    warnings.extend(idle_routes(source, outbound.as_ref(), &domains.hosted, hostname.as_ref()));
     let queue = section(source, &mut top, "queue", queue::read);
     let (checks, (inbound, clients)) = section(source, &mut top, "inbound", |source, section| {
         (house_rules::content_checks(source, section), inbound::read(source, section, &mut warnings))
@@ -279,6 +274,21 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         limits,
         warnings,
     })
+}
+
+/// Routes that no mail ever takes, since what they are about ends here: those of the config are complaints, lines of
+/// tables are warnings.
+fn idle_routes(
+    source: &mut Source<'_>,
+    outbound: Option<&relay::Settings>,
+    hosted: &[HostedDomain],
+    hostname: Option<&Domain>,
+) -> Vec<Complaint> {
+    let Some(outbound) = outbound else { return Vec::new() };
+    let hosts = |domain: &Domain| hosted.iter().any(|hosted| hosted.name == *domain);
+    let ends_here = |domain: &Domain| hosts(domain) || hostname == Some(domain);
+    outbound::complain_of_idle(source, &outbound.routes, ends_here);
+    outbound::idle_lines(&outbound.routes, ends_here).collect()
 }
 
 /// Other servers refuse a name without a domain in EHLO (RFC 5321 §2.3.5).

@@ -10,7 +10,7 @@ mod submit;
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -78,8 +78,8 @@ fn act(name: &str, options: &Options) -> Result<(), Trouble> {
         Mode::Deliver => deliver(options, &HandIn::read(config)),
         Mode::Smtp => speak(&HandIn::read(config)),
         Mode::Queue => {
-            print(&mailq::list(&reach(config)?)?);
-            Ok(())
+            let reach = reach(config)?;
+            mailq::list(&reach, &mut BufWriter::new(io::stdout().lock()))
         }
         Mode::Flush => mailq::flush(&reach(config)?, options),
         Mode::Verify => verify(options, &HandIn::read(config)),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Kings, Setup, Sink, UNVERIFIED, letter, messages, run, wait_until};
+use crate::harness::{Kings, Setup, Sink, Smtp, UNVERIFIED, letter, messages, run, wait_until};
 
 const ANN: &str = "ann@example.org";
 const DELIVERY: Duration = Duration::from_secs(40);
@@ -12,11 +12,11 @@ const MOST: usize = 5;
 const FLOOD: usize = 30;
 
 /// Passes mail for `behind.test` on to a server that refuses all of it; other mail goes to `outside`.
-fn gateway(behind: &Sink, outside: &Sink) -> Kings {
+fn gateway(behind: &Sink, outside: &Sink, inbound: &str) -> Kings {
     let tables = format!(
         "[[domain]]\nname = \"behind.test\"\nrelay_to = \"smtp:127.0.0.1:{}\"\n\
          [[route]]\ndomain = \"*\"\nto = \"smtp:127.0.0.1:{}\"\n\
-         [limits]\nreports_per_hour_per_domain = {MOST}\n{UNVERIFIED}",
+         [limits]\nreports_per_hour_per_domain = {MOST}\n{UNVERIFIED}{inbound}",
         behind.port, outside.port
     );
     let aliases = "postmaster@example.org bob@example.org\n";
@@ -35,7 +35,7 @@ fn settle(kings: &Kings) {
 #[test]
 fn a_flood_of_forged_senders_does_not_make_us_flood_those_whom_it_names() {
     let (behind, outside) = (Sink::refusing(), Sink::start());
-    let kings = gateway(&behind, &outside);
+    let kings = gateway(&behind, &outside, "");
     let mut client = kings.smtp();
     for number in 0..FLOOD {
         let victim = format!("victim{number}@victim.test");
@@ -71,7 +71,7 @@ fn a_flood_of_forged_senders_does_not_make_us_flood_those_whom_it_names() {
 #[test]
 fn our_own_users_hear_of_all_their_messages() {
     let (behind, outside) = (Sink::refusing(), Sink::start());
-    let kings = gateway(&behind, &outside);
+    let kings = gateway(&behind, &outside, "");
     let mut client = kings.submissions(ANN);
     for number in 0..2 * MOST {
         let content = letter(ANN, "joe@behind.test", &format!("mine {number}"));
@@ -83,4 +83,29 @@ fn our_own_users_hear_of_all_their_messages() {
     });
     assert!(reports.iter().all(|report| report.text().contains("Your message could not be delivered")));
     assert!(messages(&kings.maildir("bob@example.org")).is_empty());
+}
+
+/// What was judged to be junk has seldom been sent by whoever is named as its sender: he hears neither that it failed nor
+/// that it was stored. The mirror: whoever says nothing odd hears of both.
+#[test]
+fn nobody_is_told_what_became_of_junk() {
+    for (name, told) in [("localhost", 0), ("client.example.net", 2)] {
+        let (behind, outside) = (Sink::refusing(), Sink::start());
+        let kings = gateway(&behind, &outside, "bad_helo = \"junk\"\n");
+        let mut client = Smtp::connect(kings.address("smtp")).unwrap();
+        client.command(&format!("EHLO {name}")).unwrap().is("250");
+        for to in ["<joe@behind.test>", "<ann@example.org> NOTIFY=SUCCESS"] {
+            client.command("MAIL FROM:<victim@victim.test>").unwrap().is("250");
+            client.command(&format!("RCPT TO:{to}")).unwrap().is("250");
+            client.command("DATA").unwrap().is("354");
+            let content = letter("victim@victim.test", "joe@behind.test", "odd");
+            client.send(&[&content[..], b".\r\n"].concat()).unwrap();
+            client.reply().unwrap().is("250");
+        }
+        settle(&kings);
+        let heard = outside.recipients();
+        assert_eq!(heard.len(), told, "{name}: {heard:?}");
+        let story = run(&mut kings.command(&["trace", "--sender", "victim@victim.test"])).succeeded().text();
+        assert_eq!(story.contains("the message is junk"), told == 0, "{name}: {story}");
+    }
 }

@@ -69,6 +69,16 @@ fn nothing_is_stored_of_a_chunk_cut_short() {
     let rest = [&b"x".repeat(1_000)[..], b"\r\nNOOP\r\n"].concat();
     assert!(client.end_tls_and_send(&rest).unwrap().is_none(), "the session goes on behind close_notify");
 
+    // The same in DATA, where the end of the message comes in clear.
+    let mut client = kings.submissions(BOB);
+    begin(&mut client, BOB, ANN);
+    client.command("DATA").unwrap().is("354");
+    client.send(&letter(BOB, ANN, "half")).unwrap();
+    assert!(
+        client.end_tls_and_send(b".\r\nNOOP\r\n").unwrap().is_none(),
+        "the session goes on behind close_notify"
+    );
+
     kings.deliver(ANN, "whole");
     let subjects: Vec<_> =
         messages(&kings.maildir(ANN)).iter().filter_map(|message| message.field("Subject")).collect();

@@ -12,7 +12,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::harness::{
-    Daemon, Folder, Kings, Setup, UNVERIFIED, free_port, letter, messages, program, rooted, run, wait_until,
+    Daemon, Folder, Kings, Setup, UNVERIFIED, files, free_port, letter, messages, program, rooted, run,
+    wait_until,
 };
 
 const ANN: &str = "ann@example.org";
@@ -206,15 +207,20 @@ fn the_queue_drains_on_a_disk_without_inodes() {
     assert_eq!(arrived(&next_hop), expected);
 }
 
-/// Makes every sync of a running server fail until it is dropped.
-struct FailingSync(Daemon);
+const SYNCS: &str = "fsync,fdatasync,syncfs";
+const RENAMES: &str = "rename,renameat,renameat2,link,linkat";
+/// Only files are written to at a place: sockets and what wakes threads go on.
+const WRITES: &str = "pwrite64,pwritev,pwritev2";
 
-impl FailingSync {
+/// Makes every call of these of a running server fail until it is dropped.
+struct Failing(Daemon);
+
+impl Failing {
     #[track_caller]
-    fn start(kings: &Kings) -> Self {
+    fn start(kings: &Kings, calls: &str) -> Self {
         let mut command = rooted(program("strace").get_program());
-        command.args(["-f", "-qq", "-e", "trace=fsync,fdatasync,syncfs"]);
-        command.args(["-e", "inject=fsync,fdatasync,syncfs:error=EIO", "-p", &kings.process().to_string()]);
+        command.args(["-f", "-qq", "-e", &format!("trace={calls}")]);
+        command.args(["-e", &format!("inject={calls}:error=EIO"), "-p", &kings.process().to_string()]);
         let log = kings.folder().join("strace.log");
         let daemon = Daemon::start("strace", &mut command, &log);
         let status = format!("/proc/{}/status", kings.process());
@@ -227,7 +233,7 @@ impl FailingSync {
         Self(daemon)
     }
 
-    /// Syncs work again; gives how many of them failed.
+    /// They work again; gives how many of them failed.
     fn stop(self) -> usize {
         self.0.signal(Signal::INT);
         sleep(Duration::from_millis(300));
@@ -239,7 +245,7 @@ impl FailingSync {
 fn a_sync_that_fails_is_451_and_nothing_of_the_message_stays() {
     let kings = Kings::start();
     send(&kings, &letter(CAROL, ANN, "before")).is("250");
-    let failing = FailingSync::start(&kings);
+    let failing = Failing::start(&kings, SYNCS);
     let mut client = kings.smtp();
     client.message(CAROL, &[ANN], &letter(CAROL, ANN, "lost")).unwrap().is("451 4.3.0");
     client.message(CAROL, &[ANN], &letter(CAROL, ANN, "lost too")).unwrap().is("451 4.3.0");
@@ -254,7 +260,7 @@ fn a_sync_that_fails_in_the_queue_is_451_and_nothing_is_queued() {
     let tables = format!("[outbound]\nsmart_host = \"127.0.0.1:{}\"\n", free_port());
     let kings = Setup { tables, ..Setup::default() }.start();
     let mut client = kings.submissions(ANN);
-    let failing = FailingSync::start(&kings);
+    let failing = Failing::start(&kings, SYNCS);
     client.message(ANN, &[JOE], &letter(ANN, JOE, "lost")).unwrap().is("451 4.3.0");
     assert!(failing.stop() >= 1);
     let listed = |kings: &Kings| run(&mut kings.command(&["queue", "list", "--json"])).succeeded().text();
@@ -263,6 +269,32 @@ fn a_sync_that_fails_in_the_queue_is_451_and_nothing_is_queued() {
     wait_until("the message in the queue", Duration::from_secs(5), || {
         listed(&kings).contains(JOE).then_some(())
     });
+}
+
+/// A mailbox and the queue, each where its files get their names, and the queue where they are written.
+#[test]
+fn a_write_or_a_rename_that_fails_is_451_and_nothing_of_the_message_stays() {
+    let tables = format!("[outbound]\nsmart_host = \"127.0.0.1:{}\"\n", free_port());
+    for (to, calls) in [(ANN, RENAMES), (JOE, RENAMES), (JOE, WRITES)] {
+        let kings = Setup { tables: tables.clone(), ..Setup::default() }.start();
+        let mut client = kings.submissions(ANN);
+        let failing = Failing::start(&kings, calls);
+        client.message(ANN, &[to], &letter(ANN, to, "lost")).unwrap().is("451 4.3.0");
+        assert!(failing.stop() >= 1, "{calls} were not asked for");
+        client.message(ANN, &[to], &letter(ANN, to, "after")).unwrap().is("250");
+        // A file that gets its next name meanwhile is looked for again.
+        let holding = |subject: &str| {
+            let all =
+                [files(&kings.folder().join("mail")), files(&kings.folder().join("data/queue"))].concat();
+            let text =
+                |file: &PathBuf| String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned();
+            all.iter().filter(|file| text(file).contains(&format!("Subject: {subject}"))).count()
+        };
+        wait_until("the message that came after", Duration::from_secs(10), || {
+            (holding("after") == 1).then_some(())
+        });
+        assert_eq!(holding("lost"), 0, "{to} {calls}");
+    }
 }
 
 #[test]

@@ -84,4 +84,5 @@ mod swaks;
 mod tables;
 mod thunderbird;
 mod trust;
+mod upgrade;
 mod virtual_aliases;

@@ -218,6 +218,40 @@ fn a_thousand_commands_that_move_no_mail_end_the_session() {
     serve_a_normal_client(&kings, "after");
 }
 
+/// A line without end is skipped as it comes.
+#[test]
+fn commands_of_a_megabyte_take_no_memory_and_are_refused() {
+    const CROWD: usize = 50;
+    let kings = Kings::start();
+    let to = kings.address("smtp");
+    serve_a_normal_client(&kings, "before");
+    let mut crowd: Vec<TcpStream> = (0..CROWD).map(|number| connect_from(number, to)).collect();
+    for socket in &mut crowd {
+        assert!(socket.read(&mut [0; 256]).unwrap() > 4);
+    }
+    let before = memory(&kings);
+    for socket in &mut crowd {
+        socket.write_all(b"NOOP ").unwrap();
+        socket.write_all(&vec![b'x'; 1024 * 1024]).unwrap();
+    }
+    // All of it has been read when the next client, who comes later, has been served.
+    serve_a_normal_client(&kings, "meanwhile");
+    let taken = memory(&kings).saturating_sub(before);
+    assert!(taken < CROWD as u64 * PER_CONNECTION, "{taken} octets for {CROWD} commands of a megabyte");
+    for mut socket in crowd {
+        socket.write_all(b"\r\nNOOP\r\n").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut said = String::new();
+        while said.lines().count() < 2 {
+            let mut some = [0; 256];
+            let count = socket.read(&mut some).unwrap();
+            assert!(count > 0, "closed behind {said:?}");
+            said += std::str::from_utf8(&some[..count]).unwrap();
+        }
+        assert!(said.starts_with("500 5.5.2 ") && said.contains("\n250 "), "{said}");
+    }
+}
+
 /// Each of them is answered, and no more than one address may have are heard.
 #[test]
 fn ten_thousand_connections_of_one_address_keep_nobody_else_waiting() {

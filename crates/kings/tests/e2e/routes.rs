@@ -125,7 +125,7 @@ fn tables_route_by_recipient_and_by_sender() {
     );
     let files =
         vec![("transport", &*table.leak()), ("patterns", &*patterns.leak()), ("relays", &*relays.leak())];
-    let kings = Setup { tables, files, ..Setup::default() }.start();
+    let kings = Setup { files, tables, ..Setup::default() }.start();
     submit(
         &kings,
         ANN,

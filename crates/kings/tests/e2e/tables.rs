@@ -112,7 +112,7 @@ fn a_real_postmap_finds_the_same_in_every_kind_of_table() {
     let folder = Folder::new("postmap");
     let postfix = part("postfix");
     std::fs::create_dir_all(folder.join("etc")).unwrap();
-    folder.write("etc/main.cf", &format!("shlib_directory = {}/usr/lib/postfix\n", postfix.display()));
+    folder.write("etc/main.cf", format!("shlib_directory = {}/usr/lib/postfix\n", postfix.display()));
     folder.write(
         "table",
         "# who\n\nJoe@A.example one\n  # not a line of its own\n   and more\na.example two\n.a.example\tthree  \n\

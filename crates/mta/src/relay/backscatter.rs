@@ -9,6 +9,7 @@ use kings_queue::{Destination, Notification};
 
 use crate::core::{Core, now};
 use crate::limits::Reporting;
+use crate::policy::verdict::is_junk;
 use crate::traced;
 
 /// What is done with a report.
@@ -18,13 +19,19 @@ pub(super) enum Course {
     /// What it would say is in the log and in the trace alone.
     Withheld,
     /// The same, and our postmaster gets this message.
-    Told(Notification),
+    Told(Box<Notification>),
 }
 
-/// Counts a report on the domain that it goes to. One too many is withheld.
+/// Counts a report on the domain that it goes to. One too many is withheld, and so is each about junk: whoever is named as
+/// the sender of that has seldom sent it.
 pub(super) fn course(core: &Core, notification: &Notification) -> Course {
-    let Notification { about, forward_path, .. } = notification;
+    let Notification { about, forward_path, verdict, .. } = notification;
     let ForwardPath::Address(address) = forward_path else { return Course::Goes };
+    if is_junk(verdict) {
+        tracing::info!(%about, %forward_path, "a report is withheld: the message is junk");
+        traced::withheld(core, *about, forward_path, "the message is junk");
+        return Course::Withheld;
+    }
     if core.is_of_ours(address) {
         return Course::Goes;
     }
@@ -35,8 +42,8 @@ pub(super) fn course(core: &Core, notification: &Notification) -> Course {
         Reporting::Withheld { first } => first,
     };
     tracing::warn!(%about, %forward_path, "a report is withheld: too many to this domain");
-    traced::withheld(core, *about, forward_path);
-    if tell { Course::Told(to_postmaster(core, *about, &destination)) } else { Course::Withheld }
+    traced::withheld(core, *about, forward_path, "too many go to that domain");
+    if tell { Course::Told(Box::new(to_postmaster(core, *about, &destination))) } else { Course::Withheld }
 }
 
 fn to_postmaster(core: &Core, about: TraceId, destination: &Destination) -> Notification {
@@ -56,5 +63,5 @@ fn to_postmaster(core: &Core, about: TraceId, destination: &Destination) -> Noti
     )
     .into_bytes();
     let parameters = MailParameters { size: Some(content.len() as u64), ..MailParameters::default() };
-    Notification { about, forward_path: ForwardPath::Postmaster, parameters, content }
+    Notification { about, forward_path: ForwardPath::Postmaster, parameters, content, verdict: Vec::new() }
 }

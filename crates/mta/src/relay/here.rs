@@ -112,7 +112,7 @@ pub(crate) async fn post(core: &Core, notification: Notification) -> Result<(), 
         Course::Withheld => Ok(()),
         Course::Told(to_postmaster) => {
             // It is a courtesy: the log has it already.
-            if let Err(error) = post_now(core, to_postmaster).await {
+            if let Err(error) = post_now(core, *to_postmaster).await {
                 tracing::warn!(%error, "the postmaster is not told of it");
             }
             Ok(())

@@ -139,12 +139,12 @@ fn smtp(next_hop: &str) -> Result<Transport, String> {
 fn lmtp(next_hop: &str) -> Result<Transport, String> {
     if let Some(path) = next_hop.strip_prefix("unix:") {
         let path = PathBuf::from(path);
-        return match path.is_absolute() {
-            true => Ok(Transport::LmtpSocket(path)),
-            false => Err(format!(
+        if !path.is_absolute() {
+            return Err(format!(
                 "lmtp:{next_hop} must be a whole path, such as \"lmtp:unix:/var/spool/postfix/private/dovecot-lmtp\""
-            )),
-        };
+            ));
+        }
+        return Ok(Transport::LmtpSocket(path));
     }
     if next_hop.is_empty() {
         return Err("lmtp: needs a host or \"unix:/PATH\": a domain has no LMTP servers".to_owned());

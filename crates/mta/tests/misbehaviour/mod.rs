@@ -62,7 +62,7 @@ async fn every_fault_at_every_step_is_settled_right() {
         for &step in steps {
             let is_end = matches!(step, "." | "BDAT");
             for (text, fault) in faults() {
-                let (found, asked) = outcome(offer, step, text).await;
+                let (found, asked) = Box::pin(outcome(offer, step, text)).await;
                 let case = format!("{text:.20} at {step} of {offer:?}: {found}");
                 match fault {
                     // The whole message was sent: it may have been delivered.

@@ -153,7 +153,9 @@ impl<D: Deliver> Runner<D> {
 
     fn spawn_load(&mut self, due: Due) {
         self.loading.insert(due.name.id);
-        self.spawn_on_disk(Duration::ZERO, move |queue| Event::Loaded(due, queue.spool().load(due.name)));
+        self.spawn_on_disk(Duration::ZERO, move |queue| {
+            Event::Loaded(due, Box::new(queue.spool().load(due.name)))
+        });
     }
 
     /// Removes all that is settled by now; what comes meanwhile goes together with the next.

@@ -146,12 +146,15 @@ impl Desk<'_> {
 
     /// The order for one page of what the selection lets through.
     async fn some(&self, wish: Wish, selection: Selection, after: Option<TraceId>) -> Answer {
+        // Those behind the first of very many get no line: as for a server that runs.
+        let is_for_all = wish.order == Order::Retry && selection == Selection::default();
+        let told = !(is_for_all && self.queue.has_before(after, MOST_TOLD));
         let page = self.queue.page(filter(selection), after).await;
         let ids: Vec<TraceId> = page.entries.iter().map(|entry| entry.id).collect();
-        let mut step = self.each(&wish, ids).await;
+        let mut step = self.each((&wish, told), ids).await;
         if !step.refused.is_empty() {
             sleep(MOMENT).await;
-            let again = self.each(&wish, step.refused.into_iter().map(|(id, _)| id).collect()).await;
+            let again = self.each((&wish, told), step.refused.into_iter().map(|(id, _)| id).collect()).await;
             step = Outcome {
                 done: step.done + again.done,
                 wanted: step.wanted + again.wanted,
@@ -165,7 +168,7 @@ impl Desk<'_> {
     }
 
     /// For how many of these the order was carried out, and why for the others it was not.
-    async fn each(&self, wish: &Wish, ids: Vec<TraceId>) -> Outcome {
+    async fn each(&self, (wish, told): (&Wish, bool), ids: Vec<TraceId>) -> Outcome {
         let mut outcome = Outcome::default();
         for some in ids.chunks(AT_ONCE) {
             let mut orders = JoinSet::new();
@@ -179,7 +182,9 @@ impl Desk<'_> {
                 match result {
                     Ok(()) => {
                         outcome.done += 1;
-                        self.note(id, wish);
+                        if told {
+                            self.note(id, wish);
+                        }
                     }
                     // It has left since the page was read, or waits for its release as somebody wants.
                     Err(OrderError::Unknown | OrderError::Held) => {}
