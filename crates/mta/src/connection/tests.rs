@@ -42,7 +42,10 @@ impl Client {
         let listener = Listener::new("lmtp", bound, endpoint, Slots::default()).unwrap();
         tokio::spawn(listener.run(TaskTracker::new(), Shutdown::new()));
         let Place::Tcp(address) = place else { panic!("{place}") };
-        let (replies, commands) = TcpStream::connect(address).await.unwrap().into_split();
+        let stream = TcpStream::connect(address).await.unwrap();
+        // Nagle's algorithm waits in the time of the kernel, which is not paused.
+        stream.set_nodelay(true).unwrap();
+        let (replies, commands) = stream.into_split();
         let mut client = Self { replies: BufReader::new(replies), commands, _setup: setup };
         assert!(client.reply().await.starts_with("220 "));
         client
@@ -56,6 +59,14 @@ impl Client {
 
     async fn send(&mut self, text: &str) {
         self.commands.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// The same, and lets the server hear it before time goes on: paused time does not wait for the kernel.
+    async fn send_at_once(&mut self, text: &str) {
+        self.send(text).await;
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn reply(&mut self) -> String {
@@ -113,7 +124,7 @@ async fn a_command_that_trickles_in_is_waited_for_no_longer() {
     client.say(OPENING[0]).await;
     let began = Instant::now();
     for octet in ["N", "O", "O", "P"] {
-        client.send(octet).await;
+        client.send_at_once(octet).await;
         tokio::time::sleep(Duration::from_mins(1)).await;
     }
     client.silence().await;
@@ -122,6 +133,36 @@ async fn a_command_that_trickles_in_is_waited_for_no_longer() {
     let mut client = Client::connect(1).await;
     client.say(OPENING[0]).await;
     about(client.silence().await, COMMAND_PRESSED, "the last slot");
+}
+
+/// A minute to begin, then a second for each 500 octets: what trickles in has no more than the minute, and what keeps the
+/// rate comes whole, however long it takes.
+#[tokio::test(start_paused = true)]
+async fn content_is_waited_for_while_it_keeps_its_rate() {
+    let mut client = Client::connect(10).await;
+    for line in OPENING {
+        client.say(line).await;
+    }
+    let began = Instant::now();
+    for _ in 0..5 {
+        client.send_at_once("x").await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    client.silence().await;
+    about(began.elapsed(), DATA_GRACE, "an octet in ten seconds");
+
+    let mut client = Client::connect(10).await;
+    for line in OPENING {
+        client.say(line).await;
+    }
+    client.send("Subject: x\r\n\r\n").await;
+    let line = format!("{}\r\n", "x".repeat(498));
+    assert_eq!(line.len() as u64, DATA_RATE);
+    for _ in 0..600 {
+        client.send_at_once(&line).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(client.say(".").await.starts_with("250 "), "ten minutes at its rate");
 }
 
 /// To the second: the kernel's part of it takes no paused time.
