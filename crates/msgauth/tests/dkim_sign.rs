@@ -152,6 +152,37 @@ fn every_changed_octet_of_a_covered_part_breaks_the_signature() {
     }
 }
 
+/// Not only what separates words and lines: each octet of one message as each of the 255 others.
+#[test]
+fn every_octet_as_every_other_breaks_the_signature_unless_the_same_is_covered() {
+    let keys = Keys::new(&[ED25519]);
+    let zone = keys.zone();
+    let message = "From: A <a@b.c>\r\nSubject: x\r\nX-Y: z\r\n\r\nHi  you \r\n";
+    for rules in all_rules() {
+        let signed = keys.sign(&rules, message.as_bytes());
+        let original = claims("dkim-signature", &signed, &rules);
+        let (mut broken, mut kept) = (0, 0);
+        for at in signed.len() - message.len()..signed.len() {
+            for octet in (0..=u8::MAX).filter(|octet| *octet != signed[at]) {
+                let mut changed = signed.clone();
+                changed[at] = octet;
+                let is_same = claims("dkim-signature", &changed, &rules) == original;
+                let report = verify(&changed, &zone);
+                assert_eq!(
+                    passes(&report),
+                    usize::from(is_same),
+                    "{at}: {octet}: {}",
+                    changed.escape_ascii()
+                );
+                broken += usize::from(!is_same);
+                kept += usize::from(is_same);
+            }
+        }
+        assert_eq!(broken + kept, 255 * message.len());
+        assert!(broken > 8_000 && kept > 500, "{broken} {kept}");
+    }
+}
+
 #[test]
 fn every_changed_octet_of_the_signature_itself_breaks_it() {
     let keys = Keys::new(&[RSA, ED25519]);
