@@ -106,13 +106,18 @@ impl FromStr for Words {
     }
 }
 
-/// What a real Postfix reads in the same tables: comments, lines that go on, letters of any case, two lines with one key.
+/// What a real Postfix reads in the same tables, `pcre:` left out, which is a package of its own: comments, lines that go on, letters of any case, two lines with one key.
 #[test]
-fn a_real_postmap_finds_the_same_in_every_kind_of_table() {
+fn a_real_postmap_finds_the_same_in_the_same_tables() {
     let folder = Folder::new("postmap");
     let postfix = part("postfix");
     std::fs::create_dir_all(folder.join("etc")).unwrap();
-    folder.write("etc/main.cf", format!("shlib_directory = {}/usr/lib/postfix\n", postfix.display()));
+    // It looks for the owner of a Postfix, which every Debian has under this name, before it reads a table.
+    let main_cf = format!(
+        "shlib_directory = {}/usr/lib/postfix\nmail_owner = mail\nsetgid_group = news\ndefault_privs = nobody\n",
+        postfix.display()
+    );
+    folder.write("etc/main.cf", main_cf);
     folder.write(
         "table",
         "# who\n\nJoe@A.example one\n  # not a line of its own\n   and more\na.example two\n.a.example\tthree  \n\
@@ -124,13 +129,16 @@ fn a_real_postmap_finds_the_same_in_every_kind_of_table() {
     );
     let inline = "inline:{joe@a.example=x, {.a.example = y z}, a.example=w}".to_owned();
     let file = |kind: &str, name: &str| format!("{kind}:{}", folder.join(name).display());
-    let tables = [file("texthash", "table"), inline, file("regexp", "patterns"), file("pcre", "patterns")];
+    let tables = [file("texthash", "table"), inline, file("regexp", "patterns")];
     let postmap = |key: &str, table: &str| {
         let mut command = Command::new(postfix.join("usr/sbin/postmap"));
         command.env("LD_LIBRARY_PATH", postfix.join("usr/lib/postfix")).arg("-c").arg(folder.join("etc"));
         let output = command.args(["-q", key, table]).output().unwrap();
         let found = String::from_utf8(output.stdout).unwrap();
-        output.status.success().then(|| found.trim_end_matches('\n').to_owned())
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!complaint.contains("fatal:"), "{command:?}: {complaint}");
+        // How many blanks part two words, where a line goes on, means nothing in any table.
+        output.status.success().then(|| found.split_whitespace().collect::<Vec<_>>().join(" "))
     };
     let cases = [
         ("joe+x@a.example", &["joe+x@a.example", "joe@a.example", "a.example", ".example", "*"][..]),

@@ -69,7 +69,7 @@ fn queue_entries_of_every_version_are_sent_or_left_as_they_are() {
     stop(&mut kings);
     as_first_version(&entry(&kings, "of the first"));
     let later = entry(&kings, "of a later");
-    version(&later, b'3');
+    version(&later, b'4');
     let before = fs::read(&later).unwrap();
 
     let sink = Sink::start();

@@ -239,7 +239,7 @@ fn damage_is_found_and_set_aside_and_a_later_version_is_left_alone() {
         ("changed envelope", changed(30, b'~'), Damage::Envelope),
         ("cut in the content", good[..content + 3].to_vec(), Damage::Content),
         ("changed content", changed(content, b'~'), Damage::Content),
-        ("another version", changed(12, b'3'), Damage::LaterVersion),
+        ("another version", changed(12, b'4'), Damage::LaterVersion),
         ("no empty line", vec![b'x'; MAX_ENVELOPE + 10_000], Damage::NotAnEntry),
     ];
     for (case, bytes, expected) in cases {
