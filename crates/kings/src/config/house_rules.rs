@@ -41,7 +41,7 @@ fn table<T>(
 }
 
 fn file(source: &mut Source<'_>, section: &mut Section<'_>, key: &'static str) -> Option<(PathBuf, String)> {
-    let path = section.path(source, key)?;
+    let path = section.pattern_file(source, key)?;
     match std::fs::read_to_string(&path) {
         Ok(text) => Some((path, text)),
         Err(error) => {

@@ -172,6 +172,15 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The path of a table of patterns, which may have its type before it as in Postfix: `regexp:FILE` or `pcre:FILE`.
+    pub(crate) fn pattern_file(&mut self, source: &mut Source<'_>, key: &'static str) -> Option<PathBuf> {
+        let text = self.text(source, key)?;
+        match text.split_once(':') {
+            Some(("regexp" | "pcre", path)) if !path.is_empty() => Some(source.folder.join(path)),
+            _ => self.path(source, key),
+        }
+    }
+
     pub(crate) fn path(&mut self, source: &mut Source<'_>, key: &'static str) -> Option<PathBuf> {
         let text = self.text(source, key)?;
         if let (Some(kind), Some(value)) = (table_type(&text), self.value(key)) {

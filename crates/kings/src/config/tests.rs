@@ -861,9 +861,9 @@ fn a_table_of_a_type_that_is_not_read_is_refused_by_its_type() {
         (format!("recipient_bcc = \"mysql:/etc/bcc.cf\"{SMALLEST}"), 1, "\"mysql:/etc/bcc.cf\" is not"),
         (format!("{SMALLEST}[submission]\nsender_logins = \"ldap:x\"\n"), 14, "\"ldap:x\" is not"),
         (
-            format!("{SMALLEST}[inbound]\nheader_checks = \"pcre:/etc/checks\"\n"),
+            format!("{SMALLEST}[inbound]\nheader_checks = \"texthash:/etc/checks\"\n"),
             14,
-            "no table of the type \"pcre\"",
+            "no table of the type \"texthash\"",
         ),
     ] {
         let said = complaints(&text);
@@ -873,6 +873,20 @@ fn a_table_of_a_type_that_is_not_read_is_refused_by_its_type() {
     for path in ["recipients", "/etc/x:y", "C:recipients", "./regexp:x", "regexp:/x", "pcre:x", "texthash:x"]
     {
         assert!(complaints(&passed_on(path)).is_empty(), "{path}");
+    }
+}
+
+/// As in main.cf, where their type must stand before them.
+#[test]
+fn patterns_may_be_named_with_their_type() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("rules"), "/^X-Bad:/ REJECT\n").unwrap();
+    for (path, is_read) in [("rules", true), ("regexp:rules", true), ("pcre:rules", true), ("regexp:", false)]
+    {
+        for key in ["header_checks", "body_checks"] {
+            let text = format!("{SMALLEST}[inbound]\n{key} = \"{path}\"\n");
+            assert_eq!(Settings::parse(&text, folder.path()).is_ok(), is_read, "{key} {path}");
+        }
     }
 }
 
