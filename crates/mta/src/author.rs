@@ -131,8 +131,11 @@ pub(crate) fn domains_in(text: &str) -> Vec<String> {
 fn domains_shown(text: &str) -> Vec<String> {
     let decoded: String = text.chars().filter_map(as_seen).collect();
     let is_of_domain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let behind = decoded.split('@').skip(1);
-    let shown = behind.map(|text| text.trim_start().split(|c| !is_of_domain(c)).next().unwrap_or_default());
+    // A sign that no host has is no end to every reader: what its word goes on with is looked at as well.
+    let ends = |c: char| c.is_whitespace() || "<>(),;\"".contains(c);
+    let words = decoded.split('@').skip(1).filter_map(|text| text.trim_start().split(ends).next());
+    let shown = words.flat_map(|word| word.split(|c| !is_of_domain(c)));
+    let shown = shown.map(|text| text.trim_start_matches('.'));
     let shown = shown.map(|text| text.trim_end_matches('.').to_lowercase());
     shown.filter(|text| text.contains('.')).collect()
 }
@@ -253,7 +256,7 @@ mod tests {
 
     #[test]
     fn authors_are_all_of_from_and_sender() {
-        let cases: [(&str, Result<&[&str], BadAuthor>); 21] = [
+        let cases: [(&str, Result<&[&str], BadAuthor>); 23] = [
             ("From: Ann <ann@example.org>\r\n\r\n", Ok(&["ann@example.org"])),
             ("From: ann@example.org, joe@example.org\r\n\r\n", Ok(&["ann@example.org", "joe@example.org"])),
             (
@@ -268,6 +271,8 @@ mod tests {
             ("From: ceo@example.org <ann@example.org>\r\n\r\n", Ok(&["ann@example.org", "ceo@example.org"])),
             ("From: Doe, Ann <ann@example.org>\r\n\r\n", Ok(&["ann@example.org"])),
             ("From: ann@example.org, ceo@x..example\r\n\r\n", Err(BadAuthor::Authors("From"))),
+            ("From: <ann@example.org*.evil.example>\r\n\r\n", Err(BadAuthor::Authors("From"))),
+            ("From: <ann@example.org'>\r\n\r\n", Ok(&["ann@example.org"])),
             ("From: \"ann@example.org\"\r\n\r\n", Err(BadAuthor::Authors("From"))),
             (
                 "From: a@x.example\r\nSender: a@x.example, b@x.example\r\n\r\n",

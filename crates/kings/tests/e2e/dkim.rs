@@ -179,6 +179,10 @@ fn careless_from_fields_of_an_account_are_taken_and_signed() {
         ("<ann@example.org> <bob@example.org>", "550 5.7.1"),
         ("\"bob@example.org <ann@example.org>", "550 5.7.1"),
         ("ann@example.org, bob@x..example", "550 5.6.0"),
+        ("ann@example.org*evil.example", "550 5.6.0"),
+        ("<ann@example.org*.evil.example>", "550 5.6.0"),
+        ("Ann <ann@example.org:evil.example>", "550 5.6.0"),
+        ("ann@example.org Ann A. Doe", "250"),
         ("\"ann@example.org\"", "550 5.6.0"),
         ("\"bob@example.org\", ann@example.org", "550 5.6.0"),
         ("ann@example.org, \"bob@example.org\"", "550 5.6.0"),
@@ -194,7 +198,7 @@ fn careless_from_fields_of_an_account_are_taken_and_signed() {
             .concat();
     kings.submissions(ANN).message(ANN, &[BOB], &latin1).unwrap().is("250");
     let arrived = messages(&kings.maildir(BOB));
-    assert_eq!(arrived.len(), 8);
+    assert_eq!(arrived.len(), 9);
     assert!(arrived.iter().all(|message| message.text().matches("DKIM-Signature:").count() == 2));
 }
 

@@ -327,6 +327,34 @@ fn forged_forms() -> Vec<(Case, &'static str, &'static str)> {
     ]
 }
 
+/// Hosts that go on behind a sign that no host has.
+fn forged_hosts() -> Vec<(Case, &'static str, &'static str)> {
+    vec![
+        (
+            of_stranger("a sign in the host", from("<joe@evil.test+.example.org>")),
+            "junk",
+            "shows an address at example.org",
+        ),
+        (
+            of_stranger("a colon in the host", from("Boss <joe@evil.test:example.org>")),
+            "junk",
+            "cannot be told",
+        ),
+        (of_stranger("a sign in a host of the bank", from("<ceo@x*.bank.test>")), "junk", "cannot be told"),
+        (of_stranger("a blank in the host", from("<joe@evil.test bank.test>")), "junk", "cannot be told"),
+        (
+            of_stranger("a sign in a host in quotes", from("\"ceo@bank%.bank.test\", <joe@evil.test>")),
+            "junk",
+            "cannot be told",
+        ),
+        (
+            of_stranger("a second bracket in the host", from("<joe@evil.test<.bank.test>")),
+            "junk",
+            "cannot be told",
+        ),
+    ]
+}
+
 /// The same of proofs: signatures, results and seals.
 fn forged_proofs() -> Vec<(Case, &'static str, &'static str)> {
     let bank = "ceo@bank.test";
@@ -404,7 +432,8 @@ fn forgeries_are_filed_or_refused_and_the_reason_is_told() {
     let dns = NameServer::start(".", &zone());
     let kings = home(&dns);
     let mut junk = Vec::new();
-    let forgeries: Vec<_> = [forged_names(), forged_forms(), forged_proofs()].into_iter().flatten().collect();
+    let forgeries: Vec<_> =
+        [forged_names(), forged_forms(), forged_hosts(), forged_proofs()].into_iter().flatten().collect();
     for (case, verdict, reason) in &forgeries {
         let reply = send(&kings, case);
         let told = format!("{}: {} {}", case.name, reply.code, reply.text);

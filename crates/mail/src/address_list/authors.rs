@@ -193,7 +193,8 @@ impl Reader {
     fn element(&mut self, tokens: &[Token<'_>], encoded: Encoded) {
         let (name, angles) = regions(tokens);
         let mut named = false;
-        for angle in &angles {
+        self.found.odd_hosts |= goes_on_in_brackets(&angles);
+        for Angle { tokens: angle, .. } in &angles {
             named |= self.addresses(angle, Place::Angle);
             self.decoded(angle, encoded);
         }
@@ -232,13 +233,16 @@ impl Reader {
         let mut any = false;
         let mut start = 0;
         for at in (0..tokens.len()).filter(|at| is_at(&tokens[*at])) {
-            let (before, behind) = (&tokens[start..at], &tokens[at + 1..]);
+            let next = tokens[at + 1..].iter().position(is_at).map_or(tokens.len(), |next| at + 1 + next);
+            let (before, behind) = (&tokens[start..at], &tokens[at + 1..next]);
             start = at + 1;
             let joined = !tokens[at].spaced && behind.first().is_some_and(|token| !token.spaced);
             if place == Place::Name && !(joined && before.last().is_some_and(is_word)) {
                 continue;
             }
             any |= self.address(local_text(before, place).as_deref(), behind, place);
+            // What the name for people shows beside the author is looked at as a name.
+            self.found.odd_hosts |= place != Place::Name && goes_on(behind, place, next < tokens.len());
         }
         any
     }
@@ -295,7 +299,10 @@ impl Reader {
         let mut before = parts.next().unwrap_or_default();
         for behind in parts {
             let local = word_before(std::mem::replace(&mut before, behind));
-            let domain = Domain::parse(domain_prefix(behind.trim_start()).0).ok();
+            let word = behind.split_whitespace().next().unwrap_or_default();
+            let (domain, rest) = domain_prefix(word);
+            self.found.odd_hosts |= local.is_some() && is_name(word) && holds_text(rest);
+            let domain = Domain::parse(domain).ok();
             let Some(domain) = domain.filter(|domain| local.is_some() && domain.as_str().contains('.'))
             else {
                 continue;
@@ -330,19 +337,31 @@ fn is_no_comment(token: &Token<'_>) -> bool {
     token.kind != Kind::Comment
 }
 
+/// What stands behind one `<`, up to its `>` or the next `<`.
+struct Angle<'a> {
+    tokens: Vec<Token<'a>>,
+    /// Whether its `>` came before the next `<`.
+    closed: bool,
+}
+
 /// What stands outside of `<>`, and what in each of them; without comments. A `>` stays outside, where it ends words.
-fn regions<'a>(tokens: &[Token<'a>]) -> (Vec<Token<'a>>, Vec<Vec<Token<'a>>>) {
-    let (mut name, mut angles) = (Vec::new(), Vec::<Vec<Token<'a>>>::new());
+fn regions<'a>(tokens: &[Token<'a>]) -> (Vec<Token<'a>>, Vec<Angle<'a>>) {
+    let (mut name, mut angles) = (Vec::new(), Vec::<Angle<'a>>::new());
     let mut inside = false;
     for token in tokens.iter().copied().filter(is_no_comment) {
         if token.is("<") {
-            angles.push(Vec::new());
+            angles.push(Angle { tokens: Vec::new(), closed: false });
             inside = true;
             continue;
         }
-        inside &= !token.is(">");
+        if token.is(">") {
+            inside = false;
+            if let Some(angle) = angles.last_mut() {
+                angle.closed = true;
+            }
+        }
         match angles.last_mut().filter(|_| inside) {
-            Some(angle) => angle.push(token),
+            Some(angle) => angle.tokens.push(token),
             None => name.push(token),
         }
     }
@@ -372,7 +391,15 @@ fn is_dotted(before: &str, token: &Token<'_>) -> bool {
 
 /// What stands before the `@`: all of it in `<>`, else the last word.
 fn local_text(before: &[Token<'_>], place: Place) -> Option<String> {
-    let start = match place {
+    match &before[local_start(before, place)..] {
+        [] => None,
+        [word] => Some(word.raw.to_owned()),
+        words => Some(join(words, text_of)),
+    }
+}
+
+fn local_start(before: &[Token<'_>], place: Place) -> usize {
+    match place {
         Place::Angle => before.iter().rposition(|token| !is_word(token)).map_or(0, |at| at + 1),
         Place::Bare | Place::Name => {
             let words = before.iter().rev().take_while(|token| is_word(token)).count();
@@ -384,11 +411,6 @@ fn local_text(before: &[Token<'_>], place: Place) -> Option<String> {
             }
             start
         }
-    };
-    match &before[start..] {
-        [] => None,
-        [word] => Some(word.raw.to_owned()),
-        words => Some(join(words, text_of)),
     }
 }
 
@@ -402,20 +424,14 @@ fn local_part(text: &str) -> Option<LocalPart> {
     LocalPart::parse(text).or_else(|_| LocalPart::parse(&quoted())).ok()
 }
 
-/// The host behind an `@`, and what its word goes on with. What cannot stand in a name ends it: readers make a link of what
-/// is before that.
+/// The host behind an `@`, and what its word goes on with. What cannot stand in a name ends it: some readers make a link of
+/// what is before that.
 fn host_behind(behind: &[Token<'_>]) -> (Option<Host>, String) {
     let Some(first) = behind.first() else { return (None, String::new()) };
     if first.kind == Kind::Literal {
         return (Host::parse(first.raw).ok(), String::new());
     }
-    let mut text = String::new();
-    for token in behind.iter().take_while(|token| is_word(token)) {
-        if token.spaced && !text.is_empty() && !is_dotted(&text, token) {
-            break;
-        }
-        text.push_str(&token.text());
-    }
+    let text = join(&behind[..host_word(behind)], text_of);
     if let Ok(host) = Host::parse(&text) {
         return (Some(host), String::new());
     }
@@ -425,6 +441,69 @@ fn host_behind(behind: &[Token<'_>]) -> (Option<Host>, String) {
     }
     let seen: String = text.chars().filter_map(as_seen).collect();
     (Domain::parse(domain_prefix(&seen).0).ok().map(Host::Domain), String::new())
+}
+
+/// How many of the tokens behind an `@` are its word: as far as no blank ends it, but one beside a dot (RFC 5322 §4.4).
+fn host_word(behind: &[Token<'_>]) -> usize {
+    let mut text = String::new();
+    for (at, token) in behind.iter().enumerate() {
+        if !is_word(token) || token.spaced && !text.is_empty() && !is_dotted(&text, token) {
+            return at;
+        }
+        text.push_str(&token.text());
+    }
+    behind.len()
+}
+
+/// Whether more is shown behind an `@` than a host that could be read. Some readers show `<joe@x.example*.bank.example>` as it
+/// stands, to others the `*` is the end: `x.example` has no word in what the first of them take it for. Marks alone are left
+/// over from brackets and quotes. In no brackets words may follow behind a blank, and the local part of a next address, but
+/// nothing that looks like a name of a host.
+fn goes_on(behind: &[Token<'_>], place: Place, is_followed: bool) -> bool {
+    let end = match behind.first() {
+        Some(first) if first.kind == Kind::Literal => 1,
+        _ => host_word(behind),
+    };
+    let (word, rest) = behind.split_at(end);
+    if Host::parse(&join(word, text_of)).is_err() && holds_text(&host_behind(word).1) {
+        return true;
+    }
+    if place == Place::Angle {
+        return holds_text(&join(rest, text_of));
+    }
+    let is_joined =
+        |at: &usize| !behind[*at].spaced || *at > 0 && is_dotted(&behind[at - 1].text(), &behind[*at]);
+    let joined = (end..behind.len()).take_while(is_joined).count();
+    let (joined, mut apart) = rest.split_at(joined);
+    if is_followed {
+        apart = &apart[..local_start(apart, place)];
+    }
+    let words: String = apart
+        .iter()
+        .flat_map(|token| [if token.spaced { " " } else { "" }.to_owned(), token.text()])
+        .collect();
+    holds_text(&join(joined, text_of)) || words.split_whitespace().any(is_name)
+}
+
+/// The same of what stands behind a second `<`, in `<joe@x.example<.bank.example>`: one more sign that no host has.
+fn goes_on_in_brackets(angles: &[Angle<'_>]) -> bool {
+    let mut is_open = false;
+    angles.iter().any(|Angle { tokens, closed }| {
+        let has_at = tokens.iter().any(is_at);
+        let goes_on = is_open && !has_at && holds_text(&raw(tokens));
+        is_open = !closed && (is_open || has_at);
+        goes_on
+    })
+}
+
+fn holds_text(text: &str) -> bool {
+    text.contains(char::is_alphanumeric)
+}
+
+/// Whether text could be read as the name of a host: some dot has a letter or digit behind it.
+fn is_name(word: &str) -> bool {
+    let mut letters = word.chars();
+    letters.any(|c| c == '.') && letters.any(char::is_alphanumeric)
 }
 
 /// The longest beginning that could be a domain, and the rest.

@@ -358,7 +358,11 @@ mod tests {
                 Some("example.org"),
             ),
             ("\"boss\u{ff20}example\u{ff0e}org\" <x@bad.example>", Some("example.org")),
+            ("<joe@bad.example+.example.org>", Some("example.org")),
+            ("\"boss@bad.example:example.org\" <x@bad.example>", Some("example.org")),
             // Its honest mirrors.
+            ("<joe@bad.example+.notexample.org>", None),
+            ("\"boss@bad.example\", Example.org <x@bad.example>", None),
             ("\"ann@mx.corp.example\" <ann@corp.example>", None),
             ("\"boss@example.org\" <boss@example.org>", None),
             ("\"boss@example.org\" <news@news.example.org>", None),
