@@ -679,6 +679,23 @@ fn what_dmarc_cannot_tell_may_be_filed() {
     assert!(messages(&kings.maildir(BOB)).is_empty());
 }
 
+/// Whoever silences our own name servers writes as nobody of ours, nor as anybody below; of others the doubt is told.
+#[test]
+fn while_dns_is_silent_names_below_ours_open_no_inbox() {
+    let kings = Setup::default().start();
+    for author in ["eve@example.org", "eve@news.example.org", "eve@notexample.org"] {
+        kings.smtp().message("joe@evil.test", &[BOB], &letter(author, BOB, author)).unwrap().is("250");
+    }
+    let subjects = |mail: Vec<Message>| {
+        let mut subjects: Vec<_> = mail.iter().filter_map(|message| message.field("Subject")).collect();
+        subjects.sort();
+        subjects
+    };
+    assert_eq!(subjects(messages(&kings.maildir(BOB))), ["eve@notexample.org"]);
+    let filed = subjects(messages(&kings.maildir(BOB).join(".Junk")));
+    assert_eq!(filed, ["eve@example.org", "eve@news.example.org"]);
+}
+
 /// Doubt is no way into the inbox of a protected name: a forger names a signer of the bank's whose name servers are dead.
 /// For a domain that asks for nothing the same doubt is told and files nothing.
 #[test]

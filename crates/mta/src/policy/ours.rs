@@ -66,7 +66,8 @@ impl Ours<'_> {
     /// where there is nothing to say.
     ///
     /// Somebody else may be let to write from a name below ours, a newsletter's sender say, and prove it by means that DMARC
-    /// is not told of: there a failure counts, and the rest is told. Where DMARC is not to count, it is told as well.
+    /// is not told of: there a failure counts, as does an answer that cannot be had, lest who silences our name servers writes
+    /// as anybody below us; the rest is told. Where DMARC is not to count, it is told as well.
     pub(crate) fn unproven(
         &self,
         author: &Domain,
@@ -76,7 +77,8 @@ impl Ours<'_> {
         if !self.is_known(author) {
             return None;
         }
-        let counts = dmarc == Check::Enforce && (self.is_ours(author) || result == Some(DmarcResult::Fail));
+        let is_forged = matches!(result, Some(DmarcResult::Fail | DmarcResult::TempError));
+        let counts = dmarc == Check::Enforce && (self.is_ours(author) || is_forged);
         Some(if counts { Verdict::Junk } else { Verdict::Accept })
     }
 
@@ -219,6 +221,9 @@ mod tests {
             ("mail.example.com", enforce, none, junk),
             ("mail.example.com", off, None, told),
             ("news.example.org", enforce, fail, junk),
+            ("news.example.org", enforce, Some(DmarcResult::TempError), junk),
+            ("news.example.org", enforce, Some(DmarcResult::PermError), told),
+            ("news.example.org", tag, Some(DmarcResult::TempError), told),
             ("a.news.example.org", enforce, none, told),
             ("news.example.org", tag, fail, told),
             // Above ours, beside it, and alike.
