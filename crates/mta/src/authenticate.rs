@@ -10,6 +10,7 @@ use kings_dns::Dns;
 use kings_mail::date::DateTime;
 use kings_mail::domain::{DnsName, Domain};
 use kings_mail::path::ReversePath;
+use kings_mail::visible;
 use kings_msgauth::results::{self, MethodResult, ReceivedSpf};
 use kings_msgauth::{arc, dkim, dmarc, iprev, spf};
 use kings_records::ReportKind;
@@ -31,6 +32,9 @@ const LAST: Duration = Duration::from_secs(1);
 
 /// How long keys are waited for while the message still comes.
 const KEYS: Duration = Duration::from_secs(20);
+
+/// Signatures of which the reason of a DMARC failure tells; of the rest it tells the number.
+const SIGNATURES_TOLD: usize = 3;
 
 /// What is done about one method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -387,7 +391,10 @@ impl Findings {
         let author = |outcome: &dmarc::Outcome| Author {
             domain: outcome.author.as_ref().map(Domain::to_string),
             is_name: outcome.author.as_ref().is_some_and(|author| names.contains(author)),
-            why: outcome.reason.to_string(),
+            why: match outcome.result {
+                dmarc::DmarcResult::Fail => format!("{} ({})", outcome.reason, self.by_method()),
+                _ => outcome.reason.to_string(),
+            },
         };
         let dmarc_fail = of_result(dmarc::DmarcResult::Fail);
         let undecided = of_result(dmarc::DmarcResult::TempError);
@@ -408,6 +415,30 @@ impl Findings {
             undecided: undecided.map(|outcome| (outcome.policy, author(outcome))).collect(),
             ..Known::default()
         }
+    }
+
+    /// What SPF and DKIM came to, and why: whoever is refused is to see what to mend, an expired signature or a missing key.
+    fn by_method(&self) -> String {
+        let spf = self.mail_from.as_ref().map_or("none", |outcome| outcome.result.as_str());
+        let signatures = self.dkim.as_ref().map(|report| &report.signatures[..]).unwrap_or_default();
+        let mut told = vec![format!("spf={spf}")];
+        if signatures.is_empty() {
+            told.push("dkim=none".to_owned());
+        }
+        told.extend(signatures.iter().take(SIGNATURES_TOLD).map(|checked| {
+            let signer =
+                checked.claim.as_ref().map(|claim| format!(" of {}", claim.domain)).unwrap_or_default();
+            format!(
+                "dkim={}{signer}: {}",
+                checked.verdict.word().as_str(),
+                visible::line(&checked.verdict.to_string())
+            )
+        }));
+        match signatures.len().saturating_sub(SIGNATURES_TOLD) {
+            0 => {}
+            more => told.push(format!("{more} more")),
+        }
+        told.join(", ")
     }
 
     /// How it leaves where an alias sends it on. What a sealer has seen proves nothing to others.

@@ -414,7 +414,25 @@ fn forged_proofs() -> Vec<(Case, &'static str, &'static str)> {
         of_bank("a subdomain where alignment is strict", from("ceo@strict.test"))
             .from("ceo@news.strict.test"),
     ];
-    cases.into_iter().map(|case| (case, "reject", "DMARC fails for ")).collect()
+    let why = |name| match name {
+        "a changed body" => "(spf=pass, dkim=fail of bank.test: the body was changed)",
+        "expired" => "dkim=policy of bank.test: the signature has expired",
+        "sha1" => "dkim=fail of bank.test: rsa-sha1 is no longer valid",
+        "signed by a stranger" => "(spf=pass, dkim=pass of evil.test: Ed25519 key)",
+        "replayed with another From" => "dkim=fail of evil.test: the signature does not match the header",
+        "results in our name" => "(spf=pass, dkim=none)",
+        _ => "DMARC fails for bank.test: ",
+    };
+    let (strict, cases): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.client == BANK);
+    let of_strict = strict.into_iter().map(|case| (case, "reject", "DMARC fails for strict.test: "));
+    cases
+        .into_iter()
+        .map(|case| {
+            let why = why(case.name);
+            (case, "reject", why)
+        })
+        .chain(of_strict)
+        .collect()
 }
 
 impl Case {
