@@ -5,6 +5,7 @@
 
 pub(crate) mod base64;
 pub(crate) mod canonical;
+mod choice;
 pub(crate) mod fold;
 pub(crate) mod header;
 pub(crate) mod key;
@@ -19,6 +20,7 @@ mod verdict;
 pub(crate) mod verify;
 
 pub use canonical::Canonicalization;
+pub use choice::MAX_SIGNATURES;
 pub use header::HeaderTooLarge;
 pub use key::{BadKey, KeyRecord, MAX_RSA_BITS, MIN_RSA_BITS, STRONG_RSA_BITS};
 pub use private_key::{BadPrivateKey, PrivateKey};
@@ -26,4 +28,4 @@ pub use sign::{Cover, Rules, SignError, Signer, SigningIdentity};
 pub use signature::{Algorithm, BadSignature, Identity, Selector, Signature};
 pub use tags::BadTags;
 pub use verdict::{Checked, Claim, Report, Verdict, Word};
-pub use verify::{Ended, Keys, MAX_SIGNATURES, Questions, Verifier, check};
+pub use verify::{Ended, Keys, Questions, Verifier, check};

@@ -432,7 +432,25 @@ fn a_thousand_signatures_cost_no_more_than_eight() {
     let field = results::field(&Domain::parse("mx.example").unwrap(), &told);
     assert!(field.contains("dkim=policy (992 more signatures, not looked at)"), "{field}");
     let broken = format!("{}{signed}", "DKIM-Signature: v=1\r\n".repeat(MAX_SIGNATURES));
-    assert_eq!((verify(&broken, &zone).word(), verify(&broken, &zone).ignored), (Word::PermError, 1));
+    assert_eq!((verify(&broken, &zone).word(), verify(&broken, &zone).ignored), (Word::Pass, 1));
+}
+
+#[test]
+fn whoever_adds_signatures_of_his_own_takes_none_of_the_authors_from_a_message() {
+    let key = ed25519();
+    let zone = zone(&record(&key));
+    let signed = Plan::default().sign(&key, MESSAGE);
+    let (field, _) = signed.split_once("\r\nFrom").unwrap();
+    let foreign = |domain: &str| format!("{field}\r\n").replace("d=example.org", &format!("d={domain}"));
+    let verdict = |above: &str| {
+        let report = verify(&format!("{above}{signed}"), &zone);
+        (report.word(), report.signatures.len(), report.ignored)
+    };
+    assert_ne!(foreign("list.test"), format!("{field}\r\n"));
+    assert_eq!(verdict(&foreign("list.test").repeat(50)), (Word::Pass, MAX_SIGNATURES, 43));
+    // In the author's own name none but a forger adds any, and nobody looks further.
+    assert_eq!(verdict(&foreign("example.org; x=1").repeat(7)).0, Word::Pass);
+    assert_eq!(verdict(&foreign("example.org; x=1").repeat(8)), (Word::Fail, MAX_SIGNATURES, 1));
 }
 
 #[test]

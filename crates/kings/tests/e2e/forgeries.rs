@@ -355,6 +355,17 @@ fn forged_hosts() -> Vec<(Case, &'static str, &'static str)> {
     ]
 }
 
+/// Signatures that come to nothing, above the content: of nobody, of strangers, of the domain.
+fn beset(content: &str, domain: &str) -> String {
+    let signature = |domain: &str| {
+        format!(
+            "DKIM-Signature: v=1; a=ed25519-sha256; d={domain}; s=s; h=from; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n"
+        )
+    };
+    let nobodys = "DKIM-Signature: v=1; d=bank.test\r\n".repeat(8);
+    format!("{nobodys}{}{}{content}", signature("list.test").repeat(8), signature(domain).repeat(8))
+}
+
 /// The same of proofs: signatures, results and seals.
 fn forged_proofs() -> Vec<(Case, &'static str, &'static str)> {
     let bank = "ceo@bank.test";
@@ -391,6 +402,10 @@ fn forged_proofs() -> Vec<(Case, &'static str, &'static str)> {
             format!("To: all@bank.test\r\n{}", signed_by_hand("ed25519-sha256", false)),
         ),
         of_stranger(
+            "beset by the bank's",
+            beset(&signed_now("bank.test", "beset by the bank's", bank), "bank.test"),
+        ),
+        of_stranger(
             "results in our name",
             results("Authentication-Results: mail.example.org; dmarc=pass header.from=bank.test"),
         ),
@@ -421,6 +436,7 @@ fn forged_proofs() -> Vec<(Case, &'static str, &'static str)> {
         "signed by a stranger" => "(spf=pass, dkim=pass of evil.test: Ed25519 key)",
         "replayed with another From" => "dkim=fail of evil.test: the signature does not match the header",
         "results in our name" => "(spf=pass, dkim=none)",
+        "beset by the bank's" => "dkim=permerror of bank.test: there is no key, 5 more)",
         _ => "DMARC fails for bank.test: ",
     };
     let (strict, cases): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.client == BANK);
@@ -516,6 +532,13 @@ fn honest() -> Vec<(Case, &'static str)> {
         (of_bank("U+2028 in a name", from("CEO\u{2028}(Bank) <ceo@bank.test>")), "dmarc=pass (aligned: SPF)"),
         (
             of_stranger("DKIM alone", signed_now("bank.test", "DKIM alone", bank)),
+            "dmarc=pass (aligned: DKIM)",
+        ),
+        (
+            of_stranger(
+                "beset by strangers'",
+                beset(&signed_now("bank.test", "beset by strangers'", bank), "mail.bank.test"),
+            ),
             "dmarc=pass (aligned: DKIM)",
         ),
         // What is signed is header, empty line and body; the line got lost on the way.

@@ -112,6 +112,11 @@ impl Header {
         Self { raw, fields, index }
     }
 
+    /// The whole of it, with CRLF at the end of each line.
+    pub(crate) fn octets(&self) -> &[u8] {
+        &self.raw
+    }
+
     /// The fields of a name (given in lower case) from top to bottom.
     pub(crate) fn named(
         &self,

@@ -178,7 +178,7 @@ impl Checked {
 /// Everything found in one message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The signatures that were looked at, from top to bottom.
+    /// The signatures that were looked at, from top to bottom; [`MAX_SIGNATURES`](super::MAX_SIGNATURES) at most.
     pub signatures: Vec<Checked>,
     /// How many more there are.
     pub ignored: usize,

@@ -8,17 +8,14 @@ use kings_mail::date::DateTime;
 use kings_mail::domain::DnsName;
 
 use super::canonical::{BodyHash, BodyHasher, Canonicalization};
+use super::choice::Choice;
 use super::header::{Header, HeaderTooLarge, RawField};
 use super::key::{BadKey, KeyRecord};
-use super::signature::{Algorithm, BadSignature, Signature};
+use super::signature::{BadSignature, Signature};
 use super::stream::{self, Signed, Stream};
 use super::verdict::{Checked, Report, Verdict};
 use crate::together::all;
 
-/// Signatures of one message that are verified, from the top: an author's domain, a provider and two lists, each
-/// with two algorithms. Each costs a question to DNS and an RSA operation, and RFC 6376 §8.4 warns of mail made to
-/// cost many. The rest is counted.
-pub const MAX_SIGNATURES: usize = 8;
 /// TXT records under one selector that are tried; RFC 6376 §3.6.2.2 wants one.
 const MAX_RECORDS: usize = 4;
 /// How far the clocks of signer and verifier may differ, in seconds (as OpenDKIM's ClockDrift).
@@ -31,8 +28,7 @@ pub struct Verifier(Stream<Body>);
 /// The message from its empty line on.
 struct Body {
     header: Header,
-    signatures: Vec<Result<Signature, BadSignature>>,
-    ignored: usize,
+    choice: Choice,
     hashers: Vec<(BodyKind, BodyHasher)>,
 }
 
@@ -96,45 +92,39 @@ impl stream::Body for Body {
 
 impl Signed for Body {
     fn questions(&self) -> Questions {
-        let asked = self.signatures.iter().flatten().filter(|one| one.algorithm != Algorithm::RsaSha1);
-        asked.map(|signature| signature.key_name.clone()).collect()
+        self.choice.verifiable().map(|signature| signature.key_name.clone()).collect()
     }
 }
 
 impl Body {
     fn new(header: Header) -> Self {
-        let fields = header.named("dkim-signature");
-        let ignored = fields.len().saturating_sub(MAX_SIGNATURES);
-        let signatures: Vec<_> =
-            fields.take(MAX_SIGNATURES).map(|field| Signature::parse(field.value())).collect();
+        let choice = Choice::of(&header);
         let mut hashers: Vec<(BodyKind, BodyHasher)> = Vec::new();
-        for signature in
-            signatures.iter().flatten().filter(|signature| signature.algorithm != Algorithm::RsaSha1)
-        {
+        for signature in choice.verifiable() {
             let kind = (signature.body_form, signature.length);
             if hashers.iter().all(|(known, _)| *known != kind) {
                 hashers.push((kind, BodyHasher::new(kind.0, kind.1)));
             }
         }
-        Self { header, signatures, ignored, hashers }
+        Self { header, choice, hashers }
     }
 
     fn finish(self, keys: &Keys, now: u64) -> Report {
-        let Self { header, signatures, ignored, hashers } = self;
+        let Self { header, choice: Choice { signatures, ignored }, hashers } = self;
         let bodies: Vec<(BodyKind, BodyHash)> =
             hashers.into_iter().map(|(kind, hasher)| (kind, hasher.finish())).collect();
-        let fields = header.named("dkim-signature");
-        let one = |(field, signature): (RawField<'_>, Result<Signature, BadSignature>)| {
+        let fields: Vec<RawField<'_>> = header.named("dkim-signature").collect();
+        let one = |(place, signature): (usize, Result<Signature, BadSignature>)| {
             let signature = match signature {
                 Ok(signature) => signature,
                 Err(bad) => return Checked::new(bad.into(), false, None),
             };
             let body = bodies.iter().find(|(kind, _)| *kind == (signature.body_form, signature.length));
             let Some((_, body)) = body else { return Checked::new(Verdict::Sha1, false, Some(&signature)) };
-            let (verdict, testing) = check_signature(&header, &field, &signature, body, keys, now);
+            let (verdict, testing) = check_signature(&header, &fields[place], &signature, body, keys, now);
             Checked::new(verdict, testing, Some(&signature))
         };
-        let signatures = fields.zip(signatures).map(one).collect();
+        let signatures = signatures.into_iter().map(one).collect();
         let mut report = Report { signatures, ignored, too_large: None };
         report.shorten();
         report
