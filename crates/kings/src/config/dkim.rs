@@ -8,7 +8,7 @@ use kings_msgauth::dkim::opendkim::Matching;
 use kings_msgauth::dkim::opendkim::conf::DataSet;
 use kings_queue::Lifetimes;
 
-use super::queue::duration;
+use super::queue::{duration, written};
 use super::reader::{Section, Source};
 
 /// OpenDKIM's files, read as they are.
@@ -32,14 +32,13 @@ impl Dkim {
         let Some(lifetime) = self.signature_lifetime.filter(|lifetime| *lifetime <= longest_wait) else {
             return;
         };
-        let days = |time: Duration| time.as_secs().div_ceil(24 * 60 * 60);
         source.complain(format!(
-            "[dkim] signature_lifetime: signatures of {} days expire before mail that waits {} days here has left, {} by \
-             [submission] future_release_days and {} in the queue: make it longer",
-            days(lifetime),
-            days(longest_wait),
-            days(longest_hold),
-            days(in_queue),
+            "[dkim] signature_lifetime: signatures of {} expire before mail that waits {longest} here has left, {} by \
+             [submission] future_release_days and {} in the queue: make it longer than \"{longest}\"",
+            written(lifetime),
+            written(longest_hold),
+            written(in_queue),
+            longest = written(longest_wait),
         ));
     }
 }

@@ -9,7 +9,7 @@ use kings_mta::{
 use kings_net::IpNet;
 
 use super::reader::{Complaint, Section, Source};
-use super::{greylist, lists, policy_service};
+use super::{greylist, idle, lists, policy_service};
 
 /// A fresh install verifies.
 pub(super) fn read(
@@ -63,7 +63,11 @@ pub(super) fn read(
             "[inbound] forwarders names every address there is: list the hosts that pass mail on to you",
         );
     }
+    let faults = source.complaints.len();
     let lists = lists::read(source, section);
+    if source.complaints.len() == faults {
+        idle::verdicts(source, section, methods, &lists, verdicts);
+    }
     let greylist = greylist::read(source, section);
     let early_talker = [("accept", EarlyTalker::Accept), ("reject", EarlyTalker::Reject)];
     let clients = Clients {

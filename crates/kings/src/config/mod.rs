@@ -4,6 +4,7 @@ mod dkim;
 mod greylist;
 mod hand_in;
 mod house_rules;
+mod idle;
 mod inbound;
 mod limits;
 mod listen;
@@ -231,7 +232,9 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let milters = milters::read(source, &mut top);
     let limits = section(source, &mut top, "limits", limits::read);
     let reports = section(source, &mut top, "reports", |source, section| {
-        reports::read(source, section, &domains.hosted, hostname.as_ref())
+        let (hosted, relays, hostname) = (&domains.hosted[..], &domains.relays[..], hostname.as_ref());
+        let ours = reports::Ours { hosted, relays, hostname };
+        reports::read(source, section, ours, inbound.methods)
     });
     let days = section(source, &mut top, "records", |source, section| section.number(source, "days", 1));
     let records = data_dir.as_ref().map(|folder| records(folder, days.unwrap_or(30)));

@@ -1,6 +1,7 @@
 //! `opendkim.conf`, read as OpenDKIM reads it: what `kings milter` takes from it, and what it names as without effect.
 
 mod directives;
+mod field_names;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use kings_mail::domain::Domain;
 use kings_msgauth::dkim::opendkim::conf::{self, DataSet, Setting};
-use kings_msgauth::dkim::opendkim::{Addresses, Hosts, Matching};
-use kings_msgauth::dkim::{Canonicalization, Cover, Rules, Selector};
+use kings_msgauth::dkim::opendkim::{Addresses, Complaint, Hosts, Matching};
+use kings_msgauth::dkim::{Canonicalization, Rules, Selector};
 use kings_mta::filter::{Action, Handling, Limits, Mark, Mode, OtherResults};
 use kings_net::ResolverSettings;
 
@@ -163,6 +164,13 @@ impl Reader {
         self.values.remove(&name.to_ascii_lowercase())
     }
 
+    /// Where a key stands, to complain about what is in it.
+    fn place(&self, name: &str) -> String {
+        self.values
+            .get(&name.to_ascii_lowercase())
+            .map_or_else(|| name.to_owned(), |(place, _)| place.clone())
+    }
+
     fn text(&mut self, name: &str) -> Option<String> {
         self.take(name).map(|(_, value)| value)
     }
@@ -202,9 +210,14 @@ impl Reader {
     /// What is said of lines by which nobody is meant is worth a warning: OpenDKIM takes them.
     fn hosts(&mut self, name: &str, usual: &str) -> Hosts {
         let matching = self.matching(name);
+        let place = self.place(name);
+        let value = self.values.get(&name.to_ascii_lowercase()).map(|(_, value)| DataSet::parse(value));
+        let is_file = matches!(value, Some(DataSet::File(_)));
         let text = self.dataset(name).unwrap_or_else(|| usual.to_owned());
         let (hosts, odd) = Hosts::parse(&text, matching);
-        self.warnings.extend(odd.iter().map(|complaint| format!("{name}: {complaint}")));
+        let line_or_not =
+            |complaint: &Complaint| if is_file { complaint.to_string() } else { complaint.what.to_string() };
+        self.warnings.extend(odd.iter().map(|complaint| format!("{place}: {}", line_or_not(complaint))));
         hosts
     }
 
@@ -412,24 +425,6 @@ impl Reader {
         Rules { names: self.signed_names(), header_form, body_form, valid_for }
     }
 
-    /// `SignHeaders` without `OmitHeaders`, and once more for `OversignHeaders`.
-    fn signed_names(&mut self) -> Vec<(String, Cover)> {
-        let usual: Vec<String> = Rules::default().names.into_iter().map(|(name, _)| name).collect();
-        let signed = self.entries("SignHeaders");
-        let signed = signed.map_or_else(|| usual.clone(), |entries| names(&entries, &usual));
-        let omitted = self.entries("OmitHeaders").map(|entries| names(&entries, &[])).unwrap_or_default();
-        let oversigned =
-            self.entries("OversignHeaders").map(|entries| names(&entries, &[])).unwrap_or_default();
-        let rest = signed.into_iter().filter(|name| !omitted.contains(name) && !oversigned.contains(name));
-        let rest = rest.map(|name| (name, Cover::Present)).collect::<Vec<_>>();
-        let mut covers: Vec<_> =
-            oversigned.into_iter().map(|name| (name, Cover::OneMore)).chain(rest).collect();
-        if covers.iter().all(|(name, _)| name != "from") {
-            covers.insert(0, ("from".to_owned(), Cover::Present));
-        }
-        covers
-    }
-
     fn authserv_id(&mut self) -> AuthservId {
         match self.take("AuthservID") {
             None => AuthservId::MailServer,
@@ -488,10 +483,6 @@ fn form(text: &str) -> Option<Canonicalization> {
         "relaxed" => Some(Canonicalization::Relaxed),
         _ => None,
     }
-}
-
-fn names(entries: &[String], usual: &[String]) -> Vec<String> {
-    conf::field_names(entries.iter().map(String::as_str), usual)
 }
 
 #[cfg(test)]

@@ -45,10 +45,10 @@ pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> QueueS
     };
     if let Some(Some(late)) = warning.filter(|late| late.is_some_and(|late| late >= lifetimes.mail)) {
         source.complain(format!(
-            "[queue] delay_warning: nobody is ever told after {} s of mail that is given up after {} s: make it shorter, \
-             or \"off\"",
-            late.as_secs(),
-            lifetimes.mail.as_secs()
+            "[queue] delay_warning: nobody is ever told after {} of mail that is given up after {}: make it shorter, or \
+             \"off\"",
+            written(late),
+            written(lifetimes.mail)
         ));
     }
     let (notices, alerts) = notices(source, section);
@@ -108,4 +108,30 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     let number: u64 = digits.then(|| number.parse().ok()).flatten()?;
     number.checked_mul(unit).map(Duration::from_secs)
+}
+
+/// A time as a config has it: `1h`, `90m`, `35d`.
+pub(crate) fn written(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(86_400, 'd'), (3_600, 'h'), (60, 'm'), (1, 's')];
+    let whole = units.into_iter().find(|(unit, _)| seconds.is_multiple_of(*unit));
+    whole.map_or_else(String::new, |(unit, letter)| format!("{}{letter}", seconds / unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_as_it_would_be_written() {
+        for text in ["1h", "90m", "35d", "36h", "61s", "0d"] {
+            assert_eq!(duration(text).map(written).as_deref(), Some(text));
+        }
+        for (text, shorter) in [("24h", "1d"), ("0s", "0d"), ("3600s", "1h"), ("120m", "2h")] {
+            assert_eq!(duration(text).map(written).as_deref(), Some(shorter));
+        }
+        for text in ["", "h", "1", "1 h", "-1h", "1w", "1.5h", "99999999999999999999d"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+    }
 }

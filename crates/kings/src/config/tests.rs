@@ -74,18 +74,21 @@ fn reports_are_sent_unless_the_config_says_otherwise() {
 #[test]
 fn signatures_must_outlive_what_waits_here() {
     let days = |days: u64| Duration::from_hours(24 * days);
-    let outlived = "signatures of 35 days expire before mail that waits 35 days here has left";
+    let outlived = "signatures of 35d expire before mail that waits 35d here has left, 30d by";
     let cases = [
         ("", Ok(None)),
         ("signature_lifetime = \"36d\"\n", Ok(Some(days(36)))),
         ("signature_lifetime = \"35d\"\n", Err(outlived)),
         ("signature_lifetime = \"6d\"\n[submission]\nfuture_release_days = 0\n", Ok(Some(days(6)))),
-        ("signature_lifetime = \"5d\"\n[submission]\nfuture_release_days = 0\n", Err("waits 5 days here")),
-        ("signature_lifetime = \"0s\"\n", Err("signatures of 0 days expire")),
-        ("signature_lifetime = \"36d\"\n[queue]\nlifetime = \"10d\"\n", Err("waits 40 days here")),
+        ("signature_lifetime = \"5d\"\n[submission]\nfuture_release_days = 0\n", Err("waits 5d here")),
+        ("signature_lifetime = \"0s\"\n", Err("signatures of 0d expire")),
+        ("signature_lifetime = \"1h\"\n", Err("signatures of 1h expire before mail that waits 35d here")),
+        ("signature_lifetime = \"90m\"\n", Err("signatures of 90m expire")),
+        ("signature_lifetime = \"36d\"\n[queue]\nlifetime = \"145h\"\n", Err("longer than \"865h\"")),
+        ("signature_lifetime = \"36d\"\n[queue]\nlifetime = \"10d\"\n", Err("waits 40d here")),
         ("signature_lifetime = \"41d\"\n[queue]\nlifetime = \"10d\"\n", Ok(Some(days(41)))),
         ("signature_lifetime = \"32d\"\n[queue]\nlifetime = \"1d\"\n", Ok(Some(days(32)))),
-        ("signature_lifetime = \"36d\"\n[queue]\nbounce_lifetime = \"40d\"\n", Err("waits 40 days here")),
+        ("signature_lifetime = \"36d\"\n[queue]\nbounce_lifetime = \"40d\"\n", Err("waits 40d here")),
         ("signature_lifetime = \"36d\"\n[queue]\nbounce_lifetime = \"20d\"\n", Ok(Some(days(36)))),
         ("signature_lifetime = 60\n", Err("signature_lifetime")),
         ("signature_lifetime = \"soon\"\n", Err("a time such as \"60d\"")),
@@ -187,6 +190,133 @@ fn a_check_that_is_asked_for_and_cannot_count_is_a_warning() {
     assert_eq!((inbound.methods.spf, inbound.methods.dkim), (Check::Enforce, Check::Tag));
     assert_eq!((inbound.methods.dmarc, inbound.verdicts.spf_fail), (Check::Enforce, Verdict::Junk));
     assert!(!complaints(&format!("{SMALLEST}[inbound]\nspf = \"enforced\"\n")).is_empty());
+}
+
+/// What `[inbound]` and `[reports]` say, and what is warned of.
+fn warned(lines: &str) -> Vec<String> {
+    let settings = Settings::parse(&format!("{SMALLEST}{lines}"), Path::new("/")).unwrap();
+    settings.warnings.iter().map(Complaint::to_string).collect()
+}
+
+#[test]
+fn what_should_follow_from_a_result_that_does_not_count_is_a_warning_with_its_line() {
+    let cases: [(&str, &[(&str, &str)]); 15] = [
+        (
+            "dmarc = \"off\"\ndmarc_reject = \"junk\"\n",
+            &[(
+                "dmarc_reject does nothing while dmarc = \"off\"",
+                "write dmarc = \"enforce\", or take dmarc_reject out",
+            )],
+        ),
+        (
+            "dmarc = \"tag\"\ndmarc_quarantine = \"defer\"\nseveral_authors = \"reject\"\n",
+            &[
+                ("dmarc_quarantine does nothing while dmarc = \"tag\"", "acts on none"),
+                ("several_authors does nothing while dmarc = \"tag\"", "dmarc = \"enforce\""),
+            ],
+        ),
+        ("dmarc = \"tag\"\nno_author = \"junk\"\n", &[("no_author does nothing", "dmarc = \"tag\"")]),
+        (
+            "dmarc = \"off\"\ndmarc_temperror = \"policy\"\n",
+            &[("dmarc_temperror does nothing", "dmarc = \"off\"")],
+        ),
+        ("dmarc = \"off\"\ndmarc_reject = \"accept\"\nno_author = \"accept\"\n", &[]),
+        ("dmarc_reject = \"junk\"\nseveral_authors = \"reject\"\nno_author = \"defer\"\n", &[]),
+        (
+            "spf = \"tag\"\nspf_fail = \"reject\"\n",
+            &[("spf_fail does nothing while spf = \"tag\"", "spf = \"enforce\"")],
+        ),
+        (
+            "spf = \"off\"\nspf_softfail = \"junk\"\nspf_helo_fail = \"accept\"\n",
+            &[("spf_softfail does nothing", "spf_softfail out")],
+        ),
+        ("spf_fail = \"junk\"\nspf_helo_fail = \"junk\"\n", &[]),
+        (
+            "dkim = \"off\"\ndmarc = \"off\"\ndkim_repeats = \"junk\"\n",
+            &[("dkim_repeats does nothing", "write dkim = \"tag\"")],
+        ),
+        ("dkim = \"off\"\ndkim_repeats = \"junk\"\n", &[]),
+        ("dkim = \"tag\"\ndmarc = \"off\"\ndkim_repeats = \"junk\"\n", &[]),
+        ("dnsbl_listed = \"junk\"\n", &[("dnsbl_listed does nothing without a list", "name one in dnsbl")]),
+        ("dnsbl_threshold = 3\n", &[("dnsbl_threshold does nothing without a list", "dnsbl_threshold out")]),
+        ("dnsbl = [\"bl.example\"]\ndnsbl_listed = \"junk\"\ndnsbl_threshold = 1\n", &[]),
+    ];
+    for (lines, expected) in cases {
+        let found = warned(&format!("[inbound]\n{lines}"));
+        assert_eq!(found.len(), expected.len(), "{lines}: {found:?}");
+        for (said, (start, remedy)) in found.iter().zip(expected) {
+            assert!(said.starts_with("line 1") && said.contains("[inbound] "), "{said}");
+            assert!(said.contains(start) && said.contains(remedy), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_threshold_that_no_sum_of_lists_reaches_is_refused() {
+    let wrong: [(&str, &str, &str); 5] = [
+        (
+            "dnsbl = [\"a.example\"]\ndnsbl_threshold = 2\n",
+            "line 15: ",
+            "comes to 1: nobody is ever refused for them; write dnsbl_threshold = 1 or less",
+        ),
+        (
+            "dnsbl = [\"a.example*2\", \"b.example*-9\"]\ndnsbl_domains = [\"c.example*3\"]\ndnsbl_threshold = 6\n",
+            "line 16: ",
+            "comes to 5",
+        ),
+        ("dnsbl = [\"a.example*-1\"]\n", "line 14: ", "give a list a weight above 0"),
+        ("dnsbl_domains = [\"a.example*0\"]\n", "line 14: ", "comes to 0"),
+        (
+            "dnsbl = [\"a.example\"]\ndnswl = [\"w.example*9\"]\ndnsbl_threshold = 2\n",
+            "line 16: ",
+            "more weight (\"zen.example.org*2\")",
+        ),
+    ];
+    for (lines, line, said) in wrong {
+        let found = complaints(&format!("{SMALLEST}[inbound]\n{lines}"));
+        assert!(
+            found.len() == 1 && found[0].starts_with(line) && found[0].contains(said),
+            "{lines}: {found:?}"
+        );
+    }
+    for fine in [
+        "dnsbl = [\"a.example*2\", \"b.example*-9\"]\ndnsbl_domains = [\"c.example*3\"]\ndnsbl_threshold = 5\n",
+        "dnsbl = [\"a.example\", \"b.example\"]\ndnsbl_threshold = 2\n",
+        "dnswl = [\"w.example\"]\n",
+    ] {
+        assert!(warned(&format!("[inbound]\n{fine}")).is_empty(), "{fine}");
+    }
+    // A list that is none is told of, and not what the others come to without it.
+    let broken = "dnsbl = [\"a.example\", \"no list\"]\ndnsbl_threshold = 2\n";
+    let found = complaints(&format!("{SMALLEST}[inbound]\n{broken}"));
+    assert!(found.len() == 1 && found[0].contains("no list"), "{found:?}");
+}
+
+#[test]
+fn reports_in_a_name_that_is_not_ours_are_a_warning() {
+    let relay = "[[domain]]\nname = \"passed.example\"\nrelay_to = \"smtp:127.0.0.1:26\"\nrecipients = \"inline:{a@passed.example=x}\"\n";
+    for (from, is_ours) in [
+        ("noreply@example.org", true),
+        ("noreply@mail.example.org", true),
+        ("noreply@reports.example.org", true),
+        ("noreply@passed.example", true),
+        ("noreply@foreign.example", false),
+        ("noreply@notexample.org", false),
+        ("noreply@org", false),
+    ] {
+        let found = warned(&format!("{relay}[reports]\nfrom = \"{from}\"\n"));
+        assert_eq!(found.is_empty(), is_ours, "{from}: {found:?}");
+        let told = |said: &String| {
+            said.starts_with("line 18: [reports] from is at ")
+                && said.contains("such as \"noreply-dmarc@example.org\"")
+        };
+        assert!(found.iter().all(told), "{found:?}");
+    }
+    for (dmarc, reports, is_fine) in [("off", "true", false), ("off", "false", true), ("tag", "true", true)] {
+        let found = warned(&format!("[inbound]\ndmarc = \"{dmarc}\"\n[reports]\ndmarc = {reports}\n"));
+        assert_eq!(found.is_empty(), is_fine, "{dmarc} {reports}: {found:?}");
+    }
+    assert!(warned("[inbound]\ndmarc = \"off\"\n").is_empty());
 }
 
 #[test]

@@ -276,7 +276,7 @@ fn odd_entries_of_host_lists_mean_what_opendkim_makes_of_them() {
     let key = format!("Mode s\nDomain example.org\nSelector good\nKeyFile {here}/good.private\n");
     let from = |name, address| Letter::of("ann@example.org").by(name, address);
     let (ours, others) = ("example.org/good", "-");
-    folder.write("hosts", "10.1.0.0/255.255.0.0\n10.2.0.1/16\n*.wild.example\nA.Named.Example\n192.168.6.5 a comment\n[192.168.5.0]/24\n");
+    folder.write("hosts", "10.1.0.0/255.255.0.0\n10.2.0.1/16\n*.wild.example\nA.Named.Example\n192.168.6.5 a comment\n[192.168.5.0]/24\n300.0.0.0/8\n");
     let settings = format!("{key}InternalHosts {here}/hosts\n");
     let cases = [
         (from("x.example", "10.1.2.3"), others),
@@ -290,7 +290,9 @@ fn odd_entries_of_host_lists_mean_what_opendkim_makes_of_them() {
     let conf = folder.write("checked.conf", format!("{settings}Socket inet:8891@localhost\n"));
     let mut check = Command::new(env!("CARGO_BIN_EXE_kings"));
     let said = run(check.args(["config", "check", "--opendkim-conf"]).arg(conf)).succeeded();
-    for expected in ["write 10.1.0.0/16", "write 10.2.0.0/16", "write .wild.example"] {
+    let nobody =
+        "InternalHosts: line 7: no client is meant by \"300.0.0.0/8\", as with OpenDKIM: write an address";
+    for expected in ["write 10.1.0.0/16", "write 10.2.0.0/16", "write .wild.example", nobody] {
         assert!(said.text().contains(expected), "{expected}: {}", said.text());
     }
 

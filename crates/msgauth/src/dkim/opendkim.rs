@@ -36,7 +36,9 @@ pub enum BadLine {
     #[error("the pattern is no address, domain or wildcard")]
     Pattern,
     /// Not an address, a network or a name.
-    #[error("{0:?} is no address, network or host name, so no client is meant by it")]
+    #[error(
+        "no client is meant by {0:?}, as with OpenDKIM: write an address, a network such as 10.2.0.0/16, a host name or .domain"
+    )]
     Host(String),
     /// A network as OpenDKIM never asks for it.
     #[error("no client is meant by {0:?}, as with OpenDKIM: write {1}")]

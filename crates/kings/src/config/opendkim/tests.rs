@@ -1,5 +1,7 @@
 //! Whole files, their mistakes, and what has no effect.
 #![allow(clippy::unwrap_used, reason = "tests")]
+use kings_msgauth::dkim::Cover;
+
 use super::*;
 
 fn read(text: &str) -> Result<OpenDkim, Vec<String>> {
@@ -96,5 +98,65 @@ fn every_mistake_is_named_at_once() {
         "Canonicalization",
     ] {
         assert!(mistakes.contains(expected), "{expected}: {mistakes}");
+    }
+}
+
+/// A real one starts with such names, finds no field by them, and writes each of OversignHeaders into its signatures as it
+/// is: `h=From:To:From:X Y` is none that anybody can verify.
+#[test]
+fn names_that_no_field_has_are_told_and_those_that_would_break_signatures_refused() {
+    let with = |line: &str| read(&format!("Mode v\n{line}\n"));
+    for (line, said) in [
+        (
+            "OversignHeaders From,X Y",
+            "line 2: OversignHeaders: \"X Y\" is no name of a field: it has a space in it",
+        ),
+        ("OversignHeaders csl:From:To", "\"From:To\" is no name of a field: it has a colon"),
+        ("OversignHeaders From;To", "\"From;To\" is no name of a field: write names such as"),
+        ("OversignHeaders From,S\u{fc}bject", "is no name of a field: write names such as"),
+        ("OversignHeaders X-*", "\"X-*\" is no name of a field: patterns are not read"),
+    ] {
+        let found = with(line).unwrap_err();
+        assert!(found.len() == 1 && found[0].contains(said), "{line}: {found:?}");
+    }
+    for (line, said) in [
+        ("SignHeaders From,X Y", "line 2: SignHeaders: no field is meant by \"X Y\": it has a space in it"),
+        ("SignHeaders *,+X-*", "no field is meant by \"+X-*\": patterns are not read: write each name"),
+        ("SignHeaders csl:From,To:", "no field is meant by \"To:\": it has a colon"),
+        ("OmitHeaders *,-B\u{fc}c", "OmitHeaders: no field is meant by \"-B\u{fc}c\": write names such as"),
+        ("OversignHeaders From,+To", "OpenDKIM takes \"+To\" for the whole name of a field"),
+        ("OversignHeaders *,From", "OpenDKIM takes \"*\" for the name of a field here"),
+    ] {
+        let found = with(line).unwrap().warnings;
+        assert!(found.len() == 1 && found[0].contains(said), "{line}: {found:?}");
+    }
+    for line in [
+        "SignHeaders *,+X-Y,-To",
+        "OmitHeaders .",
+        "OversignHeaders From,Reply-To",
+        "SignHeaders From,List-Id",
+    ] {
+        assert!(with(line).unwrap().warnings.is_empty(), "{line}");
+    }
+    let names = with("SignHeaders From,X Y,Subject").unwrap().rules.names;
+    assert_eq!(names, [("from".to_owned(), Cover::Present), ("subject".to_owned(), Cover::Present)]);
+}
+
+/// OpenDKIM 2.11 starts with them and means nobody.
+#[test]
+fn hosts_that_nobody_is_are_told_with_their_place_and_what_to_write() {
+    for (line, said) in [
+        (
+            "InternalHosts 300.0.0.0/8",
+            "line 2: InternalHosts: no client is meant by \"300.0.0.0/8\", as with OpenDKIM: write",
+        ),
+        ("PeerList 10.0.0.0/33", "line 2: PeerList: no client is meant by \"10.0.0.0/33\""),
+        ("ExternalIgnoreList 10.0.0.1/8", "write 10.0.0.0/8"),
+    ] {
+        let found = read(&format!("Mode v\n{line}\n")).unwrap().warnings;
+        assert!(found.len() == 1 && found[0].contains(said), "{line}: {found:?}");
+    }
+    for line in ["InternalHosts 10.0.0.0/8,!10.0.0.1,.example.org,::1", "InternalHosts refile:FOLDER/hosts"] {
+        assert!(read(&format!("Mode v\n{line}\n")).unwrap().warnings.is_empty(), "{line}");
     }
 }

@@ -86,6 +86,36 @@ pub fn field_names<'a>(entries: impl IntoIterator<Item = &'a str>, usual: &[Stri
     names
 }
 
+/// Why a text is no name that a signature can give to a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAName {
+    /// It has a `*` in it, which OpenDKIM takes for any text in some places.
+    #[error("patterns are not read: write each name")]
+    Pattern,
+    /// A colon ends a name, and parts two of them in `h=`.
+    #[error("it has a colon in it: write names without one, and a comma between two")]
+    Colon,
+    /// White space, as where a comma is missing.
+    #[error("it has a space in it: write a comma between two names")]
+    Space,
+    /// Nothing at all, a semicolon, which ends the list, or what is not printable ASCII.
+    #[error("write names such as From or List-Id, of printable ASCII, with a comma between two")]
+    Other,
+}
+
+/// Whether a text is the name of a field (RFC 5322 §3.6.8) that can stand in `h=` (RFC 6376 §3.5).
+pub fn field_name(text: &str) -> Result<(), NotAName> {
+    match text {
+        _ if text.contains('*') => Err(NotAName::Pattern),
+        _ if text.contains(':') => Err(NotAName::Colon),
+        _ if text.contains(char::is_whitespace) => Err(NotAName::Space),
+        _ if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b';') => {
+            Err(NotAName::Other)
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,5 +167,26 @@ mod tests {
         let usual = ["from".to_owned(), "to".to_owned()];
         assert_eq!(field_names(["*", "+X-A", "-To"], &usual), ["from", "x-a"]);
         assert_eq!(field_names(["Subject"], &usual), ["subject"]);
+    }
+
+    #[test]
+    fn names_of_fields_are_told_from_what_no_field_is_called() {
+        for name in ["From", "x-y", "List-Id", ".", "X_Y", "a!#$%&'+^`|~{}\"(),/<=>?@[]\\", "-From", "+From"]
+        {
+            assert_eq!(field_name(name), Ok(()), "{name}");
+        }
+        for (text, fault) in [
+            ("", NotAName::Other),
+            ("S\u{fc}bject", NotAName::Other),
+            ("From;To", NotAName::Other),
+            ("a\0", NotAName::Other),
+            ("From:", NotAName::Colon),
+            ("From:To", NotAName::Colon),
+            ("From To", NotAName::Space),
+            ("X-*", NotAName::Pattern),
+            ("*", NotAName::Pattern),
+        ] {
+            assert_eq!(field_name(text), Err(fault), "{text}");
+        }
     }
 }
