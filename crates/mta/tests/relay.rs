@@ -18,7 +18,7 @@ use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::{Notify, OriginalRecipient};
 use kings_mta::relay::{Credentials, Family, Level, Ourselves, Relay, Routes, Settings, SmartHost, Sources};
 use kings_mta::{Clients, Core, HouseRules, Limits, Outgoing, Parts, Rates, Traffic};
-use kings_queue::{Attempt, Contact, Content, Deliver, Destination, Finished, Outcome, Queue};
+use kings_queue::{Attempt, Contact, Content, Deliver, Finished, Outcome, Queue};
 use kings_records::Records;
 use kings_store::{Layout, Store};
 use kings_tls::{Certificates, ClientTls, Source};
@@ -290,7 +290,6 @@ impl Setup {
             id: TraceId::new(0, 0),
             reverse_path: ReversePath::parse(sender).unwrap(),
             parameters: MailParameters { size: Some(content.len() as u64), ..parameters },
-            destination: Destination::from(&recipients[0].path),
             recipients,
             number: 1,
             content: Content::from(content.to_vec()),

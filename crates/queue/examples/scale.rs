@@ -39,7 +39,7 @@ const ROUNDS: u32 = 500;
 const SOON: Duration = Duration::from_micros(200);
 
 impl Deliver for Sink {
-    fn lane(&self, _: &ReversePath, recipient: &ForwardPath) -> Lane {
+    fn lane(&self, _: &ReversePath, _: &MailParameters, recipient: &ForwardPath) -> Lane {
         Lane::Destination(Destination::from(recipient))
     }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use kings_mail::dsn::Status;
 use kings_mail::envelope;
-use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mail::path::ForwardPath;
 use kings_mutants::planted;
 
 use crate::clock::Moment;
-use crate::deliver::{Attempt, Content, Destination, Handover, Lane, Outcome, Report};
+use crate::deliver::{Attempt, Content, Handover, Lane, Outcome, Report};
 use crate::entry::Entry;
 use crate::fresh::Whole;
 use crate::recipient::Occasion;
@@ -19,9 +19,9 @@ use crate::schedule::{FIRST_RETRY, uptime_of};
 use crate::spool::{HELD, Name};
 use crate::timetable::Due;
 
-/// Most recipients in one attempt: what every server takes in one transaction (RFC 5321 §4.5.3.1.8), and no
-/// more is unrecorded at any time.
-const MAX_PER_ATTEMPT: usize = 100;
+/// Most recipients in one attempt, of which nothing is recorded until it ends: half of what every server takes in one
+/// transaction (RFC 5321 §4.5.3.1.8), as with Postfix (`default_destination_recipient_limit`).
+const MAX_PER_ATTEMPT: usize = 50;
 /// Recipients due within this of each other are tried together.
 const TOGETHER: Duration = Duration::from_mins(1);
 
@@ -115,7 +115,6 @@ pub(crate) enum Release {
 
 /// Recipients of one attempt, by their places in the entry.
 pub(crate) struct Group {
-    pub(crate) destination: Destination,
     pub(crate) lane: Lane,
     pub(crate) places: Vec<usize>,
 }
@@ -159,30 +158,24 @@ impl Active {
         Whole::new(self.entry, || content)
     }
 
-    /// The recipients to be tried now: by destination and lane, and no more at once than one attempt takes.
-    pub(crate) fn groups(&self, lane: impl Fn(&ReversePath, &ForwardPath) -> Lane) -> Vec<Group> {
-        let mut together: BTreeMap<(Destination, Lane), Vec<usize>> = BTreeMap::new();
+    /// The recipients to be tried now: by lane, and no more at once than one attempt takes.
+    pub(crate) fn groups(&self, lane: impl Fn(&Entry, &ForwardPath) -> Lane) -> Vec<Group> {
+        let mut together: BTreeMap<Lane, Vec<usize>> = BTreeMap::new();
         let asked = self.asked.map(NonZeroU64::get);
         let due = self.until.into_iter().flat_map(|until| self.entry.due(until, asked));
         for place in due.filter(|place| !self.tried.contains(place)) {
-            let path = self.entry.recipients[place].path();
-            let lane = lane(&self.entry.reverse_path, path);
-            together.entry((Destination::from(path), lane)).or_default().push(place);
+            let lane = lane(&self.entry, self.entry.recipients[place].path());
+            together.entry(lane).or_default().push(place);
         }
-        let attempts = |((destination, lane), places): ((Destination, Lane), Vec<usize>)| {
+        let attempts = |(lane, places): (Lane, Vec<usize>)| {
             let chunks: Vec<_> = places.chunks(MAX_PER_ATTEMPT).map(<[usize]>::to_vec).collect();
-            let group = move |places| Group { destination: destination.clone(), lane: lane.clone(), places };
-            chunks.into_iter().map(group)
+            chunks.into_iter().map(move |places| Group { lane: lane.clone(), places })
         };
         together.into_iter().flat_map(attempts).collect()
     }
 
     /// Counts the recipients at these places as being tried, and describes the attempt.
-    pub(crate) fn start(
-        &mut self,
-        destination: Destination,
-        places: &[usize],
-    ) -> impl FnOnce(Content) -> Attempt + use<> {
+    pub(crate) fn start(&mut self, places: &[usize]) -> impl FnOnce(Content) -> Attempt + use<> {
         self.tried.extend(places);
         self.running += 1;
         let recipients = || places.iter().map(|&place| &self.entry.recipients[place]);
@@ -191,15 +184,7 @@ impl Active {
         let number = recipients().map(|recipient| recipient.attempts).max().unwrap_or(0).saturating_add(1);
         let (id, parameters) = (self.entry.id, self.entry.parameters.clone());
         let reverse_path = self.entry.reverse_path.clone();
-        move |content| Attempt {
-            id,
-            reverse_path,
-            parameters,
-            destination,
-            recipients: addressed,
-            number,
-            content,
-        }
+        move |content| Attempt { id, reverse_path, parameters, recipients: addressed, number, content }
     }
 
     /// Ends an attempt whose message could not be read.

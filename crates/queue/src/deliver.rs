@@ -22,12 +22,12 @@ use crate::disk::blocking;
 /// The queue does not know routes, protocols or mailboxes: a recipient that is local after all is the
 /// deliverer's to recognise.
 pub trait Deliver: Send + Sync + 'static {
-    /// The lane of mail from this sender to this recipient, as of now. Recipients of one destination may have several, and
-    /// go in as many attempts.
+    /// The lane of mail from this sender to this recipient, as of now. Recipients of one message that share a lane travel
+    /// together, whatever their domains; those of one domain may have several lanes, and go in as many attempts.
     ///
     /// It is asked before each attempt and must not wait. Its answer may change from one call to the next, as routes
-    /// do: an attempt counts where it began.
-    fn lane(&self, reverse_path: &ReversePath, recipient: &ForwardPath) -> Lane;
+    /// do: an attempt counts where it began, and its recipients may have to part all the same.
+    fn lane(&self, reverse_path: &ReversePath, parameters: &MailParameters, recipient: &ForwardPath) -> Lane;
 
     /// Tries once to hand the message to all recipients of the attempt.
     ///
@@ -44,7 +44,7 @@ pub trait Deliver: Send + Sync + 'static {
     fn notify(&self, notification: Notification) -> impl Future<Output = Result<(), PostError>> + Send;
 }
 
-/// One try to hand one message to the recipients that share a destination.
+/// One try to hand one message to the recipients that share a lane.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     /// The name of the message here.
@@ -53,9 +53,7 @@ pub struct Attempt {
     pub reverse_path: ReversePath,
     /// What the message needs of the next hop; `size` is its true length.
     pub parameters: MailParameters,
-    /// What the recipients have in common.
-    pub destination: Destination,
-    /// Who is still waiting for it: 1 to 100 recipients, which any server takes in one transaction
+    /// Who is still waiting for it: 1 to 50 recipients, which any server takes in one transaction
     /// (RFC 5321 §4.5.3.1.8).
     pub recipients: Vec<Recipient>,
     /// Which try this is, counted from 1; of the recipient tried most often.
@@ -64,7 +62,7 @@ pub struct Attempt {
     pub content: Content,
 }
 
-/// What recipients must share to travel together.
+/// Where mail for a recipient goes when nothing but the address says so.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Destination {
     /// `<Postmaster>` without a domain: this server.
@@ -97,8 +95,8 @@ impl fmt::Display for Destination {
     }
 }
 
-/// What attempts share that are counted together: how many run at once, and whether anybody answers there. They stay
-/// attempts of their own.
+/// What the recipients of an attempt share, and attempts that are counted together: how many run at once, and whether
+/// anybody answers there. Attempts of different messages stay attempts of their own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
     /// The servers of one destination.

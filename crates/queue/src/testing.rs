@@ -353,7 +353,7 @@ impl FakeDeliverer {
 }
 
 impl Deliver for FakeDeliverer {
-    fn lane(&self, _: &ReversePath, recipient: &ForwardPath) -> Lane {
+    fn lane(&self, _: &ReversePath, _: &MailParameters, recipient: &ForwardPath) -> Lane {
         let destination = Destination::from(recipient);
         match destination.to_string().split_once(".via.") {
             Some((_, hub)) if !self.rerouted.load(Ordering::SeqCst) => Lane::NextHop(hub.to_owned()),
@@ -362,7 +362,8 @@ impl Deliver for FakeDeliverer {
     }
 
     async fn deliver(&self, attempt: Attempt) -> Finished {
-        let destination = match self.lane(&attempt.reverse_path, &attempt.recipients[0].path) {
+        let lane = self.lane(&attempt.reverse_path, &attempt.parameters, &attempt.recipients[0].path);
+        let destination = match lane {
             Lane::NextHop(hub) => hub,
             Lane::Destination(destination) => destination.to_string(),
         };

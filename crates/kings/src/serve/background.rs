@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use kings_mail::envelope::MailParameters;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mta::Reporter;
 use kings_mta::relay::Relay;
@@ -19,8 +20,8 @@ const FIRST_REPORTS: Duration = Duration::from_mins(5);
 pub(super) struct CurrentRelay(pub(super) ArcSwap<Relay<Resolver>>);
 
 impl Deliver for CurrentRelay {
-    fn lane(&self, reverse_path: &ReversePath, recipient: &ForwardPath) -> Lane {
-        self.0.load().lane(reverse_path, recipient)
+    fn lane(&self, reverse_path: &ReversePath, parameters: &MailParameters, recipient: &ForwardPath) -> Lane {
+        self.0.load().lane(reverse_path, parameters, recipient)
     }
 
     async fn deliver(&self, attempt: Attempt) -> Finished {

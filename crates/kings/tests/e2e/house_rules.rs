@@ -97,13 +97,16 @@ fn what_a_rule_holds_waits_with_its_reason_over_a_restart_and_goes_where_it_woul
 fn a_message_goes_through_its_filter_and_comes_back() {
     let port = free_port();
     let tables = "[inbound]\nheader_checks = \"rules\"\n[submission]\nheader_checks = \"rules\"\n\
-                  [[route]]\ndomain = \"*\"\nto = \"error:5.7.1 never asked\"\n";
+                  [[route]]\ndomain = \"*\"\nto = \"error:5.7.1 never asked\"\n\
+                  [[route]]\ndomain = \".example.net\"\nto = \"smtp:127.0.0.1:1\"\n";
     let rules = format!("/^Subject: scan/ FILTER smtp:[127.0.0.1]:{port}\n");
     let (files, tables) = (vec![("rules", &*rules.leak())], tables.into());
     let mut kings = Setup { files, tables, ..Setup::default() }.start();
     let (ann, bob) = ("ann@example.org", "bob@example.org");
     kings.smtp().message(CAROL, &[ann, bob], &letter(CAROL, ann, "scan one")).unwrap().is("250 2.0.0");
-    kings.submit(ann, bob, "scan two");
+    let (joe, eve) = ("joe@d1.example.net", "eve@d2.example.net");
+    let two = letter(ann, bob, "scan two");
+    kings.submissions(ann).message(ann, &[bob, joe, eve], &two).unwrap().is("250 2.0.0");
     kings.submit(ann, bob, "plain");
     kings.kill();
     kings.serve();
@@ -112,7 +115,11 @@ fn a_message_goes_through_its_filter_and_comes_back() {
     let sink = Sink::at(port);
     run(&mut kings.command(&["queue", "retry"])).succeeded();
     wait_until("both at the filter", Duration::from_secs(40), || {
-        (sink.recipients() == ["<ann@example.org> <bob@example.org>", "<bob@example.org>"]).then_some(())
+        let both = [
+            "<ann@example.org> <bob@example.org>",
+            "<bob@example.org> <joe@d1.example.net> <eve@d2.example.net>",
+        ];
+        (sink.recipients() == both).then_some(())
     });
     assert_eq!((count(ann), count(bob)), (0, 1), "only the filter has them");
     // What the filter hands back has passed through us, and comes from its address.

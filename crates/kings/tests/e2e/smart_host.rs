@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Kings, Setup, Sink, free_port, letter, run, show, wait_until};
+use crate::harness::{Kings, Postfix, Setup, Sink, free_port, letter, messages, run, show, wait_until};
 
 const ANN: &str = "ann@example.org";
 /// Domains behind a smart host that works.
@@ -120,6 +120,51 @@ fn eighty_domains_behind_one_smart_host_share_its_connections() {
     assert!(all < DOMAINS, "{all} connections: none was used again");
 }
 
+/// One message of ann's to joe in sixty domains.
+fn to_sixty_domains(kings: &Kings) {
+    let to: Vec<String> = (0..60).map(|number| format!("joe@d{number}.example")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    kings.submissions(ANN).message(ANN, &to, &letter(ANN, to[0], "to all")).unwrap().is("250");
+}
+
+/// As with Postfix: the next hop gets the message once for each fifty recipients, whatever their domains.
+#[test]
+fn one_message_to_sixty_domains_goes_to_the_smart_host_in_two_transactions() {
+    let sink = Sink::start();
+    let kings = start(sink.port, sink.port);
+    to_sixty_domains(&kings);
+    let all = || sink.recipients().iter().map(|to| to.matches('<').count()).collect::<Vec<_>>();
+    wait_until("both", Duration::from_secs(30), || (all().iter().sum::<usize>() == 60).then_some(()));
+    let mut sizes = all();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [10, 50]);
+    wait_until("an empty queue", Duration::from_secs(10), || (waiting(&kings) == 0).then_some(()));
+}
+
+/// What a real Postfix says of each recipient is told of that one, and the others get the message once.
+#[test]
+fn a_smart_host_may_refuse_some_of_the_recipients_of_a_transaction() {
+    let sink = Sink::start();
+    let postfix = Postfix::start(&format!(
+        "relayhost = [127.0.0.1]:{}\nsmtpd_recipient_restrictions = check_recipient_access inline:{{ \
+         {{ d7.example = REJECT not there }}, {{ d55.example = DEFER later }} }}, permit\n",
+        sink.port
+    ));
+    let kings = start(postfix.port, sink.port);
+    to_sixty_domains(&kings);
+    let bounce = wait_until("the bounce", Duration::from_secs(30), || messages(&kings.maildir(ANN)).pop());
+    let failed = bounce.text().matches("Final-Recipient:").count();
+    assert!(failed == 1 && bounce.text().contains("joe@d7.example"), "{}", bounce.text());
+    wait_until("the others", Duration::from_secs(30), || (waiting(&kings) == 1).then_some(()));
+    let left = run(&mut kings.command(&["queue", "list"])).succeeded().text();
+    assert!(left.contains("joe@d55.example") && left.contains("450"), "{left}");
+    let reached = || sink.recipients().iter().map(|to| to.matches('<').count()).sum::<usize>();
+    wait_until("all that were taken", Duration::from_secs(30), || (reached() == 58).then_some(()));
+    let log = postfix.log();
+    let sizes = |text: &str| log.matches(text).count();
+    assert_eq!((sizes("nrcpt=49 "), sizes("nrcpt=9 "), sizes("nrcpt=")), (1, 1, 2), "{log}");
+}
+
 /// Mail for more domains than there are attempts to a smart host, and one message on a way of its own.
 fn beside(smart_host: u16) -> (Kings, Duration) {
     let sink = Sink::start();
@@ -144,7 +189,10 @@ fn waiting(kings: &Kings) -> usize {
     let listed = run(&mut kings.command(&["queue", "list", "--json"])).succeeded().text();
     let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
     let items = listed["items"].as_array().unwrap();
-    items.iter().map(|item| item["recipients"].as_array().unwrap().len()).sum()
+    let waits =
+        |recipient: &serde_json::Value| recipient["state"] == "deferred" || recipient["state"] == "new";
+    let recipients = items.iter().flat_map(|item| item["recipients"].as_array().unwrap());
+    recipients.filter(|recipient| waits(recipient)).count()
 }
 
 #[test]

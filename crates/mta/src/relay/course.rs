@@ -11,8 +11,8 @@ use super::rules::Action;
 /// What the config says of a way; the first hop is known without DNS, or is left to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Course<'a> {
-    /// To the MX hosts of its domain.
-    Mx,
+    /// To the MX hosts of its own domain.
+    Mx(&'a Destination),
     /// To the MX hosts of this domain, at this port where one is named.
     MxOf(&'a Domain, Option<u16>),
     /// To this host, over SMTP.
@@ -25,26 +25,42 @@ pub(super) enum Course<'a> {
 
 impl<'a> Course<'a> {
     /// The course that the action of a route sets, or else the smart host.
-    pub(super) fn of(action: Option<&'a Action>, smart_host: Option<&'a SmartHost>) -> Self {
+    pub(super) fn of(
+        action: Option<&'a Action>,
+        smart_host: Option<&'a SmartHost>,
+        destination: &'a Destination,
+    ) -> Self {
         match action {
             Some(Action::LmtpSocket(path)) => Self::Socket(path),
             Some(Action::Lmtp(host)) => Self::Lmtp(host),
             Some(Action::Host(host)) => Self::Smtp(host),
             // Nobody is asked, so nobody can be busy or dead.
-            Some(Action::Discard(_) | Action::Error(_) | Action::Mx) => Self::Mx,
+            Some(Action::Discard(_) | Action::Error(_) | Action::Mx) => Self::Mx(destination),
             Some(Action::MxOf(domain, port)) => Self::MxOf(domain, *port),
-            None => smart_host.map_or(Self::Mx, Self::Smtp),
+            None => smart_host.map_or(Self::Mx(destination), Self::Smtp),
         }
     }
 
-    /// The lane of mail to this destination: that of the host which takes it all, whoever logs in there. Domains that
+    /// The domain whose MX hosts are asked: whose policies count, and who gets reports. A host that the config names says
+    /// nothing about the domains behind it.
+    pub(super) fn domain(self) -> Option<&'a Domain> {
+        match self {
+            Self::Mx(Destination::Domain(domain)) | Self::MxOf(domain, _) => Some(domain),
+            Self::Mx(Destination::Literal(_) | Destination::Here)
+            | Self::Smtp(_)
+            | Self::Lmtp(_)
+            | Self::Socket(_) => None,
+        }
+    }
+
+    /// The lane of mail on this course: that of the host which takes it all, whoever logs in there. Domains that
     /// happen to have the same MX host stay apart, as with Postfix: that is known only once DNS has been asked.
-    pub(super) fn lane(self, destination: Destination) -> Lane {
+    pub(super) fn lane(self) -> Lane {
         let at = |protocol: &str, SmartHost { host, port, .. }: &SmartHost| {
             Lane::NextHop(format!("{protocol}:{}:{port}", host.to_ascii_lowercase()))
         };
         match self {
-            Self::Mx => Lane::Destination(destination),
+            Self::Mx(destination) => Lane::Destination(destination.clone()),
             Self::MxOf(domain, None) => Lane::NextHop(format!("mx:{domain}")),
             Self::MxOf(domain, Some(port)) => Lane::NextHop(format!("mx:{domain}:{port}")),
             Self::Smtp(host) => at("smtp", host),
@@ -98,7 +114,7 @@ mod tests {
         ];
         let lane =
             |(action, smart_host, domain, letter): &(Option<Action>, Option<SmartHost>, &str, char)| {
-                (Course::of(action.as_ref(), smart_host.as_ref()).lane(to(domain)), *letter)
+                (Course::of(action.as_ref(), smart_host.as_ref(), &to(domain)).lane(), *letter)
             };
         let lanes: Vec<_> = cases.iter().map(lane).collect();
         for (one, first) in &lanes {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kings_mail::domain::Domain;
 use kings_mail::dsn::Status;
 use kings_mail::envelope::Body;
-use kings_queue::{Attempt, Contact, Destination, Finished, Outcome, Report};
+use kings_queue::{Attempt, Contact, Finished, Outcome, Report};
 use kings_smtp::client::{self, StartTls, Transaction};
 use kings_smtp::reply::Reply;
 use tracing::{debug, info};
@@ -136,11 +136,6 @@ impl<'a> Errand<'a> {
     pub(crate) fn new(outfit: Outfit<'a>, attempt: &'a Attempt, cargo: Cargo) -> Self {
         let outcomes = vec![None; attempt.recipients.len()];
         Self { outfit, attempt, cargo, seven_bit: None, outcomes, contact: Contact::Silent }
-    }
-
-    /// Where the mail of this errand goes.
-    pub(crate) fn destination(&self) -> &Destination {
-        &self.attempt.destination
     }
 
     /// What has become of each recipient; one whom nobody was asked about is deferred.

@@ -13,6 +13,7 @@ mod host;
 mod login;
 mod ourselves;
 mod outcome;
+mod parts;
 mod pool;
 mod route;
 mod rules;
@@ -26,14 +27,15 @@ mod transport;
 mod ways;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use kings_directory::{Answers, Unavailable};
+use kings_directory::Answers;
 use kings_dns::Dns;
 use kings_fetch::Fetch;
+use kings_mail::domain::Domain;
 use kings_mail::dsn::Status;
+use kings_mail::envelope::MailParameters;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_net::IpNet;
 use kings_queue::{Attempt, Contact, Deliver, Destination, Finished, Lane, Notification, Outcome, PostError};
@@ -48,6 +50,7 @@ use crate::relay::course::Course;
 use crate::relay::host::{Errand, Outfit, Visit};
 use crate::relay::login::Habits;
 use crate::relay::outcome::deferred;
+use crate::relay::parts::filtered;
 use crate::relay::pool::Pool;
 use crate::relay::route::{Address, NextHop, NoRoute};
 use crate::relay::rules::Way;
@@ -152,56 +155,20 @@ impl<D: Dns> Relay<D> {
         self.tls.sts.refresh(&self.dns).await;
     }
 
-    /// Sends the recipients that share a route together, and the others after them.
-    async fn send_away(&self, attempt: &Attempt) -> Finished {
-        let mut ways = self.settings.routes.ways(attempt).await;
-        if ways.len() == 1
-            && let Some((way, _)) = ways.pop()
-        {
-            return self.send_by(way, attempt).await;
-        }
-        let mut finished = Finished { outcomes: Vec::new(), contact: Contact::Silent };
-        let mut placed = BTreeMap::new();
-        for (way, places) in ways {
-            let recipients = places.iter().map(|&place| attempt.recipients[place].clone()).collect();
-            let Finished { outcomes, contact } =
-                self.send_by(way, &Attempt { recipients, ..attempt.clone() }).await;
-            finished.contact = finished.contact.max(contact);
-            placed.extend(places.into_iter().zip(outcomes));
-        }
-        finished.outcomes = placed.into_values().collect();
-        finished
-    }
-
-    /// Takes the way that was found, or waits where the tables cannot tell.
-    async fn send_by(&self, way: Result<Option<Way<'_>>, Unavailable>, attempt: &Attempt) -> Finished {
-        let Ok(way) = way else {
-            let outcome =
-                deferred(Status::LOCAL_TROUBLE, "a table of routes cannot tell now where this goes");
-            return Finished { outcomes: vec![outcome; attempt.recipients.len()], contact: Contact::Silent };
-        };
+    /// Gather the hosts, then visit them in their order until every recipient is settled. All of them go to one next hop.
+    async fn send(&self, way: Option<Way<'_>>, attempt: &Attempt) -> Finished {
         let source = match &way {
             Some(Way::Rule(rule)) => rule.source,
             Some(Way::Table(_)) | None => Source::default(),
         };
         let action = self.action(way);
-        match action.as_deref() {
-            // From here on it is mail of that domain: its MX hosts, its policies, its reports.
-            Some(Action::MxOf(domain, _)) => {
-                let destination = Destination::Domain(domain.clone());
-                let attempt = Attempt { destination, ..attempt.clone() };
-                self.send(action.as_deref(), source, &attempt).await
-            }
-            action => self.send(action, source, attempt).await,
-        }
-    }
-
-    /// Gather the hosts, then visit them in their order until every recipient is settled.
-    async fn send(&self, action: Option<&Action>, source: Source, attempt: &Attempt) -> Finished {
-        if let Some(outcome) = action.and_then(rules::settled) {
+        if let Some(outcome) = action.as_deref().and_then(rules::settled) {
             return vec![outcome; attempt.recipients.len()].into();
         }
-        let mut hops = match self.next_hops(action, &attempt.destination).await {
+        let first = attempt.recipients.first();
+        let destination = first.map_or(Destination::Here, |first| Destination::from(&first.path));
+        let course = self.course(action.as_deref(), &destination);
+        let mut hops = match self.next_hops(course).await {
             Ok(hops) => hops,
             Err(no_route) => {
                 let outcome = no_route.outcome();
@@ -221,8 +188,8 @@ impl<D: Dns> Relay<D> {
         for hop in &mut hops {
             hop.source = source;
         }
-        let by_mx = hops.iter().all(|hop| !hop.configured);
-        let mut known = self.tls.begin(&self.dns, attempt, by_mx).await;
+        let domain = course.domain();
+        let mut known = self.tls.begin(&self.dns, attempt, domain).await;
         let outfit = Outfit {
             hostname: &self.core.hostname,
             pool: &self.pool,
@@ -230,19 +197,21 @@ impl<D: Dns> Relay<D> {
             habits: &self.habits,
         };
         let mut errand = Errand::new(outfit, attempt, cargo);
-        self.visit_all(&mut errand, &mut known, &hops).await;
+        self.visit_all(&mut errand, &mut known, self.search(&hops, domain)).await;
         errand.finished()
     }
 
-    /// Those of the best preference first, and the others only for what these do not take.
-    async fn visit_all(&self, errand: &mut Errand<'_>, known: &mut AttemptTls<'_>, hops: &[NextHop]) {
-        let may_be_us = match &errand.destination() {
-            Destination::Domain(domain) => self.core.directory.relays(domain),
-            Destination::Literal(_) | Destination::Here => false,
-        };
-        let mut search = Search::new(hops, may_be_us, |hop| {
+    /// Looks up these hosts, of which one may be this server where it takes mail for their domain to pass it on.
+    fn search<'a>(&'a self, hops: &'a [NextHop], domain: Option<&Domain>) -> Search<'a> {
+        let may_be_us = domain.is_some_and(|domain| self.core.directory.relays(domain));
+        Search::new(hops, may_be_us, |hop| {
             addresses::addresses(&self.dns, &self.settings, &self.core.hostname, hop)
-        });
+        })
+    }
+
+    /// Those of the best preference first, and the others only for what these do not take.
+    async fn visit_all(&self, errand: &mut Errand<'_>, known: &mut AttemptTls<'_>, mut search: Search<'_>) {
+        let hops = search.hops();
         let mut end = 0;
         for equals in hops.chunk_by(|one, other| one.preference == other.preference) {
             let places = end..end + equals.len();
@@ -293,23 +262,19 @@ impl<D: Dns> Relay<D> {
         Ok(Visit::GoOn)
     }
 
-    async fn next_hops(
-        &self,
-        action: Option<&Action>,
-        destination: &Destination,
-    ) -> Result<Vec<NextHop>, NoRoute> {
-        match self.course(action) {
+    async fn next_hops(&self, course: Course<'_>) -> Result<Vec<NextHop>, NoRoute> {
+        match course {
             Course::Socket(path) => Ok(vec![route::socket_hop(path.to_owned())]),
             Course::Lmtp(host) => {
                 let hop = route::smart_hop(host)?;
                 Ok(vec![NextHop { protocol: Protocol::Lmtp, ..hop }])
             }
             Course::Smtp(host) => route::smart_hop(host).map(|hop| vec![hop]),
-            Course::Mx | Course::MxOf(_, None) => {
-                route::next_hops(&self.dns, &self.settings, destination).await
-            }
-            Course::MxOf(_, Some(port)) => {
-                let hops = route::next_hops(&self.dns, &self.settings, destination).await?;
+            Course::Mx(destination) => route::next_hops(&self.dns, &self.settings, destination).await,
+            Course::MxOf(domain, port) => {
+                let destination = Destination::Domain(domain.clone());
+                let hops = route::next_hops(&self.dns, &self.settings, &destination).await?;
+                let port = port.unwrap_or(self.settings.port);
                 Ok(hops.into_iter().map(|hop| NextHop { port, ..hop }).collect())
             }
         }
@@ -333,8 +298,8 @@ impl<D: Dns> Relay<D> {
         }
     }
 
-    fn course<'a>(&'a self, action: Option<&'a Action>) -> Course<'a> {
-        Course::of(action, self.settings.smart_host.as_ref())
+    fn course<'a>(&'a self, action: Option<&'a Action>, destination: &'a Destination) -> Course<'a> {
+        Course::of(action, self.settings.smart_host.as_ref(), destination)
     }
 
     /// One host under all its addresses: a second address is tried only when the first did not answer.
@@ -365,28 +330,27 @@ impl<D: Dns> Relay<D> {
 }
 
 impl<D: Dns + 'static> Deliver for Relay<D> {
-    fn lane(&self, reverse_path: &ReversePath, recipient: &ForwardPath) -> Lane {
+    fn lane(&self, reverse_path: &ReversePath, parameters: &MailParameters, recipient: &ForwardPath) -> Lane {
         let destination = Destination::from(recipient);
-        match recipient {
-            ForwardPath::Address(address) if !self.is_here(&destination) => {
+        let way = match (&parameters.filter, recipient) {
+            (Some(filter), _) => match filtered(filter) {
+                Ok(way) => way,
+                Err(_) => return Lane::Destination(destination),
+            },
+            (None, ForwardPath::Address(address)) if !self.is_here(&destination) => {
                 // Where another program would have to be asked, each destination has a lane of its own.
                 let way = self.settings.routes.look(reverse_path, address, &Answers::default());
-                let action = self.action(way.unwrap_or_default());
-                self.course(action.as_deref()).lane(destination)
+                way.unwrap_or_default()
             }
-            _ => Lane::Destination(destination),
-        }
+            (None, _) => return Lane::Destination(destination),
+        };
+        let action = self.action(way);
+        self.course(action.as_deref(), &destination).lane()
     }
 
     async fn deliver(&self, attempt: Attempt) -> Finished {
         let began = Instant::now();
-        let finished = if let Some(filter) = &attempt.parameters.filter {
-            self.send_by(filtered(filter), &attempt).await
-        } else if self.is_here(&attempt.destination) {
-            Box::pin(here::deliver(&self.core, &attempt)).await.into()
-        } else {
-            self.send_away(&attempt).await
-        };
+        let finished = self.deliver_parts(&attempt).await;
         for (recipient, outcome) in attempt.recipients.iter().zip(&finished.outcomes) {
             traced::attempted(&self.core, &attempt, &recipient.path, outcome);
         }
@@ -398,10 +362,4 @@ impl<D: Dns + 'static> Deliver for Relay<D> {
     async fn notify(&self, notification: Notification) -> Result<(), PostError> {
         here::post(&self.core, notification).await
     }
-}
-
-/// The way to a filter; one that an older version wrote and this one cannot read is waited for.
-fn filtered(filter: &str) -> Result<Option<Way<'static>>, Unavailable> {
-    let filter = filter.parse::<Filter>().map_err(|_| Unavailable)?;
-    Ok(Some(Way::Table(filter.into_transport())))
 }

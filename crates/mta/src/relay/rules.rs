@@ -192,12 +192,12 @@ impl Routes {
         found.min_by_key(|(distance, _)| *distance)
     }
 
-    /// The ways that the recipients of an attempt take: of each the route, if there is one for it, and the places in
+    /// The ways that these recipients of an attempt take: of each the route, if there is one for it, and the places in
     /// the attempt. What no route names goes together.
-    pub(super) async fn ways(&self, attempt: &Attempt) -> Vec<Shared<'_>> {
+    pub(super) async fn ways(&self, attempt: &Attempt, places: &[usize]) -> Vec<Shared<'_>> {
         let mut ways: Vec<Shared<'_>> = Vec::new();
-        for (place, recipient) in attempt.recipients.iter().enumerate() {
-            let way = match &recipient.path {
+        for &place in places {
+            let way = match &attempt.recipients[place].path {
                 // A program that has just kept us waiting in vain is not asked for each of the others.
                 ForwardPath::Address(address) if ways.iter().any(|(way, _)| way.is_err()) => {
                     let known = self.look(&attempt.reverse_path, address, &Answers::default());

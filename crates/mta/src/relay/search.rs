@@ -48,6 +48,11 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// All of them, in the order in which to visit them.
+    pub(super) fn hops(&self) -> &'a [NextHop] {
+        self.hops
+    }
+
     /// What is known of the equals at these places, once it is all of them, or one can be tried and others are slow.
     pub(super) async fn first(&mut self, places: Range<usize>) -> Result<Vec<(&'a NextHop, Found)>, NoRoute> {
         let all = self.found.advance(places.end, |found| hold_us(&found[places.clone()]));

@@ -6,7 +6,7 @@ use kings_mail::dsn::Status;
 use kings_mail::header::{self, MAX_HEADER_BLOCK};
 use kings_mail::path::ReversePath;
 use kings_msgauth::mta_sts::{Mode, Policy};
-use kings_queue::{Attempt, Destination, Outcome};
+use kings_queue::{Attempt, Outcome};
 use kings_records::{Records, TlsFailure, TlsPolicy, TlsResult};
 use kings_smtp::client::StartTls;
 use kings_tls::{ClientTls, Dane};
@@ -130,6 +130,8 @@ fn decide(facts: Facts<'_>) -> Result<Protection, Refusal> {
 /// What one attempt knows about TLS before it comes to the first host.
 pub(crate) struct AttemptTls<'a> {
     attempt: &'a Attempt,
+    /// Whose MX hosts are visited.
+    domain: Option<&'a Domain>,
     policy: Option<Policy>,
     /// Read from the content when it first matters.
     message: Option<Message>,
@@ -152,18 +154,18 @@ pub(crate) struct TlsPolicies {
 }
 
 impl TlsPolicies {
-    /// The part of the facts that all hosts of an attempt share. `by_mx`: the hosts come from DNS.
+    /// The part of the facts that all hosts of an attempt share, the MX hosts of `domain`, or others.
     pub(crate) async fn begin<'a, D: Dns>(
         &self,
         dns: &D,
         attempt: &'a Attempt,
-        by_mx: bool,
+        domain: Option<&'a Domain>,
     ) -> AttemptTls<'a> {
-        let policy = match &attempt.destination {
-            Destination::Domain(domain) if by_mx => self.sts.policy(dns, domain).await,
-            _ => None,
+        let policy = match domain {
+            Some(domain) => self.sts.policy(dns, domain).await,
+            None => None,
         };
-        AttemptTls { attempt, policy, message: None }
+        AttemptTls { attempt, domain, policy, message: None }
     }
 
     /// How to secure one host.
@@ -173,11 +175,7 @@ impl TlsPolicies {
         known: &mut AttemptTls<'_>,
         hop: &NextHop,
     ) -> Result<HostTls, Refusal> {
-        let attempt = known.attempt;
-        let domain = match &attempt.destination {
-            Destination::Domain(domain) => Some(domain),
-            Destination::Literal(_) | Destination::Here => None,
-        };
+        let AttemptTls { attempt, domain, .. } = *known;
         let published = match domain {
             Some(domain) if hop.tls != Level::None || attempt.parameters.require_tls => {
                 dane::look_up(dns, domain, hop).await
@@ -186,8 +184,7 @@ impl TlsPolicies {
         };
         let matters = known.policy.is_some() || !matches!(published, Published::Nothing);
         let tls_optional = matters && known.message().await.tls_optional;
-        // A host that the config names says nothing about the domain.
-        let counts = !hop.configured && !known.carries_our_report().await;
+        let counts = domain.is_some() && !known.carries_our_report().await;
         let report = domain.filter(|_| counts).map(|domain| Report {
             records: self.records.clone(),
             result: good_result(domain, hop, &published, known.policy.as_ref()),

@@ -15,7 +15,6 @@ fn attempt(recipients: &[&str], content: &[u8]) -> Attempt {
         id: TraceId::new(0, 0),
         reverse_path: ReversePath::parse("ann@here.example").unwrap(),
         parameters: MailParameters::default(),
-        destination: Destination::from(&recipients[0].path),
         recipients,
         number: 1,
         content: Content::from(content.to_vec()),
@@ -139,6 +138,33 @@ async fn an_lmtp_route_may_lead_to_a_socket_file() {
         vec![Rule { matches: matches.into(), action: Action::LmtpSocket(path), source: Source::default() }];
     assert_eq!(setup.attempt(&["joe@far.example"]).await, ["delivered 250 2.0.0 taken"]);
     assert!(heard.lock().unwrap().contains(&"LHLO mail.here.example".to_owned()));
+}
+
+/// What the queue brought together goes to a smart host in one transaction, whatever the domains publish: their policies
+/// are about their own hosts. Where there is none, as when a route is gone, each has its way for itself.
+#[tokio::test]
+async fn domains_behind_one_host_share_a_transaction_and_part_at_their_own_hosts() {
+    let peer = Peer::start(FIRST, 0, "220 hi\r\n", &[("RCPT TO:<no@", "550 5.1.1 no such user\r\n")]).await;
+    let near = Peer::start(SECOND, peer.address.port(), "220 hi\r\n", &[]).await;
+    let mut setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
+    let host = DnsName::parse("a.near.example").unwrap();
+    setup.zone = setup.zone.with_mx(DnsName::parse("near.example").unwrap(), 10, Some(host.clone()));
+    setup.zone = setup.zone.with_address(host, IpAddr::from(SECOND));
+    let mut setup = setup.with_policy("enforce", "b.far.example");
+    let recipients = ["joe@far.example", "no@near.example", "ann@here.example", "eve@near.example"];
+    let not_named =
+        "deferred 4.7.5 a.far.example is not named by the MTA-STS policy of the recipient's domain";
+    let taken = "relayed 250 2.0.0 taken";
+    assert_eq!(setup.attempt(&recipients).await, [not_named, taken, "passed on stored", taken]);
+    assert_eq!((peer.heard().len(), near.count("MAIL"), near.count("RCPT")), (0, 1, 2));
+    assert_eq!(setup.inbox().len(), 1);
+
+    let host = peer.address.ip().to_string();
+    setup.settings.smart_host =
+        Some(SmartHost { host, port: peer.address.port(), login: None, tls: Level::May });
+    let refused = "failed 5.1.1 550 5.1.1 no such user";
+    assert_eq!(setup.attempt(&recipients).await, [taken, refused, "passed on stored", taken]);
+    assert_eq!((peer.count("MAIL"), peer.count("RCPT"), near.count("MAIL")), (1, 3, 1));
 }
 
 #[tokio::test]

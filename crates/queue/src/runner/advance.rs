@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kings_mail::id::TraceId;
-use kings_mail::path::{ForwardPath, ReversePath};
+use kings_mail::path::ForwardPath;
 use kings_mutants::planted;
 use tokio::time::sleep;
 
@@ -12,6 +12,7 @@ use super::{Event, Runner};
 use crate::active::{Active, Group, Queued, Release, Step};
 use crate::carry;
 use crate::deliver::Deliver;
+use crate::entry::Entry;
 use crate::fresh::Whole;
 use crate::lanes::{Admission, Wish};
 use crate::queue::Queue;
@@ -45,18 +46,20 @@ impl<D: Deliver> Runner<D> {
         let Some(active) = self.active.get_mut(&id) else { return Vec::new() };
         let ends = active.releasing || active.fate.is_some() || self.shutdown.is_cancelled();
         let deliver = &self.deliver;
-        let lane = |sender: &ReversePath, recipient: &ForwardPath| deliver.lane(sender, recipient);
+        let lane = |entry: &Entry, recipient: &ForwardPath| {
+            deliver.lane(&entry.reverse_path, &entry.parameters, recipient)
+        };
         let groups = if ends { Vec::new() } else { active.groups(lane) };
         active.queued = Queued::No;
         let now = self.queue.clock().now();
-        for Group { destination, lane, places } in groups {
+        for Group { lane, places } in groups {
             let (sender, asked) = (&active.entry.reverse_path, active.is_asked());
             match self.lanes.admit(Wish { lane: &lane, id, sender, asked }, now.uptime) {
                 Admission::Closed(why) => active.suspend(&places, &why, now),
                 Admission::Run => {
                     let (queue, deliver) = (self.queue.clone(), Arc::clone(&self.deliver));
                     let (place, at_hand) = ((active.name, active.entry.content), active.content.clone());
-                    let attempt = active.start(destination, &places);
+                    let attempt = active.start(&places);
                     let name = active.name;
                     self.tasks.spawn(async move {
                         if planted("removed-before-the-final-reply") {
