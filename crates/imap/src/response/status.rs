@@ -1,0 +1,257 @@
+//! How a command went: condition, code and text, and every result that has a name.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use super::flags;
+use crate::flag::Flag;
+use crate::sequence::{ModSeq, SequenceNumber, SequenceSet, Uid};
+use crate::text::put;
+
+/// How a command went (RFC 3501 §7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Done.
+    Ok,
+    /// Not done, and it could not be.
+    No,
+    /// Not understood, or not allowed here.
+    Bad,
+}
+
+impl Condition {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::No => "NO",
+            Self::Bad => "BAD",
+        }
+    }
+}
+
+/// What a program may read out of a response, in brackets (RFC 3501 §7.1, RFC 5530 §3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The operator should read this.
+    Alert,
+    /// A name that is taken.
+    AlreadyExists,
+    /// APPEND gave these UIDs, in the order of its messages, under this UIDVALIDITY (RFC 4315 §3, RFC 3502 §6.3.11).
+    AppendUid(u32, SequenceSet),
+    /// Login name or password wrong; never which.
+    AuthenticationFailed,
+    /// The character sets that SEARCH has always (RFC 3501 §6.4.4).
+    BadCharset,
+    /// It can never be done: the name or the operation is refused for good.
+    Cannot,
+    /// What the server can, in words.
+    Capability(Vec<Cow<'static, str>>),
+    /// COPY or MOVE: UIDVALIDITY of the target, UIDs there and here (RFC 4315 §3).
+    CopyUid {
+        /// UIDVALIDITY of the target.
+        validity: u32,
+        /// The originals.
+        from: SequenceSet,
+        /// The copies, in the same order.
+        to: SequenceSet,
+    },
+    /// The mailbox that was selected is so no more; what follows is of the one that is being selected
+    /// (RFC 7162 §3.2.11).
+    Closed,
+    /// Some messages are gone that this client has not been told of yet.
+    ExpungeIssued,
+    /// When anything in the mailbox changed last (RFC 7162 §3.1.2.1).
+    HighestModSeq(ModSeq),
+    /// RFC 5530 §3: somebody else is at it; try again later.
+    InUse,
+    /// More than a limit of ours allows.
+    Limit,
+    /// STORE left these alone: they have changed since (RFC 7162 §3.1.3).
+    Modified(SequenceSet),
+    /// No such mailbox.
+    NonExistent,
+    /// No room for the message.
+    OverQuota,
+    /// The flags that a client may change for good, and whether it may make up keywords.
+    PermanentFlags(Vec<Flag>, bool),
+    /// Login in clear is not allowed here.
+    PrivacyRequired,
+    /// EXAMINE, or a mailbox nobody may write.
+    ReadOnly,
+    /// SELECT.
+    ReadWrite,
+    /// A fault on our side that an operator must look at.
+    ServerBug,
+    /// The message is larger than this server takes (RFC 7889 §4; RFC 4469 §5).
+    TooBig,
+    /// COPY or APPEND to a mailbox that could be created.
+    TryCreate,
+    /// The UID that the next message gets at the least.
+    UidNext(Uid),
+    /// UIDVALIDITY.
+    UidValidity(u32),
+    /// The first message without `\Seen`.
+    Unseen(SequenceNumber),
+    /// A fault that goes away by itself.
+    Unavailable,
+}
+
+impl Code {
+    fn write_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::AppendUid(validity, uid) => put!(out, "APPENDUID {validity} {uid}"),
+            Self::Capability(words) => put!(out, "CAPABILITY {}", words.join(" ")),
+            Self::CopyUid { validity, from, to } => put!(out, "COPYUID {validity} {from} {to}"),
+            Self::PermanentFlags(listed, open) => {
+                out.extend_from_slice(b"PERMANENTFLAGS (");
+                flags(out, listed, if *open { Some("\\*") } else { None });
+                out.push(b')');
+            }
+            Self::HighestModSeq(modseq) => put!(out, "HIGHESTMODSEQ {modseq}"),
+            Self::Modified(set) => put!(out, "MODIFIED {set}"),
+            Self::UidNext(uid) => put!(out, "UIDNEXT {uid}"),
+            Self::UidValidity(validity) => put!(out, "UIDVALIDITY {validity}"),
+            Self::Unseen(number) => put!(out, "UNSEEN {number}"),
+            plain => out.extend_from_slice(plain.word().as_bytes()),
+        }
+    }
+
+    /// The codes that are one word, and the first word of the others.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Alert => "ALERT",
+            Self::AlreadyExists => "ALREADYEXISTS",
+            Self::AppendUid(..) => "APPENDUID",
+            Self::AuthenticationFailed => "AUTHENTICATIONFAILED",
+            Self::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
+            Self::Cannot => "CANNOT",
+            Self::Capability(_) => "CAPABILITY",
+            Self::CopyUid { .. } => "COPYUID",
+            Self::Closed => "CLOSED",
+            Self::ExpungeIssued => "EXPUNGEISSUED",
+            Self::HighestModSeq(_) => "HIGHESTMODSEQ",
+            Self::InUse => "INUSE",
+            Self::Limit => "LIMIT",
+            Self::Modified(_) => "MODIFIED",
+            Self::NonExistent => "NONEXISTENT",
+            Self::OverQuota => "OVERQUOTA",
+            Self::PermanentFlags(..) => "PERMANENTFLAGS",
+            Self::PrivacyRequired => "PRIVACYREQUIRED",
+            Self::ReadOnly => "READ-ONLY",
+            Self::ReadWrite => "READ-WRITE",
+            Self::ServerBug => "SERVERBUG",
+            Self::TooBig => "TOOBIG",
+            Self::TryCreate => "TRYCREATE",
+            Self::UidNext(_) => "UIDNEXT",
+            Self::UidValidity(_) => "UIDVALIDITY",
+            Self::Unseen(_) => "UNSEEN",
+            Self::Unavailable => "UNAVAILABLE",
+        }
+    }
+}
+
+/// The result of a command; the session puts the tag in front.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tagged {
+    /// How it went.
+    pub condition: Condition,
+    /// For programs.
+    pub code: Option<Code>,
+    /// For people.
+    pub text: &'static str,
+}
+
+impl Tagged {
+    /// The command is done.
+    pub const DONE: Self = Self::ok("Done");
+    /// SELECT or another command named a mailbox that is not there.
+    pub const NO_MAILBOX: Self = Self::no(Code::NonExistent, "No such mailbox");
+    /// COPY or APPEND to a mailbox that could be created (RFC 3501 §7.1).
+    pub const TRY_CREATE: Self = Self::no(Code::TryCreate, "No such mailbox");
+    /// CREATE or RENAME to a name that is taken.
+    pub const MAILBOX_EXISTS: Self = Self::no(Code::AlreadyExists, "There is a mailbox of this name");
+    /// A name that no mailbox can have here.
+    pub const BAD_NAME: Self = Self::no(Code::Cannot, "No mailbox can have this name");
+    /// The inbox stays.
+    pub const INBOX_STAYS: Self = Self::no(Code::Cannot, "INBOX cannot be deleted");
+    /// Wrong login name or password; the same words for both.
+    pub const LOGIN_FAILED: Self = Self::no(Code::AuthenticationFailed, "Login name or password is wrong");
+    /// What a client sends during AUTHENTICATE is always base64 (RFC 3501 §6.2.2).
+    pub const NOT_BASE64: Self = Self::bad("Response is not base64");
+    /// A response that does not fit its mechanism.
+    pub const BAD_RESPONSE: Self = Self::bad("Malformed response");
+    /// The accounts cannot be asked now.
+    pub const LOGIN_UNAVAILABLE: Self =
+        Self::no(Code::Unavailable, "Cannot check logins now, try again later");
+    /// Too many failures from one address.
+    pub const LOGIN_LIMIT: Self = Self::no(Code::Limit, "Too many failed logins, try again later");
+    /// Too many sessions of one account from one address.
+    pub const SESSION_LIMIT: Self =
+        Self::no(Code::Limit, "Too many sessions of this account from your address");
+    /// Login without TLS.
+    pub const PRIVACY_REQUIRED: Self = Self::no(Code::PrivacyRequired, "Log in under TLS only");
+    /// A change in a mailbox opened with EXAMINE.
+    pub const READ_ONLY: Self = Self::no(Code::ReadOnly, "The mailbox is open for reading only");
+    /// GETQUOTA of something else than [`QUOTA_ROOT`].
+    pub const NO_QUOTA_ROOT: Self = Self::no(Code::NonExistent, "No such quota root");
+    /// A message number beyond the last.
+    pub const NO_SUCH_NUMBER: Self = Self::bad("There is no message with this number");
+    /// SEARCH in a character set we do not have.
+    pub const BAD_CHARSET: Self = Self::no(Code::BadCharset, "Unknown character set");
+    /// No room.
+    pub const OVER_QUOTA: Self = Self::no(Code::OverQuota, "The account is over its quota");
+    /// The disk is full.
+    pub const NO_SPACE: Self = Self::no(Code::OverQuota, "No space left for messages");
+    /// Too large a message.
+    pub const TOO_BIG: Self = Self::no(Code::TooBig, "The message is too large");
+    /// An APPEND of nothing.
+    pub const EMPTY_MESSAGE: Self = Self::no(Code::Cannot, "An empty message cannot be stored");
+    /// More keywords than a mailbox can hold.
+    pub const TOO_MANY_KEYWORDS: Self = Self::no(Code::Limit, "The mailbox has too many keywords");
+    /// A keyword that cannot be one.
+    pub const BAD_KEYWORD: Self = Self::no(Code::Cannot, "No flag can have this name");
+    /// A search that worked too long.
+    pub const SEARCH_LIMIT: Self = Self::no(Code::Limit, "The search takes too long");
+    /// Messages that another session has removed; nothing else went wrong.
+    pub const SOME_EXPUNGED: Self = Self::with(Condition::Ok, Code::ExpungeIssued, "Some messages are gone");
+    /// COPY or MOVE of messages that another session has removed: nothing was copied.
+    pub const EXPUNGED: Self = Self::no(Code::ExpungeIssued, "Some messages are gone, nothing was changed");
+    /// Another program holds the mailbox.
+    pub const IN_USE: Self = Self::no(Code::InUse, "Another program holds the mailbox, try again later");
+    /// Trouble that may pass, on our side.
+    pub const TRY_LATER: Self = Self::no(Code::Unavailable, "Local trouble, try again later");
+    /// Trouble that will not pass by itself.
+    pub const SERVER_BUG: Self = Self::no(Code::ServerBug, "Internal error, see the log of the server");
+
+    /// Done, with these words.
+    pub const fn ok(text: &'static str) -> Self {
+        Self { condition: Condition::Ok, code: None, text }
+    }
+
+    /// Not done, with a code that says why.
+    pub const fn no(code: Code, text: &'static str) -> Self {
+        Self::with(Condition::No, code, text)
+    }
+
+    /// Not understood, or not allowed here.
+    pub const fn bad(text: &'static str) -> Self {
+        Self { condition: Condition::Bad, code: None, text }
+    }
+
+    /// With a code.
+    pub const fn with(condition: Condition, code: Code, text: &'static str) -> Self {
+        Self { condition, code: Some(code), text }
+    }
+
+    pub(crate) fn write_to(&self, tag: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(tag);
+        out.push(b' ');
+        out.extend_from_slice(self.condition.as_str().as_bytes());
+        if let Some(code) = &self.code {
+            out.extend_from_slice(b" [");
+            code.write_to(out);
+            out.push(b']');
+        }
+        put!(out, " {}\r\n", self.text);
+    }
+}
