@@ -288,6 +288,7 @@ pub const IMAP_COMMANDS: &[&str] = &[
     "a THREAD REFERENCES US-ASCII UNSEEN",
     "a SEARCH CHARSET UTF-8 OR (SUBJECT {1}\r\nx NOT SEEN) UID 1:4,* SINCE 1-Nov-2026 HEADER To \"\" LARGER 10",
     "a LIST (SPECIAL-USE) \"\" (\"%\" \"Entw&APw-rfe.*\") RETURN (SUBSCRIBED)", "a STORE 1:2 -FLAGS.SILENT (\\Seen $x)",
+    "a CREATE Gesendet (USE (\\Sent \\All))", "a UNAUTHENTICATE",
     "a STATUS INBOX (MESSAGES UIDNEXT)", "a ID (\"name\" NIL)", "a UID MOVE 1:* Trash", "a AUTHENTICATE PLAIN =",
 ];
 

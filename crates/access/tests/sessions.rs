@@ -355,3 +355,27 @@ async fn curl_finds_what_it_asks_for() {
     client.say("\r\n").await;
     assert!(client.until_tagged().await.pop().unwrap().starts_with("a OK [APPENDUID "));
 }
+
+/// RFC 8437 §3.
+#[tokio::test]
+async fn a_client_that_logs_out_is_a_stranger_again() {
+    let server = Server::with(|parts| {
+        parts.people.connections_per_account = 1;
+        parts.people.connections_per_address = 1;
+    });
+    server.deliver(LETTER).await;
+    let mut client = server.inbox().await;
+    client.refused("UNAUTHENTICATE all", "BAD ").await;
+    client.ok("UNAUTHENTICATE").await;
+    client.refused("FETCH 1 FLAGS", "BAD Log in first").await;
+    client.refused("UNAUTHENTICATE", "BAD Log in first").await;
+    // The place of the account is free again, for this client too, and nothing of it is left.
+    let mut other = server.ann().await;
+    other.ok("UNAUTHENTICATE").await;
+    client.ok("LOGIN joe@example.org secret").await;
+    assert_eq!(client.ok("STATUS INBOX (MESSAGES)").await, [r#"* STATUS "INBOX" (MESSAGES 0)"#]);
+    client.refused("FETCH 1 FLAGS", "BAD No mailbox is selected").await;
+    client.ok("UNAUTHENTICATE").await;
+    client.ok("AUTHENTICATE PLAIN AGFubkBleGFtcGxlLm9yZwBzZWNyZXQ=").await;
+    assert_eq!(client.ok("STATUS INBOX (MESSAGES)").await, [r#"* STATUS "INBOX" (MESSAGES 1)"#]);
+}

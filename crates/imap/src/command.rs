@@ -1,6 +1,7 @@
 //! Commands: what a client can say, where it may say it, and what it may hear about changes meanwhile.
 
 mod append;
+mod create;
 pub mod fetch;
 mod list;
 pub mod search;
@@ -12,6 +13,7 @@ mod table;
 
 pub use append::{Append, Arriving};
 pub(crate) use append::{append_head, next_message};
+pub use create::Create;
 pub use list::{List, ListOptions};
 pub use select::{Resync, Select};
 pub use status::StatusItem;
@@ -85,12 +87,14 @@ impl Enabled {
 /// Commands about mailboxes and messages. Mailbox names are decoded, and not judged otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
+    /// Nobody is logged in any more (RFC 8437 §3).
+    Unauthenticate,
     /// NOOP and CHECK: only the news counts (RFC 3501 §6.1.2, RFC 3501 §6.4.1).
     Noop,
     /// SELECT or EXAMINE.
     Select(Select),
     /// RFC 3501 §6.3.3
-    Create(String),
+    Create(Create),
     /// RFC 3501 §6.3.4
     Delete(String),
     /// RFC 3501 §6.3.5
@@ -216,7 +220,7 @@ impl Request {
     /// during SORT and THREAD: message numbers would change under the client. Their UID forms are other commands.
     pub fn reports(&self) -> Reports {
         match self {
-            Self::Select(_) | Self::Close | Self::Unselect => Reports::Nothing,
+            Self::Unauthenticate | Self::Select(_) | Self::Close | Self::Unselect => Reports::Nothing,
             Self::Fetch(Fetch { uid: false, .. })
             | Self::Store(Store { uid: false, .. })
             | Self::Search(Search { uid: false, .. })

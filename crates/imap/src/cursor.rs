@@ -61,6 +61,8 @@ pub enum SyntaxError {
     StatusItem,
     /// An option that LIST does not have here.
     ListOption,
+    /// A parameter that CREATE does not have, or has once.
+    CreateOption,
     /// An option that SELECT does not have, or has once.
     SelectOption,
     /// A modifier that FETCH or STORE does not have, or has not without another one.
@@ -99,6 +101,7 @@ impl SyntaxError {
             Self::ReturnOption => "Unknown RETURN option",
             Self::StatusItem => "Unknown STATUS item",
             Self::ListOption => "Unknown LIST option",
+            Self::CreateOption => "Unknown CREATE parameter",
             Self::SelectOption => "Unknown SELECT option",
             Self::Modifier => "Unknown modifier",
             Self::StoreItem => "Unknown STORE item",

@@ -23,6 +23,8 @@ pub const MAX_SEARCH_KEYS: usize = 500;
 pub const MAX_RETURN_OPTIONS: usize = 20;
 /// Most options of one SELECT, and modifiers of one FETCH or STORE; there are two that each knows.
 pub const MAX_SELECT_OPTIONS: usize = 10;
+/// Most uses that one CREATE may name; there are seven in RFC 6154 §2.
+pub const MAX_SPECIAL_USES: usize = 20;
 /// Most items of one FETCH; Thunderbird asks for below ten.
 pub const MAX_FETCH_ITEMS: usize = 100;
 /// Most field names of one HEADER.FIELDS; Thunderbird asks for about twenty.

@@ -18,7 +18,7 @@ pub struct Listed {
     /// It can be selected.
     pub exists: bool,
     /// What it is for (RFC 6154 §2).
-    pub special_use: Option<Attribute>,
+    pub special_uses: Vec<Attribute>,
     /// A mailbox that exists stands below it.
     pub has_children: bool,
 }
@@ -116,7 +116,7 @@ impl<'a> Answer<'a> {
 fn is_chosen(list: &List, listed: &Listed) -> bool {
     let is_there = listed.exists || listed.has_children;
     (if list.select.subscribed { listed.subscribed } else { is_there })
-        && (!list.select.special_use || listed.special_use.is_some())
+        && (!list.select.special_use || !listed.special_uses.is_empty())
 }
 
 fn attributes(list: &List, listed: &Listed) -> Vec<Attribute> {
@@ -133,6 +133,6 @@ fn attributes(list: &List, listed: &Listed) -> Vec<Attribute> {
     if listed.subscribed && (list.tell.subscribed || list.select.subscribed) {
         attributes.push(Attribute::Subscribed);
     }
-    attributes.extend(listed.special_use);
+    attributes.extend(&listed.special_uses);
     attributes
 }

@@ -32,7 +32,11 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    fn as_str(self) -> &'static str {
+    /// What a mailbox can be for.
+    pub const SPECIAL: [Self; 5] = [Self::Archive, Self::Drafts, Self::Junk, Self::Sent, Self::Trash];
+
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::NoSelect => "\\Noselect",
             Self::NonExistent => "\\NonExistent",

@@ -111,6 +111,7 @@ pub(crate) fn refusal(error: &StoreError) -> Reply {
         StoreError::NoSuchMailbox
         | StoreError::AlreadyExists
         | StoreError::BadName
+        | StoreError::UseTaken
         | StoreError::CannotDeleteInbox
         | StoreError::Expunged
         | StoreError::BadKeyword

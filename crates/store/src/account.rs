@@ -14,6 +14,7 @@ use crate::folder::{self, Folder, is_no_folder, is_taken};
 use crate::index::AccountIndex;
 use crate::list_file;
 use crate::mailbox::{Mailbox, Shared};
+use crate::mailbox_file;
 use crate::message::Uid;
 use crate::name::{MailboxName, SpecialUse};
 use crate::quota::{Claim, Ledger, Mark, Quota, Room, Usage, count_mailbox};
@@ -47,6 +48,8 @@ pub(crate) struct AccountState {
     open: Mutex<HashMap<MailboxName, Weak<Shared>>>,
     /// Keeps apart the threads that count UIDVALIDITY.
     counting: Mutex<()>,
+    /// Keeps two mailboxes from being made for one use.
+    assigning: Mutex<()>,
     settled: Arc<Settled>,
     pub(crate) ledger: Arc<Ledger>,
 }
@@ -61,7 +64,7 @@ pub struct Listed {
     /// It can be selected. Otherwise the name is only subscribed, or stands above one that exists.
     pub exists: bool,
     /// What it is for (RFC 6154 §2).
-    pub special_use: Option<SpecialUse>,
+    pub special_uses: Vec<SpecialUse>,
     /// A mailbox that exists stands below it.
     pub has_children: bool,
 }
@@ -74,8 +77,8 @@ impl AccountState {
         (settled, ledger): (Arc<Settled>, Arc<Ledger>),
         index: Option<AccountIndex>,
     ) -> Self {
-        let (open, counting) = (Mutex::default(), Mutex::default());
-        Self { root, watcher, path, dir, index, open, counting, settled, ledger }
+        let (open, counting, assigning) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { root, watcher, path, dir, index, open, counting, assigning, settled, ledger }
     }
 
     /// Makes the mailboxes of an account that has none yet.
@@ -89,7 +92,7 @@ impl AccountState {
         let mut names = vec![MailboxName::inbox()];
         for (text, _) in SpecialUse::ALL {
             let name = MailboxName::parse(text, '.')?;
-            match self.create(&name) {
+            match self.create(&name, &[]) {
                 Ok(()) | Err(StoreError::AlreadyExists) => names.push(name),
                 Err(error) => return Err(error),
             }
@@ -160,9 +163,15 @@ impl AccountState {
         Ok(())
     }
 
-    fn create(&self, name: &MailboxName) -> Result<(), StoreError> {
+    fn create(&self, name: &MailboxName, uses: &[SpecialUse]) -> Result<(), StoreError> {
         let validity = self.next_validity(0)?;
-        Folder::create(&self.dir, name, &self.root.names.unique()?, validity)
+        Folder::create(&self.dir, name, &self.root.names.unique()?, (validity, uses))
+    }
+
+    /// What a mailbox was made for. One that cannot be read now has its name.
+    fn made_for(&self, name: &MailboxName) -> Vec<SpecialUse> {
+        let read = |folder: String| self.dir.open(folder).and_then(|dir| mailbox_file::special_uses(&dir));
+        name.folder().map(read).and_then(Result::ok).unwrap_or_default()
     }
 
     /// The folders of a mailbox that gets mail whether or not it exists.
@@ -170,7 +179,7 @@ impl AccountState {
         if let Some(folder) = Folder::open(&self.dir, name)? {
             return Ok(folder);
         }
-        match self.create(name) {
+        match self.create(name, &[]) {
             Ok(()) | Err(StoreError::AlreadyExists) => {}
             Err(error) => return Err(error),
         }
@@ -231,7 +240,7 @@ impl Account {
             name: name.clone(),
             subscribed: false,
             exists: false,
-            special_use: None,
+            special_uses: Vec::new(),
             has_children: false,
         };
         for name in self.0.folders()?.into_iter().chain([MailboxName::inbox()]) {
@@ -241,8 +250,9 @@ impl Account {
                 above = parent.parent();
             }
             let entry = all.entry(name.clone()).or_insert_with(|| listed(&name));
-            (entry.exists, entry.special_use) = (true, SpecialUse::of(&name));
+            (entry.exists, entry.special_uses) = (true, self.0.made_for(&name));
         }
+        name_uses(&mut all);
         for name in subscriptions::read(&self.0.dir)? {
             all.entry(name.clone()).or_insert_with(|| listed(&name)).subscribed = true;
         }
@@ -263,13 +273,31 @@ impl Account {
 
     /// Makes a mailbox with a UIDVALIDITY no mailbox of this account had before. Names above it need not exist.
     pub fn create(&self, name: &MailboxName) -> Result<(), StoreError> {
+        self.create_for(name, &[])
+    }
+
+    /// The same, with what it is for (RFC 6154 §3): it takes the use from a mailbox that has it by its name alone.
+    ///
+    /// Fails with [`StoreError::UseTaken`] when another mailbox was made for one of them.
+    pub fn create_for(&self, name: &MailboxName, uses: &[SpecialUse]) -> Result<(), StoreError> {
         if name.is_inbox() {
             return Err(StoreError::AlreadyExists);
         }
         if !name.may_be_created() {
             return Err(StoreError::BadName);
         }
-        self.0.create(name)
+        if uses.is_empty() {
+            return self.0.create(name, uses);
+        }
+        let _alone = locked(&self.0.assigning);
+        let folders = self.0.folders()?;
+        if folders.contains(name) {
+            return Err(StoreError::AlreadyExists);
+        }
+        if folders.iter().flat_map(|other| self.0.made_for(other)).any(|taken| uses.contains(&taken)) {
+            return Err(StoreError::UseTaken);
+        }
+        self.0.create(name, uses)
     }
 
     /// Removes a mailbox and its messages. Mailboxes below it stay, and so does its subscription
@@ -445,5 +473,13 @@ impl Account {
         let shared = Arc::new(Shared::new(Arc::clone(&self.0), name, folder));
         open.insert(name.clone(), Arc::downgrade(&shared));
         Ok(shared)
+    }
+}
+
+/// Gives the uses that no mailbox was made for to the mailboxes of their names.
+fn name_uses(all: &mut BTreeMap<MailboxName, Listed>) {
+    let taken: Vec<SpecialUse> = all.values().flat_map(|listed| listed.special_uses.clone()).collect();
+    for listed in all.values_mut().filter(|listed| listed.exists && listed.special_uses.is_empty()) {
+        listed.special_uses.extend(SpecialUse::of(&listed.name).filter(|named| !taken.contains(named)));
     }
 }

@@ -14,6 +14,9 @@ pub enum StoreError {
     /// The name cannot stand for a mailbox or an account on disk.
     #[error("not a name the store can keep")]
     BadName,
+    /// A mailbox was made for this use already, and there is one for each (RFC 6154 §3).
+    #[error("another mailbox was made for this use")]
+    UseTaken,
     /// INBOX always exists (RFC 9051 §6.3.5).
     #[error("INBOX cannot be deleted")]
     CannotDeleteInbox,

@@ -8,7 +8,8 @@ use rustix::fs::FileType;
 
 use crate::dir::{Dir, found};
 use crate::error::StoreError;
-use crate::name::MailboxName;
+use crate::mailbox_file;
+use crate::name::{MailboxName, SpecialUse};
 use crate::uidlist::{self, Header};
 
 /// Age after which a file in `tmp` has lost its writer, as the first Maildir programs had it.
@@ -65,11 +66,11 @@ impl Folder {
         account: &Dir,
         name: &MailboxName,
         unique: &str,
-        validity: u32,
+        (validity, uses): (u32, &[SpecialUse]),
     ) -> Result<(), StoreError> {
         let folder = name.folder().ok_or(StoreError::AlreadyExists)?;
         let unfinished = format!("{UNFINISHED}{unique}");
-        let result = build(account, &unfinished, validity).and_then(|()| {
+        let result = build(account, &unfinished, (validity, uses)).and_then(|()| {
             match account.rename_to_free(unfinished.as_bytes(), folder.as_bytes()) {
                 Err(error) if is_taken(&error) => Err(StoreError::AlreadyExists),
                 result => Ok(result?),
@@ -84,7 +85,7 @@ impl Folder {
     }
 }
 
-fn build(account: &Dir, unfinished: &str, validity: u32) -> Result<(), StoreError> {
+fn build(account: &Dir, unfinished: &str, (validity, uses): (u32, &[SpecialUse])) -> Result<(), StoreError> {
     let root = account.create(unfinished)?;
     for part in ["cur", "new", "tmp"] {
         root.create(part)?.sync()?;
@@ -96,6 +97,7 @@ fn build(account: &Dir, unfinished: &str, validity: u32) -> Result<(), StoreErro
     let mut list = root.create_file(uidlist::NAME)?;
     list.write_all(&text)?;
     list.sync_all()?;
+    mailbox_file::begin(&root, uses)?;
     Ok(root.sync()?)
 }
 
@@ -182,8 +184,8 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let account = Dir::open_root(temp.path()).unwrap();
         let sent = MailboxName::parse("Sent", '.').unwrap();
-        Folder::create(&account, &sent, "x", 77).unwrap();
-        assert!(matches!(Folder::create(&account, &sent, "y", 78), Err(StoreError::AlreadyExists)));
+        Folder::create(&account, &sent, "x", (77, &[])).unwrap();
+        assert!(matches!(Folder::create(&account, &sent, "y", (78, &[])), Err(StoreError::AlreadyExists)));
         let names: Vec<_> = std::fs::read_dir(temp.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, [".Sent"]);
         let list = std::fs::read(temp.path().join(".Sent/dovecot-uidlist")).unwrap();

@@ -1,6 +1,6 @@
 //! `kings-state`: what a mailbox must not forget and Dovecot's files have no place for.
 //!
-//! A first line with the version, then a word and a number in each line. Lines that nobody here knows are kept.
+//! A first line with the version, then in each line a word and what it says. Lines that nobody here knows are kept.
 
 use std::io::{self, Read, Write};
 
@@ -8,12 +8,14 @@ use kings_mutants::planted;
 
 use crate::dir::{Dir, found};
 use crate::message::ModSeq;
+use crate::name::SpecialUse;
 
 const NAME: &str = "kings-state";
 /// Where it is written before it takes the old one's place.
 const UNFINISHED: &str = "kings-state.tmp";
 const VERSION: &str = "kings-state 1";
 const CEILING: &str = "modseq-ceiling ";
+const SPECIAL_USE: &str = "special-use ";
 /// Far beyond what will ever stand in it.
 const MAX_OCTETS: u64 = 1 << 20;
 
@@ -36,6 +38,26 @@ pub(crate) fn raise_ceiling(folder: &Dir, ceiling: ModSeq) -> io::Result<()> {
         return Ok(());
     }
     folder.sync()
+}
+
+/// What the mailbox was made for; nothing where its name tells.
+pub(crate) fn special_uses(folder: &Dir) -> io::Result<Vec<SpecialUse>> {
+    let text = text(folder)?;
+    Ok(text.lines().filter_map(|line| SpecialUse::read(line.strip_prefix(SPECIAL_USE)?.trim())).collect())
+}
+
+/// Begins the file of a mailbox that is being made for these uses. The folder is synced by the caller.
+pub(crate) fn begin(folder: &Dir, uses: &[SpecialUse]) -> io::Result<()> {
+    if uses.is_empty() {
+        return Ok(());
+    }
+    let mut text = format!("{VERSION}\n");
+    for special_use in uses {
+        text.extend([SPECIAL_USE, special_use.as_str(), "\n"]);
+    }
+    let mut file = folder.create_file(NAME)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 fn text(folder: &Dir) -> io::Result<String> {
@@ -83,6 +105,24 @@ mod tests {
             "kings-state 2\nmodseq-ceiling 9\nsave-dates 3\n"
         );
         assert!(!temp.path().join(UNFINISHED).exists());
+    }
+
+    #[test]
+    fn a_mailbox_keeps_what_it_was_made_for() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = Dir::open_root(temp.path()).unwrap();
+        begin(&folder, &[]).unwrap();
+        assert_eq!(special_uses(&folder).unwrap(), []);
+        begin(&folder, &[SpecialUse::Sent, SpecialUse::Junk]).unwrap();
+        raise_ceiling(&folder, ModSeq::new(7)).unwrap();
+        assert_eq!(special_uses(&folder).unwrap(), [SpecialUse::Sent, SpecialUse::Junk]);
+        let file = temp.path().join(NAME);
+        std::fs::write(&file, "kings-state 2\nspecial-use all\nspecial-use\nspecial-use trash\n").unwrap();
+        assert_eq!(
+            special_uses(&folder).unwrap(),
+            [SpecialUse::Trash],
+            "one of a later version is passed over"
+        );
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl fmt::Debug for MailboxName {
     }
 }
 
-/// What a mailbox is for (RFC 6154 §2); told by the well-known English name at the top level.
+/// What a mailbox is for (RFC 6154 §2): it was made for it, or has the well-known English name at the top level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpecialUse {
     /// `\Drafts`
@@ -149,9 +149,25 @@ impl SpecialUse {
         ("Archive", Self::Archive),
     ];
 
-    /// The use of the mailbox called `name`.
-    pub fn of(name: &MailboxName) -> Option<Self> {
+    /// The use that the name of a mailbox tells.
+    pub(crate) fn of(name: &MailboxName) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == &*name.0).map(|(_, special)| *special)
+    }
+
+    /// Its word in files.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Drafts => "drafts",
+            Self::Sent => "sent",
+            Self::Junk => "junk",
+            Self::Trash => "trash",
+            Self::Archive => "archive",
+        }
+    }
+
+    /// Reads [`as_str`](Self::as_str) back.
+    pub(crate) fn read(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().map(|(_, special)| special).find(|special| special.as_str() == word)
     }
 }
 

@@ -231,3 +231,38 @@ fn leftovers_in_tmp_are_kept_while_they_are_young() {
     drop(here.account());
     assert!(here.file("tmp/young").exists());
 }
+
+/// RFC 6154 §3.
+#[test]
+fn a_mailbox_is_made_for_a_use_and_keeps_it() {
+    use kings_store::SpecialUse;
+    let here = Here::new();
+    let account = here.account();
+    let uses = |here: &Here, text: &str| {
+        let listed = here.account().list().unwrap().into_iter().find(|listed| listed.name == name(text));
+        listed.unwrap().special_uses
+    };
+    assert_eq!(uses(&here, "Sent"), [SpecialUse::Sent]);
+    account.create_for(&name("Gesendet"), &[SpecialUse::Sent, SpecialUse::Archive]).unwrap();
+    let state = std::fs::read_to_string(here.file(".Gesendet/kings-state")).unwrap();
+    assert_eq!(state, "kings-state 1\nspecial-use sent\nspecial-use archive\n");
+    assert_eq!(uses(&here, "Sent"), [], "its name tells while nobody else has the use");
+    assert_eq!(uses(&here, "Drafts"), [SpecialUse::Drafts]);
+    for (text, wanted) in [("Again", SpecialUse::Sent), ("More", SpecialUse::Archive)] {
+        let refused = account.create_for(&name(text), &[wanted]);
+        assert!(matches!(refused, Err(StoreError::UseTaken)), "{refused:?}");
+        assert!(account.open(&name(text)).is_err());
+    }
+    let refused = account.create_for(&name("Gesendet"), &[SpecialUse::Junk]);
+    assert!(matches!(refused, Err(StoreError::AlreadyExists)), "{refused:?}");
+    // The numbers of its changes stand beside it; a rename takes both along, and so does a restart.
+    let open = account.open(&name("Gesendet")).unwrap();
+    here.append(&open, "x", &kings_store::Flags::default());
+    account.rename(&name("Gesendet"), &name("Post.Aus")).unwrap();
+    let again = here.again(0);
+    assert_eq!(uses(&again, "Post.Aus"), [SpecialUse::Sent, SpecialUse::Archive]);
+    account.delete(&name("Post.Aus")).unwrap();
+    assert_eq!(uses(&here, "Sent"), [SpecialUse::Sent]);
+    account.create_for(&name("Again"), &[SpecialUse::Sent]).unwrap();
+    assert_eq!(uses(&here, "Again"), [SpecialUse::Sent]);
+}

@@ -20,7 +20,7 @@ fn a_new_account_has_its_special_mailboxes_subscribed() {
     let names: Vec<String> = listed.iter().map(|l| l.name.text('.')).collect();
     assert_eq!(names, ["INBOX", "Archive", "Drafts", "Junk", "Sent", "Trash"]);
     assert!(listed.iter().all(|l| l.subscribed && l.exists && !l.has_children));
-    assert_eq!(listed.iter().filter(|l| l.special_use.is_some()).count(), 5);
+    assert_eq!(listed.iter().filter(|l| !l.special_uses.is_empty()).count(), 5);
     assert!(
         here.maildir().join("example.org/../example.org/ann/.Junk/maildirfolder").exists()
             || here.file(".Junk/maildirfolder").exists()

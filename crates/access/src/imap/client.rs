@@ -56,9 +56,10 @@ impl Client {
 
     async fn carry_out<S: Link>(&mut self, wire: &mut Wire<S>, request: Request) -> Result<Tagged, Trouble> {
         match request {
+            Request::Unauthenticate => Ok(self.log_out(&mut wire.session)),
             Request::Noop => Ok(Tagged::DONE),
             Request::Select(select) => self.select(wire, &select).await,
-            Request::Create(name) => self.create(&name).await,
+            Request::Create(create) => self.create(&create).await,
             Request::Delete(name) => self.delete(&mut wire.session, &name).await,
             Request::Rename { from, to } => self.rename(&from, &to).await,
             Request::Subscribe(name) => self.subscribe(&name).await,

@@ -1,7 +1,8 @@
 //! The words of `imap` and of `store` for the same things, each way.
 
+use kings_imap::response::Attribute;
 use kings_imap::{Flag, ModSeq, Tagged, Uid};
-use kings_store::{Flags, Keyword, MailboxName, StoreError, SystemFlag};
+use kings_store::{Flags, Keyword, MailboxName, SpecialUse, StoreError, SystemFlag};
 
 use super::Trouble;
 
@@ -56,6 +57,33 @@ pub(super) fn flag_set(flags: &[Flag]) -> Result<Flags, StoreError> {
         }
     }
     Ok(set)
+}
+
+/// What a mailbox is for, on its way to the client.
+pub(super) fn use_to_imap(special: SpecialUse) -> Attribute {
+    match special {
+        SpecialUse::Archive => Attribute::Archive,
+        SpecialUse::Drafts => Attribute::Drafts,
+        SpecialUse::Junk => Attribute::Junk,
+        SpecialUse::Sent => Attribute::Sent,
+        SpecialUse::Trash => Attribute::Trash,
+    }
+}
+
+/// The same on its way to the store; `None` for an attribute that is no use.
+pub(super) fn use_to_store(attribute: Attribute) -> Option<SpecialUse> {
+    match attribute {
+        Attribute::Archive => Some(SpecialUse::Archive),
+        Attribute::Drafts => Some(SpecialUse::Drafts),
+        Attribute::Junk => Some(SpecialUse::Junk),
+        Attribute::Sent => Some(SpecialUse::Sent),
+        Attribute::Trash => Some(SpecialUse::Trash),
+        Attribute::NoSelect
+        | Attribute::NonExistent
+        | Attribute::HasChildren
+        | Attribute::HasNoChildren
+        | Attribute::Subscribed => None,
+    }
 }
 
 /// A mailbox name of the client that must exist, or may be made.

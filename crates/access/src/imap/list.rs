@@ -3,10 +3,9 @@
 use kings_imap::Tagged;
 use kings_imap::command::List;
 use kings_imap::list::{Listed, lines};
-use kings_imap::response::Attribute;
-use kings_store::SpecialUse;
 use tracing::debug;
 
+use super::convert::use_to_imap;
 use super::{Client, Trouble, Wire};
 use crate::socket::Link;
 
@@ -33,17 +32,7 @@ fn to_imap(listed: &kings_store::Listed, separator: char) -> Listed {
         name: listed.name.text(separator),
         subscribed: listed.subscribed,
         exists: listed.exists,
-        special_use: listed.special_use.map(special_use),
+        special_uses: listed.special_uses.iter().copied().map(use_to_imap).collect(),
         has_children: listed.has_children,
-    }
-}
-
-fn special_use(special: SpecialUse) -> Attribute {
-    match special {
-        SpecialUse::Archive => Attribute::Archive,
-        SpecialUse::Drafts => Attribute::Drafts,
-        SpecialUse::Junk => Attribute::Junk,
-        SpecialUse::Sent => Attribute::Sent,
-        SpecialUse::Trash => Attribute::Trash,
     }
 }

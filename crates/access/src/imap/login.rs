@@ -1,7 +1,7 @@
 //! LOGIN and AUTHENTICATE (RFC 3501 §6.2): who is it, and may it have one more session?
 
 use kings_directory::{LoginError, Progress};
-use kings_imap::Tagged;
+use kings_imap::{Session, Tagged};
 use kings_mail::address::Address;
 use kings_sasl::{Credentials, Turn};
 
@@ -45,6 +45,16 @@ impl Client {
                 not_admitted(&closed)
             }
         }
+    }
+
+    /// The client becomes a stranger again, and needs a place as one (RFC 8437 §3). Nothing of it counts as a failure.
+    pub(super) fn log_out(&mut self, session: &mut Session) -> Tagged {
+        (self.selected, self.person) = (None, None);
+        self.stranger = self.inner.door.stranger(&self.peer);
+        if self.stranger.is_none() {
+            session.bye("Too many connections from your address");
+        }
+        Tagged::ok("Logged out")
     }
 
     async fn refuse(&self, error: LoginError, login: &str, mechanism: &str) -> Tagged {

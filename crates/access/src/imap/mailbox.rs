@@ -1,17 +1,19 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 3501 §6.3.3 and on).
 
+use kings_imap::command::Create;
 use kings_imap::{Session, Tagged};
 use kings_store::StoreError;
 
-use super::convert::mailbox_name;
+use super::convert::{mailbox_name, use_to_store};
 use super::{Client, Trouble};
 
 impl Client {
     /// A separator at the end only says that names below will follow (RFC 3501 §6.3.3).
-    pub(super) async fn create(&self, name: &str) -> Result<Tagged, Trouble> {
-        let separator = self.separator();
+    pub(super) async fn create(&self, create: &Create) -> Result<Tagged, Trouble> {
+        let (separator, name) = (self.separator(), create.mailbox.as_str());
         let name = mailbox_name(name.strip_suffix(separator).unwrap_or(name), separator)?;
-        self.on_account(move |account| account.create(&name)).await?;
+        let uses: Vec<_> = create.uses.iter().copied().filter_map(use_to_store).collect();
+        self.on_account(move |account| account.create_for(&name, &uses)).await?;
         Ok(Tagged::DONE)
     }
 

@@ -265,6 +265,7 @@ fn failed(failure: &Failure) -> Reply {
             | StoreError::Locked
             | StoreError::AlreadyExists
             | StoreError::BadName
+            | StoreError::UseTaken
             | StoreError::CannotDeleteInbox
             | StoreError::BadKeyword
             | StoreError::TooManyKeywords),

@@ -2,7 +2,7 @@
 
 use kings_sasl::{Credentials, Mechanism, Secret};
 
-use super::{Command, Copy, Enabled, Own, Request, fetch, list, search, select, sort, status, store};
+use super::{Command, Copy, Enabled, Own, Request, create, fetch, list, search, select, sort, status, store};
 use crate::cursor::{Cursor, SyntaxError};
 use crate::limits::{MAX_ID_FIELDS, MAX_ID_VALUE};
 
@@ -43,7 +43,7 @@ const fn messages(verb: &'static str, parse: Parser) -> Row {
 }
 
 /// Every command, by state and then as RFC 3501 §6 has them.
-const TABLE: [Row; 34] = [
+const TABLE: [Row; 35] = [
     plain("CAPABILITY", Legal::Always, |_, _| Ok(Command::Own(Own::Capability))),
     plain("NOOP", Legal::Always, |_, _| Ok(Command::Request(Request::Noop))),
     plain("LOGOUT", Legal::Always, |_, _| Ok(Command::Own(Own::Logout))),
@@ -53,9 +53,8 @@ const TABLE: [Row; 34] = [
     plain("LOGIN", Legal::BeforeLogin, login),
     plain("SELECT", Legal::AfterLogin, |cursor, _| select::select(cursor, false)),
     plain("EXAMINE", Legal::AfterLogin, |cursor, _| select::select(cursor, true)),
-    plain("CREATE", Legal::AfterLogin, |cursor, _| {
-        mailbox(cursor).map(Request::Create).map(Command::Request)
-    }),
+    plain("UNAUTHENTICATE", Legal::AfterLogin, |_, _| Ok(Command::Request(Request::Unauthenticate))),
+    plain("CREATE", Legal::AfterLogin, |cursor, _| create::create(cursor)),
     plain("DELETE", Legal::AfterLogin, |cursor, _| {
         mailbox(cursor).map(Request::Delete).map(Command::Request)
     }),

@@ -90,6 +90,8 @@ pub enum Code {
     UidNext(Uid),
     /// UIDVALIDITY.
     UidValidity(u32),
+    /// CREATE named a use that the mailbox cannot have (RFC 6154 §3).
+    UseAttr,
     /// The first message without `\Seen`.
     Unseen(SequenceNumber),
     /// A fault that goes away by itself.
@@ -144,6 +146,7 @@ impl Code {
             Self::TryCreate => "TRYCREATE",
             Self::UidNext(_) => "UIDNEXT",
             Self::UidValidity(_) => "UIDVALIDITY",
+            Self::UseAttr => "USEATTR",
             Self::Unseen(_) => "UNSEEN",
             Self::Unavailable => "UNAVAILABLE",
         }
@@ -170,6 +173,10 @@ impl Tagged {
     pub const TRY_CREATE: Self = Self::no(Code::TryCreate, "No such mailbox");
     /// CREATE or RENAME to a name that is taken.
     pub const MAILBOX_EXISTS: Self = Self::no(Code::AlreadyExists, "There is a mailbox of this name");
+    /// CREATE with a use that no mailbox can have here (RFC 6154 §3).
+    pub const NO_SUCH_USE: Self = Self::no(Code::UseAttr, "No mailbox can have this use");
+    /// CREATE with a use that another mailbox was made for.
+    pub const USE_TAKEN: Self = Self::no(Code::UseAttr, "Another mailbox has this use");
     /// A name that no mailbox can have here.
     pub const BAD_NAME: Self = Self::no(Code::Cannot, "No mailbox can have this name");
     /// The inbox stays.

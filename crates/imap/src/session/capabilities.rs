@@ -11,7 +11,7 @@ impl Session {
     pub(super) fn capabilities(&self) -> Vec<Cow<'static, str>> {
         let mut words = vec!["IMAP4rev1", "SASL-IR", "ID", "ENABLE"];
         if self.is_authenticated() {
-            words.push("LITERAL+");
+            words.extend(["LITERAL+", "UNAUTHENTICATE"]);
         } else {
             words.push("LITERAL-");
             if self.settings.tls {
@@ -21,7 +21,16 @@ impl Session {
             }
             words.extend((!self.takes_passwords()).then_some("LOGINDISABLED"));
         }
-        words.extend(["NAMESPACE", "CHILDREN", "SPECIAL-USE", "UIDPLUS", "MOVE", "UNSELECT", "IDLE"]);
+        words.extend([
+            "NAMESPACE",
+            "CHILDREN",
+            "SPECIAL-USE",
+            "CREATE-SPECIAL-USE",
+            "UIDPLUS",
+            "MOVE",
+            "UNSELECT",
+            "IDLE",
+        ]);
         words.extend([
             "MULTIAPPEND",
             "SORT",

@@ -53,6 +53,10 @@ impl Session {
             self.tagged(&tag, &Tagged::bad("Enable QRESYNC first"));
             return None;
         }
+        if matches!(&request, Request::Create(create) if create.asks_too_much) {
+            self.tagged(&tag, &Tagged::NO_SUCH_USE);
+            return None;
+        }
         self.enabled = self.enabled.with(request.enables());
         if self.state == State::Selected && self.enabled.qresync && matches!(request, Request::Select(_)) {
             let closed = Tagged::with(Condition::Ok, Code::Closed, "Closed");

@@ -3,7 +3,7 @@
 use kings_sasl::{BadBase64, Turn};
 
 use super::{Event, Session, State};
-use crate::command::Request;
+use crate::command::{Enabled, Request};
 use crate::reader::Literal;
 use crate::response::{Code, Condition, Tagged};
 
@@ -31,6 +31,7 @@ pub(super) enum Exchange {
 pub(super) enum After {
     Nothing,
     Login,
+    Unauthenticate,
     /// A failed SELECT leaves nothing selected (RFC 3501 §6.3.1).
     Select,
     Deselect,
@@ -43,6 +44,7 @@ impl After {
         match request {
             Request::Select(_) => Self::Select,
             Request::Close | Request::Unselect => Self::Deselect,
+            Request::Unauthenticate => Self::Unauthenticate,
             _ => Self::Nothing,
         }
     }
@@ -68,10 +70,15 @@ impl Session {
                 // Saves the client a CAPABILITY: the list has changed with the login.
                 result.code = Some(Code::Capability(self.capabilities()));
             }
+            (After::Unauthenticate, Condition::Ok) if self.state != State::Closed => {
+                // What a client has enabled went with its login (RFC 8437 §4.1).
+                (self.state, self.enabled) = (State::NotAuthenticated, Enabled::default());
+                result.code = Some(Code::Capability(self.capabilities()));
+            }
             (After::Select, Condition::Ok) => self.state = State::Selected,
             (After::Select, _) | (After::Deselect, Condition::Ok) => self.state = State::Authenticated,
             (After::BrokenIdle, _) => return Tagged::bad("Expected DONE"),
-            (After::Nothing | After::Login | After::Deselect, _) => {}
+            (After::Nothing | After::Login | After::Unauthenticate | After::Deselect, _) => {}
         }
         result
     }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use kings_imap::command::sort::{Sort, Thread};
-use kings_imap::command::{Arriving, Copy, List, Select, StatusItem, Store, StoreMode};
+use kings_imap::command::{Arriving, Copy, Create, List, Select, StatusItem, Store, StoreMode};
 use kings_imap::fetch::{Content, Facts, Fetch, Segment, Source, render};
 use kings_imap::learn::learn;
 use kings_imap::list::{Listed, lines};
@@ -34,7 +34,7 @@ struct Message {
 
 struct Mailbox {
     name: String,
-    attribute: Option<Attribute>,
+    uses: Vec<Attribute>,
     subscribed: bool,
     next: u32,
     /// Counts changes.
@@ -73,9 +73,9 @@ impl Backend {
             ("Sent", Attribute::Sent),
             ("Trash", Attribute::Trash),
         ];
-        let mut mailboxes = vec![Mailbox::new("INBOX", None)];
-        mailboxes.extend(special.map(|(name, attribute)| Mailbox::new(name, Some(attribute))));
-        mailboxes.push(Mailbox::new("Archive.Entwürfe", None));
+        let mut mailboxes = vec![Mailbox::new("INBOX", &[])];
+        mailboxes.extend(special.map(|(name, attribute)| Mailbox::new(name, &[attribute])));
+        mailboxes.push(Mailbox::new("Archive.Entwürfe", &[]));
         for (number, content) in [
             (1, &include_bytes!("../messages/plain.eml")[..]),
             (2, include_bytes!("../messages/mixed.eml")),
@@ -213,9 +213,15 @@ impl Backend {
         match request {
             Request::Noop => Tagged::DONE,
             Request::Select(select) => self.select(session, &select),
-            Request::Create(name) if self.find(&name).is_some() => Tagged::MAILBOX_EXISTS,
-            Request::Create(name) => {
-                self.mailboxes.push(Mailbox::new(&name, None));
+            Request::Unauthenticate => {
+                self.selected = None;
+                Tagged::ok("Logged out")
+            }
+            Request::Create(Create { mailbox, .. }) if self.find(&mailbox).is_some() => {
+                Tagged::MAILBOX_EXISTS
+            }
+            Request::Create(Create { mailbox, uses, .. }) => {
+                self.mailboxes.push(Mailbox::new(&mailbox, &uses));
                 Tagged::DONE
             }
             Request::Delete(name) => self.with(&name, |backend, at| drop(backend.mailboxes.remove(at))),
@@ -305,7 +311,7 @@ impl Backend {
             name: mailbox.name.clone(),
             subscribed: mailbox.subscribed,
             exists: true,
-            special_use: mailbox.attribute,
+            special_uses: mailbox.uses.clone(),
             has_children: self.mailboxes.iter().any(|other| other.name.starts_with(&below)),
         }
     }
@@ -534,9 +540,9 @@ impl Backend {
 }
 
 impl Mailbox {
-    fn new(name: &str, attribute: Option<Attribute>) -> Self {
-        let subscribed = attribute.is_some();
-        Self { name: name.to_owned(), attribute, subscribed, next: 1, highest: ModSeq(100), messages: vec![] }
+    fn new(name: &str, uses: &[Attribute]) -> Self {
+        let (subscribed, uses) = (!uses.is_empty(), uses.to_vec());
+        Self { name: name.to_owned(), uses, subscribed, next: 1, highest: ModSeq(100), messages: vec![] }
     }
 
     fn add(&mut self, content: &[u8], flags: Vec<Flag>, date: DateTime) -> Uid {
