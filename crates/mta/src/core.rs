@@ -26,6 +26,7 @@ use crate::copies::Copies;
 use crate::delegation;
 use crate::limits::{Rates, Traffic};
 use crate::milter::Milters;
+use crate::passes::Passes;
 use crate::policy::ours::Ours;
 use crate::policy::{EarlyTalker, ForeignSenders};
 use crate::relay::Ways;
@@ -175,6 +176,8 @@ pub struct Parts {
     pub signing: Signing,
     /// Copies, and rules about headers.
     pub rules: HouseRules,
+    /// How mail is known that comes back from a filter of these rules.
+    pub passes: Passes,
     /// What is known of the ways to other servers.
     pub ways: Ways,
     /// Who exists.

@@ -8,6 +8,7 @@ use kings_store::Incoming;
 
 use crate::core::Core;
 use crate::intake;
+use crate::passes;
 use crate::policy::verdict;
 
 /// How far whoever hands a message in may speak for us.
@@ -28,8 +29,9 @@ const RETURN_PATH: &str = "Return-Path";
 
 /// The head of a message without such fields; `None` where there is none.
 pub(crate) fn removed(hostname: &Domain, head: &[u8], source: Source) -> Option<Vec<u8>> {
-    let without_verdict =
-        header::without_lookalikes(head, |line| line.is(verdict::FIELD) || line.is(RETURN_PATH));
+    let without_verdict = header::without_lookalikes(head, |line| {
+        line.is(verdict::FIELD) || line.is(passes::FIELD) || line.is(RETURN_PATH)
+    });
     let rest = without_verdict.as_deref().unwrap_or(head);
     let without_results = match source {
         Source::Anybody => results::without_forged(hostname, rest),
@@ -59,6 +61,7 @@ mod tests {
         let cases = [
             (String::new(), "", ""),
             (verdict.to_owned(), "", ""),
+            ("x-Kings-Filter:\r\n 1l19xvdl4ntdk4g 00\r\n".to_owned(), "", ""),
             (ours.to_owned(), "", ours),
             (others.to_owned(), others, others),
             ("RETURN-PATH :\r\n <eve@evil.example>\r\n".to_owned(), "", ""),

@@ -1,10 +1,7 @@
 //! Rules of the operator about header fields and lines of bodies, in the syntax of Postfix's header_checks(5).
 
-use std::net::IpAddr;
-
 use kings_directory::{BadRule, Match, RegexpTable};
 use kings_mail::address::Address;
-use kings_mail::domain::Domain;
 use kings_mail::envelope::Recipient;
 use kings_mail::header::{Field, Fields, MAX_HEADER_BLOCK};
 use kings_mail::id::TraceId;
@@ -89,22 +86,6 @@ impl Ruling {
             Action::Reject(text) => self.reject = Some(text.clone()),
             Action::Dunno | Action::Ignore | Action::Prepend(_) | Action::Replace(_) => {}
         }
-    }
-
-    /// The filter that it goes through, unless it comes from there: from its address, and by its Received fields through us.
-    pub(crate) fn filter(
-        &mut self,
-        head: &[u8],
-        hostname: &Domain,
-        client: Option<IpAddr>,
-    ) -> Option<Box<str>> {
-        let filter = self.filter.take()?;
-        let by_us = format!("by {hostname} ");
-        let was_here = |field: Field<'_>| {
-            field.name.eq_ignore_ascii_case("Received") && String::from_utf8_lossy(field.raw).contains(&by_us)
-        };
-        let comes_back = client.is_some_and(|client| filter.is_at(client)) && Fields::new(head).any(was_here);
-        (!comes_back).then(|| filter.as_str().into())
     }
 
     /// Who gets the message in the end.
@@ -368,26 +349,6 @@ endif
         assert_eq!(show(&copied), "<joe@example.org> <eve@example.org> <ann@example.org>");
         let (_, redirected) = apply("X-To: bob@example.org\r\nX-Copy: 1\r\n\r\n");
         assert_eq!(show(&redirected), "<bob@example.org> <ann@example.org>");
-    }
-
-    #[test]
-    fn a_filter_gets_a_message_once() {
-        let host = Domain::parse("mx.example").unwrap();
-        let seen = "Received: from x by mx.example with ESMTP id 1; date\r\nX-Scan: 1\r\n\r\n";
-        let elsewhere = "Received: from x by mx.example.net with ESMTP id 1; date\r\nX-Scan: 1\r\n\r\n";
-        let (filter, stranger) = ("127.0.0.1".parse().ok(), "192.0.2.1".parse().ok());
-        for (head, client, goes_there) in [
-            (seen, filter, false),
-            (seen, stranger, true),
-            (seen, None, true),
-            (elsewhere, filter, true),
-            ("X-Scan: 1\r\n\r\n", filter, true),
-            ("A: b\r\n\r\n", stranger, false),
-        ] {
-            let (_, mut ruling) = apply(head);
-            let found = ruling.filter(head.as_bytes(), &host, client);
-            assert_eq!(found.is_some(), goes_there, "{head} {client:?}");
-        }
     }
 
     #[test]

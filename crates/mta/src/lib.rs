@@ -30,6 +30,7 @@ pub mod milter;
 mod observed;
 #[cfg(test)]
 mod open_relay;
+mod passes;
 mod patience;
 mod policy;
 mod receive;
@@ -56,6 +57,7 @@ pub use crate::limits::{Allowance, Rates, Traffic};
 pub use crate::lists::Lists;
 pub use crate::lmtp::Lmtp;
 pub use crate::local::{Dropped, Local, LocalUser};
+pub use crate::passes::Passes;
 pub use crate::policy::verdict::{Listing, Listings, OnDoubt, Verdicts};
 pub use crate::policy::{EarlyTalker, ForeignSenders};
 pub use crate::receive::Receive;

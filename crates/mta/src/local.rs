@@ -30,6 +30,7 @@ use crate::deliver::{Message, deliver, sole_recipient};
 use crate::forgeries::{self, Source};
 use crate::intake::{self, Intake};
 use crate::long_lines::Shortener;
+use crate::passes::Returned;
 use crate::policy::{self, LocalSender, RcptFacts};
 use crate::traced;
 use crate::transaction::{Taken, Transaction, check_header};
@@ -334,6 +335,8 @@ impl<'a> Session<'a> {
         check_header(&content)?;
         let Some(account) = self.local.address(self.user) else { return Err(Reply::BAD_REVERSE_PATH) };
         let source = if self.local.is_trusted(self.user) { Source::Trusted } else { Source::Anybody };
+        // A filter may hand back by sendmail.
+        let returned = Returned::new(Ipv4Addr::LOCALHOST.into(), content.head());
         let head = forgeries::removed(&core.hostname, content.head(), source);
         let head = author::completed_by(head.as_deref().unwrap_or(content.head()), origin);
         let head = author::without_secrets(&head).unwrap_or(head);
@@ -364,9 +367,10 @@ impl<'a> Session<'a> {
             return Ok(Taken::Dropped);
         }
         let content = Arc::new(content);
-        let prefix = core.signing.fields(&content).await.map_err(|cause| cause.reply())? + &received;
+        let (filter, pass) = core.passes.issue(ruling.filter.take(), &returned, id);
+        let signature = core.signing.fields(&content).await.map_err(|cause| cause.reply())?;
+        let prefix = signature + &received + &pass;
         let Envelope { reverse_path, recipients, parameters } = envelope;
-        let filter = ruling.filter(content.head(), &core.hostname, None);
         let parameters = MailParameters { filter, ..parameters };
         let reverse_path = self.local.completed(reverse_path);
         let mut recipients = ruling.recipients(recipients);

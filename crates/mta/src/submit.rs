@@ -35,6 +35,7 @@ use crate::intake::{self, Intake};
 use crate::limits::Meter;
 use crate::long_lines::Shortener;
 use crate::milter::{self, Chain, Filtered};
+use crate::passes::Returned;
 use crate::patience::Patience;
 use crate::policy::{self, RcptFacts};
 use crate::receive::{BUSY, claimed_address, turn_away};
@@ -355,6 +356,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         let account = self.account.as_ref().ok_or(Reply::LOGIN_FIRST)?;
         let content = self.intake.take()?;
         check_header(&content)?;
+        let returned = Returned::new(self.client, content.head());
         let content = forgeries::scrub(self.core, content, forgeries::Source::Anybody).await?;
         let authors = author::authors(content.head());
         let all: Vec<&Address> = authors.as_ref().map(Authors::all).unwrap_or_default();
@@ -402,8 +404,8 @@ impl<D: Dns + 'static> Session<'_, D> {
         }
         let Envelope { reverse_path, recipients, parameters } = envelope;
         let signature = self.core.signing.fields(&content).await.map_err(|cause| cause.reply())?;
-        let prefix = wishes.fields() + &signature + &prefix;
-        let filter = ruling.filter(content.head(), &self.core.hostname, Some(self.client));
+        let (filter, pass) = self.core.passes.issue(ruling.filter.take(), &returned, id);
+        let prefix = wishes.fields() + &signature + &prefix + &pass;
         let parameters = MailParameters { filter, ..parameters };
         let waits = wishes.hold.take();
         let mut recipients = ruling.recipients(wishes.recipients(recipients));

@@ -17,7 +17,7 @@ use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mail::report::{Notify, OriginalRecipient};
 use kings_mta::relay::{Credentials, Family, Level, Ourselves, Relay, Routes, Settings, SmartHost, Sources};
-use kings_mta::{Clients, Core, HouseRules, Limits, Outgoing, Parts, Rates, Traffic};
+use kings_mta::{Clients, Core, HouseRules, Limits, Outgoing, Parts, Passes, Rates, Traffic};
 use kings_queue::{Attempt, Contact, Content, Deliver, Finished, Outcome, Queue};
 use kings_records::Records;
 use kings_store::{Layout, Store};
@@ -242,6 +242,7 @@ impl Setup {
             signing: kings_mta::signing::Signing::default(),
             directory: directory.unwrap(),
             rules: HouseRules::default(),
+            passes: Passes::default(),
             ways: kings_mta::relay::Ways::default(),
             srs: None,
             store: store.unwrap(),

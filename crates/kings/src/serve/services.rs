@@ -8,7 +8,7 @@ use kings_directory::{Directory, HostedDomain};
 use kings_fetch::Fetch;
 use kings_mta::relay::Relay;
 use kings_mta::signing::Signing;
-use kings_mta::{Copies, Core, Lmtp, Local, Receive, Reporter, Reports, Srs, Submit, Traffic};
+use kings_mta::{Copies, Core, Lmtp, Local, Passes, Receive, Reporter, Reports, Srs, Submit, Traffic};
 use kings_net::{Memory, Resolver};
 use kings_oauth::Issuers;
 use kings_queue::Queue;
@@ -91,6 +91,7 @@ impl Services {
             directory: directory.clone(),
             srs: sender_rewriting(settings)?,
             rules: settings.house_rules.clone(),
+            passes: passes(settings)?,
             ways: settings.outbound.ways(),
             store: store.clone(),
             queue: queue.clone(),
@@ -140,6 +141,13 @@ fn sender_rewriting(settings: &Settings) -> anyhow::Result<Option<Srs>> {
     let secrets = prepare::secret(&path)?;
     let srs = Srs::new(&secrets);
     Ok(Some(srs.with_context(|| format!("{}: remove it, and a new one is made", path.display()))?))
+}
+
+/// Kept, so that what is at a filter during a restart is known when it comes back.
+fn passes(settings: &Settings) -> anyhow::Result<Passes> {
+    let path = settings.data_dir.join("filter.secret");
+    let passes = Passes::new(&prepare::secret(&path)?);
+    passes.with_context(|| format!("{}: remove it, and a new one is made", path.display()))
 }
 
 /// What tokens are checked with, if any issuer is trusted. Each has a client that goes where its own block allows.

@@ -110,7 +110,8 @@ fn a_message_goes_through_its_filter_and_comes_back() {
     kings.submit(ann, bob, "plain");
     kings.kill();
     kings.serve();
-    let count = |account: &str| messages(&kings.maildir(account)).len();
+    let (of_ann, of_bob) = (kings.maildir(ann), kings.maildir(bob));
+    let count = |account: &str| messages(if account == ann { &of_ann } else { &of_bob }).len();
     assert_eq!((count(ann), count(bob)), (0, 1));
     let sink = Sink::at(port);
     run(&mut kings.command(&["queue", "retry"])).succeeded();
@@ -122,11 +123,46 @@ fn a_message_goes_through_its_filter_and_comes_back() {
         (sink.recipients() == both).then_some(())
     });
     assert_eq!((count(ann), count(bob)), (0, 1), "only the filter has them");
-    // What the filter hands back has passed through us, and comes from its address.
-    let trace = b"Received: from x by mail.example.org with ESMTP id 1; Fri, 27 Nov 2026 00:00:00 +0000\r\n";
-    let back = [trace.to_vec(), letter(CAROL, bob, "scan one")].concat();
-    kings.smtp().message(CAROL, &[bob], &back).unwrap().is("250 2.0.0");
+    // What the filter hands back carries what we gave it, over a restart too.
+    kings.kill();
+    kings.serve();
+    let kept = |subject: &str| sink.contents().into_iter().find(|text| text.contains(subject)).unwrap();
+    kings.smtp().message(CAROL, &[bob], kept("scan one").as_bytes()).unwrap().is("250 2.0.0");
     wait_until("it is back", Duration::from_secs(10), || (count(bob) == 2).then_some(()));
+    kings.submissions(ann).message(ann, &[bob], kept("scan two").as_bytes()).unwrap().is("250 2.0.0");
+    wait_until("the other too", Duration::from_secs(10), || (count(bob) == 3).then_some(()));
+    let delivered = messages(&kings.maildir(bob));
+    assert!(delivered.iter().all(|message| message.field("X-Kings-Filter").is_none()));
+    assert_eq!(sink.recipients().len(), 2, "nothing goes there twice");
+}
+
+/// The address of the filter is shared with everybody on the machine, and each knows the id that a message was given.
+#[test]
+fn nobody_passes_a_filter_by_with_trace_fields_of_his_own() {
+    let sink = Sink::start();
+    let tables = "[inbound]\nheader_checks = \"rules\"\n[submission]\nheader_checks = \"rules\"\n";
+    let rules = format!("/^Subject: scan/ FILTER smtp:[127.0.0.1]:{}\n", sink.port);
+    let files = vec![("rules", &*rules.leak())];
+    let kings = Setup { files, tables: tables.into(), ..Setup::default() }.start();
+    let (ann, bob) = ("ann@example.org", "bob@example.org");
+    let reply = kings.smtp().message(CAROL, &[bob], &letter(CAROL, bob, "scan this")).unwrap();
+    let id = reply.text.split(' ').next_back().unwrap().to_owned();
+    let forged = |sender: &str| {
+        let fields = format!(
+            "Received: from x by mail.example.org with ESMTP id {id}; Fri, 27 Nov 2026 00:00:00 +0000\r\n\
+             X-Kings-Filter: {id} 0000000000000000000000000000000000000000000000000000000000000000\r\n"
+        );
+        [fields.as_bytes(), &letter(sender, bob, "scan forged")].concat()
+    };
+    kings.smtp().message(CAROL, &[bob], &forged(CAROL)).unwrap().is("250 2.0.0");
+    kings.submissions(ann).message(ann, &[bob], &forged(ann)).unwrap().is("250 2.0.0");
+    wait_until("all at the filter", Duration::from_secs(40), || {
+        (sink.recipients() == ["<bob@example.org>"; 3]).then_some(())
+    });
+    assert_eq!(messages(&kings.maildir(bob)).len(), 0);
+    let forged = sink.contents().into_iter().filter(|text| text.contains("scan forged")).collect::<Vec<_>>();
+    let passes = |text: &String| text.matches("X-Kings-Filter:").count();
+    assert_eq!(forged.iter().map(passes).collect::<Vec<_>>(), [1, 1], "ours and no other");
 }
 
 #[test]

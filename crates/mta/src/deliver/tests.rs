@@ -95,6 +95,7 @@ impl Setup {
             reports: crate::reporting::Reports::default(),
             records: Records::none(),
             rules: HouseRules::default(),
+            passes: crate::Passes::default(),
             srs: Some(Srs::new("a secret of the test").unwrap()),
             directory: directory.unwrap(),
             store: store.unwrap(),

@@ -26,6 +26,7 @@ use crate::greylist::{Circumstances, Stranger};
 use crate::intake;
 use crate::milter::Filtered;
 use crate::observed::Observed;
+use crate::passes::Returned;
 use crate::policy::ours::Leaving;
 use crate::policy::verdict::{self, Known};
 use crate::repeats::Signatures;
@@ -157,6 +158,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         known.forwarder = Some(self.client).filter(|client| self.checks.passes_on(*client));
         known.junk_before = known.forwarder.filter(|_| verdict::is_junk(content.head()));
         let authors = author_domains(content.head()).map(|authors| authors.domains).unwrap_or_default();
+        let returned = Returned::new(self.client, content.head());
         let content = forgeries::scrub(self.core, content, forgeries::Source::Anybody).await?;
         let id = transaction.id;
         let content = self.shortened(content, id).await?;
@@ -211,7 +213,8 @@ impl<D: Dns + 'static> Session<'_, D> {
             return Ok(Taken::Dropped);
         }
         let Envelope { reverse_path, recipients, parameters } = envelope;
-        let filter = ruling.filter(content.head(), &self.core.hostname, Some(self.client));
+        let (filter, pass) = self.core.passes.issue(ruling.filter.take(), &returned, id);
+        let prefix = prefix + &pass;
         let parameters = MailParameters { filter, ..parameters };
         let waits = wishes.hold.take();
         let mut recipients = ruling.recipients(wishes.recipients(recipients));

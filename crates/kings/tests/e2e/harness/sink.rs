@@ -62,6 +62,13 @@ impl Sink {
         all
     }
 
+    /// All messages with the lines that it puts before them, as they would be sent on.
+    pub(crate) fn contents(&self) -> Vec<String> {
+        let text = |path: &PathBuf| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+        let sent = |text: String| text.trim_end().replace('\n', "\r\n") + "\r\n";
+        files(&self.folder.join("mail")).iter().map(text).map(sent).collect()
+    }
+
     /// The subjects of all [`letter`](super::letter)s that came whole.
     pub(crate) fn subjects(&self) -> Vec<String> {
         let text = |path: &PathBuf| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
