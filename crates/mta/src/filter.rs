@@ -43,7 +43,8 @@ pub struct Settings {
     pub marks: Vec<Mark>,
     /// What is checked of mail that is not ours. Nothing here refuses mail but `handling`.
     pub methods: Methods,
-    /// Who says so in Authentication-Results; the mail server's own name where it is not said.
+    /// Who says so in Authentication-Results; the mail server's own name where it is not said. Nobody else may have said
+    /// anything in either name.
     pub authserv_id: Option<Domain>,
     /// Our name, where the mail server does not say its own.
     pub hostname: Domain,
@@ -57,7 +58,24 @@ pub struct Settings {
     pub limits: Limits,
 }
 
-/// Authentication-Results that a message has when it comes. Those in our own name go unless all are kept.
+/// The names in which results are those of the mail server and its filters, and of nobody who sends mail to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Names {
+    /// In which we write.
+    authserv_id: Domain,
+    /// What the mail server calls itself (its macro `j`): whoever reads its mail may believe it, whatever name we have.
+    mail_server: Option<Domain>,
+}
+
+impl Names {
+    fn all(&self) -> impl Iterator<Item = &Domain> {
+        let other = self.mail_server.as_ref().filter(|name| **name != self.authserv_id);
+        std::iter::once(&self.authserv_id).chain(other)
+    }
+}
+
+/// Authentication-Results that a message has when it comes. Those in our own name and in that of the mail server go unless
+/// all are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OtherResults {
     /// None goes (`KeepAuthResults`).
@@ -69,7 +87,7 @@ pub struct OtherResults {
 }
 
 impl OtherResults {
-    fn goes(&self, ours: &Domain, value: &[u8]) -> bool {
+    fn goes(&self, ours: &Names, value: &[u8]) -> bool {
         if self.kept {
             return false;
         }
@@ -83,7 +101,8 @@ impl OtherResults {
         let text = String::from_utf8_lossy(value);
         let is_about_dkim =
             || results::read(text.trim()).is_none_or(|said| said.iter().any(|one| one.method == "dkim"));
-        results::claims_to_be(ours, value) || (is_named() && (self.all || is_about_dkim()))
+        ours.all().any(|name| results::claims_to_be(name, value))
+            || (is_named() && (self.all || is_about_dkim()))
     }
 }
 

@@ -114,6 +114,12 @@ fn postfix_signs_and_verifies_with_opendkims_own_config() {
     let text = incoming.delivered("forged").text();
     assert!(!text.contains("bank.example") && text.contains("other.example"), "{text}");
     assert!(text.contains("Authentication-Results: postfix.example.net;\n\tdkim=none"), "{text}");
+    let named = Pair::start("InternalHosts 10.0.0.0/8\nAlwaysAddARHeader yes\nAuthservID own.example\n");
+    let own = b"Authentication-Results: own.example; dkim=pass header.d=shop.example\r\n".to_vec();
+    named.send(&[own, forged.concat()].concat()).is("250");
+    let text = named.delivered("forged").text();
+    assert!(!text.contains("bank.example") && !text.contains("shop.example"), "{text}");
+    assert!(text.contains("Authentication-Results: own.example;\n\tdkim=none"), "{text}");
 }
 
 #[test]
@@ -214,11 +220,29 @@ fn a_config_of_kings_serves_as_well_and_a_mistake_is_78() {
     let settings = format!("smtpd_milters = unix:{}\n", socket.display());
     run(program("chmod").args(["666", &socket.display().to_string()])).succeeded();
     let postfix = Postfix::start(&settings);
+    // Postfix has another name than Kings' config: forgeries go in both, and results are told in that of the config.
+    let said = |id: &str, of: &str| {
+        format!("Authentication-Results: {id}; dkim=pass header.d={of}.example\r\n").into_bytes()
+    };
+    let forged = [
+        said("Postfix.Example.NET", "bank"),
+        said("mail.example.org", "shop"),
+        said("other.example", "peer"),
+    ];
+    let forged = [&forged.concat()[..], &letter(ANN, DAVE, "forged")].concat();
+    let mut client = Smtp::connect(([127, 0, 0, 1], postfix.port).into()).unwrap();
+    client.command("EHLO client.example.org").unwrap().is("250");
+    client.message(ANN, &[DAVE], &forged).unwrap().is("250");
+    let text = wait_until("a message", DELIVERY, || postfix.delivered().pop()).text();
+    assert!(!text.contains("bank.example") && !text.contains("shop.example"), "{text}");
+    assert!(text.contains("header.d=peer.example"), "{text}");
+    assert!(text.contains("Authentication-Results: mail.example.org;\n\tspf="), "{text}");
     // A login of Postfix's is not there to be had: its own machine is trusted by default only in opendkim.conf.
     let mut client = Smtp::connect(([127, 0, 0, 1], postfix.port).into()).unwrap();
     client.command("EHLO client.example.org").unwrap().is("250");
     client.message(ANN, &[DAVE], &letter(ANN, DAVE, "not signed")).unwrap().is("250");
-    let message = wait_until("a message", DELIVERY, || postfix.delivered().pop());
+    let has = |message: &Message| message.field("Subject").as_deref() == Some("not signed");
+    let message = wait_until("a message", DELIVERY, || postfix.delivered().into_iter().find(has));
     assert_eq!(message.field("DKIM-Signature"), None);
     assert!(daemon.stop().success());
     assert!(!socket.exists());

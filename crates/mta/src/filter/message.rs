@@ -2,7 +2,6 @@
 
 use kings_dns::Dns;
 use kings_mail::address::Address;
-use kings_mail::domain::Domain;
 use kings_mail::header::{Fields, without_lookalikes};
 use kings_mail::path::ReversePath;
 use kings_milter::{Answer, Change};
@@ -11,7 +10,7 @@ use kings_msgauth::results;
 use tracing::{error, info, warn};
 
 use super::session::Client;
-use super::{Action, Settings, Shared};
+use super::{Action, Names, Settings, Shared};
 use crate::authenticate::{Check, Claims, Evidence};
 use crate::author;
 use crate::core::now;
@@ -21,7 +20,7 @@ const SIGNATURE: &str = "DKIM-Signature";
 
 pub(super) struct Message {
     reverse_path: ReversePath,
-    authserv_id: Domain,
+    names: Names,
     /// The header so far, with CRLFs.
     head: Vec<u8>,
     octets: u64,
@@ -61,10 +60,10 @@ enum Work {
 }
 
 impl Message {
-    pub(super) fn new(reverse_path: ReversePath, authserv_id: Domain) -> Self {
+    pub(super) fn new(reverse_path: ReversePath, names: Names) -> Self {
         Self {
             reverse_path,
-            authserv_id,
+            names,
             head: Vec::new(),
             octets: 0,
             results: Numbered::default(),
@@ -83,7 +82,7 @@ impl Message {
     pub(super) fn header<D>(&mut self, shared: &Shared<D>, name: &[u8], value: &[u8], spaced: bool) {
         let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
         if is(results::FIELD) {
-            self.results.see(shared.settings.results.goes(&self.authserv_id, value));
+            self.results.see(shared.settings.results.goes(&self.names, value));
         } else if is(SIGNATURE) {
             self.signatures.see(shared.settings.replaces_signatures);
         }
@@ -128,7 +127,7 @@ impl Message {
             (Role::Sign, Some(author)) => {
                 let mut signer = Signer::new(rules.clone());
                 // What is removed must not be signed.
-                let goes = |value: &[u8]| shared.settings.results.goes(&self.authserv_id, value);
+                let goes = |value: &[u8]| shared.settings.results.goes(&self.names, value);
                 let rest = without_lookalikes(&head, |line| line.is(results::FIELD) && goes(line.value));
                 signer.push(&rest.unwrap_or(head));
                 self.work = Work::Sign(author, Box::new(signer));
@@ -141,7 +140,7 @@ impl Message {
                     client: client.address,
                     helo: &client.helo,
                     reverse_path: &self.reverse_path,
-                    receiver: &self.authserv_id,
+                    receiver: &self.names.authserv_id,
                     now: now(),
                 };
                 let mut evidence = Evidence::begin(&shared.dns, *methods, &claims);
@@ -214,7 +213,7 @@ impl Message {
         if !(others || is_signed || *records_unsigned) {
             return (String::new(), action);
         }
-        (findings.field(*methods, &self.authserv_id), action)
+        (findings.field(*methods, &self.names.authserv_id), action)
     }
 }
 

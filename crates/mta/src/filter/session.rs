@@ -8,8 +8,8 @@ use kings_mail::domain::Domain;
 use kings_mail::path::ReversePath;
 use kings_milter::{Answer, Change, Command, Family, Peer, Server};
 
-use super::Shared;
 use super::message::Message;
+use super::{Names, Shared};
 use crate::policy::filter::Origin;
 
 /// What the mail server told before the message.
@@ -50,7 +50,7 @@ impl<D: Dns + 'static> Session<D> {
                 Answer::Continue
             }
             Command::Mail(words) => {
-                self.message = Some(Message::new(reverse_path(&words), authserv_id(&self.shared, server)));
+                self.message = Some(Message::new(reverse_path(&words), names(&self.shared, server)));
                 Answer::Continue
             }
             Command::Rcpt(words) => {
@@ -144,8 +144,10 @@ fn bare_path(words: &[Vec<u8>]) -> String {
     bare.map(str::to_owned).unwrap_or(path)
 }
 
-fn authserv_id<D>(shared: &Shared<D>, server: &Server) -> Domain {
-    let named = || server.macro_value("j").and_then(|name| Domain::parse(&text(name)).ok());
+/// The mail server says its name once, when a client comes; what is no domain is nobody's name.
+fn names<D>(shared: &Shared<D>, server: &Server) -> Names {
+    let mail_server = server.macro_value("j").and_then(|name| Domain::parse(&text(name)).ok());
     let settings = &shared.settings;
-    settings.authserv_id.clone().or_else(named).unwrap_or_else(|| settings.hostname.clone())
+    let own = settings.authserv_id.as_ref().or(mail_server.as_ref()).unwrap_or(&settings.hostname);
+    Names { authserv_id: own.clone(), mail_server }
 }

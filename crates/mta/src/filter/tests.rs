@@ -247,22 +247,61 @@ async fn strangers_are_verified_and_forged_results_go() {
         assert_eq!(outcome, Outcome::Accept);
         let said = results(&changes);
         assert!(said.starts_with(" mx.example.net;\n\tdkim=pass"), "{said}");
-        let removed: Vec<u32> = changes
-            .iter()
-            .filter_map(|change| match change {
-                Change::ChangeHeader(at, name, value)
-                    if value.is_empty() && name == b"Authentication-Results" =>
-                {
-                    Some(*at)
-                }
-                _ => None,
-            })
-            .collect();
+        let removed: Vec<u32> = changes.iter().filter_map(removed_at).collect();
         assert_eq!(removed, [3, 2]);
     }
     // One that is ours loses them as well, and they are not signed.
     let (_, changes) = from(settings(), 1 << 20, "10.1.2.3", &forged).await;
     assert_eq!(changes.len(), 3, "{changes:?}");
+}
+
+type Name = Option<&'static str>;
+
+/// With a name of our own, readers may still believe the mail server's, and with none they believe that one.
+#[tokio::test]
+async fn forged_results_go_in_our_name_and_in_that_of_the_mail_server() {
+    let forged = format!(
+        "Authentication-Results: own.example; dkim=pass\r\nAuthentication-Results: MX (x) . example.net; dkim=pass\r\n\
+         Authentication-Results: filter.example; dkim=pass\r\nAuthentication-Results: sub.own.example; dkim=pass\r\n{PLAIN}"
+    );
+    let cases: [(Name, Name, &str, &[u32]); 6] = [
+        (Some("own.example"), Some("mx.example.net"), "own.example", &[2, 1]),
+        (Some("own.example"), Some("OWN.example"), "own.example", &[1]),
+        (Some("own.example"), Some("[192.0.2.1]"), "own.example", &[1]),
+        (Some("own.example"), None, "own.example", &[1]),
+        (None, Some("mx.example.net"), "mx.example.net", &[2]),
+        (None, None, "filter.example", &[3]),
+    ];
+    for (own, said, id, removed) in cases {
+        let settings = Settings { authserv_id: own.map(domain), ..settings() };
+        for cut in CUTS {
+            let mut server = MailServer::new(settings.clone(), cut).await;
+            server.macros = Macros::default();
+            if let Some(name) = said {
+                server.macros.set("j", name.as_bytes());
+            }
+            server.connect("client.example", "192.0.2.1").await;
+            let (_, changes) = server.message(&forged).await;
+            assert!(results(&changes).starts_with(&format!(" {id};\n\tdkim=none")), "{changes:?}");
+            let gone: Vec<u32> = changes.iter().filter_map(removed_at).collect();
+            assert_eq!(gone, removed, "{own:?} {said:?}");
+        }
+        let kept = OtherResults { kept: true, ..OtherResults::default() };
+        let mut server = MailServer::new(Settings { results: kept, ..settings }, 1 << 20).await;
+        server.connect("client.example", "192.0.2.1").await;
+        let (_, changes) = server.message(&forged).await;
+        assert_eq!(changes.iter().filter_map(removed_at).count(), 0);
+    }
+}
+
+/// Which Authentication-Results field is removed.
+fn removed_at(change: &Change) -> Option<u32> {
+    match change {
+        Change::ChangeHeader(at, name, value) if value.is_empty() && name == b"Authentication-Results" => {
+            Some(*at)
+        }
+        _ => None,
+    }
 }
 
 #[tokio::test]
