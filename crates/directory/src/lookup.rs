@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::aliases;
 use crate::directory::{DirectoryError, Unavailable};
@@ -45,6 +45,9 @@ pub trait Meaning: FromStr<Err = String> + Clone {
     /// Whether a pattern may put parts of the address into it. Postfix's trivial-rewrite(8) does not let it: whoever writes
     /// an address would choose where mail goes.
     const MAY_BE_FILLED: bool = true;
+    /// Whether a line of a file means nothing with only a key on it: then it is passed over, as by postmap(1), with a
+    /// warning ("expected format: key whitespace value").
+    const NEEDS_VALUE: bool = false;
 }
 
 /// An address that something is looked up for.
@@ -105,7 +108,15 @@ impl Keys {
 
 /// One reading of the tables of a lookup.
 #[derive(Clone, Debug)]
-pub(crate) struct Lines<T>(Vec<Table<HashMap<String, T>>>);
+pub(crate) struct Lines<T>(Vec<Table<Entries<T>>>);
+
+/// The lines of one file.
+#[derive(Clone, Debug)]
+pub(crate) struct Entries<T> {
+    by_key: HashMap<String, T>,
+    /// Lines that say nothing, by their numbers.
+    passed_over: Vec<usize>,
+}
 
 impl<T> Default for Lines<T> {
     fn default() -> Self {
@@ -155,7 +166,7 @@ impl<T: Meaning> Lines<T> {
         for (at, (nearness, key)) in sought.keys.iter().enumerate() {
             for table in &self.0 {
                 let found = match table {
-                    Table::Plain(entries) => entries.get(key).cloned(),
+                    Table::Plain(entries) => entries.by_key.get(key).cloned(),
                     Table::Regexp(table) if at == 0 => match table.find(&sought.whole) {
                         // What a stranger puts into quotes must not choose what a rule gives.
                         Some(found) if found.substituted && sought.whole.starts_with('"') => None,
@@ -182,8 +193,8 @@ impl<T: Meaning> Lines<T> {
 
     /// The keys that files name.
     fn keys(&self) -> Vec<String> {
-        let of_table = |table: &Table<HashMap<String, T>>| match table {
-            Table::Plain(entries) => entries.keys().cloned().collect(),
+        let of_table = |table: &Table<Entries<T>>| match table {
+            Table::Plain(entries) => entries.by_key.keys().cloned().collect(),
             Table::Regexp(_) | Table::Socketmap(_) => Vec::new(),
         };
         self.0.iter().flat_map(of_table).collect()
@@ -191,8 +202,8 @@ impl<T: Meaning> Lines<T> {
 
     /// What files and fixed patterns can give.
     fn values(&self) -> Vec<T> {
-        let of_table = |table: &Table<HashMap<String, T>>| match table {
-            Table::Plain(entries) => entries.values().cloned().collect(),
+        let of_table = |table: &Table<Entries<T>>| match table {
+            Table::Plain(entries) => entries.by_key.values().cloned().collect(),
             Table::Regexp(table) => {
                 let fixed = table.results().filter(|(_, found)| !found.substituted);
                 fixed.filter_map(|(_, found)| T::from_str(&found.text).ok()).collect()
@@ -201,7 +212,35 @@ impl<T: Meaning> Lines<T> {
         };
         self.0.iter().flat_map(of_table).collect()
     }
+
+    /// The lines that say nothing; `from` are the sources that were read.
+    fn passed_over(&self, from: &[TableSource]) -> Vec<String> {
+        let mut told = Vec::new();
+        for (table, source) in self.0.iter().zip(from) {
+            let Table::Plain(Entries { passed_over, .. }) = table else { continue };
+            let told_of = |line| {
+                format!(
+                    "{}: nothing stands to the right of the key, so the line is passed over",
+                    source.at(line)
+                )
+            };
+            told.extend(passed_over.iter().map(|&line| told_of(line)));
+        }
+        told
+    }
+
+    /// The rule that decides about this address, where that is a pattern, and one that does not fit every address.
+    fn pattern_of(&self, from: &[TableSource], address: &str) -> Option<String> {
+        self.0.iter().zip(from).find_map(|(table, source)| {
+            let Table::Regexp(table) = table else { return None };
+            let line = table.line_of(address)?;
+            (table.line_of(ANYBODY) != Some(line)).then(|| source.at(line))
+        })
+    }
 }
+
+/// Whoever is found by a pattern for this address is found by one for all.
+const ANYBODY: &str = "anybody@anywhere.invalid";
 
 /// A result that makes no sense is a fault of ours: nobody's mail is refused for it.
 fn meant<T: Meaning>(key: &str, text: &str) -> Result<T, Stop> {
@@ -212,16 +251,20 @@ fn meant<T: Meaning>(key: &str, text: &str) -> Result<T, Stop> {
 }
 
 /// Of two lines with one key the first counts, as with Postfix.
-fn entries<T: Meaning>(keys: Keys, text: &str) -> (HashMap<String, T>, Vec<BadLine>) {
-    let (mut entries, mut faults) = (HashMap::new(), Vec::new());
+fn entries<T: Meaning>(keys: Keys, text: &str) -> (Entries<T>, Vec<BadLine>) {
+    let (mut entries, mut faults, mut passed_over) = (HashMap::new(), Vec::new(), Vec::new());
     for (line, rule) in aliases::rules(text) {
         let (word, value) = aliases::key_and_value(&rule);
+        if T::NEEDS_VALUE && value.is_empty() {
+            passed_over.push(line);
+            continue;
+        }
         match keys.read(word).and_then(|key| Ok((key, T::from_str(value)?))) {
             Ok((key, value)) => _ = entries.entry(key).or_insert(value),
             Err(what) => faults.push(BadLine { line, what }),
         }
     }
-    (entries, faults)
+    (Entries { by_key: entries, passed_over }, faults)
 }
 
 /// Tables that are read again when their files change. Clones share one state; the default knows nothing.
@@ -309,6 +352,18 @@ impl<T: Meaning> Lookup<T> {
         self.0.as_ref().map(|inner| inner.present().lines.keys()).unwrap_or_default()
     }
 
+    /// A sentence about each line of a file that says nothing.
+    pub fn passed_over(&self) -> Vec<String> {
+        let told = |inner: &Arc<Inner<T>>| inner.present().lines.passed_over(&inner.from);
+        self.0.as_ref().map(told).unwrap_or_default()
+    }
+
+    /// Where the rule stands that decides about this address, if that is a pattern, and not one for everybody.
+    pub fn pattern_of(&self, address: &Address) -> Option<String> {
+        let inner = self.0.as_ref()?;
+        inner.present().lines.pattern_of(&inner.from, &address.to_string())
+    }
+
     /// What files and fixed patterns can give.
     pub fn values(&self) -> Vec<T> {
         self.0.as_ref().map(|inner| inner.present().lines.values()).unwrap_or_default()
@@ -330,6 +385,9 @@ impl<T: Meaning> Inner<T> {
         match DirectoryError::of(faults) {
             None => {
                 info!(table = self.what, "read again");
+                for what in reading.lines.passed_over(&self.from) {
+                    warn!(table = self.what, what, "a table says less than it has lines");
+                }
                 self.reading.store(Arc::new(reading));
             }
             Some(error @ DirectoryError::Unfinished { .. }) => debug!(%error, "looking again"),

@@ -117,15 +117,29 @@ impl RegexpTable {
 
     /// The right side of the first rule that matches.
     pub fn find(&self, input: &str) -> Option<Match> {
+        self.first(input, Condition::apply).map(|(_, found)| found)
+    }
+
+    /// The line of the first rule that matches.
+    pub fn line_of(&self, input: &str) -> Option<usize> {
+        self.first(input, |condition, input, _| condition.holds(input).then_some(())).map(|(line, ())| line)
+    }
+
+    /// The first rule of which `apply` makes something.
+    fn first<T>(
+        &self,
+        input: &str,
+        apply: impl Fn(&Condition, &str, &[Piece]) -> Option<T>,
+    ) -> Option<(usize, T)> {
         let mut at = 0;
         while let Some(step) = self.0.get(at) {
             at += 1;
             match step {
                 Step::If { condition, or_else } if !condition.holds(input) => at = *or_else,
                 Step::If { .. } => {}
-                Step::Rule { condition, result, .. } => {
-                    if let Some(found) = condition.apply(input, result) {
-                        return Some(found);
+                Step::Rule { condition, result, line } => {
+                    if let Some(found) = apply(condition, input, result) {
+                        return Some((*line, found));
                     }
                 }
             }

@@ -36,6 +36,15 @@ impl TableSource {
     pub const FORMS: &'static str = "a file, or a table by its type: \"texthash:FILE\", \"regexp:FILE\", \"pcre:FILE\", \
                                      \"inline:{KEY=VALUE, ...}\" or \"socketmap:unix:/path:name\"";
 
+    /// A place in it, as complaints name it.
+    pub(crate) fn at(&self, line: usize) -> String {
+        match self {
+            Self::Plain(path) | Self::Regexp(path) => format!("{}:{line}", path.display()),
+            Self::Inline(_) => format!("inline:{line}"),
+            Self::Socketmap(_) => "socketmap".to_owned(),
+        }
+    }
+
     /// Reads `FILE`, `texthash:FILE`, `virtual:FILE`, `regexp:FILE`, `pcre:FILE`, `inline:{...}`, `socketmap:...`; paths
     /// start in `folder`. `None` for everything else, also for types of Postfix that are not read here.
     pub fn parse(text: &str, folder: &Path) -> Option<Self> {

@@ -3,6 +3,7 @@
 mod holder;
 pub(crate) mod ports;
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -12,6 +13,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use kings_directory::{Directory, DirectoryError, HostedDomain, LoginSettings, Reach, Resolution};
+use kings_mail::address::{Address, Host, LocalPart};
 use kings_mail::path::ForwardPath;
 use kings_mta::Copies;
 use kings_net::{Bound, Place};
@@ -21,7 +23,7 @@ use rustix::fs::{Access, AtFlags, CWD, FlockOperation, accessat, flock};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::{Limits, Settings};
+use crate::config::{ENDS_HERE, Limits, Settings};
 use crate::dkim::{self, Checked};
 use crate::identity::Identity;
 use crate::local;
@@ -372,4 +374,22 @@ pub(crate) async fn doubts(domains: &[HostedDomain], directory: &Directory) -> V
         }
     }
     doubts
+}
+
+/// Patterns of the table of routes that are about accounts and domains of ours, where they never act.
+pub(crate) fn idle_patterns(settings: &Settings, directory: &Directory) -> Vec<String> {
+    let Some(postmaster) = LocalPart::parse("postmaster").ok() else { return Vec::new() };
+    let hosted = settings.domains.iter().map(|hosted| Host::Domain(hosted.name.clone()));
+    let of_domains = hosted.map(|host| Address::new(postmaster.clone(), host));
+    let accounts = directory.accounts().into_iter().map(|(account, _)| account);
+    let mut told: BTreeMap<String, Address> = BTreeMap::new();
+    for address in of_domains.chain(accounts) {
+        if let Some(place) = settings.outbound.routes.transports.pattern_of(&address) {
+            told.entry(place).or_insert(address);
+        }
+    }
+    let idle = |(place, address): (String, Address)| {
+        format!("[outbound] transport: {place} does not act for {address}, {ENDS_HERE}")
+    };
+    told.into_iter().map(idle).collect()
 }

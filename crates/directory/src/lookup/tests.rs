@@ -116,6 +116,54 @@ fn no_part_of_an_address_is_filled_in_where_it_must_not() {
     assert!(Lookup::<Word>::open("table", Keys::Transport, from()).1.is_empty());
 }
 
+/// What a real postmap says of it stands in the end-to-end tests.
+#[test]
+fn a_line_without_a_right_side_is_passed_over_where_it_means_nothing() {
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    struct Full(String);
+    impl FromStr for Full {
+        type Err = String;
+        fn from_str(text: &str) -> Result<Self, String> {
+            Ok(Self(text.to_owned()))
+        }
+    }
+    impl Meaning for Full {
+        const NEEDS_VALUE: bool = true;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let table = "a.example\nb.example \t\nc.example :\nd.example\n  there\n* all\n";
+    fs::write(folder.path().join("table"), table).unwrap();
+    let from = || vec![TableSource::parse("texthash:table", folder.path()).unwrap()];
+    let (lookup, faults) = Lookup::<Full>::open("table", Keys::Transport, from());
+    assert!(faults.is_empty(), "{faults:?}");
+    let full = |address: &str| {
+        let address = Address::parse(address).unwrap();
+        lookup.look(Some(&address), "+", &Answers::default()).unwrap().unwrap().0
+    };
+    let all = ["x@a.example", "x@b.example", "x@c.example", "x@d.example"].map(full);
+    assert_eq!(all, ["all", "all", ":", "there"]);
+    let told = lookup.passed_over();
+    assert!(told.len() == 2 && told[0].contains("table:1: ") && told[1].contains("table:2: "), "{told:?}");
+    let (listed, _) = open(folder.path(), Keys::Transport, &["table"]);
+    assert_eq!((found(&listed, "x@a.example"), listed.passed_over().len()), (String::new(), 0));
+}
+
+#[test]
+fn the_pattern_that_decides_is_named_unless_it_is_for_everybody() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("plain"), "ann@example.org x\n").unwrap();
+    fs::write(folder.path().join("patterns"), "/^joe@/ x\n/@example\\.org$/ y\n/./ z\n").unwrap();
+    let (lookup, _) = open(folder.path(), Keys::Transport, &["plain", "regexp:patterns"]);
+    let place = |text: &str| {
+        let place = lookup.pattern_of(&Address::parse(text).unwrap());
+        place.and_then(|place| place.rsplit_once(':').map(|(_, line)| line.to_owned()))
+    };
+    assert_eq!(place("joe@example.org").as_deref(), Some("1"));
+    assert_eq!(place("ann@example.org").as_deref(), Some("2"));
+    assert_eq!(place("ann@example.net"), None);
+    assert_eq!(Lookup::<Word>::default().pattern_of(&Address::parse("a@b.example").unwrap()), None);
+}
+
 #[test]
 fn every_fault_is_told_with_its_line() {
     let folder = tempfile::tempdir().unwrap();

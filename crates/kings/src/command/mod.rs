@@ -238,6 +238,7 @@ fn check(common: &Common) -> Result<(), Failure> {
         let runtime = serve::runtime(settings.limits.threads)?;
         wrong.extend(runtime.block_on(prepare::lost_copies(&settings.house_rules.copies, &directory)));
         odd.extend(runtime.block_on(prepare::doubts(&settings.domains, &directory)));
+        odd.extend(prepare::idle_patterns(&settings, &directory));
     }
     print(&odd.iter().map(|warning| format!("warning: {warning}\n")).collect::<String>());
     if !wrong.is_empty() {

@@ -45,6 +45,7 @@ pub(crate) use self::listen::{Listen, SocketAccess};
 pub(crate) use self::login::Login;
 pub(crate) use self::mailboxes::Mailboxes;
 pub(crate) use self::oauth::OAuth;
+pub(crate) use self::outbound::ENDS_HERE;
 pub(crate) use self::queue::{QueueSettings, duration};
 pub(crate) use self::quota::Quotas;
 pub(crate) use self::reader::Complaint;
@@ -291,7 +292,9 @@ fn idle_routes(
     let hosts = |domain: &Domain| hosted.iter().any(|hosted| hosted.name == *domain);
     let ends_here = |domain: &Domain| hosts(domain) || hostname == Some(domain);
     outbound::complain_of_idle(source, &outbound.routes, ends_here);
-    outbound::idle_lines(&outbound.routes, ends_here).collect()
+    outbound::idle_lines(&outbound.routes, hosted, ends_here)
+        .chain(outbound::passed_over(&outbound.routes))
+        .collect()
 }
 
 /// Other servers refuse a name without a domain in EHLO (RFC 5321 §2.3.5).

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use kings_directory::Keys;
+use kings_directory::{HostedDomain, Keys};
 use kings_mail::address::Address;
 use kings_mail::domain::{BadDomain, Domain};
 use kings_mta::relay::{
@@ -107,18 +107,47 @@ pub(super) fn complain_of_idle(
 /// have them.
 pub(super) fn idle_lines<'a>(
     routes: &'a Routes,
+    hosted: &'a [HostedDomain],
     ends_here: impl Fn(&Domain) -> bool + 'a,
 ) -> impl Iterator<Item = Complaint> + 'a {
-    let own = move |key: &String| {
-        let domain = key.rsplit_once('@').map_or(key.as_str(), |(_, domain)| domain);
-        Domain::parse(domain).is_ok_and(|domain| ends_here(&domain))
+    let idle = move |key: String| {
+        let name = key.rsplit_once('@').map_or(key.as_str(), |(_, domain)| domain);
+        let what = match name.strip_prefix('.') {
+            Some(above) => {
+                let above = Domain::parse(above).ok()?;
+                let is_below = |domain: &Domain| domain.with_parents().skip(1).any(|parent| parent == above);
+                let hosted = hosted.iter().map(|hosted| &hosted.name).find(|domain| is_below(domain))?;
+                format!("the line of {key} does not act for {hosted}")
+            }
+            None => {
+                Domain::parse(name).ok().filter(|domain| ends_here(domain))?;
+                format!("the line of {key} never acts")
+            }
+        };
+        Some(Complaint { line: None, what: format!("[outbound] transport: {what}, {ENDS_HERE}") })
     };
-    routes.transports.keys().into_iter().filter(own).map(|key| Complaint {
-        line: None,
-        what: format!(
-            "[outbound] transport: the line of {key} never acts, for its mail ends here, in accounts and aliases; [[domain]] relay_to \
-             passes on what is for a domain"
+    routes.transports.keys().into_iter().filter_map(idle)
+}
+
+/// Why a route is not taken, and what to write instead.
+pub(crate) const ENDS_HERE: &str = "for its mail ends here, in accounts and aliases; [[domain]] relay_to passes on what is for a domain, and an alias \
+     what is for one address";
+
+/// Lines of the tables of routes that say nothing.
+pub(super) fn passed_over(routes: &Routes) -> impl Iterator<Item = Complaint> {
+    let tables = [
+        ("transport", "\":\" leaves things as they are without the table", routes.transports.passed_over()),
+        (
+            "sender_relayhost",
+            "DUNNO leaves things as they are without the table",
+            routes.relay_hosts.passed_over(),
         ),
+    ];
+    tables.into_iter().flat_map(|(key, instead, lines)| {
+        lines.into_iter().map(move |line| {
+            let what = format!("[outbound] {key}: {line}, as by Postfix: {instead}");
+            Complaint { line: None, what }
+        })
     })
 }
 

@@ -1059,10 +1059,35 @@ fn tables_of_routes_are_read_with_all_their_faults() {
         assert!(told.contains(fault), "{fault}: {told}");
     }
     assert!(!told.contains("transport:1:") && !told.contains("patterns:2:"), "{told}");
-    let table = "\"inline:{a.example=smtp:, ann@example.org=:, example.org=virtual:}\"";
+    let table = "\"inline:{a.example=smtp:, ann@example.org=:, .org=smtp:, .example.org=smtp:, example.org=virtual:}\"";
     let settings = read(table, "[\"socketmap:unix:/run/x:relays\"]").unwrap();
     let mut warned: Vec<&str> = settings.warnings.iter().map(|warning| warning.what.as_str()).collect();
     warned.sort_unstable();
+    assert_eq!(warned.len(), 3, "{warned:?}");
+    let expected =
+        [".org does not act for example.org", "ann@example.org never acts", "example.org never acts"];
+    for (warned, expected) in warned.iter().zip(expected) {
+        assert!(warned.contains(expected), "{warned}");
+    }
+}
+
+/// As postmap(1) has it; an explicit `:` is a line like any other.
+#[test]
+fn lines_of_routes_without_a_right_side_are_warned_of_and_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("transport"), "a.example\nb.example :\n* smtp:[hub.example]\n").unwrap();
+    fs::write(folder.path().join("relays"), "@a.example\n@b.example DUNNO\n").unwrap();
+    let read = |transport: &str| {
+        let text =
+            format!("{SMALLEST}[outbound]\ntransport = \"{transport}\"\nsender_relayhost = \"relays\"\n");
+        Settings::parse(&text, folder.path())
+    };
+    let settings = read("transport").unwrap();
+    let warned: Vec<&str> = settings.warnings.iter().map(|warning| warning.what.as_str()).collect();
     assert_eq!(warned.len(), 2, "{warned:?}");
-    assert!(warned[0].contains("ann@example.org never acts") && warned[1].contains("example.org never acts"));
+    assert!(warned[0].contains("transport:1: ") && warned[1].contains("relays:1: "), "{warned:?}");
+    assert!(warned.iter().all(|warning| warning.contains("passed over")), "{warned:?}");
+    fs::write(folder.path().join("transport"), "/x/\n/y/ :\n").unwrap();
+    let faulty = read("regexp:transport").unwrap_err();
+    assert!(faulty.len() == 1 && faulty[0].to_string().contains("transport:1: "), "{faulty:?}");
 }

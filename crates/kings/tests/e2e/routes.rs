@@ -146,6 +146,28 @@ fn tables_route_by_recipient_and_by_sender() {
     });
 }
 
+/// Lines that say nothing shadow none that do; lines and patterns that are about our own accounts are told of.
+#[test]
+fn lines_of_a_table_that_never_act_are_told_and_hide_no_other() {
+    let rest = Sink::start();
+    let to = |line: &str| format!("{line} smtp:[127.0.0.1]:{}\n", rest.port);
+    let table = format!("far.test\n{}", to("*"));
+    let patterns = "/^ann@example\\.org$/ discard:\n/@example\\.net$/ discard:\n/@other\\.test$/ discard:\n";
+    let tables = "[outbound]\ntransport = [\"regexp:patterns\", \"texthash:transport\"]\n".to_owned();
+    let files = vec![("transport", &*table.leak()), ("patterns", patterns)];
+    let kings = Setup { files, tables, ..Setup::default() }.start();
+    submit(&kings, BOB, &["joe@far.test", ANN]);
+    reach(&rest, &["<joe@far.test>"]);
+    wait_until("ann's copy", DELIVERY, || (messages(&kings.maildir(ANN)).len() == 1).then_some(()));
+    let check = run(&mut kings.command(&["config", "check"])).succeeded().text();
+    for told in ["transport:1: nothing stands to the right", "patterns:1 does not act for ann@example.org"] {
+        assert!(check.contains(told), "{told}: {check}");
+    }
+    for fine in ["transport:2", "patterns:2", "patterns:3"] {
+        assert!(!check.contains(fine), "{fine}: {check}");
+    }
+}
+
 /// A program that does not answer is never taken for one that says "no route": a client is asked to come again, and what is
 /// in the queue already waits.
 #[test]

@@ -96,7 +96,9 @@ fn a_table_of_logins_says_who_writes_as_whom() {
 #[derive(Clone, Debug)]
 struct Words(String);
 
-impl Meaning for Words {}
+impl Meaning for Words {
+    const NEEDS_VALUE: bool = true;
+}
 
 impl FromStr for Words {
     type Err = String;
@@ -121,7 +123,7 @@ fn a_real_postmap_finds_the_same_in_the_same_tables() {
     folder.write(
         "table",
         "# who\n\nJoe@A.example one\n  # not a line of its own\n   and more\na.example two\n.a.example\tthree  \n\
-         joe@a.example late\nA.EXAMPLE late\n* all\n",
+         joe@a.example late\nA.EXAMPLE late\nb.a.example\nq.example   \nr.example :\n* all\n",
     );
     folder.write(
         "patterns",
@@ -148,6 +150,7 @@ fn a_real_postmap_finds_the_same_in_the_same_tables() {
         ("sue@p.example", &["sue@p.example", "p.example", ".example", "*"]),
         ("eve@p.example", &["eve@p.example", "p.example", ".example", "*"]),
         ("upper@q.example", &["upper@q.example", "q.example", ".example", "*"]),
+        ("sue@r.example", &["sue@r.example", "r.example", ".example", "*"]),
         ("xaa@q.example", &["xaa@q.example", "q.example", ".example", "*"]),
     ];
     for table in tables {

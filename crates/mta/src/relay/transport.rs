@@ -45,17 +45,25 @@ pub struct RelayHost(pub(super) Transport);
 
 impl Meaning for Transport {
     const MAY_BE_FILLED: bool = false;
+    const NEEDS_VALUE: bool = true;
 }
 
 impl Meaning for RelayHost {
     const MAY_BE_FILLED: bool = false;
+    const NEEDS_VALUE: bool = true;
 }
 
 impl FromStr for Transport {
     type Err = String;
 
-    /// `transport:nexthop`, either of which may be empty.
+    /// `transport:nexthop`, either of which may be empty. An empty text is no `:`: with Postfix an empty answer of a table is a
+    /// fault of it.
     fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err(
+                "a transport is missing: \":\" leaves things as they are without the table".to_owned()
+            );
+        }
         let (transport, next_hop) = text.split_once(':').unwrap_or((text, ""));
         let (transport, next_hop) = (transport.trim(), next_hop.trim());
         match transport {
@@ -228,7 +236,6 @@ mod tests {
         let host = |name: &str, port| Host(name.to_owned(), port);
         for (text, expected) in [
             (":", Unchanged),
-            ("", Unchanged),
             ("smtp:", Mx),
             ("smtp", Mx),
             ("relay:", Mx),
@@ -260,6 +267,7 @@ mod tests {
         }
         assert!(matches!("virtual:".parse(), Ok(Error(text)) if text.starts_with("4.3.5 ")));
         for (text, what) in [
+            ("", "a transport is missing"),
             ("maildrop:x", "\"maildrop\" is no transport"),
             ("hub.example", "\"hub.example\" is no transport"),
             ("[hub.example]:25", "\"[hub.example]\" is no transport"),
