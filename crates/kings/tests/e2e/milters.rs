@@ -449,6 +449,57 @@ fn a_filter_that_is_silent_or_no_filter_is_given_up_in_time() {
     only_message_of(&kings, ANN);
 }
 
+/// A filter that says at the end of each message that it is still at work, so many times, before it lets it through: a
+/// program that people use does it only while it has a large message to look at.
+fn at_work(times: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("inet:{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || while work(&mut stream, times).is_some() {});
+        }
+    });
+    address
+}
+
+/// Answers one step.
+fn work(stream: &mut TcpStream, times: usize) -> Option<()> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).ok()?;
+    let mut packet = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut packet).ok()?;
+    match packet[0] {
+        b'O' => stream.write_all(b"\0\0\0\x0dO\0\0\0\x06\0\0\0\0\0\0\0\0").ok(),
+        b'D' | b'A' | b'K' => Some(()),
+        b'Q' => None,
+        b'E' => {
+            for _ in 0..times {
+                thread::sleep(Duration::from_millis(500));
+                stream.write_all(b"\0\0\0\x01p").ok()?;
+            }
+            stream.write_all(b"\0\0\0\x01c").ok()
+        }
+        _ => stream.write_all(b"\0\0\0\x01c").ok(),
+    }
+}
+
+#[test]
+fn a_filter_that_is_at_work_is_waited_for_and_one_that_never_ends_is_given_up() {
+    let cases = [
+        (5, "", "250", 2..4),
+        (usize::MAX, "", "451 4.7.1", 4..10),
+        (usize::MAX, "default_action = \"accept\"", "250", 4..10),
+    ];
+    for (times, keys, expected, seconds) in cases {
+        let kings = kings_with(table(&at_work(times), &format!("content_seconds = 1\n{keys}")));
+        let mut client = kings.smtp();
+        let began = Instant::now();
+        client.message(CAROL, &[ANN], &letter(CAROL, ANN, "hello")).unwrap().is(expected);
+        assert!(seconds.contains(&began.elapsed().as_secs()), "{times}: {:?}", began.elapsed());
+        assert_eq!(messages(&kings.maildir(ANN)).len(), usize::from(expected == "250"));
+    }
+}
+
 #[test]
 fn a_filter_that_comes_back_is_asked_again() {
     let port = free_port();

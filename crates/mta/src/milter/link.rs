@@ -14,7 +14,7 @@ use kings_store::Incoming;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::wire::{Wire, WireError};
+use super::wire::{Patience, Wire, WireError};
 use super::{Caller, DefaultAction, Settings, edit};
 use crate::core::for_each_piece;
 
@@ -168,7 +168,7 @@ impl Link {
     /// Any step before the end of the message.
     pub(super) async fn step(&mut self, words: &Words, step: &Command) -> Result<Said, Reply> {
         let State::Open(wire) = &mut self.state else { return Ok(Said::Continue) };
-        match wire.ask(step, &words.macros, self.settings.command).await {
+        match wire.ask(step, &words.macros, Patience::begin(self.settings.command)).await {
             Ok((outcome, _)) => self.judge(outcome),
             Err(error) => self.broken(&error),
         }
@@ -181,7 +181,8 @@ impl Link {
         content: &Arc<Incoming>,
     ) -> Result<(Said, Vec<Change>), Reply> {
         let State::Open(wire) = &mut self.state else { return Ok((Said::Continue, Vec::new())) };
-        let told = Telling { wire, macros: &words.macros, patience: &self.settings };
+        let patience = Patience::begin(self.settings.content);
+        let told = Telling { wire, macros: &words.macros, patience };
         match told.message(content).await {
             Ok((outcome, changes)) => self.judge(outcome).map(|said| (said, changes)),
             Err(error) => self.broken(&error).map(|said| (said, Vec::new())),
@@ -233,7 +234,8 @@ fn reply(text: &ReplyText) -> Reply {
 struct Telling<'a> {
     wire: &'a mut Wire,
     macros: &'a Macros,
-    patience: &'a Settings,
+    /// For all of it together.
+    patience: Patience,
 }
 
 impl Telling<'_> {
@@ -250,11 +252,11 @@ impl Telling<'_> {
                 return Ok((outcome, Vec::new()));
             }
         }
-        self.wire.ask(&Command::EndOfBody(Vec::new()), self.macros, self.patience.content).await
+        self.wire.ask(&Command::EndOfBody(Vec::new()), self.macros, self.patience).await
     }
 
     async fn step(&mut self, command: &Command) -> Result<Outcome, WireError> {
-        Ok(self.wire.ask(command, self.macros, self.patience.content).await?.0)
+        Ok(self.wire.ask(command, self.macros, self.patience).await?.0)
     }
 
     fn header(&self, head: &[u8]) -> Vec<Command> {
@@ -273,7 +275,7 @@ impl Telling<'_> {
         let reader = tokio::task::spawn_blocking(move || read_body(&content, &pieces));
         while let Some(piece) = read.recv().await {
             let outcome = self.step(&Command::Body(piece)).await?;
-            self.wire.flush(self.patience.content).await?;
+            self.wire.flush(self.patience).await?;
             if outcome != Outcome::Continue || !self.wire.wants(Stage::Body) {
                 return Ok(outcome);
             }
@@ -307,34 +309,4 @@ fn read_body(content: &Incoming, pieces: &mpsc::Sender<Vec<u8>>) -> std::io::Res
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use kings_mail::domain::Domain;
-
-    use super::*;
-
-    #[test]
-    fn filters_hear_who_logged_in_and_how() {
-        let hostname = Domain::parse("mail.example.org").unwrap();
-        let ann = Address::parse("ann@example.org").unwrap();
-        let caller = |account, mechanism| Caller {
-            daemon: "submission",
-            hostname: &hostname,
-            peer: "192.0.2.1:4000".parse().unwrap(),
-            local: "192.0.2.2:587".parse().unwrap(),
-            reverse_name: None,
-            helo: "client",
-            tls: Some("TLSv1.3 AES"),
-            account,
-            mechanism,
-        };
-        let mut words = Words::default();
-        words.introduce(&caller(Some(&ann), "SCRAM-SHA-256"));
-        let usual = words.macros.clone();
-        assert!(usual.is("auth_type", b"SCRAM-SHA-256") && usual.is("auth_authen", b"ann@example.org"));
-        assert!(usual.is("tls_version", b"TLSv1.3") && usual.is("cipher", b"AES"));
-        // The next one over the same connection has no login, and nothing of the last one stays.
-        words.introduce(&caller(None, ""));
-        assert!(words.macros.is("auth_type", b"") && words.macros.is("auth_authen", b""));
-    }
-}
+mod tests;
