@@ -41,6 +41,17 @@ pub struct Facts {
     pub size: u64,
     /// When it arrived, or its flags changed last.
     pub modseq: ModSeq,
+    /// Only where an item wants it.
+    pub identity: Option<Identity>,
+}
+
+/// What a message keeps as long as it is in its mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Names its content (RFC 8474 §5.1).
+    pub email_id: String,
+    /// When it came into the mailbox (RFC 8514 §4.2), where that is known.
+    pub saved: Option<DateTime>,
 }
 
 /// A message in its CRLF form. Its MIME tree is built on first need: header items do without.
@@ -138,6 +149,15 @@ impl Renderer<'_> {
                 put!(out, "RFC822.SIZE {size}");
             }
             Item::ModSeq => put!(out, "MODSEQ ({})", self.facts.modseq),
+            Item::EmailId => match &self.facts.identity {
+                Some(identity) => put!(out, "EMAILID ({})", identity.email_id),
+                None => out.extend_from_slice(b"EMAILID NIL"),
+            },
+            Item::ThreadId => out.extend_from_slice(b"THREADID NIL"),
+            Item::SaveDate => match self.facts.identity.as_ref().and_then(|identity| identity.saved) {
+                Some(saved) => put!(out, "SAVEDATE \"{}\"", saved.to_imap()),
+                None => out.extend_from_slice(b"SAVEDATE NIL"),
+            },
             Item::Envelope => {
                 out.extend_from_slice(b"ENVELOPE ");
                 match self.source {
@@ -281,6 +301,7 @@ mod tests {
             internal_date: DateTime::from_unix(0),
             size: message.len() as u64,
             modseq: ModSeq(1),
+            identity: None,
         };
         render(&fetch.items, &facts, Source::Content(&Content::new(message)))
     }

@@ -26,7 +26,7 @@ mod text;
 pub use command::{Append, Arriving, Command, Request, parse};
 pub use cursor::SyntaxError;
 pub use flag::Flag;
-pub use response::{Code, Condition, QUOTA_ROOT, QuotaResource, Response, Tagged};
+pub use response::{Code, Condition, QUOTA_ROOT, QuotaResource, Response, StatusValue, Tagged};
 pub use sequence::{ModSeq, SequenceNumber, SequenceSet, Uid};
 pub use session::{Event, Progress, Session, Settings};
 pub use vanished::{Removed, vanished};

@@ -19,6 +19,8 @@ pub const MAX_TAG: usize = 64;
 pub const MAX_DEPTH: usize = 50;
 /// Most search keys of one command; time grows with keys times messages.
 pub const MAX_SEARCH_KEYS: usize = 500;
+/// Longest name of a content or thread, in octets (RFC 8474 §7).
+pub const MAX_OBJECT_ID: usize = 255;
 /// Most words of one RETURN; there are five that SEARCH knows.
 pub const MAX_RETURN_OPTIONS: usize = 20;
 /// Most options of one SELECT, and modifiers of one FETCH or STORE; there are two that each knows.

@@ -96,6 +96,15 @@ impl ExtendedSearch {
     }
 }
 
+/// What STATUS tells of one item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatusValue {
+    /// A number.
+    Number(u64),
+    /// A name of letters and digits (RFC 8474 §4.3).
+    Id(String),
+}
+
 /// The name of the one quota root there is, as Dovecot calls it.
 pub const QUOTA_ROOT: &str = "User quota";
 
@@ -137,7 +146,7 @@ pub enum Response {
         /// Unicode.
         mailbox: String,
         /// Items with their values.
-        items: Vec<(StatusItem, u64)>,
+        items: Vec<(StatusItem, StatusValue)>,
     },
     /// `* SEARCH` with numbers or UIDs (RFC 3501 §7.2.5).
     Search {
@@ -235,7 +244,10 @@ impl Response {
                 out.extend_from_slice(b"* STATUS ");
                 text::mailbox(out, mailbox);
                 out.extend_from_slice(b" (");
-                text::spaced(out, items, |out, (item, value)| put!(out, "{} {value}", item.as_str()));
+                text::spaced(out, items, |out, (item, value)| match value {
+                    StatusValue::Number(number) => put!(out, "{} {number}", item.as_str()),
+                    StatusValue::Id(id) => put!(out, "{} ({id})", item.as_str()),
+                });
                 out.push(b')');
             }
             Self::Search { found, modseq, sorted } => {

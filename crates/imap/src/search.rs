@@ -40,6 +40,10 @@ pub struct Facts<'a> {
     pub size: u64,
     /// When it arrived, or its flags changed last.
     pub modseq: ModSeq,
+    /// Names its content; empty where no key wants it ([`Program::needs_identity`]).
+    pub email_id: &'a str,
+    /// The day it came into the mailbox, where that is known and wanted.
+    pub saved: Option<Day>,
 }
 
 impl Program {
@@ -57,6 +61,20 @@ impl Program {
             matches!(key, Key::And(keys) if keys.iter().all(is_all))
         }
         is_all(&self.0)
+    }
+
+    /// Whether a key wants to know what a message keeps as long as it is in its mailbox.
+    pub fn needs_identity(&self) -> bool {
+        fn needs(key: &Key<Ranges>) -> bool {
+            match key {
+                Key::And(keys) => keys.iter().any(needs),
+                Key::Or(a, b) => needs(a) || needs(b),
+                Key::Not(key) => needs(key),
+                Key::Saved(..) | Key::HasSaved | Key::EmailId(_) => true,
+                _ => false,
+            }
+        }
+        needs(&self.0)
     }
 
     /// The verdict where what is known suffices; `None`: the message must be read.
@@ -89,6 +107,10 @@ fn judge(key: &Key<Ranges>, facts: &Facts<'_>, searched: Option<&Searched<'_>>) 
         Key::Younger(seconds) => Some(facts.age <= u64::from(seconds.get())),
         Key::ModSeq(since) => Some(facts.modseq >= *since),
         Key::Arrived(compare, day) => Some(compare.holds(facts.arrived, *day)),
+        Key::Saved(compare, day) => Some(compare.holds(facts.saved.unwrap_or(facts.arrived), *day)),
+        Key::HasSaved => Some(facts.saved.is_some()),
+        Key::EmailId(id) => Some(facts.email_id == id),
+        Key::ThreadId(_) => Some(false),
         Key::Sent(compare, day) => {
             searched.map(|message| message.sent().is_some_and(|sent| compare.holds(sent, *day)))
         }

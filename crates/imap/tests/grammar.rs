@@ -354,6 +354,7 @@ proptest! {
             internal_date: kings_mail::date::DateTime::from_unix(0),
             size: message.len() as u64,
             modseq: ModSeq(1),
+            identity: None,
         };
         let Request::Fetch(fetch) = request("a FETCH 1 (ENVELOPE BODYSTRUCTURE BODY[] BODY[TEXT]<3.9>)") else { panic!() };
         let content = kings_imap::fetch::Content::new(&message);

@@ -93,7 +93,7 @@ impl AccountState {
         for (text, _) in SpecialUse::ALL {
             let name = MailboxName::parse(text, '.')?;
             match self.create(&name, &[]) {
-                Ok(()) | Err(StoreError::AlreadyExists) => names.push(name),
+                Ok(_) | Err(StoreError::AlreadyExists) => names.push(name),
                 Err(error) => return Err(error),
             }
         }
@@ -163,7 +163,7 @@ impl AccountState {
         Ok(())
     }
 
-    fn create(&self, name: &MailboxName, uses: &[SpecialUse]) -> Result<(), StoreError> {
+    fn create(&self, name: &MailboxName, uses: &[SpecialUse]) -> Result<String, StoreError> {
         let validity = self.next_validity(0)?;
         Folder::create(&self.dir, name, &self.root.names.unique()?, (validity, uses))
     }
@@ -180,7 +180,7 @@ impl AccountState {
             return Ok(folder);
         }
         match self.create(name, &[]) {
-            Ok(()) | Err(StoreError::AlreadyExists) => {}
+            Ok(_) | Err(StoreError::AlreadyExists) => {}
             Err(error) => return Err(error),
         }
         Folder::open(&self.dir, name)?.ok_or(StoreError::NoSuchMailbox)
@@ -273,13 +273,14 @@ impl Account {
 
     /// Makes a mailbox with a UIDVALIDITY no mailbox of this account had before. Names above it need not exist.
     pub fn create(&self, name: &MailboxName) -> Result<(), StoreError> {
-        self.create_for(name, &[])
+        self.create_for(name, &[]).map(drop)
     }
 
     /// The same, with what it is for (RFC 6154 §3): it takes the use from a mailbox that has it by its name alone.
     ///
-    /// Fails with [`StoreError::UseTaken`] when another mailbox was made for one of them.
-    pub fn create_for(&self, name: &MailboxName, uses: &[SpecialUse]) -> Result<(), StoreError> {
+    /// Returns what [`Mailbox::id`] tells of it. Fails with [`StoreError::UseTaken`] when another mailbox was made for one of
+    /// them.
+    pub fn create_for(&self, name: &MailboxName, uses: &[SpecialUse]) -> Result<String, StoreError> {
         if name.is_inbox() {
             return Err(StoreError::AlreadyExists);
         }

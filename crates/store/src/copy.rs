@@ -7,6 +7,7 @@ use kings_mutants::planted;
 
 use crate::error::StoreError;
 use crate::flags::Flags;
+use crate::identity::inherited;
 use crate::incoming::Incoming;
 use crate::mailbox::Shared;
 use crate::maildir;
@@ -39,8 +40,8 @@ pub struct Appended {
     pub internal_date: Option<DateTime>,
 }
 
-/// A file in `tmp` of its mailbox and the flags it shall have there.
-type Staged<'a> = (Partial<'a>, Flags);
+/// A file in `tmp` of its mailbox, the flags it shall have there, and the extensions of its line.
+type Staged<'a> = (Partial<'a>, Flags, Option<Box<[u8]>>);
 
 impl Shared {
     /// See [`Mailbox::append`](crate::Mailbox::append).
@@ -50,7 +51,7 @@ impl Shared {
         let stage = |message: &Appended| {
             let date = message.internal_date.map(DateTime::unix);
             let partial = Partial::write(&self.folder.tmp, &root.names, (b"", &message.content), date)?;
-            Ok((partial, message.flags.clone()))
+            Ok((partial, message.flags.clone(), None))
         };
         let staged = messages.iter().map(stage).collect::<Result<Vec<_>, StoreError>>()?;
         self.adopt(staged, Claim::Saved)
@@ -126,7 +127,7 @@ impl Shared {
         let flags = state.keywords.flags(maildir::letters(maildir::split(&name).1));
         let from = (self.dir(place), name.as_slice());
         let partial = Partial::link(&target.folder.tmp, &self.account.root.names, from, size)?;
-        Ok((partial, flags))
+        Ok((partial, flags, Some(inherited(&member.entry))))
     }
 
     /// Gives files in `tmp` their places and UIDs, all or none.
@@ -134,7 +135,7 @@ impl Shared {
     /// First the files and their folder, then the list: a crash in between leaves messages without UIDs,
     /// which the next look numbers, and nobody was told of them yet.
     fn adopt(&self, staged: Vec<Staged<'_>>, who: Claim) -> Result<(UidValidity, Vec<Uid>), StoreError> {
-        let size = staged.iter().map(|(partial, _)| Usage::message(partial.measured().disk));
+        let size = staged.iter().map(|(partial, ..)| Usage::message(partial.measured().disk));
         let room = self.account.claim(size.fold(Usage::default(), Usage::plus), who)?;
         let mut state = self.state()?;
         self.account.settle(&self.name(), &self.folder)?;
@@ -148,15 +149,15 @@ impl Shared {
             self.look_again(&mut state, Some(&lock))?;
         }
         let mut members = Vec::with_capacity(staged.len());
-        for ((partial, flags), uid) in staged.iter().zip(state.header.next..) {
+        for ((partial, flags, extensions), uid) in staged.iter().zip(state.header.next..) {
             let letters = self.letters_for(&mut state, Some(&lock), flags)?;
             let file = Located { place: Place::Cur, info: maildir::info_with(b"", letters).into() };
-            let entry = Entry { uid, extensions: None, base: partial.base().into() };
+            let entry = Entry { uid, extensions: extensions.clone(), base: partial.base().into() };
             members.push(Member { entry, file: Some(file) });
         }
         let uids = members.iter().filter_map(|member| Uid::new(member.entry.uid)).collect();
         let measured =
-            staged.iter().map(|(partial, _)| (partial.base().into(), partial.measured())).collect();
+            staged.iter().map(|(partial, ..)| (partial.base().into(), partial.measured())).collect();
         let mut placed = Vec::with_capacity(staged.len());
         let written = self
             .place_all(staged, &members, &mut placed)
@@ -177,7 +178,7 @@ impl Shared {
         placed: &mut Vec<Vec<u8>>,
     ) -> Result<(), StoreError> {
         let names = members.iter().filter_map(Member::file_name);
-        for ((partial, _), (_, name)) in staged.into_iter().zip(names) {
+        for ((partial, ..), (_, name)) in staged.into_iter().zip(names) {
             partial.place(&self.folder.cur, &name)?;
             placed.push(name);
         }

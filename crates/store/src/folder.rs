@@ -61,44 +61,50 @@ impl Folder {
     }
 
     /// Makes the mailbox `name`, durably and in one step: it is built under another name first, so that
-    /// a crash leaves either no mailbox or a whole one.
+    /// a crash leaves either no mailbox or a whole one. Returns its GUID.
     pub(crate) fn create(
         account: &Dir,
         name: &MailboxName,
         unique: &str,
         (validity, uses): (u32, &[SpecialUse]),
-    ) -> Result<(), StoreError> {
+    ) -> Result<String, StoreError> {
         let folder = name.folder().ok_or(StoreError::AlreadyExists)?;
         let unfinished = format!("{UNFINISHED}{unique}");
-        let result = build(account, &unfinished, (validity, uses)).and_then(|()| {
+        let result = build(account, &unfinished, (validity, uses)).and_then(|guid| {
             match account.rename_to_free(unfinished.as_bytes(), folder.as_bytes()) {
                 Err(error) if is_taken(&error) => Err(StoreError::AlreadyExists),
-                result => Ok(result?),
+                result => Ok(result.map(|()| guid)?),
             }
         });
         if result.is_err() {
             // What cannot be removed now is swept as a leftover later.
             let _ = account.remove_tree(unfinished.as_bytes());
         }
-        result?;
-        Ok(account.sync()?)
+        let guid = result?;
+        account.sync()?;
+        Ok(guid)
     }
 }
 
-fn build(account: &Dir, unfinished: &str, (validity, uses): (u32, &[SpecialUse])) -> Result<(), StoreError> {
+fn build(
+    account: &Dir,
+    unfinished: &str,
+    (validity, uses): (u32, &[SpecialUse]),
+) -> Result<String, StoreError> {
     let root = account.create(unfinished)?;
     for part in ["cur", "new", "tmp"] {
         root.create(part)?.sync()?;
     }
     root.create_file(MARK)?.sync_all()?;
     let mut text = Vec::new();
-    let guid = Some(random_guid()?);
-    Header { validity, next: 1, guid, further: Vec::new() }.write_to(&mut text);
+    let guid = random_guid()?;
+    Header { validity, next: 1, guid: Some(guid.clone()), further: Vec::new() }.write_to(&mut text);
     let mut list = root.create_file(uidlist::NAME)?;
     list.write_all(&text)?;
     list.sync_all()?;
     mailbox_file::begin(&root, uses)?;
-    Ok(root.sync()?)
+    root.sync()?;
+    Ok(guid)
 }
 
 /// A new mailbox GUID: 128 random bits in hexadecimal digits.

@@ -97,6 +97,15 @@ pub(crate) fn arrival_order(a: &[u8], b: &[u8]) -> Ordering {
     key(a).cmp(&key(b))
 }
 
+/// When a file got its name, in seconds since 1970, as it stands at its beginning: whoever puts a message into a Maildir
+/// gives it a new one. `None` for names that begin otherwise, or long before there were Maildirs or in a far future.
+pub(crate) fn named_at(base: &[u8]) -> Option<i64> {
+    const FIRST: u64 = 631_152_000;
+    const LAST: u64 = 1 << 33;
+    let (seconds, rest) = number(base);
+    (rest.starts_with(b".") && (FIRST..LAST).contains(&seconds)).then(|| i64::try_from(seconds).ok())?
+}
+
 /// Leading digits as a number, and what follows them.
 fn number(text: &[u8]) -> (u64, &[u8]) {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use kings_imap::fetch::{Content, Facts, Segment, Source, render};
+use kings_imap::fetch::{Content, Facts, Identity, Segment, Source, render};
 use kings_imap::learn::{Listing, learn};
 use kings_imap::limits::{MAX_ERRORS, MAX_REFERENCES, MAX_SORT_KEY};
 use kings_imap::pattern::Pattern;
@@ -56,6 +56,8 @@ fn carry_out(request: &Request) {
                 age: 60,
                 size: MESSAGE.len() as u64,
                 modseq: ModSeq(7),
+                email_id: "M1",
+                saved: None,
             };
             let program = Program::new(key, &View::new([(Uid(one), ())], [], false));
             let full = program.full(&facts, MESSAGE);
@@ -155,6 +157,7 @@ fn facts(message: &[u8]) -> Facts {
         internal_date: DateTime::from_unix(837_596_665),
         size: message.len() as u64,
         modseq: ModSeq(7),
+        identity: Some(Identity { email_id: "M1_2e".into(), saved: Some(DateTime::from_unix(837_596_665)) }),
     }
 }
 

@@ -5,7 +5,7 @@ mod listed;
 use std::sync::Arc;
 
 use kings_imap::command::fetch::{Item, Needs};
-use kings_imap::fetch::{Content, Facts, Fetch, Segment, Source, render};
+use kings_imap::fetch::{Content, Facts, Fetch, Identity, Segment, Source, render};
 use kings_imap::{Response, SequenceSet, Tagged, vanished};
 use kings_mail::date::DateTime;
 use kings_store::{FlagChange, Flags, Mailbox, ModSeq, Snapshot, StoreError, SystemFlag};
@@ -63,8 +63,11 @@ impl Client {
         let octets = if needs == Needs::Listing { wanted.iter().map(size).sum() } else { 0 };
         let mut lister = Lister::new(&selected.mailbox, &items, octets);
         for wanted in wanted.chunks(BATCH) {
-            let facts: Vec<Facts> =
+            let mut facts: Vec<Facts> =
                 wanted.iter().filter_map(|wanted| selected.facts(&snapshot, *wanted)).collect();
+            if fetch.needs_identity() {
+                selected.identify(&mut facts).await?;
+            }
             if facts.len() < wanted.len() {
                 result = Tagged::SOME_EXPUNGED;
             }
@@ -120,7 +123,24 @@ impl Selected {
             internal_date: DateTime::from_unix(message.internal_date),
             size: message.size,
             modseq: modseq_to_imap(message.modseq),
+            identity: None,
         })
+    }
+}
+
+impl Selected {
+    /// Adds what each message keeps as long as it is here. One that is gone meanwhile has nothing.
+    async fn identify(&self, facts: &mut [Facts]) -> Result<(), Trouble> {
+        let uids: Vec<_> = facts.iter().map(|facts| to_store(facts.uid)).collect();
+        let mailbox = self.mailbox.clone();
+        let identities = blocking(move || mailbox.identities(&uids)).await?;
+        for (facts, identity) in facts.iter_mut().zip(identities) {
+            facts.identity = identity.map(|kings_store::Identity { email_id, saved }| Identity {
+                email_id,
+                saved: saved.map(DateTime::from_unix),
+            });
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 3501 §6.3.3 and on).
 
 use kings_imap::command::Create;
-use kings_imap::{Session, Tagged};
+use kings_imap::{Code, Condition, Session, Tagged};
 use kings_store::StoreError;
 
 use super::convert::{mailbox_name, use_to_store};
@@ -13,8 +13,8 @@ impl Client {
         let (separator, name) = (self.separator(), create.mailbox.as_str());
         let name = mailbox_name(name.strip_suffix(separator).unwrap_or(name), separator)?;
         let uses: Vec<_> = create.uses.iter().copied().filter_map(use_to_store).collect();
-        self.on_account(move |account| account.create_for(&name, &uses)).await?;
-        Ok(Tagged::DONE)
+        let id = self.on_account(move |account| account.create_for(&name, &uses)).await?;
+        Ok(Tagged::with(Condition::Ok, Code::MailboxId(id), "Made"))
     }
 
     /// A session that deletes the mailbox it has selected has none selected afterwards.

@@ -113,7 +113,13 @@ impl Work {
         let arrived = DateTime::from_unix(message.internal_date).day();
         let age = u64::try_from(self.now.saturating_sub(message.internal_date)).unwrap_or(0);
         let (size, modseq) = (message.size, modseq_to_imap(message.modseq));
-        let facts = Facts { number, uid, flags: &flags, recent, arrived, age, size, modseq };
+        let identity =
+            if self.program.needs_identity() { self.mailbox.identities(&[message.uid])?.pop() } else { None };
+        let identity = identity.flatten();
+        let email_id = identity.as_ref().map_or("", |identity| identity.email_id.as_str());
+        let saved = identity.as_ref().and_then(|identity| identity.saved);
+        let saved = saved.map(|saved| DateTime::from_unix(saved).day());
+        let facts = Facts { number, uid, flags: &flags, recent, arrived, age, size, modseq, email_id, saved };
         if let Some(verdict) = self.program.quick(&facts) {
             return Ok(verdict);
         }

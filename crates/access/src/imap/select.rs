@@ -24,6 +24,8 @@ impl Client {
         let tells_modseq = wire.session.enabled().condstore;
         let selected = Selected::open(mailbox, select.read_only, tells_modseq).await?;
         greet(&mut wire.session, &selected);
+        let asked = selected.mailbox.clone();
+        status(&mut wire.session, Code::MailboxId(blocking(move || asked.id()).await?), "Its own name");
         if let Some(resync) = &select.resync {
             selected.resync(wire, resync).await?;
         }

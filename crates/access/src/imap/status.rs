@@ -1,7 +1,7 @@
 //! STATUS (RFC 3501 §6.3.10).
 
 use kings_imap::command::StatusItem;
-use kings_imap::{Response, Session, Tagged};
+use kings_imap::{Response, Session, StatusValue, Tagged};
 use kings_store::{Message, Snapshot, SystemFlag};
 
 use super::{Client, Trouble};
@@ -24,16 +24,28 @@ impl Client {
         let looked = mailbox.clone();
         let snapshot = blocking(move || looked.refresh()).await?;
         let limit = self.inner.append_octets;
-        let items = items.iter().map(|item| (*item, value(*item, &snapshot, limit))).collect();
+        let asked = mailbox.clone();
+        let id = if items.contains(&StatusItem::MailboxId) {
+            blocking(move || asked.id()).await?
+        } else {
+            String::new()
+        };
+        let told = |item: &StatusItem| match value(*item, &snapshot, limit) {
+            Some(number) => (*item, StatusValue::Number(number)),
+            None => (*item, StatusValue::Id(id.clone())),
+        };
+        let items = items.iter().map(told).collect();
         let mailbox = mailbox.name().text(self.separator());
         Ok(Response::MailboxStatus { mailbox, items })
     }
 }
 
-fn value(item: StatusItem, snapshot: &Snapshot, append_limit: u64) -> u64 {
+/// `None` for what is no number.
+fn value(item: StatusItem, snapshot: &Snapshot, append_limit: u64) -> Option<u64> {
     let count = |wanted: fn(&&Message) -> bool| snapshot.messages.iter().filter(wanted).count() as u64;
     let deleted = || snapshot.messages.iter().filter(|message| message.flags.contains(SystemFlag::Deleted));
-    match item {
+    Some(match item {
+        StatusItem::MailboxId => return None,
         StatusItem::Messages => count(|_| true),
         StatusItem::Recent => count(|message| message.arrived_new),
         StatusItem::UidNext => u64::from(snapshot.uid_next.get()),
@@ -44,5 +56,5 @@ fn value(item: StatusItem, snapshot: &Snapshot, append_limit: u64) -> u64 {
         StatusItem::HighestModSeq => snapshot.highest_modseq.get(),
         StatusItem::Deleted => deleted().count() as u64,
         StatusItem::DeletedStorage => deleted().map(|message| message.size).sum(),
-    }
+    })
 }

@@ -47,6 +47,12 @@ pub enum Item {
     Size,
     /// `MODSEQ` (RFC 7162 §3.1.4.2)
     ModSeq,
+    /// `EMAILID` (RFC 8474 §5.1)
+    EmailId,
+    /// `THREADID`: there are none (RFC 8474 §5.2).
+    ThreadId,
+    /// `SAVEDATE` (RFC 8514 §4.2)
+    SaveDate,
     /// `ENVELOPE`
     Envelope,
     /// `BODYSTRUCTURE`
@@ -112,10 +118,22 @@ impl Fetch {
         self.items.iter().any(|item| matches!(item, Item::Body(body) if !body.peek))
     }
 
+    /// Whether [`Identity`](crate::fetch::Identity) must be known of each.
+    pub fn needs_identity(&self) -> bool {
+        self.items.iter().any(|item| matches!(item, Item::EmailId | Item::SaveDate))
+    }
+
     /// What must be known of the messages beside what the store knows anyway.
     pub fn needs(&self) -> Needs {
         let needs = |item: &Item| match item {
-            Item::Uid | Item::Flags | Item::InternalDate | Item::Size | Item::ModSeq => Needs::Nothing,
+            Item::Uid
+            | Item::Flags
+            | Item::InternalDate
+            | Item::Size
+            | Item::ModSeq
+            | Item::EmailId
+            | Item::ThreadId
+            | Item::SaveDate => Needs::Nothing,
             Item::Envelope | Item::BodyStructure | Item::BodyShape => Needs::Listing,
             Item::Body(_) => Needs::Content,
         };
@@ -189,6 +207,9 @@ fn item(cursor: &mut Cursor<'_>) -> Result<Item, SyntaxError> {
         "INTERNALDATE" => Ok(Item::InternalDate),
         "RFC822.SIZE" => Ok(Item::Size),
         "MODSEQ" => Ok(Item::ModSeq),
+        "EMAILID" => Ok(Item::EmailId),
+        "THREADID" => Ok(Item::ThreadId),
+        "SAVEDATE" => Ok(Item::SaveDate),
         "ENVELOPE" => Ok(Item::Envelope),
         "BODYSTRUCTURE" => Ok(Item::BodyStructure),
         "RFC822" => old(Label::Rfc822, Facet::Whole, false),

@@ -9,7 +9,7 @@ use kings_mail::date::Day;
 use super::{Command, Request};
 use crate::cursor::{Cursor, SyntaxError};
 use crate::flag::Flag;
-use crate::limits::{MAX_DEPTH, MAX_RETURN_OPTIONS, MAX_SEARCH_KEYS};
+use crate::limits::{MAX_DEPTH, MAX_OBJECT_ID, MAX_RETURN_OPTIONS, MAX_SEARCH_KEYS};
 use crate::sequence::{ModSeq, SequenceSet};
 
 /// SEARCH or UID SEARCH.
@@ -70,6 +70,14 @@ pub enum Key<S = SequenceSet> {
     ModSeq(ModSeq),
     /// The day of arrival.
     Arrived(Compare, Day),
+    /// The day it came into the mailbox; of arrival, where that is not known (RFC 8514 §4.3).
+    Saved(Compare, Day),
+    /// It is known when it came into the mailbox.
+    HasSaved,
+    /// The name of the content (RFC 8474 §6).
+    EmailId(String),
+    /// The name of the thread: there are none.
+    ThreadId(String),
     /// The day of the Date field.
     Sent(Compare, Day),
     /// A header field contains the text; any such field, for an empty one.
@@ -98,6 +106,10 @@ impl<S> Key<S> {
             Self::Younger(seconds) => Key::Younger(seconds),
             Self::ModSeq(since) => Key::ModSeq(since),
             Self::Arrived(compare, day) => Key::Arrived(compare, day),
+            Self::Saved(compare, day) => Key::Saved(compare, day),
+            Self::HasSaved => Key::HasSaved,
+            Self::EmailId(id) => Key::EmailId(id),
+            Self::ThreadId(id) => Key::ThreadId(id),
             Self::Sent(compare, day) => Key::Sent(compare, day),
             Self::Header(name, needle) => Key::Header(name, needle),
             Self::Body(needle) => Key::Body(needle),
@@ -268,6 +280,11 @@ impl Reader<'_, '_> {
             "BEFORE" => self.argument(Self::day).map(|day| Key::Arrived(Compare::Before, day)),
             "ON" => self.argument(Self::day).map(|day| Key::Arrived(Compare::On, day)),
             "SINCE" => self.argument(Self::day).map(|day| Key::Arrived(Compare::Since, day)),
+            "SAVEDBEFORE" => self.argument(Self::day).map(|day| Key::Saved(Compare::Before, day)),
+            "SAVEDON" => self.argument(Self::day).map(|day| Key::Saved(Compare::On, day)),
+            "SAVEDSINCE" => self.argument(Self::day).map(|day| Key::Saved(Compare::Since, day)),
+            "EMAILID" => self.argument(Self::object_id).map(Key::EmailId),
+            "THREADID" => self.argument(Self::object_id).map(Key::ThreadId),
             "SENTBEFORE" => self.argument(Self::day).map(|day| Key::Sent(Compare::Before, day)),
             "SENTON" => self.argument(Self::day).map(|day| Key::Sent(Compare::On, day)),
             "SENTSINCE" => self.argument(Self::day).map(|day| Key::Sent(Compare::Since, day)),
@@ -294,6 +311,16 @@ impl Reader<'_, '_> {
 
     fn keyword(&mut self) -> Result<Flag, SyntaxError> {
         Flag::parse(self.cursor.atom()?)
+    }
+
+    /// RFC 8474 §7 `objectid`.
+    fn object_id(&mut self) -> Result<String, SyntaxError> {
+        let is_part = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+        let id = self.cursor.atom()?;
+        if id.len() > MAX_OBJECT_ID || !id.iter().all(is_part) {
+            return Err(SyntaxError::Atom);
+        }
+        Ok(String::from_utf8_lossy(id).into_owned())
     }
 
     fn seconds(&mut self) -> Result<NonZeroU32, SyntaxError> {
@@ -351,6 +378,7 @@ fn simple(word: &str) -> Option<Key> {
         "UNDRAFT" => not(Key::Flag(Flag::Draft)),
         "UNFLAGGED" => not(Key::Flag(Flag::Flagged)),
         "UNSEEN" => not(Key::Flag(Flag::Seen)),
+        "SAVEDATESUPPORTED" => Key::HasSaved,
         "RECENT" => Key::Recent,
         "OLD" => not(Key::Recent),
         "NEW" => Key::And(vec![Key::Recent, not(Key::Flag(Flag::Seen))]),

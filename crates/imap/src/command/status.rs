@@ -26,10 +26,12 @@ pub enum StatusItem {
     Deleted,
     /// Octets that EXPUNGE would free (RFC 9208 §4.1.4).
     DeletedStorage,
+    /// The mailbox's own name (RFC 8474 §4.3).
+    MailboxId,
 }
 
 impl StatusItem {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Messages,
         Self::Recent,
         Self::UidNext,
@@ -40,6 +42,7 @@ impl StatusItem {
         Self::HighestModSeq,
         Self::Deleted,
         Self::DeletedStorage,
+        Self::MailboxId,
     ];
 
     /// The word on the wire.
@@ -55,6 +58,7 @@ impl StatusItem {
             Self::HighestModSeq => "HIGHESTMODSEQ",
             Self::Deleted => "DELETED",
             Self::DeletedStorage => "DELETED-STORAGE",
+            Self::MailboxId => "MAILBOXID",
         }
     }
 

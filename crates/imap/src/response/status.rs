@@ -66,6 +66,8 @@ pub enum Code {
     InUse,
     /// More than a limit of ours allows.
     Limit,
+    /// The mailbox's own name (RFC 8474 §4.1, RFC 8474 §4.2).
+    MailboxId(String),
     /// STORE left these alone: they have changed since (RFC 7162 §3.1.3).
     Modified(SequenceSet),
     /// No such mailbox.
@@ -110,6 +112,7 @@ impl Code {
                 out.push(b')');
             }
             Self::HighestModSeq(modseq) => put!(out, "HIGHESTMODSEQ {modseq}"),
+            Self::MailboxId(id) => put!(out, "MAILBOXID ({id})"),
             Self::Modified(set) => put!(out, "MODIFIED {set}"),
             Self::UidNext(uid) => put!(out, "UIDNEXT {uid}"),
             Self::UidValidity(validity) => put!(out, "UIDVALIDITY {validity}"),
@@ -134,6 +137,7 @@ impl Code {
             Self::HighestModSeq(_) => "HIGHESTMODSEQ",
             Self::InUse => "INUSE",
             Self::Limit => "LIMIT",
+            Self::MailboxId(_) => "MAILBOXID",
             Self::Modified(_) => "MODIFIED",
             Self::NonExistent => "NONEXISTENT",
             Self::OverQuota => "OVERQUOTA",

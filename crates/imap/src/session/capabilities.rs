@@ -49,6 +49,8 @@ impl Session {
             "QUOTA=RES-MESSAGE",
             "CONDSTORE",
             "QRESYNC",
+            "OBJECTID",
+            "SAVEDATE",
         ]);
         let mut words: Vec<_> = words.into_iter().map(Cow::Borrowed).collect();
         // RFC 7889 §2: one number for all mailboxes.

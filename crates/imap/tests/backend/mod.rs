@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use kings_imap::command::sort::{Sort, Thread};
 use kings_imap::command::{Arriving, Copy, Create, List, Select, StatusItem, Store, StoreMode};
-use kings_imap::fetch::{Content, Facts, Fetch, Segment, Source, render};
+use kings_imap::fetch::{Content, Facts, Fetch, Identity, Segment, Source, render};
 use kings_imap::learn::learn;
 use kings_imap::list::{Listed, lines};
 use kings_imap::response::Attribute;
@@ -14,7 +14,7 @@ use kings_imap::thread::Threader;
 use kings_imap::view::Reports;
 use kings_imap::{
     Change, Code, Condition, Event, Flag, ModSeq, QUOTA_ROOT, QuotaResource, Request, Response,
-    SequenceNumber, SequenceSet, Session, Tagged, Uid, View,
+    SequenceNumber, SequenceSet, Session, StatusValue, Tagged, Uid, View,
 };
 use kings_mail::date::DateTime;
 use kings_sasl::BadExchange;
@@ -30,6 +30,8 @@ struct Message {
     date: DateTime,
     content: Vec<u8>,
     modseq: ModSeq,
+    email_id: String,
+    saved: Option<DateTime>,
 }
 
 struct Mailbox {
@@ -221,8 +223,10 @@ impl Backend {
                 Tagged::MAILBOX_EXISTS
             }
             Request::Create(Create { mailbox, uses, .. }) => {
-                self.mailboxes.push(Mailbox::new(&mailbox, &uses));
-                Tagged::DONE
+                let made = Mailbox::new(&mailbox, &uses);
+                let code = Code::MailboxId(made.id());
+                self.mailboxes.push(made);
+                Tagged::with(Condition::Ok, code, "Made")
             }
             Request::Delete(name) => self.with(&name, |backend, at| drop(backend.mailboxes.remove(at))),
             Request::Rename { from, to } => self.with(&from, |backend, at| backend.mailboxes[at].name = to),
@@ -285,6 +289,7 @@ impl Backend {
             Code::UidValidity(VALIDITY),
             Code::UidNext(uid(mailbox.next)),
             Code::HighestModSeq(mailbox.highest),
+            Code::MailboxId(mailbox.id()),
             Code::PermanentFlags(if read_only { vec![] } else { Flag::SYSTEM.to_vec() }, !read_only),
         ] {
             session.respond(&Response::Status(Tagged::with(Condition::Ok, code, "Ok")));
@@ -321,6 +326,7 @@ impl Backend {
         let mailbox = &self.mailboxes[at];
         let count = |count: usize| count as u64;
         let value = |item: &StatusItem| match item {
+            StatusItem::MailboxId => unreachable!("no number"),
             StatusItem::Messages => count(mailbox.messages.len()),
             StatusItem::Recent => 0,
             StatusItem::UidNext => u64::from(mailbox.next),
@@ -335,7 +341,11 @@ impl Backend {
                 count(mailbox.messages.iter().filter(|m| !m.flags.contains(&Flag::Seen)).count())
             }
         };
-        let items = items.iter().map(|item| (*item, value(item))).collect();
+        let told = |item: &StatusItem| match item {
+            StatusItem::MailboxId => (*item, StatusValue::Id(mailbox.id())),
+            item => (*item, StatusValue::Number(value(item))),
+        };
+        let items = items.iter().map(told).collect();
         session.respond(&Response::MailboxStatus { mailbox: mailbox.name.clone(), items });
         Tagged::DONE
     }
@@ -417,6 +427,8 @@ impl Backend {
                 age: u64::try_from(NOW - message.date.unix()).unwrap_or(0),
                 size: message.content.len() as u64,
                 modseq: message.modseq,
+                email_id: &message.email_id,
+                saved: message.saved.map(DateTime::day),
             };
             if program.quick(&facts).unwrap_or_else(|| program.full(&facts, &message.content)) {
                 found.push((number, message.uid));
@@ -468,6 +480,7 @@ impl Backend {
                 internal_date: message.date,
                 size: message.content.len() as u64,
                 modseq: message.modseq,
+                identity: Some(Identity { email_id: message.email_id.clone(), saved: message.saved }),
             };
             for segment in render(&fetch.items, &facts, Source::Content(&Content::new(&message.content))) {
                 match segment {
@@ -549,8 +562,16 @@ impl Mailbox {
         let uid = uid(self.next);
         self.next += 1;
         self.highest.0 += 1;
-        self.messages.push(Message { uid, flags, date, content: content.to_vec(), modseq: self.highest });
+        let email_id = format!("M{}", content.len());
+        // One file has a name that tells nothing.
+        let saved = (uid.0.get() != 5).then(|| DateTime::from_unix(date.unix() + 86_400));
+        let (content, modseq) = (content.to_vec(), self.highest);
+        self.messages.push(Message { uid, flags, date, content, modseq, email_id, saved });
         uid
+    }
+
+    fn id(&self) -> String {
+        format!("F{}", self.name.len())
     }
 }
 
