@@ -135,3 +135,25 @@ async fn a_message_that_is_gone_or_cannot_be_read_stops_no_other() {
     std::fs::remove_file(inbox(&server).join("11.here:2,S")).unwrap();
     assert_eq!(client.ok("UID SORT (SUBJECT) UTF-8 ALL").await.len(), 2, "and one EXPUNGE behind it");
 }
+
+/// RFC 8970 §3.
+#[tokio::test]
+async fn previews_come_from_the_index_and_lazy_ones_read_little() {
+    let server = filled().await;
+    let mut client = server.inbox().await;
+    let words = "words ".repeat(40);
+    let told = format!("PREVIEW \"{}\"", words[..200].trim_end());
+    let all_tell = |lines: &[String], what: &str| {
+        assert_eq!(lines.len(), MESSAGES);
+        assert!(lines.iter().all(|line| line.contains(what)), "{what}: {lines:?}");
+    };
+    assert!(client.ok("FETCH 1 PREVIEW (LAZY)").await[0].contains(&told), "one message is read soon");
+    all_tell(&client.ok("FETCH 1:* (PREVIEW (LAZY) FLAGS)").await, "PREVIEW NIL");
+    all_tell(&client.ok("FETCH 1:* (PREVIEW)").await, &told);
+    written(&server).await;
+    all_tell(&client.ok("FETCH 1:* (PREVIEW (LAZY))").await, &told);
+    // Where a message is read for something else anyway, it has its preview too.
+    let lines = client.ok("FETCH 1:* (PREVIEW (LAZY) BODY.PEEK[HEADER.FIELDS (To)])").await;
+    all_tell(&lines, &told);
+    client.refused("FETCH 1 (PREVIEW (EAGER))", "BAD ").await;
+}

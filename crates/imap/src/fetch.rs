@@ -1,6 +1,7 @@
 //! FETCH responses: one message rendered as text and ranges of its content, so that nothing large is copied.
 
 pub(crate) mod envelope;
+pub(crate) mod preview;
 pub(crate) mod structure;
 
 use std::cell::OnceCell;
@@ -163,6 +164,16 @@ impl Renderer<'_> {
                 match self.source {
                     Source::Content(content) => envelope::write(out, content.octets),
                     Source::Listing(listing) => out.extend_from_slice(listing.envelope),
+                    Source::Nothing => out.extend_from_slice(b"NIL"),
+                }
+            }
+            Item::Preview { .. } => {
+                out.extend_from_slice(b"PREVIEW ");
+                match self.source {
+                    Source::Content(content) => {
+                        text::string(out, preview::words(content.tree(), content.octets).as_bytes());
+                    }
+                    Source::Listing(listing) => out.extend_from_slice(listing.preview),
                     Source::Nothing => out.extend_from_slice(b"NIL"),
                 }
             }

@@ -9,11 +9,12 @@ use kings_mail::header::{Field, Fields};
 use kings_mail::subject::Subject;
 use kings_mail::{encoded_word, message_ids};
 
-use crate::fetch::{Content, envelope, structure};
+use crate::fetch::{Content, envelope, preview, structure};
 use crate::limits::{MAX_REFERENCES, MAX_SORT_KEY};
+use crate::text;
 
 /// Changes with everything that changes what stands in a sheet.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What stands for no date in a packed sheet.
 const NO_DATE: i64 = i64::MIN;
@@ -68,6 +69,7 @@ pub struct Listing<'a> {
     pub(crate) envelope: &'a [u8],
     pub(crate) structure: &'a [u8],
     pub(crate) shape: &'a [u8],
+    pub(crate) preview: &'a [u8],
 }
 
 impl<'a> Listing<'a> {
@@ -75,17 +77,18 @@ impl<'a> Listing<'a> {
     pub fn unpack(sheet: &'a [u8]) -> Option<Self> {
         let mut sheet = Unpack(sheet);
         let mut text = || sheet.long();
-        let listing = Self { envelope: text()?, structure: text()?, shape: text()? };
+        let listing = Self { envelope: text()?, structure: text()?, shape: text()?, preview: text()? };
         sheet.0.is_empty().then_some(listing)
     }
 }
 
 fn listing(content: &Content<'_>) -> Vec<u8> {
-    let mut texts = [Vec::new(), Vec::new(), Vec::new()];
-    let [envelope, structure, shape] = &mut texts;
+    let mut texts = [const { Vec::new() }; 4];
+    let [envelope, structure, shape, preview] = &mut texts;
     envelope::write(envelope, content.octets());
     structure::write(structure, content.tree(), content.octets(), structure::Detail::Extended);
     structure::write(shape, content.tree(), content.octets(), structure::Detail::Plain);
+    text::string(preview, preview::words(content.tree(), content.octets()).as_bytes());
     let mut out = Vec::with_capacity(texts.iter().map(|text| text.len() + 4).sum());
     for text in texts {
         out.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -264,6 +267,7 @@ mod tests {
         assert!(listing.envelope.starts_with(b"(\"Fri, 21 Nov 1997 09:55:06 -0600\" \"Re: [a] hello\""));
         assert!(listing.structure.starts_with(b"(\"text\" \"plain\""));
         assert!(listing.structure.len() > listing.shape.len());
+        assert_eq!(listing.preview, b"\"body\"");
         let sorting = Sorting::unpack(&sorting).unwrap();
         let expected = Sorting {
             sent: Some(880_127_706),

@@ -356,7 +356,7 @@ proptest! {
             modseq: ModSeq(1),
             identity: None,
         };
-        let Request::Fetch(fetch) = request("a FETCH 1 (ENVELOPE BODYSTRUCTURE BODY[] BODY[TEXT]<3.9>)") else { panic!() };
+        let Request::Fetch(fetch) = request("a FETCH 1 (ENVELOPE BODYSTRUCTURE PREVIEW BODY[] BODY[TEXT]<3.9>)") else { panic!() };
         let content = kings_imap::fetch::Content::new(&message);
         let segments = kings_imap::fetch::render(&fetch.items, &facts, kings_imap::fetch::Source::Content(&content));
         let [kings_imap::fetch::Segment::Text(text)] = segments.as_slice() else { panic!("small messages are inline") };

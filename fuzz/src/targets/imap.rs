@@ -99,7 +99,7 @@ fn carry_out(request: &Request) {
 pub fn imap_fetch(data: &[u8]) {
     const ITEMS: &str = "ENVELOPE BODYSTRUCTURE BODY BODY.PEEK[] BODY.PEEK[HEADER] BODY.PEEK[1.MIME] BODY.PEEK[1] \
         BODY.PEEK[2.1.TEXT] BODY.PEEK[HEADER.FIELDS (From SUBJECT)]<3.70> BODY.PEEK[HEADER.FIELDS.NOT (To)] \
-        BODY.PEEK[TEXT]<10.5> RFC822.SIZE INTERNALDATE FLAGS UID";
+        BODY.PEEK[TEXT]<10.5> PREVIEW RFC822.SIZE INTERNALDATE FLAGS UID";
     let Ok(Command::Request(Request::Fetch(fetch))) = parse(format!("a FETCH 1 ({ITEMS})").as_bytes()) else {
         panic!("the command of this target does not parse")
     };
@@ -133,7 +133,8 @@ pub fn imap_thread(data: &[u8]) {
 
 /// What was learnt from a message shows the same as the message itself, and is bounded; octets that nobody learnt do no harm.
 fn shown_as_learnt(data: &[u8]) {
-    let Ok(Command::Request(Request::Fetch(fetch))) = parse(b"a FETCH 1 (ENVELOPE BODYSTRUCTURE BODY)")
+    let Ok(Command::Request(Request::Fetch(fetch))) =
+        parse(b"a FETCH 1 (ENVELOPE BODYSTRUCTURE BODY PREVIEW)")
     else {
         panic!("the command of this target does not parse")
     };

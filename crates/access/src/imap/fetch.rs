@@ -61,7 +61,7 @@ impl Client {
         let needs = fetch.needs();
         let size = |(_, uid): &Wanted| snapshot.message(to_store(*uid)).map_or(0, |message| message.size);
         let octets = if needs == Needs::Listing { wanted.iter().map(size).sum() } else { 0 };
-        let mut lister = Lister::new(&selected.mailbox, &items, octets);
+        let mut lister = Lister::new(&selected.mailbox, &items, (octets, fetch.is_lazy()));
         for wanted in wanted.chunks(BATCH) {
             let mut facts: Vec<Facts> =
                 wanted.iter().filter_map(|wanted| selected.facts(&snapshot, *wanted)).collect();

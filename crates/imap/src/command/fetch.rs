@@ -55,6 +55,11 @@ pub enum Item {
     SaveDate,
     /// `ENVELOPE`
     Envelope,
+    /// `PREVIEW`; lazy, where it need not come if a message would have to be read for it (RFC 8970 §3.2).
+    Preview {
+        /// `(LAZY)`
+        lazy: bool,
+    },
     /// `BODYSTRUCTURE`
     BodyStructure,
     /// `BODY` without a section: the structure without its extension data.
@@ -123,21 +128,31 @@ impl Fetch {
         self.items.iter().any(|item| matches!(item, Item::EmailId | Item::SaveDate))
     }
 
+    /// Whether no message is to be read for what lists show.
+    pub fn is_lazy(&self) -> bool {
+        let is_dear = |item: &&Item| !matches!(item, Item::Preview { lazy: true });
+        self.needs() == Needs::Listing
+            && !self.items.iter().filter(is_dear).any(|item| needs(item) > Needs::Nothing)
+    }
+
     /// What must be known of the messages beside what the store knows anyway.
     pub fn needs(&self) -> Needs {
-        let needs = |item: &Item| match item {
-            Item::Uid
-            | Item::Flags
-            | Item::InternalDate
-            | Item::Size
-            | Item::ModSeq
-            | Item::EmailId
-            | Item::ThreadId
-            | Item::SaveDate => Needs::Nothing,
-            Item::Envelope | Item::BodyStructure | Item::BodyShape => Needs::Listing,
-            Item::Body(_) => Needs::Content,
-        };
         self.items.iter().map(needs).max().unwrap_or(Needs::Nothing)
+    }
+}
+
+fn needs(item: &Item) -> Needs {
+    match item {
+        Item::Uid
+        | Item::Flags
+        | Item::InternalDate
+        | Item::Size
+        | Item::ModSeq
+        | Item::EmailId
+        | Item::ThreadId
+        | Item::SaveDate => Needs::Nothing,
+        Item::Envelope | Item::BodyStructure | Item::BodyShape | Item::Preview { .. } => Needs::Listing,
+        Item::Body(_) => Needs::Content,
     }
 }
 
@@ -211,6 +226,7 @@ fn item(cursor: &mut Cursor<'_>) -> Result<Item, SyntaxError> {
         "THREADID" => Ok(Item::ThreadId),
         "SAVEDATE" => Ok(Item::SaveDate),
         "ENVELOPE" => Ok(Item::Envelope),
+        "PREVIEW" => Ok(preview(cursor)),
         "BODYSTRUCTURE" => Ok(Item::BodyStructure),
         "RFC822" => old(Label::Rfc822, Facet::Whole, false),
         "RFC822.HEADER" => old(Label::Rfc822Header, Facet::Header, true),
@@ -220,6 +236,12 @@ fn item(cursor: &mut Cursor<'_>) -> Result<Item, SyntaxError> {
         "BODY" => Ok(Item::BodyShape),
         _ => Err(SyntaxError::FetchItem),
     }
+}
+
+/// `PREVIEW`, `PREVIEW (LAZY)`; behind the first may stand a modifier of FETCH in parentheses.
+fn preview(cursor: &mut Cursor<'_>) -> Item {
+    let lazy = cursor.eat_word(" (LAZY)");
+    Item::Preview { lazy }
 }
 
 fn body(cursor: &mut Cursor<'_>, peek: bool) -> Result<Item, SyntaxError> {

@@ -51,6 +51,7 @@ impl Session {
             "QRESYNC",
             "OBJECTID",
             "SAVEDATE",
+            "PREVIEW",
         ]);
         let mut words: Vec<_> = words.into_iter().map(Cow::Borrowed).collect();
         // RFC 7889 §2: one number for all mailboxes.

@@ -1,4 +1,4 @@
-//! FETCH of what lists of messages show: ENVELOPE, BODYSTRUCTURE and BODY, from what was learnt of messages before.
+//! FETCH of what lists of messages show: ENVELOPE, BODYSTRUCTURE, BODY and PREVIEW, from what was learnt of messages before.
 
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ pub(super) struct Lister {
     mailbox: Mailbox,
     items: Arc<[Item]>,
     is_small: bool,
+    /// What is not known may stay so: it is only for previews that need not come.
+    is_lazy: bool,
     learner: Option<Learner>,
 }
 
@@ -38,10 +40,10 @@ struct Batch {
 }
 
 impl Lister {
-    /// For messages of so many octets in all.
-    pub(super) fn new(mailbox: &Mailbox, items: &Arc<[Item]>, octets: u64) -> Self {
+    /// For messages of so many octets in all; lazy, where none of them is to be read unless that is quick.
+    pub(super) fn new(mailbox: &Mailbox, items: &Arc<[Item]>, (octets, is_lazy): (u64, bool)) -> Self {
         let (mailbox, items) = (mailbox.clone(), Arc::clone(items));
-        Self { mailbox, items, is_small: octets < FEW_OCTETS, learner: None }
+        Self { mailbox, items, is_small: octets < FEW_OCTETS, is_lazy, learner: None }
     }
 
     /// One message that fails does not stop the others.
@@ -54,12 +56,12 @@ impl Lister {
         while !facts.is_empty() {
             let (mailbox, items, learner) =
                 (self.mailbox.clone(), Arc::clone(&self.items), self.learner.take());
-            let is_small = self.is_small;
+            let (is_small, is_lazy) = (self.is_small, self.is_lazy && !self.is_small);
             let (batch, left) = blocking(move || {
                 let learner = learner.unwrap_or_else(|| {
                     if is_small { Learner::without_memory(&mailbox) } else { Learner::new(&mailbox) }
                 });
-                let batch = list(learner, &items, &facts);
+                let batch = list(learner, (&items, is_lazy), &facts);
                 let left = facts.split_off(batch.done);
                 Ok((batch, left))
             })
@@ -77,7 +79,7 @@ impl Lister {
 }
 
 /// Blocking: renders until there is enough or a message fails.
-fn list(mut learner: Learner, items: &[Item], facts: &[Facts]) -> Batch {
+fn list(mut learner: Learner, (items, is_lazy): (&[Item], bool), facts: &[Facts]) -> Batch {
     let uids: Vec<_> = facts.iter().map(|facts| to_store(facts.uid)).collect();
     let mut sheets: Vec<Option<Vec<u8>>> = vec![None; uids.len()];
     learner.recall(Sheet::Listing, &uids, |place, sheet| sheets[place] = Some(sheet.to_vec()));
@@ -86,6 +88,7 @@ fn list(mut learner: Learner, items: &[Item], facts: &[Facts]) -> Batch {
         done += 1;
         let sheet = match known.filter(|sheet| Listing::unpack(sheet).is_some()) {
             Some(sheet) => Ok(sheet),
+            None if is_lazy => Ok(Vec::new()),
             None => learner.read(Sheet::Listing, uid),
         };
         let sheet = match sheet {
@@ -95,8 +98,12 @@ fn list(mut learner: Learner, items: &[Item], facts: &[Facts]) -> Batch {
                 break;
             }
         };
-        let Some(listing) = Listing::unpack(&sheet) else { continue };
-        for segment in render(items, facts, Source::Listing(listing)) {
+        let source = match Listing::unpack(&sheet) {
+            Some(listing) => Source::Listing(listing),
+            None if is_lazy => Source::Nothing,
+            None => continue,
+        };
+        for segment in render(items, facts, source) {
             if let Segment::Text(piece) = segment {
                 text.extend(piece);
             }
