@@ -10,6 +10,7 @@ use kings_mail::path::ReversePath;
 use self::parameters::{mail_parameters, rcpt_parameters};
 use self::paths::{forward_path, path_argument, reverse_path, without_route};
 use crate::claim::{self, Claim};
+use crate::lines::announces_chunk;
 use crate::quirks;
 use crate::reply::Reply;
 
@@ -111,6 +112,8 @@ pub enum SyntaxError {
     NotImplemented,
     /// The argument cannot be read.
     BadArgument,
+    /// BDAT of which nobody can tell how many octets follow: they cannot be told from commands (RFC 3030 §2).
+    BadChunk,
     /// An address stands without angle brackets.
     NoBrackets,
     /// The address of MAIL cannot be read.
@@ -135,6 +138,7 @@ impl SyntaxError {
             Self::NotSmtp => Reply::NOT_SMTP,
             Self::NotImplemented => Reply::NOT_IMPLEMENTED,
             Self::BadArgument => Reply::BAD_ARGUMENT,
+            Self::BadChunk => Reply::BAD_CHUNK,
             Self::NoBrackets => Reply::NO_BRACKETS,
             Self::BadReversePath => Reply::BAD_REVERSE_PATH,
             Self::BadForwardPath => Reply::BAD_FORWARD_PATH,
@@ -172,6 +176,7 @@ pub fn parse(line: &str, offered: Offered<'_>) -> Result<Command, SyntaxError> {
         "XFORWARD" => claim(rest, claim::XFORWARD).map(Command::Xforward),
         "EXPN" | "ETRN" | "TURN" | "ATRN" | "SEND" | "SOML" | "SAML" => Err(SyntaxError::NotImplemented),
         "GET" | "POST" | "PUT" | "HEAD" | "OPTIONS" | "CONNECT" => Err(SyntaxError::NotSmtp),
+        _ if announces_chunk(line.as_bytes()) => Err(SyntaxError::BadChunk),
         _ if !verb.starts_with(|c: char| c.is_ascii_alphabetic()) && !verb.is_empty() => {
             Err(SyntaxError::NotSmtp)
         }
@@ -203,18 +208,18 @@ fn claim(rest: &str, offered: &str) -> Result<Box<Claim>, SyntaxError> {
     Claim::parse(rest, offered).map(Box::new).map_err(|_| SyntaxError::BadArgument)
 }
 
-/// `size [LAST]`. A size beyond 64 bits is no size: what follows such a line cannot be told from commands.
+/// `size [LAST]`. A size beyond 64 bits is no size.
 fn bdat(rest: &str) -> Result<Command, SyntaxError> {
     let mut words = rest.split(' ').filter(|word| !word.is_empty());
-    let left = words.next().and_then(digits).ok_or(SyntaxError::BadArgument)?;
+    let left = words.next().and_then(digits).ok_or(SyntaxError::BadChunk)?;
     let last = match words.next() {
         None => false,
         Some(word) if word.eq_ignore_ascii_case("LAST") => true,
-        Some(_) => return Err(SyntaxError::BadArgument),
+        Some(_) => return Err(SyntaxError::BadChunk),
     };
     match words.next() {
         None => Ok(Command::Bdat(Chunk { left, last })),
-        Some(_) => Err(SyntaxError::BadArgument),
+        Some(_) => Err(SyntaxError::BadChunk),
     }
 }
 
@@ -264,8 +269,8 @@ fn auth(rest: &str) -> Result<Command, SyntaxError> {
 #[cfg(test)]
 mod tests {
     use SyntaxError::{
-        BadArgument, BadForwardPath, BadReversePath, NoBrackets, NotImplemented, NotSmtp, NotTrusted,
-        UnknownParameter, UnknownVerb,
+        BadArgument, BadChunk, BadForwardPath, BadReversePath, NoBrackets, NotImplemented, NotSmtp,
+        NotTrusted, UnknownParameter, UnknownVerb,
     };
 
     use kings_mail::envelope::{Body, Hold};
@@ -449,15 +454,21 @@ mod tests {
             ("BDAT 5", chunk(5, false)),
             ("bdat 0 last", chunk(0, true)),
             ("BDAT 18446744073709551615 LAST", chunk(u64::MAX, true)),
-            ("BDAT 18446744073709551616", Err(BadArgument)),
-            ("BDAT -1", Err(BadArgument)),
-            ("BDAT +1", Err(BadArgument)),
-            ("BDAT 0x10", Err(BadArgument)),
-            ("BDAT 1e3", Err(BadArgument)),
-            ("BDAT", Err(BadArgument)),
-            ("BDAT LAST", Err(BadArgument)),
-            ("BDAT 5 FIRST", Err(BadArgument)),
-            ("BDAT 5 LAST LAST", Err(BadArgument)),
+            ("BDAT 18446744073709551616", Err(BadChunk)),
+            ("BDAT -1", Err(BadChunk)),
+            ("BDAT +1", Err(BadChunk)),
+            ("BDAT 0x10", Err(BadChunk)),
+            ("BDAT 1e3", Err(BadChunk)),
+            ("BDAT", Err(BadChunk)),
+            ("BDAT LAST", Err(BadChunk)),
+            ("BDAT\t5 LAST", Err(BadChunk)),
+            (" bdat 5 LAST", Err(BadChunk)),
+            ("BDAT\u{a0}5", Err(BadChunk)),
+            ("BDAT:5", Err(BadChunk)),
+            ("BDATA 5", Err(UnknownVerb)),
+            ("BDA T5", Err(UnknownVerb)),
+            ("BDAT 5 FIRST", Err(BadChunk)),
+            ("BDAT 5 LAST LAST", Err(BadChunk)),
             ("LHLO client.example", Ok(Command::Lhlo("client.example".into()))),
             ("LHLO", Err(BadArgument)),
             ("XCLIENT ADDR=192.0.2", Err(BadArgument)),

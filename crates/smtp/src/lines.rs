@@ -7,10 +7,21 @@ use memchr::{memchr, memchr2};
 pub(crate) enum Line<'a> {
     /// A whole line, without its CRLF: text with no CR, LF or NUL in it.
     Text(&'a str),
-    /// A line that cannot be text; what belongs to it is gone or will be skipped.
-    Broken,
+    /// A line that cannot be text; what belongs to it is gone or will be skipped. `chunk`: it [`announces_chunk`].
+    Broken { chunk: bool },
     /// A line over the limit; the rest of it will be skipped.
-    TooLong,
+    TooLong { chunk: bool },
+}
+
+/// Whether a line, or the beginning of one, is BDAT in some form: what follows it is counted by its client, and not made of
+/// lines (RFC 3030 §2).
+pub(crate) fn announces_chunk(line: &[u8]) -> bool {
+    match line.trim_ascii_start().split_at_checked(4) {
+        Some((verb, rest)) => {
+            verb.eq_ignore_ascii_case(b"BDAT") && !rest.first().is_some_and(u8::is_ascii_alphanumeric)
+        }
+        None => false,
+    }
 }
 
 /// Keeps what has been received and not yet read.
@@ -80,15 +91,17 @@ impl Lines {
         let start = self.start;
         self.advance(at + 1);
         self.skipping = !whole;
+        let line = &self.input[start..start + at];
         if at >= limit {
-            return Some(Line::TooLong);
+            return Some(Line::TooLong { chunk: announces_chunk(line) });
         }
         // The buffer stays until the next call, since the line lies in it.
-        Some(text(&self.input[start..start + at.saturating_sub(1)], whole))
+        Some(text(line, whole))
     }
 
     /// No LF yet: a line that is too long already is refused now.
     fn unfinished(&mut self, limit: usize) -> Option<Line<'_>> {
+        let chunk = announces_chunk(self.unread());
         let unread = self.unread().len();
         if unread < limit {
             self.searched = unread;
@@ -97,7 +110,7 @@ impl Lines {
         // The last octet stays: it may be the CR of the CRLF that ends the skipping.
         self.consume(unread - 1);
         self.skipping = true;
-        Some(Line::TooLong)
+        Some(Line::TooLong { chunk })
     }
 
     /// Drops input up to and with the next CRLF; false when it has not come yet.
@@ -114,11 +127,12 @@ impl Lines {
     }
 }
 
+/// A line without its LF.
 fn text(line: &[u8], whole: bool) -> Line<'_> {
-    let clean = whole && memchr2(0, b'\r', line).is_none();
-    match std::str::from_utf8(line) {
-        Ok(text) if clean => Line::Text(text),
-        Ok(_) | Err(_) => Line::Broken,
+    let inside = line.strip_suffix(b"\r").filter(|inside| whole && memchr2(0, b'\r', inside).is_none());
+    match inside.map(std::str::from_utf8) {
+        Some(Ok(text)) => Line::Text(text),
+        Some(Err(_)) | None => Line::Broken { chunk: announces_chunk(line) },
     }
 }
 
@@ -137,8 +151,9 @@ mod tests {
             while let Some(line) = lines.next(LIMIT) {
                 found.push(match line {
                     Line::Text(text) => text.to_owned(),
-                    Line::Broken => "<broken>".to_owned(),
-                    Line::TooLong => "<too long>".to_owned(),
+                    Line::Broken { chunk: false } => "<broken>".to_owned(),
+                    Line::TooLong { chunk: false } => "<too long>".to_owned(),
+                    Line::Broken { chunk: true } | Line::TooLong { chunk: true } => "<no chunk>".to_owned(),
                 });
             }
             assert!(!lines.is_empty() || lines.input.capacity() == 0, "an idle session keeps no buffer");
@@ -148,7 +163,7 @@ mod tests {
 
     #[test]
     fn only_crlf_ends_a_line_however_the_bytes_arrive() {
-        let cases: [(&[u8], &[&str]); 10] = [
+        let cases: [(&[u8], &[&str]); 16] = [
             (b"NOOP\r\nQUIT\r\n", &["NOOP", "QUIT"]),
             (b"NOOP\nRSET\r\nQUIT\r\n", &["<broken>", "QUIT"]),
             (b"NOOP\rRSET\r\nQUIT\r\n", &["<broken>", "QUIT"]),
@@ -159,6 +174,12 @@ mod tests {
             (b"\r\nQUIT\r\n", &["", "QUIT"]),
             (b"0123456789abcd\r\nQUIT\r\n", &["0123456789abcd", "QUIT"]),
             (b"0123456789abcdefghijklmnopqr\r\nQUIT\r\n", &["<too long>", "QUIT"]),
+            (b"BDAT 5\nx\r\nQUIT\r\n", &["<no chunk>", "QUIT"]),
+            (b" bdat\r5\r\nQUIT\r\n", &["<no chunk>", "QUIT"]),
+            (b"BDAT\r\r\nQUIT\r\n", &["<no chunk>", "QUIT"]),
+            (b"BDAT 0000000000000000005 LAST\r\nQUIT\r\n", &["<no chunk>", "QUIT"]),
+            (b"BDATA\xff\r\nQUIT\r\n", &["<broken>", "QUIT"]),
+            (b"BDA\rT 5\r\nQUIT\r\n", &["<broken>", "QUIT"]),
         ];
         for (input, expected) in cases {
             for chunk in [usize::MAX, 1, 3] {
@@ -173,7 +194,7 @@ mod tests {
         let mut refused = 0;
         for _ in 0..10_000 {
             lines.receive(&[b'x'; 100]);
-            refused += usize::from(lines.next(LIMIT) == Some(Line::TooLong));
+            refused += usize::from(lines.next(LIMIT) == Some(Line::TooLong { chunk: false }));
             assert!(lines.input.capacity() < 1_000);
         }
         assert_eq!(refused, 1);

@@ -86,6 +86,9 @@ impl Reply {
     pub const FILTER_CLOSES: Self = Self::new(421, Status(4, 7, 1), "Closed by a filter, try again later");
     /// Something came before our greeting (RFC 5321 §4.3.1).
     pub const TALKED_EARLY: Self = Self::new(554, Status(5, 5, 0), "Wait for the greeting before you speak");
+    /// BDAT that cannot be read: the session ends, as with Postfix, since its chunk would be taken for commands.
+    pub const BAD_CHUNK: Self =
+        Self::new(521, Status(5, 5, 4), "Syntax error: BDAT takes a number of octets, and LAST");
     /// No client talks like this by mistake: HTTP and the like.
     pub const NOT_SMTP: Self = Self::new(554, Status(5, 5, 0), "This is an SMTP server");
 

@@ -17,7 +17,7 @@ use self::content::Skipped;
 use crate::claim::Claim;
 use crate::command::{self, Chunk, Command, SyntaxError};
 use crate::data::{Chunks, Decoder};
-use crate::lines::{Line, Lines};
+use crate::lines::{Line, Lines, announces_chunk};
 use crate::reply::Reply;
 pub use event::Event;
 pub use settings::{Client, FutureRelease, Role, Settings, Trust};
@@ -327,22 +327,27 @@ impl Session {
         let takes_auth = self.settings.role == Role::Submission;
         let line = match self.lines.next(if takes_auth { MAX_AUTH_LINE } else { MAX_COMMAND_LINE })? {
             Line::Text(line) => line,
-            Line::Broken => return Some(Err(SyntaxError::BrokenLine)),
-            Line::TooLong => return Some(Err(SyntaxError::TooLong)),
+            Line::Broken { chunk: true } | Line::TooLong { chunk: true } => {
+                return Some(Err(SyntaxError::BadChunk));
+            }
+            Line::Broken { .. } => return Some(Err(SyntaxError::BrokenLine)),
+            Line::TooLong { .. } => return Some(Err(SyntaxError::TooLong)),
         };
         if let Some(transcript) = &self.transcript {
             transcript.heard(line, &self.output);
         }
         let is_auth = line.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case("AUTH "));
         if line.len() + 2 > MAX_COMMAND_LINE && !is_auth {
-            return Some(Err(SyntaxError::TooLong));
+            let is_chunk = announces_chunk(line.as_bytes());
+            return Some(Err(if is_chunk { SyntaxError::BadChunk } else { SyntaxError::TooLong }));
         }
         Some(command::parse(line, offered))
     }
 
     fn refuse_line(&mut self, error: SyntaxError) -> Option<Event> {
-        if error == SyntaxError::NotSmtp {
-            self.close(&Reply::NOT_SMTP);
+        // What such a client sends next is no command of ours, or cannot be told from one.
+        if matches!(error, SyntaxError::NotSmtp | SyntaxError::BadChunk) {
+            self.close(&error.reply());
             return None;
         }
         self.refuse(&error.reply())

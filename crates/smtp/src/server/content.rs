@@ -1,9 +1,13 @@
 //! The message on its way in: by DATA, or by BDAT in counted chunks (RFC 3030 §2).
 
-use super::{Event, Pending, Role, Session, State};
+use super::{Event, Pending, Role, Session, State, given_up};
 use crate::command::Chunk;
 use crate::data::{Fault, Progress};
 use crate::reply::Reply;
+
+/// So much beyond the limit a message is still read to its end, so that its client hears why it is refused: as much again as
+/// the limit, or this many octets where that is more. With chunks that say they are larger the session ends.
+const SPARE: u64 = 1 << 20;
 
 /// A chunk that is refused. Its octets are read all the same, since they are no commands.
 #[derive(Debug)]
@@ -42,6 +46,17 @@ impl Session {
 
     /// BDAT in any state. The first one of a message asks whether it may come.
     pub(super) fn bdat(&mut self, chunk: Chunk, state: State) -> Option<Event> {
+        let before = if let State::Chunks(_, chunks) = &state { chunks.size() } else { 0 };
+        if before.saturating_add(chunk.left) > self.most_read() {
+            let recipients = match &state {
+                State::Chunks(envelope, _) | State::Transaction(envelope) => envelope.recipients.len(),
+                _ => 1,
+            };
+            let times = if chunk.last { self.final_replies(recipients).max(1) } else { 1 };
+            self.reply_times(&Reply::MESSAGE_TOO_LARGE, times);
+            self.state = State::Closed;
+            return given_up(&state);
+        }
         let reply = match state {
             State::Chunks(envelope, chunks) => {
                 self.state = State::Chunk(envelope, chunks, chunk);
@@ -58,6 +73,12 @@ impl Session {
         };
         self.skip(chunk, reply, 1, state);
         None
+    }
+
+    /// Octets of one message that are read at all.
+    fn most_read(&self) -> u64 {
+        let limit = self.settings.message_bytes;
+        limit.saturating_add(limit.max(SPARE))
     }
 
     /// Refuses a chunk behind its last octet.

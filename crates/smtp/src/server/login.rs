@@ -48,8 +48,8 @@ impl Session {
         Some(match self.lines.next(MAX_AUTH_LINE)? {
             Line::Text("*") => Err(Reply::LOGIN_CANCELLED),
             Line::Text(line) => Ok(line.to_owned()),
-            Line::Broken => Err(Reply::BAD_LOGIN_DATA),
-            Line::TooLong => Err(Reply::LINE_TOO_LONG),
+            Line::Broken { .. } => Err(Reply::BAD_LOGIN_DATA),
+            Line::TooLong { .. } => Err(Reply::LINE_TOO_LONG),
         })
     }
 
