@@ -299,6 +299,7 @@ pub const IMAP_SESSIONS: &[&str] = &[
     "a LOGIN ann secret\r\nb SELECT INBOX\r\nc FETCH 1 BODY[]\r\nd IDLE\r\nDONE\r\ne LOGOUT\r\n",
     "a APPEND \"Sent\" (\\Seen) \" 1-Nov-2026 10:00:00 +0000\" {5+}\r\nhello\r\nb LOGIN {3}\r\nann {6+}\r\nsecret\r\n",
     "a APPEND Sent {3+}\r\none (\\Seen) {3+}\r\ntwo \" 1-Nov-2026 10:00:00 +0000\" {5}\r\nthree\r\nb NOOP\r\n",
+    "a COMPRESS DEFLATE\r\nb NOOP\r\nc UNAUTHENTICATE\r\nd LOGIN ann secret\r\n",
     "a STARTTLS\r\nb AUTHENTICATE PLAIN\r\nAGFubgBzZWNyZXQ=\r\nc AUTHENTICATE LOGIN\r\n*\r\n",
 ];
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use kings_net::{Shutdown, receive};
+use kings_net::Shutdown;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
@@ -76,6 +76,16 @@ impl<L: Link, S: Session> Wire<L, S> {
                         self.flush().await?;
                         return Ok(End::StartTls);
                     }
+                    Step::StartCompression => {
+                        self.flush().await?;
+                        let unread = self.session.compression_started();
+                        self.carrier.start_compression(&unread);
+                    }
+                    Step::EndCompression => {
+                        self.flush().await?;
+                        self.carrier.end_compression();
+                        self.session.compression_ended();
+                    }
                     Step::Answer(event) => client.answer(self, event).await?,
                 }
             }
@@ -86,6 +96,10 @@ impl<L: Link, S: Session> Wire<L, S> {
                     self.since = Instant::now();
                 }
             }
+            if self.inflate().await? {
+                continue;
+            }
+            self.carrier.rest();
             let heard = self.wait(client, shutdown).await?;
             self.carrier.forget_pace();
             match heard {
@@ -98,6 +112,24 @@ impl<L: Link, S: Session> Wire<L, S> {
                     self.flush().await?;
                 }
                 Heard::End => return Ok(End::Left),
+            }
+        }
+    }
+
+    /// Has the session hear some more of what came compressed, if any waits. Others get their turn in between: a few octets
+    /// can become many.
+    async fn inflate(&mut self) -> io::Result<bool> {
+        match self.carrier.inflate() {
+            Ok(Some(octets)) => {
+                self.session.receive(&octets);
+                tokio::task::yield_now().await;
+                Ok(true)
+            }
+            Ok(None) => Ok(false),
+            Err(error) => {
+                self.session.bye("What you send is not compressed as agreed");
+                self.flush().await?;
+                Err(error)
             }
         }
     }
@@ -132,10 +164,9 @@ impl<L: Link, S: Session> Wire<L, S> {
         tokio::select! {
             () = shutdown.cancelled(), if may_stop => session.bye("Server is shutting down"),
             news = client.news(hears_news) => return Ok(Heard::News(news)),
-            received = timeout_at(deadline, receive(&mut self.carrier.stream, |bytes| session.receive(bytes))) => {
+            received = timeout_at(deadline, self.carrier.receive(|bytes| session.receive(bytes))) => {
                 if let Ok(received) = received {
                     let count = received?;
-                    self.carrier.received += count as u64;
                     return Ok(if count == 0 { Heard::End } else { Heard::Something });
                 }
                 debug!("too slow");

@@ -6,6 +6,7 @@
 mod blocking;
 mod carrier;
 mod connection;
+mod deflate;
 mod door;
 mod imap;
 mod peer;

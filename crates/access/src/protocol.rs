@@ -40,6 +40,10 @@ pub(crate) enum Step<E> {
     Answer(E),
     /// To transmit and shake hands.
     StartTls,
+    /// To transmit; from then on all is compressed (RFC 4978).
+    StartCompression,
+    /// To transmit; from then on nothing is compressed.
+    EndCompression,
     /// To transmit and close.
     Closed,
 }
@@ -71,6 +75,11 @@ pub(crate) trait Session: Send {
     fn hears_news(&self) -> bool;
     fn bye(&mut self, text: &'static str);
     fn tls_started(&mut self);
+    /// Gives what was received and not read yet: it is compressed.
+    fn compression_started(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+    fn compression_ended(&mut self) {}
     fn offer(&mut self, mechanisms: Mechanisms);
 }
 

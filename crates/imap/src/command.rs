@@ -60,6 +60,8 @@ pub enum Own {
     },
     /// RFC 3501 §6.2.3
     Login(Credentials),
+    /// By DEFLATE (RFC 4978 §3).
+    Compress,
     /// RFC 2342 §5
     Namespace,
     /// RFC 2177 §3

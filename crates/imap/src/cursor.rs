@@ -61,6 +61,8 @@ pub enum SyntaxError {
     StatusItem,
     /// An option that LIST does not have here.
     ListOption,
+    /// A way to compress other than DEFLATE.
+    Compression,
     /// A parameter that CREATE does not have, or has once.
     CreateOption,
     /// An option that SELECT does not have, or has once.
@@ -101,6 +103,7 @@ impl SyntaxError {
             Self::ReturnOption => "Unknown RETURN option",
             Self::StatusItem => "Unknown STATUS item",
             Self::ListOption => "Unknown LIST option",
+            Self::Compression => "Unknown way to compress",
             Self::CreateOption => "Unknown CREATE parameter",
             Self::SelectOption => "Unknown SELECT option",
             Self::Modifier => "Unknown modifier",

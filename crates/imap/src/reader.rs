@@ -70,6 +70,13 @@ impl Reader {
         *self = Self::default();
     }
 
+    /// Gives back what was received and not used; between two commands.
+    pub(crate) fn take_unread(&mut self) -> Vec<u8> {
+        let unread = self.input.split_off(self.used);
+        (self.input, self.used) = (Vec::new(), 0);
+        unread
+    }
+
     /// The next frame, as far as bytes have come. `limit` is for the whole command.
     pub(crate) fn next(&mut self, limit: usize) -> Option<Frame> {
         loop {

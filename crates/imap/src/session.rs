@@ -39,6 +39,7 @@ pub struct Session {
     state: State,
     exchange: Exchange,
     enabled: Enabled,
+    compression: Compression,
     reader: Reader,
     output: Vec<u8>,
     errors: u32,
@@ -52,6 +53,15 @@ enum State {
     Selected,
     /// BYE is said.
     Closed,
+}
+
+/// Whether what is said is compressed, which others do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compression {
+    Off,
+    On,
+    /// The command that ends it is answered.
+    Ends,
 }
 
 /// How far the client has got: deadlines depend on it.
@@ -92,6 +102,11 @@ pub enum Event {
     IdleDone,
     /// Transmit, shake hands, then [`Session::tls_started`].
     StartTls,
+    /// Transmit; what is sent and received from then on is compressed (RFC 4978 §3). Then
+    /// [`Session::compression_started`].
+    StartCompression,
+    /// Transmit; nothing is compressed from then on, in either direction. Then [`Session::compression_ended`].
+    EndCompression,
     /// Transmit and close.
     Closed,
 }
@@ -118,6 +133,7 @@ impl Session {
             state: State::NotAuthenticated,
             exchange: Exchange::None,
             enabled: Enabled::default(),
+            compression: Compression::Off,
             reader: Reader::default(),
             output: Vec::new(),
             errors: 0,
@@ -139,6 +155,10 @@ impl Session {
             }
             if self.exchange.is_with_caller() {
                 return None;
+            }
+            if self.compression == Compression::Ends {
+                self.exchange = Exchange::Handshake;
+                return Some(Event::EndCompression);
             }
             let frame = self.reader.next(self.limit())?;
             if let Some(event) = self.take(frame) {
@@ -255,6 +275,20 @@ impl Session {
         self.reader.clear();
         self.exchange = Exchange::None;
         self.settings.tls = true;
+    }
+
+    /// From now on others inflate what they hand in. Gives what was received already behind the command: it is compressed.
+    #[must_use]
+    pub fn compression_started(&mut self) -> Vec<u8> {
+        self.exchange = Exchange::None;
+        self.compression = Compression::On;
+        self.reader.take_unread()
+    }
+
+    /// Nothing is inflated any more. What came behind the command that ended it is heard like anything else.
+    pub fn compression_ended(&mut self) {
+        self.exchange = Exchange::None;
+        self.compression = Compression::Off;
     }
 
     /// Ends the session from our side (RFC 3501 §7.1.5).

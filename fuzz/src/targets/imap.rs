@@ -320,6 +320,11 @@ impl Player {
                 self.shook_hands = true;
                 self.session.tls_started();
             }
+            Event::StartCompression => {
+                let unread = self.session.compression_started();
+                self.session.receive(&unread);
+            }
+            Event::EndCompression => self.session.compression_ended(),
             Event::Idle | Event::Chunk(_) | Event::Closed => {}
         }
     }

@@ -159,7 +159,7 @@ impl protocol::Client for Client {
                 wire.session.finish(Tagged::DONE);
             }
             // The driver has taken care of them.
-            Event::StartTls | Event::Closed => {}
+            Event::StartTls | Event::StartCompression | Event::EndCompression | Event::Closed => {}
         }
         Ok(())
     }

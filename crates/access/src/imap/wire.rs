@@ -41,6 +41,8 @@ impl protocol::Session for Session {
         self.next_event().map(|event| match event {
             Event::Closed => Step::Closed,
             Event::StartTls => Step::StartTls,
+            Event::StartCompression => Step::StartCompression,
+            Event::EndCompression => Step::EndCompression,
             event => Step::Answer(event),
         })
     }
@@ -79,6 +81,14 @@ impl protocol::Session for Session {
 
     fn tls_started(&mut self) {
         self.tls_started();
+    }
+
+    fn compression_started(&mut self) -> Vec<u8> {
+        self.compression_started()
+    }
+
+    fn compression_ended(&mut self) {
+        self.compression_ended();
     }
 
     fn offer(&mut self, mechanisms: Mechanisms) {

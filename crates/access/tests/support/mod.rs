@@ -257,6 +257,21 @@ impl Client {
         String::from_utf8_lossy(&response[..end - 2]).into_owned()
     }
 
+    /// Some octets, as they come.
+    pub(crate) async fn some(&mut self) -> Vec<u8> {
+        let octets = self.some_or_end().await;
+        assert!(!octets.is_empty(), "the server closed");
+        octets
+    }
+
+    /// The same; none at the end of the stream.
+    pub(crate) async fn some_or_end(&mut self) -> Vec<u8> {
+        if self.input.is_empty() {
+            self.stream.read_buf(&mut self.input).await.unwrap();
+        }
+        std::mem::take(&mut self.input)
+    }
+
     /// Everything up to the end of the stream.
     pub(crate) async fn rest(&mut self) -> String {
         self.stream.read_to_end(&mut self.input).await.unwrap();

@@ -43,7 +43,7 @@ const fn messages(verb: &'static str, parse: Parser) -> Row {
 }
 
 /// Every command, by state and then as RFC 3501 §6 has them.
-const TABLE: [Row; 35] = [
+const TABLE: [Row; 36] = [
     plain("CAPABILITY", Legal::Always, |_, _| Ok(Command::Own(Own::Capability))),
     plain("NOOP", Legal::Always, |_, _| Ok(Command::Request(Request::Noop))),
     plain("LOGOUT", Legal::Always, |_, _| Ok(Command::Own(Own::Logout))),
@@ -71,6 +71,7 @@ const TABLE: [Row; 35] = [
     // Only without its message; with it, the session never gets as far as this table.
     plain("APPEND", Legal::AfterLogin, |_, _| Err(SyntaxError::Literal)),
     plain("ENABLE", Legal::AfterLogin, enable),
+    plain("COMPRESS", Legal::AfterLogin, compress),
     plain("NAMESPACE", Legal::AfterLogin, |_, _| Ok(Command::Own(Own::Namespace))),
     plain("GETQUOTA", Legal::AfterLogin, |cursor, _| {
         cursor.space()?;
@@ -156,6 +157,12 @@ fn enable(cursor: &mut Cursor<'_>, _: bool) -> Result<Command, SyntaxError> {
             return Ok(Command::Own(Own::Enable(enabled)));
         }
     }
+}
+
+/// RFC 4978 §3 has one mechanism.
+fn compress(cursor: &mut Cursor<'_>, _: bool) -> Result<Command, SyntaxError> {
+    cursor.space()?;
+    if cursor.word()? == "DEFLATE" { Ok(Command::Own(Own::Compress)) } else { Err(SyntaxError::Compression) }
 }
 
 /// `("name" "mutt" "version" NIL)` or NIL (RFC 2971 §3.1).

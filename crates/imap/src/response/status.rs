@@ -46,6 +46,8 @@ pub enum Code {
     Cannot,
     /// What the server can, in words.
     Capability(Vec<Cow<'static, str>>),
+    /// COMPRESS for the second time (RFC 4978 §3).
+    CompressionActive,
     /// COPY or MOVE: UIDVALIDITY of the target, UIDs there and here (RFC 4315 §3).
     CopyUid {
         /// UIDVALIDITY of the target.
@@ -131,6 +133,7 @@ impl Code {
             Self::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
             Self::Cannot => "CANNOT",
             Self::Capability(_) => "CAPABILITY",
+            Self::CompressionActive => "COMPRESSIONACTIVE",
             Self::CopyUid { .. } => "COPYUID",
             Self::Closed => "CLOSED",
             Self::ExpungeIssued => "EXPUNGEISSUED",
@@ -177,6 +180,8 @@ impl Tagged {
     pub const TRY_CREATE: Self = Self::no(Code::TryCreate, "No such mailbox");
     /// CREATE or RENAME to a name that is taken.
     pub const MAILBOX_EXISTS: Self = Self::no(Code::AlreadyExists, "There is a mailbox of this name");
+    /// COMPRESS once more (RFC 4978 §3).
+    pub const COMPRESSION_ACTIVE: Self = Self::no(Code::CompressionActive, "DEFLATE is active already");
     /// CREATE with a use that no mailbox can have here (RFC 6154 §3).
     pub const NO_SUCH_USE: Self = Self::no(Code::UseAttr, "No mailbox can have this use");
     /// CREATE with a use that another mailbox was made for.

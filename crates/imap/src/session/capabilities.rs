@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use kings_sasl::{Mechanism, Mechanisms};
 
-use super::Session;
+use super::{Compression, Session};
 
 impl Session {
     /// RFC 3501 §6.1.1. LITERAL+ would let strangers send large literals unasked (RFC 7888 §5).
@@ -12,6 +12,7 @@ impl Session {
         let mut words = vec!["IMAP4rev1", "SASL-IR", "ID", "ENABLE"];
         if self.is_authenticated() {
             words.extend(["LITERAL+", "UNAUTHENTICATE"]);
+            words.extend((self.compression == Compression::Off).then_some("COMPRESS=DEFLATE"));
         } else {
             words.push("LITERAL-");
             if self.settings.tls {

@@ -3,7 +3,7 @@
 use kings_sasl::{BadBase64, Mechanism, Turn};
 
 use super::exchange::{After, Exchange};
-use super::{Event, Session, State};
+use super::{Compression, Event, Session, State};
 use crate::command::{self, Command, Enabled, Legal, Own, Request, tag_of};
 use crate::cursor::SyntaxError;
 use crate::reader::Frame;
@@ -116,6 +116,7 @@ impl Session {
                 Some(Event::Idle)
             }
             Own::StartTls => self.start_tls(&tag),
+            Own::Compress => self.compress(&tag),
             Own::Login(_) | Own::Authenticate { .. } if !self.settings.tls => {
                 self.tagged(&tag, &Tagged::PRIVACY_REQUIRED);
                 None
@@ -149,6 +150,17 @@ impl Session {
         self.reader.clear();
         self.exchange = Exchange::Handshake;
         Some(Event::StartTls)
+    }
+
+    /// RFC 4978 §3: our answer is the last thing in clear.
+    fn compress(&mut self, tag: &[u8]) -> Option<Event> {
+        if self.compression != Compression::Off {
+            self.tagged(tag, &Tagged::COMPRESSION_ACTIVE);
+            return None;
+        }
+        self.tagged(tag, &Tagged::ok("Compressed from here on"));
+        self.exchange = Exchange::Handshake;
+        Some(Event::StartCompression)
     }
 
     fn authenticate(

@@ -2,7 +2,7 @@
 
 use kings_sasl::{BadBase64, Turn};
 
-use super::{Event, Session, State};
+use super::{Compression, Event, Session, State};
 use crate::command::{Enabled, Request};
 use crate::reader::Literal;
 use crate::response::{Code, Condition, Tagged};
@@ -73,6 +73,9 @@ impl Session {
             (After::Unauthenticate, Condition::Ok) if self.state != State::Closed => {
                 // What a client has enabled went with its login (RFC 8437 §4.1).
                 (self.state, self.enabled) = (State::NotAuthenticated, Enabled::default());
+                if self.compression == Compression::On {
+                    self.compression = Compression::Ends;
+                }
                 result.code = Some(Code::Capability(self.capabilities()));
             }
             (After::Select, Condition::Ok) => self.state = State::Selected,

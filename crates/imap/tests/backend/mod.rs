@@ -162,6 +162,12 @@ impl Backend {
                 session.finish(Tagged::DONE);
             }
             Event::StartTls => session.tls_started(),
+            // Dialogues stay readable: what is handed on between two sessions would be compressed.
+            Event::StartCompression => {
+                let unread = session.compression_started();
+                session.receive(&unread);
+            }
+            Event::EndCompression => session.compression_ended(),
             Event::Closed => {}
         }
     }

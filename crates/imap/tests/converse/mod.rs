@@ -42,6 +42,11 @@ fn answer(session: &mut Session, event: &Event, message: &[u8]) {
         Event::Append(_) | Event::AppendNext(_) => session.accept_message(),
         Event::Chunk(_) | Event::AppendAborted | Event::Idle | Event::Closed => {}
         Event::StartTls => session.tls_started(),
+        Event::StartCompression => {
+            let unread = session.compression_started();
+            session.receive(&unread);
+        }
+        Event::EndCompression => session.compression_ended(),
         Event::Request(Request::Fetch(fetch)) => {
             fetch_message(session, fetch, message);
             session.finish(Tagged::DONE);

@@ -15,6 +15,7 @@ mod backscatter;
 mod channel_binding;
 mod check_message;
 mod chunking;
+mod compress;
 mod corpus;
 mod crash;
 mod curl;
