@@ -289,6 +289,7 @@ pub const IMAP_COMMANDS: &[&str] = &[
     "a SEARCH CHARSET UTF-8 OR (SUBJECT {1}\r\nx NOT SEEN) UID 1:4,* SINCE 1-Nov-2026 HEADER To \"\" LARGER 10",
     "a LIST (SPECIAL-USE) \"\" (\"%\" \"Entw&APw-rfe.*\") RETURN (SUBSCRIBED)", "a STORE 1:2 -FLAGS.SILENT (\\Seen $x)",
     "a CREATE Gesendet (USE (\\Sent \\All))", "a UNAUTHENTICATE",
+    "a FETCH 1 (BINARY[1.2]<0.99> BINARY.PEEK[] BINARY.SIZE[1])",
     "a UID FETCH 1 (EMAILID THREADID SAVEDATE PREVIEW (LAZY))", "a SEARCH EMAILID M1_2e OR SAVEDSINCE 1-Nov-2026 SAVEDATESUPPORTED",
     "a STATUS INBOX (MESSAGES UIDNEXT)", "a ID (\"name\" NIL)", "a UID MOVE 1:* Trash", "a AUTHENTICATE PLAIN =",
 ];
@@ -299,6 +300,7 @@ pub const IMAP_SESSIONS: &[&str] = &[
     "a LOGIN ann secret\r\nb SELECT INBOX\r\nc FETCH 1 BODY[]\r\nd IDLE\r\nDONE\r\ne LOGOUT\r\n",
     "a APPEND \"Sent\" (\\Seen) \" 1-Nov-2026 10:00:00 +0000\" {5+}\r\nhello\r\nb LOGIN {3}\r\nann {6+}\r\nsecret\r\n",
     "a APPEND Sent {3+}\r\none (\\Seen) {3+}\r\ntwo \" 1-Nov-2026 10:00:00 +0000\" {5}\r\nthree\r\nb NOOP\r\n",
+    "a SELECT INBOX\r\nb REPLACE 1 Sent (\\Draft) {3+}\r\none\r\nc UID REPLACE * Sent ~{4+}\r\n\0one\r\nd NOOP\r\n",
     "a COMPRESS DEFLATE\r\nb NOOP\r\nc UNAUTHENTICATE\r\nd LOGIN ann secret\r\n",
     "a STARTTLS\r\nb AUTHENTICATE PLAIN\r\nAGFubgBzZWNyZXQ=\r\nc AUTHENTICATE LOGIN\r\n*\r\n",
 ];

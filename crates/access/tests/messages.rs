@@ -356,3 +356,56 @@ async fn a_message_that_another_program_removed_is_told_and_passed_over() {
     assert_eq!(fetched, ["* 2 FETCH (UID 2 BODY[TEXT] {14}\r\nHow are you?\r\n)"]);
     assert_eq!(client.ok("NOOP").await, ["* 1 EXPUNGE"]);
 }
+
+/// RFC 8508 §3.
+#[tokio::test]
+async fn a_draft_takes_the_place_of_the_one_before_it() {
+    let server = Server::new();
+    for text in ["one", "two", "three"] {
+        server.deliver(&LETTER.replace("How are you?", text)).await;
+    }
+    let (mut client, mut other) = (server.inbox().await, server.inbox().await);
+    let draft = LETTER.replace("How are you?", "a later draft");
+    let replace = |which: &str| format!("a {which} {{{}+}}\r\n{draft}\r\n", draft.len());
+    client.say(replace("REPLACE 2 INBOX (\\Draft)")).await;
+    let lines = client.until_tagged().await;
+    assert!(lines[0].starts_with("* OK [APPENDUID ") && lines[0].contains(" 4] "), "{lines:?}");
+    assert!(
+        lines.contains(&"* 2 EXPUNGE".to_owned()) && lines.contains(&"* 3 EXISTS".to_owned()),
+        "{lines:?}"
+    );
+    assert!(lines.last().unwrap().starts_with("a OK"), "{lines:?}");
+    let flags = client.ok("UID FETCH 4 FLAGS").await;
+    assert!(flags[0].contains("\\Draft"), "{flags:?}");
+    // Into another mailbox; the last one; another session hears of it all.
+    client.say(replace("UID REPLACE 3 Drafts")).await;
+    assert!(client.until_tagged().await.last().unwrap().starts_with("a OK"));
+    client.say(replace("REPLACE * INBOX")).await;
+    assert!(client.until_tagged().await.last().unwrap().starts_with("a OK"));
+    other.ok("NOOP").await;
+    assert_eq!(other.ok("UID SEARCH ALL").await, ["* SEARCH 1 5"]);
+    assert_eq!(other.ok("STATUS Drafts (MESSAGES)").await, [r#"* STATUS "Drafts" (MESSAGES 1)"#]);
+    // What is gone, or never was, replaces nothing and adds nothing.
+    for (which, expected) in [
+        ("UID REPLACE 3 INBOX", "a NO [EXPUNGEISSUED]"),
+        ("REPLACE 7 INBOX", "a BAD "),
+        ("REPLACE 1 Nowhere", "a NO [TRYCREATE]"),
+    ] {
+        client.say(replace(which)).await;
+        let lines = client.until_tagged().await;
+        assert!(lines.last().unwrap().starts_with(expected), "{which}: {lines:?}");
+    }
+    assert_eq!(client.ok("UID SEARCH ALL").await, ["* SEARCH 1 5"]);
+    // Removed while the new one is on its way.
+    client.say(format!("a REPLACE 1 INBOX {{{}}}\r\n", draft.len())).await;
+    assert!(client.response().await.starts_with("+ "));
+    other.ok("STORE 1 +FLAGS \\Deleted").await;
+    other.ok("EXPUNGE").await;
+    client.say(format!("{draft}\r\n")).await;
+    let lines = client.until_tagged().await;
+    assert!(lines.last().unwrap().starts_with("a NO [EXPUNGEISSUED]"), "{lines:?}");
+    assert_eq!(client.ok("UID SEARCH ALL").await, ["* SEARCH 5"]);
+    client.ok("EXAMINE INBOX").await;
+    client.say(replace("REPLACE 1 INBOX")).await;
+    assert!(client.until_tagged().await.last().unwrap().starts_with("a NO [READ-ONLY]"));
+}

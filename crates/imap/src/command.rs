@@ -11,7 +11,7 @@ mod status;
 mod store;
 mod table;
 
-pub use append::{Append, Arriving};
+pub use append::{Append, Arriving, Replaced};
 pub(crate) use append::{append_head, next_message};
 pub use create::Create;
 pub use list::{List, ListOptions};

@@ -275,8 +275,9 @@ impl<'a> Cursor<'a> {
         usize::try_from(size).map_err(|_| SyntaxError::Literal)
     }
 
-    /// Whether all that is left is the announcement of a literal whose octets are still to come.
+    /// Whether all that is left is the announcement of a literal, or `literal8`, whose octets are still to come.
     pub(crate) fn announces_literal(mut self) -> bool {
+        self.eat(b'~');
         self.literal_header().is_ok() && self.eat_word("\r\n") && self.is_at_end()
     }
 

@@ -1,5 +1,6 @@
 //! FETCH responses: one message rendered as text and ranges of its content, so that nothing large is copied.
 
+mod binary;
 pub(crate) mod envelope;
 pub(crate) mod preview;
 pub(crate) mod structure;
@@ -21,6 +22,7 @@ use crate::sequence::{ModSeq, SequenceNumber, Uid};
 use crate::text::{self, put};
 
 pub use crate::command::fetch::Fetch;
+pub use binary::is_decodable;
 
 /// Content up to this size is copied into the text; beyond it, it is sent from where it lies.
 const INLINE: usize = 4096;
@@ -109,6 +111,15 @@ pub enum Source<'a> {
     Content(&'a Content<'a>),
 }
 
+impl<'a> Source<'a> {
+    fn content(self) -> Option<&'a Content<'a>> {
+        match self {
+            Self::Content(content) => Some(content),
+            Self::Nothing | Self::Listing(_) => None,
+        }
+    }
+}
+
 /// Renders `* n FETCH (...)` with its CRLF. `source` has what the items need.
 pub fn render(items: &[Item], facts: &Facts, source: Source<'_>) -> Vec<Segment> {
     let mut renderer = Renderer { out: Vec::new(), segments: Vec::new(), facts, source };
@@ -180,6 +191,8 @@ impl Renderer<'_> {
             Item::BodyStructure => self.structure("BODYSTRUCTURE ", structure::Detail::Extended),
             Item::BodyShape => self.structure("BODY ", structure::Detail::Plain),
             Item::Body(body) => self.body(body),
+            Item::Binary(wanted) => binary::write(out, wanted, self.source.content()),
+            Item::BinarySize(path) => binary::write_size(out, path, self.source.content()),
         }
     }
 

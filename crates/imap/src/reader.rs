@@ -2,7 +2,7 @@
 
 use crate::limits::MAX_DRAINED_LITERAL;
 
-/// Longest `{4294967295+}` with its CRLF: how much of a dropped line must be remembered.
+/// Longest `~{4294967295+}` with its CRLF: how much of a dropped line must be remembered.
 const MAX_LITERAL_MARK: usize = 16;
 
 /// The announcement of a literal at the end of a line (RFC 3501 §4.3, RFC 7888 §3).
@@ -11,6 +11,8 @@ pub(crate) struct Literal {
     pub(crate) size: u64,
     /// `{n}`: the client waits for our go-ahead; with `{n+}` it does not.
     pub(crate) waits: bool,
+    /// `~{n}`: it may hold NUL (RFC 3516 §4.4).
+    pub(crate) binary: bool,
 }
 
 /// What came in.
@@ -217,7 +219,7 @@ impl Reader {
     /// A dropped line may announce another literal of the same command, which is dropped too. A client
     /// that waits has our answer already and will not send it.
     fn end_of_dropped_line(&mut self) -> Option<Frame> {
-        let literal = announced(&self.command).unwrap_or(Literal { size: 0, waits: true });
+        let literal = announced(&self.command).unwrap_or(Literal { size: 0, waits: true, binary: false });
         if self.refuse(literal) { None } else { Some(Frame::Flood) }
     }
 }
@@ -235,9 +237,9 @@ fn announced(line: &[u8]) -> Option<Literal> {
     let (line, waits) = line.strip_suffix(b"+").map_or((line, true), |line| (line, false));
     let digits = line.iter().rev().take_while(|octet| octet.is_ascii_digit()).count();
     let (rest, digits) = line.split_at(line.len() - digits);
-    rest.strip_suffix(b"{")?;
+    let rest = rest.strip_suffix(b"{")?;
     let size: u32 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    Some(Literal { size: size.into(), waits })
+    Some(Literal { size: size.into(), waits, binary: rest.ends_with(b" ~") || rest.ends_with(b"(~") })
 }
 
 #[cfg(test)]
@@ -262,9 +264,12 @@ mod tests {
             (b"a LOGIN {3}\n", None),
         ];
         for (line, expected) in cases {
-            let expected = expected.map(|(size, waits)| Literal { size, waits });
+            let expected = expected.map(|(size, waits)| Literal { size, waits, binary: false });
             assert_eq!(announced(line), expected, "{}", line.escape_ascii());
         }
+        let binary = |line: &[u8]| announced(line).unwrap().binary;
+        assert!(binary(b"a APPEND x ~{3+}\r\n") && binary(b"a APPEND x UTF8 (~{3}\r\n"));
+        assert!(!binary(b"a LOGIN x~{3}\r\n") && !binary(b"a LOGIN ~ {3}\r\n"));
     }
 
     /// Feeds `input` in pieces and drops every literal.

@@ -95,6 +95,12 @@ impl SequenceSet {
         (!parts.is_empty()).then_some(Self(parts))
     }
 
+    /// One number, or `*`.
+    pub fn one(number: Option<NonZeroU32>) -> Self {
+        let end = number.map_or(End::Last, End::Number);
+        Self(vec![Part::Span(Span(end, end))])
+    }
+
     /// A set of rising ranges; `None` where there is none.
     pub fn of_ranges(ranges: impl IntoIterator<Item = RangeInclusive<u32>>) -> Option<Self> {
         let part = |range: RangeInclusive<u32>| {

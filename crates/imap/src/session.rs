@@ -85,7 +85,7 @@ pub enum Event {
     Authenticate(Turn),
     /// Do it, [`Session::respond`] as needed, then [`Session::finish`].
     Request(Request),
-    /// A message is to come: [`Session::accept_message`], or [`Session::finish`] with a refusal.
+    /// A message is to come, of APPEND or REPLACE: [`Session::accept_message`], or [`Session::finish`] with a refusal.
     Append(Append),
     /// The message is complete, and another one of the same APPEND is to come: answered as [`Event::Append`]. A refusal
     /// is one of all of them.
@@ -231,12 +231,12 @@ impl Session {
     /// The message of APPEND may come (RFC 3501 §7.5).
     pub fn accept_message(&mut self) {
         match std::mem::take(&mut self.exchange) {
-            Exchange::AppendHead { tag, literal, count } => {
+            Exchange::AppendHead { tag, literal, course } => {
                 if literal.waits {
                     self.respond(&Response::Continue("Send the message"));
                 }
                 self.reader.stream(literal);
-                self.exchange = Exchange::Message { tag, broken: false, count };
+                self.exchange = Exchange::Message { tag, broken: false, course };
             }
             other => self.exchange = other,
         }

@@ -46,6 +46,10 @@ type Staged<'a> = (Partial<'a>, Flags, Option<Box<[u8]>>);
 impl Shared {
     /// See [`Mailbox::append`](crate::Mailbox::append).
     pub(crate) fn append(&self, messages: &[Appended]) -> Result<(UidValidity, Vec<Uid>), StoreError> {
+        self.add(messages, Claim::Saved)
+    }
+
+    fn add(&self, messages: &[Appended], who: Claim) -> Result<(UidValidity, Vec<Uid>), StoreError> {
         let root = &self.account.root;
         root.check_space()?;
         let stage = |message: &Appended| {
@@ -54,7 +58,36 @@ impl Shared {
             Ok((partial, message.flags.clone(), None))
         };
         let staged = messages.iter().map(stage).collect::<Result<Vec<_>, StoreError>>()?;
-        self.adopt(staged, Claim::Saved)
+        self.adopt(staged, who)
+    }
+
+    /// See [`Mailbox::replace`](crate::Mailbox::replace). Of two that replace one message at once, one finds it gone.
+    pub(crate) fn replace(
+        &self,
+        uid: Uid,
+        message: &Appended,
+        target: &Self,
+    ) -> Result<(UidValidity, Uid), StoreError> {
+        let _alone = locked(&self.moving);
+        self.load()?;
+        let mut state = self.state()?;
+        self.look(&mut state)?;
+        drop(state);
+        let shown = self.shown();
+        let old = shown.message(uid).ok_or(StoreError::Expunged)?;
+        // Only what it is larger needs room.
+        let more = Usage { octets: message.content.len().saturating_sub(old.size), messages: 0 };
+        self.account.claim(more, Claim::Saved)?;
+        let (validity, added) = target.add(std::slice::from_ref(message), Claim::Moved)?;
+        let added = added.into_iter().next().ok_or(StoreError::Expunged)?;
+        let mut state = self.state()?;
+        let removed = self.remove(&mut state, &[uid], |_| true)?;
+        drop(state);
+        if removed.is_empty() {
+            target.take_out(vec![(uid, added)])?;
+            return Err(StoreError::Expunged);
+        }
+        Ok((validity, added))
     }
 
     /// See [`Mailbox::copy_to`](crate::Mailbox::copy_to).

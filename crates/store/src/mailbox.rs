@@ -237,6 +237,19 @@ impl Mailbox {
         self.0.append(messages)
     }
 
+    /// Adds a message to `target`, durably, and then removes `uid` here (RFC 8508 §3). A crash in between leaves both.
+    ///
+    /// It needs no room for what the old one has. Fails with [`StoreError::Expunged`] when that one is gone: then nothing is
+    /// added.
+    pub fn replace(
+        &self,
+        uid: Uid,
+        message: &Appended,
+        target: &Self,
+    ) -> Result<(UidValidity, Uid), StoreError> {
+        self.0.replace(uid, message, &target.0)
+    }
+
     /// Copies messages with their flags and dates, durably, all or none of them (RFC 9051 §6.4.7).
     ///
     /// Fails with [`StoreError::Expunged`] when one of them is gone.

@@ -123,6 +123,25 @@ fn append_and_copy_count_and_move_does_not_need_the_room_twice() {
     assert!(!is_full(try_delivery(&here, 1_000)));
 }
 
+/// RFC 8508 §3: only what the new one is larger needs room.
+#[test]
+fn a_message_that_replaces_another_does_not_need_the_room_twice() {
+    let here = limited(1_000, 2, 0);
+    let inbox = here.inbox();
+    here.append(&inbox, &"x".repeat(400), &Flags::default());
+    let old = here.append(&inbox, &"x".repeat(500), &Flags::default());
+    let draft = |octets: usize| here.appended(&"y".repeat(octets), &Flags::default(), None);
+    assert!(is_full(inbox.replace(old, &draft(601), &inbox)));
+    assert_eq!((used(&here), all(&inbox).len()), ((900, 2), 2));
+    let (_, new) = inbox.replace(old, &draft(600), &inbox).unwrap();
+    assert_eq!((used(&here), told(&here)), ((1_000, 2), (1_000, 2)));
+    let gone = inbox.replace(old, &draft(10), &inbox);
+    assert!(matches!(gone, Err(StoreError::Expunged)), "{gone:?}");
+    let archive = here.account().open(&name("Archive")).unwrap();
+    inbox.replace(new, &draft(10), &archive).unwrap();
+    assert_eq!((used(&here), all(&inbox).len(), all(&archive).len()), ((410, 2), 1, 1));
+}
+
 #[test]
 fn deliveries_at_once_do_not_run_past_the_limit() {
     const THREADS: usize = 16;

@@ -99,7 +99,7 @@ fn carry_out(request: &Request) {
 pub fn imap_fetch(data: &[u8]) {
     const ITEMS: &str = "ENVELOPE BODYSTRUCTURE BODY BODY.PEEK[] BODY.PEEK[HEADER] BODY.PEEK[1.MIME] BODY.PEEK[1] \
         BODY.PEEK[2.1.TEXT] BODY.PEEK[HEADER.FIELDS (From SUBJECT)]<3.70> BODY.PEEK[HEADER.FIELDS.NOT (To)] \
-        BODY.PEEK[TEXT]<10.5> PREVIEW RFC822.SIZE INTERNALDATE FLAGS UID";
+        BODY.PEEK[TEXT]<10.5> BINARY.PEEK[1] BINARY.PEEK[2.1]<3.70> BINARY.SIZE[1] PREVIEW RFC822.SIZE INTERNALDATE FLAGS UID";
     let Ok(Command::Request(Request::Fetch(fetch))) = parse(format!("a FETCH 1 ({ITEMS})").as_bytes()) else {
         panic!("the command of this target does not parse")
     };
@@ -181,6 +181,7 @@ fn is_one_response(response: &[u8]) {
         rest = match octet {
             b'"' => behind_quoted(tail),
             b'{' => behind_literal(tail),
+            b'~' if tail.first() == Some(&b'{') => behind_literal(&tail[1..]),
             b'\r' => {
                 assert_eq!((tail, depth), (&b"\n"[..], 0), "{}", response.escape_ascii());
                 return;

@@ -1,10 +1,11 @@
-//! APPEND (RFC 3501 §6.3.11, RFC 3502): messages go to the store piece by piece and are never held whole.
+//! APPEND (RFC 3501 §6.3.11, RFC 3502) and REPLACE (RFC 8508): messages go to the store piece by piece and are never held whole.
 
-use kings_imap::{Append, Arriving, Code, Condition, SequenceSet, Tagged};
+use kings_imap::command::Replaced;
+use kings_imap::{Append, Arriving, Code, Condition, Response, SequenceSet, Session, Tagged};
 use kings_store::{Appended, HEAD_OCTETS, Incoming, Mailbox};
 
-use super::convert::{flag_set, to_imap};
-use super::{Client, Trouble};
+use super::convert::{flag_set, to_imap, to_store};
+use super::{Client, Trouble, expunge};
 use crate::blocking::{Failure, blocking};
 
 /// The messages of one APPEND on their way in. A failure to keep one is told at the end of the last: the client must be
@@ -13,6 +14,8 @@ use crate::blocking::{Failure, blocking};
 pub(super) struct Intake {
     /// Where they go, once the first was let in.
     target: Option<Mailbox>,
+    /// The message that goes, and its octets.
+    replaces: Option<(kings_store::Uid, u64)>,
     messages: Vec<Appended>,
     failure: Option<Trouble>,
 }
@@ -48,6 +51,7 @@ impl Client {
         self.intake = Intake::default();
         let mailbox = self.open(&append.mailbox).await.map_err(Trouble::about_target)?;
         self.intake.target = Some(mailbox);
+        self.intake.replaces = append.replaces.map(|replaced| self.replaced(replaced)).transpose()?;
         self.let_in(&append.message).await
     }
 
@@ -70,24 +74,63 @@ impl Client {
         let store = self.inner.door.people.store.clone();
         let before = self.intake.messages.iter().map(|message| message.content.len()).sum::<u64>();
         let (octets, count) = (before + message.size, self.intake.messages.len() as u64 + 1);
+        // What goes makes room.
+        let (octets, count) = match self.intake.replaces {
+            Some((_, goes)) => (octets.saturating_sub(goes), 0),
+            None => (octets, count),
+        };
         let content =
             self.on_account(move |account| account.has_room(octets, count).and_then(|()| store.begin()));
         let content = content.await?;
         self.intake.add(content, message)
     }
 
+    /// The message that REPLACE names.
+    fn replaced(&mut self, replaced: Replaced) -> Result<(kings_store::Uid, u64), Trouble> {
+        let selected = self.selected()?;
+        selected.must_be_writable()?;
+        let set = SequenceSet::one(replaced.number);
+        let wanted = selected.resolve(&set, replaced.uid)?;
+        let (_, uid) = wanted.first().ok_or(Trouble::Refused(Tagged::EXPUNGED))?;
+        let uid = to_store(*uid);
+        let snapshot = selected.mailbox.snapshot();
+        let message = snapshot.message(uid).ok_or(Trouble::Refused(Tagged::EXPUNGED))?;
+        Ok((uid, message.size))
+    }
+
     /// Stores the messages; they are on disk before the client hears their UIDs.
-    pub(super) async fn end_append(&mut self) -> Result<Tagged, Trouble> {
-        let Intake { target: Some(mailbox), messages, failure } = std::mem::take(&mut self.intake) else {
+    pub(super) async fn end_append(&mut self, session: &mut Session) -> Result<Tagged, Trouble> {
+        let Intake { target: Some(mailbox), replaces, messages, failure } = std::mem::take(&mut self.intake)
+        else {
             return Err(Trouble::Refused(Tagged::SERVER_BUG));
         };
         if let Some(failure) = failure {
             return Err(failure);
+        }
+        if let Some((uid, _)) = replaces {
+            return self.replace(session, uid, (mailbox, messages)).await;
         }
         let stored = blocking(move || mailbox.append(&messages)).await;
         let (validity, uids) = stored.map_err(|failure| Trouble::from(failure).about_target())?;
         let uids: Vec<_> = uids.into_iter().map(to_imap).collect();
         let uids = SequenceSet::of(&uids).ok_or(Trouble::Refused(Tagged::SERVER_BUG))?;
         Ok(Tagged::with(Condition::Ok, Code::AppendUid(validity.0.get(), uids), "Stored"))
+    }
+
+    /// APPENDUID comes before the news that the old message is gone (RFC 8508 §3.3).
+    async fn replace(
+        &mut self,
+        session: &mut Session,
+        uid: kings_store::Uid,
+        (target, mut messages): (Mailbox, Vec<Appended>),
+    ) -> Result<Tagged, Trouble> {
+        let message = messages.pop().ok_or(Trouble::Refused(Tagged::SERVER_BUG))?;
+        let (mailbox, here) = (self.selected()?.mailbox.clone(), self.selected()?.mailbox.clone());
+        let replaced = blocking(move || mailbox.replace(uid, &message, &target)).await;
+        let (validity, added) = replaced.map_err(|failure| Trouble::from(failure).about_target())?;
+        let uids = SequenceSet::of(&[to_imap(added)]).ok_or(Trouble::Refused(Tagged::SERVER_BUG))?;
+        let code = Code::AppendUid(validity.0.get(), uids);
+        session.respond(&Response::Status(Tagged::with(Condition::Ok, code, "Stored")));
+        Ok(expunge::done(session, &[uid], &here.snapshot()))
     }
 }

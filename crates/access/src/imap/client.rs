@@ -147,7 +147,7 @@ impl protocol::Client for Client {
             },
             Event::Chunk(octets) => self.intake.write(octets).await,
             Event::AppendEnd => {
-                let result = self.end_append().await.or_else(Trouble::into_result)?;
+                let result = self.end_append(&mut wire.session).await.or_else(Trouble::into_result)?;
                 self.report(&mut wire.session, Reports::Everything).await;
                 wire.session.finish(result);
             }

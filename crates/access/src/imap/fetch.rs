@@ -5,7 +5,7 @@ mod listed;
 use std::sync::Arc;
 
 use kings_imap::command::fetch::{Item, Needs};
-use kings_imap::fetch::{Content, Facts, Fetch, Identity, Segment, Source, render};
+use kings_imap::fetch::{Content, Facts, Fetch, Identity, Segment, Source, is_decodable, render};
 use kings_imap::{Response, SequenceSet, Tagged, vanished};
 use kings_mail::date::DateTime;
 use kings_store::{FlagChange, Flags, Mailbox, ModSeq, Snapshot, StoreError, SystemFlag};
@@ -35,6 +35,8 @@ struct Batch {
     done: usize,
     /// Why the last of them could not be read; `Expunged` for one that is gone.
     failure: Option<StoreError>,
+    /// Some had an encoding that nobody knows.
+    undecodable: bool,
 }
 
 impl Client {
@@ -181,6 +183,9 @@ async fn send_contents<S: Link>(
         for rendered in batch.rendered {
             send(wire, rendered).await?;
         }
+        if batch.undecodable {
+            result = Some(Tagged::UNKNOWN_CTE);
+        }
         if let Some(error) = batch.failure {
             result = Some(failed(error)?);
         }
@@ -197,14 +202,19 @@ fn failed(error: StoreError) -> Result<Tagged, Trouble> {
 
 /// Blocking: reads and renders until the batch is large enough or a message fails.
 fn read(mailbox: &Mailbox, items: &[Item], facts: &[Facts]) -> Batch {
-    let mut batch = Batch { rendered: Vec::new(), done: 0, failure: None };
+    let mut batch = Batch { rendered: Vec::new(), done: 0, failure: None, undecodable: false };
     let mut octets = 0;
     for facts in facts {
         batch.done += 1;
         match mailbox.read(to_store(facts.uid)) {
             Ok(content) => {
-                let segments = render(items, facts, Source::Content(&Content::new(content.as_ref())));
                 octets += content.as_ref().len();
+                let message = Content::new(content.as_ref());
+                if !is_decodable(items, &message) {
+                    batch.undecodable = true;
+                    continue;
+                }
+                let segments = render(items, facts, Source::Content(&message));
                 batch.rendered.push(Rendered { content, segments });
             }
             Err(error) => {

@@ -1,4 +1,6 @@
-//! APPEND up to each of its messages (RFC 3501 §6.3.11, RFC 3502 §6.3.11).
+//! APPEND and REPLACE up to each of their messages (RFC 3501 §6.3.11, RFC 3502 §6.3.11, RFC 8508 §3).
+
+use std::num::NonZeroU32;
 
 use kings_mail::date::DateTime;
 
@@ -12,6 +14,17 @@ pub struct Append {
     pub mailbox: String,
     /// The first message.
     pub message: Arriving,
+    /// REPLACE: the message of the selected mailbox that goes when this one is there.
+    pub replaces: Option<Replaced>,
+}
+
+/// The message that REPLACE names (RFC 8508 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// Its UID, not its number.
+    pub uid: bool,
+    /// `None` for the last one, `*`.
+    pub number: Option<NonZeroU32>,
 }
 
 /// What is said of one message before it comes.
@@ -25,17 +38,23 @@ pub struct Arriving {
     pub size: u64,
 }
 
-/// Reads `tag APPEND mailbox [flags] [date] ` up to the literal that is the message.
+/// Reads `tag APPEND mailbox [flags] [date] ` up to the literal that is the message, or `tag REPLACE number mailbox ...`.
 ///
-/// `None`: this is no APPEND, or the literal at the end is its mailbox name. `command` ends in the CRLF
+/// `None`: this is neither, or the literal at the end is its mailbox name. `command` ends in the CRLF
 /// behind the literal's size, which the reader has read already.
 pub(crate) fn append_head(command: &[u8], size: u64) -> Option<Result<Append, SyntaxError>> {
     let mut cursor = Cursor::new(command);
     cursor.tag().ok()?;
-    if !cursor.eat_word(" APPEND ") || cursor.clone().announces_literal() {
+    let is_append = cursor.eat_word(" APPEND ");
+    let uid = !is_append && cursor.eat_word(" UID REPLACE ");
+    if !is_append && !uid && !cursor.eat_word(" REPLACE ") {
         return None;
     }
-    Some(arguments(&mut cursor, size))
+    let replaces = if is_append { Ok(None) } else { replaced(&mut cursor, uid).map(Some) };
+    if cursor.clone().announces_literal() {
+        return None;
+    }
+    Some(replaces.and_then(|replaces| arguments(&mut cursor, size, replaces)))
 }
 
 /// Reads ` [flags] [date] ` behind a message, up to the literal that is the next one. `text` ends as that of
@@ -44,8 +63,15 @@ pub(crate) fn next_message(text: &[u8], size: u64) -> Result<Arriving, SyntaxErr
     arriving(&mut Cursor::new(text), size)
 }
 
-fn arguments(cursor: &mut Cursor<'_>, size: u64) -> Result<Append, SyntaxError> {
-    Ok(Append { mailbox: cursor.mailbox()?, message: arriving(cursor, size)? })
+fn arguments(cursor: &mut Cursor<'_>, size: u64, replaces: Option<Replaced>) -> Result<Append, SyntaxError> {
+    Ok(Append { mailbox: cursor.mailbox()?, message: arriving(cursor, size)?, replaces })
+}
+
+/// `4 ` or `* `.
+fn replaced(cursor: &mut Cursor<'_>, uid: bool) -> Result<Replaced, SyntaxError> {
+    let number = if cursor.eat(b'*') { None } else { Some(cursor.nz_number()?) };
+    cursor.space()?;
+    Ok(Replaced { uid, number })
 }
 
 fn arriving(cursor: &mut Cursor<'_>, size: u64) -> Result<Arriving, SyntaxError> {

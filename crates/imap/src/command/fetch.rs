@@ -66,6 +66,21 @@ pub enum Item {
     BodyShape,
     /// `BODY[...]` and its older names.
     Body(Body),
+    /// `BINARY[...]` (RFC 3516 §4.2)
+    Binary(Binary),
+    /// `BINARY.SIZE[...]`: the part with these numbers (RFC 3516 §4.3).
+    BinarySize(Vec<u32>),
+}
+
+/// A part without its transfer encoding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binary {
+    /// Part numbers; empty for the message itself, which has no encoding.
+    pub path: Vec<u32>,
+    /// As that of [`Body`], counted after decoding.
+    pub partial: Option<(u32, u32)>,
+    /// `.PEEK`: `\Seen` stays as it is.
+    pub peek: bool,
 }
 
 /// Bytes of a message.
@@ -120,7 +135,11 @@ pub enum SectionText {
 impl Fetch {
     /// Whether it sets `\Seen` (RFC 3501 §6.4.5: BODY without PEEK, RFC822 and RFC822.TEXT).
     pub fn sets_seen(&self) -> bool {
-        self.items.iter().any(|item| matches!(item, Item::Body(body) if !body.peek))
+        self.items.iter().any(|item| match item {
+            Item::Body(body) => !body.peek,
+            Item::Binary(binary) => !binary.peek,
+            _ => false,
+        })
     }
 
     /// Whether [`Identity`](crate::fetch::Identity) must be known of each.
@@ -152,7 +171,7 @@ fn needs(item: &Item) -> Needs {
         | Item::ThreadId
         | Item::SaveDate => Needs::Nothing,
         Item::Envelope | Item::BodyStructure | Item::BodyShape | Item::Preview { .. } => Needs::Listing,
-        Item::Body(_) => Needs::Content,
+        Item::Body(_) | Item::Binary(_) | Item::BinarySize(_) => Needs::Content,
     }
 }
 
@@ -234,6 +253,9 @@ fn item(cursor: &mut Cursor<'_>) -> Result<Item, SyntaxError> {
         "BODY" if cursor.peek() == Some(b'[') => body(cursor, false),
         "BODY.PEEK" => body(cursor, true),
         "BODY" => Ok(Item::BodyShape),
+        "BINARY" => binary(cursor, false),
+        "BINARY.PEEK" => binary(cursor, true),
+        "BINARY.SIZE" => binary_path(cursor).map(Item::BinarySize),
         _ => Err(SyntaxError::FetchItem),
     }
 }
@@ -250,6 +272,29 @@ fn body(cursor: &mut Cursor<'_>, peek: bool) -> Result<Item, SyntaxError> {
     cursor.expect(b']', SyntaxError::Section)?;
     let partial = if cursor.eat(b'<') { Some(partial(cursor)?) } else { None };
     Ok(Item::Body(Body { label: Label::Body, section, partial, peek }))
+}
+
+fn binary(cursor: &mut Cursor<'_>, peek: bool) -> Result<Item, SyntaxError> {
+    let path = binary_path(cursor)?;
+    let partial = if cursor.eat(b'<') { Some(partial(cursor)?) } else { None };
+    Ok(Item::Binary(Binary { path, partial, peek }))
+}
+
+/// `[1.2]`: numbers alone (RFC 3516 §7 `section-binary`).
+fn binary_path(cursor: &mut Cursor<'_>) -> Result<Vec<u32>, SyntaxError> {
+    cursor.expect(b'[', SyntaxError::Section)?;
+    let mut path = Vec::new();
+    while cursor.peek() != Some(b']') {
+        if path.len() >= MAX_PART_DEPTH {
+            return Err(SyntaxError::TooDeep);
+        }
+        if !path.is_empty() {
+            cursor.expect(b'.', SyntaxError::Section)?;
+        }
+        path.push(cursor.nz_number().map_err(|_| SyntaxError::Section)?.get());
+    }
+    cursor.expect(b']', SyntaxError::Section)?;
+    Ok(path)
 }
 
 /// `<0.2048>`: the count is never zero (RFC 3501 §9 `partial`).

@@ -43,7 +43,7 @@ const fn messages(verb: &'static str, parse: Parser) -> Row {
 }
 
 /// Every command, by state and then as RFC 3501 §6 has them.
-const TABLE: [Row; 36] = [
+const TABLE: [Row; 37] = [
     plain("CAPABILITY", Legal::Always, |_, _| Ok(Command::Own(Own::Capability))),
     plain("NOOP", Legal::Always, |_, _| Ok(Command::Request(Request::Noop))),
     plain("LOGOUT", Legal::Always, |_, _| Ok(Command::Own(Own::Logout))),
@@ -91,6 +91,8 @@ const TABLE: [Row; 36] = [
     messages("FETCH", fetch::fetch),
     messages("STORE", store::store),
     messages("COPY", |cursor, uid| copy(cursor, uid, false)),
+    // As APPEND.
+    messages("REPLACE", |_, _| Err(SyntaxError::Literal)),
     messages("MOVE", |cursor, uid| copy(cursor, uid, true)),
 ];
 

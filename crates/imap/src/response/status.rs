@@ -96,6 +96,8 @@ pub enum Code {
     UidValidity(u32),
     /// CREATE named a use that the mailbox cannot have (RFC 6154 §3).
     UseAttr,
+    /// A transfer encoding that nobody knows here, or octets that cannot be kept (RFC 3516 §4.3).
+    UnknownCte,
     /// The first message without `\Seen`.
     Unseen(SequenceNumber),
     /// A fault that goes away by itself.
@@ -154,6 +156,7 @@ impl Code {
             Self::UidNext(_) => "UIDNEXT",
             Self::UidValidity(_) => "UIDVALIDITY",
             Self::UseAttr => "USEATTR",
+            Self::UnknownCte => "UNKNOWN-CTE",
             Self::Unseen(_) => "UNSEEN",
             Self::Unavailable => "UNAVAILABLE",
         }
@@ -186,6 +189,12 @@ impl Tagged {
     pub const NO_SUCH_USE: Self = Self::no(Code::UseAttr, "No mailbox can have this use");
     /// CREATE with a use that another mailbox was made for.
     pub const USE_TAKEN: Self = Self::no(Code::UseAttr, "Another mailbox has this use");
+    /// BINARY of a part in an encoding that is not known here.
+    pub const UNKNOWN_CTE: Self = Self::no(Code::UnknownCte, "Unknown transfer encoding");
+    /// A message with NUL, which no other command could show (RFC 3501 §9 `CHAR8`).
+    pub const HAS_NUL: Self = Self::no(Code::Cannot, "The message contains NUL");
+    /// The same of a `literal8`, which may hold it (RFC 3516 §4.4).
+    pub const BINARY_HAS_NUL: Self = Self::no(Code::UnknownCte, "A message with NUL cannot be stored");
     /// A name that no mailbox can have here.
     pub const BAD_NAME: Self = Self::no(Code::Cannot, "No mailbox can have this name");
     /// The inbox stays.

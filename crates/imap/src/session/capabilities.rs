@@ -53,6 +53,8 @@ impl Session {
             "OBJECTID",
             "SAVEDATE",
             "PREVIEW",
+            "BINARY",
+            "REPLACE",
         ]);
         let mut words: Vec<_> = words.into_iter().map(Cow::Borrowed).collect();
         // RFC 7889 §2: one number for all mailboxes.

@@ -9,6 +9,9 @@ use crate::cursor::SyntaxError;
 use crate::reader::Frame;
 use crate::response::{Code, Condition, Response, Tagged};
 
+/// To a command that is about messages.
+pub(super) const NOTHING_SELECTED: &str = "No mailbox is selected";
+
 impl Session {
     pub(super) fn take(&mut self, frame: Frame) -> Option<Event> {
         match frame {
@@ -87,7 +90,7 @@ impl Session {
             | (Legal::Selected, State::Selected) => Ok(()),
             (_, State::NotAuthenticated) => Err("Log in first"),
             (Legal::BeforeLogin, _) => Err("Already logged in"),
-            _ => Err("No mailbox is selected"),
+            _ => Err(NOTHING_SELECTED),
         }
     }
 

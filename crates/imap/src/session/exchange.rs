@@ -15,15 +15,26 @@ pub(super) enum Exchange {
     /// The caller works on an event.
     Answer { tag: Vec<u8>, after: After },
     /// The caller decides whether a message of an APPEND may come, the how manieth.
-    AppendHead { tag: Vec<u8>, literal: Literal, count: u32 },
+    AppendHead { tag: Vec<u8>, literal: Literal, course: Course },
     /// The message comes. Broken: it holds a NUL (RFC 3501 §9 `CHAR8`), the rest is dropped.
-    Message { tag: Vec<u8>, broken: bool, count: u32 },
+    Message { tag: Vec<u8>, broken: bool, course: Course },
     /// The client owes a response.
     Sasl { tag: Vec<u8> },
     /// The client owes DONE.
     Idle { tag: Vec<u8> },
     /// The caller shakes hands.
     Handshake,
+}
+
+/// Where an APPEND, or REPLACE, has got with its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Course {
+    /// The how manieth message it is.
+    pub(super) count: u32,
+    /// REPLACE has one and no more (RFC 8508 §3).
+    pub(super) replaces: bool,
+    /// The message is a `literal8`.
+    pub(super) binary: bool,
 }
 
 /// What a command does to the state, depending on its result.
@@ -109,8 +120,9 @@ impl Session {
                 None
             }
             Exchange::Sasl { tag } => self.sasl_response(tag, line),
-            Exchange::Message { tag, broken: true, .. } => {
-                self.tagged(&tag, &Tagged::no(Code::Cannot, "The message contains NUL"));
+            Exchange::Message { tag, broken: true, course } => {
+                let refusal = if course.binary { Tagged::BINARY_HAS_NUL } else { Tagged::HAS_NUL };
+                self.tagged(&tag, &refusal);
                 Some(Event::AppendAborted)
             }
             other => {

@@ -1,7 +1,8 @@
 //! Literals: which are gathered into their command, which are messages, and which are refused.
 
-use super::exchange::Exchange;
-use super::{Event, Session};
+use super::commands::NOTHING_SELECTED;
+use super::exchange::{Course, Exchange};
+use super::{Event, Session, State};
 use crate::command::{Append, append_head, next_message, tag_of};
 use crate::cursor::SyntaxError;
 use crate::limits::{MAX_APPEND_MESSAGES, MAX_LITERAL_BEFORE_LOGIN};
@@ -11,9 +12,10 @@ use crate::response::{Code, Response, Tagged};
 impl Session {
     /// A literal in a command: gathered, streamed or refused, in any case before memory is taken.
     pub(super) fn literal(&mut self, literal: Literal) -> Option<Event> {
-        if let Exchange::Message { tag, broken: false, count } = &self.exchange {
-            let (tag, count) = (tag.clone(), count + 1);
-            return Some(self.append_next(&tag, literal, count));
+        if let Exchange::Message { tag, broken: false, course } = &self.exchange {
+            let (tag, course) =
+                (tag.clone(), Course { count: course.count + 1, binary: literal.binary, ..*course });
+            return Some(self.append_next(&tag, literal, course));
         }
         if self.exchange.is_some() {
             let keeps = self.reader.refuse(literal);
@@ -23,6 +25,11 @@ impl Session {
             && let Some(head) = append_head(self.reader.so_far(), literal.size)
         {
             return self.append(head, literal);
+        }
+        if literal.binary {
+            let tag = tag_of(self.reader.so_far());
+            self.refuse_literal(&tag, literal, &Tagged::bad(SyntaxError::Literal.text()));
+            return None;
         }
         let room = self.limit().saturating_sub(self.reader.so_far().len()) as u64;
         let most = if self.is_authenticated() { room } else { room.min(MAX_LITERAL_BEFORE_LOGIN) };
@@ -41,8 +48,12 @@ impl Session {
     fn append(&mut self, head: Result<Append, SyntaxError>, literal: Literal) -> Option<Event> {
         let tag = tag_of(self.reader.so_far());
         let refusal = match head {
+            Ok(append) if append.replaces.is_some() && self.state != State::Selected => {
+                Tagged::bad(NOTHING_SELECTED)
+            }
             Ok(append) if append.message.size <= self.settings.message_bytes => {
-                self.exchange = Exchange::AppendHead { tag, literal, count: 1 };
+                let course = Course { count: 1, replaces: append.replaces.is_some(), binary: literal.binary };
+                self.exchange = Exchange::AppendHead { tag, literal, course };
                 return Some(Event::Append(append));
             }
             Ok(_) => Tagged::TOO_BIG,
@@ -53,11 +64,14 @@ impl Session {
     }
 
     /// A further message of the same APPEND (RFC 3502 §6.3.11).
-    fn append_next(&mut self, tag: &[u8], literal: Literal, count: u32) -> Event {
+    fn append_next(&mut self, tag: &[u8], literal: Literal, course: Course) -> Event {
         let refusal = match next_message(self.reader.so_far(), literal.size) {
-            Ok(_) if count > MAX_APPEND_MESSAGES => Tagged::no(Code::Limit, "Too many messages at once"),
+            Ok(_) if course.replaces => Tagged::bad("REPLACE has one message"),
+            Ok(_) if course.count > MAX_APPEND_MESSAGES => {
+                Tagged::no(Code::Limit, "Too many messages at once")
+            }
             Ok(message) if message.size <= self.settings.message_bytes => {
-                self.exchange = Exchange::AppendHead { tag: tag.to_vec(), literal, count };
+                self.exchange = Exchange::AppendHead { tag: tag.to_vec(), literal, course };
                 return Event::AppendNext(message);
             }
             Ok(_) => Tagged::TOO_BIG,

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use kings_imap::command::sort::{Sort, Thread};
 use kings_imap::command::{Arriving, Copy, Create, List, Select, StatusItem, Store, StoreMode};
-use kings_imap::fetch::{Content, Facts, Fetch, Identity, Segment, Source, render};
+use kings_imap::fetch::{Content, Facts, Fetch, Identity, Segment, Source, is_decodable, render};
 use kings_imap::learn::learn;
 use kings_imap::list::{Listed, lines};
 use kings_imap::response::Attribute;
@@ -13,7 +13,7 @@ use kings_imap::sort::{Arrival, Sorter};
 use kings_imap::thread::Threader;
 use kings_imap::view::Reports;
 use kings_imap::{
-    Change, Code, Condition, Event, Flag, ModSeq, QUOTA_ROOT, QuotaResource, Request, Response,
+    Append, Change, Code, Condition, Event, Flag, ModSeq, QUOTA_ROOT, QuotaResource, Request, Response,
     SequenceNumber, SequenceSet, Session, StatusValue, Tagged, Uid, View,
 };
 use kings_mail::date::DateTime;
@@ -48,7 +48,7 @@ type Seen = View<Vec<Flag>>;
 
 /// One account and the session's place in it.
 /// The messages of one APPEND and where they go.
-type Incoming = (String, Vec<(Arriving, Vec<u8>)>);
+type Incoming = (String, Option<Uid>, Vec<(Arriving, Vec<u8>)>);
 
 pub(crate) struct Backend {
     mailboxes: Vec<Mailbox>,
@@ -131,23 +131,17 @@ impl Backend {
                 self.report(session, reports);
                 session.finish(result);
             }
-            Event::Append(append) => match self.find(&append.mailbox) {
-                Some(_) => {
-                    session.accept_message();
-                    self.incoming = Some((append.mailbox, vec![(append.message, Vec::new())]));
-                }
-                None => session.finish(Tagged::TRY_CREATE),
-            },
+            Event::Append(append) => self.append(session, append),
             Event::AppendNext(message) if message.size == 0 => {
                 self.incoming = None;
                 session.finish(Tagged::EMPTY_MESSAGE);
             }
             Event::AppendNext(message) => {
                 session.accept_message();
-                self.incoming.as_mut().expect("an APPEND").1.push((message, Vec::new()));
+                self.incoming.as_mut().expect("an APPEND").2.push((message, Vec::new()));
             }
             Event::Chunk(octets) => {
-                let (_, messages) = self.incoming.as_mut().expect("an APPEND");
+                let (.., messages) = self.incoming.as_mut().expect("an APPEND");
                 messages.last_mut().expect("a message").1.extend(octets);
             }
             Event::AppendEnd => self.append_end(session),
@@ -179,8 +173,31 @@ impl Backend {
             .position(|mailbox| mailbox.name == name || (is_inbox && mailbox.name == "INBOX"))
     }
 
+    fn append(&mut self, session: &mut Session, append: Append) {
+        if self.find(&append.mailbox).is_none() {
+            return session.finish(Tagged::TRY_CREATE);
+        }
+        let replaces = match append.replaces {
+            None => None,
+            Some(replaced) => {
+                let (_, view) = self.opened();
+                if view.is_read_only() {
+                    return session.finish(Tagged::READ_ONLY);
+                }
+                let found = view.resolve(&SequenceSet::one(replaced.number), replaced.uid);
+                match found.as_deref() {
+                    Err(_) => return session.finish(Tagged::NO_SUCH_NUMBER),
+                    Ok([]) => return session.finish(Tagged::EXPUNGED),
+                    Ok([(_, uid), ..]) => Some(*uid),
+                }
+            }
+        };
+        session.accept_message();
+        self.incoming = Some((append.mailbox, replaces, vec![(append.message, Vec::new())]));
+    }
+
     fn append_end(&mut self, session: &mut Session) {
-        let (mailbox, messages) = self.incoming.take().expect("an APPEND");
+        let (mailbox, replaces, messages) = self.incoming.take().expect("an APPEND");
         let at = self.find(&mailbox).expect("checked before");
         let add = |(message, content): (Arriving, Vec<u8>)| {
             let date = message.internal_date.unwrap_or(DateTime::from_unix(837_596_665));
@@ -188,8 +205,15 @@ impl Backend {
         };
         let uids: Vec<Uid> = messages.into_iter().map(add).collect();
         let uids = SequenceSet::of(&uids).expect("a message");
+        let stored = Tagged::with(Condition::Ok, Code::AppendUid(VALIDITY, uids), "Stored");
+        if let Some(gone) = replaces {
+            session.respond(&Response::Status(stored));
+            self.opened().0.messages.retain(|message| message.uid != gone);
+            self.report(session, Reports::Everything);
+            return session.finish(Tagged::DONE);
+        }
         self.report(session, Reports::Everything);
-        session.finish(Tagged::with(Condition::Ok, Code::AppendUid(VALIDITY, uids), "Stored"));
+        session.finish(stored);
     }
 
     fn report(&mut self, session: &mut Session, reports: Reports) {
@@ -488,6 +512,10 @@ impl Backend {
                 modseq: message.modseq,
                 identity: Some(Identity { email_id: message.email_id.clone(), saved: message.saved }),
             };
+            if !is_decodable(&fetch.items, &Content::new(&message.content)) {
+                result = Tagged::UNKNOWN_CTE;
+                continue;
+            }
             for segment in render(&fetch.items, &facts, Source::Content(&Content::new(&message.content))) {
                 match segment {
                     Segment::Text(text) => session.write_rendered(&text),

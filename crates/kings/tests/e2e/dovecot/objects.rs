@@ -53,3 +53,34 @@ fn contents_have_the_guids_and_dates_that_dovecot_tells() {
     ours.command("SELECT INBOX");
     assert_eq!(fetched(&mut ours, 4, "EMAILID", "EMAILID"), as_email_id(&guid), "a copy back by Dovecot");
 }
+
+/// RFC 3516 §4.
+#[test]
+fn parts_are_decoded_as_dovecot_does() {
+    let kings: Kings = Setup { account: Some(OWNER), ..Setup::default() }.start();
+    let text = "From: ann@example.org\r\nSubject: parts\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n\
+        --x\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=C3=BC=C3=9Fe=20=\r\nan alle\r\n\
+        --x\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\nAAECAwQFBgcICQoLDA0ODw==\r\n\
+        --x\r\n\r\nplain\r\n--x--\r\n";
+    let dovecot = Dovecot::start(&kings);
+    let (mut ours, mut theirs) = (kings.imap(ANN), dovecot.imap(&kings));
+    ours.command(&format!("APPEND INBOX ~{{{}+}}\r\n{text}", text.len()));
+    ours.command("SELECT INBOX");
+    theirs.command("SELECT INBOX");
+    for part in [1, 2, 3] {
+        let size =
+            |imap: &mut Imap| fetched(imap, 1, &format!("BINARY.SIZE[{part}]"), &format!("SIZE[{part}]"));
+        assert_eq!(size(&mut ours), size(&mut theirs), "{part}");
+        for range in ["", "<0.5>", "<3.100>"] {
+            let content = |imap: &mut Imap| {
+                let lines = imap.command(&format!("FETCH 1 (BINARY.PEEK[{part}]{range})"));
+                lines[0].literals.first().cloned()
+            };
+            let (here, there) = (content(&mut ours), content(&mut theirs));
+            assert!(here.is_some(), "{part}{range}");
+            if let Some(there) = there {
+                assert_eq!(here, Some(there), "{part}{range}");
+            }
+        }
+    }
+}
