@@ -39,7 +39,17 @@ COMMANDS = {
     "SEARCH TEXT, few": "SEARCH TEXT zanzibar",
     "SEARCH BODY, none": "SEARCH BODY xyzzyqwert",
     "SEARCH BODY, many": "SEARCH BODY budget",
+    "SEARCH BODY, two letters": "SEARCH BODY zq",
+    "SEARCH HEADER, one": "SEARCH HEADER Message-ID <m4711@rig.example>",
 }
+
+
+def word(chance):
+    """One of a few, or of 50,000 as in a language: the second is half as frequent as the first, the third a third."""
+    if chance.random() < 0.5:
+        return chance.choice(WORDS)
+    rank = int(50_000 ** chance.random())
+    return "".join("bcdfghklmnprstvwz"[rank // 17 ** place % 17] + "aeiou"[rank // 7 ** place % 5] for place in range(2 + rank % 3))
 
 
 def message(number, chance):
@@ -48,7 +58,7 @@ def message(number, chance):
     subject = f"{chance.choice(WORDS)} {chance.choice(WORDS)} {thread}"
     date = time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime(1_500_000_000 + number * 600 + chance.randrange(6000)))
     refs = f"References: <first{thread}@rig.example> <m{number - 1}@rig.example>\r\nIn-Reply-To: <m{number - 1}@rig.example>\r\n" if number % 3 else ""
-    lines = [" ".join(chance.choice(WORDS) for _ in range(10)) for _ in range(chance.randrange(10, 50))]
+    lines = [" ".join(word(chance) for _ in range(10)) for _ in range(chance.randrange(10, 50))]
     if number % 1000 == 7:
         lines.append("all the way to Zanzibar")
     text = "\r\n".join(lines)

@@ -295,3 +295,20 @@ pub const ACCOUNTS: &[&str] = &[
     "{BLF-CRYPT}$2", "{", "}", "!", "*", "nologin", "allow_nets=", "10.0.0.0/8", "::/0", "local", ",", ":::::", " ", "\t", "\n", "\r\n", "#", "../", "/", "\0", "\u{e4}",
     "\u{a0}", "xn--", "[192.0.2.1]", "bob", "$1",
 ];
+
+/// Texts and what parts their words.
+pub const WORDS_OF_MESSAGES: &[&str] = &[
+    " ",
+    ".",
+    "-",
+    "\0",
+    "\r\n",
+    "ab",
+    "abc",
+    "\u{e4}",
+    "\u{4f60}",
+    "\u{3a3}",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "invoice",
+    "\0\u{1}\0\0\0",
+];

@@ -425,6 +425,14 @@ fn client_side(transcript: &str) -> Vec<u8> {
     lines.collect::<String>().into_bytes()
 }
 
+/// A text, what to look for in it, and nonsense.
+pub const WORDS_OF_MESSAGES: &[&str] = &[
+    "the invoice of 2024-07 is paid\0voice of\0",
+    "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz0123456789\0nopqrstuvwxyzabcdefghijklmnopqrstuvwxyz\0",
+    "gr\u{fc}\u{df}e, \u{4f60}\u{597d}\0\u{4f60}\0",
+    "\u{1}\0\0\0\u{1}\0\0\0\0\0\0\0\0\0word\0",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;

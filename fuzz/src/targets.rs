@@ -24,7 +24,7 @@ pub use delegation::policy_answer;
 pub use directory::{passwd_file, regexp_table, socketmap, system_aliases, virtual_aliases};
 pub use dkim::{arc, dkim_key, dkim_message, dkim_signature};
 pub use dmarc::dmarc_record;
-pub use files::{queue_entry, side_files};
+pub use files::{queue_entry, side_files, words_of_messages};
 pub use flow::{header_checks, srs};
 pub use imap::{imap_command, imap_fetch, imap_session, imap_thread};
 pub use mail::{address_list, header, mime, seven_bit, words};
@@ -107,6 +107,7 @@ pub const TARGETS: &[Target] = &[
     target("http_response", http_response, dictionary::HTTP, seeds::HTTP_RESPONSES),
     target("queue_entry", queue_entry, dictionary::QUEUE, seeds::QUEUE_ENTRIES),
     target("side_files", side_files, dictionary::SIDE_FILES, seeds::SIDE_FILES),
+    target("words_of_messages", words_of_messages, dictionary::WORDS_OF_MESSAGES, seeds::WORDS_OF_MESSAGES),
     target("sasl_server", sasl_server, dictionary::SASL, seeds::SASL),
     target("sasl_client", sasl_client, dictionary::SASL, seeds::SASL),
     target("passwd_file", passwd_file, dictionary::ACCOUNTS, seeds::PASSWD_FILES),

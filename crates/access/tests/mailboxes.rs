@@ -139,6 +139,8 @@ async fn select_tells_what_a_client_needs() {
     let selected = client.ok("SELECT inbox").await;
     let validity = selected.iter().find(|line| line.starts_with("* OK [UIDVALIDITY ")).unwrap().clone();
     let others: Vec<&str> = selected.iter().map(String::as_str).filter(|line| **line != *validity).collect();
+    let (own_name, others) = others.split_last().unwrap();
+    assert!(own_name.starts_with("* OK [MAILBOXID (") && own_name.ends_with(")] Its own name"), "{own_name}");
     let (last, others) = others.split_last().unwrap();
     assert!(last.starts_with("* OK [HIGHESTMODSEQ ") && last.ends_with("] Highest"), "{last}");
     assert_eq!(

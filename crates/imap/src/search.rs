@@ -2,6 +2,7 @@
 
 mod answer;
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use kings_mail::date::{DateTime, Day};
@@ -83,9 +84,52 @@ impl Program {
     }
 
     /// The verdict on a message that was read.
-    pub fn full(&self, facts: &Facts<'_>, octets: &[u8]) -> bool {
-        judge(&self.0, facts, Some(&Searched::new(octets))).unwrap_or(false)
+    pub fn full(&self, facts: &Facts<'_>, message: &Searched<'_>) -> bool {
+        judge(&self.0, facts, Some(message)).unwrap_or(false)
     }
+
+    /// What must stand in the [`Searched::texts`] of every message that it finds, each step built by `build`.
+    pub fn needed<T>(&self, build: &impl Fn(Needed<'_, T>) -> T) -> T {
+        needed(&self.0, build)
+    }
+}
+
+/// What the texts of a message must have to be found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Needed<'a, T> {
+    /// Nothing that could be told of texts.
+    Anything,
+    /// This, in folded case, within one of them.
+    Text(&'a str),
+    /// All of these.
+    All(Vec<T>),
+    /// One of these.
+    AnyOf(Vec<T>),
+}
+
+fn needed<T>(key: &Key<Ranges>, build: &impl Fn(Needed<'_, T>) -> T) -> T {
+    build(match key {
+        Key::And(keys) => Needed::All(keys.iter().map(|key| needed(key, build)).collect()),
+        Key::Or(a, b) => Needed::AnyOf(vec![needed(a, build), needed(b, build)]),
+        Key::Header(_, needle) | Key::Body(needle) | Key::Text(needle) => Needed::Text(needle.folded()),
+        // What must not be there may be anywhere else.
+        Key::Not(_)
+        | Key::Flag(_)
+        | Key::Recent
+        | Key::Numbers(_)
+        | Key::Uids(_)
+        | Key::Larger(_)
+        | Key::Smaller(_)
+        | Key::Older(_)
+        | Key::Younger(_)
+        | Key::ModSeq(_)
+        | Key::Arrived(..)
+        | Key::Sent(..)
+        | Key::Saved(..)
+        | Key::HasSaved
+        | Key::EmailId(_)
+        | Key::ThreadId(_) => Needed::Anything,
+    })
 }
 
 /// Three-valued: unknown AND false is false, unknown OR true is true.
@@ -145,16 +189,27 @@ impl Compare {
     }
 }
 
+/// Changes with everything that changes [`Searched::texts`].
+pub const TEXTS_VERSION: u32 = 1;
+
 /// A message under search. What several keys need is decoded once.
-struct Searched<'a> {
+pub struct Searched<'a> {
     content: Content<'a>,
     /// Every text of the body in lower case.
     body: OnceCell<Vec<String>>,
 }
 
 impl<'a> Searched<'a> {
-    fn new(octets: &'a [u8]) -> Self {
+    /// A whole message with CRLF at the end of each line.
+    pub fn new(octets: &'a [u8]) -> Self {
         Self { content: Content::new(octets), body: OnceCell::new() }
+    }
+
+    /// All texts that are searched in, in folded case: each line of the header, decoded and with its name, then those of
+    /// the body.
+    pub fn texts(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let header = header_text(self.content.octets()).map(|line| Cow::Owned(line.to_lowercase()));
+        header.chain(self.body().iter().map(|text| Cow::Borrowed(text.as_str())))
     }
 
     /// The day of the Date field, in the zone it was written in.

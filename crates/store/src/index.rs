@@ -4,6 +4,7 @@
 //! changes, one with what was learnt from messages ([`sheets`]). A thread of its own writes: no session waits for it. What
 //! it has not written yet of the numbers is answered from memory.
 
+mod concordances;
 mod database;
 mod packed;
 pub(crate) mod sheets;
@@ -19,9 +20,12 @@ use std::thread::JoinHandle;
 
 use tracing::warn;
 
+use crate::concordance::Concordance;
 use crate::history::Count;
 use crate::message::{ModSeq, Snapshot, Uid, UidValidity};
 use crate::sync::locked;
+pub(crate) use concordances::Concordances;
+pub(crate) use database::IndexError;
 pub(crate) use packed::{Digest, Noted};
 use sheets::Row;
 use writer::Order;
@@ -147,15 +151,43 @@ impl AccountIndex {
         })
     }
 
+    /// Opens the concordances of a mailbox under this UIDVALIDITY, if there are any.
+    pub(crate) fn concordances(&self, guid: &str, validity: UidValidity) -> Option<Concordances> {
+        let file = &self.files.sheets;
+        Concordances::open(file, guid, validity).unwrap_or_else(|error| {
+            warn!(file = %file.display(), %error, "what was learnt from messages cannot be read");
+            self.order(Order::Remake(self.files.clone()));
+            None
+        })
+    }
+
     /// Has what was learnt written, soon; or not at all, while too much is waiting.
     pub(crate) fn learn(&self, guid: &str, validity: UidValidity, rows: Vec<Row>) {
         let octets = rows.iter().map(Row::octets).sum();
-        let before = self.index.waiting.octets.fetch_add(octets, Relaxed);
-        if before + octets > MAX_WAITING {
-            self.index.waiting.octets.fetch_sub(octets, Relaxed);
-            return;
+        if self.has_room(octets) {
+            self.order(Order::Learn { key: (self.files.clone(), guid.to_owned()), validity, rows, octets });
         }
-        self.order(Order::Learn { key: (self.files.clone(), guid.to_owned()), validity, rows, octets });
+    }
+
+    /// The same of words.
+    pub(crate) fn add_words(&self, guid: &str, validity: UidValidity, number: u32, new: Concordance) {
+        let octets = new.taken();
+        if self.has_room(octets) {
+            let key = (self.files.clone(), guid.to_owned());
+            self.order(Order::AddWords { key, validity, number, new: Box::new(new), octets });
+        }
+    }
+
+    /// Counts octets that wait, where there is room for them.
+    fn has_room(&self, octets: usize) -> bool {
+        let waiting = &self.index.waiting.octets;
+        let before = waiting.fetch_add(octets, Relaxed);
+        // One alone may be larger.
+        let has_room = before == 0 || before + octets <= MAX_WAITING;
+        if !has_room {
+            waiting.fetch_sub(octets, Relaxed);
+        }
+        has_room
     }
 
     /// Forgets what was learnt from messages that are gone.

@@ -33,12 +33,37 @@ const PIECE: usize = 200;
 impl Mailbox {
     /// Opens what was learnt from messages, by makers of sheets of this `version`; `None` where nothing is ever kept.
     pub fn memory(&self, version: u32) -> Option<Memory> {
+        let (guid, validity) = self.identity()?;
+        let sheets = self.0.account.index.as_ref()?.sheets(&guid, validity);
+        Some(Memory { mailbox: self.clone(), version, guid, validity, sheets, learnt: Vec::new() })
+    }
+
+    /// What the index knows it by.
+    pub(crate) fn identity(&self) -> Option<(String, UidValidity)> {
         let validity = self.snapshot().uid_validity;
         let state = locked(&self.0.state);
         let guid = (state.header.validity == validity.0.get()).then(|| state.header.guid.clone())??;
-        drop(state);
-        let sheets = self.0.account.index.as_ref()?.sheets(&guid, validity);
-        Some(Memory { mailbox: self.clone(), version, guid, validity, sheets, learnt: Vec::new() })
+        Some((guid, validity))
+    }
+
+    /// The seals of messages that are there, with their places among `uids`.
+    pub(crate) fn seals(
+        &self,
+        validity: UidValidity,
+        version: u32,
+        uids: &[Uid],
+    ) -> Vec<(usize, (Uid, Seal))> {
+        let snapshot = self.snapshot();
+        if snapshot.uid_validity != validity {
+            return Vec::new();
+        }
+        let state = locked(&self.0.state);
+        let seal = |snapshot: &Snapshot, uid| {
+            let (message, member) = (snapshot.message(uid)?, state.member(uid)?);
+            Some((uid, Seal::of(message, &member.entry.base, version)))
+        };
+        let all = uids.iter().enumerate();
+        all.filter_map(|(place, uid)| Some((place, seal(&snapshot, *uid)?))).collect()
     }
 }
 
@@ -78,19 +103,8 @@ impl Memory {
         }
     }
 
-    /// The seals of messages that are there, with their places among `uids`.
     fn seals(&self, uids: &[Uid]) -> Vec<(usize, (Uid, Seal))> {
-        let snapshot = self.mailbox.snapshot();
-        if snapshot.uid_validity != self.validity {
-            return Vec::new();
-        }
-        let state = locked(&self.mailbox.0.state);
-        let seal = |snapshot: &Snapshot, uid| {
-            let (message, member) = (snapshot.message(uid)?, state.member(uid)?);
-            Some((uid, Seal::of(message, &member.entry.base, self.version)))
-        };
-        let all = uids.iter().enumerate();
-        all.filter_map(|(place, uid)| Some((place, seal(&snapshot, *uid)?))).collect()
+        self.mailbox.seals(self.validity, self.version, uids)
     }
 
     fn index(&self, order: impl FnOnce(&AccountIndex)) {

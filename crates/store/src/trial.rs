@@ -2,12 +2,16 @@
 
 use std::collections::HashSet;
 
+use crate::concordance::{Behind, Concordance, Front, Packed, sealed};
 use crate::dir::is_component;
+use crate::index::sheets::Seal;
 use crate::keywords::{Keywords, MAX_KEYWORDS};
+use crate::message::Uid;
 use crate::name::MailboxName;
 use crate::quota::try_file;
 use crate::subscriptions::File;
 use crate::uidlist::{self, Entry, Health, MAX_UID, Parsed};
+use crate::words::Pattern;
 
 /// Reads `bytes` as each of the four side files, writes them anew and reads that; says which promise does not hold.
 pub fn try_side_files(bytes: &[u8]) -> Result<(), &'static str> {
@@ -15,6 +19,39 @@ pub fn try_side_files(bytes: &[u8]) -> Result<(), &'static str> {
     keywords(bytes)?;
     subscriptions(bytes)?;
     try_file(bytes)
+}
+
+/// Looks for `needle` in a message of `text` by its words, and reads `bytes` as a concordance; says which promise does not
+/// hold.
+pub fn try_words(text: &str, needle: &str, bytes: &[u8]) -> Result<(), &'static str> {
+    let mut all = Concordance::default();
+    for uid in (1..=3).filter_map(Uid::new) {
+        let text = if uid.get() == 2 { text } else { "another text" };
+        all.add(uid, Seal::from(0), [text]);
+    }
+    let packed = all.packed();
+    let has = |packed: &Packed| -> Option<bool> {
+        let (front, behind) = (Front::read(&packed.front)?, Behind::read(&packed.behind)?);
+        let place = front.messages().iter().position(|listed| listed.uid.get() == 2)?;
+        let mut patterns = Pattern::all_of(needle).into_iter();
+        Some(patterns.all(|pattern| behind.any(&front.find(&pattern)).has(place)))
+    };
+    promised(!text.contains(needle) || has(&packed) == Some(true), "what has a text is found by its words")?;
+    let joined = Concordance::default().with(&packed, |_| true).packed();
+    promised(has(&joined) == has(&packed), "what is taken over is found as before")?;
+    for nonsense in [bytes.to_vec(), sealed(bytes.to_vec())] {
+        let odd = Packed { front: nonsense.clone(), behind: nonsense };
+        let _ = has(&odd);
+        for odd in [
+            Packed { front: packed.front.clone(), ..odd.clone() },
+            Packed { behind: packed.behind.clone(), ..odd },
+        ] {
+            let _ = has(&odd);
+            let taken = Concordance::default().with(&odd, |_| true).packed();
+            promised(Front::read(&taken.front).is_some(), "what is taken over from nonsense is sound")?;
+        }
+    }
+    Ok(())
 }
 
 fn uid_list(bytes: &[u8]) -> Result<(), &'static str> {

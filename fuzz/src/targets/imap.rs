@@ -6,7 +6,7 @@ use kings_imap::fetch::{Content, Facts, Identity, Segment, Source, render};
 use kings_imap::learn::{Listing, learn};
 use kings_imap::limits::{MAX_ERRORS, MAX_REFERENCES, MAX_SORT_KEY};
 use kings_imap::pattern::Pattern;
-use kings_imap::search::{self, Program};
+use kings_imap::search::{self, Needed, Program, Searched};
 use kings_imap::sort::{Arrival, Sorter};
 use kings_imap::thread::{Algorithm, Threader};
 use kings_imap::{
@@ -60,8 +60,17 @@ fn carry_out(request: &Request) {
                 saved: None,
             };
             let program = Program::new(key, &View::new([(Uid(one), ())], [], false));
-            let full = program.full(&facts, MESSAGE);
+            let message = Searched::new(MESSAGE);
+            let full = program.full(&facts, &message);
             assert!(program.quick(&facts).is_none_or(|quick| quick == full));
+            // What is found has what must be there.
+            let has = program.needed(&|needed| match needed {
+                Needed::Anything => true,
+                Needed::Text(needle) => message.texts().any(|text| text.contains(needle)),
+                Needed::All(all) => all.into_iter().all(|has| has),
+                Needed::AnyOf(all) => all.into_iter().any(|has| has),
+            });
+            assert!(has || !full);
         }
         Request::Sort(sort) => {
             let mut sorter = Sorter::new(sort.criteria.clone());

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use kings_imap::search::{Facts, Key, Program, Search, answer};
+use kings_imap::search::{Facts, Key, Needed, Program, Search, Searched, TEXTS_VERSION, answer};
 use kings_imap::{ModSeq, Tagged};
 use kings_mail::date::DateTime;
-use kings_store::{Mailbox, Snapshot, StoreError};
+use kings_store::{Hint, Mailbox, Snapshot, StoreError, Texts, Uid, Wanted as TextsWanted};
 
 use super::convert::{flag_names, modseq_to_imap, to_store};
 use super::selected::{Selected, Wanted};
@@ -30,6 +30,10 @@ struct Work {
     now: i64,
     next: usize,
     found: Vec<Wanted>,
+    /// What is known of the words of messages; `None` where they tell nothing.
+    texts: Option<Texts>,
+    /// What they tell of each of `messages`; empty before anybody asked.
+    hints: Vec<Hint>,
 }
 
 impl Client {
@@ -63,7 +67,8 @@ impl Client {
     /// The messages that are as `key` wants them, rising; without a key its character set is unknown.
     pub(super) async fn find(&mut self, key: Option<Key>) -> Result<Vec<Wanted>, Trouble> {
         let Some(key) = key else { return Err(Trouble::Refused(Tagged::BAD_CHARSET)) };
-        let mut work = Work::new(self.selected()?, key);
+        let work = Work::new(self.selected()?, key);
+        let mut work = blocking(move || Ok(work.with_hints())).await?;
         let began = Instant::now();
         while work.next < work.messages.len() {
             if began.elapsed() > PATIENCE {
@@ -86,7 +91,26 @@ impl Work {
             now: unix_now(),
             next: 0,
             found: Vec::new(),
+            texts: None,
+            hints: Vec::new(),
         }
+    }
+
+    /// Asks what the words of messages tell.
+    fn with_hints(mut self) -> Self {
+        let wanted = self.program.needed(&|needed| match needed {
+            Needed::Anything => TextsWanted::Anything,
+            Needed::Text(text) => TextsWanted::Text(text.to_owned()),
+            Needed::All(all) => TextsWanted::All(all),
+            Needed::AnyOf(all) => TextsWanted::AnyOf(all),
+        });
+        let uids: Vec<Uid> = self.messages.iter().map(|((_, uid), _)| to_store(*uid)).collect();
+        self.texts = self.mailbox.texts(TEXTS_VERSION);
+        match self.texts.as_mut().and_then(|texts| texts.look(&uids, &wanted)) {
+            Some(hints) => self.hints = hints,
+            None => self.texts = None,
+        }
+        self
     }
 
     /// Goes on for a while.
@@ -95,7 +119,8 @@ impl Work {
         while let Some((wanted, recent)) = self.messages.get(self.next).copied()
             && began.elapsed() < SLICE
         {
-            if self.matches(wanted, recent)? {
+            let hint = self.hints.get(self.next).copied();
+            if self.matches(wanted, recent, hint)? {
                 self.found.push(wanted);
             }
             self.next += 1;
@@ -104,7 +129,12 @@ impl Work {
     }
 
     /// A message that is gone matches nothing.
-    fn matches(&self, (number, uid): Wanted, recent: bool) -> Result<bool, StoreError> {
+    fn matches(
+        &mut self,
+        (number, uid): Wanted,
+        recent: bool,
+        hint: Option<Hint>,
+    ) -> Result<bool, StoreError> {
         let Some(message) = self.snapshot.message(to_store(uid)) else { return Ok(false) };
         if self.program.is_all() {
             return Ok(true);
@@ -123,8 +153,17 @@ impl Work {
         if let Some(verdict) = self.program.quick(&facts) {
             return Ok(verdict);
         }
+        if hint == Some(Hint::Impossible) {
+            return Ok(false);
+        }
         match self.mailbox.read(message.uid) {
-            Ok(content) => Ok(self.program.full(&facts, content.as_ref())),
+            Ok(content) => {
+                let searched = Searched::new(content.as_ref());
+                if let Some(texts) = self.texts.as_mut().filter(|_| hint == Some(Hint::Unknown)) {
+                    texts.learn(message.uid, searched.texts());
+                }
+                Ok(self.program.full(&facts, &searched))
+            }
             Err(StoreError::Expunged | StoreError::TooLarge) => Ok(false),
             Err(error) => Err(error),
         }

@@ -144,6 +144,11 @@ impl Needle {
         self.0.is_empty() || self.is_in_folded(&text.to_lowercase())
     }
 
+    /// The text in folded case.
+    pub(crate) fn folded(&self) -> &str {
+        &self.0
+    }
+
     /// The same for a text in lower case.
     pub(crate) fn is_in_folded(&self, text: &str) -> bool {
         text.contains(&self.0)

@@ -8,7 +8,7 @@ use kings_imap::fetch::{Content, Facts, Fetch, Identity, Segment, Source, is_dec
 use kings_imap::learn::learn;
 use kings_imap::list::{Listed, lines};
 use kings_imap::response::Attribute;
-use kings_imap::search::{self, Key, Program, Search};
+use kings_imap::search::{self, Key, Program, Search, Searched};
 use kings_imap::sort::{Arrival, Sorter};
 use kings_imap::thread::Threader;
 use kings_imap::view::Reports;
@@ -460,7 +460,8 @@ impl Backend {
                 email_id: &message.email_id,
                 saved: message.saved.map(DateTime::day),
             };
-            if program.quick(&facts).unwrap_or_else(|| program.full(&facts, &message.content)) {
+            if program.quick(&facts).unwrap_or_else(|| program.full(&facts, &Searched::new(&message.content)))
+            {
                 found.push((number, message.uid));
             }
         }

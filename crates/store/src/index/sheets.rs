@@ -8,11 +8,12 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Statement, Transaction, params};
 
+use super::concordances;
 use super::database::{self, IndexError};
 use crate::message::{Message, Snapshot, Uid, UidValidity};
 
 /// The version of the tables below. A file of another version is made anew.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// Longest sheet that is kept; the few messages with more are read each time.
 const MAX_SHEET: usize = 64 * 1024;
 const CHECKSUM: usize = 4;
@@ -29,6 +30,8 @@ CREATE TABLE IF NOT EXISTS mailbox (
 CREATE TABLE IF NOT EXISTS listing (key INTEGER PRIMARY KEY, sheet BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS sorting (key INTEGER PRIMARY KEY, sheet BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS threading (key INTEGER PRIMARY KEY, sheet BLOB NOT NULL);
+-- key: the mailbox's id above, the number of the concordance below bit 32
+CREATE TABLE IF NOT EXISTS concordance (key INTEGER PRIMARY KEY, front BLOB NOT NULL, behind BLOB NOT NULL);
 ";
 
 /// What a sheet is for.
@@ -73,7 +76,18 @@ impl Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seal(u32);
 
+impl From<u32> for Seal {
+    fn from(state: u32) -> Self {
+        Self(state)
+    }
+}
+
 impl Seal {
+    /// The state of the checksum.
+    pub(crate) fn get(self) -> u32 {
+        self.0
+    }
+
     /// The seal for the message whose file has this base.
     pub(crate) fn of(message: &Message, base: &[u8], version: u32) -> Self {
         let mut checksum = crc32fast::Hasher::new();
@@ -107,10 +121,8 @@ pub(crate) struct Sheets {
 
 impl Sheets {
     pub(super) fn open(file: &Path, guid: &str, validity: UidValidity) -> Result<Option<Self>, IndexError> {
-        let Some(connection) = database::open_to_read(file, VERSION)? else { return Ok(None) };
-        let known = mailbox(&connection, guid)?;
-        let id = known.filter(|(_, kept)| *kept == validity.0.get()).map(|(id, _)| id);
-        Ok(id.map(|id| Self { connection, above: above(id) }))
+        let opened = open_to_read(file, guid, validity)?;
+        Ok(opened.map(|(connection, id)| Self { connection, above: above(id) }))
     }
 
     /// Hands each sheet that counts to `take`, with its place among `wanted`, which rises.
@@ -165,19 +177,52 @@ impl Sheets {
     }
 }
 
-fn above(id: i64) -> i64 {
+pub(super) fn above(id: i64) -> i64 {
     id << 32
 }
 
+fn uid_of(key: i64) -> Option<Uid> {
+    u32::try_from(key & i64::from(u32::MAX)).ok().and_then(Uid::new)
+}
+
 /// The id of a mailbox and its UIDVALIDITY.
-fn mailbox(connection: &Connection, guid: &str) -> rusqlite::Result<Option<(i64, u32)>> {
+pub(super) fn mailbox(connection: &Connection, guid: &str) -> rusqlite::Result<Option<(i64, u32)>> {
     let sql = "SELECT id, validity FROM mailbox WHERE guid = ?1";
     connection.query_row(sql, [guid], |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }
 
+/// Opens the file to read of a mailbox that is known under this UIDVALIDITY, with its id.
+pub(super) fn open_to_read(
+    file: &Path,
+    guid: &str,
+    validity: UidValidity,
+) -> Result<Option<(Connection, i64)>, IndexError> {
+    let Some(connection) = database::open_to_read(file, VERSION)? else { return Ok(None) };
+    let known = mailbox(&connection, guid)?;
+    let id = known.filter(|(_, kept)| *kept == validity.0.get()).map(|(id, _)| id);
+    Ok(id.map(|id| (connection, id)))
+}
+
 pub(super) fn open(file: &Path) -> Result<Connection, IndexError> {
-    let tables: Vec<&str> = Sheet::ALL.into_iter().map(Sheet::table).chain(["mailbox"]).collect();
+    let tables: Vec<&str> =
+        Sheet::ALL.into_iter().map(Sheet::table).chain(["mailbox", "concordance"]).collect();
     database::open_to_write(file, VERSION, (TABLES, &tables))
+}
+
+/// The id of a mailbox, which is made where it is not there. What is from before another UIDVALIDITY goes.
+pub(super) fn mailbox_to_write(
+    writing: &Transaction<'_>,
+    guid: &str,
+    validity: UidValidity,
+) -> Result<i64, IndexError> {
+    if let Some((id, kept)) = mailbox(writing, guid)?
+        && kept != validity.0.get()
+    {
+        clear(writing, id)?;
+    }
+    let sql = "INSERT INTO mailbox (guid, validity) VALUES (?1, ?2)
+               ON CONFLICT (guid) DO UPDATE SET validity = ?2 RETURNING id";
+    Ok(writing.query_row(sql, params![guid, validity.0.get()], |row| row.get(0))?)
 }
 
 /// Writes what was learnt. Sheets from before another UIDVALIDITY go.
@@ -188,15 +233,7 @@ pub(super) fn write(
     rows: &[Row],
 ) -> Result<(), IndexError> {
     let writing = connection.transaction()?;
-    let known = mailbox(&writing, guid)?;
-    if let Some((id, kept)) = known
-        && kept != validity.0.get()
-    {
-        clear(&writing, id)?;
-    }
-    let sql = "INSERT INTO mailbox (guid, validity) VALUES (?1, ?2)
-               ON CONFLICT (guid) DO UPDATE SET validity = ?2 RETURNING id";
-    let id: i64 = writing.query_row(sql, params![guid, validity.0.get()], |row| row.get(0))?;
+    let id = mailbox_to_write(&writing, guid, validity)?;
     for (place, sheet) in Sheet::ALL.into_iter().enumerate() {
         let sql = format!("INSERT OR REPLACE INTO {} (key, sheet) VALUES (?1, ?2)", sheet.table());
         let mut insert = writing.prepare_cached(&sql)?;
@@ -226,6 +263,7 @@ pub(super) fn forget(
             delete.execute([above(id) | i64::from(uid.get())])?;
         }
     }
+    concordances::forget(&writing, id, uids)?;
     Ok(writing.commit()?)
 }
 
@@ -236,13 +274,13 @@ pub(super) fn forget_lost(
     snapshot: &Snapshot,
 ) -> Result<(), IndexError> {
     let Some((id, _)) = mailbox(connection, guid)? else { return Ok(()) };
-    let lost: Vec<Uid> = {
+    let mut lost: Vec<Uid> = {
         let mut keys = connection.prepare("SELECT key FROM listing WHERE key BETWEEN ?1 AND ?2")?;
         let range = [above(id), above(id) | i64::from(u32::MAX)];
         let keys: Vec<i64> = keys.query_map(range, |row| row.get(0))?.collect::<Result<_, _>>()?;
-        let uids = keys.into_iter().filter_map(|key| u32::try_from(key & i64::from(u32::MAX)).ok());
-        uids.filter_map(Uid::new).filter(|uid| snapshot.message(*uid).is_none()).collect()
+        keys.into_iter().filter_map(uid_of).filter(|uid| snapshot.message(*uid).is_none()).collect()
     };
+    lost.extend(concordances::lost(connection, id, snapshot)?);
     forget(connection, guid, snapshot.uid_validity, &lost)
 }
 
@@ -273,5 +311,5 @@ fn clear(writing: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
         let sql = format!("DELETE FROM {} WHERE key BETWEEN ?1 AND ?2", sheet.table());
         writing.execute(&sql, [above(id), above(id) | i64::from(u32::MAX)])?;
     }
-    Ok(())
+    concordances::clear(writing, id)
 }

@@ -10,7 +10,8 @@ use tracing::warn;
 
 use super::database::IndexError;
 use super::sheets::{self, Row};
-use super::{Files, Key, Waiting, database};
+use super::{Files, Key, Waiting, concordances, database};
+use crate::concordance::Concordance;
 use crate::message::{ModSeq, Uid, UidValidity};
 use crate::sync::locked;
 
@@ -23,6 +24,13 @@ pub(super) enum Order {
         key: Key,
         validity: UidValidity,
         rows: Vec<Row>,
+        octets: usize,
+    },
+    AddWords {
+        key: Key,
+        validity: UidValidity,
+        number: u32,
+        new: Box<Concordance>,
         octets: usize,
     },
     Forget {
@@ -57,6 +65,10 @@ fn carry_out(order: Order, waiting: &Waiting, open: &mut Open) {
         Order::Page(key) => write_page(&key, waiting, open),
         Order::Learn { key, validity, rows, octets } => {
             open.write(&key.0.sheets, |sheets| sheets::write(sheets, &key.1, validity, &rows));
+            waiting.octets.fetch_sub(octets, Relaxed);
+        }
+        Order::AddWords { key: (files, guid), validity, number, new, octets } => {
+            open.write(&files.sheets, |sheets| concordances::write(sheets, &guid, validity, number, &new));
             waiting.octets.fetch_sub(octets, Relaxed);
         }
         Order::Forget { key, validity, uids } => {
