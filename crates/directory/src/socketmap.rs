@@ -1,18 +1,23 @@
 //! Lookups at another program by the socketmap protocol of Sendmail and Postfix (socketmap_table(5)): netstrings over
 //! a socket.
 
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Longest reply (Postfix's `socketmap_max_reply_size`).
 const MAX_REPLY: usize = 100_000;
 /// Longest wait for one answer: a client stands waiting for its reply to RCPT.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// After so long a wait in vain a program is asked by one client alone, and by nobody for this long: the others are told at
+/// once to come again.
+const REST: Duration = Duration::from_secs(30);
 
 /// A table that another program answers for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +25,43 @@ pub struct Socketmap {
     endpoint: Endpoint,
     /// Which of its tables.
     name: String,
+    silence: Silence,
+}
+
+/// Until when a program is not asked; all who read it from one place in the config share it.
+#[derive(Clone, Debug, Default)]
+struct Silence(Arc<Mutex<Option<Instant>>>);
+
+impl Silence {
+    /// Whether it may be asked now. Where it was silent, whoever comes first behind its rest asks, and others after him.
+    fn may_ask(&self) -> bool {
+        let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(rests_until) = *until else { return true };
+        let now = Instant::now();
+        let is_over = now >= rests_until;
+        if is_over {
+            *until = Some(now + PATIENCE);
+        }
+        is_over
+    }
+
+    fn learn(&self, was_silent: bool) {
+        let until = was_silent.then(|| Instant::now() + REST);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+}
+
+/// It is no part of what a table is.
+impl PartialEq for Silence {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Silence {}
+
+impl Hash for Silence {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,6 +89,9 @@ pub enum SocketmapError {
     /// It takes too long.
     #[error("no answer within {} seconds", PATIENCE.as_secs())]
     Slow,
+    /// It took too long just before.
+    #[error("not asked, for just before there was no answer within {} seconds", PATIENCE.as_secs())]
+    Silent,
     /// It says something that is no reply.
     #[error("the answer is no socketmap reply")]
     Malformed,
@@ -68,11 +113,20 @@ impl Socketmap {
             }
             _ => return None,
         };
-        is_word(name).then(|| Self { endpoint, name: name.to_owned() })
+        is_word(name).then(|| Self { endpoint, name: name.to_owned(), silence: Silence::default() })
     }
 
-    /// Asks for one key, on a connection of its own.
+    /// Asks for one key, on a connection of its own; a program that has just kept somebody waiting in vain is left alone.
     pub(crate) async fn ask(&self, key: &str) -> Result<Answer, SocketmapError> {
+        if !self.silence.may_ask() {
+            return Err(SocketmapError::Silent);
+        }
+        let result = self.ask_now(key).await;
+        self.silence.learn(matches!(result, Err(SocketmapError::Slow)));
+        result
+    }
+
+    async fn ask_now(&self, key: &str) -> Result<Answer, SocketmapError> {
         let request = netstring(&format!("{} {key}", self.name));
         let exchange = async {
             match &self.endpoint {
@@ -107,8 +161,8 @@ fn netstring(text: &str) -> Vec<u8> {
 /// The inside of `LENGTH:bytes,`; `None` while more must come.
 fn split_netstring(bytes: &[u8]) -> Result<Option<&[u8]>, SocketmapError> {
     let digits = bytes.iter().take_while(|octet| octet.is_ascii_digit()).count();
-    // More digits than the largest length has are a lie already.
-    if digits > 6 {
+    // More digits than the largest length has are a lie already; a length has no leading zero.
+    if digits > 6 || (digits > 1 && bytes[0] == b'0') {
         return Err(SocketmapError::Malformed);
     }
     match bytes.get(digits) {
@@ -164,6 +218,44 @@ mod tests {
         }
     }
 
+    /// How long each question took, in seconds, and whether it was answered.
+    #[tokio::test(start_paused = true)]
+    async fn a_program_that_hangs_keeps_one_client_waiting_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("s");
+        let listener = tokio::net::UnixListener::bind(&place).unwrap();
+        let answers = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let answering = Arc::clone(&answers);
+        tokio::spawn(async move {
+            let mut held = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                if answering.load(std::sync::atomic::Ordering::SeqCst) {
+                    let _ = stream.write_all(b"9:NOTFOUND ,").await;
+                }
+                held.push(stream);
+            }
+        });
+        let map = Socketmap::parse(&format!("unix:{}:n", place.display())).unwrap();
+        let ask = async |map: Socketmap| {
+            let began = Instant::now();
+            let answer = map.ask("x").await.is_ok();
+            (began.elapsed().as_secs(), answer)
+        };
+        assert_eq!(ask(map.clone()).await, (10, false));
+        assert_eq!((ask(map.clone()).await, ask(map.clone()).await), ((0, false), (0, false)));
+        tokio::time::sleep(REST).await;
+        assert_eq!(tokio::join!(ask(map.clone()), ask(map.clone())), ((10, false), (0, false)), "one asks");
+        answers.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(ask(map.clone()).await, (0, false), "it rests");
+        tokio::time::sleep(REST).await;
+        assert_eq!((ask(map.clone()).await, ask(map.clone()).await), ((0, true), (0, true)), "it is back");
+        // One that refuses is no slow one: whoever asks hears it at once, and it is asked each time.
+        let gone = Socketmap::parse("unix:/nonexistent/socket:n").unwrap();
+        for _ in 0..2 {
+            assert!(matches!(gone.ask("x").await, Err(SocketmapError::Io(_))));
+        }
+    }
+
     #[test]
     fn replies_are_read_strictly() {
         let read = |bytes: &str| read_reply(bytes.as_bytes());
@@ -172,7 +264,20 @@ mod tests {
         for unfinished in ["", "1", "18:", "18:OK ann@example.org"] {
             assert_eq!(read(unfinished).unwrap(), None, "{unfinished}");
         }
-        for wrong in [":", "x", "2:OKx", "9999999", "100001:", "5:MAYBE,", "-1:,", "3:OK\u{0},"] {
+        for wrong in [
+            ":",
+            "x",
+            "2:OKx",
+            "9999999",
+            "100001:",
+            "003:OK ,",
+            "03",
+            "00",
+            "0:,",
+            "5:MAYBE,",
+            "-1:,",
+            "3:OK\u{0},",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
         assert!(matches!(read("11:TEMP oh dear,"), Err(SocketmapError::Malformed)));
