@@ -358,6 +358,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         check_header(&content)?;
         let returned = Returned::new(self.client, content.head());
         let content = forgeries::scrub(self.core, content, forgeries::Source::Anybody).await?;
+        let content = self.with_whole_names(content).await?;
         let authors = author::authors(content.head());
         let all: Vec<&Address> = authors.as_ref().map(Authors::all).unwrap_or_default();
         let own = self.own(account, all).await.map_err(|Unavailable| Reply::TRY_LATER)?;
@@ -419,6 +420,17 @@ impl<D: Dns + 'static> Session<'_, D> {
         let message = Message { hold, ..Message::of_ours(id, envelope, prefix, content) };
         deliver(self.core, message).await.map_err(|error| error.reply())?;
         Ok(taken)
+    }
+
+    /// Names without a domain in the header are completed as those of the envelope are, before it is judged who has written it.
+    async fn with_whole_names(&self, content: Incoming) -> Result<Incoming, Reply> {
+        let Some(origin) = self.core.directory.origin() else { return Ok(content) };
+        let head = author::completed_by(content.head(), origin);
+        if head == content.head() {
+            return Ok(content);
+        }
+        let content = intake::with_head(&self.core.store, content, head).await;
+        content.map_err(|error| intake::refusal(&error))
     }
 
     fn judge_authors(

@@ -24,7 +24,33 @@ fn names_without_a_domain_are_completed_for_users_and_refused_on_port_25() {
     assert_eq!(message.field("Return-Path").as_deref(), Some("<ann@example.org>"));
     assert!(message.text().contains("for <bob@example.org>"), "{}", message.text());
 
+    // In the header too, before it is judged who has written it; all else stays as it is.
+    let bare =
+        |from: &str| format!("From: {from}\r\nTo: bob, Eve <eve>\r\nSubject: To: bob\r\n\r\nFrom: ann\r\n");
+    user.message("ann", &["bob"], bare("bob").as_bytes()).unwrap().is("550 5.7.1");
+    user.message("ann", &["bob"], bare("Ann <ann>").as_bytes()).unwrap().is("250");
+    let text = messages(&kings.maildir(BOB))
+        .iter()
+        .map(Message::text)
+        .find(|text| text.contains("Subject: To"))
+        .unwrap();
+    for kept in [
+        "\r\nFrom: Ann <ann@example.org>\r\n",
+        "Eve <eve@example.org>",
+        "\r\nSubject: To: bob\r\n",
+        "\r\n\r\nFrom: ann\r\n",
+    ] {
+        assert!(text.contains(kept), "{kept}: {text}");
+    }
+
     let mut stranger = kings.smtp();
+    stranger.message("carol@example.net", &[BOB], bare("carol").as_bytes()).unwrap();
+    let strange = messages(&kings.maildir(BOB))
+        .iter()
+        .filter(|message| message.text().contains("From: carol@"))
+        .count();
+    assert_eq!(strange, 0, "nobody else's names are ours");
+    stranger.command("RSET").unwrap();
     stranger.command("MAIL FROM:<carol>").unwrap().is("501 5.1.7");
     stranger.command("MAIL FROM:<carol@example.net>").unwrap().is("250");
     stranger.command("RCPT TO:<bob>").unwrap().is("501 5.1.3");
