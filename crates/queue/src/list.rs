@@ -66,6 +66,8 @@ pub struct ListedEntry {
     pub arrived: DateTime,
     /// Until when its sender wants it to wait (RFC 4865), while it does.
     pub wanted_until: Option<DateTime>,
+    /// The filter that it has to go through before its recipients.
+    pub filter: Option<String>,
     /// It is being tried, or stands in line for it.
     pub is_active: bool,
     /// All its recipients, settled ones too.
@@ -267,6 +269,7 @@ impl Queue {
             bytes: entry.content.length,
             arrived: date(entry.arrived),
             wanted_until: (!entry.is_released(now)).then(|| date(entry.appointed())),
+            filter: entry.parameters.filter.as_deref().map(str::to_owned),
             is_active: self.timetable().is_active(entry.id),
             recipients: entry.recipients.iter().map(recipient).collect(),
         }

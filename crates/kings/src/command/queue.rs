@@ -288,12 +288,15 @@ impl Change {
         }
         let reach = Reach::new(self.output.common.settings()?)?;
         let (mut done, mut wanted, mut refused, mut after) = (0, Some(0), Vec::new(), None);
+        // Of a server that does not count them, nothing is said about that.
+        let mut found = (selection != Selection::default()).then_some(0);
         let mut progress = Progress::new();
         loop {
             let (id_asked, selection, why) = (id.clone(), selection.clone(), self.why.clone());
             let request = Request::QueueOrder { order, id: id_asked, selection, after, why };
             let mut answer = reach.ask(request)?;
             done += answer["done"].as_u64().unwrap_or(0);
+            found = found.zip(answer["found"].as_u64()).map(|(found, more)| found + more);
             wanted = match &answer["held_by_sender"] {
                 Value::Null if id.is_none() => None,
                 more => wanted.map(|wanted| wanted + more.as_u64().unwrap_or(0)),
@@ -310,9 +313,12 @@ impl Change {
                 "{}\n",
                 json!({ "schema": 1, "done": done, "held_by_sender": wanted, "refused": refused })
             ));
-        } else {
+        } else if found != Some(0) {
             print(&text::changed(order, done, reach.is_running()));
             print(&text::held_by_sender(wanted));
+        }
+        if found == Some(0) {
+            return Err(Failure::check_failed(text::NOTHING_FOUND));
         }
         if refused.is_empty() { Ok(()) } else { Err(Failure::cannot_tell(text::refused(&refused))) }
     }

@@ -96,6 +96,11 @@ fn entry(item: &Value) -> String {
     let mut text = format!("{id:<11} {size:>7} {arrived:>20} {sender}\n");
     for recipient in waiting {
         let reply = wanted.as_deref().unwrap_or_else(|| word(&recipient["last_reply"]));
+        let reply = match (item["filter"].as_str(), reply) {
+            (None, reply) => reply.to_owned(),
+            (Some(filter), "") => format!("waits for its filter {filter}"),
+            (Some(filter), reply) => format!("waits for its filter {filter}: {reply}"),
+        };
         if !reply.is_empty() {
             let reason = format!("({reply})");
             text.push_str(&format!("{reason:>78}\n"));
@@ -177,6 +182,16 @@ mod tests {
             text.contains("(its sender wants it to wait until Fri, 01 Jan 2100 00:00:00 +0000)\n"),
             "{text}"
         );
+        marked["held_until"] = json!(null);
+        for (reply, said) in [(json!(null), ""), ("450 x".into(), ": 450 x")] {
+            marked["filter"] = "smtp:[127.0.0.1]:10025".into();
+            marked["recipients"][0]["last_reply"] = reply;
+            let text = columns(&[json!({ "items": [marked] })]);
+            assert!(
+                text.contains(&format!("(waits for its filter smtp:[127.0.0.1]:10025{said})\n")),
+                "{text}"
+            );
+        }
         assert!(columns(&[json!({ "items": [bounce, bounce] })]).ends_with("-- 1 Kbytes in 2 Requests.\n"));
         assert!(columns(&[json!({ "items": [bounce] })]).contains("MAILER-DAEMON"));
         // Pages make one list, with one head and one end; one may be empty and yet not the last.

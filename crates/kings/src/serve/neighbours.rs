@@ -21,7 +21,7 @@ pub(super) struct Neighbours {
 }
 
 /// What an entry shows, and a recipient that waits: the columns of Postfix's `mailq`.
-const ENTRY: [&str; 6] = ["id", "reverse_path", "bytes", "arrived", "held_until", "active"];
+const ENTRY: [&str; 7] = ["id", "reverse_path", "bytes", "arrived", "held_until", "filter", "active"];
 const RECIPIENT: [&str; 3] = ["forward_path", "state", "last_reply"];
 
 impl Neighbours {

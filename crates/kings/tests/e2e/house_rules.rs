@@ -113,6 +113,13 @@ fn a_message_goes_through_its_filter_and_comes_back() {
     let (of_ann, of_bob) = (kings.maildir(ann), kings.maildir(bob));
     let count = |account: &str| messages(if account == ann { &of_ann } else { &of_bob }).len();
     assert_eq!((count(ann), count(bob)), (0, 1));
+    let place = format!("[127.0.0.1]:{port}");
+    wait_until("the filter was asked for", Duration::from_secs(10), || {
+        let list = run(&mut kings.command(&["queue", "list"])).succeeded().text();
+        (list.matches(&format!("127.0.0.1{place}: ")).count() == 5).then_some(())
+    });
+    let list = run(&mut kings.command(&["queue", "list"])).succeeded().text();
+    assert_eq!(list.matches(&format!("waits for its filter smtp:{place}, ")).count(), 2, "{list}");
     let sink = Sink::at(port);
     run(&mut kings.command(&["queue", "retry"])).succeeded();
     wait_until("both at the filter", Duration::from_secs(40), || {

@@ -92,6 +92,7 @@ fn an_operator_holds_releases_bounces_and_drops_what_waits() {
     assert_eq!(states(&kings, &[]), ["held"]);
     assert_eq!(said(&kings, &["drop", "all"]).1, "1 entry dropped");
     assert_eq!(said(&kings, &["list"]).1, "nothing found: the queue holds no such entry");
+    assert_eq!(said(&kings, &["drop", "all"]), (Some(0), "0 entries dropped".into()));
 }
 
 #[test]
@@ -193,8 +194,17 @@ fn orders_that_name_nothing_are_refused() {
             "{verb}: {text}"
         );
     }
+    let nothing = (Some(1), "kings: nothing found: the queue holds no such entry".to_owned());
+    for verb in ["retry", "hold", "release", "drop"] {
+        assert_eq!(said(&kings, &[verb, "--recipient", "nobody@"]), nothing, "{verb}");
+    }
+    // What is there and needs nothing is no fault.
+    assert_eq!(said(&kings, &["hold", "--recipient", "joe1@"]), (Some(0), "1 entry held".into()));
+    let idle = said(&kings, &["retry", "--recipient", "joe1@"]);
+    assert_eq!(idle, (Some(0), "0 entries to be tried now".into()));
     kings.kill();
     assert_eq!(said(&kings, &["drop", "000000000000000"]).0, Some(1));
+    assert_eq!(said(&kings, &["drop", "--sender", "<>"]), nothing);
     assert_eq!(states(&kings, &[]).len(), 3);
     kings.serve();
 }

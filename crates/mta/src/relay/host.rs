@@ -170,7 +170,7 @@ impl<'a> Errand<'a> {
         address: &Address,
         patience: Duration,
     ) -> Result<Visit, NoRoute> {
-        let host = hop.described(address);
+        let (host, place) = (hop.described(address), hop.place(address));
         let way = |start_tls| Way { hop, tls, start_tls, address, patience };
         let mut result = self.converse(way(self.start_tls(hop, tls))).await;
         if matches!(result, Err(Failure::Handshake(_))) && tls.protection.allows_clear_text() {
@@ -186,7 +186,8 @@ impl<'a> Errand<'a> {
             Err(Failure::NoRoute(no_route)) => return Err(no_route),
             Err(failure) => {
                 self.contact = self.contact.max(failure.contact());
-                self.note(&failure.outcome(&host));
+                let nobody = matches!(failure, Failure::Connect(_) | Failure::Mute);
+                self.note(&failure.outcome(if nobody { &place } else { &host }));
                 if matches!(failure, Failure::Connect(_)) { Visit::Silent } else { Visit::GoOn }
             }
         })

@@ -43,6 +43,14 @@ impl NextHop {
             Address::Socket(path) => path.display().to_string(),
         }
     }
+
+    /// The same with the port, where nobody has answered to any name.
+    pub(crate) fn place(&self, address: &Address) -> String {
+        match address {
+            Address::Inet(inet) => format!("{}:{}", self.described(address), inet.port()),
+            Address::Socket(_) => self.described(address),
+        }
+    }
 }
 
 /// Where to connect to.

@@ -151,6 +151,7 @@ impl Desk<'_> {
         let told = !(is_for_all && self.queue.has_before(after, MOST_TOLD));
         let page = self.queue.page(filter(selection), after).await;
         let ids: Vec<TraceId> = page.entries.iter().map(|entry| entry.id).collect();
+        let found = ids.len();
         let mut step = self.each((&wish, told), ids).await;
         if !step.refused.is_empty() {
             sleep(MOMENT).await;
@@ -164,7 +165,9 @@ impl Desk<'_> {
         let Outcome { done, wanted, refused } = step;
         let refused: Vec<Value> = refused.into_iter().map(refusal).collect();
         let next = page.next.map(|id| id.to_string());
-        Ok(json!({ "schema": 1, "done": done, "held_by_sender": wanted, "refused": refused, "next": next }))
+        Ok(json!({
+            "schema": 1, "found": found, "done": done, "held_by_sender": wanted, "refused": refused, "next": next
+        }))
     }
 
     /// For how many of these the order was carried out, and why for the others it was not.
@@ -266,6 +269,7 @@ fn entry_json(entry: &ListedEntry) -> Value {
         "bytes": entry.bytes,
         "arrived": entry.arrived.to_string(),
         "held_until": entry.wanted_until.map(|date| date.to_string()),
+        "filter": entry.filter,
         "active": entry.is_active,
         "recipients": entry.recipients.iter().map(recipient).collect::<Vec<_>>(),
     })

@@ -51,7 +51,7 @@ impl Form {
             writeln!(out, "{name}  damaged: {reason}\n    {advice}")?;
         }
         if self.count == 0 && self.damaged.is_empty() {
-            writeln!(out, "nothing found: the queue holds no such entry")?;
+            writeln!(out, "{NOTHING_FOUND}")?;
         }
         if !self.complete {
             writeln!(out, "the server has just started and still reads the queue: there may be more")?;
@@ -59,6 +59,9 @@ impl Form {
         Ok(())
     }
 }
+
+/// Of a filter that lets nothing through.
+pub(crate) const NOTHING_FOUND: &str = "nothing found: the queue holds no such entry";
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
@@ -75,6 +78,9 @@ fn entry(item: &Value) -> String {
     let wanted = item["held_until"].as_str();
     if let Some(until) = wanted {
         lines.push_str(&format!("    its sender wants it to wait, and it is tried {}\n", coming(until)));
+    }
+    if let Some(filter) = item["filter"].as_str() {
+        lines.push_str(&format!("    waits for its filter {filter}, for all its recipients\n"));
     }
     for recipient in item["recipients"].as_array().into_iter().flatten() {
         let next = recipient["next_attempt"].as_str().filter(|_| wanted.is_none());
@@ -203,5 +209,9 @@ mod tests {
         let wanted = entry(&item(Some(far), far));
         assert!(wanted.contains("its sender wants it to wait, and it is tried in "), "{wanted}");
         assert!(!wanted.contains("next"), "{wanted}");
+        assert!(!due.contains("filter"), "{due}");
+        let mut filtered = item(None, far);
+        filtered["filter"] = "smtp:[127.0.0.1]:10025".into();
+        assert!(entry(&filtered).contains("waits for its filter smtp:[127.0.0.1]:10025"), "{filtered}");
     }
 }
