@@ -69,7 +69,11 @@ const INSTEAD: &[(&str, Same, &str)] = &[
     ("LDAPUseTLS", Same::No, "LDAP is not asked: write file:, refile: or csl:"),
     ("LogResults", Same::Any, "each result is logged"),
     ("LogWhy", Same::Any, "KINGS_LOG=debug tells more"),
-    ("MaximumSignaturesToVerify", Same::Never, "at most eight signatures of a message are verified"),
+    (
+        "MaximumSignaturesToVerify",
+        Same::Never,
+        "at most eight signatures of a message are verified, those nearest to the author's domain",
+    ),
     (
         "MaximumSignedBytes",
         Same::Value("0"),
