@@ -348,6 +348,29 @@ fn forged_hosts() -> Vec<(Case, &'static str, &'static str)> {
             "cannot be told",
         ),
         (
+            of_stranger("quotes behind the host", from("ceo@bank.test\"Boss\"")),
+            "reject",
+            "DMARC fails for bank.test: ",
+        ),
+        (
+            of_stranger("quotes behind the host in brackets", from("Boss <ceo@bank.test.\"x\">")),
+            "reject",
+            "DMARC fails for bank.test: ",
+        ),
+        (
+            of_stranger(
+                "quotes behind a name that is an address",
+                from("ceo@bank.test\"Boss\" <joe@evil.test>"),
+            ),
+            "junk",
+            "DMARC fails for bank.test",
+        ),
+        (
+            of_stranger("quotes behind a host of ours", from("ann@example.org\"Boss\"")),
+            "junk",
+            "which is ours",
+        ),
+        (
             of_stranger("a second bracket in the host", from("<joe@evil.test<.bank.test>")),
             "junk",
             "cannot be told",

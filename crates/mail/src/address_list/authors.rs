@@ -259,6 +259,10 @@ impl Reader {
             return false;
         };
         self.host(&host, place);
+        if let Some(other) = unquoted_host(behind) {
+            self.host(&other, place);
+            self.found.odd_addresses |= other != host;
+        }
         let local = local.map(|text| match text.strip_prefix('\'') {
             // `'ann@x.example'`, as Outlook writes names that are addresses.
             Some(inner) if rest.starts_with('\'') => inner,
@@ -331,6 +335,10 @@ fn is_at(token: &Token<'_>) -> bool {
 
 fn is_word(token: &Token<'_>) -> bool {
     matches!(token.kind, Kind::Atom | Kind::Quoted)
+}
+
+fn is_quoted(token: &Token<'_>) -> bool {
+    token.kind == Kind::Quoted
 }
 
 fn is_no_comment(token: &Token<'_>) -> bool {
@@ -431,7 +439,12 @@ fn host_behind(behind: &[Token<'_>]) -> (Option<Host>, String) {
     if first.kind == Kind::Literal {
         return (Host::parse(first.raw).ok(), String::new());
     }
-    let text = join(&behind[..host_word(behind)], text_of);
+    let word = &behind[..host_word(behind)];
+    // What stands before a quote is shown by some readers as all of it, and quotes first by none.
+    let text = match word.iter().position(is_quoted) {
+        Some(1..) => raw(word),
+        Some(0) | None => join(word, text_of),
+    };
     if let Ok(host) = Host::parse(&text) {
         return (Some(host), String::new());
     }
@@ -441,6 +454,12 @@ fn host_behind(behind: &[Token<'_>]) -> (Option<Host>, String) {
     }
     let seen: String = text.chars().filter_map(as_seen).collect();
     (Domain::parse(domain_prefix(&seen).0).ok().map(Host::Domain), String::new())
+}
+
+/// The host of `bank."example"` to those who read on through the quotes.
+fn unquoted_host(behind: &[Token<'_>]) -> Option<Host> {
+    let word = &behind[..host_word(behind)];
+    word.iter().any(is_quoted).then(|| join(word, text_of)).and_then(|text| Host::parse(&text).ok())
 }
 
 /// How many of the tokens behind an `@` are its word: as far as no blank ends it, but one beside a dot (RFC 5322 §4.4).
@@ -465,6 +484,10 @@ fn goes_on(behind: &[Token<'_>], place: Place, is_followed: bool) -> bool {
         _ => host_word(behind),
     };
     let (word, rest) = behind.split_at(end);
+    // No host has quotes: `<joe@x.example"bank">`. All of one in quotes is read alike by who reads it at all.
+    if word.iter().any(is_quoted) && word.iter().skip(1).any(|token| holds_text(token.raw)) {
+        return true;
+    }
     if Host::parse(&join(word, text_of)).is_err() && holds_text(&host_behind(word).1) {
         return true;
     }
