@@ -224,7 +224,10 @@ impl Settings {
     fn is_certain(&self, faults: &[DirectoryError]) -> bool {
         let patterns = self.aliases.iter().filter_map(|source| match source {
             TableSource::Regexp(path) => Some(path),
-            TableSource::Plain(_) | TableSource::Inline(_) | TableSource::Socketmap(_) => None,
+            TableSource::Plain(_)
+            | TableSource::Inline(_)
+            | TableSource::Static(_)
+            | TableSource::Socketmap(_) => None,
         });
         !patterns.chain([&self.accounts]).any(|path| faults.iter().any(|fault| fault.is_about(path)))
     }

@@ -228,6 +228,11 @@ impl<'a> Reader<'a> {
                     RegexpTable::default()
                 }))
             }
+            TableSource::Static(text) => {
+                let bad = check(text).err().map(|what| BadLine { line: 1, what });
+                self.complain(Path::new("static"), bad.into_iter().collect());
+                Table::Regexp(RegexpTable::for_all(text))
+            }
             TableSource::Socketmap(socketmap) => Table::Socketmap(socketmap.clone()),
         }
     }

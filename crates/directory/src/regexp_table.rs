@@ -102,6 +102,16 @@ impl RegexpTable {
         (Self(draft.steps), complaints)
     }
 
+    /// One rule that fits everything, with this text to its right as it is.
+    pub(crate) fn for_all(text: &str) -> Self {
+        let rule = |pattern| Step::Rule {
+            condition: Condition { pattern, negated: false },
+            result: vec![Piece::Text(text.to_owned())],
+            line: 1,
+        };
+        Self(compile("", "").map(rule).into_iter().collect())
+    }
+
     /// Whether nothing can match.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -27,6 +27,8 @@ pub enum TableSource {
     Regexp(PathBuf),
     /// The lines themselves.
     Inline(String),
+    /// This text, whatever is looked up.
+    Static(String),
     /// Another program.
     Socketmap(Socketmap),
 }
@@ -34,18 +36,20 @@ pub enum TableSource {
 impl TableSource {
     /// How such a source is written, for complaints.
     pub const FORMS: &'static str = "a file, or a table by its type: \"texthash:FILE\", \"regexp:FILE\", \"pcre:FILE\", \
-                                     \"inline:{KEY=VALUE, ...}\" or \"socketmap:unix:/path:name\"";
+                                     \"inline:{KEY=VALUE, ...}\", \"static:VALUE\" or \"socketmap:unix:/path:name\" (of \"hash:\", \
+                                     \"lmdb:\" and the like the text file is read that they are made of: \"texthash:FILE\")";
 
     /// A place in it, as complaints name it.
     pub(crate) fn at(&self, line: usize) -> String {
         match self {
             Self::Plain(path) | Self::Regexp(path) => format!("{}:{line}", path.display()),
             Self::Inline(_) => format!("inline:{line}"),
+            Self::Static(_) => "static".to_owned(),
             Self::Socketmap(_) => "socketmap".to_owned(),
         }
     }
 
-    /// Reads `FILE`, `texthash:FILE`, `virtual:FILE`, `regexp:FILE`, `pcre:FILE`, `inline:{...}`, `socketmap:...`; paths
+    /// Reads `FILE`, `texthash:FILE`, `virtual:FILE`, `regexp:FILE`, `pcre:FILE`, `inline:{...}`, `static:VALUE`, `socketmap:...`; paths
     /// start in `folder`. `None` for everything else, also for types of Postfix that are not read here.
     pub fn parse(text: &str, folder: &Path) -> Option<Self> {
         let file = |name: &str| (!name.is_empty()).then(|| folder.join(name));
@@ -53,6 +57,7 @@ impl TableSource {
             Some(("virtual" | "texthash", name)) => file(name).map(Self::Plain),
             Some(("regexp" | "pcre", name)) => file(name).map(Self::Regexp),
             Some(("inline", body)) => inline(body).map(Self::Inline),
+            Some(("static", value)) => fixed(value).map(Self::Static),
             Some(("socketmap", place)) => Socketmap::parse(place).map(Self::Socketmap),
             Some((kind, _)) if is_table_type(kind) => None,
             _ => file(text).map(Self::Plain),
@@ -115,6 +120,16 @@ fn inline(body: &str) -> Option<String> {
         rest = behind.trim_start_matches(is_gap);
     }
     (!lines.is_empty()).then_some(lines)
+}
+
+/// `value`, or `{ value with spaces }`.
+fn fixed(text: &str) -> Option<String> {
+    let inside =
+        |text: &str| text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).map(str::to_owned);
+    let value = inside(text.trim()).unwrap_or_else(|| text.to_owned());
+    let value = value.trim();
+    let is_line = !value.is_empty() && value.len() <= MAX_INLINE && !value.contains(char::is_control);
+    is_line.then(|| value.to_owned())
 }
 
 fn is_gap(c: char) -> bool {
@@ -215,6 +230,8 @@ mod tests {
             ("pcre:p", Some(TableSource::Regexp("/etc/kings-smtp/p".into()))),
             ("regexp:/p", Some(TableSource::Regexp("/p".into()))),
             ("inline:{a@b.example=c@d.example}", inline("a@b.example c@d.example\n")),
+            ("static:smtp:[hub.example]:25", Some(TableSource::Static("smtp:[hub.example]:25".to_owned()))),
+            ("static:{ error:5.1.6 gone }", Some(TableSource::Static("error:5.1.6 gone".to_owned()))),
             ("inline:{ x=y, { @z = a b } w=v }", inline("x y\n@z a b\nw v\n")),
         ] {
             assert_eq!(TableSource::parse(text, folder), expected, "{text}");
@@ -235,6 +252,9 @@ mod tests {
             "inline:{{x=y}",
             "inline:{{a b=y}}",
             "inline:{a=b\nc=d}",
+            "static:",
+            "static:{ }",
+            "static:a\nb",
         ] {
             assert_eq!(TableSource::parse(wrong, folder), None, "{wrong}");
         }

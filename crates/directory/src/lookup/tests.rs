@@ -149,6 +149,20 @@ fn a_line_without_a_right_side_is_passed_over_where_it_means_nothing() {
 }
 
 #[test]
+fn a_fixed_text_is_found_for_everybody_behind_the_tables_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (lookup, faults) =
+        open(folder.path(), Keys::Transport, &["inline:{ann@a.example=ann}", "static:all $1"]);
+    assert!(faults.is_empty(), "{faults:?}");
+    let all = ["ann@a.example", "ann+x@a.example", "joe@a.example", "\"x y\"@b.example", ""]
+        .map(|to| found(&lookup, to));
+    assert_eq!(all, ["ann", "all $1", "all $1", "all $1", "all $1"]);
+    assert_eq!(lookup.pattern_of(&Address::parse("joe@a.example").unwrap()), None);
+    let (_, faults) = open(folder.path(), Keys::Address, &["static:bad"]);
+    assert!(faults.len() == 1 && faults[0].contains("static:1: bad"), "{faults:?}");
+}
+
+#[test]
 fn the_pattern_that_decides_is_named_unless_it_is_for_everybody() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("plain"), "ann@example.org x\n").unwrap();

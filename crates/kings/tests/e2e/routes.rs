@@ -146,6 +146,32 @@ fn tables_route_by_recipient_and_by_sender() {
     });
 }
 
+/// As with Postfix from 3.5 on: the hosts of a list in their order, and the next one only where one does not take the mail.
+#[test]
+fn next_hops_of_a_list_are_tried_in_turn() {
+    let (first, second, refusing) = (Sink::start(), Sink::start(), Sink::refusing());
+    let to = |sink: &Sink| format!("[127.0.0.1]:{}", sink.port);
+    let (first_to, second_to) = (to(&first), to(&second));
+    let table = format!(
+        "joe@up.test smtp:{first_to}, {second_to}\njoe@down.test smtp:[127.0.0.1]:{},{second_to}\njoe@no.test smtp:{}, {second_to}\n",
+        free_port(),
+        to(&refusing)
+    );
+    let tables = "[outbound]\ntransport = [\"transport\", \"static:error:5.1.2 nobody else\"]\n".to_owned();
+    let kings = Setup { files: vec![("transport", &*table.leak())], tables, ..Setup::default() }.start();
+    submit(&kings, ANN, &["joe@up.test"]);
+    submit(&kings, ANN, &["joe@down.test"]);
+    submit(&kings, ANN, &["joe@no.test"]);
+    reach(&first, &["<joe@up.test>"]);
+    reach(&second, &["<joe@down.test>"]);
+    let bounce = wait_until("the bounce", DELIVERY, || messages(&kings.maildir(ANN)).pop());
+    assert!(bounce.text().contains("joe@no.test"), "{}", bounce.text());
+    assert_eq!(second.recipients(), ["<joe@down.test>"], "what one refuses for good goes to no other");
+    let mut client = kings.submissions(ANN);
+    client.command("MAIL FROM:<ann@example.org>").unwrap().is("250");
+    client.command("RCPT TO:<joe@elsewhere.test>").unwrap().is("550 5.1.2");
+}
+
 /// Lines that say nothing shadow none that do; lines and patterns that are about our own accounts are told of.
 #[test]
 fn lines_of_a_table_that_never_act_are_told_and_hide_no_other() {

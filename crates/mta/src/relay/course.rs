@@ -1,6 +1,7 @@
 //! Where the mail of one attempt is to go by the config, and which attempts count together because of it.
 
 use std::path::Path;
+use std::slice;
 
 use kings_mail::domain::Domain;
 use kings_queue::{Destination, Lane};
@@ -15,8 +16,8 @@ pub(super) enum Course<'a> {
     Mx(&'a Destination),
     /// To the MX hosts of this domain, at this port where one is named.
     MxOf(&'a Domain, Option<u16>),
-    /// To this host, over SMTP.
-    Smtp(&'a SmartHost),
+    /// To these hosts in turn, over SMTP.
+    Smtp(&'a [SmartHost]),
     /// To the LMTP server at this host.
     Lmtp(&'a SmartHost),
     /// To the LMTP server behind this socket file.
@@ -33,11 +34,12 @@ impl<'a> Course<'a> {
         match action {
             Some(Action::LmtpSocket(path)) => Self::Socket(path),
             Some(Action::Lmtp(host)) => Self::Lmtp(host),
-            Some(Action::Host(host)) => Self::Smtp(host),
+            Some(Action::Host(host)) => Self::Smtp(slice::from_ref(host)),
+            Some(Action::Hosts(hosts)) => Self::Smtp(hosts),
             // Nobody is asked, so nobody can be busy or dead.
             Some(Action::Discard(_) | Action::Error(_) | Action::Mx) => Self::Mx(destination),
             Some(Action::MxOf(domain, port)) => Self::MxOf(domain, *port),
-            None => smart_host.map_or(Self::Mx(destination), Self::Smtp),
+            None => smart_host.map_or(Self::Mx(destination), |host| Self::Smtp(slice::from_ref(host))),
         }
     }
 
@@ -56,15 +58,17 @@ impl<'a> Course<'a> {
     /// The lane of mail on this course: that of the host which takes it all, whoever logs in there. Domains that
     /// happen to have the same MX host stay apart, as with Postfix: that is known only once DNS has been asked.
     pub(super) fn lane(self) -> Lane {
-        let at = |protocol: &str, SmartHost { host, port, .. }: &SmartHost| {
-            Lane::NextHop(format!("{protocol}:{}:{port}", host.to_ascii_lowercase()))
-        };
+        let place =
+            |SmartHost { host, port, .. }: &SmartHost| format!("{}:{port}", host.to_ascii_lowercase());
         match self {
             Self::Mx(destination) => Lane::Destination(destination.clone()),
             Self::MxOf(domain, None) => Lane::NextHop(format!("mx:{domain}")),
             Self::MxOf(domain, Some(port)) => Lane::NextHop(format!("mx:{domain}:{port}")),
-            Self::Smtp(host) => at("smtp", host),
-            Self::Lmtp(host) => at("lmtp", host),
+            Self::Smtp(hosts) => {
+                let places: Vec<String> = hosts.iter().map(place).collect();
+                Lane::NextHop(format!("smtp:{}", places.join(", ")))
+            }
+            Self::Lmtp(host) => Lane::NextHop(format!("lmtp:{}", place(host))),
             Self::Socket(path) => Lane::NextHop(format!("unix:{}", path.display())),
         }
     }
@@ -92,7 +96,8 @@ mod tests {
         let to = |domain: &str| Destination::Domain(Domain::parse(domain).unwrap());
         let socket = Action::LmtpSocket("/run/lmtp".into());
         let mx_of = |port| Some(Action::MxOf(Domain::parse("hub.example").unwrap(), port));
-        let cases: [(Option<Action>, Option<SmartHost>, &str, char); 18] = [
+        let two = || Some(Action::Hosts(vec![host("hub.example", 25), host("other.example", 25)]));
+        let cases: [(Option<Action>, Option<SmartHost>, &str, char); 20] = [
             (Some(Action::Mx), Some(host("hub.example", 25)), "one.example", 'a'),
             (mx_of(None), None, "one.example", 'h'),
             (mx_of(None), Some(host("hub.example", 25)), "two.example", 'h'),
@@ -107,6 +112,8 @@ mod tests {
             (Some(Action::Host(with_login)), Some(host("other.example", 25)), "four.example", 'c'),
             (Some(Action::Host(host("hub.example", 587))), None, "one.example", 'd'),
             (Some(Action::Host(host("other.example", 25))), None, "one.example", 'e'),
+            (two(), None, "one.example", 'k'),
+            (two(), Some(host("hub.example", 25)), "two.example", 'k'),
             (Some(Action::Lmtp(host("hub.example", 25))), None, "one.example", 'f'),
             (Some(Action::Lmtp(host("hub.example", 25))), None, "two.example", 'f'),
             (Some(socket.clone()), None, "one.example", 'g'),

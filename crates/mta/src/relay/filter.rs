@@ -49,6 +49,7 @@ impl FromStr for Filter {
             }
             Transport::LmtpSocket(_) => true,
             Transport::Unchanged
+            | Transport::Hosts(_)
             | Transport::Mx
             | Transport::MxOf(..)
             | Transport::Discard(_)

@@ -269,7 +269,7 @@ impl<D: Dns> Relay<D> {
                 let hop = route::smart_hop(host)?;
                 Ok(vec![NextHop { protocol: Protocol::Lmtp, ..hop }])
             }
-            Course::Smtp(host) => route::smart_hop(host).map(|hop| vec![hop]),
+            Course::Smtp(hosts) => route::in_turn(hosts),
             Course::Mx(destination) => route::next_hops(&self.dns, &self.settings, destination).await,
             Course::MxOf(domain, port) => {
                 let destination = Destination::Domain(domain.clone());

@@ -162,6 +162,12 @@ pub(crate) fn smart_hop(smart_host: &SmartHost) -> Result<NextHop, NoRoute> {
     })
 }
 
+/// Several of them, of which the first is preferred.
+pub(crate) fn in_turn(hosts: &[SmartHost]) -> Result<Vec<NextHop>, NoRoute> {
+    let hop = |(preference, host)| Ok(NextHop { preference, ..smart_hop(host)? });
+    (0..).zip(hosts).map(hop).collect()
+}
+
 /// The LMTP server behind a socket file; nobody can listen in on the way there.
 pub(crate) fn socket_hop(path: PathBuf) -> NextHop {
     NextHop {

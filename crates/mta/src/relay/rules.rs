@@ -88,6 +88,8 @@ impl From<Senders> for Match {
 pub enum Action {
     /// To this host.
     Host(SmartHost),
+    /// To the first of these hosts that takes it.
+    Hosts(Vec<SmartHost>),
     /// To the LMTP server at this host, which has mailboxes (RFC 2033 §3).
     Lmtp(SmartHost),
     /// To the LMTP server behind this socket file.
@@ -266,7 +268,12 @@ impl Senders {
 /// The outcome of an action that asks no host.
 pub(crate) fn settled(action: &Action) -> Option<Outcome> {
     match action {
-        Action::Host(_) | Action::Lmtp(_) | Action::LmtpSocket(_) | Action::Mx | Action::MxOf(..) => None,
+        Action::Host(_)
+        | Action::Hosts(_)
+        | Action::Lmtp(_)
+        | Action::LmtpSocket(_)
+        | Action::Mx
+        | Action::MxOf(..) => None,
         Action::Discard(why) => {
             let why = if why.is_empty() { String::new() } else { format!(": {why}") };
             // No success to speak of: nobody is told.

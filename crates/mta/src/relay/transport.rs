@@ -14,6 +14,8 @@ use super::{Level, SmartHost};
 const LMTP_PORT: u16 = 24;
 /// What `smtp:` means without a port.
 const SMTP_PORT: u16 = 25;
+/// Most next hops of one list, as of the MX hosts that one attempt visits.
+const MAX_IN_TURN: usize = 10;
 /// Ports by their names in services(5).
 const PORTS: [(&str, u16); 5] =
     [("smtp", SMTP_PORT), ("lmtp", LMTP_PORT), ("submission", 587), ("submissions", 465), ("smtps", 465)];
@@ -29,6 +31,8 @@ pub enum Transport {
     MxOf(Domain, Option<u16>),
     /// To this host (`smtp:[HOST]`).
     Host(String, u16),
+    /// To the first of these hosts that takes it (`smtp:[HOST], [OTHER]`).
+    Hosts(Vec<(String, u16)>),
     /// To the LMTP server at this host.
     Lmtp(String, u16),
     /// To the LMTP server behind this socket file.
@@ -103,12 +107,20 @@ impl FromStr for RelayHost {
 
 impl Transport {
     /// The same as a route of the config; `known` are the hosts whose logins and levels of TLS the config says.
-    pub(super) fn action<'a>(self, known: impl Iterator<Item = &'a SmartHost>, tls: Level) -> Option<Action> {
+    pub(super) fn action<'a>(
+        self,
+        known: impl Iterator<Item = &'a SmartHost> + Clone,
+        tls: Level,
+    ) -> Option<Action> {
         Some(match self {
             Self::Unchanged => return None,
             Self::Mx => Action::Mx,
             Self::MxOf(domain, port) => Action::MxOf(domain, port),
             Self::Host(host, port) => Action::Host(dressed(known, host, port, tls)),
+            Self::Hosts(hosts) => {
+                let dressed = |(host, port)| dressed(known.clone(), host, port, tls);
+                Action::Hosts(hosts.into_iter().map(dressed).collect())
+            }
             Self::Lmtp(host, port) => Action::Lmtp(SmartHost { host, port, login: None, tls }),
             Self::LmtpSocket(path) => Action::LmtpSocket(path),
             Self::Discard(why) => Action::Discard(why),
@@ -128,11 +140,37 @@ fn dressed<'a>(
     known.find(same).cloned().unwrap_or(SmartHost { host, port, login: None, tls })
 }
 
-/// The next hops of smtp(8): `[HOST]`, `[HOST]:PORT`; and `DOMAIN`, `DOMAIN:PORT` for its MX hosts.
+/// The next hops of smtp(8): one, or several hosts that are tried in their order.
 fn smtp(next_hop: &str) -> Result<Transport, String> {
-    if next_hop.is_empty() {
-        return Ok(Transport::Mx);
+    let all: Vec<&str> = next_hop.split(is_gap).filter(|one| !one.is_empty()).collect();
+    if all.len() > MAX_IN_TURN {
+        return Err(format!(
+            "{} next hops are more than the {MAX_IN_TURN} that one attempt visits",
+            all.len()
+        ));
     }
+    match all[..] {
+        [] if next_hop.is_empty() => Ok(Transport::Mx),
+        [] => Err(unreadable(next_hop)),
+        [one] => one_smtp(one),
+        _ => all.into_iter().map(in_turn).collect::<Result<_, _>>().map(Transport::Hosts),
+    }
+}
+
+fn is_gap(c: char) -> bool {
+    c == ',' || c.is_whitespace()
+}
+
+/// One of several: MX hosts have an order of their own, which would have to stand within that of the list.
+fn in_turn(text: &str) -> Result<(String, u16), String> {
+    match one_smtp(text)? {
+        Transport::Host(name, port) => Ok((name, port)),
+        _ => Err(format!("\"{text}\" is no host: of several next hops each must be one, as [{text}]")),
+    }
+}
+
+/// `[HOST]`, `[HOST]:PORT`; and `DOMAIN`, `DOMAIN:PORT` for its MX hosts.
+fn one_smtp(next_hop: &str) -> Result<Transport, String> {
     match place(next_hop)? {
         Place { name, port, bracketed: true } => Ok(Transport::Host(name, port.unwrap_or(SMTP_PORT))),
         Place { name, port, bracketed: false } => match (name.parse::<IpAddr>(), Domain::parse(&name)) {
@@ -169,10 +207,8 @@ struct Place {
 }
 
 fn place(text: &str) -> Result<Place, String> {
-    if text.contains(|c: char| c == ',' || c.is_whitespace()) {
-        return Err(format!(
-            "\"{text}\" is more than one host: name one, or a domain whose MX records name them"
-        ));
+    if text.contains(is_gap) {
+        return Err(format!("\"{text}\" is more than one host: lmtp: goes to one"));
     }
     let (name, behind, bracketed) = match text.strip_prefix('[') {
         Some(inside) => {
@@ -232,7 +268,7 @@ mod tests {
 
     #[test]
     fn right_sides_mean_what_transport_5_says() {
-        use Transport::{Discard, Error, Host, Lmtp, LmtpSocket, Mx, MxOf, Unchanged};
+        use Transport::{Discard, Error, Host, Hosts, Lmtp, LmtpSocket, Mx, MxOf, Unchanged};
         let host = |name: &str, port| Host(name.to_owned(), port);
         for (text, expected) in [
             (":", Unchanged),
@@ -244,6 +280,11 @@ mod tests {
             ("relay:[hub.example]:submission", host("hub.example", 587)),
             (":[hub.example]", host("hub.example", 25)),
             ("smtp:[192.0.2.1]:2525", host("192.0.2.1", 2525)),
+            (
+                "smtp:[a.example], [b.example]:26",
+                Hosts(vec![("a.example".into(), 25), ("b.example".into(), 26)]),
+            ),
+            ("relay:[a.example],192.0.2.1,", Hosts(vec![("a.example".into(), 25), ("192.0.2.1".into(), 25)])),
             ("smtp:192.0.2.1:2525", host("192.0.2.1", 2525)),
             ("smtp:[2001:db8::1]:26", host("2001:db8::1", 26)),
             ("smtp:[IPv6:2001:db8::1]", host("2001:db8::1", 25)),
@@ -278,7 +319,11 @@ mod tests {
             ("smtp:2001:db8::1", "is no next hop"),
             ("smtp::25", "is no next hop"),
             ("smtp:unix:/run/x", "is no next hop"),
-            ("smtp:[a.example], [b.example]", "is more than one host"),
+            ("smtp:[a.example], b.example", "of several next hops each must be one, as [b.example]"),
+            ("smtp:[a.example], x:[b.example]", "is no next hop"),
+            ("smtp:,", "is no next hop"),
+            ("smtp:[a] [b] [c] [d] [e] [f] [g] [h] [i] [j] [k]", "11 next hops are more"),
+            ("lmtp:[a.example], [b.example]", "is more than one host"),
             ("lmtp:", "needs a host"),
             ("lmtp:unix:private/lmtp", "must be a whole path"),
         ] {
@@ -292,11 +337,15 @@ mod tests {
         for (text, expected) in [
             ("[hub.example]:587", Transport::Host("hub.example".into(), 587)),
             ("hub.example", Transport::MxOf(domain("hub.example"), None)),
+            (
+                "[a.example] [b.example]:26",
+                Transport::Hosts(vec![("a.example".into(), 25), ("b.example".into(), 26)]),
+            ),
             ("dunno", Transport::Unchanged),
         ] {
             assert_eq!(text.parse(), Ok(RelayHost(expected)), "{text}");
         }
-        for wrong in ["", "smtp:[hub.example]", "lmtp:unix:/x", "[a.example] [b.example]"] {
+        for wrong in ["", "smtp:[hub.example]", "lmtp:unix:/x", "[a.example] b.example"] {
             assert!(wrong.parse::<RelayHost>().is_err(), "{wrong}");
         }
     }
@@ -308,12 +357,15 @@ mod tests {
             let action = text.parse::<Transport>().unwrap().action(std::iter::once(&known), Level::May);
             match action {
                 Some(Action::Host(host) | Action::Lmtp(host)) => Some(host.tls),
+                Some(Action::Hosts(hosts)) => hosts.iter().map(|host| host.tls).max(),
                 _ => None,
             }
         };
         for (text, expected) in [
             ("smtp:[hub.example]:587", Some(Level::Verify)),
             ("smtp:[hub.example]:25", Some(Level::May)),
+            ("smtp:[hub.example]:25, [hub.example]:587", Some(Level::Verify)),
+            ("smtp:[hub.example]:25, [hub.example]:26", Some(Level::May)),
             ("smtp:[other.example]:587", Some(Level::May)),
             ("lmtp:[hub.example]:587", Some(Level::May)),
             (":", None),
