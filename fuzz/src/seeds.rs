@@ -301,6 +301,7 @@ pub const IMAP_SESSIONS: &[&str] = &[
     "a APPEND \"Sent\" (\\Seen) \" 1-Nov-2026 10:00:00 +0000\" {5+}\r\nhello\r\nb LOGIN {3}\r\nann {6+}\r\nsecret\r\n",
     "a APPEND Sent {3+}\r\none (\\Seen) {3+}\r\ntwo \" 1-Nov-2026 10:00:00 +0000\" {5}\r\nthree\r\nb NOOP\r\n",
     "a SELECT INBOX\r\nb REPLACE 1 Sent (\\Draft) {3+}\r\none\r\nc UID REPLACE * Sent ~{4+}\r\n\0one\r\nd NOOP\r\n",
+    "a ENABLE UTF8=ACCEPT IMAP4rev2\r\nb APPEND Gr\u{fc}n UTF8 (~{3+}\r\none) UTF8 (~{3+}\r\ntwo)\r\nc LIST \"\" \"\u{fc}%\"\r\nd SEARCH ALL\r\n",
     "a COMPRESS DEFLATE\r\nb NOOP\r\nc UNAUTHENTICATE\r\nd LOGIN ann secret\r\n",
     "a STARTTLS\r\nb AUTHENTICATE PLAIN\r\nAGFubgBzZWNyZXQ=\r\nc AUTHENTICATE LOGIN\r\n*\r\n",
 ];

@@ -2,6 +2,7 @@
 
 mod append;
 mod create;
+mod enable;
 pub mod fetch;
 mod list;
 pub mod search;
@@ -14,6 +15,7 @@ mod table;
 pub use append::{Append, Arriving, Replaced};
 pub(crate) use append::{append_head, next_message};
 pub use create::Create;
+pub use enable::Enabled;
 pub use list::{List, ListOptions};
 pub use select::{Resync, Select};
 pub use status::StatusItem;
@@ -66,24 +68,6 @@ pub enum Own {
     Namespace,
     /// RFC 2177 §3
     Idle,
-}
-
-/// What a client has said that it understands (RFC 5161 §3.1), or has shown by using it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Enabled {
-    /// It wants to know when each message changed (RFC 7162 §3.1).
-    pub condstore: bool,
-    /// It hears of removals as UIDs (RFC 7162 §3.2.3).
-    pub qresync: bool,
-}
-
-impl Enabled {
-    /// Both together. QRESYNC is nothing without CONDSTORE (RFC 7162 §3.2.3).
-    #[must_use]
-    pub fn with(self, more: Self) -> Self {
-        let qresync = self.qresync || more.qresync;
-        Self { condstore: self.condstore || more.condstore || qresync, qresync }
-    }
 }
 
 /// Commands about mailboxes and messages. Mailbox names are decoded, and not judged otherwise.
@@ -168,12 +152,17 @@ pub(crate) struct Tagged {
 ///
 /// Never panics and needs no more memory than a small multiple of the command: made for fuzzing too.
 pub fn parse(command: &[u8]) -> Result<Command, SyntaxError> {
-    read(command)?.command
+    parse_from(command, Enabled::default())
+}
+
+/// The same from a client that has enabled something.
+pub fn parse_from(command: &[u8], enabled: Enabled) -> Result<Command, SyntaxError> {
+    read(command, enabled)?.command
 }
 
 /// As [`parse`], but keeps tag and verb where only the arguments are wrong.
-pub(crate) fn read(command: &[u8]) -> Result<Tagged, SyntaxError> {
-    let mut cursor = Cursor::new(command);
+pub(crate) fn read(command: &[u8], enabled: Enabled) -> Result<Tagged, SyntaxError> {
+    let mut cursor = Cursor::new(command).of(enabled);
     let tag = cursor.tag()?.to_vec();
     cursor.space()?;
     let uid = cursor.eat_word("UID ");
@@ -206,7 +195,7 @@ impl Request {
             }
             _ => false,
         };
-        Enabled { condstore, qresync: false }
+        Enabled { condstore, ..Enabled::default() }
     }
 
     /// Whether only a client that has enabled QRESYNC may say this (RFC 7162 §3.2.5, RFC 7162 §3.2.6).

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 
 use kings_mail::utf7;
 
+use crate::command::Enabled;
 use crate::flag::Flag;
 use crate::limits::{MAX_FIELD_NAMES, MAX_FLAGS, MAX_MAILBOX, MAX_TAG};
 use crate::sequence::{ModSeq, SequenceSet};
@@ -39,6 +40,8 @@ pub enum SyntaxError {
     Date,
     /// Not modified UTF-7, empty, or too long.
     Mailbox,
+    /// CHARSET from a client that has enabled UTF-8.
+    Charset,
     /// A parenthesis is missing.
     Parenthesis,
     /// Over [`MAX_DEPTH`](crate::limits::MAX_DEPTH).
@@ -92,6 +95,7 @@ impl SyntaxError {
             Self::Flag => "Malformed flag or flag that cannot be set",
             Self::Date => "Malformed date",
             Self::Mailbox => "Mailbox name is not modified UTF-7",
+            Self::Charset => "With UTF8=ACCEPT there is no CHARSET",
             Self::Parenthesis => "Missing parenthesis",
             Self::TooDeep => "Nested too deeply",
             Self::TooMany => "Too many items in one command",
@@ -117,6 +121,8 @@ impl SyntaxError {
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor<'a> {
     rest: &'a [u8],
+    /// What the client has enabled: some things are said in another way then.
+    pub(crate) enabled: Enabled,
 }
 
 /// RFC 3501 §9 `ATOM-CHAR`: no specials, no controls, no 8-bit octets.
@@ -134,7 +140,12 @@ fn is_list_char(octet: u8) -> bool {
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(command: &'a [u8]) -> Self {
-        Self { rest: command }
+        Self { rest: command, enabled: Enabled::default() }
+    }
+
+    /// From a client that has enabled this.
+    pub(crate) fn of(self, enabled: Enabled) -> Self {
+        Self { enabled, ..self }
     }
 
     pub(crate) fn peek(&self) -> Option<u8> {
@@ -306,12 +317,15 @@ impl<'a> Cursor<'a> {
         SequenceSet::parse(text).ok_or(SyntaxError::Set)
     }
 
-    /// A mailbox name, decoded (RFC 3501 §5.1.3). Whether it may exist is not judged here.
+    /// A mailbox name, decoded (RFC 3501 §5.1.3, RFC 9051 §5.1). Whether it may exist is not judged here.
     pub(crate) fn mailbox(&mut self) -> Result<String, SyntaxError> {
         let wire = self.astring()?;
         let text = std::str::from_utf8(&wire).map_err(|_| SyntaxError::Mailbox)?;
         if wire.is_empty() || wire.len() > MAX_MAILBOX {
             return Err(SyntaxError::Mailbox);
+        }
+        if self.enabled.has_utf8_names() {
+            return Ok(text.to_owned());
         }
         utf7::decode(text).map_err(|_| SyntaxError::Mailbox)
     }

@@ -23,7 +23,7 @@ mod reader;
 mod session;
 mod text;
 
-pub use command::{Append, Arriving, Command, Replaced, Request, parse};
+pub use command::{Append, Arriving, Command, Replaced, Request, parse, parse_from};
 pub use cursor::SyntaxError;
 pub use flag::Flag;
 pub use response::{Code, Condition, QUOTA_ROOT, QuotaResource, Response, StatusValue, Tagged};

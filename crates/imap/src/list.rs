@@ -64,6 +64,15 @@ pub fn lines(list: &List, all: &[Listed], separator: char) -> Vec<Line> {
     lines
 }
 
+/// What SELECT tells of its mailbox in IMAP4rev2 (RFC 9051 §6.3.2).
+pub fn selected(listed: &Listed, separator: char) -> Response {
+    let mut attributes =
+        vec![if listed.has_children { Attribute::HasChildren } else { Attribute::HasNoChildren }];
+    attributes.extend(&listed.special_uses);
+    let mailbox = listed.name.clone();
+    Response::List { lsub: false, attributes, separator, mailbox, child_info: Vec::new() }
+}
+
 /// A command with its patterns ready to match.
 struct Answer<'a> {
     list: &'a List,

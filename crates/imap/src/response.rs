@@ -218,31 +218,39 @@ impl Response {
         }
     }
 
-    /// Appends the wire form.
-    pub fn write_to(&self, out: &mut Vec<u8>) {
+    /// Whether a client that has enabled this hears no such thing (RFC 9051 Appendix E).
+    pub(crate) fn is_obsolete(&self, enabled: Enabled) -> bool {
+        let is_obsolete =
+            matches!(self, Self::Recent(_) | Self::Status(Tagged { code: Some(Code::Unseen(_)), .. }));
+        enabled.rev2 && is_obsolete
+    }
+
+    /// Appends the wire form, as a client that has enabled this hears it.
+    pub fn write_to(&self, out: &mut Vec<u8>, enabled: Enabled) {
         match self {
             Self::Status(status) => return status.write_to(b"*", out),
             Self::Continue(text) => put!(out, "+ {text}"),
             Self::Challenge(challenge) => put!(out, "+ {}", kings_sasl::encode(challenge)),
             Self::Bye(text) => put!(out, "* BYE {text}"),
-            Self::Enabled(enabled) => {
+            Self::Enabled(now) => {
                 out.extend_from_slice(b"* ENABLED");
-                out.extend_from_slice(if enabled.condstore { b" CONDSTORE" } else { b"" });
-                out.extend_from_slice(if enabled.qresync { b" QRESYNC" } else { b"" });
+                for word in now.words() {
+                    put!(out, " {word}");
+                }
             }
             Self::Capability(words) => put!(out, "* CAPABILITY {}", words.join(" ")),
             Self::List { lsub, attributes, separator, mailbox, child_info } => {
                 let name = if *lsub { "LSUB" } else { "LIST" };
                 let attributes: Vec<&str> = attributes.iter().map(|attribute| attribute.as_str()).collect();
                 put!(out, "* {name} ({}) \"{}\" ", attributes.join(" "), Escaped(*separator));
-                text::mailbox(out, mailbox);
+                text::mailbox(out, mailbox, enabled);
                 if !child_info.is_empty() {
                     put!(out, " (\"CHILDINFO\" (\"{}\"))", child_info.join("\" \""));
                 }
             }
             Self::MailboxStatus { mailbox, items } => {
                 out.extend_from_slice(b"* STATUS ");
-                text::mailbox(out, mailbox);
+                text::mailbox(out, mailbox, enabled);
                 out.extend_from_slice(b" (");
                 text::spaced(out, items, |out, (item, value)| match value {
                     StatusValue::Number(number) => put!(out, "{} {number}", item.as_str()),
@@ -282,7 +290,7 @@ impl Response {
                 put!(out, "* {number} FETCH (UID {uid}");
                 if let Some(listed) = listed {
                     out.extend_from_slice(b" FLAGS (");
-                    flags(out, listed, recent.then_some("\\Recent"));
+                    flags(out, listed, Some("\\Recent").filter(|_| *recent && !enabled.rev2));
                     out.push(b')');
                 }
                 if let Some(modseq) = modseq {
@@ -292,7 +300,7 @@ impl Response {
             }
             Self::QuotaRoot { mailbox } => {
                 out.extend_from_slice(b"* QUOTAROOT ");
-                text::mailbox(out, mailbox);
+                text::mailbox(out, mailbox, enabled);
                 put!(out, " \"{QUOTA_ROOT}\"");
             }
             Self::Quota(resources) => {

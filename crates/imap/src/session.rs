@@ -169,7 +169,9 @@ impl Session {
 
     /// Adds an untagged response to the output.
     pub fn respond(&mut self, response: &Response) {
-        response.write_to(&mut self.output);
+        if !response.is_obsolete(self.enabled) {
+            response.write_to(&mut self.output, self.enabled);
+        }
     }
 
     /// Adds text that [`fetch::render`](crate::fetch::render) made.

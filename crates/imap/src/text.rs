@@ -4,6 +4,8 @@ use std::io::Write;
 
 use kings_mail::utf7;
 
+use crate::command::Enabled;
+
 /// Strings longer than this go as literals: clients have small buffers for quoted ones.
 const MAX_QUOTED: usize = 1_000;
 
@@ -44,10 +46,16 @@ pub(crate) fn nstring(out: &mut Vec<u8>, text: Option<&str>) {
     }
 }
 
-/// Appends a mailbox name in modified UTF-7 (RFC 3501 §5.1.3), always as a string: names with spaces
-/// or wildcards then look like all others.
-pub(crate) fn mailbox(out: &mut Vec<u8>, name: &str) {
-    string(out, utf7::encode(name).as_bytes());
+/// Appends a mailbox name in modified UTF-7 (RFC 3501 §5.1.3), or in UTF-8 for a client that has enabled it (RFC 9051
+/// §5.1), always as a string: names with spaces or wildcards then look like all others.
+pub(crate) fn mailbox(out: &mut Vec<u8>, name: &str, enabled: Enabled) {
+    if !enabled.has_utf8_names() {
+        return string(out, utf7::encode(name).as_bytes());
+    }
+    if name.len() > MAX_QUOTED || name.contains(char::is_control) {
+        return string(out, name.as_bytes());
+    }
+    put!(out, "\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
 }
 
 /// Appends items with single spaces between them.

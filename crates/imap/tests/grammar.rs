@@ -134,8 +134,8 @@ fn what_a_client_knows_already_is_read_whole_or_refused() {
         Ok(Command::Own(Own::Enable(enabled))) => enabled,
         other => panic!("{words}: {other:?}"),
     };
-    assert_eq!(enabled("X qresync"), Enabled { condstore: false, qresync: true });
-    assert_eq!(enabled("CONDSTORE"), Enabled { condstore: true, qresync: false });
+    assert_eq!(enabled("X qresync"), Enabled { qresync: true, ..Enabled::default() });
+    assert_eq!(enabled("CONDSTORE"), Enabled { condstore: true, ..Enabled::default() });
 }
 
 #[test]

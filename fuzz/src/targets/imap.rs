@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use kings_imap::command::Enabled;
 use kings_imap::fetch::{Content, Facts, Identity, Segment, Source, render};
 use kings_imap::learn::{Listing, learn};
 use kings_imap::limits::{MAX_ERRORS, MAX_REFERENCES, MAX_SORT_KEY};
@@ -11,7 +12,7 @@ use kings_imap::sort::{Arrival, Sorter};
 use kings_imap::thread::{Algorithm, Threader};
 use kings_imap::{
     Append, Arriving, Command, Event, Flag, ModSeq, Removed, Request, SequenceNumber, Session, Settings,
-    Tagged, Uid, View, parse, vanished,
+    Tagged, Uid, View, parse, parse_from, vanished,
 };
 use kings_mail::date::DateTime;
 use kings_sasl::{Mechanisms, Turn};
@@ -25,6 +26,10 @@ const MESSAGE_BYTES: u64 = 4_096;
 pub fn imap_command(data: &[u8]) {
     let command = parse(data);
     assert_eq!(parse(data), command);
+    let everything = Enabled { condstore: true, qresync: true, utf8: true, rev2: true };
+    if let Ok(Command::Request(request)) = parse_from(data, everything) {
+        carry_out(&request);
+    }
     if let Ok(Command::Request(request)) = &command {
         request.reports();
         carry_out(request);

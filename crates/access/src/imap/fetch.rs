@@ -67,6 +67,11 @@ impl Client {
         for wanted in wanted.chunks(BATCH) {
             let mut facts: Vec<Facts> =
                 wanted.iter().filter_map(|wanted| selected.facts(&snapshot, *wanted)).collect();
+            if wire.session.enabled().rev2 {
+                for facts in &mut facts {
+                    facts.recent = false;
+                }
+            }
             if fetch.needs_identity() {
                 selected.identify(&mut facts).await?;
             }

@@ -1,8 +1,9 @@
 //! LIST and LSUB (RFC 3501 §6.3.8, RFC 3501 §6.3.9), with STATUS for each mailbox where asked (RFC 5819).
 
-use kings_imap::Tagged;
 use kings_imap::command::List;
-use kings_imap::list::{Listed, lines};
+use kings_imap::list::{Listed, lines, selected};
+use kings_imap::{Response, Tagged};
+use kings_store::MailboxName;
 use tracing::debug;
 
 use super::convert::use_to_imap;
@@ -24,6 +25,16 @@ impl Client {
             }
         }
         Ok(Tagged::DONE)
+    }
+}
+
+impl Client {
+    /// The line of LIST that SELECT answers with in IMAP4rev2; `None` when the mailbox is gone.
+    pub(super) async fn list_selected(&self, name: &MailboxName) -> Result<Option<Response>, Trouble> {
+        let separator = self.separator();
+        let all = self.on_account(kings_store::Account::list).await?;
+        let listed = all.iter().find(|listed| listed.name == *name);
+        Ok(listed.map(|listed| selected(&to_imap(listed, separator), separator)))
     }
 }
 

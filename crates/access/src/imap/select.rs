@@ -21,9 +21,15 @@ impl Client {
         // The mailbox that was selected stays loaded meanwhile: clients select the same one again.
         let _loaded = self.selected.take().map(|selected| selected.mailbox);
         let mailbox = self.open(&select.mailbox).await?;
-        let tells_modseq = wire.session.enabled().condstore;
+        let enabled = wire.session.enabled();
+        let tells_modseq = enabled.condstore;
         let selected = Selected::open(mailbox, select.read_only, tells_modseq).await?;
         greet(&mut wire.session, &selected);
+        if enabled.rev2
+            && let Some(list) = self.list_selected(&selected.mailbox.name()).await?
+        {
+            wire.respond(&list).await?;
+        }
         let asked = selected.mailbox.clone();
         status(&mut wire.session, Code::MailboxId(blocking(move || asked.id()).await?), "Its own name");
         if let Some(resync) = &select.resync {

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use kings_mail::date::DateTime;
 
+use super::Enabled;
 use crate::cursor::{Cursor, SyntaxError};
 use crate::flag::Flag;
 
@@ -36,14 +37,20 @@ pub struct Arriving {
     pub internal_date: Option<DateTime>,
     /// Octets that will come.
     pub size: u64,
+    /// It stands in `UTF8 (...)` (RFC 6855 §4).
+    pub utf8: bool,
 }
 
 /// Reads `tag APPEND mailbox [flags] [date] ` up to the literal that is the message, or `tag REPLACE number mailbox ...`.
 ///
 /// `None`: this is neither, or the literal at the end is its mailbox name. `command` ends in the CRLF
 /// behind the literal's size, which the reader has read already.
-pub(crate) fn append_head(command: &[u8], size: u64) -> Option<Result<Append, SyntaxError>> {
-    let mut cursor = Cursor::new(command);
+pub(crate) fn append_head(
+    command: &[u8],
+    enabled: Enabled,
+    size: u64,
+) -> Option<Result<Append, SyntaxError>> {
+    let mut cursor = Cursor::new(command).of(enabled);
     cursor.tag().ok()?;
     let is_append = cursor.eat_word(" APPEND ");
     let uid = !is_append && cursor.eat_word(" UID REPLACE ");
@@ -59,8 +66,16 @@ pub(crate) fn append_head(command: &[u8], size: u64) -> Option<Result<Append, Sy
 
 /// Reads ` [flags] [date] ` behind a message, up to the literal that is the next one. `text` ends as that of
 /// [`append_head`].
-pub(crate) fn next_message(text: &[u8], size: u64) -> Result<Arriving, SyntaxError> {
-    arriving(&mut Cursor::new(text), size)
+pub(crate) fn next_message(
+    text: &[u8],
+    enabled: Enabled,
+    (size, behind_utf8): (u64, bool),
+) -> Result<Arriving, SyntaxError> {
+    let mut cursor = Cursor::new(text).of(enabled);
+    if behind_utf8 {
+        cursor.expect(b')', SyntaxError::Parenthesis)?;
+    }
+    arriving(&mut cursor, size)
 }
 
 fn arguments(cursor: &mut Cursor<'_>, size: u64, replaces: Option<Replaced>) -> Result<Append, SyntaxError> {
@@ -91,8 +106,10 @@ fn arriving(cursor: &mut Cursor<'_>, size: u64) -> Result<Arriving, SyntaxError>
     } else {
         None
     };
-    if !cursor.clone().announces_literal() {
+    let utf8 = cursor.eat_word("UTF8 (");
+    // RFC 6855 §4: only for those who have enabled it, and always a `literal8`.
+    if utf8 && !(cursor.enabled.utf8 && cursor.peek() == Some(b'~')) || !cursor.clone().announces_literal() {
         return Err(SyntaxError::Literal);
     }
-    Ok(Arriving { flags, internal_date, size })
+    Ok(Arriving { flags, internal_date, size, utf8 })
 }

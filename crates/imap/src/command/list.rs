@@ -1,5 +1,7 @@
 //! LIST and LSUB (RFC 3501 §6.3.8) with the options of RFC 5258, and STATUS for each mailbox (RFC 5819).
 
+use kings_mail::utf7;
+
 use super::status::{self, StatusItem};
 use super::{Command, Request};
 use crate::cursor::{Cursor, SyntaxError};
@@ -87,7 +89,15 @@ pub(super) fn lsub(cursor: &mut Cursor<'_>) -> Result<Command, SyntaxError> {
 
 fn name(cursor: &mut Cursor<'_>) -> Result<Vec<u8>, SyntaxError> {
     let name = cursor.list_mailbox()?;
-    if name.len() > MAX_MAILBOX { Err(SyntaxError::Mailbox) } else { Ok(name.into_owned()) }
+    if name.len() > MAX_MAILBOX {
+        return Err(SyntaxError::Mailbox);
+    }
+    if !cursor.enabled.has_utf8_names() {
+        return Ok(name.into_owned());
+    }
+    // Patterns are matched in modified UTF-7, which leaves the wildcards and the separator as they are.
+    let name = std::str::from_utf8(&name).map_err(|_| SyntaxError::Mailbox)?;
+    Ok(utf7::encode(name).into_bytes())
 }
 
 type Reader = fn(&mut Cursor<'_>, &str, &mut Words) -> Result<(), SyntaxError>;

@@ -167,8 +167,16 @@ enum Charset<'a> {
 
 pub(super) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Result<Command, SyntaxError> {
     cursor.space()?;
-    let returns = returns(cursor)?;
+    let mut returns = returns(cursor)?;
+    if returns.is_none() && cursor.enabled.rev2 {
+        // RFC 9051 §6.4.4: every answer is an ESEARCH.
+        returns = Some(Returns { all: true, ..Returns::default() });
+    }
     let label = if cursor.eat_word("CHARSET ") {
+        // RFC 6855 §3: the one character set needs no name.
+        if cursor.enabled.utf8 {
+            return Err(SyntaxError::Charset);
+        }
         let label = cursor.utf8()?;
         cursor.space()?;
         Some(label)

@@ -2,7 +2,7 @@
 
 use kings_sasl::{Credentials, Mechanism, Secret};
 
-use super::{Command, Copy, Enabled, Own, Request, create, fetch, list, search, select, sort, status, store};
+use super::{Command, Copy, Own, Request, create, enable, fetch, list, search, select, sort, status, store};
 use crate::cursor::{Cursor, SyntaxError};
 use crate::limits::{MAX_ID_FIELDS, MAX_ID_VALUE};
 
@@ -70,7 +70,7 @@ const TABLE: [Row; 37] = [
     plain("STATUS", Legal::AfterLogin, |cursor, _| status::status(cursor)),
     // Only without its message; with it, the session never gets as far as this table.
     plain("APPEND", Legal::AfterLogin, |_, _| Err(SyntaxError::Literal)),
-    plain("ENABLE", Legal::AfterLogin, enable),
+    plain("ENABLE", Legal::AfterLogin, |cursor, _| enable::enable(cursor)),
     plain("COMPRESS", Legal::AfterLogin, compress),
     plain("NAMESPACE", Legal::AfterLogin, |_, _| Ok(Command::Own(Own::Namespace))),
     plain("GETQUOTA", Legal::AfterLogin, |cursor, _| {
@@ -143,22 +143,6 @@ fn authenticate(cursor: &mut Cursor<'_>, _: bool) -> Result<Command, SyntaxError
     let is_there = cursor.eat(b' ') && !cursor.is_at_end();
     let initial = if is_there { Some(cursor.atom()?.to_vec()) } else { None };
     Ok(Command::Own(Own::Authenticate { mechanism, initial }))
-}
-
-/// Words that nobody knows are passed over (RFC 5161 §3.1).
-fn enable(cursor: &mut Cursor<'_>, _: bool) -> Result<Command, SyntaxError> {
-    let mut enabled = Enabled::default();
-    cursor.space()?;
-    loop {
-        match cursor.word()?.as_str() {
-            "CONDSTORE" => enabled.condstore = true,
-            "QRESYNC" => enabled.qresync = true,
-            _ => {}
-        }
-        if !cursor.eat(b' ') {
-            return Ok(Command::Own(Own::Enable(enabled)));
-        }
-    }
 }
 
 /// RFC 4978 §3 has one mechanism.

@@ -75,6 +75,7 @@ fn named(returns: Returns, found: &[(SequenceNumber, Uid)]) -> Vec<(SequenceNumb
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::command::Enabled;
 
     fn found(messages: &[(u32, u32)]) -> Vec<(SequenceNumber, Uid)> {
         let number = |number| NonZeroU32::new(number).unwrap();
@@ -113,7 +114,7 @@ mod tests {
             let answer = answer(b"a", (true, Some(returns)), &messages, None);
             let text = answer.response.map(|response| {
                 let mut out = Vec::new();
-                response.write_to(&mut out);
+                response.write_to(&mut out, Enabled::default());
                 String::from_utf8(out).unwrap()
             });
             let expected = said.map(|said| format!("* ESEARCH (TAG \"a\") {said}\r\n"));
@@ -138,7 +139,10 @@ mod tests {
         let modseq = |uid: Uid| ModSeq(if uid.0.get() == 30 { 99 } else { u64::from(uid.0.get()) });
         let said = |returns: Option<Returns>, messages: &[(SequenceNumber, Uid)]| {
             let mut out = Vec::new();
-            answer(b"a", (false, returns), messages, Some(&modseq)).response.unwrap().write_to(&mut out);
+            answer(b"a", (false, returns), messages, Some(&modseq))
+                .response
+                .unwrap()
+                .write_to(&mut out, Enabled::default());
             String::from_utf8(out).unwrap()
         };
         let (min, max) =

@@ -9,7 +9,7 @@ use super::{Compression, Session};
 impl Session {
     /// RFC 3501 §6.1.1. LITERAL+ would let strangers send large literals unasked (RFC 7888 §5).
     pub(super) fn capabilities(&self) -> Vec<Cow<'static, str>> {
-        let mut words = vec!["IMAP4rev1", "SASL-IR", "ID", "ENABLE"];
+        let mut words = vec!["IMAP4rev1", "IMAP4rev2", "SASL-IR", "ID", "ENABLE"];
         if self.is_authenticated() {
             words.extend(["LITERAL+", "UNAUTHENTICATE"]);
             words.extend((self.compression == Compression::Off).then_some("COMPRESS=DEFLATE"));
@@ -55,6 +55,7 @@ impl Session {
             "PREVIEW",
             "BINARY",
             "REPLACE",
+            "UTF8=ACCEPT",
         ]);
         let mut words: Vec<_> = words.into_iter().map(Cow::Borrowed).collect();
         // RFC 7889 §2: one number for all mailboxes.

@@ -33,7 +33,7 @@ impl Session {
             self.bye("This is an IMAP server");
             return None;
         }
-        let read = match command::read(line) {
+        let read = match command::read(line, self.enabled) {
             Ok(read) => read,
             Err(error) => return self.bad_line(line, error.text()),
         };
@@ -61,7 +61,8 @@ impl Session {
             return None;
         }
         self.enabled = self.enabled.with(request.enables());
-        if self.state == State::Selected && self.enabled.qresync && matches!(request, Request::Select(_)) {
+        let tells_closed = self.enabled.qresync || self.enabled.rev2;
+        if self.state == State::Selected && tells_closed && matches!(request, Request::Select(_)) {
             let closed = Tagged::with(Condition::Ok, Code::Closed, "Closed");
             self.respond(&Response::Status(closed));
         }

@@ -35,6 +35,15 @@ pub(super) struct Course {
     pub(super) replaces: bool,
     /// The message is a `literal8`.
     pub(super) binary: bool,
+    /// It stands in `UTF8 (...)`.
+    pub(super) utf8: bool,
+}
+
+impl Course {
+    /// What stands behind the last message.
+    fn end(self) -> &'static [u8] {
+        if self.utf8 { b")" } else { b"" }
+    }
 }
 
 /// What a command does to the state, depending on its result.
@@ -107,7 +116,7 @@ impl Session {
     /// A line that is no command.
     pub(super) fn exchange_line(&mut self, line: &[u8]) -> Option<Event> {
         match std::mem::take(&mut self.exchange) {
-            Exchange::Message { tag, broken: false, .. } if line.is_empty() => {
+            Exchange::Message { tag, broken: false, course } if line == course.end() => {
                 self.exchange = Exchange::Answer { tag, after: After::Nothing };
                 Some(Event::AppendEnd)
             }

@@ -22,7 +22,7 @@ impl Session {
             return if keeps { self.exchange_line(b"{") } else { self.take(Frame::Flood) };
         }
         if self.is_authenticated()
-            && let Some(head) = append_head(self.reader.so_far(), literal.size)
+            && let Some(head) = append_head(self.reader.so_far(), self.enabled, literal.size)
         {
             return self.append(head, literal);
         }
@@ -52,7 +52,12 @@ impl Session {
                 Tagged::bad(NOTHING_SELECTED)
             }
             Ok(append) if append.message.size <= self.settings.message_bytes => {
-                let course = Course { count: 1, replaces: append.replaces.is_some(), binary: literal.binary };
+                let course = Course {
+                    count: 1,
+                    replaces: append.replaces.is_some(),
+                    binary: literal.binary,
+                    utf8: append.message.utf8,
+                };
                 self.exchange = Exchange::AppendHead { tag, literal, course };
                 return Some(Event::Append(append));
             }
@@ -65,12 +70,13 @@ impl Session {
 
     /// A further message of the same APPEND (RFC 3502 §6.3.11).
     fn append_next(&mut self, tag: &[u8], literal: Literal, course: Course) -> Event {
-        let refusal = match next_message(self.reader.so_far(), literal.size) {
+        let refusal = match next_message(self.reader.so_far(), self.enabled, (literal.size, course.utf8)) {
             Ok(_) if course.replaces => Tagged::bad("REPLACE has one message"),
             Ok(_) if course.count > MAX_APPEND_MESSAGES => {
                 Tagged::no(Code::Limit, "Too many messages at once")
             }
             Ok(message) if message.size <= self.settings.message_bytes => {
+                let course = Course { utf8: message.utf8, ..course };
                 self.exchange = Exchange::AppendHead { tag: tag.to_vec(), literal, course };
                 return Event::AppendNext(message);
             }

@@ -6,7 +6,7 @@ use kings_imap::command::sort::{Sort, Thread};
 use kings_imap::command::{Arriving, Copy, Create, List, Select, StatusItem, Store, StoreMode};
 use kings_imap::fetch::{Content, Facts, Fetch, Identity, Segment, Source, is_decodable, render};
 use kings_imap::learn::learn;
-use kings_imap::list::{Listed, lines};
+use kings_imap::list::{Listed, lines, selected};
 use kings_imap::response::Attribute;
 use kings_imap::search::{self, Key, Program, Search, Searched};
 use kings_imap::sort::{Arrival, Sorter};
@@ -323,6 +323,9 @@ impl Backend {
             Code::PermanentFlags(if read_only { vec![] } else { Flag::SYSTEM.to_vec() }, !read_only),
         ] {
             session.respond(&Response::Status(Tagged::with(Condition::Ok, code, "Ok")));
+        }
+        if session.enabled().rev2 {
+            session.respond(&selected(&self.listed(mailbox), '.'));
         }
         self.selected = Some((mailbox.name.clone(), view));
         let code = if read_only { Code::ReadOnly } else { Code::ReadWrite };

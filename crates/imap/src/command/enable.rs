@@ -1,0 +1,66 @@
+//! ENABLE (RFC 5161 §3.1): what a client has said that it understands, or has shown by using it.
+
+use super::{Command, Own};
+use crate::cursor::{Cursor, SyntaxError};
+
+/// What changes how the two sides speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is one word that a client has said or has not")]
+pub struct Enabled {
+    /// It wants to know when each message changed (RFC 7162 §3.1).
+    pub condstore: bool,
+    /// It hears of removals as UIDs (RFC 7162 §3.2.3).
+    pub qresync: bool,
+    /// Names of mailboxes are UTF-8, and there is one character set (RFC 6855 §3).
+    pub utf8: bool,
+    /// It speaks IMAP4rev2, in which names are UTF-8 as well (RFC 9051 Appendix E).
+    pub rev2: bool,
+}
+
+impl Enabled {
+    /// Both together. QRESYNC is nothing without CONDSTORE (RFC 7162 §3.2.3).
+    #[must_use]
+    pub fn with(self, more: Self) -> Self {
+        let qresync = self.qresync || more.qresync;
+        Self {
+            condstore: self.condstore || more.condstore || qresync,
+            qresync,
+            utf8: self.utf8 || more.utf8,
+            rev2: self.rev2 || more.rev2,
+        }
+    }
+
+    /// Whether names are UTF-8, both ways; modified UTF-7 otherwise.
+    pub fn has_utf8_names(self) -> bool {
+        self.utf8 || self.rev2
+    }
+
+    /// The words, as ENABLED lists them.
+    pub(crate) fn words(self) -> impl Iterator<Item = &'static str> {
+        let words = [
+            (self.condstore, "CONDSTORE"),
+            (self.qresync, "QRESYNC"),
+            (self.utf8, "UTF8=ACCEPT"),
+            (self.rev2, "IMAP4rev2"),
+        ];
+        words.into_iter().filter(|(is_enabled, _)| *is_enabled).map(|(_, word)| word)
+    }
+}
+
+/// Words that nobody knows are passed over (RFC 5161 §3.1).
+pub(super) fn enable(cursor: &mut Cursor<'_>) -> Result<Command, SyntaxError> {
+    let mut enabled = Enabled::default();
+    cursor.space()?;
+    loop {
+        match cursor.word()?.as_str() {
+            "CONDSTORE" => enabled.condstore = true,
+            "QRESYNC" => enabled.qresync = true,
+            "UTF8=ACCEPT" => enabled.utf8 = true,
+            "IMAP4REV2" => enabled.rev2 = true,
+            _ => {}
+        }
+        if !cursor.eat(b' ') {
+            return Ok(Command::Own(Own::Enable(enabled)));
+        }
+    }
+}
