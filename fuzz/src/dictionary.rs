@@ -148,6 +148,8 @@ pub const TABLES: &[&str] = &[
     "/^", "$/ ", "/i ", "/x ", "!/", "if /", "endif\n", "(.*)", "(a|b)", "$1", "${1}", "$(1)", "$$", "[^@]*", "{1,9}", "\\/",
     "(?i)", "(?=a)", "\\1", "@example.org", "root: ", "\"|cat\"", "|cat", "/var/mail/a", ":include:/etc/a", "\\ann", ", ",
     "\"a b\": ", "#", "\n ", "\n", "\0", "OK ", "NOTFOUND ", "TEMP ", "3:OK ,", "100000:", "REJECT ", "PREPEND ",
+    "a.example ", ".a.example ", "* ", "smtp:", "relay:", "lmtp:", "unix:/", "inet:", "[a.example]", ":25", ":submission", "discard:", "error:",
+    "retry:", "4.2.1 ", "5.1.1 ", "DUNNO", "[IPv6:::1]",
 ];
 
 /// The milter protocol.

@@ -2,6 +2,15 @@
 
 use std::path::Path;
 
+/// Tables of transport(5).
+#[rustfmt::skip]
+pub const TRANSPORTS: &[&str] = &[
+    "example.net smtp:[10.0.0.5]:25\n.example.net relay:[hub.example]:submission\n# a comment\njoe@a.example :\n  \n* smtp:\n",
+    "a.example smtp:[a.example], [IPv6:2001:db8::1]:26\nb.example smtp:hub.example:2525\nc.example\n",
+    "a.example lmtp:unix:/run/dovecot/lmtp\nb.example lmtp:inet:127.0.0.1:24\nc.example discard:nobody\n  reads it\n",
+    "a.example error:5.1.6 gone\nb.example retry:5.2.1\nc.example retry:4.2.1 next week\n<> DUNNO\nd.example virtual:\n",
+];
+
 /// Tables of regexp_table(5).
 #[rustfmt::skip]
 pub const REGEXP_TABLES: &[&str] = &[

@@ -25,7 +25,7 @@ pub use directory::{passwd_file, regexp_table, socketmap, system_aliases, virtua
 pub use dkim::{arc, dkim_key, dkim_message, dkim_signature};
 pub use dmarc::dmarc_record;
 pub use files::{queue_entry, side_files, words_of_messages};
-pub use flow::{header_checks, srs};
+pub use flow::{header_checks, srs, transport};
 pub use imap::{imap_command, imap_fetch, imap_session, imap_thread};
 pub use mail::{address_list, header, mime, seven_bit, words};
 pub use milter::{milter_packet, milter_session};
@@ -82,6 +82,7 @@ pub const TARGETS: &[Target] = &[
     target("address_list", address_list, dictionary::MESSAGE, seeds::ADDRESS_LISTS),
     target("header_checks", header_checks, dictionary::TABLES, seeds::HEADER_CHECKS),
     target("srs", srs, dictionary::MESSAGE, seeds::SRS),
+    target("transport", transport, dictionary::TABLES, seeds::TRANSPORTS),
     target("regexp_table", regexp_table, dictionary::TABLES, seeds::REGEXP_TABLES),
     target("system_aliases", system_aliases, dictionary::TABLES, seeds::SYSTEM_ALIASES),
     target("socketmap", socketmap, dictionary::TABLES, seeds::SOCKETMAP),

@@ -253,7 +253,7 @@ fn or_else<'a>(text: &'a str, usual: &'a str) -> &'a str {
 fn later(text: &str) -> String {
     match super::rules::error_status(text) {
         (kings_mail::dsn::Status(4, ..), _) => text.to_owned(),
-        (_, words) => format!("4.0.0 {words}"),
+        (_, words) => format!("4.0.0 {words}").trim_end().to_owned(),
     }
 }
 
@@ -303,6 +303,7 @@ mod tests {
             ("retry:4.2.1 next week", Error("4.2.1 next week".into())),
             ("retry:5.2.1 next week", Error("4.0.0 next week".into())),
             ("retry:next week", Error("4.0.0 next week".into())),
+            ("retry:5.2.1", Error("4.0.0".into())),
         ] {
             assert_eq!(text.parse(), Ok(expected), "{text}");
         }
