@@ -1,4 +1,4 @@
-//! IMAP4rev2 and UTF8=ACCEPT over a real store.
+//! IMAP4rev2, UTF8=ACCEPT, PARTIAL and UIDONLY over a real store.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -59,4 +59,39 @@ async fn names_are_the_same_mailboxes_in_both_spellings() {
     assert_eq!(new.ok("SEARCH SUBJECT \"gr\u{fc}\u{df}e\"").await, ["* SEARCH 1"]);
     new.refused("SEARCH CHARSET UTF-8 SUBJECT x", "BAD ").await;
     new.refused("CREATE \"a/b\u{7f}\"", "NO [CANNOT]").await;
+}
+
+/// RFC 9586 §3.
+#[tokio::test]
+async fn with_uidonly_nobody_says_a_message_number() {
+    let server = Server::new();
+    for _ in 0..3 {
+        server.deliver(LETTER).await;
+    }
+    let (mut client, mut other) = (server.ann().await, server.inbox().await);
+    other.ok("STORE 1 +FLAGS (\\Deleted)").await;
+    other.ok("EXPUNGE").await;
+    client.ok("ENABLE UIDONLY").await;
+    let greeted = client.ok("SELECT INBOX").await;
+    assert!(greeted.contains(&"* 2 EXISTS".to_owned()), "{greeted:?}");
+    assert!(!greeted.iter().any(|line| line.contains("UNSEEN")), "{greeted:?}");
+    assert_eq!(
+        client.ok("UID FETCH 1:* (RFC822.SIZE) (PARTIAL -1:-1)").await,
+        [format!("* 3 UIDFETCH (RFC822.SIZE {})", LETTER.len())]
+    );
+    client.refused("FETCH 1 FLAGS", "BAD [UIDREQUIRED]").await;
+    client.refused("UID SEARCH 1", "BAD [UIDREQUIRED]").await;
+    assert_eq!(client.ok("UID STORE 2 +FLAGS (\\Seen)").await, ["* 2 UIDFETCH (FLAGS (\\Seen))"]);
+    let unchanged = client.command("UID STORE 2 (UNCHANGEDSINCE 1) +FLAGS (\\Flagged)").await;
+    assert!(unchanged.last().unwrap().starts_with("a OK [MODIFIED 2]"), "{unchanged:?}");
+    other.ok("UID STORE 2 +FLAGS.SILENT (\\Deleted)").await;
+    other.ok("EXPUNGE").await;
+    server.deliver(LETTER).await;
+    let news = client.ok("NOOP").await;
+    assert_eq!(news, ["* VANISHED 2", "* 2 EXISTS", "* 1 RECENT"]);
+    // BODY[] of a part of them sets \Seen there alone.
+    let told = client.ok("UID FETCH 1:* BODY[TEXT] (PARTIAL 1:1)").await;
+    assert!(told[0].starts_with("* 3 UIDFETCH (BODY[TEXT] {"), "{told:?}");
+    let flags = client.ok("UID FETCH 1:* FLAGS").await;
+    assert!(flags[0].contains("\\Seen") && !flags[1].contains("\\Seen"), "{flags:?}");
 }

@@ -207,6 +207,20 @@ impl Request {
         }
     }
 
+    /// Whether it names messages by their numbers, which are not there with UIDONLY (RFC 9586 §3.1).
+    pub(crate) fn uses_numbers(&self) -> bool {
+        match self {
+            Self::Fetch(Fetch { uid, .. })
+            | Self::Store(Store { uid, .. })
+            | Self::Copy(Copy { uid, .. }) => !uid,
+            Self::Search(search) | Self::Sort(Sort { search, .. }) | Self::Thread(Thread { search, .. }) => {
+                !search.uid || search.key.as_ref().is_some_and(search::Key::has_numbers)
+            }
+            Self::Select(select) => select.resync.as_ref().is_some_and(|resync| resync.matches.is_some()),
+            _ => false,
+        }
+    }
+
     /// What news may stand in the answer; RFC 3501 §7.4.1 forbids EXPUNGE during FETCH, STORE and SEARCH, and RFC 5256 §3
     /// during SORT and THREAD: message numbers would change under the client. Their UID forms are other commands.
     pub fn reports(&self) -> Reports {

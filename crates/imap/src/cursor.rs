@@ -66,6 +66,8 @@ pub enum SyntaxError {
     ListOption,
     /// A way to compress other than DEFLATE.
     Compression,
+    /// Not a range of PARTIAL.
+    Partial,
     /// A parameter that CREATE does not have, or has once.
     CreateOption,
     /// An option that SELECT does not have, or has once.
@@ -108,6 +110,7 @@ impl SyntaxError {
             Self::StatusItem => "Unknown STATUS item",
             Self::ListOption => "Unknown LIST option",
             Self::Compression => "Unknown way to compress",
+            Self::Partial => "Malformed range of PARTIAL",
             Self::CreateOption => "Unknown CREATE parameter",
             Self::SelectOption => "Unknown SELECT option",
             Self::Modifier => "Unknown modifier",

@@ -44,6 +44,8 @@ pub struct Facts {
     pub size: u64,
     /// When it arrived, or its flags changed last.
     pub modseq: ModSeq,
+    /// Its UID stands for its number (RFC 9586 §3.3).
+    pub uid_only: bool,
     /// Only where an item wants it.
     pub identity: Option<Identity>,
 }
@@ -123,7 +125,11 @@ impl<'a> Source<'a> {
 /// Renders `* n FETCH (...)` with its CRLF. `source` has what the items need.
 pub fn render(items: &[Item], facts: &Facts, source: Source<'_>) -> Vec<Segment> {
     let mut renderer = Renderer { out: Vec::new(), segments: Vec::new(), facts, source };
-    put!(renderer.out, "* {} FETCH (", facts.number);
+    if facts.uid_only {
+        put!(renderer.out, "* {} UIDFETCH (", facts.uid);
+    } else {
+        put!(renderer.out, "* {} FETCH (", facts.number);
+    }
     for (place, item) in items.iter().enumerate() {
         if place > 0 {
             renderer.out.push(b' ');
@@ -325,6 +331,7 @@ mod tests {
             internal_date: DateTime::from_unix(0),
             size: message.len() as u64,
             modseq: ModSeq(1),
+            uid_only: false,
             identity: None,
         };
         render(&fetch.items, &facts, Source::Content(&Content::new(message)))

@@ -19,6 +19,7 @@ pub mod vanished;
 pub mod view;
 
 mod cursor;
+mod partial;
 mod reader;
 mod session;
 mod text;
@@ -26,6 +27,7 @@ mod text;
 pub use command::{Append, Arriving, Command, Replaced, Request, parse, parse_from};
 pub use cursor::SyntaxError;
 pub use flag::Flag;
+pub use partial::Partial;
 pub use response::{Code, Condition, QUOTA_ROOT, QuotaResource, Response, StatusValue, Tagged};
 pub use sequence::{ModSeq, SequenceNumber, SequenceSet, Uid};
 pub use session::{Event, Progress, Session, Settings};

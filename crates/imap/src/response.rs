@@ -10,6 +10,7 @@ use std::num::NonZeroU32;
 
 use crate::command::{Enabled, StatusItem};
 use crate::flag::Flag;
+use crate::partial::Partial;
 use crate::sequence::{ModSeq, SequenceNumber, SequenceSet, Uid};
 use crate::text::{self, put};
 
@@ -65,6 +66,8 @@ pub struct ExtendedSearch {
     pub max: Option<NonZeroU32>,
     /// All of them.
     pub all: Option<SequenceSet>,
+    /// So many of them; none of them in the range, without a set (RFC 9394 §3.1).
+    pub partial: Option<(Partial, Option<SequenceSet>)>,
     /// How many.
     pub count: Option<usize>,
     /// When any of those that are told changed last (RFC 7162 §3.1.10).
@@ -86,6 +89,11 @@ impl ExtendedSearch {
         }
         if let Some(all) = &self.all {
             put!(out, " ALL {all}");
+        }
+        match &self.partial {
+            Some((range, Some(set))) => put!(out, " PARTIAL ({range} {set})"),
+            Some((range, None)) => put!(out, " PARTIAL ({range} NIL)"),
+            None => {}
         }
         if let Some(count) = self.count {
             put!(out, " COUNT {count}");
@@ -218,11 +226,13 @@ impl Response {
         }
     }
 
-    /// Whether a client that has enabled this hears no such thing (RFC 9051 Appendix E).
+    /// Whether a client that has enabled this hears no such thing (RFC 9051 Appendix E, RFC 9586 §3.4).
     pub(crate) fn is_obsolete(&self, enabled: Enabled) -> bool {
-        let is_obsolete =
-            matches!(self, Self::Recent(_) | Self::Status(Tagged { code: Some(Code::Unseen(_)), .. }));
-        enabled.rev2 && is_obsolete
+        match self {
+            Self::Recent(_) => enabled.rev2,
+            Self::Status(Tagged { code: Some(Code::Unseen(_)), .. }) => enabled.rev2 || enabled.uid_only,
+            _ => false,
+        }
     }
 
     /// Appends the wire form, as a client that has enabled this hears it.
@@ -287,15 +297,21 @@ impl Response {
                 put!(out, "* VANISHED {}{uids}", if *earlier { "(EARLIER) " } else { "" });
             }
             Self::FetchFlags { number, uid, flags: listed, recent, modseq } => {
-                put!(out, "* {number} FETCH (UID {uid}");
+                let mut items = Vec::new();
+                if enabled.uid_only {
+                    put!(out, "* {uid} UIDFETCH (");
+                } else {
+                    put!(out, "* {number} FETCH (");
+                    items.push(format!("UID {uid}").into_bytes());
+                }
                 if let Some(listed) = listed {
-                    out.extend_from_slice(b" FLAGS (");
-                    flags(out, listed, Some("\\Recent").filter(|_| *recent && !enabled.rev2));
-                    out.push(b')');
+                    let mut item = b"FLAGS (".to_vec();
+                    flags(&mut item, listed, Some("\\Recent").filter(|_| *recent && !enabled.rev2));
+                    item.push(b')');
+                    items.push(item);
                 }
-                if let Some(modseq) = modseq {
-                    put!(out, " MODSEQ ({modseq})");
-                }
+                items.extend(modseq.map(|modseq| format!("MODSEQ ({modseq})").into_bytes()));
+                out.extend(items.join(&b' '));
                 out.push(b')');
             }
             Self::QuotaRoot { mailbox } => {

@@ -116,6 +116,11 @@ impl SequenceSet {
         self.0.iter().all(|part| matches!(part, Part::Span(Span(End::Number(_), End::Number(_)))))
     }
 
+    /// Whether it is `$` and nothing else.
+    pub(crate) fn is_saved(&self) -> bool {
+        self.0 == [Part::Saved]
+    }
+
     /// Whether `$` is part of it.
     pub fn has_saved(&self) -> bool {
         self.0.contains(&Part::Saved)

@@ -81,7 +81,10 @@ fn fetch_items_keep_the_words_of_the_client() {
     let section = Section { path: vec![2, 1], text: SectionText::Fields { keep: Keep::Others, names } };
     let body = Body { label: Label::Body, section, partial: Some((5, 7)), peek: true };
     let items = vec![Item::Uid, Item::Flags, Item::Body(body)];
-    assert_eq!(fetch, Fetch { uid: true, set: set("1"), items, changed_since: None, vanished: false });
+    assert_eq!(
+        fetch,
+        Fetch { uid: true, set: set("1"), items, changed_since: None, vanished: false, partial: None }
+    );
     assert!(!fetch.sets_seen() && fetch.needs() == Needs::Content);
 }
 
@@ -354,6 +357,7 @@ proptest! {
             internal_date: kings_mail::date::DateTime::from_unix(0),
             size: message.len() as u64,
             modseq: ModSeq(1),
+            uid_only: false,
             identity: None,
         };
         let Request::Fetch(fetch) = request("a FETCH 1 (ENVELOPE BODYSTRUCTURE PREVIEW BODY[] BODY[TEXT]<3.9>)") else { panic!() };

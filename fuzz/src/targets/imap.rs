@@ -26,7 +26,7 @@ const MESSAGE_BYTES: u64 = 4_096;
 pub fn imap_command(data: &[u8]) {
     let command = parse(data);
     assert_eq!(parse(data), command);
-    let everything = Enabled { condstore: true, qresync: true, utf8: true, rev2: true };
+    let everything = Enabled { condstore: true, qresync: true, utf8: true, rev2: true, uid_only: true };
     if let Ok(Command::Request(request)) = parse_from(data, everything) {
         carry_out(&request);
     }
@@ -172,6 +172,7 @@ fn facts(message: &[u8]) -> Facts {
         internal_date: DateTime::from_unix(837_596_665),
         size: message.len() as u64,
         modseq: ModSeq(7),
+        uid_only: false,
         identity: Some(Identity { email_id: "M1_2e".into(), saved: Some(DateTime::from_unix(837_596_665)) }),
     }
 }

@@ -47,9 +47,6 @@ impl Client {
     ) -> Result<Tagged, Trouble> {
         let selected = self.selected()?;
         let mut wanted = selected.resolve(&fetch.set, fetch.uid)?;
-        if fetch.sets_seen() && !selected.view.is_read_only() {
-            selected.mark_seen(&wanted).await?;
-        }
         let items: Arc<[Item]> = fetch.items.clone().into();
         let snapshot = selected.mailbox.snapshot();
         if let Some(since) = fetch.changed_since.map(modseq_to_store) {
@@ -59,6 +56,13 @@ impl Client {
             let has_changed = |uid| snapshot.message(uid).is_none_or(|message| message.modseq > since);
             wanted.retain(|(_, uid)| has_changed(to_store(*uid)));
         }
+        if let Some(partial) = fetch.partial {
+            wanted = partial.of(&wanted).to_vec();
+        }
+        if fetch.sets_seen() && !selected.view.is_read_only() {
+            selected.mark_seen(&wanted).await?;
+        }
+        let snapshot = selected.mailbox.snapshot();
         let mut result = Tagged::DONE;
         let needs = fetch.needs();
         let size = |(_, uid): &Wanted| snapshot.message(to_store(*uid)).map_or(0, |message| message.size);
@@ -67,10 +71,10 @@ impl Client {
         for wanted in wanted.chunks(BATCH) {
             let mut facts: Vec<Facts> =
                 wanted.iter().filter_map(|wanted| selected.facts(&snapshot, *wanted)).collect();
-            if wire.session.enabled().rev2 {
-                for facts in &mut facts {
-                    facts.recent = false;
-                }
+            let enabled = wire.session.enabled();
+            for facts in &mut facts {
+                facts.recent &= !enabled.rev2;
+                facts.uid_only = enabled.uid_only;
             }
             if fetch.needs_identity() {
                 selected.identify(&mut facts).await?;
@@ -130,6 +134,7 @@ impl Selected {
             internal_date: DateTime::from_unix(message.internal_date),
             size: message.size,
             modseq: modseq_to_imap(message.modseq),
+            uid_only: false,
             identity: None,
         })
     }

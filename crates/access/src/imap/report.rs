@@ -64,7 +64,7 @@ impl Selected {
         let tells_modseq = self.tells_modseq;
         let now = snapshot.messages.iter().map(|message| known(message, tells_modseq));
         let changes = self.view.update(now, reports);
-        let as_uids = session.enabled().qresync;
+        let as_uids = session.enabled().hears_vanished();
         if as_uids {
             let gone = changes.iter().filter_map(|change| match change {
                 Change::Expunge(_, uid) => Some(*uid),

@@ -15,6 +15,8 @@ pub struct Enabled {
     pub utf8: bool,
     /// It speaks IMAP4rev2, in which names are UTF-8 as well (RFC 9051 Appendix E).
     pub rev2: bool,
+    /// There are no message numbers, only UIDs (RFC 9586 §3).
+    pub uid_only: bool,
 }
 
 impl Enabled {
@@ -27,7 +29,13 @@ impl Enabled {
             qresync,
             utf8: self.utf8 || more.utf8,
             rev2: self.rev2 || more.rev2,
+            uid_only: self.uid_only || more.uid_only,
         }
+    }
+
+    /// Whether it hears of removals as VANISHED (RFC 7162 §3.2.10, RFC 9586 §3.3).
+    pub fn hears_vanished(self) -> bool {
+        self.qresync || self.uid_only
     }
 
     /// Whether names are UTF-8, both ways; modified UTF-7 otherwise.
@@ -42,6 +50,7 @@ impl Enabled {
             (self.qresync, "QRESYNC"),
             (self.utf8, "UTF8=ACCEPT"),
             (self.rev2, "IMAP4rev2"),
+            (self.uid_only, "UIDONLY"),
         ];
         words.into_iter().filter(|(is_enabled, _)| *is_enabled).map(|(_, word)| word)
     }
@@ -57,6 +66,7 @@ pub(super) fn enable(cursor: &mut Cursor<'_>) -> Result<Command, SyntaxError> {
             "QRESYNC" => enabled.qresync = true,
             "UTF8=ACCEPT" => enabled.utf8 = true,
             "IMAP4REV2" => enabled.rev2 = true,
+            "UIDONLY" => enabled.uid_only = true,
             _ => {}
         }
         if !cursor.eat(b' ') {

@@ -6,6 +6,7 @@ use kings_mail::mime::Facet;
 use super::{Command, Request};
 use crate::cursor::{Cursor, SyntaxError};
 use crate::limits::{MAX_FETCH_ITEMS, MAX_PART_DEPTH, MAX_SELECT_OPTIONS};
+use crate::partial::Partial;
 use crate::sequence::{ModSeq, SequenceSet};
 
 /// FETCH or UID FETCH.
@@ -21,6 +22,8 @@ pub struct Fetch {
     pub changed_since: Option<ModSeq>,
     /// Those that were removed after it as well (RFC 7162 §3.2.6).
     pub vanished: bool,
+    /// So many of those that would be told (RFC 9394 §3.3).
+    pub partial: Option<Partial>,
 }
 
 /// What a FETCH needs of messages, the less first.
@@ -184,24 +187,28 @@ pub(super) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Result<Command, Synta
     if items.is_empty() {
         return Err(SyntaxError::FetchItem);
     }
-    if uid && !items.contains(&Item::Uid) {
+    // With UIDONLY the response has the UID in the place of the number (RFC 9586 §3.3).
+    if uid && !cursor.enabled.uid_only && !items.contains(&Item::Uid) {
         items.insert(0, Item::Uid);
     }
-    let mut fetch = Fetch { uid, set, items, changed_since: None, vanished: false };
+    let mut fetch = Fetch { uid, set, items, changed_since: None, vanished: false, partial: None };
     if cursor.eat(b' ') {
         cursor.list(MAX_SELECT_OPTIONS, |cursor| modifier(cursor, &mut fetch))?;
-        // VANISHED belongs to UID FETCH with CHANGEDSINCE alone (RFC 7162 §3.2.6); an empty list is no modifier.
-        if fetch.changed_since.is_none() || fetch.vanished && !uid {
+        // VANISHED belongs to UID FETCH with CHANGEDSINCE alone (RFC 7162 §3.2.6), PARTIAL to UID FETCH; an empty list is no
+        // modifier.
+        let is_one = fetch.changed_since.is_some() || fetch.partial.is_some();
+        let is_uid_alone = fetch.vanished || fetch.partial.is_some();
+        if !is_one || fetch.vanished && fetch.changed_since.is_none() || is_uid_alone && !uid {
             return Err(SyntaxError::Modifier);
         }
-        if !fetch.items.contains(&Item::ModSeq) {
+        if fetch.changed_since.is_some() && !fetch.items.contains(&Item::ModSeq) {
             fetch.items.push(Item::ModSeq);
         }
     }
     Ok(Command::Request(Request::Fetch(fetch)))
 }
 
-/// `CHANGEDSINCE 12345` and `VANISHED`, each once.
+/// `CHANGEDSINCE 12345`, `VANISHED` and `PARTIAL -1:-30`, each once.
 fn modifier(cursor: &mut Cursor<'_>, fetch: &mut Fetch) -> Result<(), SyntaxError> {
     match cursor.word()?.as_str() {
         "CHANGEDSINCE" if fetch.changed_since.is_none() => {
@@ -209,6 +216,10 @@ fn modifier(cursor: &mut Cursor<'_>, fetch: &mut Fetch) -> Result<(), SyntaxErro
             fetch.changed_since = Some(cursor.modseq()?);
         }
         "VANISHED" if !fetch.vanished => fetch.vanished = true,
+        "PARTIAL" if fetch.partial.is_none() => {
+            cursor.space()?;
+            fetch.partial = Some(Partial::read(cursor)?);
+        }
         _ => return Err(SyntaxError::Modifier),
     }
     Ok(())

@@ -10,6 +10,7 @@ use super::{Command, Request};
 use crate::cursor::{Cursor, SyntaxError};
 use crate::flag::Flag;
 use crate::limits::{MAX_DEPTH, MAX_OBJECT_ID, MAX_RETURN_OPTIONS, MAX_SEARCH_KEYS};
+use crate::partial::Partial;
 use crate::sequence::{ModSeq, SequenceSet};
 
 /// SEARCH or UID SEARCH.
@@ -39,6 +40,8 @@ pub struct Returns {
     pub count: bool,
     /// `$` becomes the result (RFC 5182 §2.1).
     pub save: bool,
+    /// So many of them; not together with all of them (RFC 9394 §3.1).
+    pub partial: Option<Partial>,
 }
 
 /// What a message must be like. `S` is a set as parsed, or as resolved against a view.
@@ -86,6 +89,19 @@ pub enum Key<S = SequenceSet> {
     Body(Needle),
     /// Header or body contain it.
     Text(Needle),
+}
+
+impl Key {
+    /// Whether message numbers stand in it; `$` is none of them.
+    pub(crate) fn has_numbers(&self) -> bool {
+        match self {
+            Self::And(keys) => keys.iter().any(Self::has_numbers),
+            Self::Or(a, b) => a.has_numbers() || b.has_numbers(),
+            Self::Not(key) => key.has_numbers(),
+            Self::Numbers(set) => !set.is_saved(),
+            _ => false,
+        }
+    }
 }
 
 impl<S> Key<S> {
@@ -209,20 +225,30 @@ pub(super) fn returns(cursor: &mut Cursor<'_>) -> Result<Option<Returns>, Syntax
     if !cursor.eat_word("RETURN ") {
         return Ok(None);
     }
-    let words = cursor.list(MAX_RETURN_OPTIONS, Cursor::word)?;
+    let mut returns = Returns::default();
+    let words = cursor.list(MAX_RETURN_OPTIONS, |cursor| returned(cursor, &mut returns))?;
     cursor.space()?;
-    let mut returns = Returns { all: words.is_empty(), ..Returns::default() };
-    for word in words {
-        match word.as_str() {
-            "MIN" => returns.min = true,
-            "MAX" => returns.max = true,
-            "ALL" => returns.all = true,
-            "COUNT" => returns.count = true,
-            "SAVE" => returns.save = true,
-            _ => return Err(SyntaxError::ReturnOption),
-        }
+    returns.all |= words.is_empty();
+    if returns.all && returns.partial.is_some() {
+        return Err(SyntaxError::ReturnOption);
     }
     Ok(Some(returns))
+}
+
+fn returned(cursor: &mut Cursor<'_>, returns: &mut Returns) -> Result<(), SyntaxError> {
+    match cursor.word()?.as_str() {
+        "MIN" => returns.min = true,
+        "MAX" => returns.max = true,
+        "ALL" => returns.all = true,
+        "COUNT" => returns.count = true,
+        "SAVE" => returns.save = true,
+        "PARTIAL" if returns.partial.is_none() => {
+            cursor.space()?;
+            returns.partial = Some(Partial::read(cursor)?);
+        }
+        _ => return Err(SyntaxError::ReturnOption),
+    }
+    Ok(())
 }
 
 /// Reads keys and counts them; the count bounds the time a search may take per message.

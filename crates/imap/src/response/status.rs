@@ -90,6 +90,8 @@ pub enum Code {
     TooBig,
     /// COPY or APPEND to a mailbox that could be created.
     TryCreate,
+    /// With UIDONLY there are no message numbers (RFC 9586 §3.1).
+    UidRequired,
     /// The UID that the next message gets at the least.
     UidNext(Uid),
     /// UIDVALIDITY.
@@ -154,6 +156,7 @@ impl Code {
             Self::TooBig => "TOOBIG",
             Self::TryCreate => "TRYCREATE",
             Self::UidNext(_) => "UIDNEXT",
+            Self::UidRequired => "UIDREQUIRED",
             Self::UidValidity(_) => "UIDVALIDITY",
             Self::UseAttr => "USEATTR",
             Self::UnknownCte => "UNKNOWN-CTE",
@@ -195,6 +198,9 @@ impl Tagged {
     pub const HAS_NUL: Self = Self::no(Code::Cannot, "The message contains NUL");
     /// The same of a `literal8`, which may hold it (RFC 3516 §4.4).
     pub const BINARY_HAS_NUL: Self = Self::no(Code::UnknownCte, "A message with NUL cannot be stored");
+    /// A message number with UIDONLY (RFC 9586 §3.1).
+    pub const UID_REQUIRED: Self =
+        Self::with(Condition::Bad, Code::UidRequired, "There are no message numbers with UIDONLY");
     /// A name that no mailbox can have here.
     pub const BAD_NAME: Self = Self::no(Code::Cannot, "No mailbox can have this name");
     /// The inbox stays.

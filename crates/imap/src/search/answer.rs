@@ -35,13 +35,16 @@ pub fn answer(
         };
     };
     let (first, last) = (found.first(), found.last());
-    let says = returns.min || returns.max || returns.all || returns.count;
+    let says = returns.min || returns.max || returns.all || returns.count || returns.partial.is_some();
     let extended = || ExtendedSearch {
         tag: tag.to_vec(),
         uid,
         min: first.filter(|_| returns.min).map(told),
         max: last.filter(|_| returns.max).map(told),
         all: if returns.all { SequenceSet::of_numbers(found.iter().map(told)) } else { None },
+        partial: returns
+            .partial
+            .map(|range| (range, SequenceSet::of_numbers(range.of(found).iter().map(told)))),
         count: returns.count.then_some(found.len()),
         modseq: highest(&named(returns, found)),
     };
@@ -59,16 +62,18 @@ fn kept(named: &[(SequenceNumber, Uid)]) -> Vec<Uid> {
 }
 
 /// What is kept, and whose changes count: with MIN or MAX and nothing more, those two only (RFC 5182 §2.4,
-/// RFC 7162 §3.1.10).
+/// RFC 7162 §3.1.10), and with PARTIAL no more than it tells (RFC 9394 §3.2).
 fn named(returns: Returns, found: &[(SequenceNumber, Uid)]) -> Vec<(SequenceNumber, Uid)> {
-    let is_partial = (returns.min || returns.max) && !returns.all && !returns.count;
-    if !is_partial {
+    let are_ends = (returns.min || returns.max) && !returns.all && !returns.count;
+    if !are_ends && returns.partial.is_none() {
         return found.to_vec();
     }
+    let part = returns.partial.map(|range| range.of(found)).unwrap_or_default();
     let ends = [found.first().filter(|_| returns.min), found.last().filter(|_| returns.max)];
-    let mut ends: Vec<(SequenceNumber, Uid)> = ends.into_iter().flatten().copied().collect();
-    ends.dedup();
-    ends
+    let mut named: Vec<(SequenceNumber, Uid)> = ends.into_iter().flatten().chain(part).copied().collect();
+    named.sort_unstable_by_key(|(_, uid)| *uid);
+    named.dedup();
+    named
 }
 
 #[cfg(test)]
@@ -110,6 +115,7 @@ mod tests {
                 all: has("ALL") || words.is_empty(),
                 count: has("COUNT"),
                 save: has("SAVE"),
+                partial: None,
             };
             let answer = answer(b"a", (true, Some(returns)), &messages, None);
             let text = answer.response.map(|response| {

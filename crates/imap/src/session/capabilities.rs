@@ -56,6 +56,8 @@ impl Session {
             "BINARY",
             "REPLACE",
             "UTF8=ACCEPT",
+            "PARTIAL",
+            "UIDONLY",
         ]);
         let mut words: Vec<_> = words.into_iter().map(Cow::Borrowed).collect();
         // RFC 7889 §2: one number for all mailboxes.

@@ -56,6 +56,10 @@ impl Session {
             self.tagged(&tag, &Tagged::bad("Enable QRESYNC first"));
             return None;
         }
+        if self.enabled.uid_only && request.uses_numbers() {
+            self.tagged(&tag, &Tagged::UID_REQUIRED);
+            return None;
+        }
         if matches!(&request, Request::Create(create) if create.asks_too_much) {
             self.tagged(&tag, &Tagged::NO_SUCH_USE);
             return None;

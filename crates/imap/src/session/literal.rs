@@ -3,7 +3,7 @@
 use super::commands::NOTHING_SELECTED;
 use super::exchange::{Course, Exchange};
 use super::{Event, Session, State};
-use crate::command::{Append, append_head, next_message, tag_of};
+use crate::command::{Append, Replaced, append_head, next_message, tag_of};
 use crate::cursor::SyntaxError;
 use crate::limits::{MAX_APPEND_MESSAGES, MAX_LITERAL_BEFORE_LOGIN};
 use crate::reader::{Frame, Literal};
@@ -50,6 +50,9 @@ impl Session {
         let refusal = match head {
             Ok(append) if append.replaces.is_some() && self.state != State::Selected => {
                 Tagged::bad(NOTHING_SELECTED)
+            }
+            Ok(Append { replaces: Some(Replaced { uid: false, .. }), .. }) if self.enabled.uid_only => {
+                Tagged::UID_REQUIRED
             }
             Ok(append) if append.message.size <= self.settings.message_bytes => {
                 let course = Course {

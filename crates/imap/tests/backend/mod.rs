@@ -222,7 +222,7 @@ impl Backend {
         let now = mailbox.messages.iter().map(|message| (message.uid, message.flags.clone()));
         for change in view.update(now, reports) {
             let response = match change {
-                Change::Expunge(_, gone) if session.enabled().qresync => {
+                Change::Expunge(_, gone) if session.enabled().hears_vanished() => {
                     let uids = SequenceSet::of(&[gone]).expect("one");
                     Response::Vanished { earlier: false, uids }
                 }
@@ -495,14 +495,17 @@ impl Backend {
         let (mailbox, view) = self.opened();
         let Ok(wanted) = view.resolve(&fetch.set, fetch.uid) else { return Tagged::NO_SUCH_NUMBER };
         let mut result = Tagged::DONE;
-        for (number, uid) in wanted {
+        let has_changed = |uid: Uid| {
+            let message = mailbox.messages.iter().find(|message| message.uid == uid);
+            fetch.changed_since.is_none_or(|since| message.is_none_or(|message| message.modseq > since))
+        };
+        let wanted: Vec<_> = wanted.into_iter().filter(|(_, uid)| has_changed(*uid)).collect();
+        let wanted = fetch.partial.map_or(&wanted[..], |partial| partial.of(&wanted));
+        for &(number, uid) in wanted {
             let Some(message) = mailbox.messages.iter_mut().find(|message| message.uid == uid) else {
                 result = Tagged::SOME_EXPUNGED;
                 continue;
             };
-            if fetch.changed_since.is_some_and(|since| message.modseq <= since) {
-                continue;
-            }
             if fetch.sets_seen() && !view.is_read_only() && !message.flags.contains(&Flag::Seen) {
                 message.flags.push(Flag::Seen);
             }
@@ -514,6 +517,7 @@ impl Backend {
                 internal_date: message.date,
                 size: message.content.len() as u64,
                 modseq: message.modseq,
+                uid_only: session.enabled().uid_only,
                 identity: Some(Identity { email_id: message.email_id.clone(), saved: message.saved }),
             };
             if !is_decodable(&fetch.items, &Content::new(&message.content)) {

@@ -75,6 +75,7 @@ fn fetch_message(session: &mut Session, fetch: &Fetch, message: &[u8]) {
             internal_date: DateTime::from_unix(0),
             size: message.len() as u64,
             modseq: ModSeq(7),
+            uid_only: false,
             identity: None,
         };
         for segment in render(&fetch.items, &facts, Source::Content(&Content::new(message))) {
