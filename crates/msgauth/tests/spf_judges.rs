@@ -47,6 +47,8 @@ broken.host.example FAILS
 198.51.100.9 PTR two.host.example
 2001:db8::1 PTR one.host.example
 ann.list.example A 127.0.0.2
+ann+list.list.example A 127.0.0.2
+srs0=x/y=host.example=joe.list.example A 127.0.0.2
 192.0.2.1.list.example A 127.0.0.2
 77.2.0.192.in-addr.list.example A 127.0.0.2
 host.example.list.example A 127.0.0.2
@@ -176,7 +178,7 @@ fn matrix() -> (String, Vec<[String; 3]>) {
                 "localhost",
                 "[192.0.2.1]",
             ]);
-            let local = numbers.one_of(&["ann", "ann+list", "bob", "x-ann", "Ann"]);
+            let local = numbers.one_of(&["ann", "ann+list", "SRS0=x/y=host.example=joe", "bob", "x-ann", "Ann"]);
             let sender = if numbers.below(10) == 0 { String::new() } else { format!("{local}@{domain}") };
             let helo = if sender.is_empty() { domain.clone() } else { helo.to_owned() };
             cases.push([client, helo, sender]);
@@ -281,9 +283,12 @@ fn pyspf_comes_to_the_same_result() {
     let mut results = std::collections::BTreeMap::<&str, usize>::new();
     let mut differing = std::collections::BTreeMap::<&str, usize>::new();
     let mut unexplained = Vec::new();
+    let mut signed_local_parts = 0;
     for (case, theirs) in cases.iter().zip(&verdicts) {
         let outcome = ours(&zone, case);
         *results.entry(outcome.result.as_str()).or_default() += 1;
+        let by_local_part = outcome.reason.to_string().contains("matched exists:%{l}.list.example");
+        signed_local_parts += usize::from(by_local_part && case[2].contains(['+', '=']));
         if theirs.starts_with(&told(&outcome)) {
             continue;
         }
@@ -298,6 +303,7 @@ fn pyspf_comes_to_the_same_result() {
         assert!(results.get(word).is_some_and(|count| *count > 20), "{results:?}");
     }
     assert_eq!(differing, DIFFERENCES.into(), "{} cases", cases.len());
+    assert!(signed_local_parts > 5, "{signed_local_parts} local parts with signs were found in the list");
 }
 
 #[test]

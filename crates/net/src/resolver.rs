@@ -13,6 +13,7 @@ use hickory_resolver::config::{
 };
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::{DnsError as HickoryError, NetError};
+use hickory_resolver::proto::ProtoError;
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
@@ -119,7 +120,7 @@ impl Resolver {
     /// Asks the name servers.
     async fn query(&self, question: &Question) -> Told {
         let (name, kind) = match question {
-            Question::Records(name, kind) => (Name::from_ascii(format!("{name}.")), *kind),
+            Question::Records(name, kind) => (on_the_wire(name), *kind),
             Question::Reverse(address) => (Ok(Name::from(*address)), RecordType::PTR),
         };
         let Ok(name) = name else {
@@ -135,6 +136,12 @@ impl Resolver {
             Err(error) => Told { outcome: Err(explain(&error)), ttl: no_for(&error), authentic_data: false },
         }
     }
+}
+
+/// The labels as they stand: any octet is one of a label (RFC 2181 §11), and the macros of SPF make names of local parts,
+/// `ann+list` and SRS's `SRS0=...` among them. Read as text it would be refused, or other text would be read into it.
+fn on_the_wire(name: &DnsName) -> Result<Name, ProtoError> {
+    Name::from_labels(name.as_str().split('.').map(str::as_bytes))
 }
 
 /// Those of the kind that was asked for; the aliases on the way to them are of no use to us.

@@ -121,6 +121,29 @@ fn a_forged_author_is_told_in_words() {
     assert!(!found.text().contains("SPF of"), "{found}");
 }
 
+/// The form of RFC 7208 §D.1: a domain lists its senders one by one, by local part.
+#[test]
+fn a_domain_that_lists_its_local_parts_is_asked_about_each_whatever_signs_it_has() {
+    let listed = ["joe", "joe+list", "bounce-17=bob=example.org", "SRS0=x/y=Z=bank.test=ann", "o'neil", "-a#b!"];
+    let names: Vec<String> = listed.iter().map(|local| format!("{local}._spf IN A 127.0.0.2\n")).collect();
+    let zone = format!(
+        "$ORIGIN t.test.\n@ IN TXT \"v=spf1 exists:%{{l}}._spf.%{{d}} -all\"\n_dmarc IN TXT \"v=DMARC1; p=reject\"\n{}",
+        names.concat()
+    );
+    let dns = NameServer::start("t.test", &zone);
+    let from = |local: &str| {
+        let sender = format!("--mail-from={local}@t.test");
+        let client = ["--ip", "192.0.2.1", "--helo", "mx.t.test", &sender];
+        check(&dns, &client, &letter("joe@t.test", BOB, "hello"))
+    };
+    for local in listed {
+        has(&from(local), 0, &["SPF of MAIL FROM  pass: matched exists:%{l}._spf.%{d} of t.test"]);
+    }
+    for local in ["ann", "joe+other", "joe=list", "\"joe;list\"", "jo*"] {
+        has(&from(local), 1, &["SPF of MAIL FROM  fail: matched -all of t.test", "DMARC fails"]);
+    }
+}
+
 #[test]
 fn json_says_the_same() {
     let (letter, zone) = &*SIGNED;
