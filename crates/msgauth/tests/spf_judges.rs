@@ -178,7 +178,8 @@ fn matrix() -> (String, Vec<[String; 3]>) {
                 "localhost",
                 "[192.0.2.1]",
             ]);
-            let local = numbers.one_of(&["ann", "ann+list", "SRS0=x/y=host.example=joe", "bob", "x-ann", "Ann"]);
+            let local =
+                numbers.one_of(&["ann", "ann+list", "SRS0=x/y=host.example=joe", "bob", "x-ann", "Ann"]);
             let sender = if numbers.below(10) == 0 { String::new() } else { format!("{local}@{domain}") };
             let helo = if sender.is_empty() { domain.clone() } else { helo.to_owned() };
             cases.push([client, helo, sender]);

@@ -239,6 +239,17 @@ impl Inner {
         })
     }
 
+    /// The key to seal with again where a `d=` and an `s=` stand in a seal: that one, or where it is gone by now, another
+    /// of its domain.
+    fn sealer<'a>(&'a self, domain: &'a Domain, selector: &str) -> Option<Chosen<'a>> {
+        self.named(domain, selector).or_else(|| {
+            let listed = self.tables.iter().flat_map(|tables| tables.keys.values());
+            let listed = listed.filter(|key| key.domain.as_ref() == Some(domain));
+            let own = self.domains.get(domain).into_iter().flatten();
+            sealing(own.chain(listed).map(|key| Chosen::new(key, domain)).collect())
+        })
+    }
+
     /// The key that a `d=` and an `s=` name, with that domain.
     fn named<'a>(&'a self, domain: &'a Domain, selector: &str) -> Option<Chosen<'a>> {
         let own = self.domains.get(domain).into_iter().flatten();

@@ -124,7 +124,8 @@ fn a_forged_author_is_told_in_words() {
 /// The form of RFC 7208 §D.1: a domain lists its senders one by one, by local part.
 #[test]
 fn a_domain_that_lists_its_local_parts_is_asked_about_each_whatever_signs_it_has() {
-    let listed = ["joe", "joe+list", "bounce-17=bob=example.org", "SRS0=x/y=Z=bank.test=ann", "o'neil", "-a#b!"];
+    let listed =
+        ["joe", "joe+list", "bounce-17=bob=example.org", "SRS0=x/y=Z=bank.test=ann", "o'neil", "-a#b!"];
     let names: Vec<String> = listed.iter().map(|local| format!("{local}._spf IN A 127.0.0.2\n")).collect();
     let zone = format!(
         "$ORIGIN t.test.\n@ IN TXT \"v=spf1 exists:%{{l}}._spf.%{{d}} -all\"\n_dmarc IN TXT \"v=DMARC1; p=reject\"\n{}",

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::harness::{
-    Daemon, Folder, Kings, Message, NameServer, Postfix, Setup, UNVERIFIED, free_port, letter, listening,
-    messages, program, run, run_with_input, wait_until,
+    Daemon, Folder, Kings, Message, NameServer, Postfix, Setup, Sink, UNVERIFIED, free_port, letter,
+    listening, messages, program, run, run_with_input, wait_until,
 };
+use crate::relayed::dkimpy;
 
 const ANN: &str = "ann@example.org";
 const BOB: &str = "bob@example.org";
@@ -259,6 +260,62 @@ fn what_is_converted_for_an_old_server_is_signed_as_it_leaves() {
     let said = opendkim(content.as_bytes(), &zone_lines(&kings.folder().join("data/dkim/example.org")));
     assert!(said.contains("verification (s=one, d=example.org, 2048-bit key) succeeded"), "{said}");
     assert_eq!(postfix.delivered().len(), 1);
+}
+
+/// Keys change while mail waits: what leaves in 7 bits is signed and sealed with those of that time.
+#[test]
+fn what_waits_over_a_rotation_and_is_converted_then_is_signed_and_sealed_by_the_new_keys() {
+    let port = free_port();
+    let mut kings = Setup {
+        files: vec![("more-aliases", "away@example.org dave@example.net\n")],
+        aliases: "files = [\"virtual:more-aliases\"]\n".into(),
+        tables: format!("[outbound]\nsmart_host = \"127.0.0.1:{port}\"\ntls = \"none\"\n"),
+        ..Setup::default()
+    }
+    .start();
+    run(&mut kings.command(&["dkim", "create", "example.org", "--selector", "one"])).succeeded();
+    let folder = kings.folder().join("data/dkim/example.org");
+    let zone = || NameServer::start(".", &format!("$ORIGIN example.org.\n{}", zone_lines(&folder)));
+    let first = zone();
+    kings.kill();
+    kings.ask(&first.address);
+    kings.serve();
+    let dave = "dave@example.net";
+    let text = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nEin schönes Wort.\r\n";
+    let ours = format!("From: {ANN}\r\nTo: {dave}\r\nSubject: ours\r\n{text}");
+    kings.submissions(ANN).message(ANN, &[dave], ours.as_bytes()).unwrap().is("250");
+    let theirs = "DKIM-Signature: v=1; a=rsa-sha256; d=elsewhere.test; s=x;\r\n h=From; bh=YWJj; b=YWJj\r\n";
+    let passed =
+        format!("{theirs}From: joe@elsewhere.test\r\nTo: away@example.org\r\nSubject: theirs\r\n{text}");
+    kings.smtp().message("joe@elsewhere.test", &["away@example.org"], passed.as_bytes()).unwrap().is("250");
+
+    run(&mut kings.command(&["dkim", "rotate", "example.org", "--start"])).succeeded();
+    let both = zone();
+    kings.ask(&both.address);
+    run(&mut kings.command(&["dkim", "rotate", "example.org"]))
+        .succeeded()
+        .says("The server signs with the new keys");
+    let sink = Sink::seven_bit_at(port);
+    let contents = wait_until("both messages", Duration::from_secs(30), || {
+        // A host that did not answer is left alone for a moment.
+        run(&mut kings.command(&["queue", "flush"])).succeeded();
+        let contents = sink.contents();
+        (contents.iter().filter(|text| text.contains("sch=C3=B6nes Wort.")).count() == 2).then_some(contents)
+    });
+    let lines = zone_lines(&folder);
+    let find = |start: &str, subject: &str| {
+        let is_wanted = |text: &&String| text.contains(&format!("Subject: {subject}\r\n"));
+        let text = contents.iter().find(is_wanted).unwrap_or_else(|| panic!("{subject}: {contents:?}"));
+        assert!(text.is_ascii() && !text.contains(" s=one"), "{text}");
+        text[text.find(start).unwrap_or_else(|| panic!("{start}: {text}"))..].to_owned()
+    };
+    let ours = find("DKIM-Signature:", "ours");
+    assert_eq!(ours.matches("DKIM-Signature:").count(), 2, "{ours}");
+    let said = opendkim(ours.as_bytes(), &lines);
+    assert!(said.contains("d=example.org, 2048-bit key) succeeded"), "{said}\n{ours}");
+    let passed = find("ARC-Seal:", "theirs");
+    assert!(passed.contains(theirs), "{passed}");
+    assert_eq!(dkimpy(passed.as_bytes(), "example.org", &lines), "one.eml pass", "{passed}");
 }
 
 /// What rspamd finds in a message: it asks this name server for the keys.

@@ -126,7 +126,7 @@ fn holds(text: &str, expected: &[&str]) {
 }
 
 /// What dkimpy says of the ARC chain of a message, with these records below `zone`.
-fn dkimpy(message: &[u8], zone: &str, records: &str) -> String {
+pub(crate) fn dkimpy(message: &[u8], zone: &str, records: &str) -> String {
     let folder = Folder::new("dkimpy");
     let record = |record: &str| {
         let (name, rest) = record.split_once("\tIN\tTXT\t(")?;

@@ -48,30 +48,29 @@ impl Signing {
         let author = removed.author.as_ref();
         let signatures = author.map(|author| self.0.sign(author, content)).transpose()?.unwrap_or_default();
         let sealed = removed.seal.as_ref().and_then(|(domain, selector, finding)| {
-            let chosen = self.0.named(domain, selector)?;
+            let chosen = self.0.sealer(domain, selector)?;
             Some(finding.sealed_with(&chosen, &signatures, content))
         });
         Ok(sealed.unwrap_or_default() + &signatures)
     }
 
-    /// The seal among these fields, if a key of ours made it.
+    /// The seal among these fields, if it is of a domain that we have a key of.
     fn own_seal(&self, own: &[u8]) -> Option<(Domain, String, Finding)> {
         let seal = header::first(own, SET[0])?;
         let results = results_of(&header::first(own, SET[2])?)?;
         let validation = ChainValidation::parse(&tag(&seal, "cv")?)?;
         let (domain, selector) = (Domain::parse(&tag(&seal, "d")?).ok()?, tag(&seal, "s")?);
-        self.0.named(&domain, &selector)?;
+        self.0.sealer(&domain, &selector)?;
         Some((domain, selector, Finding { results, validation }))
     }
 
-    /// Whether a signature names a key that mail of this author is signed with. While nobody can tell which keys these
-    /// are it may: then none can be made in its place either, and the message waits.
+    /// Whether a signature is of a domain that mail of this author is signed for, with whatever key: keys change while mail
+    /// waits. While nobody can tell which domains these are it may be: then none can be made in its place either, and the
+    /// message waits.
     fn made(&self, author: &Address, field: &Field<'_>) -> bool {
-        let (Some(domain), Some(selector)) = (tag(field, "d"), tag(field, "s")) else { return false };
-        let is_same = |own: &dyn ToString, named: &str| own.to_string().eq_ignore_ascii_case(named);
-        self.0.keys(author).map_or(true, |keys| {
-            keys.iter().any(|own| is_same(own.domain, &domain) && is_same(&own.key.selector, &selector))
-        })
+        let Some(domain) = tag(field, "d") else { return false };
+        let is_named = |own: &Domain| own.as_str().eq_ignore_ascii_case(&domain);
+        self.0.keys(author).map_or(true, |keys| keys.iter().any(|own| is_named(own.domain)))
     }
 }
 

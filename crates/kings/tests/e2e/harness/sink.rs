@@ -31,6 +31,11 @@ impl Sink {
         Self::answering(&[], port)
     }
 
+    /// One at this port that takes 7 bits alone (RFC 6152 §3).
+    pub(crate) fn seven_bit_at(port: u16) -> Self {
+        Self::answering(&["-8"], port)
+    }
+
     fn with(options: &[&str]) -> Self {
         Self::answering(options, free_port())
     }

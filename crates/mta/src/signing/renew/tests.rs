@@ -30,6 +30,19 @@ fn our_own_signature_is_taken_off_and_made_again_over_what_leaves() {
     assert!(hash(&renewed).is_some() && hash(&renewed) != hash(&changed), "{renewed}{changed}");
 }
 
+/// Keys change while mail waits in the queue: what the old one signed, the new one signs again.
+#[test]
+fn what_a_key_that_is_gone_signed_is_signed_again_with_those_of_today() {
+    let signing = signing();
+    let gone = OWN.replace("s=one", "s=gone");
+    let others = OWN.replace("here.example", "far.example");
+    let (own, rest) = removed(&signing, &format!("{gone}{others}{OWN}{RECEIVED}{CONTENT}"));
+    assert_eq!(rest, format!("{others}{RECEIVED}{CONTENT}"));
+    let renewed = signing.renew(&own, rest.as_bytes()).unwrap();
+    assert!(renewed.matches("DKIM-Signature").count() == 1 && renewed.contains("s=one;"), "{renewed}");
+    assert!(!renewed.contains("gone"), "{renewed}");
+}
+
 /// The signature of whoever sends again what another house wrote is as much ours; those of that house are not.
 #[test]
 fn a_resenders_signature_is_made_again_and_the_authors_is_left_alone() {
@@ -56,7 +69,11 @@ fn what_came_from_outside_is_never_signed() {
         ),
         format!("X: y\r\n{RECEIVED}{OWN}ARC-Seal: i=1; cv=none\r\n{CONTENT}"),
         format!("{}{RECEIVED}{CONTENT}", OWN.replace("here.example", "far.example")),
-        format!("{}{RECEIVED}{CONTENT}", OWN.replace("s=one", "s=two")),
+        format!(
+            "ARC-Seal: i=1; cv=none; d=sub.here.example; s=one\r\nARC-Authentication-Results: i=1; x\r\n{RECEIVED}{CONTENT}"
+        ),
+        format!("{}{RECEIVED}{CONTENT}", OWN.replace("here.example", "sub.here.example")),
+        format!("{}{RECEIVED}{CONTENT}", OWN.replace("here.example", "example")),
         format!("{OWN}{RECEIVED}{}", CONTENT.replace("here", "far")),
         String::new(),
     ];
@@ -68,18 +85,26 @@ fn what_came_from_outside_is_never_signed() {
 }
 
 #[test]
-fn our_seal_is_made_again_with_what_it_said() {
+fn our_seal_is_made_again_with_what_it_said_whichever_key_made_it() {
+    for selector in ["one", "gone"] {
+        our_seal_is_made_again(selector);
+    }
+}
+
+fn our_seal_is_made_again(selector: &str) {
     let signing = signing();
-    let set = "ARC-Seal: i=1; a=ed25519-sha256; cv=none; d=here.example; s=one; b=x\r\n\
-        ARC-Message-Signature: i=1; d=here.example; s=one; bh=x; b=y\r\n\
-        ARC-Authentication-Results: i=1; mx.here.example;\r\n\tspf=pass smtp.mailfrom=far.example\r\n";
+    let set = format!(
+        "ARC-Seal: i=1; a=ed25519-sha256; cv=none; d=here.example; s={selector}; b=x\r\n\
+         ARC-Message-Signature: i=1; d=here.example; s={selector}; bh=x; b=y\r\n\
+         ARC-Authentication-Results: i=1; mx.here.example;\r\n\tspf=pass smtp.mailfrom=far.example\r\n"
+    );
     let trace = format!("Delivered-To: away@elsewhere.example\r\n{RECEIVED}");
     let content = CONTENT.replace("here", "far");
     let (own, rest) = removed(&signing, &format!("{set}{trace}{content}"));
     assert_eq!(rest, format!("{trace}{content}"));
     let renewed = signing.renew(&own, rest.as_bytes()).unwrap();
     for expected in
-        ["ARC-Seal: i=1;", "cv=none", "ARC-Message-Signature: i=1;", "mx.here.example;", "spf=pass"]
+        ["ARC-Seal: i=1;", "cv=none", "ARC-Message-Signature: i=1;", "mx.here.example;", "spf=pass", "s=one;"]
     {
         assert!(renewed.contains(expected), "{expected}: {renewed}");
     }
