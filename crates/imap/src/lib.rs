@@ -32,4 +32,4 @@ pub use response::{Code, Condition, QUOTA_ROOT, QuotaResource, Response, StatusV
 pub use sequence::{ModSeq, SequenceNumber, SequenceSet, Uid};
 pub use session::{Event, Progress, Session, Settings};
 pub use vanished::{Removed, vanished};
-pub use view::{Change, View};
+pub use view::{Change, Told, View};

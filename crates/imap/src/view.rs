@@ -1,8 +1,10 @@
 //! The selected view: which message has which number for this client, and what it has not been told yet.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::num::NonZeroU32;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 
 use crate::sequence::{SequenceNumber, SequenceSet, Uid};
 
@@ -22,8 +24,7 @@ pub enum Reports {
 /// compared and handed back, nothing else.
 #[derive(Clone, Debug)]
 pub struct View<F> {
-    /// Rising UIDs; the index is the message number less one.
-    entries: Vec<Entry<F>>,
+    entries: Entries<F>,
     /// Messages that are `\Recent` in this session (RFC 3501 §2.3.2).
     recent: BTreeSet<Uid>,
     /// `$`: what the last search with SAVE found (RFC 5182 §2.1), rising.
@@ -31,10 +32,96 @@ pub struct View<F> {
     read_only: bool,
 }
 
+/// A mailbox as it was told to clients: it never changes, and all who were told the same share it.
+pub trait Told<F>: fmt::Debug + Send + Sync {
+    /// How many messages there are.
+    fn len(&self) -> usize;
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The UID of the message at an index, the message number less one; they rise.
+    fn uid(&self, index: usize) -> Option<Uid>;
+    /// Its flags.
+    fn flags(&self, index: usize) -> Option<F>;
+}
+
+/// What the client was told; the index is the message number less one.
+#[derive(Clone, Debug)]
+enum Entries<F> {
+    /// The same as others.
+    Shared(Arc<dyn Told<F>>),
+    /// Something that no mailbox was like: what it may not be told yet stays in it.
+    Own(Vec<Entry<F>>),
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry<F> {
     uid: Uid,
     flags: F,
+}
+
+impl<F: Clone> Entries<F> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Shared(told) => told.len(),
+            Self::Own(entries) => entries.len(),
+        }
+    }
+
+    fn uid(&self, index: usize) -> Option<Uid> {
+        match self {
+            Self::Shared(told) => told.uid(index),
+            Self::Own(entries) => entries.get(index).map(|entry| entry.uid),
+        }
+    }
+
+    fn flags(&self, index: usize) -> Option<F> {
+        match self {
+            Self::Shared(told) => told.flags(index),
+            Self::Own(entries) => entries.get(index).map(|entry| entry.flags.clone()),
+        }
+    }
+
+    /// The first index whose UID is not below this number.
+    fn start_of(&self, uid: u32) -> usize {
+        let Range { mut start, mut end } = 0..self.len();
+        while start < end {
+            let middle = start + (end - start) / 2;
+            if self.uid(middle).is_some_and(|there| there.0.get() < uid) {
+                start = middle + 1;
+            } else {
+                end = middle;
+            }
+        }
+        start
+    }
+
+    fn find(&self, uid: Uid) -> Option<usize> {
+        let index = self.start_of(uid.0.get());
+        (self.uid(index)? == uid).then_some(index)
+    }
+
+    /// The indexes of the UIDs in a range.
+    fn range(&self, range: &RangeInclusive<u32>) -> Range<usize> {
+        let end = range.end().checked_add(1).map_or(self.len(), |end| self.start_of(end));
+        self.start_of(*range.start())..end
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Entry<F>> {
+        (0..self.len()).filter_map(|index| Some(Entry { uid: self.uid(index)?, flags: self.flags(index)? }))
+    }
+
+    /// An entry to be changed, which makes all of them its own.
+    fn entry(&mut self, index: usize) -> Option<&mut Entry<F>> {
+        if let Self::Shared(_) = self {
+            *self = Self::Own(self.iter().collect());
+        }
+        match self {
+            Self::Own(entries) => entries.get_mut(index),
+            Self::Shared(_) => None,
+        }
+    }
 }
 
 /// One thing the client must be told, in order.
@@ -70,7 +157,27 @@ impl<F: Clone + PartialEq> View<F> {
         read_only: bool,
     ) -> Self {
         let entries = messages.into_iter().map(|(uid, flags)| Entry { uid, flags }).collect();
+        Self::with(Entries::Own(entries), recent, read_only)
+    }
+
+    /// The same of a mailbox that others are told of as well.
+    pub fn of(told: Arc<dyn Told<F>>, recent: impl IntoIterator<Item = Uid>, read_only: bool) -> Self {
+        Self::with(Entries::Shared(told), recent, read_only)
+    }
+
+    fn with(entries: Entries<F>, recent: impl IntoIterator<Item = Uid>, read_only: bool) -> Self {
         Self { entries, recent: recent.into_iter().collect(), saved: Vec::new(), read_only }
+    }
+
+    /// The client has been told all of this by [`update`](Self::update), or by something else: what the view knows is shared from
+    /// now on.
+    pub fn share(&mut self, told: Arc<dyn Told<F>>) {
+        self.entries = Entries::Shared(told);
+    }
+
+    /// Whether what the client was told is shared: a mailbox was like that.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.entries, Entries::Shared(_))
     }
 
     /// How many messages the client knows of.
@@ -80,7 +187,7 @@ impl<F: Clone + PartialEq> View<F> {
 
     /// Whether it knows of none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.len() == 0
     }
 
     /// Whether the mailbox was opened with EXAMINE.
@@ -90,19 +197,17 @@ impl<F: Clone + PartialEq> View<F> {
 
     /// The UID behind a message number.
     pub fn uid(&self, number: SequenceNumber) -> Option<Uid> {
-        self.entries.get(number.index()).map(|entry| entry.uid)
+        self.entries.uid(number.index())
     }
 
     /// The message number of a UID.
     pub fn number(&self, uid: Uid) -> Option<SequenceNumber> {
-        let index = self.entries.binary_search_by_key(&uid, |entry| entry.uid).ok()?;
-        SequenceNumber::from_index(index)
+        SequenceNumber::from_index(self.entries.find(uid)?)
     }
 
     /// The flags the client knows of.
-    pub fn flags(&self, uid: Uid) -> Option<&F> {
-        let index = self.entries.binary_search_by_key(&uid, |entry| entry.uid).ok()?;
-        self.entries.get(index).map(|entry| &entry.flags)
+    pub fn flags(&self, uid: Uid) -> Option<F> {
+        self.entries.flags(self.entries.find(uid)?)
     }
 
     /// Whether the message is `\Recent` here.
@@ -117,9 +222,11 @@ impl<F: Clone + PartialEq> View<F> {
 
     /// Every message with its number, in order.
     pub fn iter(&self) -> impl Iterator<Item = (SequenceNumber, Uid)> {
-        let numbered =
-            |(index, entry): (usize, &Entry<F>)| Some((SequenceNumber::from_index(index)?, entry.uid));
-        self.entries.iter().enumerate().filter_map(numbered)
+        self.at(0..self.len())
+    }
+
+    fn at(&self, indexes: Range<usize>) -> impl Iterator<Item = (SequenceNumber, Uid)> {
+        indexes.filter_map(|index| Some((SequenceNumber::from_index(index)?, self.entries.uid(index)?)))
     }
 
     /// The messages that a set of numbers means, rising, each once.
@@ -141,20 +248,14 @@ impl<F: Clone + PartialEq> View<F> {
     pub fn with_uids(&self, set: &SequenceSet) -> Vec<(SequenceNumber, Uid)> {
         let mut found = Vec::new();
         for range in set.ranges(self.last_uid()) {
-            let start = self.entries.partition_point(|entry| entry.uid.0.get() < *range.start());
-            let end = self.entries.partition_point(|entry| entry.uid.0.get() <= *range.end());
-            found.extend(
-                (start..end).filter_map(|at| Some((SequenceNumber::from_index(at)?, self.entries[at].uid))),
-            );
+            found.extend(self.at(self.entries.range(&range)));
         }
         self.with_saved(set, found)
     }
 
     /// The UIDs of a range that the client knows of, rising.
     pub(crate) fn uids_in(&self, range: RangeInclusive<u32>) -> impl Iterator<Item = Uid> {
-        let start = self.entries.partition_point(|entry| entry.uid.0.get() < *range.start());
-        let end = self.entries.partition_point(|entry| entry.uid.0.get() <= *range.end());
-        self.entries.get(start..end).unwrap_or_default().iter().map(|entry| entry.uid)
+        self.entries.range(&range).filter_map(|index| self.entries.uid(index))
     }
 
     /// Adds what `$` means, if the set has it. What is gone since then is not in it (RFC 5182 §2.1).
@@ -188,7 +289,7 @@ impl<F: Clone + PartialEq> View<F> {
 
     /// What `*` means as a UID.
     pub(crate) fn last_uid(&self) -> Option<NonZeroU32> {
-        self.entries.last().map(|entry| entry.uid.0)
+        self.entries.uid(self.len().checked_sub(1)?).map(|uid| uid.0)
     }
 
     /// The messages that a command means, by number or by UID.
@@ -203,8 +304,8 @@ impl<F: Clone + PartialEq> View<F> {
 
     /// Notes flags that the client knows of already, because its own command set them silently.
     pub fn note_flags(&mut self, uid: Uid, flags: F) {
-        if let Ok(index) = self.entries.binary_search_by_key(&uid, |entry| entry.uid) {
-            self.entries[index].flags = flags;
+        if let Some(entry) = self.entries.find(uid).and_then(|index| self.entries.entry(index)) {
+            entry.flags = flags;
         }
     }
 
@@ -218,7 +319,7 @@ impl<F: Clone + PartialEq> View<F> {
         }
         let mut now = now.into_iter().peekable();
         let mut merged = Merge::new(self.entries.len(), reports);
-        for entry in std::mem::take(&mut self.entries) {
+        for entry in self.entries.iter() {
             // A UID below one we know that was not there before never appears: UIDs only rise.
             while now.next_if(|(uid, _)| *uid < entry.uid).is_some() {}
             match now.next_if(|(uid, _)| *uid == entry.uid) {
@@ -227,7 +328,7 @@ impl<F: Clone + PartialEq> View<F> {
             }
         }
         merged.entries.extend(now.map(|(uid, flags)| Entry { uid, flags }));
-        self.entries = merged.entries;
+        self.entries = Entries::Own(merged.entries);
         let mut changes = merged.expunged;
         // Not after EXPUNGE alone: the client counts down by itself (RFC 3501 §7.4.1).
         if self.entries.len() > merged.before - changes.len() {
@@ -313,6 +414,62 @@ mod tests {
         ];
         assert_eq!(changes, expected);
         assert_eq!(view.update(mailbox(&[(2, "S"), (9, "")]), Reports::Everything), []);
+    }
+
+    /// A mailbox that is shared.
+    #[derive(Debug)]
+    struct Mailbox(Vec<(Uid, &'static str)>);
+
+    impl Told<&'static str> for Mailbox {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn uid(&self, index: usize) -> Option<Uid> {
+            self.0.get(index).map(|(uid, _)| *uid)
+        }
+
+        fn flags(&self, index: usize) -> Option<&'static str> {
+            self.0.get(index).map(|(_, flags)| *flags)
+        }
+    }
+
+    #[test]
+    fn a_shared_view_is_like_an_own_one_until_it_changes_and_changes_for_nobody_else() {
+        let messages = [(1, ""), (2, "S"), (5, ""), (7, "F")];
+        let told: Arc<dyn Told<&'static str>> = Arc::new(Mailbox(mailbox(&messages)));
+        let (mut shared, mut own) = (View::of(told.clone(), [], false), view(&messages));
+        let other = View::of(told, [], false);
+        let same = |shared: &View<&'static str>, own: &View<&'static str>| {
+            assert_eq!(shared.iter().collect::<Vec<_>>(), own.iter().collect::<Vec<_>>());
+            for number in 1..10 {
+                assert_eq!(shared.flags(uid(number)), own.flags(uid(number)));
+                assert_eq!(shared.number(uid(number)), own.number(uid(number)));
+                assert_eq!(shared.uid(super::tests::number(number)), own.uid(super::tests::number(number)));
+                let range = |view: &View<&'static str>| view.uids_in(number..=number + 2).collect::<Vec<_>>();
+                assert_eq!(range(shared), range(own));
+            }
+            assert_eq!(shared.uids_in(0..=u32::MAX).count(), own.len());
+            assert_eq!((shared.last_number(), shared.last_uid()), (own.last_number(), own.last_uid()));
+        };
+        same(&shared, &own);
+        for view in [&mut shared, &mut own] {
+            view.note_flags(uid(3), "of nobody");
+        }
+        assert!(shared.is_shared());
+        for view in [&mut shared, &mut own] {
+            view.note_flags(uid(5), "S");
+        }
+        assert!(!shared.is_shared() && other.is_shared());
+        same(&shared, &own);
+        same(&other, &view(&messages));
+        let now = [(2, ""), (5, "S"), (9, "")];
+        assert_eq!(
+            shared.update(mailbox(&now), Reports::Everything),
+            own.update(mailbox(&now), Reports::Everything)
+        );
+        shared.share(Arc::new(Mailbox(mailbox(&now))));
+        same(&shared, &own);
     }
 
     #[test]

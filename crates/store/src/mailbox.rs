@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::watch::Receiver;
 
@@ -128,6 +128,7 @@ fn nothing() -> Snapshot {
         messages: Vec::new(),
         keywords: Vec::new(),
         highest_modseq: ModSeq::ZERO,
+        unseen: OnceLock::new(),
     }
 }
 
@@ -343,7 +344,15 @@ impl Shared {
             let keywords = shown.keywords.clone();
             let (uid_validity, uid_next, highest_modseq) =
                 (shown.uid_validity, shown.uid_next, shown.highest_modseq);
-            self.show(Snapshot { uid_validity, uid_next, generation: 0, messages, keywords, highest_modseq });
+            self.show(Snapshot {
+                uid_validity,
+                uid_next,
+                generation: 0,
+                messages,
+                keywords,
+                highest_modseq,
+                unseen: OnceLock::new(),
+            });
         }
         drop(state);
     }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use crate::flags::{Flags, Keyword};
+use crate::flags::{Flags, Keyword, SystemFlag};
 
 /// A message's name for good, within one UIDVALIDITY (RFC 9051 §2.3.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,9 +105,17 @@ pub struct Snapshot {
     pub keywords: Vec<Keyword>,
     /// When anything changed last: no message has a higher one.
     pub highest_modseq: ModSeq,
+    /// See [`first_unseen`](Self::first_unseen), once somebody asked.
+    pub(crate) unseen: OnceLock<Option<usize>>,
 }
 
 impl Snapshot {
+    /// The place of the first message that nobody has read.
+    pub fn first_unseen(&self) -> Option<usize> {
+        let is_unseen = |message: &Message| !message.flags.contains(SystemFlag::Seen);
+        *self.unseen.get_or_init(|| self.messages.iter().position(is_unseen))
+    }
+
     /// The message of this UID.
     pub fn message(&self, uid: Uid) -> Option<&Message> {
         let place = self.messages.binary_search_by_key(&uid, |message| message.uid).ok()?;

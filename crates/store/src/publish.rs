@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::OnceLock;
 
 use crate::clock::unix_micros;
 use crate::flags::Flags;
@@ -32,7 +33,15 @@ impl Shared {
         state.history.note(&mut messages, gone, |ceiling| self.raise_ceiling(ceiling));
         let keywords = state.keywords.known(state.letters_in_use());
         let highest_modseq = state.history.highest();
-        let snapshot = Snapshot { uid_validity, uid_next, generation: 0, messages, keywords, highest_modseq };
+        let snapshot = Snapshot {
+            uid_validity,
+            uid_next,
+            generation: 0,
+            messages,
+            keywords,
+            highest_modseq,
+            unseen: OnceLock::new(),
+        };
         if before.is_none_or(|before| !snapshot.shows_the_same(&before)) {
             self.show(snapshot);
         }

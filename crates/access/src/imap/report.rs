@@ -1,12 +1,14 @@
 //! Tells the client what has changed in its mailbox (RFC 3501 §7).
 
+use std::sync::Arc;
+
 use kings_imap::view::Reports;
 use kings_imap::{Change, Code, Condition, Flag, Response, SequenceSet, Session, Tagged};
 use kings_store::{Keyword, MAX_KEYWORDS, ModSeq, Snapshot, StoreError};
 use tracing::warn;
 
 use super::convert::{flag_names, keyword_names, modseq_to_imap, to_imap};
-use super::selected::{Known, Selected, Wanted, known, look};
+use super::selected::{AsTold, Known, Selected, Wanted, known, look};
 use super::{Client, Trouble};
 
 impl Client {
@@ -60,7 +62,7 @@ impl Selected {
         Ok(())
     }
 
-    fn compare(&mut self, session: &mut Session, snapshot: &Snapshot, reports: Reports) {
+    fn compare(&mut self, session: &mut Session, snapshot: &Arc<Snapshot>, reports: Reports) {
         let tells_modseq = self.tells_modseq;
         let now = snapshot.messages.iter().map(|message| known(message, tells_modseq));
         let changes = self.view.update(now, reports);
@@ -82,6 +84,9 @@ impl Selected {
             session.respond(&response);
         }
         self.owes_expunge = self.view.len() > snapshot.messages.len();
+        if !self.owes_expunge {
+            self.view.share(AsTold::of(snapshot, tells_modseq));
+        }
     }
 
     fn response(&self, change: Change<Known>) -> Response {

@@ -2,7 +2,6 @@
 
 use kings_imap::command::{Resync, Select};
 use kings_imap::{Code, Condition, Removed, Response, SequenceNumber, Session, Tagged, vanished};
-use kings_store::SystemFlag;
 
 use super::convert::{modseq_to_imap, modseq_to_store, to_imap};
 use super::expunge;
@@ -76,7 +75,7 @@ impl Selected {
         for (number, uid) in told {
             let changed = self.view.flags(uid).filter(|known| known.modseq > since);
             if let Some(known) = changed {
-                wire.respond(&self.fetch_flags((number, uid), known, true)).await?;
+                wire.respond(&self.fetch_flags((number, uid), &known, true)).await?;
             }
         }
         Ok(())
@@ -97,8 +96,7 @@ fn greet(session: &mut Session, selected: &Selected) {
     respond_flags(session, &selected.keywords, selected.view.is_read_only());
     session.respond(&Response::Exists(selected.view.len()));
     session.respond(&Response::Recent(selected.view.recent_count()));
-    let unseen = snapshot.messages.iter().position(|message| !message.flags.contains(SystemFlag::Seen));
-    if let Some(number) = unseen.and_then(SequenceNumber::from_index) {
+    if let Some(number) = snapshot.first_unseen().and_then(SequenceNumber::from_index) {
         status(session, Code::Unseen(number), "First unseen message");
     }
     status(session, Code::UidValidity(snapshot.uid_validity.0.get()), "UIDs are valid");

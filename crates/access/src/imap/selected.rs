@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kings_imap::{SequenceNumber, SequenceSet, Tagged, View};
+use kings_imap::{SequenceNumber, SequenceSet, Tagged, Told, View};
 use kings_store::{Flags, Keyword, Mailbox, Message, ModSeq, Snapshot};
 use tokio::sync::watch::Receiver;
 
@@ -34,6 +34,33 @@ pub(super) struct Known {
     pub(super) modseq: ModSeq,
 }
 
+/// A snapshot, as the view has it.
+#[derive(Debug)]
+pub(super) struct AsTold {
+    snapshot: Arc<Snapshot>,
+    with_modseq: bool,
+}
+
+impl AsTold {
+    pub(super) fn of(snapshot: &Arc<Snapshot>, with_modseq: bool) -> Arc<Self> {
+        Arc::new(Self { snapshot: snapshot.clone(), with_modseq })
+    }
+}
+
+impl Told<Known> for AsTold {
+    fn len(&self) -> usize {
+        self.snapshot.messages.len()
+    }
+
+    fn uid(&self, index: usize) -> Option<kings_imap::Uid> {
+        self.snapshot.messages.get(index).map(|message| to_imap(message.uid))
+    }
+
+    fn flags(&self, index: usize) -> Option<Known> {
+        self.snapshot.messages.get(index).map(|message| known(message, self.with_modseq).1)
+    }
+}
+
 /// A message that a command means.
 pub(super) type Wanted = (SequenceNumber, kings_imap::Uid);
 
@@ -42,8 +69,8 @@ impl Selected {
     pub(super) async fn open(mailbox: Mailbox, read_only: bool, tells_modseq: bool) -> Result<Self, Trouble> {
         let changes = mailbox.changes();
         let (snapshot, recent) = look(&mailbox, read_only).await?;
-        let messages = snapshot.messages.iter().map(|message| known(message, tells_modseq));
-        let view = View::new(messages, recent.into_iter().map(to_imap), read_only);
+        let told = AsTold::of(&snapshot, tells_modseq);
+        let view = View::of(told, recent.into_iter().map(to_imap), read_only);
         let keywords = snapshot.keywords.clone();
         Ok(Self { mailbox, view, tells_modseq, changes, compared: snapshot, keywords, owes_expunge: false })
     }
@@ -51,6 +78,9 @@ impl Selected {
     /// Has the client hear the numbers of changes from now on. What it knows of messages so far counts as known with them.
     pub(super) fn begin_modseq(&mut self) {
         self.tells_modseq = true;
+        if self.view.is_shared() {
+            return self.view.share(AsTold::of(&self.compared, true));
+        }
         for message in &self.compared.messages {
             let (uid, known) = known(message, true);
             if self.view.flags(uid).is_some_and(|told| told.flags == known.flags) {
