@@ -138,7 +138,7 @@ struct Setup {
 impl Setup {
     fn new(port: u16) -> Self {
         let settings = Settings {
-            smart_host: None,
+            smart_hosts: Vec::new(),
             port,
             allow_private: vec!["127.0.0.0/8".parse().unwrap()],
             tls: Level::May,
@@ -478,12 +478,12 @@ async fn private_hosts_are_refused_unless_allowed_and_a_smart_host_always_is() {
         setup.attempt(&["joe@far.example"]).await,
         ["failed 5.4.4 a.far.example has no public address"]
     );
-    setup.settings.smart_host = Some(SmartHost {
+    setup.settings.smart_hosts = vec![SmartHost {
         host: "127.0.0.71".into(),
         port: peer.address.port(),
         login: None,
         tls: Level::May,
-    });
+    }];
     assert_eq!(setup.attempt(&["joe@far.example"]).await, ["relayed 250 2.0.0 taken"]);
 }
 
@@ -492,12 +492,12 @@ async fn a_password_is_not_sent_in_clear() {
     let script: Script = &[("EHLO", "250-peer.example\r\n250 AUTH PLAIN LOGIN\r\n")];
     let peer = Peer::start(FIRST, 0, "220 hi\r\n", script).await;
     let mut setup = Setup::new(peer.address.port());
-    setup.settings.smart_host = Some(SmartHost {
+    setup.settings.smart_hosts = vec![SmartHost {
         host: "127.0.0.71".into(),
         port: peer.address.port(),
         login: Some(Credentials::new("ann", kings_sasl::Secret::new("secret"))),
         tls: Level::May,
-    });
+    }];
     let outcomes = setup.attempt(&["joe@far.example"]).await;
     assert!(outcomes[0].contains("no password is sent"), "{outcomes:?}");
     assert!(!peer.heard().iter().any(|line| line.starts_with("AUTH")));

@@ -7,8 +7,8 @@ use kings_directory::{HostedDomain, Keys};
 use kings_mail::address::Address;
 use kings_mail::domain::{BadDomain, Domain};
 use kings_mta::relay::{
-    self, Action, Credentials, Family, Level, Match, Ourselves, Recipients, Routes, Rule, Senders, Settings,
-    SmartHost, Sources,
+    self, Action, Credentials, Family, Level, MAX_IN_TURN, Match, Ourselves, Recipients, Routes, Rule,
+    Senders, Settings, SmartHost, Sources,
 };
 use kings_net::IpNet;
 use kings_sasl::{Client, Mechanism, Secret};
@@ -152,12 +152,8 @@ pub(super) fn passed_over(routes: &Routes) -> impl Iterator<Item = Complaint> {
 }
 
 fn outbound(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Settings> {
-    let host = section.parsed(
-        source,
-        "smart_host",
-        "a host with its port such as \"smtp.example.net:587\"",
-        host_and_port,
-    );
+    let what = "a host with its port such as \"smtp.example.net:587\", or several";
+    let hosts = section.one_or_more(source, "smart_host", what, host_and_port);
     let tls = section.choice(source, "tls", &LEVELS);
     let login = login(source, section);
     complain_of_clear_text(source, section, login.is_some(), tls);
@@ -175,13 +171,19 @@ fn outbound(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Settin
     }
     let allow_private =
         section.list(source, "allow_private", "a network such as \"127.0.0.0/8\"", str::parse::<IpNet>);
-    if login.is_some() && host.is_none() {
+    if login.is_some() && hosts.is_empty() {
         source.complain("[outbound] has a user but no smart_host to log in at");
     }
     let usual = usual_level(login.is_some());
-    let smart_host = host.map(|(host, port)| SmartHost { host, port, login, tls: tls.unwrap_or(usual) });
+    let smart_host = |(host, port)| SmartHost { host, port, login: login.clone(), tls: tls.unwrap_or(usual) };
+    let smart_hosts: Vec<SmartHost> = hosts.into_iter().map(smart_host).collect();
+    if smart_hosts.len() > MAX_IN_TURN {
+        source.complain(format!(
+            "[outbound] smart_host names more than the {MAX_IN_TURN} that one attempt visits"
+        ));
+    }
     Some(Settings {
-        smart_host,
+        smart_hosts,
         port: port?,
         allow_private,
         tls: tls.unwrap_or(Level::May),

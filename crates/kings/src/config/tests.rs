@@ -532,9 +532,15 @@ fn routes_and_smart_hosts_are_read() {
          [[route]]\nsender = \"@example.org\"\nto = \"error:No mail today\"\n"
     );
     let settings = Settings::parse(&text, Path::new("/")).unwrap();
-    let smart_host = settings.outbound.smart_host.unwrap();
+    let [smart_host] = &settings.outbound.smart_hosts[..] else { panic!("one smart host") };
     assert_eq!((smart_host.host.as_str(), smart_host.port), ("::1", 2626));
     assert_eq!(settings.outbound.routes.rules.len(), 2);
+    let several = format!(
+        "{SMALLEST}[outbound]\nsmart_host = [\"b.example:587\", \"a.example:25\"]\ntls = \"encrypt\"\n"
+    );
+    let hosts = Settings::parse(&several, Path::new("/")).unwrap().outbound.smart_hosts;
+    let hosts: Vec<_> = hosts.iter().map(|host| (host.host.as_str(), host.port, host.tls)).collect();
+    assert_eq!(hosts, [("b.example", 587, relay::Level::Encrypt), ("a.example", 25, relay::Level::Encrypt)]);
     let wrong = [
         "[[route]]\ndomain = \"a.example\"\n",
         "[[route]]\ndomain = \"a.example\"\nto = \"lmtp:unix:x\"\n",
@@ -546,6 +552,8 @@ fn routes_and_smart_hosts_are_read() {
         "[outbound]\nown_addresses = [\"mail.example.org\"]\n",
         "[outbound]\nuser = \"ann\"\n",
         "[outbound]\nsmart_host = \"no port\"\n",
+        "[outbound]\nsmart_host = [\"a.example:25\", \"no port\"]\n",
+        "[outbound]\nsmart_host = [\"a:1\", \"a:2\", \"a:3\", \"a:4\", \"a:5\", \"a:6\", \"a:7\", \"a:8\", \"a:9\", \"a:10\", \"a:11\"]\n",
     ];
     for text in wrong {
         assert!(!complaints(&format!("{SMALLEST}{text}")).is_empty(), "{text}");
@@ -661,7 +669,8 @@ fn a_login_elsewhere_names_the_mechanisms_that_it_may_use() {
             relay::Action::Host(host) => host.login,
             other => panic!("{other:?}"),
         });
-        let login = of_route.unwrap_or_else(|| outbound.smart_host.unwrap().login).unwrap();
+        let login =
+            of_route.unwrap_or_else(|| outbound.smart_hosts.into_iter().next().unwrap().login).unwrap();
         login.mechanisms.iter().map(Mechanism::name).collect::<Vec<_>>()
     };
     for keys in [smart, route] {

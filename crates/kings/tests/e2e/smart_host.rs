@@ -141,6 +141,24 @@ fn one_message_to_sixty_domains_goes_to_the_smart_host_in_two_transactions() {
     wait_until("an empty queue", Duration::from_secs(10), || (waiting(&kings) == 0).then_some(()));
 }
 
+/// As with several next hops in Postfix's `relayhost`.
+#[test]
+fn a_second_smart_host_takes_what_the_first_does_not() {
+    let sink = Sink::start();
+    let tables = format!(
+        "[outbound]\nsmart_host = [\"127.0.0.1:{}\", \"127.0.0.1:{}\", \"127.0.0.1:{}\"]\n",
+        free_port(),
+        sink.port,
+        free_port()
+    );
+    let kings = Setup { tables, ..Setup::default() }.start();
+    to_sixty_domains(&kings);
+    let reached = || sink.recipients().iter().map(|to| to.matches('<').count()).sum::<usize>();
+    wait_until("all of it", Duration::from_secs(30), || (reached() == 60).then_some(()));
+    wait_until("an empty queue", Duration::from_secs(10), || (waiting(&kings) == 0).then_some(()));
+    assert_eq!(sink.recipients().len(), 2, "two transactions, each once");
+}
+
 /// What a real Postfix says of each recipient is told of that one, and the others get the message once.
 #[test]
 fn a_smart_host_may_refuse_some_of_the_recipients_of_a_transaction() {

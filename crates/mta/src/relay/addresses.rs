@@ -139,7 +139,7 @@ mod tests {
 
     fn settings() -> Settings {
         Settings {
-            smart_host: None,
+            smart_hosts: Vec::new(),
             port: 25,
             allow_private: Vec::new(),
             tls: Level::May,

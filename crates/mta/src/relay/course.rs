@@ -25,10 +25,10 @@ pub(super) enum Course<'a> {
 }
 
 impl<'a> Course<'a> {
-    /// The course that the action of a route sets, or else the smart host.
+    /// The course that the action of a route sets, or else the smart hosts.
     pub(super) fn of(
         action: Option<&'a Action>,
-        smart_host: Option<&'a SmartHost>,
+        smart_hosts: &'a [SmartHost],
         destination: &'a Destination,
     ) -> Self {
         match action {
@@ -39,7 +39,8 @@ impl<'a> Course<'a> {
             // Nobody is asked, so nobody can be busy or dead.
             Some(Action::Discard(_) | Action::Error(_) | Action::Mx) => Self::Mx(destination),
             Some(Action::MxOf(domain, port)) => Self::MxOf(domain, *port),
-            None => smart_host.map_or(Self::Mx(destination), |host| Self::Smtp(slice::from_ref(host))),
+            None if smart_hosts.is_empty() => Self::Mx(destination),
+            None => Self::Smtp(smart_hosts),
         }
     }
 
@@ -121,7 +122,7 @@ mod tests {
         ];
         let lane =
             |(action, smart_host, domain, letter): &(Option<Action>, Option<SmartHost>, &str, char)| {
-                (Course::of(action.as_ref(), smart_host.as_ref(), &to(domain)).lane(), *letter)
+                (Course::of(action.as_ref(), smart_host.as_slice(), &to(domain)).lane(), *letter)
             };
         let lanes: Vec<_> = cases.iter().map(lane).collect();
         for (one, first) in &lanes {

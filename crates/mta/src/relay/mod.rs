@@ -66,7 +66,7 @@ pub use crate::relay::ourselves::Ourselves;
 pub use crate::relay::rules::{Action, Match, Recipients, Routes, Rule, Senders};
 pub use crate::relay::source::{Source, Sources};
 pub use crate::relay::tls_policy::Level;
-pub use crate::relay::transport::{RelayHost, Transport};
+pub use crate::relay::transport::{MAX_IN_TURN, RelayHost, Transport};
 pub use crate::relay::ways::Ways;
 pub(crate) use crate::relay::ways::in_session;
 
@@ -77,8 +77,8 @@ const CONNECT: Duration = Duration::from_secs(30);
 /// What the way out depends on.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where everything goes, instead of to MX hosts.
-    pub smart_host: Option<SmartHost>,
+    /// Where everything goes, instead of to MX hosts: to the first of these that takes it.
+    pub smart_hosts: Vec<SmartHost>,
     /// The port of MX hosts.
     pub port: u16,
     /// Networks that MX hosts may be in though they are not public.
@@ -292,14 +292,14 @@ impl<D: Dns> Relay<D> {
             Way::Table(transport) => {
                 let settings = &self.settings;
                 let known =
-                    settings.smart_host.iter().chain(settings.routes.rules.iter().filter_map(for_all));
+                    settings.smart_hosts.iter().chain(settings.routes.rules.iter().filter_map(for_all));
                 transport.action(known, settings.tls).map(Cow::Owned)
             }
         }
     }
 
     fn course<'a>(&'a self, action: Option<&'a Action>, destination: &'a Destination) -> Course<'a> {
-        Course::of(action, self.settings.smart_host.as_ref(), destination)
+        Course::of(action, &self.settings.smart_hosts, destination)
     }
 
     /// One host under all its addresses: a second address is tried only when the first did not answer.

@@ -15,7 +15,7 @@ const LMTP_PORT: u16 = 24;
 /// What `smtp:` means without a port.
 const SMTP_PORT: u16 = 25;
 /// Most next hops of one list, as of the MX hosts that one attempt visits.
-const MAX_IN_TURN: usize = 10;
+pub const MAX_IN_TURN: usize = 10;
 /// Ports by their names in services(5).
 const PORTS: [(&str, u16); 5] =
     [("smtp", SMTP_PORT), ("lmtp", LMTP_PORT), ("submission", 587), ("submissions", 465), ("smtps", 465)];

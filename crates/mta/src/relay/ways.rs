@@ -27,7 +27,7 @@ impl Settings {
     pub fn ways(&self) -> Ways {
         Ways {
             routes: self.routes.clone(),
-            has_smart_host: self.smart_host.is_some(),
+            has_smart_host: !self.smart_hosts.is_empty(),
             allow_private: self.allow_private.clone(),
             ourselves: self.ourselves.clone(),
         }

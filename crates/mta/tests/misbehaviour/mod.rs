@@ -135,12 +135,12 @@ async fn replies_injected_before_the_handshake_are_dropped() {
     ];
     let peer = Peer::start(FIRST, 0, "220 hi\r\n", script).await;
     let mut setup = Setup::new(peer.address.port());
-    setup.settings.smart_host = Some(SmartHost {
+    setup.settings.smart_hosts = vec![SmartHost {
         host: "127.0.0.71".into(),
         port: peer.address.port(),
         login: Some(Credentials::new("ann", kings_sasl::Secret::new("secret"))),
         tls: Level::Encrypt,
-    });
+    }];
     let outcomes = setup.attempt(&["joe@far.example"]).await;
     assert!(outcomes[0].starts_with("deferred 4.7.5 TLS handshake"), "{outcomes:?}");
     assert_eq!(peer.count("AUTH"), 0);

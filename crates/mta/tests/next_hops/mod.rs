@@ -160,8 +160,8 @@ async fn domains_behind_one_host_share_a_transaction_and_part_at_their_own_hosts
     assert_eq!(setup.inbox().len(), 1);
 
     let host = peer.address.ip().to_string();
-    setup.settings.smart_host =
-        Some(SmartHost { host, port: peer.address.port(), login: None, tls: Level::May });
+    setup.settings.smart_hosts =
+        vec![SmartHost { host, port: peer.address.port(), login: None, tls: Level::May }];
     let refused = "failed 5.1.1 550 5.1.1 no such user";
     assert_eq!(setup.attempt(&recipients).await, [taken, refused, "passed on stored", taken]);
     assert_eq!((peer.count("MAIL"), peer.count("RCPT"), near.count("MAIL")), (1, 3, 1));
