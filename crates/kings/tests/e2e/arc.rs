@@ -125,7 +125,7 @@ fn a_listed_sealer_saves_what_spf_and_dkim_can_no_longer_prove() {
     let forged = raw[raw.find("ARC-Seal:").unwrap()..].replace("this is hello", "this is forged");
     let mut client = journey.home.smtp();
     let refused = client.message("joe@nowhere.org", &[HOME], forged.as_bytes()).unwrap();
-    refused.is("550 5.7.1");
+    refused.is("550 5.7.26");
     assert!(refused.text.contains("DMARC fails"), "{}", refused.text);
     assert_eq!(journey.inbox().len(), 1);
 }

@@ -60,7 +60,7 @@ fn mail_of_one_kings_passes_at_another() {
     let forged = signed.replace("this is signed", "this is forged");
     assert_ne!(forged, signed);
     let refused = client.message("joe@example.net", &[BOB], forged.as_bytes()).unwrap();
-    refused.is("550 5.7.1");
+    refused.is("550 5.7.26");
     assert!(refused.text.contains("DMARC fails"), "{}", refused.text);
     assert_eq!(messages(&kings.maildir(BOB)).len(), 1);
 }
@@ -77,7 +77,7 @@ fn a_refusal_for_spf_hands_on_what_the_domain_explains() {
     let mut client = kings.smtp();
     let mut send = |sender: &str| client.message(sender, &[BOB], &letter(sender, BOB, "hello")).unwrap();
     let refused = send("joe@closed.example.net");
-    refused.is("550 5.7.1 Not accepted: SPF fails: ");
+    refused.is("550 5.7.23 Not accepted: SPF fails: ");
     let words = "closed.example.net explains: 127.0.0.1 is none of our hosts, see https://closed.example.net";
     assert!(refused.text.contains(words), "{}", refused.text);
     // What could be taken for words of ours, or for another line, is not handed on.
@@ -95,8 +95,8 @@ fn forgeries_get_what_the_domains_ask_for() {
     // SPF passes and belongs to the author.
     send("joe@example.net", "joe@example.net").is("250");
     // A domain that wants forgeries refused, one that wants them aside, one that wants nothing.
-    send("joe@example.net", "ceo@strict.example.net").is("550 5.7.1");
-    send("joe@strict.example.net", "ceo@strict.example.net").is("550 5.7.1");
+    send("joe@example.net", "ceo@strict.example.net").is("550 5.7.26");
+    send("joe@strict.example.net", "ceo@strict.example.net").is("550 5.7.26");
     send("joe@mild.example.net", "ceo@mild.example.net").is("250");
     send("joe@open.example.net", "joe@open.example.net").is("250");
     // Our own name in From, from outside.

@@ -699,9 +699,9 @@ fn of_several_authors_the_configured_consequence_decides_and_its_domain_is_named
     };
     let send =
         |kings: &Kings, content: &[u8]| kings.smtp().message("joe@evil.test", &[BOB], content).unwrap();
-    send(&with(""), &both).is("550 5.7.1 Not accepted: DMARC fails for bank.test: ");
+    send(&with(""), &both).is("550 5.7.26 Not accepted: DMARC fails for bank.test: ");
     let swapped = with("[inbound]\ndmarc_reject = \"junk\"\ndmarc_quarantine = \"reject\"\n");
-    send(&swapped, &both).is("550 5.7.1 Not accepted: DMARC fails for shop.test: ");
+    send(&swapped, &both).is("550 5.7.26 Not accepted: DMARC fails for shop.test: ");
     send(&swapped, &letter("ceo@bank.test", BOB, "one author")).is("250");
     let mild = with("[inbound]\ndmarc_reject = \"accept\"\n");
     send(&mild, &both).is("250");
@@ -815,7 +815,7 @@ fn a_good_signature_that_comes_again_and_again_is_told_or_filed_and_no_other() {
         let mut client = kings.smtp();
         let mut send = |content: &str| client.message("joe@evil.test", &[BOB], content.as_bytes()).unwrap();
         for _ in 0..4 {
-            send(&stolen.replace("Please pay", "Pay me")).is("550 5.7.1 Not accepted: DMARC fails");
+            send(&stolen.replace("Please pay", "Pay me")).is("550 5.7.26 Not accepted: DMARC fails");
         }
         for _ in 0..4 {
             send(&stolen).is("250");
@@ -887,7 +887,7 @@ fn addresses_in_disguise_beside_real_ones_are_found_as_the_server_comes() {
         "=?utf-8?b?Y2Vv77ygYmFuay50ZXN0?=, joe@evil.test",
         "=?utf-7?q?ceo+AEA-bank.test?=, joe@evil.test",
     ] {
-        send(field).is("550 5.7.1 Not accepted: DMARC fails for bank.test: ");
+        send(field).is("550 5.7.26 Not accepted: DMARC fails for bank.test: ");
     }
     for field in ["\"ann@example.org\", joe@evil.test", "ann\u{ff20}example.org, joe@evil.test"] {
         send(field).is("250");

@@ -45,7 +45,7 @@ fn what_a_forwarder_brings_is_recorded_and_not_refused() {
     // Its mirror.
     send(&kings, STRANGER, "ceo@bank.test", "").is("550 5.7.1 EHLO name is not a full host name");
     let kings = start(&dns, "");
-    send(&kings, STRANGER, "ceo@bank.test", "").is("550 5.7.1 Not accepted: DMARC fails");
+    send(&kings, STRANGER, "ceo@bank.test", "").is("550 5.7.26 Not accepted: DMARC fails");
 }
 
 #[test]

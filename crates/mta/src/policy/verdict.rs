@@ -190,18 +190,34 @@ impl Decision {
     /// The refusal, where the verdict is one; it names what led to it, since the sender's postmaster is to act on that. What
     /// else was found is for our own eyes.
     pub(crate) fn refusal(&self) -> Option<Reply> {
-        let (code, class) = match self.verdict {
+        let decisive = &self.reasons[..self.decisive];
+        let (code, status) = match self.verdict {
             Verdict::Accept | Verdict::Junk => return None,
-            Verdict::Defer => (451, 4),
-            Verdict::Reject => (550, 5),
+            Verdict::Defer => (451, Status(4, 7, 1)),
+            Verdict::Reject => (550, Status(5, 7, cause(decisive))),
         };
-        let text = format!("Not accepted: {}", sentences(self.reasons.iter().take(self.decisive)));
-        Some(Reply { code, status: Some(Status(class, 7, 1)), text: text.into() })
+        let text = format!("Not accepted: {}", sentences(decisive));
+        Some(Reply { code, status: Some(status), text: text.into() })
     }
 
     /// The field that goes in front of the message.
     pub(crate) fn field(&self) -> String {
         fold(&format!("{FIELD}: {self}"))
+    }
+}
+
+/// The detail of a refusal: 23 where it is for a "fail" of SPF alone (RFC 7372 §3.2), 26 where several checks failed, as
+/// they have where DMARC does (RFC 7372 §3.4), and 1, a matter of policy, where anything else had to do with it.
+fn cause(decisive: &[Reason]) -> u16 {
+    let is_spf = |reason: &Reason| matches!(reason, Reason::SpfFail(_) | Reason::HeloSpfFail(_));
+    let is_dmarc = |reason: &Reason| matches!(reason, Reason::DmarcFail(_));
+    let is_proof = |reason: &Reason| {
+        is_spf(reason) || is_dmarc(reason) || matches!(reason, Reason::SpfSoftFail(_) | Reason::NotOurs(_))
+    };
+    match decisive {
+        [_, ..] if decisive.iter().all(is_spf) => 23,
+        _ if decisive.iter().any(is_dmarc) && decisive.iter().all(is_proof) => 26,
+        _ => 1,
     }
 }
 

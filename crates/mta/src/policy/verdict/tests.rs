@@ -396,6 +396,38 @@ fn a_refusal_says_why_and_anything_else_is_no_refusal() {
     assert_eq!(decision(Verdict::Reject).refusal().map(|reply| reply.code), Some(550));
 }
 
+/// Each code says no more than what happened (RFC 7372 §3.2, §3.4).
+#[test]
+fn the_code_of_a_refusal_tells_which_checks_failed() {
+    let spf = || Reason::SpfFail("why".to_owned());
+    let helo = || Reason::HeloSpfFail("why".to_owned());
+    let soft = || Reason::SpfSoftFail("why".to_owned());
+    let dmarc = || Reason::DmarcFail(author("bank.test", "nothing passed"));
+    let ours = || Reason::NotOurs("example.org".to_owned());
+    let cases = [
+        (vec![spf()], 23),
+        (vec![spf(), helo()], 23),
+        (vec![soft()], 1),
+        (vec![dmarc()], 26),
+        (vec![spf(), dmarc(), ours()], 26),
+        (vec![ours()], 1),
+        (vec![spf(), ours()], 1),
+        (vec![spf(), Reason::UnknownHelo], 1),
+        (vec![dmarc(), Reason::Listed("listed".to_owned())], 1),
+        (vec![], 1),
+    ];
+    for (reasons, detail) in cases {
+        let status = |verdict| decided(verdict, reasons.clone()).refusal().and_then(|reply| reply.status);
+        assert_eq!(status(Verdict::Reject), Some(Status(5, 7, detail)), "{reasons:?}");
+        // These codes are for what is final.
+        assert_eq!(status(Verdict::Defer), Some(Status(4, 7, 1)), "{reasons:?}");
+    }
+    // What did not decide has no say in it.
+    let listed = Reason::Listed("listed".to_owned());
+    let decision = Decision { verdict: Verdict::Reject, reasons: vec![spf(), listed], decisive: 1 };
+    assert_eq!(decision.refusal().and_then(|reply| reply.status), Some(Status(5, 7, 23)));
+}
+
 #[test]
 fn what_a_known_host_passes_on_fails_nothing_and_claims_are_told_all_the_same() {
     let why = || "because".to_owned();
