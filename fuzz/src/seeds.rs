@@ -300,6 +300,8 @@ pub const IMAP_COMMANDS: &[&str] = &[
     "a CREATE Gesendet (USE (\\Sent \\All))", "a UNAUTHENTICATE",
     "a FETCH 1 (BINARY[1.2]<0.99> BINARY.PEEK[] BINARY.SIZE[1])",
     "a UID FETCH 1:* FLAGS (PARTIAL -1:-30 CHANGEDSINCE 7)", "a UID SEARCH RETURN (PARTIAL 1:500 SAVE) $",
+    "a SETMETADATA \"\" (/private/comment ~{3+}\r\na\0b /shared/x/y NIL)",
+    "a GETMETADATA (DEPTH infinity MAXSIZE 10) INBOX (/private /shared/comment)", "a LIST \"\" * RETURN (METADATA (/private/a))",
     "a UID FETCH 1 (EMAILID THREADID SAVEDATE PREVIEW (LAZY))", "a SEARCH EMAILID M1_2e OR SAVEDSINCE 1-Nov-2026 SAVEDATESUPPORTED",
     "a STATUS INBOX (MESSAGES UIDNEXT)", "a ID (\"name\" NIL)", "a UID MOVE 1:* Trash", "a AUTHENTICATE PLAIN =",
 ];

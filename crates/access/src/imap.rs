@@ -10,6 +10,7 @@ mod learn;
 mod list;
 mod login;
 mod mailbox;
+mod metadata;
 mod quota;
 mod report;
 mod search;

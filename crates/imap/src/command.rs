@@ -5,6 +5,7 @@ mod create;
 mod enable;
 pub mod fetch;
 mod list;
+mod metadata;
 pub mod search;
 mod select;
 pub mod sort;
@@ -17,6 +18,8 @@ pub(crate) use append::{append_head, next_message};
 pub use create::Create;
 pub use enable::Enabled;
 pub use list::{List, ListOptions};
+pub(crate) use metadata::takes_binary;
+pub use metadata::{Depth, GetMetadata, SetMetadata};
 pub use select::{Resync, Select};
 pub use status::StatusItem;
 pub use store::{Store, StoreMode};
@@ -107,6 +110,10 @@ pub enum Request {
     Quota(String),
     /// GETQUOTAROOT: of the quota root of this mailbox (RFC 9208 §4.1.2).
     QuotaRoot(String),
+    /// RFC 5464 §4.2
+    GetMetadata(GetMetadata),
+    /// RFC 5464 §4.3
+    SetMetadata(SetMetadata),
     /// CLOSE: expunge without a word, then deselect (RFC 3501 §6.4.2).
     Close,
     /// Deselect and nothing else (RFC 3691 §2).
@@ -241,6 +248,8 @@ impl Request {
             | Self::Status { .. }
             | Self::Quota(_)
             | Self::QuotaRoot(_)
+            | Self::GetMetadata(_)
+            | Self::SetMetadata(_)
             | Self::Expunge(_)
             | Self::Search(_)
             | Self::Sort(_)

@@ -66,6 +66,8 @@ pub enum SyntaxError {
     ListOption,
     /// A way to compress other than DEFLATE.
     Compression,
+    /// No name that an entry of METADATA can have, or none at all.
+    Entry,
     /// Not a range of PARTIAL.
     Partial,
     /// A parameter that CREATE does not have, or has once.
@@ -110,6 +112,7 @@ impl SyntaxError {
             Self::StatusItem => "Unknown STATUS item",
             Self::ListOption => "Unknown LIST option",
             Self::Compression => "Unknown way to compress",
+            Self::Entry => "Malformed entry name",
             Self::Partial => "Malformed range of PARTIAL",
             Self::CreateOption => "Unknown CREATE parameter",
             Self::SelectOption => "Unknown SELECT option",
@@ -297,6 +300,20 @@ impl<'a> Cursor<'a> {
 
     pub(crate) fn nstring(&mut self) -> Result<Option<Cow<'a, [u8]>>, SyntaxError> {
         if self.eat_word("NIL") { Ok(None) } else { self.string().map(Some) }
+    }
+
+    /// The same, or a `literal8`, which may hold NUL (RFC 5464 §5 `value`).
+    pub(crate) fn nstring_or_binary(&mut self) -> Result<Option<Cow<'a, [u8]>>, SyntaxError> {
+        if !self.eat(b'~') {
+            return self.nstring();
+        }
+        let size = self.literal_header()?;
+        if !self.eat_word("\r\n") || self.rest.len() < size {
+            return Err(SyntaxError::Literal);
+        }
+        let (content, rest) = self.rest.split_at(size);
+        self.rest = rest;
+        Ok(Some(Cow::Borrowed(content)))
     }
 
     pub(crate) fn number(&mut self) -> Result<u32, SyntaxError> {

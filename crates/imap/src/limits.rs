@@ -21,6 +21,10 @@ pub const MAX_DEPTH: usize = 50;
 pub const MAX_SEARCH_KEYS: usize = 500;
 /// Longest name of a content or thread, in octets (RFC 8474 §7).
 pub const MAX_OBJECT_ID: usize = 255;
+/// Longest name of an entry of METADATA, in octets.
+pub const MAX_ENTRY: usize = 250;
+/// Most entries of one GETMETADATA or SETMETADATA.
+pub const MAX_METADATA_ENTRIES: usize = 100;
 /// Most words of one RETURN; there are five that SEARCH knows.
 pub const MAX_RETURN_OPTIONS: usize = 20;
 /// Most options of one SELECT, and modifiers of one FETCH or STORE; there are two that each knows.

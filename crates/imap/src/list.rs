@@ -23,13 +23,13 @@ pub struct Listed {
     pub has_children: bool,
 }
 
-/// One response, and the mailbox whose STATUS the client wants to hear behind it (RFC 5819 §2).
+/// One response, and the mailbox whose STATUS, or METADATA, the client wants to hear behind it (RFC 5819 §2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// LIST or LSUB.
     pub response: Response,
     /// Unicode; only one that can be selected.
-    pub status_of: Option<String>,
+    pub more_of: Option<String>,
 }
 
 /// The answer to `list` where these are `all` mailboxes.
@@ -46,7 +46,8 @@ pub fn lines(list: &List, all: &[Listed], separator: char) -> Vec<Line> {
         if is_chosen(list, listed) || hides == Some(true) {
             let attributes = attributes(list, listed);
             let mut line = answer.line(attributes, listed.name.clone(), hides.is_some());
-            line.status_of = (listed.exists && !list.status.is_empty()).then(|| listed.name.clone());
+            line.more_of = (listed.exists && (!list.status.is_empty() || !list.metadata.is_empty()))
+                .then(|| listed.name.clone());
             lines.push(line);
         }
     }
@@ -116,7 +117,7 @@ impl<'a> Answer<'a> {
             mailbox,
             child_info: child_info.map(|(_, word)| word).collect(),
         };
-        Line { response, status_of: None }
+        Line { response, more_of: None }
     }
 }
 

@@ -113,6 +113,9 @@ pub enum StatusValue {
     Id(String),
 }
 
+/// An entry of METADATA and its value, where it has one (RFC 5464 §3).
+pub type Annotation = (String, Option<Vec<u8>>);
+
 /// The name of the one quota root there is, as Dovecot calls it.
 pub const QUOTA_ROOT: &str = "User quota";
 
@@ -208,6 +211,13 @@ pub enum Response {
     },
     /// `* QUOTA` of [`QUOTA_ROOT`] (RFC 9208 §4.2.1).
     Quota(Vec<QuotaResource>),
+    /// `* METADATA` with entries and their values (RFC 5464 §4.4.1).
+    Metadata {
+        /// `None` for the server.
+        mailbox: Option<String>,
+        /// NIL for those that are not there.
+        entries: Vec<Annotation>,
+    },
     /// `* NAMESPACE`: one personal namespace without a prefix (RFC 2342 §5).
     Namespace(char),
     /// `+ text`: send on (RFC 3501 §7.5).
@@ -326,6 +336,7 @@ impl Response {
                 });
                 out.push(b')');
             }
+            Self::Metadata { mailbox, entries } => metadata(out, mailbox.as_deref(), entries, enabled),
             Self::Id => out.extend_from_slice(b"* ID (\"name\" \"Kings\")"),
             Self::Namespace(separator) => {
                 put!(out, "* NAMESPACE ((\"\" \"{}\")) NIL NIL", Escaped(*separator));
@@ -333,6 +344,19 @@ impl Response {
         }
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// The empty name is the server (RFC 5464 §4.4.1).
+fn metadata(out: &mut Vec<u8>, mailbox: Option<&str>, entries: &[Annotation], enabled: Enabled) {
+    out.extend_from_slice(b"* METADATA ");
+    text::mailbox(out, mailbox.unwrap_or_default(), enabled);
+    out.extend_from_slice(b" (");
+    text::spaced(out, entries, |out, (entry, value)| {
+        text::astring(out, entry);
+        out.push(b' ');
+        text::value(out, value.as_deref());
+    });
+    out.push(b')');
 }
 
 /// Appends flags with spaces between them, and one more word that is no [`Flag`].

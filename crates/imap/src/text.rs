@@ -5,6 +5,7 @@ use std::io::Write;
 use kings_mail::utf7;
 
 use crate::command::Enabled;
+use crate::cursor::is_atom_char;
 
 /// Strings longer than this go as literals: clients have small buffers for quoted ones.
 const MAX_QUOTED: usize = 1_000;
@@ -56,6 +57,27 @@ pub(crate) fn mailbox(out: &mut Vec<u8>, name: &str, enabled: Enabled) {
         return string(out, name.as_bytes());
     }
     put!(out, "\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
+}
+
+/// Appends an `astring` of ASCII: bare where that is possible.
+pub(crate) fn astring(out: &mut Vec<u8>, text: &str) {
+    if !text.is_empty() && text.bytes().all(is_atom_char) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        string(out, text.as_bytes());
+    }
+}
+
+/// Appends octets as they are: NIL for none, a `literal8` where they hold NUL (RFC 5464 §5 `value`).
+pub(crate) fn value(out: &mut Vec<u8>, value: Option<&[u8]>) {
+    match value {
+        None => out.extend_from_slice(b"NIL"),
+        Some(octets) if octets.contains(&0) => {
+            put!(out, "~{{{}}}\r\n", octets.len());
+            out.extend_from_slice(octets);
+        }
+        Some(octets) => string(out, octets),
+    }
 }
 
 /// Appends items with single spaces between them.

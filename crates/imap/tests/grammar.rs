@@ -62,6 +62,7 @@ fn commands_are_read_in_any_case() {
                 recursive: false,
                 tell: ListOptions::default(),
                 status: vec![],
+                metadata: vec![],
             })
         }),
     ];

@@ -112,6 +112,7 @@ pub(crate) fn refusal(error: &StoreError) -> Reply {
         | StoreError::AlreadyExists
         | StoreError::BadName
         | StoreError::UseTaken
+        | StoreError::TooManyAnnotations
         | StoreError::CannotDeleteInbox
         | StoreError::Expunged
         | StoreError::BadKeyword

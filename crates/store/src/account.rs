@@ -41,15 +41,15 @@ pub(crate) struct AccountState {
     pub(crate) watcher: Option<Arc<Watcher>>,
     /// Only for watching.
     pub(crate) path: PathBuf,
-    dir: Dir,
+    pub(crate) dir: Dir,
     /// `None` where nothing is kept beyond the Maildir.
     pub(crate) index: Option<AccountIndex>,
     /// Mailboxes somebody holds.
     open: Mutex<HashMap<MailboxName, Weak<Shared>>>,
     /// Keeps apart the threads that count UIDVALIDITY.
     counting: Mutex<()>,
-    /// Keeps two mailboxes from being made for one use.
-    assigning: Mutex<()>,
+    /// Keeps two mailboxes from being made for one use, and apart who changes what is noted about the account.
+    pub(crate) assigning: Mutex<()>,
     settled: Arc<Settled>,
     pub(crate) ledger: Arc<Ledger>,
 }
@@ -174,6 +174,13 @@ impl AccountState {
         name.folder().map(read).and_then(Result::ok).unwrap_or_default()
     }
 
+    /// Whether no mailbox but `name` was made for one of these uses.
+    fn must_be_free(&self, name: &MailboxName, uses: &[SpecialUse]) -> Result<(), StoreError> {
+        let folders = if uses.is_empty() { Vec::new() } else { self.folders()? };
+        let mut taken = folders.iter().filter(|other| *other != name).flat_map(|other| self.made_for(other));
+        if taken.any(|taken| uses.contains(&taken)) { Err(StoreError::UseTaken) } else { Ok(()) }
+    }
+
     /// The folders of a mailbox that gets mail whether or not it exists.
     pub(crate) fn open_or_create_folder(&self, name: &MailboxName) -> Result<Folder, StoreError> {
         if let Some(folder) = Folder::open(&self.dir, name)? {
@@ -295,10 +302,22 @@ impl Account {
         if folders.contains(name) {
             return Err(StoreError::AlreadyExists);
         }
-        if folders.iter().flat_map(|other| self.0.made_for(other)).any(|taken| uses.contains(&taken)) {
+        self.0.must_be_free(name, uses)?;
+        self.0.create(name, uses)
+    }
+
+    /// Changes what a mailbox is for, durably (RFC 6154 §4); without a use its name tells again.
+    ///
+    /// Fails with [`StoreError::UseTaken`] when another mailbox was made for one of them, and for the inbox.
+    pub fn assign(&self, name: &MailboxName, uses: &[SpecialUse]) -> Result<(), StoreError> {
+        let mailbox = self.open(name)?;
+        let _alone = locked(&self.0.assigning);
+        if name.is_inbox() && !uses.is_empty() {
             return Err(StoreError::UseTaken);
         }
-        self.0.create(name, uses)
+        self.0.must_be_free(name, uses)?;
+        let _state = mailbox.0.state()?;
+        Ok(mailbox_file::assign(&mailbox.0.folder.root, uses)?)
     }
 
     /// Removes a mailbox and its messages. Mailboxes below it stay, and so does its subscription

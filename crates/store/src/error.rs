@@ -29,6 +29,9 @@ pub enum StoreError {
     /// A Maildir holds 26 keywords, one letter each.
     #[error("the mailbox has no room for another keyword")]
     TooManyKeywords,
+    /// There would be more, or more octets, noted about a mailbox than it can have (RFC 5464 §4.3).
+    #[error("too much is noted about the mailbox")]
+    TooManyAnnotations,
     /// The file is larger than any message the store reads.
     #[error("the message is too large to read")]
     TooLarge,

@@ -7,6 +7,7 @@
 
 mod account;
 mod admit;
+mod annotations;
 mod change;
 mod clock;
 mod concordance;
@@ -54,6 +55,7 @@ mod watch;
 mod words;
 
 pub use account::{Account, Listed};
+pub use annotations::{Annotations, MAX_ANNOTATION};
 pub use change::Stored;
 pub use copy::{Appended, Copied};
 pub use deliver::Delivery;

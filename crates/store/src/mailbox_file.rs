@@ -26,7 +26,10 @@ pub(crate) fn ceiling(folder: &Dir) -> io::Result<ModSeq> {
 
 /// Puts a new ceiling on disk.
 pub(crate) fn raise_ceiling(folder: &Dir, ceiling: ModSeq) -> io::Result<()> {
-    let new = with_ceiling(&text(folder)?, ceiling);
+    replace(folder, &with_ceiling(&text(folder)?, ceiling))
+}
+
+fn replace(folder: &Dir, new: &str) -> io::Result<()> {
     folder.unlink(UNFINISHED)?;
     let mut file = folder.create_file(UNFINISHED)?;
     file.write_all(new.as_bytes())?;
@@ -44,6 +47,20 @@ pub(crate) fn raise_ceiling(folder: &Dir, ceiling: ModSeq) -> io::Result<()> {
 pub(crate) fn special_uses(folder: &Dir) -> io::Result<Vec<SpecialUse>> {
     let text = text(folder)?;
     Ok(text.lines().filter_map(|line| SpecialUse::read(line.strip_prefix(SPECIAL_USE)?.trim())).collect())
+}
+
+/// Changes what the mailbox is for, durably; nothing has its name tell.
+pub(crate) fn assign(folder: &Dir, uses: &[SpecialUse]) -> io::Result<()> {
+    let old = text(folder)?;
+    let mut new: String =
+        old.lines().filter(|line| !line.starts_with(SPECIAL_USE)).flat_map(|line| [line, "\n"]).collect();
+    if new.is_empty() {
+        new = format!("{VERSION}\n");
+    }
+    for special_use in uses {
+        new.extend([SPECIAL_USE, special_use.as_str(), "\n"]);
+    }
+    replace(folder, &new)
 }
 
 /// Begins the file of a mailbox that is being made for these uses. The folder is synced by the caller.
@@ -116,6 +133,13 @@ mod tests {
         begin(&folder, &[SpecialUse::Sent, SpecialUse::Junk]).unwrap();
         raise_ceiling(&folder, ModSeq::new(7)).unwrap();
         assert_eq!(special_uses(&folder).unwrap(), [SpecialUse::Sent, SpecialUse::Junk]);
+        assign(&folder, &[SpecialUse::Drafts]).unwrap();
+        assert_eq!(
+            (special_uses(&folder).unwrap(), ceiling(&folder).unwrap()),
+            (vec![SpecialUse::Drafts], ModSeq::new(7))
+        );
+        assign(&folder, &[]).unwrap();
+        assert_eq!((special_uses(&folder).unwrap(), ceiling(&folder).unwrap()), (vec![], ModSeq::new(7)));
         let file = temp.path().join(NAME);
         std::fs::write(&file, "kings-state 2\nspecial-use all\nspecial-use\nspecial-use trash\n").unwrap();
         assert_eq!(

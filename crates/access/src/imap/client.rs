@@ -68,6 +68,8 @@ impl Client {
             Request::Status { mailbox, items } => self.status(&mut wire.session, &mailbox, &items).await,
             Request::Quota(root) => self.quota(&mut wire.session, &root).await,
             Request::QuotaRoot(mailbox) => self.quota_root(&mut wire.session, &mailbox).await,
+            Request::GetMetadata(get) => self.get_metadata(&mut wire.session, &get).await,
+            Request::SetMetadata(set) => self.set_metadata(set).await,
             Request::Close => self.close(&wire.session).await,
             Request::Unselect => {
                 self.selected = None;

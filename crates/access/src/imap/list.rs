@@ -1,6 +1,6 @@
 //! LIST and LSUB (RFC 3501 §6.3.8, RFC 3501 §6.3.9), with STATUS for each mailbox where asked (RFC 5819).
 
-use kings_imap::command::List;
+use kings_imap::command::{Depth, GetMetadata, List};
 use kings_imap::list::{Listed, lines, selected};
 use kings_imap::{Response, Tagged};
 use kings_store::MailboxName;
@@ -17,11 +17,22 @@ impl Client {
         let all: Vec<Listed> = all.into_iter().map(|listed| to_imap(&listed, separator)).collect();
         for line in lines(list, &all, separator) {
             wire.respond(&line.response).await?;
-            let Some(name) = line.status_of else { continue };
-            match self.status_of(&name, &list.status).await {
-                Ok(status) => wire.respond(&status).await?,
-                // RFC 5819 §2: a mailbox that cannot tell does not spoil the others.
-                Err(trouble) => debug!(%trouble, mailbox = name, "no STATUS of a mailbox in LIST"),
+            let Some(name) = line.more_of else { continue };
+            // RFC 5819 §2: a mailbox that cannot tell does not spoil the others.
+            if !list.status.is_empty() {
+                match self.status_of(&name, &list.status).await {
+                    Ok(status) => wire.respond(&status).await?,
+                    Err(trouble) => debug!(%trouble, mailbox = name, "no STATUS of a mailbox in LIST"),
+                }
+            }
+            if !list.metadata.is_empty() {
+                let (entries, depth) = (list.metadata.clone(), Depth::Zero);
+                let get = GetMetadata { mailbox: Some(name.clone()), entries, depth, max_size: None };
+                match self.metadata_of(&get).await {
+                    Ok((Some(metadata), _)) => wire.respond(&metadata).await?,
+                    Ok((None, _)) => {}
+                    Err(trouble) => debug!(%trouble, mailbox = name, "no METADATA of a mailbox in LIST"),
+                }
             }
         }
         Ok(Tagged::DONE)

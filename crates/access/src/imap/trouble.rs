@@ -63,6 +63,7 @@ fn result(error: &StoreError) -> Tagged {
         StoreError::NoSuchMailbox => Tagged::NO_MAILBOX,
         StoreError::AlreadyExists => Tagged::MAILBOX_EXISTS,
         StoreError::BadName => Tagged::BAD_NAME,
+        StoreError::TooManyAnnotations => Tagged::TOO_MUCH_METADATA,
         StoreError::UseTaken => Tagged::USE_TAKEN,
         StoreError::CannotDeleteInbox => Tagged::INBOX_STAYS,
         StoreError::Expunged => Tagged::EXPUNGED,

@@ -2,6 +2,7 @@
 
 use kings_mail::utf7;
 
+use super::metadata;
 use super::status::{self, StatusItem};
 use super::{Command, Request};
 use crate::cursor::{Cursor, SyntaxError};
@@ -24,6 +25,8 @@ pub struct List {
     pub tell: ListOptions,
     /// What STATUS tells of each; nothing where it was not asked for (RFC 5819 §2).
     pub status: Vec<StatusItem>,
+    /// Entries that METADATA tells of each (RFC 9590 §3).
+    pub metadata: Vec<String>,
 }
 
 /// The options of both kinds that are told apart.
@@ -41,6 +44,7 @@ struct Words {
     options: ListOptions,
     recursive: bool,
     status: Vec<StatusItem>,
+    metadata: Vec<String>,
 }
 
 pub(super) fn list(cursor: &mut Cursor<'_>) -> Result<Command, SyntaxError> {
@@ -65,7 +69,7 @@ pub(super) fn list(cursor: &mut Cursor<'_>) -> Result<Command, SyntaxError> {
     }
     let tell = if cursor.eat_word(" RETURN ") { words(cursor, returned)? } else { Words::default() };
     let (select, recursive) = (select.options, select.recursive);
-    let (tell, status) = (tell.options, tell.status);
+    let (tell, status, metadata) = (tell.options, tell.status, tell.metadata);
     Ok(Command::Request(Request::List(List {
         lsub: false,
         reference,
@@ -74,6 +78,7 @@ pub(super) fn list(cursor: &mut Cursor<'_>) -> Result<Command, SyntaxError> {
         recursive,
         tell,
         status,
+        metadata,
     })))
 }
 
@@ -83,7 +88,16 @@ pub(super) fn lsub(cursor: &mut Cursor<'_>) -> Result<Command, SyntaxError> {
     cursor.space()?;
     let patterns = vec![name(cursor)?];
     let (select, tell) = (ListOptions { subscribed: true, special_use: false }, ListOptions::default());
-    let list = List { lsub: true, reference, patterns, select, recursive: false, tell, status: Vec::new() };
+    let list = List {
+        lsub: true,
+        reference,
+        patterns,
+        select,
+        recursive: false,
+        tell,
+        status: Vec::new(),
+        metadata: Vec::new(),
+    };
     Ok(Command::Request(Request::List(list)))
 }
 
@@ -123,7 +137,7 @@ fn selection(_: &mut Cursor<'_>, word: &str, words: &mut Words) -> Result<(), Sy
     Ok(())
 }
 
-/// RFC 5258 §3.2, RFC 5819 §2.
+/// RFC 5258 §3.2, RFC 5819 §2, RFC 9590 §3.
 fn returned(cursor: &mut Cursor<'_>, word: &str, words: &mut Words) -> Result<(), SyntaxError> {
     match word {
         "SUBSCRIBED" => words.options.subscribed = true,
@@ -132,6 +146,10 @@ fn returned(cursor: &mut Cursor<'_>, word: &str, words: &mut Words) -> Result<()
         "STATUS" => {
             cursor.space()?;
             words.status = status::items(cursor)?;
+        }
+        "METADATA" => {
+            cursor.space()?;
+            words.metadata = metadata::names(cursor)?;
         }
         _ => return Err(SyntaxError::ListOption),
     }

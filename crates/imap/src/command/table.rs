@@ -2,7 +2,9 @@
 
 use kings_sasl::{Credentials, Mechanism, Secret};
 
-use super::{Command, Copy, Own, Request, create, enable, fetch, list, search, select, sort, status, store};
+use super::{
+    Command, Copy, Own, Request, create, enable, fetch, list, metadata, search, select, sort, status, store,
+};
 use crate::cursor::{Cursor, SyntaxError};
 use crate::limits::{MAX_ID_FIELDS, MAX_ID_VALUE};
 
@@ -43,7 +45,7 @@ const fn messages(verb: &'static str, parse: Parser) -> Row {
 }
 
 /// Every command, by state and then as RFC 3501 §6 has them.
-const TABLE: [Row; 37] = [
+const TABLE: [Row; 39] = [
     plain("CAPABILITY", Legal::Always, |_, _| Ok(Command::Own(Own::Capability))),
     plain("NOOP", Legal::Always, |_, _| Ok(Command::Request(Request::Noop))),
     plain("LOGOUT", Legal::Always, |_, _| Ok(Command::Own(Own::Logout))),
@@ -80,6 +82,8 @@ const TABLE: [Row; 37] = [
     plain("GETQUOTAROOT", Legal::AfterLogin, |cursor, _| {
         mailbox(cursor).map(Request::QuotaRoot).map(Command::Request)
     }),
+    plain("GETMETADATA", Legal::AfterLogin, |cursor, _| metadata::get(cursor)),
+    plain("SETMETADATA", Legal::AfterLogin, |cursor, _| metadata::set(cursor)),
     plain("IDLE", Legal::AfterLogin, |_, _| Ok(Command::Own(Own::Idle))),
     plain("CHECK", Legal::Selected, |_, _| Ok(Command::Request(Request::Noop))),
     plain("CLOSE", Legal::Selected, |_, _| Ok(Command::Request(Request::Close))),

@@ -68,6 +68,14 @@ pub enum Code {
     InUse,
     /// More than a limit of ours allows.
     Limit,
+    /// SETMETADATA: there is too much already (RFC 5464 §4.3).
+    MetadataTooMany,
+    /// SETMETADATA: the longest value there can be (RFC 5464 §4.3).
+    MetadataMaxSize(u64),
+    /// GETMETADATA: the length of the longest value that was not told (RFC 5464 §4.2.1).
+    MetadataLongEntries(u64),
+    /// Not for this user (RFC 5530 §3).
+    NoPerm,
     /// The mailbox's own name (RFC 8474 §4.1, RFC 8474 §4.2).
     MailboxId(String),
     /// STORE left these alone: they have changed since (RFC 7162 §3.1.3).
@@ -118,6 +126,8 @@ impl Code {
                 out.push(b')');
             }
             Self::HighestModSeq(modseq) => put!(out, "HIGHESTMODSEQ {modseq}"),
+            Self::MetadataMaxSize(size) => put!(out, "METADATA MAXSIZE {size}"),
+            Self::MetadataLongEntries(size) => put!(out, "METADATA LONGENTRIES {size}"),
             Self::MailboxId(id) => put!(out, "MAILBOXID ({id})"),
             Self::Modified(set) => put!(out, "MODIFIED {set}"),
             Self::UidNext(uid) => put!(out, "UIDNEXT {uid}"),
@@ -145,6 +155,9 @@ impl Code {
             Self::InUse => "INUSE",
             Self::Limit => "LIMIT",
             Self::MailboxId(_) => "MAILBOXID",
+            Self::MetadataTooMany => "METADATA TOOMANY",
+            Self::MetadataMaxSize(_) | Self::MetadataLongEntries(_) => "METADATA",
+            Self::NoPerm => "NOPERM",
             Self::Modified(_) => "MODIFIED",
             Self::NonExistent => "NONEXISTENT",
             Self::OverQuota => "OVERQUOTA",
@@ -201,6 +214,10 @@ impl Tagged {
     /// A message number with UIDONLY (RFC 9586 §3.1).
     pub const UID_REQUIRED: Self =
         Self::with(Condition::Bad, Code::UidRequired, "There are no message numbers with UIDONLY");
+    /// SETMETADATA with more than a mailbox can have.
+    pub const TOO_MUCH_METADATA: Self = Self::no(Code::MetadataTooMany, "Too much is noted already");
+    /// SETMETADATA of what the operator says (RFC 5464 §6.2.1).
+    pub const SERVER_METADATA: Self = Self::no(Code::NoPerm, "Shared entries of the server are not yours");
     /// A name that no mailbox can have here.
     pub const BAD_NAME: Self = Self::no(Code::Cannot, "No mailbox can have this name");
     /// The inbox stays.

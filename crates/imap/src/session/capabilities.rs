@@ -56,6 +56,8 @@ impl Session {
             "BINARY",
             "REPLACE",
             "UTF8=ACCEPT",
+            "METADATA",
+            "LIST-METADATA",
             "PARTIAL",
             "UIDONLY",
         ]);

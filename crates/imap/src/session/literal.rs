@@ -3,7 +3,7 @@
 use super::commands::NOTHING_SELECTED;
 use super::exchange::{Course, Exchange};
 use super::{Event, Session, State};
-use crate::command::{Append, Replaced, append_head, next_message, tag_of};
+use crate::command::{Append, Replaced, append_head, next_message, tag_of, takes_binary};
 use crate::cursor::SyntaxError;
 use crate::limits::{MAX_APPEND_MESSAGES, MAX_LITERAL_BEFORE_LOGIN};
 use crate::reader::{Frame, Literal};
@@ -26,7 +26,7 @@ impl Session {
         {
             return self.append(head, literal);
         }
-        if literal.binary {
+        if literal.binary && !takes_binary(self.reader.so_far()) {
             let tag = tag_of(self.reader.so_far());
             self.refuse_literal(&tag, literal, &Tagged::bad(SyntaxError::Literal.text()));
             return None;

@@ -1,9 +1,12 @@
 //! A small mail account in memory: enough to answer every request of a session.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use kings_imap::command::sort::{Sort, Thread};
-use kings_imap::command::{Arriving, Copy, Create, List, Select, StatusItem, Store, StoreMode};
+use kings_imap::command::{
+    Arriving, Copy, Create, Depth, GetMetadata, List, Select, SetMetadata, StatusItem, Store, StoreMode,
+};
 use kings_imap::fetch::{Content, Facts, Fetch, Identity, Segment, Source, is_decodable, render};
 use kings_imap::learn::learn;
 use kings_imap::list::{Listed, lines, selected};
@@ -42,6 +45,7 @@ struct Mailbox {
     /// Counts changes.
     highest: ModSeq,
     messages: Vec<Message>,
+    noted: BTreeMap<String, Vec<u8>>,
 }
 
 type Seen = View<Vec<Flag>>;
@@ -54,6 +58,7 @@ pub(crate) struct Backend {
     mailboxes: Vec<Mailbox>,
     selected: Option<(String, Seen)>,
     incoming: Option<Incoming>,
+    noted: BTreeMap<String, Vec<u8>>,
     idling: bool,
     pub(crate) house: House,
 }
@@ -86,7 +91,14 @@ impl Backend {
             mailboxes[0].next = number;
             mailboxes[0].add(content, vec![], DateTime::from_unix(837_596_665));
         }
-        Self { mailboxes, selected: None, incoming: None, idling: false, house: House::new("ann") }
+        Self {
+            mailboxes,
+            selected: None,
+            incoming: None,
+            noted: BTreeMap::new(),
+            idling: false,
+            house: House::new("ann"),
+        }
     }
 
     /// What others do to the account: `deliver`, `remove UID`, `flag UID FLAG`.
@@ -277,6 +289,8 @@ impl Backend {
                 }
                 None => Tagged::NO_MAILBOX,
             },
+            Request::GetMetadata(get) => self.get_metadata(session, &get),
+            Request::SetMetadata(set) => self.set_metadata(set),
             Request::Close => {
                 self.expunge(None);
                 self.selected = None;
@@ -336,9 +350,62 @@ impl Backend {
         let all: Vec<Listed> = self.mailboxes.iter().map(|mailbox| self.listed(mailbox)).collect();
         for line in lines(list, &all, '.') {
             session.respond(&line.response);
-            if let Some(name) = line.status_of {
+            let Some(name) = line.more_of else { continue };
+            if !list.status.is_empty() {
                 self.status(session, &name, &list.status);
             }
+            if !list.metadata.is_empty() {
+                let (entries, depth) = (list.metadata.clone(), Depth::Zero);
+                let get = GetMetadata { mailbox: Some(name), entries, depth, max_size: None };
+                self.get_metadata(session, &get);
+            }
+        }
+        Tagged::DONE
+    }
+
+    fn get_metadata(&self, session: &mut Session, get: &GetMetadata) -> Tagged {
+        let noted = match &get.mailbox {
+            None => &self.noted,
+            Some(name) => match self.find(name) {
+                Some(at) => &self.mailboxes[at].noted,
+                None => return Tagged::NO_MAILBOX,
+            },
+        };
+        let most = get.max_size.map_or(usize::MAX, |most| most as usize);
+        let wanted: Vec<_> = noted.iter().filter(|(name, _)| get.wants(name)).collect();
+        let longest = wanted.iter().map(|(_, value)| value.len()).filter(|length| *length > most).max();
+        let there = wanted.into_iter().filter(|(_, value)| value.len() <= most);
+        let entries: Vec<_> = there.map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
+        let mailbox = get.mailbox.clone();
+        if !entries.is_empty() {
+            session.respond(&Response::Metadata { mailbox, entries });
+        }
+        match longest {
+            Some(octets) => Tagged::with(
+                Condition::Ok,
+                Code::MetadataLongEntries(octets as u64),
+                "Some values are longer",
+            ),
+            None => Tagged::DONE,
+        }
+    }
+
+    fn set_metadata(&mut self, set: SetMetadata) -> Tagged {
+        let noted = match &set.mailbox {
+            None if set.entries.iter().any(|(entry, _)| entry.starts_with("/shared/")) => {
+                return Tagged::SERVER_METADATA;
+            }
+            None => &mut self.noted,
+            Some(name) => match self.find(name) {
+                Some(at) => &mut self.mailboxes[at].noted,
+                None => return Tagged::NO_MAILBOX,
+            },
+        };
+        for (entry, value) in set.entries {
+            match value {
+                Some(value) => noted.insert(entry, value),
+                None => noted.remove(&entry),
+            };
         }
         Tagged::DONE
     }
@@ -597,7 +664,15 @@ impl Backend {
 impl Mailbox {
     fn new(name: &str, uses: &[Attribute]) -> Self {
         let (subscribed, uses) = (!uses.is_empty(), uses.to_vec());
-        Self { name: name.to_owned(), uses, subscribed, next: 1, highest: ModSeq(100), messages: vec![] }
+        Self {
+            name: name.to_owned(),
+            uses,
+            subscribed,
+            next: 1,
+            highest: ModSeq(100),
+            messages: vec![],
+            noted: BTreeMap::new(),
+        }
     }
 
     fn add(&mut self, content: &[u8], flags: Vec<Flag>, date: DateTime) -> Uid {
