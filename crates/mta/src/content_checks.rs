@@ -46,6 +46,13 @@ impl From<Tables> for ContentChecks {
 }
 
 impl ContentChecks {
+    /// Whether any rule sends a message through a filter.
+    pub fn has_filter(&self) -> bool {
+        let Tables { header, mime_header, nested_header, body } = &*self.0;
+        let of_fields = [Some(header), mime_header.as_ref(), nested_header.as_ref()];
+        of_fields.into_iter().flatten().any(HeaderChecks::has_filter) || body.has_filter()
+    }
+
     /// Applies the rules to a message that has just arrived: gives it as they leave it, and what else they say, or the
     /// reply that refuses it.
     pub(crate) async fn rule(
@@ -239,5 +246,11 @@ mod tests {
         let body = Tables { body: BodyChecks::parse("/x/ IGNORE\n").unwrap(), ..Tables::default() };
         assert!(body.need_all(plain));
         assert!(Tables::default().is_empty() && !body.is_empty());
+        assert!(!ContentChecks::from(body).has_filter() && !ContentChecks::default().has_filter());
+        let rules = "/^x/ HOLD\n/^y/ FILTER lmtp:unix:/run/filter\n";
+        let of_parts = Some(HeaderChecks::parse(rules).unwrap());
+        assert!(ContentChecks::from(Tables { mime_header: of_parts, ..Tables::default() }).has_filter());
+        let body = BodyChecks::parse(rules).unwrap();
+        assert!(ContentChecks::from(Tables { body, ..Tables::default() }).has_filter());
     }
 }

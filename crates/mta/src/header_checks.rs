@@ -155,6 +155,11 @@ impl Subject {
         if complaints.is_empty() { Ok(table) } else { Err(complaints) }
     }
 
+    /// Whether any rule of a table sends a message through a filter.
+    fn has_filter(self, table: &RegexpTable) -> bool {
+        table.results().any(|(_, found)| matches!(Action::parse(&found.text, self), Ok(Action::Filter(_))))
+    }
+
     /// What a table says about a field or a line. A result that the input itself has spoilt says nothing.
     fn action(self, table: &RegexpTable, raw: &[u8], id: TraceId) -> Action {
         let text = String::from_utf8_lossy(raw);
@@ -176,6 +181,10 @@ impl HeaderChecks {
     /// Whether there is no rule.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    pub(crate) fn has_filter(&self) -> bool {
+        Subject::Field.has_filter(&self.0)
     }
 
     /// Gives the head as the rules leave it; of one that they make too large, no more than shows it.
@@ -215,6 +224,10 @@ impl BodyChecks {
     /// Whether there is no rule.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    pub(crate) fn has_filter(&self) -> bool {
+        Subject::Line.has_filter(&self.0)
     }
 
     /// Gives the body as the rules leave it, of which they see [`BODY_OCTETS`] and the rest of the line at this place.
