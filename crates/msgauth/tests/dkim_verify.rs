@@ -230,6 +230,16 @@ fn tags_of_the_key_decide() {
             "Ed25519 key",
         ),
         (format!("v=DKIM1; k=ed25519; s=tlsrpt : email; t=s; p={p}"), "", Word::Pass, "Ed25519 key"),
+        // Words of the grammar have no case.
+        (format!("v=DKIM1; k=ED25519; s=EMAIL; h=SHA1:SHA256; p={p}"), "", Word::Pass, "Ed25519 key"),
+        (
+            format!("v=DKIM1; k=ed25519; t=S; p={p}"),
+            "; i=@a.example.org",
+            Word::PermError,
+            "the key does not speak for subdomains",
+        ),
+        (format!("v=DKIM1; k=ed25519; h=SHA1; p={p}"), "", Word::PermError, "the key is not for sha256"),
+        (format!("v=dkim1; k=ed25519; p={p}"), "", Word::PermError, "the record is no DKIM1 key"),
         (
             format!(" v = DKIM1 ;\tk\r\n = ed25519; p =\t{} {}\r\n\t{} ; ", &p[..9], &p[9..20], &p[20..]),
             "",

@@ -96,8 +96,11 @@ impl KeyRecord {
         if !version {
             return Err(BadKey::Version);
         }
+        // Values have case where nothing else is said (RFC 6376 §3.2), but words of a grammar in ABNF have none (RFC 5234
+        // §2.3): OpenDKIM takes h=SHA256 too, and dkimpy asks for no h= at all.
+        let is_one_of = |item: &str, words: &[&str]| words.iter().any(|word| item.eq_ignore_ascii_case(word));
         let lists = |tag: &str, wanted: &[&str]| {
-            tags.get(tag).is_none_or(|list| items(list).any(|item| wanted.contains(&item)))
+            tags.get(tag).is_none_or(|list| items(list).any(|item| is_one_of(item, wanted)))
         };
         let tls_reports_only = !lists("s", &["*", "email"]);
         if tls_reports_only && !lists("s", &["tlsrpt"]) {
@@ -106,7 +109,8 @@ impl KeyRecord {
         if !lists("h", &["sha256"]) {
             return Err(BadKey::Hash);
         }
-        let flag = |flag| tags.get("t").is_some_and(|flags| items(flags).any(|item| item == flag));
+        let flag =
+            |flag| tags.get("t").is_some_and(|flags| items(flags).any(|item| is_one_of(item, &[flag])));
         let key = public_key(tags.get("k").unwrap_or("rsa"), tags.get("p").ok_or(BadKey::NoKey)?)?;
         Ok(Self { key, testing: flag("y"), strict: flag("s"), tls_reports_only })
     }
@@ -153,7 +157,6 @@ fn public_key(kind: &str, text: &str) -> Result<PublicKeyData, BadKey> {
         return Err(BadKey::Revoked);
     }
     let octets = base64::decode(text);
-    // Words of a grammar in ABNF have no case (RFC 6376 §3.6.1).
     match kind.to_ascii_lowercase().as_str() {
         "rsa" => rsa(&octets.ok_or(BadKey::NoKey)?),
         "ed25519" => {
