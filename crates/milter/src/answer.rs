@@ -20,14 +20,19 @@ pub struct ReplyText {
 }
 
 impl ReplyText {
-    /// Reads `550 5.7.1 No` or several lines `550-5.7.1 No`, CRLF between them.
+    /// Reads `550 5.7.1 No` or several lines `550-5.7.1 No`, CRLF between them. `%%` stands for `%`, since filters write for a
+    /// Sendmail that formats it, and an enhanced code of another class makes it no reply: both as in Postfix.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= MAX_REPLY)?;
         let mut reply: Option<Self> = None;
         for line in text.split('\n').map(|line| line.trim_end_matches('\r')).filter(|line| !line.is_empty()) {
             let code = line.get(..3)?.parse().ok().filter(|code| (400..=599).contains(code))?;
             let rest = line[3..].strip_prefix([' ', '-']).or(line[3..].is_empty().then_some(""))?;
-            let (status, words) = split_status(code, rest);
+            let (status, words) = split_status(rest);
+            if status.is_some_and(|(class, ..)| class != code / 100) {
+                return None;
+            }
+            let words = words.replace("%%", "%");
             let words: String =
                 words.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' }).collect();
             match &mut reply {
@@ -40,15 +45,15 @@ impl ReplyText {
     }
 }
 
-/// An enhanced status code in front of `text`, if it is one of this class.
-fn split_status(code: u16, text: &str) -> (Option<(u16, u16, u16)>, &str) {
+/// An enhanced status code in front of `text`, of whatever class (RFC 3463 §2).
+fn split_status(text: &str) -> (Option<(u16, u16, u16)>, &str) {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     let mut numbers = word.split('.').map(|number| {
         let short = (1..=3).contains(&number.len()) && number.bytes().all(|digit| digit.is_ascii_digit());
         short.then(|| number.parse().ok()).flatten()
     });
     match (numbers.next().flatten(), numbers.next().flatten(), numbers.next().flatten(), numbers.next()) {
-        (Some(class), Some(subject), Some(detail), None) if class == code / 100 => {
+        (Some(class @ (2 | 4 | 5)), Some(subject), Some(detail), None) => {
             (Some((class, subject, detail)), rest)
         }
         _ => (None, text),
@@ -244,11 +249,14 @@ mod tests {
         let reply = |code, status, lines: &[&str]| {
             Some(ReplyText { code, status, lines: lines.iter().map(|line| (*line).to_owned()).collect() })
         };
-        let cases: [(&str, Option<ReplyText>); 13] = [
+        let cases: [(&str, Option<ReplyText>); 16] = [
             ("550 5.7.1 No, thanks", reply(550, Some((5, 7, 1)), &["No, thanks"])),
             ("451 4.7.1", reply(451, Some((4, 7, 1)), &[""])),
             ("451", reply(451, None, &[""])),
-            ("550 4.7.1 another class", reply(550, None, &["4.7.1 another class"])),
+            ("550 4.7.1 another class", None),
+            ("451-4.7.1 one\r\n451 2.0.0 another class", None),
+            ("550 3.14.15 is a number", reply(550, None, &["3.14.15 is a number"])),
+            ("550 5.7.1 100%% sure, %n, %%%", reply(550, Some((5, 7, 1)), &["100% sure, %n, %%"])),
             ("550 5.7.1.2 not a code", reply(550, None, &["5.7.1.2 not a code"])),
             ("550 5..1 nor this", reply(550, None, &["5..1 nor this"])),
             ("550-5.7.1 one\r\n550 5.7.1 two\r\n", reply(550, Some((5, 7, 1)), &["one", "two"])),

@@ -360,10 +360,13 @@ fn a_filter_decides_at_every_step_and_the_client_hears_it() {
         (b'B', "."),
         (b'E', "."),
     ];
-    let answers: [(&[u8], &str); 6] = [
+    let answers: [(&[u8], &str); 9] = [
         (b"r", "550 5.7.1 Refused by a filter"),
         (b"t", "451 4.7.1 A filter does not take it now"),
         (b"y554 5.7.9 Not with us\0", "554 5.7.9 Not with us"),
+        (b"y554 Not 100%% with us\0", "554 Not 100% with us"),
+        (b"y450 4.7.2 100%%\0", "450 4.7.2 100%"),
+        (b"y554 4.7.9 Of another class\0", "451 4.7.1 A filter does not take it now"),
         (b"4", "421 4.7.1 Closed by a filter"),
         (b"a", "250"),
         (b"d", "250"),

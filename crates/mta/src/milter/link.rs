@@ -222,12 +222,11 @@ impl Link {
     }
 }
 
-/// A filter's own words. Without an enhanced code they get the one Postfix gives them.
+/// A filter's own words, without an enhanced code where they have none, as from Postfix.
 fn reply(text: &ReplyText) -> Reply {
     let class = u8::try_from(text.code / 100).unwrap_or(5);
-    let status =
-        text.status.map_or(Status(class, 7, 1), |(_, subject, detail)| Status(class, subject, detail));
-    Reply { code: text.code, status: Some(status), text: text.lines.join("\n").into() }
+    let status = text.status.map(|(_, subject, detail)| Status(class, subject, detail));
+    Reply { code: text.code, status, text: text.lines.join("\n").into() }
 }
 
 /// A whole message for one filter.
