@@ -133,13 +133,30 @@ fn places(folder: &Path) -> anyhow::Result<Vec<(Stage, PathBuf)>> {
     Ok(places)
 }
 
+/// Whose mail may have keys here: hosted domains, those that mail is passed on for, since what goes there is sealed, and
+/// this server, whose bounces and reports are its own.
+pub(crate) fn names(settings: &Settings) -> impl Iterator<Item = &Domain> {
+    let hosted = settings.domains.iter().map(|hosted| &hosted.name);
+    let listed = hosted.chain(settings.relays.iter().map(|relay| &relay.name));
+    let is_listed = listed.clone().any(|name| *name == settings.hostname);
+    listed.chain((!is_listed).then_some(&settings.hostname))
+}
+
 /// Everything to sign with, as the config and the folders have it now.
 pub(crate) fn load(settings: &Settings) -> anyhow::Result<Checked<Signing>> {
     let (mut domains, mut notes) = (HashMap::new(), Checked::from(()));
-    let hosted = settings.domains.iter().map(|hosted| &hosted.name);
-    let relayed = settings.relays.iter().map(|relay| &relay.name);
-    for name in hosted.chain(relayed) {
+    for name in names(settings) {
         domains.insert(name.clone(), notes.add(own::keys(&settings.data_dir, name)));
+    }
+    let hostname = &settings.hostname;
+    let signs = |name: &Domain| domains.get(name).is_some_and(|keys| !keys.is_empty());
+    if settings.dkim.tables.is_none()
+        && domains.keys().any(signs)
+        && !hostname.with_parents().any(|name| signs(&name))
+    {
+        notes.warnings.push(format!(
+            "bounces and reports are from {hostname}, which has no key: they leave unsigned until  kings dkim create {hostname}"
+        ));
     }
     let tables = settings.dkim.tables.as_ref().map(tables::load).transpose()?.map(|tables| notes.add(tables));
     let trusted = settings.dkim.trusted_hosts.as_ref().map(tables::hosts).transpose()?;

@@ -222,7 +222,8 @@ impl Inner {
         if self.server.as_ref() != Some(author) {
             return Vec::new();
         }
-        let nearest = author.with_parents().find_map(|name| self.domains.get_key_value(&name));
+        let with_keys = |name: Domain| self.domains.get_key_value(&name).filter(|(_, keys)| !keys.is_empty());
+        let nearest = author.with_parents().find_map(with_keys);
         nearest.map(|(domain, _)| self.of_domain(domain, domain)).unwrap_or_default()
     }
 

@@ -29,7 +29,7 @@ pub(crate) enum Command {
 
 #[derive(Args)]
 pub(crate) struct Create {
-    /// A hosted domain, or one that mail is passed on for.
+    /// A hosted domain, one that mail is passed on for, or the name of this server, whose bounces and reports are its own.
     #[arg(value_parser = parse_domain)]
     domain: Domain,
     /// The name of the RSA key; the Ed25519 key is called the same with "-ed25519". Default: the year and a letter.
@@ -118,14 +118,8 @@ fn records<'a>(domain: &Domain, files: impl IntoIterator<Item = &'a KeyFile>) ->
         .collect()
 }
 
-/// Hosted domains, and those that mail is passed on for: what goes there is sealed.
-fn names(settings: &Settings) -> impl Iterator<Item = &Domain> {
-    let relayed = settings.relays.iter().map(|relay| &relay.name);
-    settings.domains.iter().map(|hosted| &hosted.name).chain(relayed)
-}
-
 fn hosted(settings: &Settings, domain: &Domain) -> Result<(), Failure> {
-    if names(settings).any(|name| name == domain) {
+    if dkim::names(settings).any(|name| name == domain) {
         return Ok(());
     }
     let text =
@@ -207,7 +201,7 @@ fn list(output: &Output) -> Result<(), Failure> {
     let settings = output.common.settings()?;
     let wait = rotation::transit(settings.submission.longest_hold, settings.queue.lifetimes);
     let (mut rings, mut broken) = (Vec::new(), None);
-    for name in names(&settings) {
+    for name in dkim::names(&settings) {
         match ring(&settings, name) {
             Ok(ring) => rings.push((name, ring)),
             // The others are shown all the same.

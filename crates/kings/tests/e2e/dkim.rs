@@ -262,6 +262,43 @@ fn what_is_converted_for_an_old_server_is_signed_as_it_leaves() {
     assert_eq!(postfix.delivered().len(), 1);
 }
 
+/// A provider's host serves its customers' domains: nobody but itself can sign what it says in its own name.
+#[test]
+fn a_server_below_no_hosted_domain_signs_its_bounces_with_a_key_of_its_own() {
+    let behind = Sink::refusing();
+    let tables = format!("[outbound]\nsmart_host = \"127.0.0.1:{}\"\ntls = \"none\"\n", behind.port);
+    let mut kings = Setup { tables, ..Setup::default() }.start();
+    let file = kings.folder().join("kings.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let own = "hostname = \"mx1.provider.test\"";
+    fs::write(&file, text.replace("hostname = \"mail.example.org\"", own)).unwrap();
+    run(&mut kings.command(&["dkim", "create", "example.org", "--selector", "one"])).succeeded();
+    let said = run(&mut kings.command(&["config", "check"]));
+    let said = said.text() + &said.errors();
+    assert!(said.contains("they leave unsigned until  kings dkim create mx1.provider.test"), "{said}");
+    // The domain above it is not ours to speak for.
+    for other in ["provider.test", "mx2.provider.test"] {
+        run(&mut kings.command(&["dkim", "create", other])).failed().says("is not hosted here");
+    }
+    run(&mut kings.command(&["dkim", "create", "mx1.provider.test", "--selector", "two"])).succeeded();
+    run(&mut kings.command(&["dkim", "list"])).succeeded().says("mx1.provider.test");
+    let said = run(&mut kings.command(&["config", "check"]));
+    assert!(!(said.text() + &said.errors()).contains("unsigned"), "{said}");
+    kings.kill();
+    kings.serve();
+    kings.submit(ANN, "dave@example.net", "lost");
+    let bounce =
+        wait_until("the bounce", Duration::from_secs(30), || messages(&kings.maildir(ANN)).pop()).text();
+    assert!(bounce.contains("From: Mail delivery <MAILER-DAEMON@mx1.provider.test>"), "{bounce}");
+    let lines = zone_lines(&kings.folder().join("data/dkim/mx1.provider.test"));
+    let dns = NameServer::start(".", &format!("$ORIGIN mx1.provider.test.\n{lines}"));
+    let content = &bounce[bounce.find("DKIM-Signature:").unwrap()..];
+    let judge = &mut kings.command(&["check-message", "-", "--dns", &dns.address]);
+    let said = run_with_input(judge, content.as_bytes()).text();
+    let passes = said.matches("DKIM              pass: ").count();
+    assert!(passes == 2 && said.contains("d=mx1.provider.test s=two"), "{said}");
+}
+
 /// Keys change while mail waits: what leaves in 7 bits is signed and sealed with those of that time.
 #[test]
 fn what_waits_over_a_rotation_and_is_converted_then_is_signed_and_sealed_by_the_new_keys() {

@@ -89,6 +89,11 @@ fn mail_of_the_server_itself_is_signed_by_the_domain_above_it() {
         (&["here.example"], "root@web.here.example", ""),
         (&["here.example"], "root@a.mx.here.example", ""),
     ];
+    // A name that could have keys and has none hides no key above it.
+    let mut keyless = Arc::into_inner(signing(&["here.example"]).0).unwrap();
+    keyless.domains.insert(mx(), Vec::new());
+    let field = keyless.sign(&Address::parse("root@mx.here.example").unwrap(), CONTENT.as_bytes()).unwrap();
+    assert!(field.contains("d=here.example;"), "{field}");
     for (names, author, expected) in cases {
         let keys = signing(names);
         let address = Address::parse(author).unwrap();
