@@ -22,7 +22,7 @@ impl Chance {
     }
 }
 
-const WORDS: [&str; 24] = [
+const WORDS: [&str; 25] = [
     "invoice",
     "Budget",
     "in",
@@ -40,6 +40,7 @@ const WORDS: [&str; 24] = [
     "zan",
     "bar",
     "<b>bold</b>",
+    "\u{39f}\u{394}\u{3a5}\u{3a3}",
     "e\u{301}",
     "\u{3a3}\u{3a3}",
     "ann@example.org",
@@ -181,5 +182,74 @@ async fn a_message_whose_words_are_known_is_not_read_for_others() {
         }
         assert_ne!(find(&mut client, "BODY omega").await, ["* SEARCH"]);
         wait_for_words(&server).await;
+    }
+}
+
+#[tokio::test]
+async fn case_is_folded_letter_by_letter_and_headers_of_parts_count_for_text_alone() {
+    let server = Server::new();
+    let plain = |text: &str| {
+        format!(
+            "Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n"
+        )
+    };
+    server.deliver(&plain("\u{39f}\u{394}\u{3a5}\u{3a3}\u{3a3}\u{395}\u{3a5}\u{3a3} here")).await;
+    server.deliver(&plain("\u{39f}\u{394}\u{3a5}\u{3a3}\u{3a3}\u{395}\u{3a5}\u{3a3}\u{391}")).await;
+    server.deliver(&plain("cafe\u{301} stra\u{df}e")).await;
+    let part = "Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+        Content-Type: application/pdf; name=\"secret plan.pdf\"\r\nContent-Description: =?utf-8?q?Gru=C3=9F?=\r\n\r\nnothing\r\n--b--\r\n";
+    server.deliver(part).await;
+    let mut client = server.inbox().await;
+    for _ in 0..2 {
+        for (keys, expected) in [
+            ("BODY \"\u{394}\u{3a5}\u{3a3}\"", " 1 2"),
+            ("BODY \"\u{3bf}\u{3b4}\u{3c5}\u{3c3}\u{3c3}\u{3b5}\u{3c5}\u{3c2}\"", " 1 2"),
+            ("BODY \"\u{395}\u{3a5}\u{3a3}\u{391}\"", " 2"),
+            ("BODY \"caf\u{e9}\"", " 3"),
+            ("BODY \"STRA\u{1e9e}E\"", ""),
+            ("BODY \"stra\u{df}e\"", " 3"),
+            ("TEXT \"SECRET plan\"", " 4"),
+            ("TEXT \"gru\u{df}\"", " 4"),
+            ("BODY \"secret plan\"", ""),
+            ("SUBJECT secret", ""),
+            ("BODY nothing", ""),
+        ] {
+            assert_eq!(find(&mut client, keys).await, [format!("* SEARCH{expected}")], "{keys}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_search_while_words_are_written_anew_misses_nothing() {
+    let server = Server::new();
+    for number in 0..80 {
+        let needle = if number % 4 == 0 { "needle" } else { "hay" };
+        server.deliver(&format!("Subject: x\r\n\r\nword{number} {needle}\r\n")).await;
+    }
+    let (mut client, mut other) = (server.inbox().await, server.inbox().await);
+    let expected = find(&mut client, "BODY needle").await;
+    assert_eq!(expected[0].split(' ').count(), 2 + 20);
+    wait_for_words(&server).await;
+    let changing = async {
+        for round in 0..12 {
+            // Words that stand before those of the others, then none of them.
+            for number in 0..34 {
+                server.deliver(&format!("Subject: x\r\n\r\naaa{round}x{number}\r\n")).await;
+            }
+            other.ok("NOOP").await;
+            find(&mut other, "BODY nowhere").await;
+            other.ok("UID STORE 81:* +FLAGS.SILENT (\\Deleted)").await;
+            other.ok("EXPUNGE").await;
+        }
+    };
+    let searching = async {
+        loop {
+            let found = client.ok("UID SEARCH UID 1:80 BODY needle").await;
+            assert_eq!(found.iter().find(|line| line.starts_with("* SEARCH")), expected.first());
+        }
+    };
+    tokio::select! {
+        () = changing => {}
+        () = searching => {}
     }
 }

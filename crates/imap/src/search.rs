@@ -5,6 +5,7 @@ mod answer;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
+use kings_mail::casemap::unicode_casemap;
 use kings_mail::date::{DateTime, Day};
 use kings_mail::header::Fields;
 use kings_mail::mime::{Kind, Part};
@@ -190,12 +191,12 @@ impl Compare {
 }
 
 /// Changes with everything that changes [`Searched::texts`].
-pub const TEXTS_VERSION: u32 = 1;
+pub const TEXTS_VERSION: u32 = 2;
 
 /// A message under search. What several keys need is decoded once.
 pub struct Searched<'a> {
     content: Content<'a>,
-    /// Every text of the body in lower case.
+    /// Every text of the body in folded case.
     body: OnceCell<Vec<String>>,
 }
 
@@ -205,11 +206,13 @@ impl<'a> Searched<'a> {
         Self { content: Content::new(octets), body: OnceCell::new() }
     }
 
-    /// All texts that are searched in, in folded case: each line of the header, decoded and with its name, then those of
-    /// the body.
+    /// All texts that are searched in, in folded case: each line of the header and those of parts, decoded and with its
+    /// name, then those of the body.
     pub fn texts(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        let header = header_text(self.content.octets()).map(|line| Cow::Owned(line.to_lowercase()));
-        header.chain(self.body().iter().map(|text| Cow::Borrowed(text.as_str())))
+        let headers = header_text(self.content.octets()).chain(self.headers_of_parts());
+        headers
+            .map(|line| Cow::Owned(folded(&line)))
+            .chain(self.body().iter().map(|text| Cow::Borrowed(text.as_str())))
     }
 
     /// The day of the Date field, in the zone it was written in.
@@ -223,8 +226,14 @@ impl<'a> Searched<'a> {
         named.any(|field| needle.is_in(&encoded_word::decode(&field.text())))
     }
 
+    /// Also those of parts, where the names of attachments stand (RFC 9051 §6.4.4).
     fn any_header_has(&self, needle: &Needle) -> bool {
-        header_text(self.content.octets()).any(|line| needle.is_in(&line))
+        header_text(self.content.octets()).chain(self.headers_of_parts()).any(|line| needle.is_in(&line))
+    }
+
+    fn headers_of_parts(&self) -> impl Iterator<Item = String> {
+        let parts = self.content.tree().walk().filter(|part| part.header.start > 0);
+        parts.flat_map(|part| header_text(self.content.octets().get(part.header.clone()).unwrap_or_default()))
     }
 
     fn body_has(&self, needle: &Needle) -> bool {
@@ -242,7 +251,7 @@ impl<'a> Searched<'a> {
                     Kind::Leaf if part.content_type.kind == "text" => texts.push(text(part, octets)),
                     Kind::Message(message) => {
                         let header = octets.get(message.header.clone()).unwrap_or_default();
-                        texts.extend(header_text(header).map(|line| line.to_lowercase()));
+                        texts.extend(header_text(header).map(|line| folded(&line)));
                     }
                     Kind::Leaf | Kind::Multipart(_) => {}
                 }
@@ -253,7 +262,11 @@ impl<'a> Searched<'a> {
 }
 
 fn text(part: &Part, octets: &[u8]) -> String {
-    charset::decode(&part.content(octets), &part.content_type.charset()).to_lowercase()
+    folded(&charset::decode(&part.content(octets), &part.content_type.charset()))
+}
+
+fn folded(text: &str) -> String {
+    unicode_casemap(text, usize::MAX)
 }
 
 /// `Name: value` of each field, decoded.

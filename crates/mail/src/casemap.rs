@@ -7,15 +7,17 @@ use unicode_normalization::char::decompose_compatible;
 /// Ends behind the first character that reaches `most` octets: what is kept of a text has a limit.
 pub fn unicode_casemap(text: &str, most: usize) -> String {
     let mut out = String::with_capacity(text.len().min(most));
-    for letter in text.chars() {
-        if out.len() >= most {
-            break;
-        }
-        if letter.is_ascii() {
-            out.push(letter.to_ascii_uppercase());
-        } else {
-            decompose_compatible(title_case(letter), |letter| out.push(letter));
-        }
+    let mut rest = text;
+    while out.len() < most {
+        let ascii = rest.bytes().position(|octet| !octet.is_ascii()).unwrap_or(rest.len());
+        let (plain, others) = rest.split_at(ascii.min(most - out.len()));
+        let start = out.len();
+        out.push_str(plain);
+        out[start..].make_ascii_uppercase();
+        let mut letters = others.chars();
+        let Some(letter) = letters.next().filter(|_| out.len() < most) else { break };
+        decompose_compatible(title_case(letter), |letter| out.push(letter));
+        rest = letters.as_str();
     }
     out
 }

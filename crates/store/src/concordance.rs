@@ -1,6 +1,6 @@
 //! A concordance: the words of up to 1,024 messages, and in which of them each stands.
 //!
-//! On disk it has two parts, each with a checksum. In front the messages and all words, each between two NULs: to look for a
+//! On disk it has two parts, each with a checksum, that of the second over both. In front the messages and all words, each between two NULs: to look for a
 //! part of a word is to look for it there. Behind, for each word in that order, the places of its messages. Only who finds a
 //! word reads the part behind.
 
@@ -27,6 +27,12 @@ const CHECKSUM: usize = 4;
 /// Which concordance of a mailbox a message stands in.
 pub(crate) fn number_of(uid: Uid) -> u32 {
     uid.get() >> UID_BITS
+}
+
+/// The first and the last UID that stand in the concordance of this number.
+pub(crate) fn uids_of(number: u32) -> (u32, u32) {
+    let first = number << UID_BITS;
+    (first, first | ((1 << UID_BITS) - 1))
 }
 
 /// A message of a concordance.
@@ -75,6 +81,7 @@ pub(crate) struct Front<'a> {
     messages: Vec<Listed>,
     /// `\0word\0word\0`
     words: &'a [u8],
+    checksum: [u8; CHECKSUM],
 }
 
 /// Places of messages in one concordance.
@@ -167,9 +174,8 @@ impl Concordance {
     /// With all messages of a packed concordance that `keep` wants, as far as there is room; with none of one that is
     /// damaged.
     pub(crate) fn with(mut self, packed: &Packed, keep: impl Fn(Uid) -> bool) -> Self {
-        let (Some(front), Some(behind)) = (Front::read(&packed.front), Behind::read(&packed.behind)) else {
-            return self;
-        };
+        let Some(front) = Front::read(&packed.front) else { return self };
+        let Some(behind) = Behind::read(&front, &packed.behind) else { return self };
         let first = self.messages.len();
         let mut places: Vec<Option<u16>> = Vec::with_capacity(front.messages.len());
         for listed in &front.messages {
@@ -214,7 +220,8 @@ impl Concordance {
             ends.extend(count(behind.len()));
         }
         let behind = [&count(words.len())[..], &ends, &behind].concat();
-        Packed { front: sealed(front), behind: sealed(behind) }
+        let front = sealed(front);
+        Packed { behind: sealed_with(&front, behind), front }
     }
 }
 
@@ -241,7 +248,8 @@ impl<'a> Front<'a> {
         });
         let messages = messages.collect::<Option<Vec<_>>>()?;
         let is_framed = words.first() == Some(&0) && words.last() == Some(&0);
-        is_framed.then_some(Self { messages, words })
+        let (_, checksum) = packed.split_last_chunk::<CHECKSUM>()?;
+        is_framed.then_some(Self { messages, words, checksum: *checksum })
     }
 
     /// The messages, each at its place.
@@ -282,9 +290,11 @@ pub(crate) struct Behind<'a> {
 }
 
 impl<'a> Behind<'a> {
-    /// `None` where it is damaged.
-    pub(crate) fn read(packed: &'a [u8]) -> Option<Self> {
-        let (count, rest) = unsealed(packed)?.split_first_chunk()?;
+    /// `None` where it is damaged, or stands behind another front.
+    pub(crate) fn read(front: &Front<'_>, packed: &'a [u8]) -> Option<Self> {
+        let (octets, checksum) = packed.split_last_chunk::<CHECKSUM>()?;
+        (checksum_with(front.checksum, octets) == *checksum).then_some(())?;
+        let (count, rest) = octets.split_first_chunk()?;
         let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
         let (ends, places) = rest.split_at_checked(count.checked_mul(4)?)?;
         Some(Self { ends, places })
@@ -369,6 +379,21 @@ pub(crate) fn sealed(mut octets: Vec<u8>) -> Vec<u8> {
     octets
 }
 
+/// The part behind this front, with the checksum of both.
+pub(crate) fn sealed_with(front: &[u8], mut behind: Vec<u8>) -> Vec<u8> {
+    let of_front = front.split_last_chunk::<CHECKSUM>().map_or([0; CHECKSUM], |(_, checksum)| *checksum);
+    let checksum = checksum_with(of_front, &behind);
+    behind.extend(checksum);
+    behind
+}
+
+fn checksum_with(front: [u8; CHECKSUM], behind: &[u8]) -> [u8; CHECKSUM] {
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(&front);
+    checksum.update(behind);
+    checksum.finalize().to_le_bytes()
+}
+
 fn unsealed(sealed: &[u8]) -> Option<&[u8]> {
     let (octets, checksum) = sealed.split_last_chunk::<CHECKSUM>()?;
     (crc32fast::hash(octets).to_le_bytes() == *checksum).then_some(octets)
@@ -394,7 +419,7 @@ mod tests {
     /// The UIDs of messages in whose words each pattern of `text` is.
     fn found(packed: &Packed, text: &str) -> Vec<u32> {
         let front = Front::read(&packed.front).unwrap();
-        let behind = Behind::read(&packed.behind).unwrap();
+        let behind = Behind::read(&front, &packed.behind).unwrap();
         let places = Pattern::all_of(text)
             .iter()
             .fold(Places::ALL, |all, pattern| all.and(&behind.any(&front.find(pattern))));
@@ -451,11 +476,17 @@ mod tests {
             assert!(Front::read(&front).is_none(), "{at}");
             assert!(Front::read(&packed.front[..at]).is_none(), "{at}");
         }
+        // What stands behind another front means other words.
+        let other = concordance(&[(1, "alpha"), (2, "delta")]).packed();
+        let front = Front::read(&packed.front).unwrap();
+        assert!(
+            Behind::read(&front, &packed.behind).is_some() && Behind::read(&front, &other.behind).is_none()
+        );
         for at in 0..packed.behind.len() {
             let mut behind = packed.behind.clone();
             behind[at] ^= 1;
-            assert!(Behind::read(&behind).is_none(), "{at}");
-            assert!(Behind::read(&packed.behind[..at]).is_none(), "{at}");
+            assert!(Behind::read(&front, &behind).is_none(), "{at}");
+            assert!(Behind::read(&front, &packed.behind[..at]).is_none(), "{at}");
             let with = concordance(&[(3, "gamma")]).with(&Packed { behind, ..packed.clone() }, |_| true);
             assert_eq!(with.uids().collect::<Vec<_>>(), [uid(3)]);
         }
@@ -469,8 +500,10 @@ mod tests {
             for value in [0, 1, 0x7f, 0x80, 0xff] {
                 let mut behind = good.behind[..good.behind.len() - CHECKSUM].to_vec();
                 behind[at] = value;
-                let packed = Packed { behind: sealed(behind), ..good.clone() };
-                let _ = Behind::read(&packed.behind).map(|behind| behind.any(&[0, 1, 2, 3, usize::MAX / 8]));
+                let packed = Packed { behind: sealed_with(&good.front, behind), ..good.clone() };
+                let front = Front::read(&packed.front).unwrap();
+                let _ = Behind::read(&front, &packed.behind)
+                    .map(|behind| behind.any(&[0, 1, 2, 3, usize::MAX / 8]));
                 let _ = Concordance::default().with(&packed, |_| true).packed();
             }
         }
@@ -478,7 +511,9 @@ mod tests {
             for value in [0, 1, 0xff] {
                 let mut front = good.front[..good.front.len() - CHECKSUM].to_vec();
                 front[at] = value;
-                let packed = Packed { front: sealed(front), ..good.clone() };
+                let front = sealed(front);
+                let behind = sealed_with(&front, good.behind[..good.behind.len() - CHECKSUM].to_vec());
+                let packed = Packed { front, behind };
                 let _ = Concordance::default().with(&packed, |_| true).packed();
             }
         }

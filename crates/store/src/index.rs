@@ -33,6 +33,9 @@ use writer::Order;
 /// Octets that were learnt and wait to be written. What comes beyond them is dropped, and learnt again another time.
 const MAX_WAITING: usize = 16 << 20;
 
+/// Searches that make concordances at a time, each of which takes memory (16 MB at most).
+const MAX_LEARNERS: usize = 4;
+
 /// All that is kept of one mailbox.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -85,6 +88,8 @@ struct Waiting {
     pages: Mutex<HashMap<Key, Arc<Page>>>,
     /// Octets of sheets.
     octets: AtomicUsize,
+    /// Who makes a concordance.
+    learners: AtomicUsize,
 }
 
 impl Index {
@@ -104,6 +109,16 @@ impl Index {
         let folder = folders.iter().fold(self.folder.clone(), |folder, name| folder.join(name));
         let files = Files { numbers: folder.join("index.sqlite"), sheets: folder.join("messages.sqlite") };
         AccountIndex { index: Arc::clone(self), files }
+    }
+}
+
+/// Who makes concordances, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Learner(Arc<Waiting>);
+
+impl Drop for Learner {
+    fn drop(&mut self) {
+        self.0.learners.fetch_sub(1, Relaxed);
     }
 }
 
@@ -167,6 +182,12 @@ impl AccountIndex {
         if self.has_room(octets) {
             self.order(Order::Learn { key: (self.files.clone(), guid.to_owned()), validity, rows, octets });
         }
+    }
+
+    /// Lets somebody make concordances, unless enough do.
+    pub(crate) fn learner(&self) -> Option<Learner> {
+        let learner = Learner(self.index.waiting.clone());
+        (self.index.waiting.learners.fetch_add(1, Relaxed) < MAX_LEARNERS).then_some(learner)
     }
 
     /// The same of words.

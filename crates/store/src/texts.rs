@@ -1,8 +1,11 @@
 //! Searching for text: which messages cannot have it, by the words that are known of them.
 
+use std::cell::OnceCell;
+use std::time::{Duration, Instant};
+
 use crate::concordance::{Behind, Concordance, Front, Places, number_of};
 use crate::index::sheets::Seal;
-use crate::index::{AccountIndex, Concordances};
+use crate::index::{AccountIndex, Concordances, IndexError, Learner};
 use crate::mailbox::Mailbox;
 use crate::message::{Uid, UidValidity};
 use crate::words::Pattern;
@@ -10,6 +13,9 @@ use crate::words::Pattern;
 /// Messages at the end of a mailbox, where more will arrive, whose words are not worth writing yet: they are read each
 /// time.
 const FEW: usize = 32;
+
+/// Longest look at words: who wants more of them than could be looked for meanwhile has messages read.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a message must have somewhere in its texts to be found. Texts are in folded case, as those that are learnt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +50,15 @@ pub struct Texts {
     validity: UidValidity,
     /// What is learnt, and the number that it will have.
     making: (u32, Concordance),
+    /// Whether words are kept.
+    learns: Learns,
+}
+
+#[derive(Debug)]
+enum Learns {
+    Unasked,
+    Not,
+    Does(#[expect(dead_code, reason = "held, so that others do not")] Learner),
 }
 
 /// [`Wanted`] as it is looked for.
@@ -60,12 +75,13 @@ impl Mailbox {
         let (guid, validity) = self.identity()?;
         self.0.account.index.as_ref()?;
         let making = Default::default();
-        Some(Texts { mailbox: self.clone(), version, guid, validity, making })
+        Some(Texts { mailbox: self.clone(), version, guid, validity, making, learns: Learns::Unasked })
     }
 }
 
 impl Texts {
-    /// What is known of each of `uids`, which rise; `None` where the words of no message could tell anything.
+    /// What is known of each of `uids`, which rise; `None` where the words of no message could tell anything. What is not
+    /// told after [`PATIENCE`] is possible.
     pub fn look(&mut self, uids: &[Uid], wanted: &Wanted) -> Option<Vec<Hint>> {
         let plan = Plan::of(wanted);
         if let Plan::Anything = plan {
@@ -88,18 +104,23 @@ impl Texts {
         uids: &[Uid],
         plan: &Plan,
         hints: &mut [Hint],
-    ) -> Result<(), crate::index::IndexError> {
+    ) -> Result<(), IndexError> {
         let (Some(first), Some(last)) = (uids.first(), uids.last()) else { return Ok(()) };
+        let began = Instant::now();
         for number in kept.numbers(*first, *last)? {
+            let start = uids.partition_point(|uid| number_of(*uid) < number);
+            if began.elapsed() > PATIENCE {
+                hints[start..].fill(Hint::Possible);
+                break;
+            }
             let octets = kept.front(number)?;
             let Some(front) = Front::read(&octets) else { continue };
-            let behind = std::cell::OnceCell::new();
+            let behind = OnceCell::new();
             let found = plan.places(&front, &|words| {
                 let octets = behind.get_or_init(|| kept.behind(number).unwrap_or_default());
                 // Of what cannot be read nothing is known.
-                Behind::read(octets).map_or(Places::ALL, |behind| behind.any(words))
+                Behind::read(&front, octets).map_or(Places::ALL, |behind| behind.any(words))
             });
-            let start = uids.partition_point(|uid| number_of(*uid) < number);
             let end = uids.partition_point(|uid| number_of(*uid) <= number);
             for (place, seal) in self.places(&front, &uids[start..end]) {
                 let (place_here, is_unread) = seal;
@@ -127,7 +148,16 @@ impl Texts {
     }
 
     /// Keeps the words of a message of which nothing is known, soon, if there is room: all its texts, in folded case.
+    ///
+    /// Few learn at a time, since what they make takes memory; the others leave it to the next search.
     pub fn learn<T: AsRef<str>>(&mut self, uid: Uid, texts: impl IntoIterator<Item = T>) {
+        if let Learns::Unasked = self.learns {
+            let index = self.mailbox.0.account.index.as_ref();
+            self.learns = index.and_then(AccountIndex::learner).map_or(Learns::Not, Learns::Does);
+        }
+        if let Learns::Not = self.learns {
+            return;
+        }
         if number_of(uid) != self.making.0 {
             self.hand_on();
             self.making.0 = number_of(uid);

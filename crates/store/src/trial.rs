@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::concordance::{Behind, Concordance, Front, Packed, sealed};
+use crate::concordance::{Behind, Concordance, Front, Packed, sealed, sealed_with};
 use crate::dir::is_component;
 use crate::index::sheets::Seal;
 use crate::keywords::{Keywords, MAX_KEYWORDS};
@@ -31,7 +31,8 @@ pub fn try_words(text: &str, needle: &str, bytes: &[u8]) -> Result<(), &'static 
     }
     let packed = all.packed();
     let has = |packed: &Packed| -> Option<bool> {
-        let (front, behind) = (Front::read(&packed.front)?, Behind::read(&packed.behind)?);
+        let front = Front::read(&packed.front)?;
+        let behind = Behind::read(&front, &packed.behind)?;
         let place = front.messages().iter().position(|listed| listed.uid.get() == 2)?;
         let mut patterns = Pattern::all_of(needle).into_iter();
         Some(patterns.all(|pattern| behind.any(&front.find(&pattern)).has(place)))
@@ -39,8 +40,8 @@ pub fn try_words(text: &str, needle: &str, bytes: &[u8]) -> Result<(), &'static 
     promised(!text.contains(needle) || has(&packed) == Some(true), "what has a text is found by its words")?;
     let joined = Concordance::default().with(&packed, |_| true).packed();
     promised(has(&joined) == has(&packed), "what is taken over is found as before")?;
-    for nonsense in [bytes.to_vec(), sealed(bytes.to_vec())] {
-        let odd = Packed { front: nonsense.clone(), behind: nonsense };
+    for front in [bytes.to_vec(), sealed(bytes.to_vec())] {
+        let odd = Packed { behind: sealed_with(&front, bytes.to_vec()), front };
         let _ = has(&odd);
         for odd in [
             Packed { front: packed.front.clone(), ..odd.clone() },

@@ -9,6 +9,8 @@ const MIN_WORD: usize = 3;
 /// with the word. So everything of at most [`STRIDE`] octets in it stands in one of them.
 pub(crate) const MAX_WORD: usize = 64;
 const STRIDE: usize = MAX_WORD / 2;
+/// Words of one text that are looked for at most; each is looked for in all words of a concordance.
+const MAX_PATTERNS: usize = 8;
 
 /// Hands each word of `text` to `take`, those that stand there twice twice.
 pub(crate) fn each_word<'a>(text: &'a [u8], mut take: impl FnMut(&'a [u8])) {
@@ -40,7 +42,7 @@ fn is_of_word(octet: u8) -> bool {
 }
 
 /// What one word of a text must be like, where a text that is looked for stands in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pattern {
     octets: Vec<u8>,
     starts: bool,
@@ -58,7 +60,12 @@ impl Pattern {
             }
             Self { octets: octets.to_vec(), starts: start > 0, ends: end < text.len() }
         };
-        runs(text).map(pattern).collect()
+        let mut all: Vec<Self> = runs(text).map(pattern).collect();
+        // The longest tell most; of a text that is said again and again each says the same.
+        all.sort_unstable_by(|a, b| b.octets.len().cmp(&a.octets.len()).then_with(|| a.cmp(b)));
+        all.dedup();
+        all.truncate(MAX_PATTERNS);
+        all
     }
 
     /// What to look for among words each of which stands between two NULs.
@@ -102,12 +109,26 @@ mod tests {
 
     #[test]
     fn the_edges_of_a_text_may_lie_within_words() {
-        let rows: [(&str, &[&str]); 7] = [
+        let rows: [(&str, &[&str]); 9] = [
             ("oic", &["oic"]),
             (" oic", &["\0oic"]),
             ("oic.", &["oic\0"]),
             ("(oic)", &["\0oic\0"]),
-            ("the invoice is paid", &["the\0", "\0invoice\0", "\0paid"]),
+            ("the invoice is paid", &["\0invoice\0", "\0paid", "the\0"]),
+            ("paid paid paid paid", &["paid\0", "\0paid", "\0paid\0"]),
+            (
+                " one two three four five six seven eight nine ten ",
+                &[
+                    "\0eight\0",
+                    "\0seven\0",
+                    "\0three\0",
+                    "\0five\0",
+                    "\0four\0",
+                    "\0nine\0",
+                    "\0one\0",
+                    "\0six\0",
+                ],
+            ),
             ("a b", &[]),
             ("-", &[]),
         ];

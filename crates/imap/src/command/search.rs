@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 
+use kings_mail::casemap::unicode_casemap;
 use kings_mail::charset;
 use kings_mail::date::Day;
 
@@ -150,14 +151,14 @@ pub enum Compare {
 pub struct Needle(String);
 
 impl Needle {
-    /// Folds the case.
+    /// Folds the case, character by character (RFC 5051): what is a part of a text stays one.
     pub fn new(text: &str) -> Self {
-        Self(text.to_lowercase())
+        Self(unicode_casemap(text, usize::MAX))
     }
 
     /// Whether `text` contains it (RFC 3501 §6.4.4: substring, case-insensitive). Linear in the text.
     pub fn is_in(&self, text: &str) -> bool {
-        self.0.is_empty() || self.is_in_folded(&text.to_lowercase())
+        self.0.is_empty() || self.is_in_folded(&unicode_casemap(text, usize::MAX))
     }
 
     /// The text in folded case.
@@ -165,7 +166,7 @@ impl Needle {
         &self.0
     }
 
-    /// The same for a text in lower case.
+    /// The same for a text in folded case.
     pub(crate) fn is_in_folded(&self, text: &str) -> bool {
         text.contains(&self.0)
     }

@@ -7,8 +7,11 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::database::IndexError;
 use super::sheets::{above, mailbox_to_write, open_to_read};
-use crate::concordance::{Concordance, Front, Packed, number_of};
+use crate::concordance::{Concordance, Front, Packed, number_of, uids_of};
 use crate::message::{Snapshot, Uid, UidValidity};
+
+/// So many messages of one concordance may be gone before it is written anew.
+const MANY: usize = 64;
 
 /// The concordances of one mailbox, open for reading.
 #[derive(Debug)]
@@ -19,7 +22,10 @@ pub(crate) struct Concordances {
 
 impl Concordances {
     pub(super) fn open(file: &Path, guid: &str, validity: UidValidity) -> Result<Option<Self>, IndexError> {
-        Ok(open_to_read(file, guid, validity)?.map(|(connection, id)| Self { connection, id }))
+        let Some((connection, id)) = open_to_read(file, guid, validity)? else { return Ok(None) };
+        // All of it as one writing left it.
+        connection.execute_batch("BEGIN")?;
+        Ok(Some(Self { connection, id }))
     }
 
     /// The numbers of those that have messages from `first` to `last`.
@@ -58,7 +64,7 @@ fn all_of(id: i64) -> [i64; 2] {
     [above(id), above(id) | i64::from(u32::MAX)]
 }
 
-/// Adds what is new to what there is under this number; of a message in both the new words count.
+/// Adds what is new to what there is under this number, without what has departed; of a message in both the new words count.
 pub(super) fn write(
     connection: &mut Connection,
     guid: &str,
@@ -67,12 +73,14 @@ pub(super) fn write(
     new: &Concordance,
 ) -> Result<(), IndexError> {
     let writing = connection.transaction()?;
-    let key = above(mailbox_to_write(&writing, guid, validity)?) | i64::from(number);
-    match there(&writing, key)? {
-        None => replace(&writing, key, new)?,
+    let id = mailbox_to_write(&writing, guid, validity)?;
+    let is_new: BTreeSet<Uid> = new.uids().collect();
+    match there(&writing, above(id) | i64::from(number))? {
+        None => replace(&writing, (id, number), new)?,
         Some(there) => {
-            let is_new: BTreeSet<Uid> = new.uids().collect();
-            replace(&writing, key, &new.clone().with(&there, |uid| !is_new.contains(&uid)))?;
+            let gone = departed(&writing, (id, number))?;
+            let stays = |uid: Uid| !is_new.contains(&uid) && !gone.contains(&uid);
+            replace(&writing, (id, number), &new.clone().with(&there, stays))?;
         }
     }
     Ok(writing.commit()?)
@@ -84,7 +92,13 @@ fn there(connection: &Connection, key: i64) -> Result<Option<Packed>, IndexError
     Ok(there.query_row([key], |row| Ok(Packed { front: row.get(0)?, behind: row.get(1)? })).optional()?)
 }
 
-fn replace(writing: &Transaction<'_>, key: i64, concordance: &Concordance) -> Result<(), IndexError> {
+fn replace(
+    writing: &Transaction<'_>,
+    (id, number): (i64, u32),
+    concordance: &Concordance,
+) -> Result<(), IndexError> {
+    let key = above(id) | i64::from(number);
+    writing.execute("DELETE FROM departed WHERE key BETWEEN ?1 AND ?2", keys_of(id, number))?;
     if concordance.is_empty() {
         writing.execute("DELETE FROM concordance WHERE key = ?1", [key])?;
         return Ok(());
@@ -95,21 +109,47 @@ fn replace(writing: &Transaction<'_>, key: i64, concordance: &Concordance) -> Re
     Ok(())
 }
 
-/// Removes the words of messages that are gone.
+/// The keys of the messages of one concordance.
+fn keys_of(id: i64, number: u32) -> [i64; 2] {
+    let (first, last) = uids_of(number);
+    [above(id) | i64::from(first), above(id) | i64::from(last)]
+}
+
+fn departed(writing: &Transaction<'_>, (id, number): (i64, u32)) -> Result<BTreeSet<Uid>, IndexError> {
+    let mut all = writing.prepare_cached("SELECT key FROM departed WHERE key BETWEEN ?1 AND ?2")?;
+    let keys = all.query_map(keys_of(id, number), |row| row.get::<_, i64>(0))?;
+    let uids = keys.map(|key| Ok(u32::try_from(key? & i64::from(u32::MAX)).ok().and_then(Uid::new)));
+    let uids: Vec<Option<Uid>> = uids.collect::<rusqlite::Result<_>>()?;
+    Ok(uids.into_iter().flatten().collect())
+}
+
+/// Removes the words of messages that are gone, once [`MANY`] of them are: to write a concordance anew for each would
+/// cost more than to pass it over.
 pub(super) fn forget(writing: &Transaction<'_>, id: i64, uids: &[Uid]) -> Result<(), IndexError> {
-    let gone: BTreeSet<Uid> = uids.iter().copied().collect();
-    let numbers: BTreeSet<u32> = gone.iter().map(|uid| number_of(*uid)).collect();
+    let mut numbers = BTreeSet::new();
+    for uid in uids {
+        let key = above(id) | i64::from(number_of(*uid));
+        if numbers.contains(&number_of(*uid)) || exists(writing, key)? {
+            numbers.insert(number_of(*uid));
+            let key = above(id) | i64::from(uid.get());
+            writing.prepare_cached("INSERT OR IGNORE INTO departed (key) VALUES (?1)")?.execute([key])?;
+        }
+    }
     for number in numbers {
-        let key = above(id) | i64::from(number);
-        let front = part(writing, key, "front")?;
-        let Some(front) = Front::read(&front) else { continue };
-        if front.messages().iter().any(|listed| gone.contains(&listed.uid))
-            && let Some(there) = there(writing, key)?
+        let gone = departed(writing, (id, number))?;
+        if gone.len() >= MANY
+            && let Some(there) = there(writing, above(id) | i64::from(number))?
         {
-            replace(writing, key, &Concordance::default().with(&there, |uid| !gone.contains(&uid)))?;
+            let rest = Concordance::default().with(&there, |uid| !gone.contains(&uid));
+            replace(writing, (id, number), &rest)?;
         }
     }
     Ok(())
+}
+
+fn exists(connection: &Connection, key: i64) -> Result<bool, IndexError> {
+    let mut one = connection.prepare_cached("SELECT 1 FROM concordance WHERE key = ?1")?;
+    Ok(one.exists([key])?)
 }
 
 /// Messages whose words are here, and which the mailbox does not show.
@@ -126,6 +166,7 @@ pub(super) fn lost(connection: &Connection, id: i64, snapshot: &Snapshot) -> Res
 
 /// Removes all of one mailbox.
 pub(super) fn clear(writing: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
+    writing.execute("DELETE FROM departed WHERE key BETWEEN ?1 AND ?2", all_of(id))?;
     writing.execute("DELETE FROM concordance WHERE key BETWEEN ?1 AND ?2", all_of(id))?;
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::database::{self, IndexError};
 use crate::message::{Message, Snapshot, Uid, UidValidity};
 
 /// The version of the tables below. A file of another version is made anew.
-const VERSION: i64 = 2;
+const VERSION: i64 = 4;
 /// Longest sheet that is kept; the few messages with more are read each time.
 const MAX_SHEET: usize = 64 * 1024;
 const CHECKSUM: usize = 4;
@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS sorting (key INTEGER PRIMARY KEY, sheet BLOB NOT NULL
 CREATE TABLE IF NOT EXISTS threading (key INTEGER PRIMARY KEY, sheet BLOB NOT NULL);
 -- key: the mailbox's id above, the number of the concordance below bit 32
 CREATE TABLE IF NOT EXISTS concordance (key INTEGER PRIMARY KEY, front BLOB NOT NULL, behind BLOB NOT NULL);
+-- Messages that are gone from a mailbox and still stand in a concordance; key as of a message.
+CREATE TABLE IF NOT EXISTS departed (key INTEGER PRIMARY KEY);
 ";
 
 /// What a sheet is for.
@@ -205,7 +207,7 @@ pub(super) fn open_to_read(
 
 pub(super) fn open(file: &Path) -> Result<Connection, IndexError> {
     let tables: Vec<&str> =
-        Sheet::ALL.into_iter().map(Sheet::table).chain(["mailbox", "concordance"]).collect();
+        Sheet::ALL.into_iter().map(Sheet::table).chain(["mailbox", "concordance", "departed"]).collect();
     database::open_to_write(file, VERSION, (TABLES, &tables))
 }
 
