@@ -1,6 +1,6 @@
-//! IMAP4rev1: grammar, responses, session state, the selected view. No IO.
+//! IMAP4rev2 and rev1: grammar, responses, session state, the selected view. No IO.
 //!
-//! Server side of RFC 3501, informed by RFC 9051. Bytes go into a [`Session`], [`Event`]s come out; the
+//! Server side of RFC 3501, and of RFC 9051 for clients that enable it. Bytes go into a [`Session`], [`Event`]s come out; the
 //! caller answers them with [`Response`]s and [`Tagged`] results. Nothing here knows accounts or files.
 
 pub mod command;
