@@ -216,7 +216,10 @@ fn position(text: &[u8], raw: &[u8]) -> Option<usize> {
 fn complete(name: &str, value: &[u8], origin: &Domain) -> Option<String> {
     let entries = address_list::parse(value);
     let is_bare = |entry: &Entry| matches!(entry, Entry::Mailbox(mailbox) if mailbox.domain.is_empty());
-    if !entries.iter().any(is_bare) {
+    // `Doe, Ann <ann@x.example>`, `=?utf-8?q?=3Cann=40x.example=3E?=`: where an author is shown, what else stands there is
+    // a careless name and no second one.
+    let has_author = name.eq_ignore_ascii_case("From") && address_list::authors(value).is_ok();
+    if has_author || !entries.iter().any(is_bare) {
         return None;
     }
     let mut text = format!("{name}:");
@@ -380,6 +383,9 @@ mod tests {
             ),
             ("To: undisclosed-recipients:;\r\n", "To: undisclosed-recipients:;\r\n"),
             ("To: all my friends\r\n", "To: all my friends\r\n"),
+            ("From: Doe, Ann <ann@x.example>\r\n", "From: Doe, Ann <ann@x.example>\r\n"),
+            ("From: =?utf-8?q?=3Cann=40x.org=3E?=\r\n", "From: =?utf-8?q?=3Cann=40x.org=3E?=\r\n"),
+            ("From: ann, Bob <bob>\r\n", "From: ann@example.org,\r\n\tBob <bob@example.org>\r\n"),
             ("Subject: root\r\n", "Subject: root\r\n"),
         ];
         for (head, expected) in cases {

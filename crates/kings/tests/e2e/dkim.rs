@@ -188,7 +188,7 @@ fn careless_from_fields_of_an_account_are_taken_and_signed() {
         ("\"bob@example.org\", ann@example.org", "550 5.6.0"),
         ("ann@example.org, \"bob@example.org\"", "550 5.6.0"),
         ("\u{2039}bob\u{ff20}example.org> ann@example.org", "550 5."),
-        ("Ann", "550 5.6.0"),
+        ("Bob", "550 5.7.1"),
     ];
     for (from, expected) in cases {
         let content = format!("From: {from}\r\nTo: {BOB}\r\nSubject: careless\r\n\r\nhello\r\n");
