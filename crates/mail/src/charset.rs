@@ -1,5 +1,6 @@
 //! Bytes of a named character set to text; a wrong or unknown name never loses the message.
 
+mod rare;
 mod utf7;
 
 use std::borrow::Cow;
@@ -18,15 +19,22 @@ pub fn decode<'a>(bytes: &'a [u8], label: &str) -> Cow<'a, str> {
     }
 }
 
-/// What some programs read where [`decode`] reads something else: UTF-7 (RFC 2152), which a few still know, and UTF-16
-/// without a mark in the order of octets that RFC 2781 §4.3 gives it, where others take the order of PCs. `None` for all
-/// other character sets. For asking who might be shown as the author, never for showing.
+/// What some programs read where [`decode`] reads something else: UTF-7 (RFC 2152), which a few still know, UTF-16
+/// without a mark in the order of octets that RFC 2781 §4.3 gives it, where others take the order of PCs, UTF-32 and EBCDIC,
+/// and of a set that nobody knows its octets as they are. `None` for all other character sets. For asking who might be
+/// shown as the author, never for showing.
 pub fn decode_otherwise(bytes: &[u8], label: &str) -> Option<String> {
-    match label.trim().to_ascii_lowercase().as_str() {
+    let label = label.trim().to_ascii_lowercase();
+    match label.as_str() {
         "utf-7" | "utf7" | "unicode-1-1-utf-7" | "x-unicode-2-0-utf-7" | "csunicode11utf7" => {
             Some(utf7::decode(bytes))
         }
         "utf-16" | "utf16" | "csutf16" => Some(UTF_16BE.decode_with_bom_removal(bytes).0.into_owned()),
+        "utf-32" | "utf32" | "utf-32be" | "utf-32le" | "ucs-4" | "iso-10646-ucs-4" => {
+            Some(rare::utf32(bytes))
+        }
+        label if rare::is_ebcdic(label) => Some(rare::ebcdic(bytes)),
+        label if known(label).is_none() => Some(guess(bytes).into_owned()),
         _ => None,
     }
 }

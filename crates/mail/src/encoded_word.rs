@@ -254,7 +254,11 @@ mod tests {
             ("=?utf-16?q?=FE=FF=00c=00e=00o=00=40?=", None),
             ("=?utf-16be?q?=00c=00e=00o=00=40?=", None),
             ("=?utf-8?q?ceo?=", None),
-            ("=?x-unknown?q?ceo?=", None),
+            ("=?x-unknown?q?ceo=40x?=", Some("ceo@x")),
+            ("=?cp037?q?=83=85=96=7C=A7?=", Some("ceo@x")),
+            ("=?utf-32?q?c=00=00=00=40=00=00=00?=", Some("c@")),
+            ("=?x-unknown?x?ceo?=", None),
+            ("=?iso-8859-2?q?ceo?=", None),
             ("ceo+AEA-bank.test", None),
         ];
         for (text, expected) in cases {

@@ -26,6 +26,19 @@ pub fn as_seen(c: char) -> Option<char> {
     }
 }
 
+/// Text as it is shown where a mark turns the letters behind it around (U+202E), up to where that ends (U+202C) or the name
+/// does, which programs show on its own; `None` where nothing is turned.
+pub fn turned(text: &str) -> Option<String> {
+    let (before, rest) = text.split_once('\u{202e}')?;
+    let mut out = before.to_owned();
+    for part in rest.split('\u{202e}') {
+        let end = part.find(['\u{202c}', '"', '<']).unwrap_or(part.len());
+        out.extend(part[..end].chars().rev());
+        out.push_str(&part[end..]);
+    }
+    Some(out)
+}
+
 /// Text as one line: a blank for each line end, tab and the like, a replacement character (U+FFFD) for each other one that
 /// [`is_active`].
 pub fn line(text: &str) -> String {
@@ -44,6 +57,20 @@ fn shown(c: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn letters_that_a_mark_turns_around_are_read_as_they_are_shown() {
+        let cases = [
+            ("\"b\u{202e}gro.x@ssob\" <joe@y>", Some("\"bboss@x.org\" <joe@y>")),
+            ("\u{202e}gro.x@b\u{202c} and \u{202e}ba", Some("b@x.org\u{202c} and ab")),
+            ("a\u{202e}", Some("a")),
+            ("a\u{202d}b\u{202c}", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(turned(text).as_deref(), expected, "{text:?}");
+        }
+    }
 
     #[test]
     fn what_acts_is_replaced_and_letters_of_all_scripts_stay() {

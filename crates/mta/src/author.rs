@@ -10,7 +10,7 @@ use kings_mail::encoded_word;
 use kings_mail::header::{self, Fields};
 use kings_mail::id::TraceId;
 use kings_mail::raw_header;
-use kings_mail::visible::as_seen;
+use kings_mail::visible::{self, as_seen};
 use tracing::info;
 
 /// What the names of resent fields begin with.
@@ -123,9 +123,10 @@ pub(crate) fn shown_domains(author: &Mailbox) -> Vec<String> {
 
 /// The same of any text, such as the whole of a From field: the authors themselves, names of groups, comments.
 pub(crate) fn domains_in(text: &str) -> Vec<String> {
-    let mut found = domains_shown(&encoded_word::decode(text));
-    found.extend(encoded_word::decode_otherwise(text).iter().flat_map(|other| domains_shown(other)));
-    found
+    let readings = [Some(encoded_word::decode(text).into_owned()), encoded_word::decode_otherwise(text)];
+    let readings = readings.into_iter().flatten();
+    let readings = readings.flat_map(|text| [visible::turned(&text), Some(text)]).flatten();
+    readings.flat_map(|text| domains_shown(&text)).collect()
 }
 
 fn domains_shown(text: &str) -> Vec<String> {

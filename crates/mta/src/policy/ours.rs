@@ -379,6 +379,18 @@ mod tests {
             ("boss.example.org@bad.example", None),
             ("=?utf-7?q?boss+AEA-bad.example?= <x@bad.example>", None),
             ("boss+AEA-example.org <x@bad.example>", None),
+            ("\"b\u{202e}gro.elpmaxe@ssob\" <x@bad.example>", Some("example.org")),
+            ("=?utf-8?q?=E2=80=AEgro=2Eelpmaxe=40ssob?= <x@bad.example>", Some("example.org")),
+            ("\"boss@\u{202e}gro.elpmaxe\u{202c} x\" <x@bad.example>", Some("example.org")),
+            ("\"b\u{202e}elpmaxe.dab@ssob\" <x@bad.example>", None),
+            ("\"gro.elpmaxe@ssob\" <x@bad.example>", None),
+            ("=?x-unknown?q?boss=40example=2Eorg?= <x@bad.example>", Some("example.org")),
+            ("=?cp037?q?=82=96=7C=85=A7=81=94=97=93=85=4B=96=99=87?= <x@bad.example>", Some("example.org")),
+            (
+                "=?utf-32?b?AAAAYgAAAEAAAABlAAAAeAAAAGEAAABtAAAAcAAAAGwAAABlAAAALgAAAG8AAAByAAAAZw==?= <x@bad.example>",
+                Some("example.org"),
+            ),
+            ("=?x-unknown?q?boss=40bad=2Eexample?= <x@bad.example>", None),
         ];
         for (field, expected) in cases {
             let head = format!("From: {field}\r\n\r\n");
