@@ -43,6 +43,8 @@ pub(crate) struct Wire<L, S> {
     pub(crate) session: S,
     /// When the client was last answered; while it is a stranger, when it came.
     since: Instant,
+    /// Somebody was logged in when the last answer was sent.
+    was_known: bool,
     /// When the command or message that is coming began, and `received` at that moment.
     began: Option<(Instant, u64)>,
 }
@@ -58,7 +60,7 @@ enum Heard {
 
 impl<L: Link, S: Session> Wire<L, S> {
     pub(crate) fn new(stream: L, session: S) -> Self {
-        Self { carrier: Carrier::new(stream), session, since: Instant::now(), began: None }
+        Self { carrier: Carrier::new(stream), session, since: Instant::now(), began: None, was_known: false }
     }
 
     /// Drives the session until it ends or wants TLS.
@@ -91,8 +93,9 @@ impl<L: Link, S: Session> Wire<L, S> {
             }
             if self.session.output_len() > 0 {
                 self.flush().await?;
-                // Strangers get one span for all they say before the login.
-                if self.session.is_authenticated() {
+                // Strangers get one span for all they say before the login, which begins anew when one ends.
+                let is_known = self.session.is_authenticated();
+                if std::mem::replace(&mut self.was_known, is_known) || is_known {
                     self.since = Instant::now();
                 }
             }

@@ -124,7 +124,13 @@ impl<'a> Source<'a> {
 
 /// Renders `* n FETCH (...)` with its CRLF. `source` has what the items need.
 pub fn render(items: &[Item], facts: &Facts, source: Source<'_>) -> Vec<Segment> {
-    let mut renderer = Renderer { out: Vec::new(), segments: Vec::new(), facts, source };
+    let mut renderer = Renderer {
+        out: Vec::new(),
+        segments: Vec::new(),
+        facts,
+        source,
+        decoded: binary::Decoded::default(),
+    };
     if facts.uid_only {
         put!(renderer.out, "* {} UIDFETCH (", facts.uid);
     } else {
@@ -146,6 +152,7 @@ struct Renderer<'a> {
     segments: Vec<Segment>,
     facts: &'a Facts,
     source: Source<'a>,
+    decoded: binary::Decoded,
 }
 
 impl Renderer<'_> {
@@ -197,8 +204,8 @@ impl Renderer<'_> {
             Item::BodyStructure => self.structure("BODYSTRUCTURE ", structure::Detail::Extended),
             Item::BodyShape => self.structure("BODY ", structure::Detail::Plain),
             Item::Body(body) => self.body(body),
-            Item::Binary(wanted) => binary::write(out, wanted, self.source.content()),
-            Item::BinarySize(path) => binary::write_size(out, path, self.source.content()),
+            Item::Binary(wanted) => binary::write(out, wanted, self.source.content(), &mut self.decoded),
+            Item::BinarySize(path) => binary::write_size(out, path, self.source.content(), &mut self.decoded),
         }
     }
 
