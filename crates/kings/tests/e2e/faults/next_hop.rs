@@ -10,9 +10,9 @@ use super::judge::now;
 /// Longest wait of a silent recipient, and of a test.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An SMTP server for a test.
+/// An SMTP server for a test, at two ports: what goes to one is an attempt apart from what goes to the other.
 #[derive(Clone)]
-pub(super) struct NextHop(Arc<Shared>, pub(super) u16);
+pub(super) struct NextHop(Arc<Shared>, pub(super) [u16; 2]);
 
 #[derive(Default)]
 struct Shared {
@@ -32,15 +32,18 @@ impl NextHop {
     /// `refused@` is refused at RCPT; a message to `silent@` is answered, with 451, when [`release`](Self::release) was
     /// called, and taken at the next attempt. All others are taken.
     pub(super) fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let this = Self(Arc::default(), listener.local_addr().unwrap().port());
-        let server = this.clone();
-        std::thread::spawn(move || {
-            for client in listener.incoming().map(Result::unwrap) {
-                let server = server.clone();
-                std::thread::spawn(move || server.serve(client));
-            }
-        });
+        let listeners = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+        let ports = listeners.each_ref().map(|listener| listener.local_addr().unwrap().port());
+        let this = Self(Arc::default(), ports);
+        for listener in listeners {
+            let server = this.clone();
+            std::thread::spawn(move || {
+                for client in listener.incoming().map(Result::unwrap) {
+                    let server = server.clone();
+                    std::thread::spawn(move || server.serve(client));
+                }
+            });
+        }
         this
     }
 

@@ -70,13 +70,14 @@ pub(super) const MAILBOX: Scene = Scene { name: "mailbox", prepare: nothing, inj
 
 fn nothing(_: &Kings) {}
 
-fn setup(next_hop: u16, mutant: Option<&'static str>) -> Setup {
+fn setup([one, two]: [u16; 2], mutant: Option<&'static str>) -> Setup {
     let mut setup = Setup { mutant, ..Setup::default() };
     setup.listen += "lmtp = [\"127.0.0.1:0\"]\n";
     setup.files = vec![("aliases", "out@example.org silent@two.example\n")];
     setup.tables = format!(
         "[limits]\nworker_threads = 1\nblocking_threads = 1\n[local]\nfolder = \"local\"\n\
-         [outbound]\nsmart_host = \"127.0.0.1:{next_hop}\"\n"
+         [outbound]\nsmart_host = \"127.0.0.1:{one}\"\n\
+         [[route]]\ndomain = \"two.example\"\nto = \"smtp:127.0.0.1:{two}\"\n"
     );
     setup
 }
