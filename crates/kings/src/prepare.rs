@@ -116,6 +116,11 @@ impl Prepared {
     }
 }
 
+/// Makes the folder of the server's own data where it is not there yet, as the first start would: keys come before it.
+pub(crate) fn ensure_data(settings: &Settings) -> anyhow::Result<()> {
+    ensure_folder(&settings.data_dir, &Identity::find(settings.user.as_deref())?)
+}
+
 /// Makes the folder if its parent exists.
 fn ensure_folder(folder: &Path, identity: &Identity) -> anyhow::Result<()> {
     if is_there_or_can_be_made(folder)? {

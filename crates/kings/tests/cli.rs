@@ -512,6 +512,22 @@ fn a_running_server_is_ready_for_systemd_and_names_its_listeners() {
     assert_eq!((&queue["schema"], queue["items"].as_array().unwrap().len()), (&Value::from(1), 0));
 }
 
+/// DNS comes before mail: keys are made, and their records published, before the server starts for the first time.
+#[test]
+fn keys_are_made_before_the_first_start() {
+    let folder = folder();
+    let made = run(folder.path(), &["dkim", "create", "example.org", "--selector", "one"]);
+    assert_eq!(made.status.code(), Some(0), "{}", said(&made));
+    assert!(said(&made).contains("one._domainkey"), "{}", said(&made));
+    assert_eq!(fs::metadata(folder.path().join("data")).unwrap().mode() & 0o777, 0o750);
+    Server::start(folder.path());
+    // Where not even the place for it is, the config is more likely wrong than the disk.
+    replace(folder.path(), "data_dir = \"data\"", "data_dir = \"nowhere/data\"");
+    let made = run(folder.path(), &["dkim", "create", "example.org", "--selector", "two"]);
+    assert_ne!(made.status.code(), Some(0));
+    assert!(said(&made).contains("nowhere"), "{}", said(&made));
+}
+
 #[test]
 fn a_second_instance_on_the_same_data_refuses_to_start() {
     let folder = folder();

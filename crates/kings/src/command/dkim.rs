@@ -15,7 +15,7 @@ use super::{Common, Failure, Output, print};
 use crate::config::{Settings, Threads};
 use crate::dkim::rotation::{self, Action, Keyring};
 use crate::dkim::{self, KeyFile, Stage};
-use crate::serve;
+use crate::{prepare, serve};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -55,6 +55,7 @@ fn create(options: Create) -> Result<(), Failure> {
     let settings = options.common.settings()?;
     let domain = &options.domain;
     hosted(&settings, domain)?;
+    prepare::ensure_data(&settings).map_err(|error| Failure::check_failed(format!("{error:#}")))?;
     let _alone = alone(&settings)?;
     let ring = ring(&settings, domain)?;
     if options.selector.is_none() && !ring.files.is_empty() {
