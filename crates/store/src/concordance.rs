@@ -11,6 +11,7 @@ use hashbrown::HashTable;
 use memchr::{memchr_iter, memmem};
 
 use crate::index::sheets::Seal;
+use crate::index::{sealed, unsealed};
 use crate::message::Uid;
 use crate::words::{Pattern, each_word};
 
@@ -374,11 +375,6 @@ impl Places {
     }
 }
 
-pub(crate) fn sealed(mut octets: Vec<u8>) -> Vec<u8> {
-    octets.extend(crc32fast::hash(&octets).to_le_bytes());
-    octets
-}
-
 /// The part behind this front, with the checksum of both.
 pub(crate) fn sealed_with(front: &[u8], mut behind: Vec<u8>) -> Vec<u8> {
     let of_front = front.split_last_chunk::<CHECKSUM>().map_or([0; CHECKSUM], |(_, checksum)| *checksum);
@@ -392,11 +388,6 @@ fn checksum_with(front: [u8; CHECKSUM], behind: &[u8]) -> [u8; CHECKSUM] {
     checksum.update(&front);
     checksum.update(behind);
     checksum.finalize().to_le_bytes()
-}
-
-fn unsealed(sealed: &[u8]) -> Option<&[u8]> {
-    let (octets, checksum) = sealed.split_last_chunk::<CHECKSUM>()?;
-    (crc32fast::hash(octets).to_le_bytes() == *checksum).then_some(octets)
 }
 
 #[cfg(test)]

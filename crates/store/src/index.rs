@@ -26,7 +26,7 @@ use crate::message::{ModSeq, Snapshot, Uid, UidValidity};
 use crate::sync::locked;
 pub(crate) use concordances::Concordances;
 pub(crate) use database::IndexError;
-pub(crate) use packed::{Digest, Noted};
+pub(crate) use packed::{Digest, Noted, sealed, unsealed};
 use sheets::Row;
 use writer::Order;
 
@@ -158,20 +158,19 @@ impl AccountIndex {
 
     /// Opens what was learnt from the messages of a mailbox under this UIDVALIDITY, if anything was.
     pub(crate) fn sheets(&self, guid: &str, validity: UidValidity) -> Option<sheets::Sheets> {
-        let file = &self.files.sheets;
-        sheets::Sheets::open(file, guid, validity).unwrap_or_else(|error| {
-            warn!(file = %file.display(), %error, "what was learnt from messages cannot be read");
-            self.order(Order::Remake(self.files.clone()));
-            None
-        })
+        self.readable(sheets::Sheets::open(&self.files.sheets, guid, validity))
     }
 
     /// Opens the concordances of a mailbox under this UIDVALIDITY, if there are any.
     pub(crate) fn concordances(&self, guid: &str, validity: UidValidity) -> Option<Concordances> {
-        let file = &self.files.sheets;
-        Concordances::open(file, guid, validity).unwrap_or_else(|error| {
-            warn!(file = %file.display(), %error, "what was learnt from messages cannot be read");
-            self.order(Order::Remake(self.files.clone()));
+        self.readable(Concordances::open(&self.files.sheets, guid, validity))
+    }
+
+    /// What was opened of what was learnt; a file that cannot be read is made anew.
+    fn readable<T>(&self, opened: Result<Option<T>, IndexError>) -> Option<T> {
+        opened.unwrap_or_else(|error| {
+            warn!(file = %self.files.sheets.display(), %error, "what was learnt from messages cannot be read");
+            self.remake();
             None
         })
     }

@@ -341,17 +341,12 @@ impl Shared {
         if let Ok(place) = messages.binary_search_by_key(&uid, |message| message.uid) {
             tracing::info!(%uid, told = messages[place].size, size, "a file's name told a wrong size");
             messages[place].size = size;
-            let keywords = shown.keywords.clone();
-            let (uid_validity, uid_next, highest_modseq) =
-                (shown.uid_validity, shown.uid_next, shown.highest_modseq);
             self.show(Snapshot {
-                uid_validity,
-                uid_next,
-                generation: 0,
                 messages,
-                keywords,
-                highest_modseq,
-                unseen: OnceLock::new(),
+                generation: 0,
+                keywords: shown.keywords.clone(),
+                unseen: shown.unseen.clone(),
+                ..*shown
             });
         }
         drop(state);

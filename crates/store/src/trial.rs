@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::concordance::{Behind, Concordance, Front, Packed, sealed, sealed_with};
+use crate::concordance::{Behind, Concordance, Front, Packed, sealed_with};
 use crate::dir::is_component;
+use crate::index::sealed;
 use crate::index::sheets::Seal;
 use crate::keywords::{Keywords, MAX_KEYWORDS};
 use crate::message::Uid;

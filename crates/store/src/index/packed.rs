@@ -85,16 +85,22 @@ pub(crate) fn read_removals(packed: &[u8]) -> Option<Vec<Removal>> {
         .collect()
 }
 
-fn sealed(mut out: Vec<u8>) -> Vec<u8> {
+/// With a checksum behind it.
+pub(crate) fn sealed(mut out: Vec<u8>) -> Vec<u8> {
     let checksum = crc32fast::hash(&out);
     out.extend(checksum.to_le_bytes());
     out
 }
 
 fn records<const WIDTH: usize>(packed: &[u8]) -> Option<std::slice::ChunksExact<'_, u8>> {
-    let (records, checksum) = packed.split_last_chunk::<CHECKSUM>()?;
-    let is_whole = crc32fast::hash(records).to_le_bytes() == *checksum && records.len().is_multiple_of(WIDTH);
-    is_whole.then(|| records.chunks_exact(WIDTH))
+    let records = unsealed(packed)?;
+    records.len().is_multiple_of(WIDTH).then(|| records.chunks_exact(WIDTH))
+}
+
+/// What stands before a checksum that is right.
+pub(crate) fn unsealed(sealed: &[u8]) -> Option<&[u8]> {
+    let (octets, checksum) = sealed.split_last_chunk::<CHECKSUM>()?;
+    (crc32fast::hash(octets).to_le_bytes() == *checksum).then_some(octets)
 }
 
 struct Reader<'a>(&'a [u8]);
