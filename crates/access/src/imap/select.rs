@@ -22,15 +22,14 @@ impl Client {
         let mailbox = self.open(&select.mailbox).await?;
         let enabled = wire.session.enabled();
         let tells_modseq = enabled.condstore;
-        let selected = Selected::open(mailbox, select.read_only, tells_modseq).await?;
+        let (selected, id) = Selected::open(mailbox, select.read_only, tells_modseq).await?;
         greet(&mut wire.session, &selected);
         if enabled.rev2
             && let Some(list) = self.list_selected(&selected.mailbox.name()).await?
         {
             wire.respond(&list).await?;
         }
-        let asked = selected.mailbox.clone();
-        status(&mut wire.session, Code::MailboxId(blocking(move || asked.id()).await?), "Its own name");
+        status(&mut wire.session, Code::MailboxId(id), "Its own name");
         if let Some(resync) = &select.resync {
             selected.resync(wire, resync).await?;
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kings_imap::{SequenceNumber, SequenceSet, Tagged, Told, View};
-use kings_store::{Flags, Keyword, Mailbox, Message, ModSeq, Snapshot};
+use kings_store::{Flags, Keyword, Mailbox, Message, ModSeq, Snapshot, StoreError};
 use tokio::sync::watch::Receiver;
 
 use super::Trouble;
@@ -65,14 +65,21 @@ impl Told<Known> for AsTold {
 pub(super) type Wanted = (SequenceNumber, kings_imap::Uid);
 
 impl Selected {
-    /// Looks at the mailbox and begins the view.
-    pub(super) async fn open(mailbox: Mailbox, read_only: bool, tells_modseq: bool) -> Result<Self, Trouble> {
+    /// Looks at the mailbox and begins the view; with the mailbox's own name.
+    pub(super) async fn open(
+        mailbox: Mailbox,
+        read_only: bool,
+        tells_modseq: bool,
+    ) -> Result<(Self, String), Trouble> {
         let changes = mailbox.changes();
-        let (snapshot, recent) = look(&mailbox, read_only).await?;
+        let asked = mailbox.clone();
+        let ((snapshot, recent), id) =
+            blocking(move || Ok((look_now(&asked, read_only)?, asked.id()?))).await?;
         let told = AsTold::of(&snapshot, tells_modseq);
         let view = View::of(told, recent.into_iter().map(to_imap), read_only);
         let keywords = snapshot.keywords.clone();
-        Ok(Self { mailbox, view, tells_modseq, changes, compared: snapshot, keywords, owes_expunge: false })
+        let compared = snapshot;
+        Ok((Self { mailbox, view, tells_modseq, changes, compared, keywords, owes_expunge: false }, id))
     }
 
     /// Has the client hear the numbers of changes from now on. What it knows of messages so far counts as known with them.
@@ -108,11 +115,14 @@ pub(super) fn known(message: &Message, with_modseq: bool) -> (kings_imap::Uid, K
 
 /// The mailbox now. A session that may write takes new mail out of `new`: it is `\Recent` for this one
 /// alone (RFC 3501 §2.3.2); EXAMINE leaves it there.
-pub(super) async fn look(
-    mailbox: &Mailbox,
-    read_only: bool,
-) -> Result<(Arc<Snapshot>, Vec<kings_store::Uid>), Trouble> {
+pub(super) async fn look(mailbox: &Mailbox, read_only: bool) -> Result<Look, Trouble> {
     let mailbox = mailbox.clone();
-    let look = move || if read_only { Ok((mailbox.refresh()?, Vec::new())) } else { mailbox.select() };
-    Ok(blocking(look).await?)
+    Ok(blocking(move || look_now(&mailbox, read_only)).await?)
+}
+
+/// The mailbox, and which of its messages are `\Recent` for who looks.
+type Look = (Arc<Snapshot>, Vec<kings_store::Uid>);
+
+fn look_now(mailbox: &Mailbox, read_only: bool) -> Result<Look, StoreError> {
+    if read_only { Ok((mailbox.refresh()?, Vec::new())) } else { mailbox.select() }
 }
