@@ -1,6 +1,7 @@
 //! The IMAP server: a session of `imap` over the mailboxes of `store`, logins by `directory`.
 
 mod append;
+mod catenate;
 mod client;
 mod convert;
 mod copy;

@@ -13,8 +13,8 @@ mod status;
 mod store;
 mod table;
 
-pub use append::{Append, Arriving, Replaced};
-pub(crate) use append::{append_head, next_message};
+pub use append::{Append, Arriving, Place, Replaced, Step, Stretch};
+pub(crate) use append::{SoFar, append_head, next_stretch};
 pub use create::Create;
 pub use enable::Enabled;
 pub use list::{List, ListOptions};
@@ -35,12 +35,14 @@ use search::Search;
 use sort::{Sort, Thread};
 
 /// A whole command line, parsed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Answered by the session itself.
     Own(Own),
     /// Answered by whoever has the mailboxes.
     Request(Request),
+    /// APPEND or REPLACE of what is here already (RFC 4469 §3): one with octets of messages never becomes a whole line.
+    Append(Stretch),
 }
 
 /// Commands that need no mailbox.

@@ -44,6 +44,8 @@ pub enum SyntaxError {
     Charset,
     /// A parenthesis is missing.
     Parenthesis,
+    /// No part of a message where CATENATE must have one.
+    Catenate,
     /// Over [`MAX_DEPTH`](crate::limits::MAX_DEPTH).
     TooDeep,
     /// More items, keys or names than one command may have.
@@ -101,6 +103,7 @@ impl SyntaxError {
             Self::Mailbox => "Mailbox name is not modified UTF-7",
             Self::Charset => "With UTF8=ACCEPT there is no CHARSET",
             Self::Parenthesis => "Missing parenthesis",
+            Self::Catenate => "Malformed CATENATE",
             Self::TooDeep => "Nested too deeply",
             Self::TooMany => "Too many items in one command",
             Self::FetchItem => "Unknown FETCH item",

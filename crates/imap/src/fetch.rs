@@ -81,7 +81,7 @@ impl<'a> Content<'a> {
     }
 
     /// The bytes of a section; `None` where there is no such part.
-    fn section(&self, path: &[u32], facet: Facet) -> Option<Range<usize>> {
+    pub(crate) fn section(&self, path: &[u32], facet: Facet) -> Option<Range<usize>> {
         let end = || header_end(self.octets);
         match (path, facet) {
             ([], Facet::Whole) => Some(0..self.octets.len()),

@@ -15,6 +15,7 @@ pub mod search;
 pub mod sequence;
 pub mod sort;
 pub mod thread;
+pub mod url;
 pub mod vanished;
 pub mod view;
 
@@ -31,5 +32,6 @@ pub use partial::Partial;
 pub use response::{Code, Condition, QUOTA_ROOT, QuotaResource, Response, StatusValue, Tagged};
 pub use sequence::{ModSeq, SequenceNumber, SequenceSet, Uid};
 pub use session::{Event, Progress, Session, Settings};
+pub use url::PartUrl;
 pub use vanished::{Removed, vanished};
 pub use view::{Change, Told, View};

@@ -39,6 +39,10 @@ pub const MAX_FIELD_NAMES: usize = 200;
 pub const MAX_PART_DEPTH: usize = kings_mail::mime::MAX_DEPTH + 1;
 /// Most messages of one APPEND (RFC 3502 leaves it open): each may need a file until all of them are there.
 pub const MAX_APPEND_MESSAGES: u32 = 100;
+/// Most parts that CATENATE puts together in one command: each may need a message read.
+pub const MAX_CATENATE_PARTS: u32 = 200;
+/// Longest URL of a message, in octets: a mailbox name with every octet as `%20`, and what stands behind it.
+pub const MAX_URL: usize = 4_000;
 /// Most flags of one command.
 pub const MAX_FLAGS: usize = 100;
 /// Longest keyword, in octets; Dovecot takes 50, other servers more.

@@ -1,5 +1,6 @@
 //! The server side of one IMAP connection: what may be said when, and who answers it.
 
+mod append;
 mod capabilities;
 mod commands;
 mod exchange;
@@ -11,6 +12,7 @@ use crate::command::{Append, Arriving, Enabled, Request};
 use crate::limits::{MAX_COMMAND, MAX_COMMAND_BEFORE_LOGIN, MAX_ERRORS, MAX_RESPONSE_LINE};
 use crate::reader::Reader;
 use crate::response::{Code, Condition, Response, Tagged};
+use crate::url::PartUrl;
 use exchange::{After, Exchange};
 
 /// What holds for one connection.
@@ -90,6 +92,10 @@ pub enum Event {
     /// The message is complete, and another one of the same APPEND is to come: answered as [`Event::Append`]. A refusal
     /// is one of all of them.
     AppendNext(Arriving),
+    /// CATENATE: so many octets of the message are to come (RFC 4469 §3): answered as [`Event::AppendNext`].
+    AppendText(u64),
+    /// CATENATE: these octets come next in the message, from one that is here: answered as [`Event::AppendNext`].
+    AppendUrl(PartUrl),
     /// Some octets of the message. Needs no answer.
     Chunk(Vec<u8>),
     /// The last message is complete: store all of them or none, then [`Session::finish`].
@@ -155,6 +161,12 @@ impl Session {
             }
             if self.exchange.is_with_caller() {
                 return None;
+            }
+            if self.exchange.has_steps() {
+                match self.next_step() {
+                    Some(event) => return Some(event),
+                    None => continue,
+                }
             }
             if self.compression == Compression::Ends {
                 self.exchange = Exchange::Handshake;
@@ -230,17 +242,10 @@ impl Session {
         }
     }
 
-    /// The message of APPEND may come (RFC 3501 §7.5).
+    /// The message of APPEND, or the part of one, may come (RFC 3501 §7.5).
     pub fn accept_message(&mut self) {
-        match std::mem::take(&mut self.exchange) {
-            Exchange::AppendHead { tag, literal, course } => {
-                if literal.waits {
-                    self.respond(&Response::Continue("Send the message"));
-                }
-                self.reader.stream(literal);
-                self.exchange = Exchange::Message { tag, broken: false, course };
-            }
-            other => self.exchange = other,
+        if let Exchange::Append(work) = &mut self.exchange {
+            work.is_with_caller = false;
         }
     }
 
@@ -251,7 +256,7 @@ impl Session {
                 let result = self.enter(after, result);
                 self.tagged(&tag, &result);
             }
-            Exchange::AppendHead { tag, literal, .. } => self.refuse_literal(&tag, literal, &result),
+            Exchange::Append(work) => self.refuse_append(&work, &result),
             other => self.exchange = other,
         }
     }
@@ -304,7 +309,7 @@ impl Session {
     fn limit(&self) -> usize {
         match (self.state, &self.exchange) {
             (State::NotAuthenticated, _) => MAX_COMMAND_BEFORE_LOGIN,
-            (_, Exchange::None) => MAX_COMMAND,
+            (_, Exchange::None | Exchange::Message { .. }) => MAX_COMMAND,
             _ => MAX_RESPONSE_LINE,
         }
     }

@@ -325,6 +325,12 @@ impl Player {
             }
             Event::Append(append) => self.append(&append),
             Event::AppendNext(message) => self.next(&message),
+            Event::AppendText(octets) => self.text(octets),
+            Event::AppendUrl(url) if url.uid.0.get() == 7 => {
+                self.incoming = None;
+                self.session.finish(Tagged::bad_url(url.text.as_bytes()));
+            }
+            Event::AppendUrl(_) => self.session.accept_message(),
             Event::AppendEnd => {
                 let (size, message) = self.incoming.take().expect("a message was announced");
                 assert_eq!(message.len() as u64, size);
@@ -349,7 +355,7 @@ impl Player {
         if append.mailbox.contains('x') {
             return self.session.finish(Tagged::TRY_CREATE);
         }
-        self.accept(append.message.size);
+        self.accept(append.message.size.unwrap_or(0));
     }
 
     fn next(&mut self, message: &Arriving) {
@@ -358,7 +364,15 @@ impl Player {
         if message.flags.contains(&Flag::Flagged) {
             return self.session.finish(Tagged::TOO_BIG);
         }
-        self.accept(message.size);
+        self.accept(message.size.unwrap_or(0));
+    }
+
+    fn text(&mut self, octets: u64) {
+        assert!(octets <= MESSAGE_BYTES);
+        let (size, before) = self.incoming.as_mut().expect("a message was announced");
+        assert_eq!(before.len() as u64, *size);
+        *size += octets;
+        self.session.accept_message();
     }
 
     fn accept(&mut self, size: u64) {

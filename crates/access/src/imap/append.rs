@@ -5,8 +5,9 @@ use kings_imap::{Append, Arriving, Code, Condition, Response, SequenceSet, Sessi
 use kings_store::{Appended, HEAD_OCTETS, Incoming, Mailbox};
 
 use super::convert::{flag_set, to_imap, to_store};
-use super::{Client, Trouble, expunge};
+use super::{Client, Trouble, Wire, expunge};
 use crate::blocking::{Failure, blocking};
+use crate::socket::Link;
 
 /// The messages of one APPEND on their way in. A failure to keep one is told at the end of the last: the client must be
 /// heard out first.
@@ -16,11 +17,27 @@ pub(super) struct Intake {
     target: Option<Mailbox>,
     /// The message that goes, and its octets.
     replaces: Option<(kings_store::Uid, u64)>,
-    messages: Vec<Appended>,
-    failure: Option<Trouble>,
+    pub(super) messages: Vec<Appended>,
+    pub(super) failure: Option<Trouble>,
 }
 
 impl Intake {
+    /// Octets and messages that need room, with so many more octets. What REPLACE removes makes some.
+    pub(super) fn size_with(&self, more: u64) -> (u64, u64) {
+        let octets = more + self.messages.iter().map(|message| message.content.len()).sum::<u64>();
+        match self.replaces {
+            Some((_, goes)) => (octets.saturating_sub(goes), 0),
+            None => (octets, self.messages.len() as u64),
+        }
+    }
+
+    /// A message that CATENATE makes of nothing is found so when it is complete.
+    fn must_have_octets(&self) -> Result<(), Trouble> {
+        let is_empty =
+            self.failure.is_none() && self.messages.last().is_some_and(|last| last.content.is_empty());
+        if is_empty { Err(Trouble::Refused(Tagged::EMPTY_MESSAGE)) } else { Ok(()) }
+    }
+
     /// Keeps a piece of the last message. Up to [`HEAD_OCTETS`] stay in memory, so writing them cannot block.
     pub(super) async fn write(&mut self, octets: Vec<u8>) {
         if self.failure.is_some() {
@@ -55,30 +72,38 @@ impl Client {
         self.let_in(&append.message).await
     }
 
-    /// Whether one more may come. A refusal ends the command: those before it are forgotten.
+    /// Whether one more may come.
     pub(super) async fn next_append(&mut self, message: &Arriving) -> Result<(), Trouble> {
-        let outcome = self.let_in(message).await;
-        if outcome.is_err() {
-            self.intake = Intake::default();
+        self.intake.must_have_octets()?;
+        self.let_in(message).await
+    }
+
+    /// Tells the client to go on. A refusal ends the command: what came before is forgotten.
+    pub(super) fn let_come<S: Link>(
+        &mut self,
+        wire: &mut Wire<S>,
+        leave: Result<(), Trouble>,
+    ) -> std::io::Result<()> {
+        match leave {
+            Ok(()) => wire.session.accept_message(),
+            Err(trouble) => {
+                self.intake = Intake::default();
+                wire.session.finish(trouble.into_result()?);
+            }
         }
-        outcome
+        Ok(())
     }
 
     async fn let_in(&mut self, message: &Arriving) -> Result<(), Trouble> {
-        if message.size == 0 {
+        if message.size == Some(0) {
             return Err(Trouble::Refused(Tagged::EMPTY_MESSAGE));
         }
         if let Some(failure) = self.intake.failure.take() {
             return Err(failure);
         }
         let store = self.inner.door.people.store.clone();
-        let before = self.intake.messages.iter().map(|message| message.content.len()).sum::<u64>();
-        let (octets, count) = (before + message.size, self.intake.messages.len() as u64 + 1);
-        // What goes makes room.
-        let (octets, count) = match self.intake.replaces {
-            Some((_, goes)) => (octets.saturating_sub(goes), 0),
-            None => (octets, count),
-        };
+        let (octets, others) = self.intake.size_with(message.size.unwrap_or(0));
+        let count = if self.intake.replaces.is_some() { 0 } else { others + 1 };
         let content =
             self.on_account(move |account| account.has_room(octets, count).and_then(|()| store.begin()));
         let content = content.await?;
@@ -100,6 +125,7 @@ impl Client {
 
     /// Stores the messages; they are on disk before the client hears their UIDs.
     pub(super) async fn end_append(&mut self, session: &mut Session) -> Result<Tagged, Trouble> {
+        self.intake.must_have_octets().inspect_err(|_| self.intake = Intake::default())?;
         let Intake { target: Some(mailbox), replaces, messages, failure } = std::mem::take(&mut self.intake)
         else {
             return Err(Trouble::Refused(Tagged::SERVER_BUG));

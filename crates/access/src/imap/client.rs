@@ -139,14 +139,22 @@ impl protocol::Client for Client {
                 Err(challenge) => wire.session.challenge(challenge),
             },
             Event::Request(request) => return self.request(wire, request).await,
-            Event::Append(append) => match self.begin_append(append).await {
-                Ok(()) => wire.session.accept_message(),
-                Err(trouble) => wire.session.finish(trouble.into_result()?),
-            },
-            Event::AppendNext(message) => match self.next_append(&message).await {
-                Ok(()) => wire.session.accept_message(),
-                Err(trouble) => wire.session.finish(trouble.into_result()?),
-            },
+            Event::Append(append) => {
+                let leave = self.begin_append(append).await;
+                self.let_come(wire, leave)?;
+            }
+            Event::AppendNext(message) => {
+                let leave = self.next_append(&message).await;
+                self.let_come(wire, leave)?;
+            }
+            Event::AppendText(octets) => {
+                let leave = self.append_text(octets).await;
+                self.let_come(wire, leave)?;
+            }
+            Event::AppendUrl(url) => {
+                let leave = self.append_url(&url).await;
+                self.let_come(wire, leave)?;
+            }
             Event::Chunk(octets) => self.intake.write(octets).await,
             Event::AppendEnd => {
                 let result = self.end_append(&mut wire.session).await.or_else(Trouble::into_result)?;

@@ -317,7 +317,7 @@ fn partial(cursor: &mut Cursor<'_>) -> Result<(u32, u32), SyntaxError> {
     Ok((origin, count.get()))
 }
 
-fn section(cursor: &mut Cursor<'_>) -> Result<Section, SyntaxError> {
+pub(crate) fn section(cursor: &mut Cursor<'_>) -> Result<Section, SyntaxError> {
     let mut path = Vec::new();
     while cursor.peek().is_some_and(|octet| octet.is_ascii_digit()) {
         if path.len() >= MAX_PART_DEPTH {

@@ -3,7 +3,8 @@
 use kings_sasl::{Credentials, Mechanism, Secret};
 
 use super::{
-    Command, Copy, Own, Request, create, enable, fetch, list, metadata, search, select, sort, status, store,
+    Command, Copy, Own, Request, append, create, enable, fetch, list, metadata, search, select, sort, status,
+    store,
 };
 use crate::cursor::{Cursor, SyntaxError};
 use crate::limits::{MAX_ID_FIELDS, MAX_ID_VALUE};
@@ -70,8 +71,8 @@ const TABLE: [Row; 39] = [
     plain("LIST", Legal::AfterLogin, |cursor, _| list::list(cursor)),
     plain("LSUB", Legal::AfterLogin, |cursor, _| list::lsub(cursor)),
     plain("STATUS", Legal::AfterLogin, |cursor, _| status::status(cursor)),
-    // Only without its message; with it, the session never gets as far as this table.
-    plain("APPEND", Legal::AfterLogin, |_, _| Err(SyntaxError::Literal)),
+    // Only without octets of messages; with them, the session never gets as far as this table.
+    plain("APPEND", Legal::AfterLogin, |cursor, _| append::append(cursor, None)),
     plain("ENABLE", Legal::AfterLogin, |cursor, _| enable::enable(cursor)),
     plain("COMPRESS", Legal::AfterLogin, compress),
     plain("NAMESPACE", Legal::AfterLogin, |_, _| Ok(Command::Own(Own::Namespace))),
@@ -96,7 +97,7 @@ const TABLE: [Row; 39] = [
     messages("STORE", store::store),
     messages("COPY", |cursor, uid| copy(cursor, uid, false)),
     // As APPEND.
-    messages("REPLACE", |_, _| Err(SyntaxError::Literal)),
+    messages("REPLACE", |cursor, uid| append::append(cursor, Some(uid))),
     messages("MOVE", |cursor, uid| copy(cursor, uid, true)),
 ];
 

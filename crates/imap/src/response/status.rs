@@ -5,6 +5,7 @@ use std::io::Write;
 
 use super::flags;
 use crate::flag::Flag;
+use crate::limits::MAX_URL;
 use crate::sequence::{ModSeq, SequenceNumber, SequenceSet, Uid};
 use crate::text::put;
 
@@ -40,6 +41,8 @@ pub enum Code {
     AppendUid(u32, SequenceSet),
     /// Login name or password wrong; never which.
     AuthenticationFailed,
+    /// A part of CATENATE that is not there, as the client named it (RFC 4469 §5).
+    BadUrl(Vec<u8>),
     /// The character sets that SEARCH has always (RFC 3501 §6.4.4).
     BadCharset,
     /// It can never be done: the name or the operation is refused for good.
@@ -118,6 +121,7 @@ impl Code {
     fn write_to(&self, out: &mut Vec<u8>) {
         match self {
             Self::AppendUid(validity, uid) => put!(out, "APPENDUID {validity} {uid}"),
+            Self::BadUrl(url) => bad_url(url, out),
             Self::Capability(words) => put!(out, "CAPABILITY {}", words.join(" ")),
             Self::CopyUid { validity, from, to } => put!(out, "COPYUID {validity} {from} {to}"),
             Self::PermanentFlags(listed, open) => {
@@ -144,6 +148,7 @@ impl Code {
             Self::AlreadyExists => "ALREADYEXISTS",
             Self::AppendUid(..) => "APPENDUID",
             Self::AuthenticationFailed => "AUTHENTICATIONFAILED",
+            Self::BadUrl(_) => "BADURL",
             Self::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
             Self::Cannot => "CANNOT",
             Self::Capability(_) => "CAPABILITY",
@@ -175,6 +180,18 @@ impl Code {
             Self::UnknownCte => "UNKNOWN-CTE",
             Self::Unseen(_) => "UNSEEN",
             Self::Unavailable => "UNAVAILABLE",
+        }
+    }
+}
+
+/// RFC 4469 §5 `url-resp-text` is plain text up to the bracket: whatever else a client wrote comes as `%5D`.
+fn bad_url(url: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"BADURL ");
+    for octet in url {
+        if octet.is_ascii_graphic() && *octet != b']' {
+            out.push(*octet);
+        } else {
+            put!(out, "%{octet:02X}");
         }
     }
 }
@@ -270,6 +287,11 @@ impl Tagged {
     pub const TRY_LATER: Self = Self::no(Code::Unavailable, "Local trouble, try again later");
     /// Trouble that will not pass by itself.
     pub const SERVER_BUG: Self = Self::no(Code::ServerBug, "Internal error, see the log of the server");
+
+    /// CATENATE of what is not there, or may not be read, or is no URL of a message (RFC 4469 §3).
+    pub fn bad_url(url: &[u8]) -> Self {
+        Self::no(Code::BadUrl(url[..url.len().min(MAX_URL)].to_vec()), "There is no such part of a message")
+    }
 
     /// Done, with these words.
     pub const fn ok(text: &'static str) -> Self {

@@ -55,6 +55,7 @@ impl Session {
             "PREVIEW",
             "BINARY",
             "REPLACE",
+            "CATENATE",
             "UTF8=ACCEPT",
             "METADATA",
             "LIST-METADATA",

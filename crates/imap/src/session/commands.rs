@@ -44,6 +44,7 @@ impl Session {
         match read.command {
             Ok(Command::Own(own)) => self.own(read.tag, own),
             Ok(Command::Request(request)) => self.request(read.tag, request),
+            Ok(Command::Append(stretch)) => self.begin_append(&read.tag, stretch, None),
             Err(error) => {
                 self.tagged(&read.tag, &Tagged::bad(error.text()));
                 None

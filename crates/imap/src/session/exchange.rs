@@ -2,9 +2,9 @@
 
 use kings_sasl::{BadBase64, Turn};
 
+use super::append::{Course, Work};
 use super::{Compression, Event, Session, State};
 use crate::command::{Enabled, Request};
-use crate::reader::Literal;
 use crate::response::{Code, Condition, Tagged};
 
 /// The one thing that is under way.
@@ -14,9 +14,9 @@ pub(super) enum Exchange {
     None,
     /// The caller works on an event.
     Answer { tag: Vec<u8>, after: After },
-    /// The caller decides whether a message of an APPEND may come, the how manieth.
-    AppendHead { tag: Vec<u8>, literal: Literal, course: Course },
-    /// The message comes. Broken: it holds a NUL (RFC 3501 §9 `CHAR8`), the rest is dropped.
+    /// What stands before octets of an APPEND is gone through with the caller, step by step.
+    Append(Work),
+    /// Octets of a message come. Broken: one is a NUL (RFC 3501 §9 `CHAR8`), the rest is dropped.
     Message { tag: Vec<u8>, broken: bool, course: Course },
     /// The client owes a response.
     Sasl { tag: Vec<u8> },
@@ -24,26 +24,6 @@ pub(super) enum Exchange {
     Idle { tag: Vec<u8> },
     /// The caller shakes hands.
     Handshake,
-}
-
-/// Where an APPEND, or REPLACE, has got with its messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Course {
-    /// The how manieth message it is.
-    pub(super) count: u32,
-    /// REPLACE has one and no more (RFC 8508 §3).
-    pub(super) replaces: bool,
-    /// The message is a `literal8`.
-    pub(super) binary: bool,
-    /// It stands in `UTF8 (...)`.
-    pub(super) utf8: bool,
-}
-
-impl Course {
-    /// What stands behind the last message.
-    fn end(self) -> &'static [u8] {
-        if self.utf8 { b")" } else { b"" }
-    }
 }
 
 /// What a command does to the state, depending on its result.
@@ -77,7 +57,16 @@ impl Exchange {
 
     /// Whether nothing may be read before the caller has answered.
     pub(super) fn is_with_caller(&self) -> bool {
-        matches!(self, Self::Answer { .. } | Self::AppendHead { .. } | Self::Handshake)
+        match self {
+            Self::Answer { .. } | Self::Handshake => true,
+            Self::Append(work) => work.is_with_caller,
+            Self::None | Self::Message { .. } | Self::Sasl { .. } | Self::Idle { .. } => false,
+        }
+    }
+
+    /// Whether steps of an APPEND are to be gone through before more is read.
+    pub(super) fn has_steps(&self) -> bool {
+        matches!(self, Self::Append(_))
     }
 }
 
@@ -116,9 +105,8 @@ impl Session {
     /// A line that is no command.
     pub(super) fn exchange_line(&mut self, line: &[u8]) -> Option<Event> {
         match std::mem::take(&mut self.exchange) {
-            Exchange::Message { tag, broken: false, course } if line == course.end() => {
-                self.exchange = Exchange::Answer { tag, after: After::Nothing };
-                Some(Event::AppendEnd)
+            Exchange::Message { tag, broken: false, course } => {
+                self.behind_octets(&tag, line, (course, None))
             }
             Exchange::Idle { tag } if line.eq_ignore_ascii_case(b"DONE") => {
                 self.exchange = Exchange::Answer { tag, after: After::Nothing };

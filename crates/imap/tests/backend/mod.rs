@@ -1,5 +1,6 @@
 //! A small mail account in memory: enough to answer every request of a session.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
@@ -16,8 +17,8 @@ use kings_imap::sort::{Arrival, Sorter};
 use kings_imap::thread::Threader;
 use kings_imap::view::Reports;
 use kings_imap::{
-    Append, Change, Code, Condition, Event, Flag, ModSeq, QUOTA_ROOT, QuotaResource, Request, Response,
-    SequenceNumber, SequenceSet, Session, StatusValue, Tagged, Uid, View,
+    Append, Change, Code, Condition, Event, Flag, ModSeq, PartUrl, QUOTA_ROOT, QuotaResource, Request,
+    Response, SequenceNumber, SequenceSet, Session, StatusValue, Tagged, Uid, View,
 };
 use kings_mail::date::DateTime;
 use kings_sasl::BadExchange;
@@ -144,7 +145,7 @@ impl Backend {
                 session.finish(result);
             }
             Event::Append(append) => self.append(session, append),
-            Event::AppendNext(message) if message.size == 0 => {
+            Event::AppendNext(message) if message.size == Some(0) => {
                 self.incoming = None;
                 session.finish(Tagged::EMPTY_MESSAGE);
             }
@@ -152,6 +153,8 @@ impl Backend {
                 session.accept_message();
                 self.incoming.as_mut().expect("an APPEND").2.push((message, Vec::new()));
             }
+            Event::AppendText(_) => session.accept_message(),
+            Event::AppendUrl(url) => self.append_url(session, &url),
             Event::Chunk(octets) => {
                 let (.., messages) = self.incoming.as_mut().expect("an APPEND");
                 messages.last_mut().expect("a message").1.extend(octets);
@@ -206,6 +209,24 @@ impl Backend {
         };
         session.accept_message();
         self.incoming = Some((append.mailbox, replaces, vec![(append.message, Vec::new())]));
+    }
+
+    fn append_url(&mut self, session: &mut Session, url: &PartUrl) {
+        let name = url.mailbox.as_deref().or(self.selected.as_ref().map(|(name, _)| name.as_str()));
+        let named = name.and_then(|name| self.find(name));
+        let named = named.filter(|_| url.validity.is_none_or(|validity| validity.get() == VALIDITY));
+        let message = named.and_then(|at| self.mailboxes[at].messages.iter().find(|m| m.uid == url.uid));
+        let octets = message.and_then(|m| url.octets(&Content::new(&m.content)).map(Cow::into_owned));
+        let (.., messages) = self.incoming.as_mut().expect("an APPEND");
+        let content = &mut messages.last_mut().expect("a message").1;
+        match octets {
+            None => session.finish(Tagged::bad_url(url.text.as_bytes())),
+            Some(octets) if content.len() + octets.len() > 100_000 => session.finish(Tagged::TOO_BIG),
+            Some(octets) => {
+                content.extend(octets);
+                session.accept_message();
+            }
+        }
     }
 
     fn append_end(&mut self, session: &mut Session) {

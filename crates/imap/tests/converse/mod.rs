@@ -39,7 +39,9 @@ pub(crate) fn converse(input: &[u8], piece: usize) -> Vec<u8> {
 
 fn answer(session: &mut Session, event: &Event, message: &[u8]) {
     match event {
-        Event::Append(_) | Event::AppendNext(_) => session.accept_message(),
+        Event::Append(_) | Event::AppendNext(_) | Event::AppendText(_) | Event::AppendUrl(_) => {
+            session.accept_message();
+        }
         Event::Chunk(_) | Event::AppendAborted | Event::Idle | Event::Closed => {}
         Event::StartTls => session.tls_started(),
         Event::StartCompression => {

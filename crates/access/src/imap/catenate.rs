@@ -1,0 +1,87 @@
+//! CATENATE (RFC 4469): messages are put together from octets that come and from messages that are here.
+
+use kings_imap::fetch::Content;
+use kings_imap::{PartUrl, Tagged};
+use kings_store::{Appended, Mailbox, StoreError, UidValidity};
+
+use super::convert::to_store;
+use super::{Client, Trouble};
+use crate::blocking::blocking;
+
+/// A part that was looked for.
+enum Found {
+    /// It is in the message now.
+    Added(Appended),
+    /// There is no such message, or no such part of it.
+    Nothing,
+    /// With it the message cannot be kept.
+    Refused(Tagged),
+}
+
+impl Client {
+    /// Whether so many octets may come next in the message.
+    pub(super) async fn append_text(&mut self, octets: u64) -> Result<(), Trouble> {
+        if let Some(failure) = self.intake.failure.take() {
+            return Err(failure);
+        }
+        let before = self.intake.messages.last().map_or(0, |message| message.content.len());
+        if before + octets > self.inner.append_octets {
+            return Err(Trouble::Refused(Tagged::TOO_BIG));
+        }
+        let (octets, count) = self.intake.size_with(octets);
+        self.on_account(move |account| account.has_room(octets, count)).await
+    }
+
+    /// Puts a part of another message into the one that is being made. Its flags stay as they are: nobody has read it.
+    pub(super) async fn append_url(&mut self, url: &PartUrl) -> Result<(), Trouble> {
+        if let Some(failure) = self.intake.failure.take() {
+            return Err(failure);
+        }
+        let missing = || Trouble::Refused(Tagged::bad_url(url.text.as_bytes()));
+        let source = self.source(url).await.map_err(|trouble| match trouble {
+            Trouble::Refused(_) | Trouble::Store(StoreError::NoSuchMailbox | StoreError::BadName) => {
+                missing()
+            }
+            other => other,
+        })?;
+        let message = self.intake.messages.pop().ok_or(Trouble::Refused(Tagged::SERVER_BUG))?;
+        let (wanted, most) = (url.clone(), self.inner.append_octets);
+        match blocking(move || add(&source, &wanted, (message, most))).await? {
+            Found::Added(message) => self.intake.messages.push(message),
+            Found::Nothing => return Err(missing()),
+            Found::Refused(refusal) => return Err(Trouble::Refused(refusal)),
+        }
+        let (octets, count) = self.intake.size_with(0);
+        self.on_account(move |account| account.has_room(octets, count)).await
+    }
+
+    /// The mailbox that the part is in.
+    async fn source(&mut self, url: &PartUrl) -> Result<Mailbox, Trouble> {
+        match &url.mailbox {
+            Some(name) => self.open(name).await,
+            None => Ok(self.selected()?.mailbox.clone()),
+        }
+    }
+}
+
+/// Blocking: reads the message that has the part. One that is gone by now has none (RFC 4469 §3).
+fn add(source: &Mailbox, url: &PartUrl, (mut message, most): (Appended, u64)) -> Result<Found, StoreError> {
+    let UidValidity(validity) = source.snapshot().uid_validity;
+    if url.validity.is_some_and(|wanted| wanted != validity) {
+        return Ok(Found::Nothing);
+    }
+    let content = match source.read(to_store(url.uid)) {
+        Ok(content) => content,
+        Err(StoreError::Expunged | StoreError::NoSuchMailbox) => return Ok(Found::Nothing),
+        Err(error) => return Err(error),
+    };
+    let Some(octets) = url.octets(&Content::new(content.as_ref())) else { return Ok(Found::Nothing) };
+    if message.content.len() + octets.len() as u64 > most {
+        return Ok(Found::Refused(Tagged::TOO_BIG));
+    }
+    if octets.contains(&0) {
+        return Ok(Found::Refused(Tagged::HAS_NUL));
+    }
+    message.content.write(&octets)?;
+    Ok(Found::Added(message))
+}
