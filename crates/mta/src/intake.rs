@@ -118,6 +118,7 @@ pub(crate) fn refusal(error: &StoreError) -> Reply {
         | StoreError::BadKeyword
         | StoreError::TooManyKeywords
         | StoreError::TooLarge
+        | StoreError::LooksCompressed
         | StoreError::Locked
         | StoreError::Io(_) => Reply::TRY_LATER,
     }

@@ -35,6 +35,9 @@ pub enum StoreError {
     /// The file is larger than any message the store reads.
     #[error("the message is too large to read")]
     TooLarge,
+    /// The message begins as a compressed file does, and would be taken for one when it is read.
+    #[error("the message looks like a compressed file")]
+    LooksCompressed,
     /// The file system is full, over quota, or below the reserve kept for the queue.
     #[error("no space left for mail")]
     NoSpace,

@@ -10,6 +10,7 @@ mod admit;
 mod annotations;
 mod change;
 mod clock;
+mod compressed;
 mod concordance;
 mod copy;
 mod deliver;

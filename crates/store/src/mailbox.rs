@@ -10,6 +10,7 @@ use tokio::sync::watch::Receiver;
 
 use crate::account::AccountState;
 use crate::change::Stored;
+use crate::compressed;
 use crate::copy::{Appended, Copied};
 use crate::dir::found;
 use crate::error::StoreError;
@@ -186,7 +187,7 @@ impl Mailbox {
                 self.0.read_file(uid)?.ok_or(StoreError::Expunged)?
             }
         };
-        let content = Content::from_file(content);
+        let content = Content::from_file(compressed::expand(content));
         self.0.correct_size(uid, content.as_ref().len() as u64);
         Ok(content)
     }

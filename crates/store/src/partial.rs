@@ -5,11 +5,12 @@ use std::io::{self, Read, Write};
 
 use kings_mutants::planted;
 
+use crate::compressed;
 use crate::dir::{Dir, Stamp};
 use crate::dotlock::set_mtime;
 use crate::error::StoreError;
 use crate::incoming::{CHUNK, Incoming};
-use crate::line_ends::{self, LineEnds};
+use crate::line_ends::LineEnds;
 use crate::maildir::{self, NameMaker};
 use crate::scan::Measured;
 
@@ -33,6 +34,9 @@ impl<'a> Partial<'a> {
         (trace, incoming): (&[u8], &Incoming),
         date: Option<i64>,
     ) -> Result<Self, StoreError> {
+        if trace.is_empty() && compressed::looks_compressed(incoming.head()) {
+            return Err(StoreError::LooksCompressed);
+        }
         let (mut partial, mut file) = Self::begin(tmp, names)?;
         incoming.write_behind(trace, &mut file)?;
         let mut ends = LineEnds::default();
@@ -60,11 +64,20 @@ impl<'a> Partial<'a> {
             Err(error) => return Err(error.into()),
         }
         let mut partial = Self::named(tmp, unique);
-        let file = tmp.open_file(&partial.unique)?;
+        let mut file = tmp.open_file(&partial.unique)?;
         // Who delivered the file may not have synced it; for one of ours this costs nothing.
         file.sync_data()?;
         let stamp = Stamp::of(&rustix::fs::fstat(&file)?);
-        partial.measured = Measured { disk: stamp.size(), crlf, date: stamp.seconds(), counted: false };
+        let told = maildir::size_field(maildir::split(from.1).0, b'S');
+        let disk = match told {
+            Some(told) if told == stamp.size() => told,
+            told if compressed::is_compressed(&mut file)? => match told {
+                Some(told) => told,
+                None => compressed::measure(file)?.0,
+            },
+            _ => stamp.size(),
+        };
+        partial.measured = Measured { disk, crlf, date: stamp.seconds(), counted: false };
         Ok(partial)
     }
 
@@ -73,7 +86,7 @@ impl<'a> Partial<'a> {
         let date = Stamp::of(&rustix::fs::fstat(&source)?).seconds();
         let (mut partial, mut file) = Self::begin(tmp, names)?;
         copy(&mut source, &mut file)?;
-        let (disk, crlf) = line_ends::measure(tmp.open_file(&partial.unique)?)?;
+        let (disk, crlf) = compressed::measure(tmp.open_file(&partial.unique)?)?;
         (partial.measured.disk, partial.measured.crlf) = (disk, crlf);
         partial.finish(&file, Some(date))?;
         Ok(partial)

@@ -5,9 +5,9 @@ use std::io;
 use rustix::fs::FileType;
 
 use crate::clock::unix_now;
+use crate::compressed;
 use crate::dir::{Dir, Stamp, found};
 use crate::folder::Folder;
-use crate::line_ends;
 use crate::maildir;
 use crate::uidlist::Entry;
 
@@ -104,7 +104,7 @@ pub(crate) fn pass(folder: &Folder) -> io::Result<Pass> {
 /// What the snapshot tells of a file beside its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Measured {
-    /// Octets on disk.
+    /// Octets on disk; before it was compressed, where it was.
     pub(crate) disk: u64,
     /// Octets of the CRLF form.
     pub(crate) crlf: u64,
@@ -118,34 +118,46 @@ pub(crate) struct Measured {
 ///
 /// The rule for sizes: the name (or the uidlist) is believed about the CRLF form when what it says about
 /// the octets on disk is true and both agree with each other; else the file is read. So a file that was
-/// changed, compressed or misnamed is found out at the price of a `stat`. A wrong `W=` beside a right
-/// `S=` is corrected when the content is read.
+/// changed or misnamed is found out at the price of a `stat`. A wrong `W=` beside a right
+/// `S=` is corrected when the content is read. Of a compressed file the octets before it was compressed count, and the
+/// name is believed.
 pub(crate) fn measure(dir: &Dir, name: &[u8], entry: Option<&Entry>) -> io::Result<Option<Measured>> {
     let Some(stat) = found(dir.stat_at(name))? else { return Ok(None) };
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Ok(None);
     }
     let (disk, date) = (Stamp::of(&stat).size(), stat.st_mtime);
-    if let Some(crlf) = told_size(maildir::split(name).0, entry, disk) {
+    let base = maildir::split(name).0;
+    if let Some(crlf) = told_size(base, entry, disk) {
         return Ok(Some(Measured { disk, crlf, date, counted: false }));
     }
-    let Some(file) = found(dir.open_file(name))? else { return Ok(None) };
-    let (disk, crlf) = line_ends::measure(file)?;
+    let Some(mut file) = found(dir.open_file(name))? else { return Ok(None) };
+    if let Some(disk) = maildir::size_field(base, b'S').or_else(|| noted_size(entry, b'S'))
+        && let Some(crlf) = told_size(base, entry, disk)
+        && compressed::is_compressed(&mut file)?
+    {
+        return Ok(Some(Measured { disk, crlf, date, counted: false }));
+    }
+    let (disk, crlf) = compressed::measure(file)?;
     Ok(Some(Measured { disk, crlf, date, counted: true }))
 }
 
 /// The size of the CRLF form as the name or the uidlist tells it, if it can be believed.
 fn told_size(base: &[u8], entry: Option<&Entry>, disk: u64) -> Option<u64> {
-    let noted = |key| std::str::from_utf8(entry?.extension(key)?).ok()?.parse().ok();
+    let noted = |key| noted_size(entry, key);
     let in_name = |key| maildir::size_field(base, key);
-    let told = if in_name(b'S') == Some(disk) {
-        in_name(b'W').or_else(|| noted(b'W'))
-    } else if noted(b'S') == Some(disk) {
+    let told = if noted(b'S') == Some(disk) && noted(b'W').is_some() {
         noted(b'W')
+    } else if in_name(b'S') == Some(disk) {
+        in_name(b'W').or_else(|| noted(b'W'))
     } else {
         None
     };
     told.filter(|crlf| (disk..=disk.saturating_mul(2)).contains(crlf))
+}
+
+fn noted_size(entry: Option<&Entry>, key: u8) -> Option<u64> {
+    std::str::from_utf8(entry?.extension(key)?).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -210,6 +222,8 @@ mod tests {
             ("i", Some(ours("S4 W6")), 6, true),
             ("j,S=5", Some(ours("W6")), 6, false),
             ("k,S=4", Some(ours("W6")), 6, true),
+            // A name cannot change; what was found to be wrong with it is noted beside the UID.
+            ("l,S=5,W=8", Some(ours("S5 W6")), 6, false),
         ];
         for (name, entry, crlf, counted) in cases {
             std::fs::write(temp.path().join("cur").join(name), text).unwrap();

@@ -70,6 +70,7 @@ fn result(error: &StoreError) -> Tagged {
         StoreError::BadKeyword => Tagged::BAD_KEYWORD,
         StoreError::TooManyKeywords => Tagged::TOO_MANY_KEYWORDS,
         StoreError::TooLarge => Tagged::TOO_BIG,
+        StoreError::LooksCompressed => Tagged::LOOKS_COMPRESSED,
         StoreError::NoSpace => {
             warn!("no space left for mail");
             Tagged::NO_SPACE

@@ -266,6 +266,7 @@ fn failed(failure: &Failure) -> Reply {
             | StoreError::AlreadyExists
             | StoreError::BadName
             | StoreError::UseTaken
+            | StoreError::LooksCompressed
             | StoreError::TooManyAnnotations
             | StoreError::CannotDeleteInbox
             | StoreError::BadKeyword

@@ -224,6 +224,8 @@ impl Tagged {
     pub const USE_TAKEN: Self = Self::no(Code::UseAttr, "Another mailbox has this use");
     /// BINARY of a part in an encoding that is not known here.
     pub const UNKNOWN_CTE: Self = Self::no(Code::UnknownCte, "Unknown transfer encoding");
+    /// A message that would be taken for one that Dovecot compressed.
+    pub const LOOKS_COMPRESSED: Self = Self::no(Code::Cannot, "The message begins as a compressed file does");
     /// A message with NUL, which no other command could show (RFC 3501 §9 `CHAR8`).
     pub const HAS_NUL: Self = Self::no(Code::Cannot, "The message contains NUL");
     /// The same of a `literal8`, which may hold it (RFC 3516 §4.4).

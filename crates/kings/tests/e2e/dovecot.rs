@@ -1,6 +1,7 @@
 //! Dovecot opens the same Maildir: the same messages under the same UIDs, whoever looked or wrote first.
 
 mod catenate;
+mod compressed;
 mod objects;
 mod order;
 mod quota;
