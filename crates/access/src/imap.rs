@@ -29,6 +29,7 @@ use std::sync::Arc;
 use kings_imap::{Session, Settings};
 use kings_net::{Connection, Service, Shutdown};
 use kings_sasl::Mechanisms;
+use kings_store::Naming;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::door::{Door, People};
@@ -47,8 +48,8 @@ pub struct Parts {
     pub people: People,
     /// Largest message that APPEND takes, in octets.
     pub append_octets: u64,
-    /// Between the levels of mailbox names.
-    pub separator: char,
+    /// How clients see the names of mailboxes.
+    pub naming: Naming,
 }
 
 /// The service behind `imap` and `imaps` listeners. Clones share everything.
@@ -59,14 +60,14 @@ pub struct Imap(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) door: Door,
     pub(crate) append_octets: u64,
-    pub(crate) separator: char,
+    pub(crate) naming: Naming,
 }
 
 impl Imap {
     /// Makes the server. Those made later, after a reload, count their sessions anew.
     pub fn new(parts: Parts) -> Self {
-        let Parts { people, append_octets, separator } = parts;
-        Self(Arc::new(Inner { door: Door::new(people), append_octets, separator }))
+        let Parts { people, append_octets, naming } = parts;
+        Self(Arc::new(Inner { door: Door::new(people), append_octets, naming }))
     }
 
     /// Serves a client that is under TLS, or needs none, over any stream until it leaves.
@@ -92,8 +93,16 @@ impl Protocol for Imap {
     }
 
     fn session(&self, tls: bool, mechanisms: Mechanisms, refusal: Option<&'static str>) -> Session {
-        let Inner { append_octets, separator, .. } = *self.0;
-        let settings = Settings { tls, starttls: !tls, separator, message_bytes: append_octets, mechanisms };
+        let Inner { append_octets, naming, .. } = *self.0;
+        let Naming { separator, below_inbox } = naming;
+        let settings = Settings {
+            tls,
+            starttls: !tls,
+            separator,
+            below_inbox,
+            message_bytes: append_octets,
+            mechanisms,
+        };
         match refusal {
             Some(text) => Session::refusing(settings, text),
             None => Session::new(settings),

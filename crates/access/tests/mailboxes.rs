@@ -234,12 +234,41 @@ async fn renaming_the_inbox_moves_its_messages() {
 
 #[tokio::test]
 async fn another_separator_is_used_throughout() {
-    let server = Server::with(|parts| parts.separator = '/');
+    let server = Server::with(|parts| parts.naming.separator = '/');
     let mut client = server.ann().await;
     client.ok("CREATE Work/2026/").await;
     assert_eq!(client.ok("LIST Work/ %").await, [r#"* LIST (\HasNoChildren) "/" "Work/2026""#]);
     assert_eq!(client.ok("NAMESPACE").await, [r#"* NAMESPACE (("" "/")) NIL NIL"#]);
     client.ok("SELECT Work/2026").await;
+}
+
+/// As Courier had it, and Dovecot with `prefix = INBOX.`: the same folders on disk.
+#[tokio::test]
+async fn with_a_prefix_everything_stands_below_the_inbox() {
+    let server = Server::with(|parts| parts.naming.below_inbox = true);
+    let mut client = server.ann().await;
+    assert_eq!(client.ok("NAMESPACE").await, [r#"* NAMESPACE (("INBOX." ".")) NIL NIL"#]);
+    assert_eq!(client.ok(r#"LIST "" %"#).await, [r#"* LIST (\HasChildren) "." "INBOX""#]);
+    client.ok("CREATE INBOX.Work.2026").await;
+    assert_eq!(
+        client.ok(r#"LIST "" inbox.Work*"#).await,
+        [
+            r#"* LIST (\Noselect \HasChildren) "." "INBOX.Work""#,
+            r#"* LIST (\HasNoChildren) "." "INBOX.Work.2026""#
+        ]
+    );
+    assert_eq!(
+        client.ok(r#"LIST "INBOX." Sent"#).await,
+        [r#"* LIST (\HasNoChildren \Sent) "." "INBOX.Sent""#]
+    );
+    client.ok("RENAME INBOX.Work.2026 INBOX.Done").await;
+    client.ok("SUBSCRIBE INBOX.Done").await;
+    assert_eq!(client.ok("STATUS INBOX.Done (MESSAGES)").await, [r#"* STATUS "INBOX.Done" (MESSAGES 0)"#]);
+    client.ok("SELECT INBOX.Done").await;
+    for outside in ["CREATE Work", "SELECT Sent", "CREATE INBOX.INBOX", "STATUS Done (MESSAGES)"] {
+        client.refused(outside, "NO [").await;
+    }
+    client.ok("DELETE INBOX.Done").await;
 }
 
 #[tokio::test]

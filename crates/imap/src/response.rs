@@ -218,8 +218,13 @@ pub enum Response {
         /// NIL for those that are not there.
         entries: Vec<Annotation>,
     },
-    /// `* NAMESPACE`: one personal namespace without a prefix (RFC 2342 §5).
-    Namespace(char),
+    /// `* NAMESPACE`: one personal namespace (RFC 2342 §5).
+    Namespace {
+        /// Between the levels of names.
+        separator: char,
+        /// Its prefix is `INBOX` and a separator; otherwise it has none.
+        below_inbox: bool,
+    },
     /// `+ text`: send on (RFC 3501 §7.5).
     Continue(&'static str),
     /// `+ base64` of a SASL challenge (RFC 3501 §6.2.2).
@@ -338,8 +343,10 @@ impl Response {
             }
             Self::Metadata { mailbox, entries } => metadata(out, mailbox.as_deref(), entries, enabled),
             Self::Id => out.extend_from_slice(b"* ID (\"name\" \"Kings\")"),
-            Self::Namespace(separator) => {
-                put!(out, "* NAMESPACE ((\"\" \"{}\")) NIL NIL", Escaped(*separator));
+            Self::Namespace { separator, below_inbox } => {
+                let separator = Escaped(*separator);
+                let prefix = if *below_inbox { format!("INBOX{separator}") } else { String::new() };
+                put!(out, "* NAMESPACE ((\"{prefix}\" \"{separator}\")) NIL NIL");
             }
         }
         out.extend_from_slice(b"\r\n");

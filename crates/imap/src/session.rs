@@ -24,6 +24,8 @@ pub struct Settings {
     pub starttls: bool,
     /// Between the levels of mailbox names.
     pub separator: char,
+    /// All other mailboxes are named below `INBOX`, which is what NAMESPACE tells.
+    pub below_inbox: bool,
     /// Largest message that APPEND may bring, in octets.
     pub message_bytes: u64,
     /// What AUTHENTICATE takes under TLS.

@@ -58,8 +58,14 @@ fn play(dialogue: &str, chunk: usize) -> String {
     let names = dialogue.lines().find_map(|line| line.strip_prefix("! mechanisms "));
     let mechanisms = names.map(|names| names.split(' ').filter_map(Mechanism::parse).collect());
     let mechanisms = mechanisms.unwrap_or(Mechanisms::PASSWORD);
-    let settings =
-        Settings { tls: !clear, starttls: clear, separator: '.', message_bytes: 100_000, mechanisms };
+    let settings = Settings {
+        tls: !clear,
+        starttls: clear,
+        separator: '.',
+        below_inbox: false,
+        message_bytes: 100_000,
+        mechanisms,
+    };
     let (session, mut backend) = (Session::new(settings), Backend::new());
     backend.house.binds = names.is_some_and(|names| names.contains("-PLUS"));
     let mut player = Player { session, backend, chunk, closed: false, log: String::new() };

@@ -176,7 +176,6 @@ mod tests {
             mail_dir: folder.path().join("mail"),
             index_dir: None,
             layout: Layout::default(),
-            separator: '.',
             free_space_reserve: 0,
         };
         let store = Store::open(settings).unwrap();

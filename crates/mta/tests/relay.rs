@@ -223,7 +223,6 @@ impl Setup {
             mail_dir: folder.join("mail"),
             index_dir: None,
             layout: Layout::default(),
-            separator: '.',
             free_space_reserve: 0,
         });
         let certificates = Certificates::open(&Source::SelfSigned {

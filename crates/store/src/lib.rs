@@ -69,7 +69,7 @@ pub use keywords::MAX_KEYWORDS;
 pub use learnt::{Learnt, Memory};
 pub use mailbox::{MAX_MESSAGE_FILE, Mailbox};
 pub use message::{Content, Message, ModSeq, Snapshot, Uid, UidValidity};
-pub use name::{MAX_FOLDER_NAME, MAX_LEVELS, MailboxName, SpecialUse};
+pub use name::{MAX_FOLDER_NAME, MAX_LEVELS, MailboxName, Naming, SpecialUse};
 pub use pop3::Pop3Facts;
 pub use quota::{Quota, QuotaLimits, Usage};
 pub use settings::{BadLayout, Layout, Settings};

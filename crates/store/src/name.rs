@@ -124,6 +124,44 @@ impl fmt::Debug for MailboxName {
     }
 }
 
+/// How clients see the names of mailboxes.
+///
+/// ```
+/// use kings_store::Naming;
+/// let naming = Naming { separator: '.', below_inbox: true };
+/// let sent = naming.read("INBOX.Sent").unwrap();
+/// assert_eq!(naming.text(&sent), "INBOX.Sent");
+/// assert!(naming.read("Sent").is_err());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Naming {
+    /// Between the levels; on disk it is always a dot.
+    pub separator: char,
+    /// All other mailboxes are shown below the inbox, as Courier had them and Dovecot's `prefix = INBOX.` has.
+    pub below_inbox: bool,
+}
+
+impl Naming {
+    /// The name that a client writes so ([`MailboxName::parse`]).
+    pub fn read(self, text: &str) -> Result<MailboxName, StoreError> {
+        if !self.below_inbox || text.eq_ignore_ascii_case(INBOX) {
+            return MailboxName::parse(text, self.separator);
+        }
+        let (first, rest) = text.split_once(self.separator).ok_or(StoreError::BadName)?;
+        // `INBOX.INBOX` would be a second name of the inbox.
+        if !first.eq_ignore_ascii_case(INBOX) || rest.eq_ignore_ascii_case(INBOX) {
+            return Err(StoreError::BadName);
+        }
+        MailboxName::parse(rest, self.separator)
+    }
+
+    /// What clients see of a name.
+    pub fn text(self, name: &MailboxName) -> String {
+        let text = name.text(self.separator);
+        if self.below_inbox && !name.is_inbox() { format!("{INBOX}{}{text}", self.separator) } else { text }
+    }
+}
+
 /// What a mailbox is for (RFC 6154 §2): it was made for it, or has the well-known English name at the top level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpecialUse {
@@ -232,6 +270,35 @@ mod tests {
             MailboxName::inbox(),
             "a homograph is another name"
         );
+    }
+
+    #[test]
+    fn with_a_prefix_all_names_stand_below_the_inbox() {
+        let naming = Naming { separator: '.', below_inbox: true };
+        for (text, expected) in [
+            ("INBOX", Some("INBOX")),
+            ("inbox", Some("INBOX")),
+            ("INBOX.Sent", Some("Sent")),
+            ("Inbox.Sent.2026", Some("Sent.2026")),
+            ("INBOX.INBOX.Lists", Some("INBOX.Lists")),
+            ("INBOX.INBOX", None),
+            ("INBOX.inbox", None),
+            ("Sent", None),
+            ("INBOX.", None),
+            ("INBOXSent", None),
+            ("INBOX/Sent", None),
+            ("", None),
+        ] {
+            let name = naming.read(text).ok();
+            assert_eq!(name.as_ref().map(|name| name.text('.')).as_deref(), expected, "{text}");
+            if let Some(name) = name {
+                assert_eq!(naming.text(&name).to_ascii_lowercase(), text.to_ascii_lowercase());
+                assert_eq!(naming.read(&naming.text(&name)).unwrap(), name);
+            }
+        }
+        let plain = Naming { separator: '/', below_inbox: false };
+        assert_eq!(plain.text(&plain.read("INBOX/Sent").unwrap()), "INBOX/Sent");
+        assert_eq!(plain.text(&plain.read("Sent").unwrap()), "Sent");
     }
 
     #[test]

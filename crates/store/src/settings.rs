@@ -17,8 +17,6 @@ pub struct Settings {
     pub index_dir: Option<PathBuf>,
     /// How an account's Maildir is found below `mail_dir`.
     pub layout: Layout,
-    /// Separates the levels of a mailbox name for clients; on disk it is always a dot (Maildir++).
-    pub separator: char,
     /// Free bytes below which no new message is begun; reading, flags and deletion still work.
     pub free_space_reserve: u64,
 }

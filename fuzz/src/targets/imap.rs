@@ -267,6 +267,7 @@ impl Player {
             tls: is_logged_in,
             starttls: true,
             separator: '.',
+            below_inbox: false,
             message_bytes: MESSAGE_BYTES,
             mechanisms: Mechanisms::PASSWORD,
         };

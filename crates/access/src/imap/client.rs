@@ -7,13 +7,12 @@ use kings_directory::{ClientFacts, Login};
 use kings_imap::view::Reports;
 use kings_imap::{Event, Request, Session, Tagged};
 use kings_sasl::Mechanisms;
-use kings_store::{Account, Mailbox, StoreError};
+use kings_store::{Account, Mailbox, MailboxName, StoreError};
 use std::net::IpAddr;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::append::Intake;
-use super::convert::mailbox_name;
 use super::selected::Selected;
 use super::{Inner, Trouble, Wire};
 use crate::blocking::blocking;
@@ -106,12 +105,18 @@ impl Client {
 
     /// Opens a mailbox by the name the client uses.
     pub(super) async fn open(&self, name: &str) -> Result<Mailbox, Trouble> {
-        let name = mailbox_name(name, self.separator())?;
+        let name = self.mailbox_name(name)?;
         self.on_account(move |account| account.open(&name)).await
     }
 
-    pub(super) fn separator(&self) -> char {
-        self.inner.separator
+    /// A mailbox name of the client that must exist, or may be made.
+    pub(super) fn mailbox_name(&self, text: &str) -> Result<MailboxName, Trouble> {
+        self.inner.naming.read(text).map_err(|_| Trouble::Refused(Tagged::BAD_NAME))
+    }
+
+    /// What the client calls a mailbox.
+    pub(super) fn shown_name(&self, name: &MailboxName) -> String {
+        self.inner.naming.text(name)
     }
 }
 

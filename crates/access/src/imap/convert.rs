@@ -1,10 +1,8 @@
 //! The words of `imap` and of `store` for the same things, each way.
 
 use kings_imap::response::Attribute;
-use kings_imap::{Flag, ModSeq, Tagged, Uid};
-use kings_store::{Flags, Keyword, MailboxName, SpecialUse, StoreError, SystemFlag};
-
-use super::Trouble;
+use kings_imap::{Flag, ModSeq, Uid};
+use kings_store::{Flags, Keyword, SpecialUse, StoreError, SystemFlag};
 
 /// A UID of the store on its way to the client.
 pub(super) fn to_imap(uid: kings_store::Uid) -> Uid {
@@ -84,9 +82,4 @@ pub(super) fn use_to_store(attribute: Attribute) -> Option<SpecialUse> {
         | Attribute::HasNoChildren
         | Attribute::Subscribed => None,
     }
-}
-
-/// A mailbox name of the client that must exist, or may be made.
-pub(super) fn mailbox_name(text: &str, separator: char) -> Result<MailboxName, Trouble> {
-    MailboxName::parse(text, separator).map_err(|_| Trouble::Refused(Tagged::BAD_NAME))
 }

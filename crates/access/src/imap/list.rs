@@ -3,7 +3,7 @@
 use kings_imap::command::{Depth, GetMetadata, List};
 use kings_imap::list::{Listed, lines, selected};
 use kings_imap::{Response, Tagged};
-use kings_store::MailboxName;
+use kings_store::{MailboxName, Naming};
 use tracing::debug;
 
 use super::convert::use_to_imap;
@@ -12,10 +12,9 @@ use crate::socket::Link;
 
 impl Client {
     pub(super) async fn list<S: Link>(&self, wire: &mut Wire<S>, list: &List) -> Result<Tagged, Trouble> {
-        let separator = self.separator();
-        let all = self.on_account(kings_store::Account::list).await?;
-        let all: Vec<Listed> = all.into_iter().map(|listed| to_imap(&listed, separator)).collect();
-        for line in lines(list, &all, separator) {
+        let naming = self.inner.naming;
+        let all = all_to_imap(&self.on_account(kings_store::Account::list).await?, naming);
+        for line in lines(list, &all, naming.separator) {
             wire.respond(&line.response).await?;
             let Some(name) = line.more_of else { continue };
             // RFC 5819 §2: a mailbox that cannot tell does not spoil the others.
@@ -42,16 +41,27 @@ impl Client {
 impl Client {
     /// The line of LIST that SELECT answers with in IMAP4rev2; `None` when the mailbox is gone.
     pub(super) async fn list_selected(&self, name: &MailboxName) -> Result<Option<Response>, Trouble> {
-        let separator = self.separator();
-        let all = self.on_account(kings_store::Account::list).await?;
-        let listed = all.iter().find(|listed| listed.name == *name);
-        Ok(listed.map(|listed| selected(&to_imap(listed, separator), separator)))
+        let naming = self.inner.naming;
+        let all = all_to_imap(&self.on_account(kings_store::Account::list).await?, naming);
+        let name = naming.text(name);
+        let listed = all.iter().find(|listed| listed.name == name);
+        Ok(listed.map(|listed| selected(listed, naming.separator)))
     }
 }
 
-fn to_imap(listed: &kings_store::Listed, separator: char) -> Listed {
+/// All mailboxes as clients see them, the inbox first.
+fn all_to_imap(all: &[kings_store::Listed], naming: Naming) -> Vec<Listed> {
+    let mut shown: Vec<Listed> = all.iter().map(|listed| to_imap(listed, naming)).collect();
+    let has_others = shown.iter().skip(1).any(|listed| listed.exists);
+    if let Some(inbox) = shown.first_mut().filter(|_| naming.below_inbox) {
+        inbox.has_children = has_others;
+    }
+    shown
+}
+
+fn to_imap(listed: &kings_store::Listed, naming: Naming) -> Listed {
     Listed {
-        name: listed.name.text(separator),
+        name: naming.text(&listed.name),
         subscribed: listed.subscribed,
         exists: listed.exists,
         special_uses: listed.special_uses.iter().copied().map(use_to_imap).collect(),

@@ -5,7 +5,7 @@ use kings_imap::response::{Annotation, Attribute};
 use kings_imap::{Code, Condition, Response, Session, Tagged};
 use kings_store::{Account, Annotations, MAX_ANNOTATION, SpecialUse};
 
-use super::convert::{mailbox_name, use_to_imap, use_to_store};
+use super::convert::{use_to_imap, use_to_store};
 use super::{Client, Trouble};
 use crate::blocking::blocking;
 
@@ -39,7 +39,7 @@ impl Client {
             None => (self.on_account(Account::annotations).await?, None),
             Some(name) => {
                 let mailbox = self.open(name).await?;
-                let (asked, shown) = (mailbox.clone(), mailbox.name().text(self.separator()));
+                let (asked, shown) = (mailbox.clone(), self.shown_name(&mailbox.name()));
                 let mut annotations = blocking(move || asked.annotations()).await?;
                 let uses = self.uses_of(&mailbox.name()).await?;
                 if !uses.is_empty() {
@@ -82,7 +82,7 @@ impl Client {
             entries.into_iter().partition(|(entry, _)| entry == SPECIAL_USE);
         if let Some((_, value)) = uses.into_iter().next_back() {
             let uses = uses_in(value.as_deref().unwrap_or_default())?;
-            let name = mailbox_name(&name, self.separator())?;
+            let name = self.mailbox_name(&name)?;
             self.on_account(move |account| account.assign(&name, &uses)).await?;
         }
         if !entries.is_empty() {

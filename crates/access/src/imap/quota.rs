@@ -16,7 +16,8 @@ impl Client {
     }
 
     pub(super) async fn quota_root(&self, session: &mut Session, name: &str) -> Result<Tagged, Trouble> {
-        let mailbox = self.open(name).await?.name().text(self.separator());
+        let mailbox = self.open(name).await?.name();
+        let mailbox = self.shown_name(&mailbox);
         let quota = self.on_account(Account::quota).await?;
         session.respond(&Response::QuotaRoot { mailbox });
         session.respond(&Response::Quota(resources(quota)));

@@ -35,7 +35,7 @@ impl Client {
             None => (*item, StatusValue::Id(id.clone())),
         };
         let items = items.iter().map(told).collect();
-        let mailbox = mailbox.name().text(self.separator());
+        let mailbox = self.shown_name(&mailbox.name());
         Ok(Response::MailboxStatus { mailbox, items })
     }
 }

@@ -8,7 +8,7 @@ use kings_directory::{Directory, HostedDomain};
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_net::Shutdown;
-use kings_store::{Delivery, Layout, MailboxName, Store};
+use kings_store::{Delivery, Layout, MailboxName, Naming, Store};
 use kings_tls::{Certificates, Source};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -68,7 +68,6 @@ impl Server {
             mail_dir: folder.path().join("mail"),
             index_dir: Some(folder.path().join("index")),
             layout: Layout::default(),
-            separator: '.',
             free_space_reserve: 0,
         })
         .unwrap();
@@ -80,7 +79,11 @@ impl Server {
             connections_per_account: 20,
             connections_per_address: 50,
         };
-        let mut parts = Parts { people, append_octets: 60_000_000, separator: '.' };
+        let mut parts = Parts {
+            people,
+            append_octets: 60_000_000,
+            naming: Naming { separator: '.', below_inbox: false },
+        };
         change(&mut parts);
         let pop3 = Pop3::new(Pop3Parts {
             people: parts.people.clone(),

@@ -3,7 +3,7 @@
 use kings_sasl::{BadBase64, Mechanism, Turn};
 
 use super::exchange::{After, Exchange};
-use super::{Compression, Event, Session, State};
+use super::{Compression, Event, Session, Settings, State};
 use crate::command::{self, Command, Enabled, Legal, Own, Request, tag_of};
 use crate::cursor::SyntaxError;
 use crate::reader::Frame;
@@ -110,8 +110,8 @@ impl Session {
             Own::Id => self.done(&tag, &Response::Id),
             Own::Enable(enabled) => self.enable(tag, enabled),
             Own::Namespace => {
-                let separator = self.settings.separator;
-                self.done(&tag, &Response::Namespace(separator))
+                let Settings { separator, below_inbox, .. } = self.settings;
+                self.done(&tag, &Response::Namespace { separator, below_inbox })
             }
             Own::Logout => {
                 self.respond(&Response::Bye("Logging out"));

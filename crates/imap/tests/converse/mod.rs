@@ -18,6 +18,7 @@ pub(crate) fn converse(input: &[u8], piece: usize) -> Vec<u8> {
         tls: true,
         starttls: false,
         separator: '.',
+        below_inbox: false,
         message_bytes: 100_000,
         mechanisms: Mechanisms::PASSWORD,
     };

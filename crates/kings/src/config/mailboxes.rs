@@ -1,14 +1,15 @@
 //! `[mailboxes]`: how people see their mail.
 
 use kings_access::UidlFormat;
+use kings_store::Naming;
 
 use super::reader::{Section, Source};
 
 /// The settings.
 #[derive(Clone, Debug)]
 pub(crate) struct Mailboxes {
-    /// Between the levels of mailbox names.
-    pub(crate) separator: char,
+    /// How clients see the names of mailboxes.
+    pub(crate) naming: Naming,
     /// How POP3 names messages.
     pub(crate) pop3_uidl: UidlFormat,
     /// One POP3 session of an account at a time.
@@ -22,6 +23,13 @@ pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> (Mailb
         _ => Err("another character"),
     };
     let separator = section.parsed(source, "separator", "\".\" or \"/\"", one_of).unwrap_or('.');
+    let prefixes = format!("\"\" or \"INBOX{separator}\"");
+    let below_inbox = section.parsed(source, "prefix", &prefixes, |text| match text.strip_prefix("INBOX") {
+        None if text.is_empty() => Ok(false),
+        Some(rest) if rest.chars().eq([separator]) => Ok(true),
+        _ => Err("another prefix"),
+    });
+    let naming = Naming { separator, below_inbox: below_inbox.unwrap_or(false) };
     let form = "Dovecot's format, with %u or %g in it, such as \"%08Xu%08Xv\"";
     let pop3_uidl = section.parsed(source, "pop3_uidl_format", form, str::parse).unwrap_or_default();
     let pop3_lock_session = section.flag(source, "pop3_lock_session").unwrap_or(false);
@@ -30,5 +38,5 @@ pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> (Mailb
         let fits = text.chars().all(|c| "!#$%&'*+-/=?^_`{|}~.".contains(c));
         fits.then(|| text.to_owned()).ok_or("another character")
     });
-    (Mailboxes { separator, pop3_uidl, pop3_lock_session }, delimiters.unwrap_or_else(|| "+".to_owned()))
+    (Mailboxes { naming, pop3_uidl, pop3_lock_session }, delimiters.unwrap_or_else(|| "+".to_owned()))
 }

@@ -42,7 +42,7 @@ fn the_smallest_config_has_the_defaults_of_the_design() {
     assert_eq!(settings.limits.message_bytes, 50 * 1024 * 1024);
     assert_eq!(settings.limits.free_space_reserve, 100 * 1024 * 1024);
     assert_eq!(settings.limits.smtp_connections_per_address, 50);
-    assert_eq!((settings.mailboxes.separator, settings.outbound.port), ('.', 25));
+    assert_eq!((settings.mailboxes.naming.separator, settings.outbound.port), ('.', 25));
     assert!(settings.warnings.is_empty());
 }
 

@@ -116,7 +116,7 @@ impl Services {
         let imap = kings_access::Parts {
             people,
             append_octets: settings.limits.message_bytes,
-            separator: settings.mailboxes.separator,
+            naming: settings.mailboxes.naming,
         };
         Ok(Self {
             tls_for_people: core.tls_for_people.clone(),

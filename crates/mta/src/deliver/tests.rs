@@ -74,7 +74,6 @@ impl Setup {
             mail_dir: path.join("mail"),
             index_dir: None,
             layout: Layout::default(),
-            separator: '.',
             free_space_reserve: 0,
         });
         let queue = kings_queue::Settings {

@@ -28,8 +28,7 @@ impl Here {
     fn open(temp: Arc<tempfile::TempDir>, free_space_reserve: u64) -> Self {
         let mail_dir = temp.path().join("mail");
         let index_dir = Some(temp.path().join("index"));
-        let settings =
-            Settings { mail_dir, index_dir, layout: Layout::default(), separator: '.', free_space_reserve };
+        let settings = Settings { mail_dir, index_dir, layout: Layout::default(), free_space_reserve };
         Self { store: Store::open(settings).unwrap(), temp }
     }
 

@@ -158,7 +158,6 @@ async fn all_answers_to_a_message_together_have_an_end() {
         mail_dir: folder.path().join("mail"),
         index_dir: None,
         layout: Layout::default(),
-        separator: '.',
         free_space_reserve: 0,
     })
     .unwrap();
