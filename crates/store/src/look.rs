@@ -131,6 +131,17 @@ impl Shared {
     }
 }
 
+/// Whether of two files with one base it is `first` that came later: the UID belongs to the other one. That is the one that
+/// was there at the last look, or the one in `cur`, where nothing is put by those who deliver.
+fn is_newcomer(state: &State, first: &Seen, second: &Seen) -> bool {
+    let known = state.members.iter().find(|member| *member.entry.base == *first.base());
+    let known = known.and_then(Member::file_name);
+    let is_known = |seen: &Seen| {
+        known.as_ref().is_some_and(|(place, name)| *place == seen.place && **name == *seen.name)
+    };
+    is_known(second) || !is_known(first) && first.place == Place::New && second.place == Place::Cur
+}
+
 /// Members with the numbers of their files.
 fn pairs<'a>(state: &'a State, matching: &'a Matching) -> impl Iterator<Item = (&'a Member, Option<usize>)> {
     state.members.iter().zip(matching.files.iter().copied())
@@ -240,7 +251,7 @@ impl Shared {
             let mut pass = scan::pass(&self.folder)?;
             let mut matching = self.match_files(state, &pass);
             let is_last = attempt >= MAX_PASSES;
-            if self.part_twins(&pass, &matching)? && !is_last {
+            if self.part_twins(state, &pass, &matching)? && !is_last {
                 continue;
             }
             let vanished =
@@ -296,18 +307,21 @@ impl Shared {
         Ok(vanished)
     }
 
-    /// Gives the second of two files with the same base a base of its own; `true` when the folders have to
+    /// Gives the newcomer of two files with the same base a base of its own; `true` when the folders have to
     /// be read again.
     ///
     /// Two names of one file are different: one of them goes once it is no rename in progress.
-    fn part_twins(&self, pass: &Pass, matching: &Matching) -> Result<bool, StoreError> {
+    fn part_twins(&self, state: &State, pass: &Pass, matching: &Matching) -> Result<bool, StoreError> {
         let mut changed = false;
         for &(first, second) in &matching.twins {
-            let (first, second) = (&pass.seen[first], &pass.seen[second]);
+            let (mut first, mut second) = (&pass.seen[first], &pass.seen[second]);
+            if is_newcomer(state, first, second) {
+                (first, second) = (second, first);
+            }
             let dir = self.dir(second.place);
-            let stats =
+            let both =
                 (found(self.dir(first.place).stat_at(&first.name))?, found(dir.stat_at(&second.name))?);
-            let (Some(a), Some(b)) = stats else {
+            let (Some(a), Some(b)) = both else {
                 changed = true;
                 continue;
             };

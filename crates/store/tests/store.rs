@@ -819,3 +819,29 @@ fn looking_while_a_program_without_locks_renames_never_changes_a_uid() {
         }
     });
 }
+
+/// Somebody delivers a file with the name of another one: the UID stays with the message that clients know under it.
+#[test]
+fn a_newcomer_with_the_name_of_another_message_does_not_take_its_uid() {
+    for is_open in [true, false] {
+        let here = Here::new();
+        here.deliver("Subject: first\r\n\r\n");
+        let mut inbox = here.inbox();
+        inbox.select().unwrap();
+        let first = inbox.read(uid(1)).unwrap().as_ref().to_vec();
+        let base = here.names("cur")[0].split(':').next().unwrap().to_owned();
+        if !is_open {
+            inbox = here.again(0).inbox();
+        }
+        std::fs::write(here.file(format!("new/{base}")), "Subject: second\r\n\r\n").unwrap();
+        inbox.refresh().unwrap();
+        assert_eq!(inbox.read(uid(1)).unwrap().as_ref(), first, "open: {is_open}");
+        assert_eq!(inbox.read(uid(2)).unwrap().as_ref(), b"Subject: second\r\n\r\n");
+        // Where both stand in one folder, it is the one that was there.
+        std::fs::write(here.file(format!("cur/{base}:2,F")), "Subject: third\r\n\r\n").unwrap();
+        inbox.refresh().unwrap();
+        assert_eq!(inbox.read(uid(1)).unwrap().as_ref(), first, "open: {is_open}");
+        assert_eq!(inbox.read(uid(3)).unwrap().as_ref(), b"Subject: third\r\n\r\n");
+        assert_eq!(all(&inbox), [uid(1), uid(2), uid(3)]);
+    }
+}
