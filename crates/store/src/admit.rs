@@ -51,6 +51,27 @@ impl Shared {
         Ok(())
     }
 
+    /// Notes sizes that were found by reading: they go before what the names tell.
+    pub(crate) fn note_measured(
+        &self,
+        measured: impl Iterator<Item = (Box<[u8]>, Measured)>,
+    ) -> Result<(), StoreError> {
+        let measured: Measurements = measured.collect();
+        if measured.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.state()?;
+        let lock = self.lock_list()?;
+        self.look_locked(&mut state, &lock)?;
+        for member in &mut state.members {
+            if let Some(counted) = measured.get(&member.entry.base) {
+                note_size(&mut member.entry, *counted);
+            }
+        }
+        state.rewrite = true;
+        self.write_list(&mut state, &lock, Vec::new())
+    }
+
     /// A file that came back after clients were told it is gone is a new message: a UID must not appear in
     /// the middle of what a session has seen (RFC 9051 §2.3.1.1).
     fn retire_returned(&self, state: &mut State, matching: &mut Matching) {

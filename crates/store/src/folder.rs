@@ -126,30 +126,42 @@ pub(crate) fn is_taken(error: &io::Error) -> bool {
 }
 
 /// Removes files from `tmp` whose writers are long gone, and unfinished folders of the same age.
-///
-/// The age is that of the last change of the file's record: its modification time can be an old
-/// message's date.
 pub(crate) fn sweep(root: &Dir, now: SystemTime) -> io::Result<()> {
-    let Some(limit) = now.checked_sub(LEFTOVER_AGE).and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-    else {
-        return Ok(());
-    };
-    let limit = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
     if let Some(tmp) = found(root.open("tmp"))? {
-        for name in older_than(&tmp, limit, |_, kind| kind == FileType::RegularFile)? {
+        for name in leftovers(root, now)? {
             tracing::info!(file = %String::from_utf8_lossy(&name), "removing a leftover from tmp");
             tmp.unlink(&name)?;
         }
     }
     let is_unfinished =
         |name: &[u8], kind| kind == FileType::Directory && name.starts_with(UNFINISHED.as_bytes());
-    for name in older_than(root, limit, is_unfinished)? {
+    for name in older_than(root, now, is_unfinished)? {
         root.remove_tree(&name)?;
     }
     Ok(())
 }
 
-fn older_than(dir: &Dir, limit: i64, wanted: impl Fn(&[u8], FileType) -> bool) -> io::Result<Vec<Vec<u8>>> {
+/// The files in `tmp` whose writers are long gone.
+///
+/// The age is that of the last change of the file's record: its modification time can be an old
+/// message's date.
+pub(crate) fn leftovers(root: &Dir, now: SystemTime) -> io::Result<Vec<Vec<u8>>> {
+    match found(root.open("tmp"))? {
+        Some(tmp) => older_than(&tmp, now, |_, kind| kind == FileType::RegularFile),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn older_than(
+    dir: &Dir,
+    now: SystemTime,
+    wanted: impl Fn(&[u8], FileType) -> bool,
+) -> io::Result<Vec<Vec<u8>>> {
+    let Some(limit) = now.checked_sub(LEFTOVER_AGE).and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+    else {
+        return Ok(Vec::new());
+    };
+    let limit = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
     let mut names = Vec::new();
     dir.read(|name, _| names.push(name.to_vec()))?;
     let mut old = Vec::new();

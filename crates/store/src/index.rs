@@ -30,6 +30,9 @@ pub(crate) use packed::{Digest, Noted, sealed, unsealed};
 use sheets::Row;
 use writer::Order;
 
+const NUMBERS: &str = "index.sqlite";
+const SHEETS: &str = "messages.sqlite";
+
 /// Octets that were learnt and wait to be written. What comes beyond them is dropped, and learnt again another time.
 const MAX_WAITING: usize = 16 << 20;
 
@@ -107,8 +110,21 @@ impl Index {
     /// The index of the account with these folders, each a name that can be one.
     pub(crate) fn of_account(self: &Arc<Self>, folders: &[String]) -> AccountIndex {
         let folder = folders.iter().fold(self.folder.clone(), |folder, name| folder.join(name));
-        let files = Files { numbers: folder.join("index.sqlite"), sheets: folder.join("messages.sqlite") };
+        let files = Files { numbers: folder.join(NUMBERS), sheets: folder.join(SHEETS) };
         AccountIndex { index: Arc::clone(self), files }
+    }
+}
+
+impl AccountIndex {
+    /// The files that SQLite finds damaged, by their names, and why.
+    pub(crate) fn damage(&self) -> Vec<(&'static str, String)> {
+        let files = [(NUMBERS, &self.files.numbers), (SHEETS, &self.files.sheets)];
+        files.into_iter().filter_map(|(name, file)| Some((name, database::damage(file)?))).collect()
+    }
+
+    /// Removes a damaged file: what it held is made anew.
+    pub(crate) fn remove(&self, name: &str) {
+        database::remove(if name == NUMBERS { &self.files.numbers } else { &self.files.sheets });
     }
 }
 

@@ -65,6 +65,12 @@ impl Keywords {
         Letters { system: flags.system_bits(), keywords: indexes.fold(0, |bits, index| bits | 1 << index) }
     }
 
+    /// The letters of these that the file has no name for.
+    pub(crate) fn unnamed(&self, letters: u32) -> Vec<char> {
+        let unnamed = |(_, index): &(char, usize)| letters & 1 << *index != 0 && self.0[*index].is_none();
+        ('a'..='z').zip(0..MAX_KEYWORDS).filter(unnamed).map(|(letter, _)| letter).collect()
+    }
+
     fn index(&self, keyword: &Keyword) -> Option<usize> {
         (0..MAX_KEYWORDS).find(|index| self.name(*index) == *keyword)
     }

@@ -52,6 +52,7 @@ mod texts;
 mod trial;
 mod uidlist;
 mod validity;
+mod verify;
 mod watch;
 mod words;
 
@@ -76,3 +77,4 @@ pub use settings::{BadLayout, Layout, Settings};
 pub use store::Store;
 pub use texts::{Hint, Texts, Wanted};
 pub use trial::{try_side_files, try_words};
+pub use verify::{Fault, Finding, How, Verified};

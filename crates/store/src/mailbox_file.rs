@@ -29,6 +29,12 @@ pub(crate) fn raise_ceiling(folder: &Dir, ceiling: ModSeq) -> io::Result<()> {
     replace(folder, &with_ceiling(&text(folder)?, ceiling))
 }
 
+/// Whether the file, if there is one, begins as it should.
+pub(crate) fn is_sound(folder: &Dir) -> io::Result<bool> {
+    let is_there = found(folder.stat_at(NAME.as_bytes()))?.is_some();
+    Ok(!is_there || text(folder)?.starts_with("kings-state "))
+}
+
 fn replace(folder: &Dir, new: &str) -> io::Result<()> {
     folder.unlink(UNFINISHED)?;
     let mut file = folder.create_file(UNFINISHED)?;

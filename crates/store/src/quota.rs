@@ -292,6 +292,16 @@ impl Drop for Room {
     }
 }
 
+/// What the file tells, and what a count finds; `None` without a file. One that is damaged tells of nothing.
+pub(crate) fn told_and_found(dir: &Dir) -> std::io::Result<Option<(Usage, Usage)>> {
+    if found(dir.stat_at(maildirsize::NAME.as_bytes()))?.is_none() {
+        return Ok(None);
+    }
+    let told = read(dir).and_then(|(octets, _)| maildirsize::parse(&octets));
+    let told = told.map(|told| told.used).unwrap_or_default();
+    Ok(Some((told, count::account(dir)?)))
+}
+
 /// The file and its age in seconds; `None` where it is missing, too long to be trusted, or no file.
 fn read(dir: &Dir) -> Option<(Vec<u8>, i64)> {
     use std::io::Read;

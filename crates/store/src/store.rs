@@ -11,8 +11,8 @@ use crate::dir::Dir;
 use crate::error::StoreError;
 use crate::folder;
 use crate::incoming::Incoming;
-use crate::index::Index;
-use crate::quota::{Ledger, Quota, QuotaLimits, Rules, Usage};
+use crate::index::{AccountIndex, Index};
+use crate::quota::{self, Ledger, Quota, QuotaLimits, Rules, Usage};
 use crate::root::Root;
 use crate::settings::Settings;
 use crate::settled::Settled;
@@ -136,8 +136,23 @@ impl Store {
         }
     }
 
+    /// What `maildirsize` tells of an account, and what a count of all messages finds; `None` without such a file.
+    pub(crate) fn usage_told_and_found(
+        &self,
+        account: &Address,
+    ) -> Result<Option<(Usage, Usage)>, StoreError> {
+        let Some(dir) = self.find_folder(&account.folded())? else { return Ok(None) };
+        Ok(quota::told_and_found(&dir)?)
+    }
+
+    /// The index of an account, where one is kept.
+    pub(crate) fn index_of(&self, account: &Address) -> Option<AccountIndex> {
+        let folders = self.0.settings.layout.folders(&account.folded()).ok()?;
+        Some(self.0.index.as_ref()?.of_account(&folders))
+    }
+
     /// The folder of an account, if it has one.
-    fn find_folder(&self, folded: &Address) -> Result<Option<Dir>, StoreError> {
+    pub(crate) fn find_folder(&self, folded: &Address) -> Result<Option<Dir>, StoreError> {
         let mut below: Option<Dir> = None;
         for name in self.0.settings.layout.folders(folded)? {
             match below.as_ref().unwrap_or(&self.0.root.dir).open(name) {

@@ -4,6 +4,7 @@ mod account;
 mod auth;
 mod check_message;
 mod dkim;
+mod mail;
 mod pw;
 mod queue;
 mod quota;
@@ -11,6 +12,7 @@ mod report;
 mod status;
 mod tls;
 mod trace;
+mod verify;
 
 pub(crate) use self::queue::Reach;
 pub(crate) use self::queue::{Desk as QueueDesk, answer as queue_answer};
@@ -59,6 +61,10 @@ enum Command {
     /// How much mail accounts hold, and may hold.
     #[command(subcommand)]
     Quota(quota::Command),
+    /// Are the mailboxes as they should be? UID lists, names, sizes, quotas and the index, and mends them on request.
+    ///
+    /// It runs beside the server, and never stops at the first fault.
+    Verify(verify::Options),
     /// Logins.
     #[command(subcommand)]
     Auth(auth::Command),
@@ -203,6 +209,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::CheckMessage(options) => check_message::run(options),
         Command::Account(command) => account::run(command),
         Command::Quota(command) => quota::run(&command),
+        Command::Verify(options) => verify::run(&options),
         Command::Auth(command) => auth::run(&command),
         Command::Dkim(command) => dkim::run(command),
         Command::Pw(options) => pw::run(&options),

@@ -1,14 +1,12 @@
 //! `kings quota`: how much accounts hold, and may hold.
 
 use clap::Subcommand;
-use kings_directory::Directory;
 use kings_mail::address::Address;
 use kings_store::{Quota, Store};
 use serde_json::{Value, json};
 
+use super::mail::{Mail, account};
 use super::{Failure, Output, print};
-use crate::identity::Identity;
-use crate::{prepare, serve};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -21,7 +19,7 @@ pub(crate) enum Command {
 #[derive(clap::Args)]
 pub(crate) struct Accounts {
     /// Accounts, as in ann@example.org; all of them where none is named.
-    #[arg(value_parser = |text: &str| Address::parse(text).map_err(|error| error.to_string()))]
+    #[arg(value_parser = account)]
     accounts: Vec<Address>,
     #[command(flatten)]
     output: Output,
@@ -33,35 +31,16 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
         Command::Get(_) => Store::quota,
         Command::Recalc(_) => Store::recalculate_quota,
     };
-    let settings = wanted.output.common.settings()?;
-    // What is written down must belong to the server.
-    let become_it = || Identity::find(settings.user.as_deref())?.become_it();
-    become_it().map_err(|error| Failure::not_allowed(format!("{error:#}")))?;
-    let directory = prepare::open_directory(&settings).map_err(|error| Failure::config(error.to_string()))?;
-    let accounts = accounts(&directory, &wanted.accounts)?;
-    let store = serve::open_store(&settings).map_err(|error| Failure::cannot_tell(format!("{error:#}")))?;
-    let quotas = settings.quotas;
-    store.limit_by(move |account| quotas.limits(account, directory.quota_rule(account)));
+    let mail = Mail::open(&wanted.output.common)?;
+    let accounts = mail.accounts(&wanted.accounts)?;
     let mut found = Vec::with_capacity(accounts.len());
     for account in accounts {
-        let quota = count(&store, &account)
+        let quota = count(&mail.store, &account)
             .map_err(|error| Failure::cannot_tell(format!("cannot count the mail of {account}: {error}")))?;
         found.push((account, quota));
     }
     print(&if wanted.output.json { as_json(&found) } else { as_text(&found) });
     Ok(())
-}
-
-fn accounts(directory: &Directory, wanted: &[Address]) -> Result<Vec<Address>, Failure> {
-    if let Some(unknown) = wanted.iter().find(|account| !directory.has_account(account)) {
-        return Err(Failure::check_failed(format!(
-            "there is no account {unknown}: kings account list shows all"
-        )));
-    }
-    if wanted.is_empty() {
-        return Ok(directory.accounts().into_iter().map(|(account, _)| account).collect());
-    }
-    Ok(wanted.iter().map(Address::folded).collect())
 }
 
 fn as_json(found: &[(Address, Quota)]) -> String {

@@ -86,4 +86,5 @@ mod tables;
 mod thunderbird;
 mod trust;
 mod upgrade;
+mod verify;
 mod virtual_aliases;

@@ -175,6 +175,23 @@ pub(super) fn forget(file: &Path, is_gone: impl Fn(&str) -> bool) -> Result<(), 
     Ok(writing.commit()?)
 }
 
+/// What is wrong with a file; nothing where there is none.
+pub(super) fn damage(file: &Path) -> Option<String> {
+    if !file.exists() {
+        return None;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let check = || -> rusqlite::Result<String> {
+        let connection = Connection::open_with_flags(file, flags)?;
+        connection.busy_timeout(BUSY)?;
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+    };
+    match check() {
+        Ok(verdict) => (verdict != "ok").then_some(verdict),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
 /// Removes a file with what SQLite keeps beside it.
 pub(super) fn remove(file: &Path) {
     for suffix in ["", "-wal", "-shm"] {
