@@ -40,6 +40,13 @@ impl TraceId {
         (digits.iter().all(|byte| DIGITS.contains(byte)) && id.to_string() == text).then_some(id)
     }
 
+    /// When the message arrived, in seconds since 1970.
+    pub fn unix_seconds(self) -> u64 {
+        let value = |digit: u8| DIGITS.iter().position(|other| *other == digit).unwrap_or_default() as u128;
+        let bits = self.digits.iter().fold(0, |bits, digit| (bits << 5) | value(*digit));
+        u64::try_from((bits >> 20) / 1_000_000).unwrap_or(u64::MAX)
+    }
+
     /// The id of the whole message: of its first entry, of its final reply, and of nothing but it.
     #[must_use]
     pub fn message(self) -> Self {
@@ -81,6 +88,8 @@ mod tests {
         let late = TraceId::new(1_795_000_000_000_001, 0);
         assert!(early < late);
         assert_eq!(TraceId::parse(&late.to_string()), Some(late));
+        assert_eq!((early.unix_seconds(), late.unix_seconds()), (1_795_000_000, 1_795_000_000));
+        assert_eq!(TraceId::new(u64::MAX >> 9, 0).unix_seconds(), (u64::MAX >> 9) / 1_000_000);
         assert_eq!(TraceId::parse("../../../../etc"), None);
         assert_eq!(late.to_string().len(), 15);
     }

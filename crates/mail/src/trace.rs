@@ -160,12 +160,21 @@ pub fn delivered_to(address: &Address) -> String {
 /// The field that says what we thought of a message: for whoever reads it, or files it behind us.
 pub const VERDICT: &str = "X-Kings-Verdict";
 
-/// The length of the verdict that a content of the queue begins with; 0 where it has none.
-pub fn verdict_length(content: &[u8]) -> usize {
-    header::Fields::new(content)
-        .next()
-        .filter(|field| content.starts_with(field.raw) && field.is(VERDICT))
-        .map_or(0, |field| field.raw.len())
+/// The field by which a message is known that comes back from a content filter.
+pub const PASS: &str = "X-Kings-Filter";
+
+/// The length of the notes that a content of the queue begins with, a verdict and passes: no report tells them. 0 where it
+/// has none.
+pub fn notes_length(content: &[u8]) -> usize {
+    let (mut fields, mut end) = (header::Fields::new(content), 0);
+    while let Some(field) = fields.next() {
+        let is_next = fields.position() == end + field.raw.len();
+        if !is_next || !(field.is(VERDICT) || field.is(PASS)) {
+            break;
+        }
+        end = fields.position();
+    }
+    end
 }
 
 #[cfg(test)]
@@ -204,6 +213,19 @@ mod tests {
         let written = received("client.example");
         let address = client_of(written.as_bytes()).map(|origin| origin.address.to_string());
         assert_eq!(address.as_deref(), Some("192.0.2.1"));
+    }
+
+    #[test]
+    fn notes_end_where_the_message_begins() {
+        let (verdict, pass) = ("X-Kings-Verdict: junk;\r\n\ta reason\r\n", "X-Kings-Filter: 1 2\r\n");
+        for notes in ["", verdict, pass, &format!("{verdict}{pass}{pass}"), &format!("{pass}{verdict}")] {
+            for rest in ["", "\r\n", "Subject: x\r\nX-Kings-Filter: 1 2\r\n\r\n", " x\r\n\r\n", "x\r\n\r\n"] {
+                // A line that begins with a blank goes on with what stands before it.
+                let own = if rest.starts_with(' ') && !notes.is_empty() { " x\r\n".len() } else { 0 };
+                let content = format!("{notes}{rest}");
+                assert_eq!(notes_length(content.as_bytes()), notes.len() + own, "{content:?}");
+            }
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use kings_queue::Queue;
 use kings_records::Records;
 use kings_smtp::reply::Reply;
 use kings_smtp::server::{FutureRelease, Trust};
-use kings_store::{Store, StoreError};
+use kings_store::{Incoming, Store, StoreError};
 use rustls::ServerConfig;
 
 use crate::alerts::Alerts;
@@ -26,7 +26,7 @@ use crate::copies::Copies;
 use crate::delegation;
 use crate::limits::{Rates, Traffic};
 use crate::milter::Milters;
-use crate::passes::Passes;
+use crate::passes::{Passes, Returned};
 use crate::policy::ours::Ours;
 use crate::policy::{EarlyTalker, ForeignSenders};
 use crate::relay::Ways;
@@ -260,6 +260,19 @@ impl Core {
             first.get_or_insert(refusal);
         }
         first
+    }
+
+    /// The signatures of our domains under what our users send. What a stranger has written is not ours because a filter
+    /// hands it back.
+    pub(crate) async fn signature(
+        &self,
+        content: &Arc<Incoming>,
+        returned: &Returned,
+    ) -> Result<String, Reply> {
+        if returned.verdict().is_some() {
+            return Ok(String::new());
+        }
+        self.signing.fields(content).await.map_err(|cause| cause.reply())
     }
 
     /// What a recipient hears where all it stands for are mailboxes here that have no room for a message of `size` octets,

@@ -20,7 +20,9 @@ use tracing::warn;
 use crate::authenticate::Reporter;
 use crate::core::{Core, blocking, for_each_piece};
 use crate::intake;
+use crate::passes::Returned;
 use crate::policy::ours::Leaving;
+use crate::relay::here;
 use crate::signing::Seal;
 use crate::{reporting, reports, traced};
 
@@ -45,7 +47,7 @@ pub(crate) struct Message {
     pub(crate) recipients: Vec<Recipient>,
     /// Our Received field and whatever else goes in front of the content.
     pub(crate) prefix: String,
-    /// The field of what we thought of it. Empty for what nobody judged.
+    /// The field of what we thought of it, empty for what nobody judged; behind it the passes to its filter.
     pub(crate) verdict: String,
     /// Why it waits in the queue, for all its recipients, until an operator releases it.
     pub(crate) hold: Option<String>,
@@ -81,6 +83,19 @@ impl Message {
             seal: None,
             content,
         }
+    }
+
+    /// With our notes: what was thought of it when it came, where a filter hands back what is from elsewhere, and the `pass`
+    /// to the next filter.
+    #[must_use]
+    pub(crate) fn noted(mut self, core: &Core, returned: &Returned, pass: &str) -> Self {
+        if let Some(verdict) = returned.verdict() {
+            self.leaving = here::leaving(core, self.content.head(), &self.reverse_path, verdict);
+            self.junk = returned.is_junk();
+            verdict.clone_into(&mut self.verdict);
+        }
+        self.verdict.push_str(pass);
+        self
     }
 
     /// Whether it waits, for a while or until an operator releases it.

@@ -8,7 +8,7 @@ use kings_store::Incoming;
 
 use crate::core::Core;
 use crate::intake;
-use crate::passes;
+use crate::passes::{self, Returned};
 use crate::policy::verdict;
 
 /// How far whoever hands a message in may speak for us.
@@ -20,6 +20,13 @@ pub(crate) enum Source {
     /// may have asked our own milter, or hand back what we gave it. A verdict is not: that it calls a
     /// message junk is noted before this, and anything else is judged anew.
     Trusted,
+}
+
+impl Source {
+    /// What our own filter hands back has been here before, and carries what we found then.
+    pub(crate) fn of(returned: &Returned) -> Self {
+        if returned.is_back() { Self::Trusted } else { Self::Anybody }
+    }
 }
 
 /// Where bounces go says the envelope, and we write it on top (RFC 5321 §4.4). What else is there is of an earlier delivery or

@@ -30,7 +30,6 @@ use crate::deliver::{Message, deliver, sole_recipient};
 use crate::forgeries::{self, Source};
 use crate::intake::{self, Intake};
 use crate::long_lines::Shortener;
-use crate::passes::Returned;
 use crate::policy::{self, LocalSender, RcptFacts};
 use crate::traced;
 use crate::transaction::{Taken, Transaction, check_header};
@@ -334,9 +333,10 @@ impl<'a> Session<'a> {
         let Local { core, origin, .. } = self.local;
         check_header(&content)?;
         let Some(account) = self.local.address(self.user) else { return Err(Reply::BAD_REVERSE_PATH) };
-        let source = if self.local.is_trusted(self.user) { Source::Trusted } else { Source::Anybody };
         // A filter may hand back by sendmail.
-        let returned = Returned::new(Ipv4Addr::LOCALHOST.into(), content.head());
+        let returned = core.passes.read(HERE, content.head());
+        let is_trusted = self.local.is_trusted(self.user);
+        let source = if is_trusted { Source::Trusted } else { Source::of(&returned) };
         let head = forgeries::removed(&core.hostname, content.head(), source);
         let head = author::completed_by(head.as_deref().unwrap_or(content.head()), origin);
         let head = author::without_secrets(&head).unwrap_or(head);
@@ -368,8 +368,8 @@ impl<'a> Session<'a> {
         }
         let content = Arc::new(content);
         let (filter, pass) = core.passes.issue(ruling.filter.take(), &returned, id);
-        let signature = core.signing.fields(&content).await.map_err(|cause| cause.reply())?;
-        let prefix = signature + &received + &pass;
+        let signature = core.signature(&content, &returned).await?;
+        let prefix = signature + &received;
         let Envelope { reverse_path, recipients, parameters } = envelope;
         let parameters = MailParameters { filter, ..parameters };
         let reverse_path = self.local.completed(reverse_path);
@@ -377,8 +377,9 @@ impl<'a> Session<'a> {
         core.rules.copies.add(&reverse_path, &mut recipients).await.map_err(|error| error.reply())?;
         let envelope = Envelope { reverse_path, recipients, parameters };
         let hold = ruling.hold;
-        let taken = Taken::of(hold.as_deref(), false);
+        let taken = Taken::of(hold.as_deref(), returned.is_junk());
         let message = Message { hold, ..Message::of_ours(id, envelope, prefix, content) };
+        let message = message.noted(core, &returned, &pass);
         deliver(core, message).await.map_err(|error| error.reply())?;
         Ok(taken)
     }

@@ -226,7 +226,8 @@ impl<D: Dns + 'static> Decide for Session<'_, D> {
         if let Some(case) = &mut self.case {
             transaction.note(case.facts().await);
         }
-        let accepted = self.accept(&transaction, envelope, peer).await;
+        // Sessions wait for most of their time, and need no room for what a whole message takes.
+        let accepted = Box::pin(self.accept(&transaction, envelope, peer)).await;
         Final::Same(transaction.forwarded_for(self.forwarded_for.take()).finish(self.core, None, accepted))
     }
 

@@ -35,7 +35,6 @@ use crate::intake::{self, Intake};
 use crate::limits::Meter;
 use crate::long_lines::Shortener;
 use crate::milter::{self, Chain, Filtered};
-use crate::passes::Returned;
 use crate::patience::Patience;
 use crate::policy::{self, RcptFacts};
 use crate::receive::{BUSY, claimed_address, turn_away};
@@ -356,13 +355,16 @@ impl<D: Dns + 'static> Session<'_, D> {
         let account = self.account.as_ref().ok_or(Reply::LOGIN_FIRST)?;
         let content = self.intake.take()?;
         check_header(&content)?;
-        let returned = Returned::new(self.client, content.head());
-        let content = forgeries::scrub(self.core, content, forgeries::Source::Anybody).await?;
+        let returned = self.core.passes.read(self.client, content.head());
+        let content = forgeries::scrub(self.core, content, forgeries::Source::of(&returned)).await?;
         let content = self.with_whole_names(content).await?;
         let authors = author::authors(content.head());
         let all: Vec<&Address> = authors.as_ref().map(Authors::all).unwrap_or_default();
         let own = self.own(account, all).await.map_err(|Unavailable| Reply::TRY_LATER)?;
-        self.judge_authors(&authors, &own, content.head())?;
+        // Those of what a filter hands back were judged when it came.
+        if !returned.is_back() {
+            self.judge_authors(&authors, &own, content.head())?;
+        }
 
         let (id, date, hostname) = (transaction.id, now(), &self.core.hostname);
         let completion = Completion { account, hostname, id, date }.missing_fields(content.head());
@@ -404,9 +406,9 @@ impl<D: Dns + 'static> Session<'_, D> {
             return Ok(Taken::Dropped);
         }
         let Envelope { reverse_path, recipients, parameters } = envelope;
-        let signature = self.core.signing.fields(&content).await.map_err(|cause| cause.reply())?;
+        let signature = self.core.signature(&content, &returned).await?;
         let (filter, pass) = self.core.passes.issue(ruling.filter.take(), &returned, id);
-        let prefix = wishes.fields() + &signature + &prefix + &pass;
+        let prefix = wishes.fields() + &signature + &prefix;
         let parameters = MailParameters { filter, ..parameters };
         let waits = wishes.hold.take();
         let mut recipients = ruling.recipients(wishes.recipients(recipients));
@@ -416,8 +418,9 @@ impl<D: Dns + 'static> Session<'_, D> {
         self.core.rules.copies.add(&reverse_path, &mut recipients).await.map_err(|error| error.reply())?;
         let envelope = Envelope { reverse_path, recipients, parameters };
         let hold = quarantine.or(waits).or(ruling.hold);
-        let taken = Taken::of(hold.as_deref(), false);
+        let taken = Taken::of(hold.as_deref(), returned.is_junk());
         let message = Message { hold, ..Message::of_ours(id, envelope, prefix, content) };
+        let message = message.noted(self.core, &returned, &pass);
         deliver(self.core, message).await.map_err(|error| error.reply())?;
         Ok(taken)
     }

@@ -91,7 +91,7 @@ pub(crate) fn build(notice: &Notice<'_>) -> Option<Notification> {
     let smtputf8 = forward_path.needs_smtputf8();
     let parameters = MailParameters { body, smtputf8, size, ..MailParameters::default() };
     let (Excerpt::Whole(bytes) | Excerpt::Beginning(bytes)) = &notice.excerpt;
-    let verdict = bytes[..trace::verdict_length(bytes)].to_vec();
+    let verdict = bytes[..trace::notes_length(bytes)].to_vec();
     Some(Notification { about: entry.id, forward_path, parameters, content, verdict })
 }
 

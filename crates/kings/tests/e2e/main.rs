@@ -16,6 +16,7 @@ mod channel_binding;
 mod check_message;
 mod chunking;
 mod compress;
+mod content_filter;
 mod corpus;
 mod crash;
 mod curl;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kings_dns::Dns;
+use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mail::envelope::{Envelope, MailParameters};
 use kings_mail::id::TraceId;
+use kings_mail::path::ReversePath;
 use kings_mail::report::Notify;
 use kings_mail::trace::{Received, With};
 use kings_msgauth::dmarc::author_domains;
@@ -29,6 +31,7 @@ use crate::observed::Observed;
 use crate::passes::Returned;
 use crate::policy::ours::Leaving;
 use crate::policy::verdict::{self, Known};
+use crate::relay::here;
 use crate::repeats::Signatures;
 use crate::signing::Seal;
 use crate::traced;
@@ -56,11 +59,11 @@ struct Authenticated {
 
 impl<D: Dns + 'static> Session<'_, D> {
     /// The signature of our domains under what hosts bring that are trusted with it.
-    async fn signature(&self, content: &Arc<Incoming>) -> Result<String, Reply> {
+    async fn signature(&self, content: &Arc<Incoming>, returned: &Returned) -> Result<String, Reply> {
         if !self.is_trusted().await {
             return Ok(String::new());
         }
-        self.core.signing.fields(content).await.map_err(|cause| cause.reply())
+        self.core.signature(content, returned).await
     }
 
     /// The message without lines that other servers would break with the signature that it gets here; as it came where it
@@ -120,6 +123,72 @@ impl<D: Dns + 'static> Session<'_, D> {
         Authenticated { fields, known, standing, leaving, reporter, seal, observed, signatures }
     }
 
+    /// What was found when it came first: its filter is no stranger, and the author's domain does not know it.
+    fn authenticated_before(
+        &self,
+        content: &Incoming,
+        path: &ReversePath,
+        returned: &Returned,
+    ) -> Authenticated {
+        let verdict = returned.verdict().unwrap_or_default();
+        let is_forged = verdict::has_forged_path(verdict.as_bytes());
+        let domain = path.address().and_then(Address::domain).filter(|_| is_forged);
+        let known = Known {
+            junk_before: Some(self.client).filter(|_| returned.is_junk()),
+            forged_path: domain.map(Domain::to_string),
+            ..Known::default()
+        };
+        let leaving = here::leaving(self.core, content.head(), path, verdict);
+        Authenticated { known, leaving, ..Authenticated::default() }
+    }
+
+    /// Our trace field.
+    fn received(&self, id: TraceId, envelope: &Envelope, peer: &Peer<'_>) -> String {
+        let with = With {
+            lmtp: false,
+            extended: peer.client.extended,
+            tls: peer.client.tls,
+            login: false,
+            utf8: envelope.parameters.smtputf8,
+        };
+        let received = Received {
+            helo: &peer.client.name,
+            client: Some(self.client),
+            by: &self.core.hostname,
+            with,
+            tls: peer.tls.as_deref(),
+            id,
+            recipient: sole_recipient(envelope),
+            date: now(),
+        };
+        received.field()
+    }
+
+    /// What is found about a message whose header can be one.
+    async fn find(
+        &mut self,
+        content: &Incoming,
+        envelope: &Envelope,
+        peer: &Peer<'_>,
+    ) -> Result<(Returned, Authenticated), Reply> {
+        let returned = self.core.passes.read(self.client, content.head());
+        if returned.is_back() {
+            self.evidence = None;
+        }
+        let dmarc = self.evidence.as_ref().map_or(Check::Off, |evidence| evidence.methods().dmarc);
+        check_arriving(content.head(), content.len(), dmarc)?;
+        let mut found = if returned.is_back() {
+            self.authenticated_before(content, &envelope.reverse_path, &returned)
+        } else {
+            self.authenticate(content, envelope, peer).await
+        };
+        let known = &mut found.known;
+        known.forwarder = Some(self.client).filter(|client| self.checks.passes_on(*client));
+        let brings_junk = verdict::is_junk(content.head());
+        known.junk_before = known.junk_before.or(known.forwarder.filter(|_| brings_junk));
+        Ok((returned, found))
+    }
+
     /// Whether the client's mail is signed as our own, and not verified.
     async fn is_trusted(&self) -> bool {
         let signing = &self.core.signing;
@@ -150,22 +219,17 @@ impl<D: Dns + 'static> Session<'_, D> {
         peer: &Peer<'_>,
     ) -> Result<Taken, Reply> {
         let content = self.intake.take()?;
-        let dmarc = self.evidence.as_ref().map_or(Check::Off, |evidence| evidence.methods().dmarc);
-        check_arriving(content.head(), content.len(), dmarc)?;
-        let found = self.authenticate(&content, &envelope, peer).await;
+        let (returned, found) = self.find(&content, &envelope, peer).await?;
         let Authenticated { fields: authenticated, mut known, standing, leaving, reporter, seal, .. } = found;
         let (observed, signatures) = (found.observed, found.signatures);
-        known.forwarder = Some(self.client).filter(|client| self.checks.passes_on(*client));
-        known.junk_before = known.forwarder.filter(|_| verdict::is_junk(content.head()));
         let authors = author_domains(content.head()).map(|authors| authors.domains).unwrap_or_default();
-        let returned = Returned::new(self.client, content.head());
-        let content = forgeries::scrub(self.core, content, forgeries::Source::Anybody).await?;
+        let content = forgeries::scrub(self.core, content, forgeries::Source::of(&returned)).await?;
         let id = transaction.id;
         let content = self.shortened(content, id).await?;
         let (content, mut ruling) = self.core.rules.inbound.rule(&self.core.store, content, id).await?;
         let mut case = self.case.take().ok_or(Reply::BAD_SEQUENCE)?;
         case.judge_message(&envelope, content.len(), &transaction.id.to_string()).await?;
-        if !self.is_trusted().await {
+        if !returned.is_back() && !self.is_trusted().await {
             known.listings = case.listings(self.checks.dns(), &authors).await;
         }
         let mut wishes = case.into_wishes();
@@ -174,7 +238,8 @@ impl<D: Dns + 'static> Session<'_, D> {
         let Filtered { envelope, content, discard, quarantine, .. } = filtered;
         known.sender = transaction.facts();
         known.quarantine = quarantine;
-        let stranger = self.stranger(&envelope, &known, &standing).await;
+        let stranger =
+            if returned.is_back() { None } else { self.stranger(&envelope, &known, &standing).await };
         known.greylisted = stranger.as_ref().and_then(Stranger::wait);
         let decision = verdict::message(&known, self.checks.rules(self.client), self.checks.verdicts());
         traced::judged(self.core, id, &envelope.reverse_path, &decision);
@@ -188,25 +253,9 @@ impl<D: Dns + 'static> Session<'_, D> {
             return Err(reply);
         }
         self.checks.repeats().note(&signatures, envelope.recipients.len(), Instant::now());
-        let with = With {
-            lmtp: false,
-            extended: peer.client.extended,
-            tls: peer.client.tls,
-            login: false,
-            utf8: envelope.parameters.smtputf8,
-        };
-        let received = Received {
-            helo: &peer.client.name,
-            client: Some(self.client),
-            by: &self.core.hostname,
-            with,
-            tls: peer.tls.as_deref(),
-            id: transaction.id,
-            recipient: sole_recipient(&envelope),
-            date: now(),
-        };
-        let signature = self.signature(&content).await?;
-        let prefix = wishes.fields() + &signature + &authenticated + &received.field();
+        let signature = self.signature(&content, &returned).await?;
+        let received = self.received(id, &envelope, peer);
+        let prefix = wishes.fields() + &signature + &authenticated + &received;
         if wishes.discard || discard || ruling.discard {
             let why = "the policy service, a filter or a header rule wants it so";
             traced::dropped(self.core, id, &envelope.reverse_path, why);
@@ -214,7 +263,6 @@ impl<D: Dns + 'static> Session<'_, D> {
         }
         let Envelope { reverse_path, recipients, parameters } = envelope;
         let (filter, pass) = self.core.passes.issue(ruling.filter.take(), &returned, id);
-        let prefix = prefix + &pass;
         let parameters = MailParameters { filter, ..parameters };
         let waits = wishes.hold.take();
         let mut recipients = ruling.recipients(wishes.recipients(recipients));
@@ -226,6 +274,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         }
         self.core.rules.copies.add(&reverse_path, &mut recipients).await.map_err(|error| error.reply())?;
         let (verdict, junk) = (decision.field(), decision.verdict == Verdict::Junk);
+        let verdict = returned.verdict().map_or(verdict, str::to_owned) + &pass;
         let hold = decision.hold().map(str::to_owned).or(waits).or(ruling.hold);
         let taken = Taken::of(hold.as_deref(), junk);
         let message = Message {

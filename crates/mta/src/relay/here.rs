@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kings_directory::Resolution;
 use kings_mail::dsn::Status;
 use kings_mail::envelope::{MailParameters, Recipient};
+use kings_mail::path::ReversePath;
 use kings_mail::trace;
 use kings_queue::{Attempt, Content, Notification, Outcome, PostError, Report};
 use kings_smtp::reply::Reply;
@@ -57,14 +58,7 @@ async fn deliver_one(
     }
     // So does whether it is from whom it says, as far as it says to be ours.
     let head = content.head();
-    let authors = Claimant::all(head);
-    let claim = |check| core.ours().sent_on(head, &authors, &attempt.reverse_path, check);
-    let leaving = match verdict {
-        "" => claim(Check::Off),
-        _ if verdict::is_unproven(verdict.as_bytes()) => claim(Check::Enforce),
-        _ => Leaving::Suited,
-    };
-    let leaving = if verdict::has_forged_path(verdict.as_bytes()) { Leaving::Never } else { leaving };
+    let leaving = leaving(core, head, &attempt.reverse_path, verdict);
     let message = Message {
         id: attempt.id.message().behind(further()),
         reverse_path: attempt.reverse_path.clone(),
@@ -89,6 +83,18 @@ async fn deliver_one(
         // Whoever stores it tells the sender too, as with a message that arrives.
         Ok(()) => Outcome::PassedOn(Report::ours(Status::DONE, "stored")),
         Err(error) => refused(&error.reply()),
+    }
+}
+
+/// How a message leaves that was judged when it came, where an alias sends it on.
+pub(crate) fn leaving(core: &Core, head: &[u8], reverse_path: &ReversePath, verdict: &str) -> Leaving {
+    let authors = Claimant::all(head);
+    let claim = |check| core.ours().sent_on(head, &authors, reverse_path, check);
+    match verdict {
+        _ if verdict::has_forged_path(verdict.as_bytes()) => Leaving::Never,
+        "" => claim(Check::Off),
+        _ if verdict::is_unproven(verdict.as_bytes()) => claim(Check::Enforce),
+        _ => Leaving::Suited,
     }
 }
 
@@ -154,7 +160,7 @@ async fn gather(core: &Core, content: Content) -> Result<(String, Incoming), Sto
 /// Parts a content of the queue from the verdict that it begins with.
 async fn without_verdict(content: Content) -> io::Result<(String, Content)> {
     let mut opening = content.read_at(0, OPENING).await?;
-    opening.truncate(trace::verdict_length(&opening));
+    opening.truncate(trace::notes_length(&opening));
     let content = if opening.is_empty() { content } else { content.behind(opening.len() as u64) };
     Ok((String::from_utf8_lossy(&opening).into_owned(), content))
 }

@@ -178,8 +178,8 @@ impl Notice<'_> {
         let utf8 = self.entry.parameters.smtputf8;
         // What we thought of it is for local readers.
         let (bytes, whole) = match &self.excerpt {
-            Excerpt::Whole(bytes) => (&bytes[trace::verdict_length(bytes)..], true),
-            Excerpt::Beginning(bytes) => (&bytes[trace::verdict_length(bytes)..], false),
+            Excerpt::Whole(bytes) => (&bytes[trace::notes_length(bytes)..], true),
+            Excerpt::Beginning(bytes) => (&bytes[trace::notes_length(bytes)..], false),
         };
         if whole && let Some(bytes) = presentable(bytes, utf8) {
             return Returned::Whole(bytes, utf8);
