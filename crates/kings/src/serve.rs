@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use kings_directory::Directory;
 use kings_mta::{Local, Reporter, Traffic};
 use kings_net::{Place, Resolver, Shutdown, TaskTracker};
 use kings_tls::Certificates;
@@ -25,7 +26,7 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use self::answers::Answers;
-use self::background::{CurrentRelay, refresh_policies, send_reports};
+use self::background::{CurrentRelay, purge_expunged, refresh_policies, send_reports};
 use self::endpoints::{Endpoints, listen};
 use self::neighbours::Neighbours;
 pub(crate) use self::open::open_store;
@@ -87,6 +88,7 @@ pub(crate) struct Running {
     relay: Arc<CurrentRelay>,
     reporter: Arc<ArcSwap<Reporter<Resolver>>>,
     local: Option<Arc<ArcSwap<Local>>>,
+    directory: Arc<ArcSwap<Directory>>,
     queue_rights: Arc<ArcSwap<QueueRights>>,
     listening: Vec<(Server, Place)>,
     tasks: TaskTracker,
@@ -109,6 +111,7 @@ impl Running {
         let relay = Arc::new(CurrentRelay(ArcSwap::from_pointee(services.relay)));
         let reporter = Arc::new(ArcSwap::from_pointee(services.reporter));
         let local = services.local.map(|local| Arc::new(ArcSwap::from_pointee(local)));
+        let directory = Arc::new(ArcSwap::from_pointee(services.directory));
         let control = control::listen(&settings.data_dir).context("cannot open the control socket")?;
 
         let (tasks, shutdown) = (TaskTracker::new(), Shutdown::new());
@@ -118,6 +121,7 @@ impl Running {
         tasks.spawn(async move { runner.run(deliver, stop).await });
         tokio::spawn(refresh_policies(relay.clone()));
         tokio::spawn(send_reports(reporter.clone()));
+        tokio::spawn(purge_expunged(kept.store.clone(), directory.clone()));
 
         take_local_mail(&settings, local.as_ref(), &tasks, &shutdown)?;
 
@@ -133,6 +137,7 @@ impl Running {
             relay,
             reporter,
             local,
+            directory,
             queue_rights,
             listening,
             tasks,
@@ -215,6 +220,7 @@ impl Running {
         if let (Some(current), Some(local)) = (&self.local, services.local) {
             current.store(Arc::new(local));
         }
+        self.directory.store(Arc::new(services.directory));
         if let Some(local) = &settings.local {
             self.queue_rights.store(Arc::new(local.queue.clone()));
         }

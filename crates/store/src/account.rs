@@ -10,6 +10,7 @@ use rustix::fs::FileType;
 
 use crate::dir::{Dir, found};
 use crate::error::StoreError;
+use crate::expunged::Retention;
 use crate::folder::{self, Folder, is_no_folder, is_taken};
 use crate::index::AccountIndex;
 use crate::list_file;
@@ -52,6 +53,7 @@ pub(crate) struct AccountState {
     pub(crate) assigning: Mutex<()>,
     settled: Arc<Settled>,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) retention: Retention,
 }
 
 /// One line of LIST.
@@ -75,10 +77,11 @@ impl AccountState {
         watcher: Option<Arc<Watcher>>,
         (dir, path): (Dir, PathBuf),
         (settled, ledger): (Arc<Settled>, Arc<Ledger>),
+        retention: Retention,
         index: Option<AccountIndex>,
     ) -> Self {
         let (open, counting, assigning) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { root, watcher, path, dir, index, open, counting, assigning, settled, ledger }
+        Self { root, watcher, path, dir, index, open, counting, assigning, settled, ledger, retention }
     }
 
     /// Makes the mailboxes of an account that has none yet.
@@ -135,8 +138,9 @@ impl AccountState {
         Ok(names)
     }
 
-    /// Removes leftovers of crashed deliveries in all mailboxes.
+    /// Removes leftovers of crashed deliveries in all mailboxes, and expunged mail that was kept long enough.
     pub(crate) fn sweep(&self, now: SystemTime) -> io::Result<()> {
+        self.retention.purge(&self.dir, now)?;
         folder::sweep(&self.dir, now)?;
         for name in self.folders()? {
             if let Some(folder) = name.folder()
@@ -341,10 +345,20 @@ impl Account {
             Ok(size) => self.0.gone(mark, size),
             Err(error) => tracing::debug!(%error, "cannot count what goes with a mailbox"),
         }
+        self.keep_trashed(name);
         if let Err(error) = self.0.dir.remove_tree(TRASHED.as_bytes()) {
             tracing::warn!(mailbox = ?name, %error, "not all of a deleted mailbox could be removed");
         }
         Ok(())
+    }
+
+    /// The messages of a mailbox that was set aside are kept as if they had been expunged.
+    fn keep_trashed(&self, name: &MailboxName) {
+        let Some(bin) = self.0.retention.bin(&self.0.dir, name) else { return };
+        let kept = self.0.dir.open(TRASHED).and_then(|trashed| bin.take_all(&trashed, &self.0.root.names));
+        if let Err(error) = kept {
+            tracing::warn!(mailbox = ?name, %error, "the mail of a deleted mailbox is not all kept");
+        }
     }
 
     /// A mailbox of the same name made later must have a higher UIDVALIDITY (RFC 9051 §2.3.1.1). Returns the GUID.

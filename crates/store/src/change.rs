@@ -7,6 +7,7 @@ use kings_mutants::planted;
 
 use crate::dotlock::DotLock;
 use crate::error::StoreError;
+use crate::expunged::Fate;
 use crate::flags::{FlagChange, Flags, SystemFlag};
 use crate::mailbox::Shared;
 use crate::maildir::{self, Letters};
@@ -174,19 +175,23 @@ impl Shared {
                 deleted.into_iter().filter(|uid| only.contains(uid)).collect()
             }
         };
-        self.remove(&mut state, &wanted, is_deleted)
+        self.remove(&mut state, &wanted, (is_deleted, Fate::Expunged))
     }
 
-    /// Unlinks the files of `uids` whose letters still satisfy `may`, durably. Returns what was removed.
+    /// Removes the files of `uids` whose letters still satisfy `may`, durably: what is expunged stands where it can be put
+    /// back from, if the operator wants that. Returns what was removed.
     ///
     /// No lock: unlinking hides no other file from anybody, and must work on a full disk.
     pub(crate) fn remove(
         &self,
         state: &mut State,
         uids: &[Uid],
-        may: fn(Letters) -> bool,
+        (may, fate): (fn(Letters) -> bool, Fate),
     ) -> Result<Vec<Uid>, StoreError> {
         let mut removed = Vec::new();
+        let account = &self.account;
+        let is_kept = fate == Fate::Expunged && !uids.is_empty();
+        let bin = if is_kept { account.retention.bin(&account.dir, &self.name()) } else { None };
         let mut size = Usage::default();
         let mark = self.account.ledger.mark();
         let mut touched = [false; 2];
@@ -197,7 +202,11 @@ impl Shared {
                 return Ok(Outcome::Left);
             }
             let counted = count_file(self.dir(place), &name)?;
-            if !self.dir(place).unlink(&name)? {
+            let taken = match &bin {
+                Some(bin) => bin.take(self.dir(place), &name, &account.root.names)?,
+                None => self.dir(place).unlink(&name)?,
+            };
+            if !taken {
                 return Ok(Outcome::Moved);
             }
             size = size.plus(counted);
@@ -206,6 +215,9 @@ impl Shared {
             touched[usize::from(place == Place::New)] = true;
             Ok(Outcome::Done)
         });
+        if let Some(bin) = bin.filter(|_| touched != [false; 2]) {
+            bin.sync()?;
+        }
         for (place, touched) in [Place::Cur, Place::New].into_iter().zip(touched) {
             if touched && !planted("expunge-not-synced") {
                 self.dir(place).sync()?;

@@ -6,6 +6,7 @@ use kings_mail::date::DateTime;
 use kings_mutants::planted;
 
 use crate::error::StoreError;
+use crate::expunged::Fate;
 use crate::flags::Flags;
 use crate::identity::inherited;
 use crate::incoming::Incoming;
@@ -81,7 +82,7 @@ impl Shared {
         let (validity, added) = target.add(std::slice::from_ref(message), Claim::Moved)?;
         let added = added.into_iter().next().ok_or(StoreError::Expunged)?;
         let mut state = self.state()?;
-        let removed = self.remove(&mut state, &[uid], |_| true)?;
+        let removed = self.remove(&mut state, &[uid], (|_| true, Fate::Expunged))?;
         drop(state);
         if removed.is_empty() {
             target.take_out(vec![(uid, added)])?;
@@ -115,7 +116,8 @@ impl Shared {
         let _alone = locked(&self.moving);
         let mut copied = self.second_names(uids, target, Claim::Moved)?;
         let mut state = self.state()?;
-        let removed: HashSet<Uid> = self.remove(&mut state, uids, |_| true)?.into_iter().collect();
+        let removed: HashSet<Uid> =
+            self.remove(&mut state, uids, (|_| true, Fate::Gone))?.into_iter().collect();
         drop(state);
         let (moved, lost) = copied.pairs.into_iter().partition(|(original, _)| removed.contains(original));
         copied.pairs = moved;
@@ -130,7 +132,7 @@ impl Shared {
         }
         let copies: Vec<Uid> = pairs.into_iter().map(|(_, copy)| copy).collect();
         let mut state = self.state()?;
-        self.remove(&mut state, &copies, |_| true).map(drop)
+        self.remove(&mut state, &copies, (|_| true, Fate::Gone)).map(drop)
     }
 
     /// Gives every message a second name in `tmp` of the target.

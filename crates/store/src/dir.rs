@@ -248,6 +248,15 @@ impl Dir {
         Ok(rustix::fs::unlinkat(&self.0, component(name)?, AtFlags::REMOVEDIR)?)
     }
 
+    /// Removes a folder that is empty; `false` where it is not, or not there.
+    pub(crate) fn remove_if_empty(&self, name: &[u8]) -> io::Result<bool> {
+        match rustix::fs::unlinkat(&self.0, component(name)?, AtFlags::REMOVEDIR) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Free space of the file system below this folder.
     pub(crate) fn free_space(&self) -> io::Result<rustix::fs::StatVfs> {
         Ok(rustix::fs::fstatvfs(&self.0)?)

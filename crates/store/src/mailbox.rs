@@ -14,6 +14,7 @@ use crate::compressed;
 use crate::copy::{Appended, Copied};
 use crate::dir::found;
 use crate::error::StoreError;
+use crate::expunged::Fate;
 use crate::flags::{FlagChange, Flags};
 use crate::folder::Folder;
 use crate::message::{Content, Message, ModSeq, Snapshot, Uid, UidValidity};
@@ -224,7 +225,7 @@ impl Mailbox {
     /// Removes messages whatever their flags are, durably. Returns what was removed; UIDs that are gone are passed over.
     pub fn remove(&self, uids: &[Uid]) -> Result<Vec<Uid>, StoreError> {
         let mut state = self.0.state()?;
-        self.0.remove(&mut state, uids, |_| true)
+        self.0.remove(&mut state, uids, (|_| true, Fate::Expunged))
     }
 
     /// What is kept for POP3 of the messages that [`snapshot`](Self::snapshot) shows, where something is; `with_names`

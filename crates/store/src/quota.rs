@@ -8,7 +8,7 @@ mod count;
 mod maildirsize;
 
 use std::io::Write;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use kings_mail::address::Address;
 
@@ -17,6 +17,7 @@ use crate::clock::unix_now;
 use crate::dir::{Dir, Stamp, found};
 use crate::dotlock::{DotLock, QUOTA};
 use crate::error::StoreError;
+use crate::rules::Rules;
 use crate::sync::locked;
 
 pub(crate) use self::count::{file as count_file, mailbox as count_mailbox};
@@ -117,34 +118,11 @@ pub(crate) enum Claim {
     Moved,
 }
 
-type LimitsOf = dyn Fn(&Address) -> QuotaLimits + Send + Sync;
-
-/// The limits of all accounts; none before somebody says otherwise.
-#[derive(Default)]
-pub(crate) struct Rules(RwLock<Option<Arc<LimitsOf>>>);
-
-impl Rules {
-    pub(crate) fn set(&self, limits: Arc<LimitsOf>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(limits);
-    }
-
-    pub(crate) fn of(&self, account: &Address) -> QuotaLimits {
-        let limits = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
-        limits.map(|limits| limits(account)).unwrap_or_default()
-    }
-}
-
-impl std::fmt::Debug for Rules {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Rules(..)")
-    }
-}
-
 /// What this process knows of one account's use. It stays when the account is closed.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     account: Address,
-    rules: Arc<Rules>,
+    rules: Arc<Rules<QuotaLimits>>,
     books: Mutex<Books>,
 }
 
@@ -169,7 +147,7 @@ pub(crate) struct Room {
 }
 
 impl Ledger {
-    pub(crate) fn new(account: Address, rules: Arc<Rules>) -> Self {
+    pub(crate) fn new(account: Address, rules: Arc<Rules<QuotaLimits>>) -> Self {
         Self { account, rules, books: Mutex::default() }
     }
 

@@ -2,18 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use kings_mail::address::Address;
 
 use crate::account::{Account, AccountState};
 use crate::dir::Dir;
 use crate::error::StoreError;
+use crate::expunged::Retention;
 use crate::folder;
 use crate::incoming::Incoming;
 use crate::index::{AccountIndex, Index};
-use crate::quota::{self, Ledger, Quota, QuotaLimits, Rules, Usage};
+use crate::quota::{self, Ledger, Quota, QuotaLimits, Usage};
 use crate::root::Root;
+use crate::rules::Rules;
 use crate::settings::Settings;
 use crate::settled::Settled;
 use crate::sync::locked;
@@ -30,7 +32,8 @@ struct Shared {
     watcher: Option<Arc<Watcher>>,
     index: Option<Arc<Index>>,
     accounts: Mutex<HashMap<Address, Arc<Slot>>>,
-    quotas: Arc<Rules>,
+    quotas: Arc<Rules<QuotaLimits>>,
+    retention: Arc<Rules<Option<Duration>>>,
     /// Shared by those who sync every folder on the way to an account, held alone by those who rely on the folders that
     /// they find: one of them may have been made a moment ago, and not be on disk yet.
     folders: RwLock<()>,
@@ -66,6 +69,7 @@ impl Store {
             index,
             accounts: Mutex::default(),
             quotas: Arc::default(),
+            retention: Arc::default(),
             folders: RwLock::default(),
         })))
     }
@@ -101,6 +105,19 @@ impl Store {
     /// Says how much each account may hold, from now on.
     pub fn limit_by(&self, limits: impl Fn(&Address) -> QuotaLimits + Send + Sync + 'static) {
         self.0.quotas.set(Arc::new(limits));
+    }
+
+    /// Says how long what is expunged from each account can be put back, from now on ([`Account::undelete`]).
+    pub fn keep_expunged_for(&self, time: impl Fn(&Address) -> Option<Duration> + Send + Sync + 'static) {
+        self.0.retention.set(Arc::new(time));
+    }
+
+    /// Removes expunged mail of an account that was kept long enough. One that has no Maildir has none, and gets none.
+    pub fn purge_expunged(&self, account: &Address) -> Result<(), StoreError> {
+        let key = account.folded();
+        let Some(dir) = self.find_folder(&key)? else { return Ok(()) };
+        let retention = Retention::new(key, Arc::clone(&self.0.retention));
+        Ok(retention.purge(&dir, SystemTime::now())?)
     }
 
     /// Whether there is a limit for an account at all. Touches no disk.
@@ -197,6 +214,7 @@ impl Store {
             self.0.watcher.clone(),
             (dir, path),
             (Arc::clone(&slot.settled), Arc::clone(&slot.ledger)),
+            Retention::new(key, Arc::clone(&self.0.retention)),
             self.0.index.as_ref().map(|index| index.of_account(&folders)),
         );
         state.prepare()?;

@@ -9,7 +9,7 @@ use kings_mail::address::Address;
 use kings_sasl::Secret;
 use serde_json::json;
 
-use super::{Common, Failure, Output, print};
+use super::{Common, Failure, Output, print, undelete};
 use crate::prepare;
 
 #[derive(Subcommand)]
@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Remove(One),
     /// Set a new password, from a prompt or from standard input.
     Password(One),
+    /// Put back mail that was expunged, as long as it is kept (keep_expunged in the config).
+    Undelete(undelete::Options),
 }
 
 #[derive(clap::Args)]
@@ -54,6 +56,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             directory.set_password(&one.account, &password).map_err(failure)?;
             print(&format!("new password for {}; it acts within a second\n", one.account));
         }
+        Command::Undelete(options) => undelete::run(&options)?,
         Command::List(output) => list(&output)?,
     }
     Ok(())

@@ -12,6 +12,8 @@ use crate::{prepare, serve};
 pub(super) struct Mail {
     pub(super) directory: Directory,
     pub(super) store: Store,
+    /// Between the levels of mailbox names.
+    pub(super) separator: char,
 }
 
 impl Mail {
@@ -26,7 +28,9 @@ impl Mail {
             serve::open_store(&settings).map_err(|error| Failure::cannot_tell(format!("{error:#}")))?;
         let (quotas, accounts) = (settings.quotas.clone(), directory.clone());
         store.limit_by(move |account| quotas.limits(account, accounts.quota_rule(account)));
-        Ok(Self { directory, store })
+        let retention = settings.mailboxes.retention.clone();
+        store.keep_expunged_for(move |account| retention.of(account));
+        Ok(Self { directory, store, separator: settings.mailboxes.naming.separator })
     }
 
     /// Those that are named, or all accounts; one that does not exist is told.

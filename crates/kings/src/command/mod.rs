@@ -12,6 +12,7 @@ mod report;
 mod status;
 mod tls;
 mod trace;
+mod undelete;
 mod verify;
 
 pub(crate) use self::queue::Reach;

@@ -67,7 +67,7 @@ impl Options {
 }
 
 /// A number with its unit.
-fn age(text: &str) -> Result<Duration, String> {
+pub(super) fn age(text: &str) -> Result<Duration, String> {
     let wrong = || "a number with m, h or d, such as 12h".to_owned();
     let unit = text.chars().last().ok_or_else(wrong)?;
     let number: u64 = text.strip_suffix(unit).and_then(|text| text.parse().ok()).ok_or_else(wrong)?;

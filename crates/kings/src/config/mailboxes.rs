@@ -1,9 +1,13 @@
 //! `[mailboxes]`: how people see their mail.
 
+use std::time::Duration;
+
 use kings_access::UidlFormat;
+use kings_mail::domain::Domain;
 use kings_store::Naming;
 
 use super::reader::{Section, Source};
+use super::retention::{self, Retention};
 
 /// The settings.
 #[derive(Clone, Debug)]
@@ -14,10 +18,16 @@ pub(crate) struct Mailboxes {
     pub(crate) pop3_uidl: UidlFormat,
     /// One POP3 session of an account at a time.
     pub(crate) pop3_lock_session: bool,
+    /// How long expunged mail can be put back.
+    pub(crate) retention: Retention,
 }
 
 /// `[mailboxes]` and its delimiters.
-pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> (Mailboxes, String) {
+pub(super) fn read(
+    source: &mut Source<'_>,
+    section: &mut Section<'_>,
+    kept_by_domain: Vec<(Domain, Duration)>,
+) -> (Mailboxes, String) {
     let one_of = |text: &str| match text {
         "." | "/" => Ok(text.chars().next().unwrap_or('.')),
         _ => Err("another character"),
@@ -33,10 +43,14 @@ pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> (Mailb
     let form = "Dovecot's format, with %u or %g in it, such as \"%08Xu%08Xv\"";
     let pop3_uidl = section.parsed(source, "pop3_uidl_format", form, str::parse).unwrap_or_default();
     let pop3_lock_session = section.flag(source, "pop3_lock_session").unwrap_or(false);
+    let retention = Retention::new(retention::time(source, section), kept_by_domain);
     let what = "characters such as \"+\" or \"+-\", or \"\" for no tags";
     let delimiters = section.parsed(source, "recipient_delimiter", what, |text| {
         let fits = text.chars().all(|c| "!#$%&'*+-/=?^_`{|}~.".contains(c));
         fits.then(|| text.to_owned()).ok_or("another character")
     });
-    (Mailboxes { naming, pop3_uidl, pop3_lock_session }, delimiters.unwrap_or_else(|| "+".to_owned()))
+    (
+        Mailboxes { naming, pop3_uidl, pop3_lock_session, retention },
+        delimiters.unwrap_or_else(|| "+".to_owned()),
+    )
 }

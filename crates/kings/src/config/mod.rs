@@ -21,6 +21,7 @@ mod quota;
 mod reader;
 mod recipients;
 mod reports;
+mod retention;
 mod submission;
 mod tls;
 
@@ -198,7 +199,9 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let is_there = local.is_some();
     let machine =
         recipients::machine(source, &domains.hosted, hostname.as_ref(), (origin, is_there), aliases.system);
-    let (mailboxes, delimiters) = section(source, &mut top, "mailboxes", mailboxes::read);
+    let (mailboxes, delimiters) = section(source, &mut top, "mailboxes", |source, section| {
+        mailboxes::read(source, section, domains.kept)
+    });
     let (quotas, full_mailbox) =
         section(source, &mut top, "quota", |source, section| quota::read(source, section, domains.quotas));
     let listen = section(source, &mut top, "listen", Listen::read);

@@ -1,5 +1,7 @@
 //! `[[domain]]`, `[aliases]` and `[local]`: whose mail comes here, and what its names stand for.
 
+use std::time::Duration;
+
 use std::path::PathBuf;
 
 use kings_directory::{HostedDomain, Machine, QuotaRule, RelayDomain, TableSource};
@@ -8,9 +10,9 @@ use kings_mail::domain::Domain;
 use kings_mta::relay::{self, Action, Level, Recipients, Rule};
 
 use super::outbound::{action, source_addresses};
-use super::quota;
 use super::reader::{Complaint, Section, Source};
 use super::required;
+use super::{quota, retention};
 use crate::local::{QueueRights, Users};
 
 /// All `[[domain]]` blocks, by what becomes of their mail.
@@ -26,6 +28,8 @@ pub(super) struct Domains {
     pub(super) sources: Vec<(Domain, relay::Source)>,
     /// How much mail their accounts may hold.
     pub(super) quotas: Vec<(Domain, QuotaRule)>,
+    /// How long their expunged mail can be put back.
+    pub(super) kept: Vec<(Domain, Duration)>,
 }
 
 pub(super) fn domains(source: &mut Source<'_>, top: &mut Section<'_>) -> Domains {
@@ -53,6 +57,7 @@ impl Domains {
         let recipients = is_listed.then_some(recipients);
         let leaves_from = source_addresses(source, section);
         let quota = quota::rule(source, section, ["quota_storage", "quota_messages"]);
+        let kept = retention::time(source, section);
         let Some(name) = name else { return };
         self.sources.push((name.clone(), leaves_from));
         if self.hosted.iter().any(|known| known.name == name)
@@ -67,6 +72,7 @@ impl Domains {
                 ));
             }
             self.quotas.push((name.clone(), quota));
+            self.kept.extend(kept.map(|time| (name.clone(), time)));
             return self.hosted.push(HostedDomain { name, catch_all });
         };
         if quota != QuotaRule::default() {

@@ -4,15 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use kings_directory::Directory;
 use kings_mail::envelope::MailParameters;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_mta::Reporter;
 use kings_mta::relay::Relay;
 use kings_net::Resolver;
 use kings_queue::{Attempt, Deliver, Finished, Lane, Notification, PostError};
+use kings_store::Store;
+use tracing::warn;
 
 /// How often policies of MTA-STS that would expire are fetched again.
 const REFRESH_POLICIES: Duration = Duration::from_hours(1);
+/// How often expunged mail that was kept long enough is looked for.
+const PURGE_EXPUNGED: Duration = Duration::from_hours(24);
 /// How long after a start it is first looked for reports that are due: who started it by mistake has time to stop it.
 const FIRST_REPORTS: Duration = Duration::from_mins(5);
 
@@ -39,6 +44,24 @@ pub(super) async fn refresh_policies(relay: Arc<CurrentRelay>) {
     loop {
         relay.0.load_full().refresh_policies().await;
         tokio::time::sleep(REFRESH_POLICIES).await;
+    }
+}
+
+/// Removes expunged mail that was kept long enough, of all accounts, for ever: also of those that nobody looks at.
+pub(super) async fn purge_expunged(store: Store, directory: Arc<ArcSwap<Directory>>) {
+    loop {
+        tokio::time::sleep(PURGE_EXPUNGED).await;
+        let (store, accounts) = (store.clone(), directory.load_full().accounts());
+        let purge = move || {
+            for (account, _) in accounts {
+                if let Err(error) = store.purge_expunged(&account) {
+                    warn!(%account, %error, "expunged mail cannot be removed");
+                }
+            }
+        };
+        if tokio::task::spawn_blocking(purge).await.is_err() {
+            warn!("the removal of expunged mail crashed");
+        }
     }
 }
 

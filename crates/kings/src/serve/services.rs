@@ -32,6 +32,7 @@ pub(super) struct Services {
     pub(super) reporter: Reporter<Resolver>,
     /// For the machine's own users, where it has any.
     pub(super) local: Option<Local>,
+    pub(super) directory: Directory,
     /// What listeners show where people log in.
     pub(super) tls_for_people: Arc<ServerConfig>,
 }
@@ -64,6 +65,8 @@ impl Services {
         ));
         let (quotas, accounts) = (settings.quotas.clone(), directory.clone());
         store.limit_by(move |account| quotas.limits(account, accounts.quota_rule(account)));
+        let retention = settings.mailboxes.retention.clone();
+        store.keep_expunged_for(move |account| retention.of(account));
         let dns = Resolver::new(&settings.dns)?;
         if !dns.trusts_ad() {
             info!("DANE is off: it needs a validating resolver on this machine, or [dns] trust_ad = true");
@@ -101,7 +104,7 @@ impl Services {
             tls_for_people: certificates.server_for_people(settings.client_authorities.as_ref()),
         });
         let people = kings_access::People {
-            directory,
+            directory: directory.clone(),
             store: store.clone(),
             tls: core.tls_for_people.clone(),
             connections_per_account: settings.limits.imap_connections_per_account,
@@ -119,6 +122,7 @@ impl Services {
             naming: settings.mailboxes.naming,
         };
         Ok(Self {
+            directory,
             tls_for_people: core.tls_for_people.clone(),
             receive: Receive::new(&core, dns.clone(), settings.inbound.clone()),
             submit: Submit::new(&core, dns.clone()),

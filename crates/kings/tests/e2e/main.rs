@@ -86,6 +86,7 @@ mod swaks;
 mod tables;
 mod thunderbird;
 mod trust;
+mod undelete;
 mod upgrade;
 mod verify;
 mod virtual_aliases;

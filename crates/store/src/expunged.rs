@@ -1,0 +1,289 @@
+//! Expunged mail that is kept for a while, where the operator wants it: `kings-expunged` in the account's folder.
+//!
+//! No mail program shows that folder: the name of a mailbox begins with a dot. For each mailbox there is a folder with its
+//! name in it, and for each message a file whose name begins with the second of its removal. What is there counts for no
+//! quota. Files go when their time is over, at a look at the account or once a day.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use kings_mail::address::Address;
+use rustix::fs::FileType;
+
+use crate::account::{Account, AccountState};
+use crate::compressed;
+use crate::dir::{Dir, found};
+use crate::error::StoreError;
+use crate::flags::SystemFlag;
+use crate::maildir::{self, Letters, NameMaker};
+use crate::message::Content;
+use crate::name::MailboxName;
+use crate::quota::{Claim, Usage, count_file};
+use crate::rules::Rules;
+
+/// The folder; without a dot in front it is nobody's mailbox.
+const NAME: &str = "kings-expunged";
+
+/// How long expunged mail of one account is kept.
+#[derive(Debug)]
+pub(crate) struct Retention {
+    account: Address,
+    rules: Arc<Rules<Option<Duration>>>,
+}
+
+/// One expunged message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expunged {
+    /// Where it was.
+    pub mailbox: MailboxName,
+    /// When it was expunged, in seconds since 1970.
+    pub expunged: i64,
+    /// When it had arrived, in seconds since 1970.
+    pub internal_date: i64,
+    /// Octets on disk.
+    pub octets: u64,
+    file: Vec<u8>,
+}
+
+/// Where what is expunged from one mailbox goes now.
+#[derive(Debug)]
+pub(crate) struct Bin {
+    dir: Dir,
+    second: u64,
+}
+
+/// What becomes of a message that is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It stands elsewhere.
+    Gone,
+    /// Its owner wants it no more, and may change his mind.
+    Expunged,
+}
+
+impl Retention {
+    pub(crate) fn new(account: Address, rules: Arc<Rules<Option<Duration>>>) -> Self {
+        Self { account, rules }
+    }
+
+    /// How long; nothing where mail goes for good.
+    fn time(&self) -> Option<Duration> {
+        self.rules.of(&self.account).filter(|time| !time.is_zero())
+    }
+
+    /// Where what is expunged from `mailbox` goes, durably made; nothing where it goes for good. Expunging makes room, so a
+    /// disk that takes no more keeps nothing.
+    pub(crate) fn bin(&self, account: &Dir, mailbox: &MailboxName) -> Option<Bin> {
+        self.time()?;
+        let open = || -> io::Result<Dir> {
+            let (all, made) = account.open_or_create(NAME)?;
+            if made {
+                account.sync()?;
+            }
+            let (dir, made) = all.open_or_create(mailbox.encoded())?;
+            if made {
+                all.sync()?;
+            }
+            Ok(dir)
+        };
+        match open() {
+            Ok(dir) => Some(Bin { dir, second: second(SystemTime::now()) }),
+            Err(error) => {
+                tracing::warn!(account = %self.account, %error, "expunged mail cannot be kept");
+                None
+            }
+        }
+    }
+
+    /// Removes what was kept long enough; all of it where nothing is kept any more.
+    pub(crate) fn purge(&self, account: &Dir, now: SystemTime) -> io::Result<()> {
+        let Some(all) = found(account.open(NAME))? else { return Ok(()) };
+        let oldest = second(now).saturating_sub(self.time().unwrap_or_default().as_secs());
+        for name in names(&all, FileType::Directory)? {
+            let dir = all.open(&name)?;
+            let files = names(&dir, FileType::RegularFile)?;
+            for file in files.iter().filter(|file| stamp(file).is_some_and(|(second, _)| second <= oldest)) {
+                dir.unlink(file)?;
+            }
+            all.remove_if_empty(&name)?;
+        }
+        account.remove_if_empty(NAME.as_bytes()).map(drop)
+    }
+}
+
+impl Bin {
+    /// Takes a file out of `from`; `false` when it is not there.
+    pub(crate) fn take(&self, from: &Dir, name: &[u8], names: &NameMaker) -> io::Result<bool> {
+        let kept = [self.second.to_string().as_bytes(), b".", name].concat();
+        let moved = match from.rename(name, &self.dir, &kept) {
+            // A name of full length has no room for the second.
+            Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
+                let kept = format!("{}.{}", self.second, names.unique()?);
+                from.rename(name, &self.dir, kept.as_bytes())
+            }
+            result => result,
+        };
+        match moved {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            // The message is unwanted, and there is no room to keep it.
+            Err(error) if is_full(&error) => from.unlink(name),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts on disk what was taken. To be called before the folders that it came from are synced.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.dir.sync()
+    }
+
+    /// Takes all messages of a mailbox that is removed.
+    pub(crate) fn take_all(&self, mailbox: &Dir, makers: &NameMaker) -> io::Result<()> {
+        for part in ["new", "cur"] {
+            let Some(dir) = found(mailbox.open(part))? else { continue };
+            for name in names(&dir, FileType::RegularFile)? {
+                self.take(&dir, &name, makers)?;
+            }
+        }
+        self.sync()
+    }
+}
+
+impl Account {
+    /// What was expunged and is kept, the latest last.
+    pub fn expunged(&self) -> Result<Vec<Expunged>, StoreError> {
+        let mut kept = Vec::new();
+        let Some(all) = found(self.0.dir.open(NAME))? else { return Ok(kept) };
+        for name in names(&all, FileType::Directory)? {
+            let Some(mailbox) = MailboxName::decode(&name) else { continue };
+            let dir = all.open(&name)?;
+            for file in names(&dir, FileType::RegularFile)? {
+                let Some((second, _)) = stamp(&file) else { continue };
+                let Some(stat) = found(dir.stat_at(&file))? else { continue };
+                kept.push(Expunged {
+                    mailbox: mailbox.clone(),
+                    expunged: i64::try_from(second).unwrap_or(i64::MAX),
+                    internal_date: stat.st_mtime,
+                    octets: stat.st_size.try_into().unwrap_or_default(),
+                    file,
+                });
+            }
+        }
+        kept.sort_by(|a, b| (a.expunged, &a.mailbox, &a.file).cmp(&(b.expunged, &b.mailbox, &b.file)));
+        Ok(kept)
+    }
+
+    /// Reads one of them. Fails with [`StoreError::Expunged`] when its time is over.
+    pub fn read_expunged(&self, kept: &Expunged) -> Result<Content, StoreError> {
+        use std::io::Read;
+        let file = found(self.0.expunged_from(&kept.mailbox)?.open_file(&kept.file))?;
+        let mut octets = Vec::new();
+        file.ok_or(StoreError::Expunged)?.take(crate::mailbox::MAX_MESSAGE_FILE).read_to_end(&mut octets)?;
+        Ok(Content::from_file(compressed::expand(octets)))
+    }
+
+    /// Puts one of them back into its mailbox, which is made where it is gone, durably: with its date and flags but
+    /// `\Deleted`, and with a new UID.
+    ///
+    /// Fails with [`StoreError::OverQuota`] where there is no room, and [`StoreError::Expunged`] when its time is over.
+    pub fn undelete(&self, kept: &Expunged) -> Result<(), StoreError> {
+        let state = &self.0;
+        let from = state.expunged_from(&kept.mailbox)?;
+        let (_, old) = stamp(&kept.file).ok_or(StoreError::Expunged)?;
+        let (base, info) = maildir::split(old);
+        if found(from.stat_at(&kept.file))?.is_none() {
+            return Err(StoreError::Expunged);
+        }
+        let octets = count_file(&from, &kept.file)?.octets;
+        let room = state.claim(Usage::message(octets), Claim::Saved)?;
+        let (folder, is_new) = match crate::folder::Folder::open(&state.dir, &kept.mailbox)? {
+            Some(folder) => (folder, false),
+            None => (state.open_or_create_folder(&kept.mailbox)?, true),
+        };
+        let unique = state.root.names.unique()?;
+        let sizes = (maildir::size_field(base, b'S'), maildir::size_field(base, b'W'));
+        let base = match sizes {
+            (Some(disk), Some(crlf)) => maildir::sized(&unique, disk, crlf),
+            _ => unique.into_bytes(),
+        };
+        let letters = maildir::letters(info);
+        let letters = Letters {
+            system: letters.system & !(SystemFlag::Deleted as u8),
+            // In a mailbox that is made anew the letters have no names.
+            keywords: if is_new { 0 } else { letters.keywords },
+        };
+        let name = [&*base, &*maildir::info_with(b"", letters)].concat();
+        if found(from.rename(&kept.file, &folder.cur, &name))?.is_none() {
+            return Err(StoreError::Expunged);
+        }
+        folder.cur.sync()?;
+        from.sync()?;
+        state.fill(room);
+        state.tell(&kept.mailbox);
+        Ok(())
+    }
+}
+
+impl AccountState {
+    fn expunged_from(&self, mailbox: &MailboxName) -> Result<Dir, StoreError> {
+        let dir = found(self.dir.open(NAME).and_then(|all| all.open(mailbox.encoded())))?;
+        dir.ok_or(StoreError::Expunged)
+    }
+}
+
+fn second(now: SystemTime) -> u64 {
+    now.duration_since(UNIX_EPOCH).map(|time| time.as_secs()).unwrap_or_default()
+}
+
+/// The second of the removal, and the name that the file had.
+fn stamp(file: &[u8]) -> Option<(u64, &[u8])> {
+    let dot = file.iter().position(|&octet| octet == b'.')?;
+    let second = std::str::from_utf8(&file[..dot]).ok()?.parse().ok()?;
+    Some((second, &file[dot + 1..]))
+}
+
+/// The names of one kind.
+fn names(dir: &Dir, wanted: FileType) -> io::Result<Vec<Vec<u8>>> {
+    let (mut names, mut doubtful) = (Vec::new(), Vec::new());
+    dir.read(|name, kind| match kind {
+        FileType::Unknown => doubtful.push(name.to_vec()),
+        kind if kind == wanted => names.push(name.to_vec()),
+        _ => {}
+    })?;
+    for name in doubtful {
+        let stat = found(dir.stat_at(&name))?;
+        if stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == wanted) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_of_a_removal_stands_before_the_name() {
+        let cases: [(&str, Option<(u64, &str)>); 6] = [
+            (
+                "1764321234.1700000001.M1P1.h,S=5,W=6:2,S",
+                Some((1_764_321_234, "1700000001.M1P1.h,S=5,W=6:2,S")),
+            ),
+            ("0.x", Some((0, "x"))),
+            (".x", None),
+            ("x.y", None),
+            ("17", None),
+            ("99999999999999999999999.x", None),
+        ];
+        for (file, expected) in cases {
+            let expected = expected.map(|(second, name)| (second, name.as_bytes()));
+            assert_eq!(stamp(file.as_bytes()), expected, "{file}");
+        }
+    }
+}

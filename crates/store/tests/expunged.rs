@@ -1,0 +1,149 @@
+//! Expunged mail that is kept for a while, and put back.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Here, address, all, keyword, name};
+use kings_store::{Expunged, FlagChange, Flags, QuotaLimits, StoreError, SystemFlag};
+
+const LETTER: &str = "Subject: hi\r\n\r\none\r\n";
+
+fn keeping() -> Here {
+    let here = Here::new();
+    here.store().keep_expunged_for(|_| Some(Duration::from_hours(48)));
+    here
+}
+
+fn kept(here: &Here) -> Vec<Expunged> {
+    here.account().expunged().unwrap()
+}
+
+fn system(flag: SystemFlag) -> Flags {
+    let mut flags = Flags::default();
+    flags.insert(flag);
+    flags
+}
+
+/// Delivers one message, and expunges it.
+fn expunge_one(here: &Here) {
+    here.deliver(LETTER);
+    let inbox = here.inbox();
+    inbox.select().unwrap();
+    inbox.store_flags(&all(&inbox), &FlagChange::Add(keyword("work"))).unwrap();
+    inbox.store_flags(&all(&inbox), &FlagChange::Add(system(SystemFlag::Seen))).unwrap();
+    inbox.store_flags(&all(&inbox), &FlagChange::Add(system(SystemFlag::Deleted))).unwrap();
+    assert_eq!(inbox.expunge(None).unwrap().len(), 1);
+}
+
+#[test]
+fn nothing_is_kept_unless_somebody_wants_it() {
+    let here = Here::new();
+    expunge_one(&here);
+    assert!(kept(&here).is_empty());
+    assert!(!here.file("kings-expunged").exists());
+}
+
+#[test]
+fn an_expunged_message_comes_back_as_it_was_under_a_new_uid() {
+    let here = keeping();
+    expunge_one(&here);
+    let inbox = here.inbox();
+    assert!(all(&inbox).is_empty());
+    assert_eq!(
+        here.store().recalculate_quota(&address()).unwrap().used.messages,
+        0,
+        "it counts for no quota"
+    );
+    // Another expunge of the same mailbox, which stays away.
+    expunge_one(&here);
+    let found = kept(&here);
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[0].mailbox, name("INBOX"));
+    assert!(
+        here.account().read_expunged(&found[0]).unwrap().as_ref().ends_with(b"Subject: hi\r\n\r\none\r\n")
+    );
+    here.account().undelete(&found[0]).unwrap();
+    assert!(matches!(here.account().undelete(&found[0]), Err(StoreError::Expunged)));
+    let shown = inbox.refresh().unwrap();
+    let [message] = &shown.messages[..] else { panic!("{shown:?}") };
+    assert_eq!(message.uid.get(), 3, "the old UIDs mean nothing any more");
+    assert!(message.flags.contains(SystemFlag::Seen) && !message.flags.contains(SystemFlag::Deleted));
+    assert_eq!(message.flags.keywords().len(), 1);
+    assert_eq!(message.internal_date, found[0].internal_date);
+    assert!(inbox.read(message.uid).unwrap().as_ref().ends_with(b"\r\n\r\none\r\n"));
+    assert_eq!(kept(&here).len(), 1);
+}
+
+#[test]
+fn what_only_moves_is_not_kept_and_what_is_replaced_is() {
+    let here = keeping();
+    here.deliver(LETTER);
+    let (inbox, archive) = (here.inbox(), here.account().open(&name("Archive")).unwrap());
+    inbox.select().unwrap();
+    inbox.move_to(&all(&inbox), &archive).unwrap();
+    assert!(kept(&here).is_empty());
+    let draft = here.appended("Subject: better\r\n\r\n", &Flags::default(), None);
+    archive.replace(all(&archive)[0], &draft, &archive).unwrap();
+    assert_eq!(kept(&here).len(), 1);
+    archive.remove(&all(&archive)).unwrap();
+    assert_eq!(kept(&here).len(), 2, "POP3 removes as well");
+}
+
+#[test]
+fn the_mail_of_a_deleted_mailbox_is_kept_and_its_mailbox_made_anew() {
+    let here = keeping();
+    let account = here.account();
+    account.create(&name("Work.2026")).unwrap();
+    let work = account.open(&name("Work.2026")).unwrap();
+    here.append(&work, LETTER, &keyword("urgent"));
+    drop(work);
+    account.delete(&name("Work.2026")).unwrap();
+    let found = kept(&here);
+    assert_eq!(found.len(), 1);
+    account.undelete(&found[0]).unwrap();
+    let work = account.open(&name("Work.2026")).unwrap();
+    assert_eq!(all(&work).len(), 1);
+    assert!(work.snapshot().messages[0].flags.keywords().is_empty(), "its letters have no names any more");
+    assert!(kept(&here).is_empty());
+}
+
+#[test]
+fn what_was_kept_long_enough_goes_at_the_next_look() {
+    let here = keeping();
+    expunge_one(&here);
+    expunge_one(&here);
+    let folder = here.file("kings-expunged/INBOX");
+    let first = here.names("kings-expunged/INBOX").remove(0);
+    let (second, rest) = first.split_once('.').unwrap();
+    let old = second.parse::<u64>().unwrap() - 49 * 3_600;
+    std::fs::rename(folder.join(&first), folder.join(format!("{old}.{rest}"))).unwrap();
+    let here = here.again(0);
+    here.store().keep_expunged_for(|_| Some(Duration::from_hours(48)));
+    assert_eq!(kept(&here).len(), 1, "an account is swept when it is opened");
+    // Who turns it off wants nothing kept.
+    let here = here.again(0);
+    assert!(kept(&here).is_empty());
+    assert!(!here.file("kings-expunged").exists());
+}
+
+#[test]
+fn there_must_be_room_for_what_comes_back() {
+    let here = keeping();
+    expunge_one(&here);
+    here.store().limit_by(|_| QuotaLimits { octets: Some(10), ..QuotaLimits::default() });
+    let found = kept(&here);
+    assert!(matches!(here.account().undelete(&found[0]), Err(StoreError::OverQuota)));
+    assert_eq!(kept(&here), found);
+}
+
+#[test]
+fn a_bin_that_cannot_be_made_does_not_hold_up_an_expunge() {
+    let here = keeping();
+    std::fs::write(here.maildir().join("nothing"), "").unwrap_or_default();
+    here.account();
+    std::fs::write(here.file("kings-expunged"), "a file").unwrap();
+    expunge_one(&here);
+    assert!(all(&here.inbox()).is_empty());
+}
