@@ -304,3 +304,75 @@ async fn list_tells_of_what_stands_above_and_of_each_status() {
         ]
     );
 }
+
+/// `é` in one character, and in two.
+#[tokio::test]
+async fn a_name_is_one_mailbox_in_every_spelling() {
+    const ONE: &str = "Caf&AOk-";
+    const TWO: &str = "Cafe&AwE-";
+    let server = Server::new();
+    let mut client = server.ann().await;
+    client.ok(&format!("CREATE {TWO}")).await;
+    client.refused(&format!("CREATE {ONE}"), "NO [ALREADYEXISTS]").await;
+    let listed = [r#"* LIST (\HasNoChildren) "." "Caf&AOk-""#];
+    assert_eq!(client.ok("LIST \"\" C*").await, listed);
+    assert_eq!(client.ok(&format!("LIST \"\" {TWO}")).await, listed, "as it was asked for");
+    client.ok(&format!("SUBSCRIBE {TWO}")).await;
+    assert_eq!(client.ok("LSUB \"\" C*").await, [r#"* LSUB () "." "Caf&AOk-""#]);
+    client.ok(&format!("UNSUBSCRIBE {TWO}")).await;
+    assert_eq!(client.ok("LSUB \"\" C*").await.len(), 0);
+    client.append(TWO, LETTER).await;
+    assert_eq!(client.ok(&format!("STATUS {ONE} (MESSAGES)")).await, [r#"* STATUS "Caf&AOk-" (MESSAGES 1)"#]);
+    client.ok(&format!("SELECT {TWO}")).await;
+    client.ok(&format!("DELETE {TWO}")).await;
+    client.refused("FETCH 1 UID", "BAD No mailbox is selected").await;
+    // The sign for Angstrom is the letter.
+    client.ok("CREATE &ISs-").await;
+    client.refused("CREATE &AMU-", "NO [ALREADYEXISTS]").await;
+}
+
+/// Another program cares less for spelling than RFC 9051 does.
+#[tokio::test]
+async fn folders_of_another_spelling_are_reached_and_keep_their_names() {
+    const ONE: &str = "Caf&AOk-";
+    const TWO: &str = "Cafe&AwE-";
+    let server = Server::new();
+    let mut client = server.ann().await;
+    let account = server.folder.path().join("mail/example.org/ann");
+    for name in [".Cafe&AwE-", ".a&IC4-b"] {
+        for part in ["cur", "new", "tmp"] {
+            std::fs::create_dir_all(account.join(name).join(part)).unwrap();
+        }
+    }
+    let listed = [r#"* LIST (\HasNoChildren) "." "Cafe&AwE-""#];
+    assert_eq!(client.ok("LIST \"\" C*").await, listed);
+    for name in [ONE, TWO] {
+        client.ok(&format!("SELECT {name}")).await;
+        client.refused(&format!("CREATE {name}"), "NO [ALREADYEXISTS]").await;
+    }
+    client.ok(&format!("CREATE {ONE}.a")).await;
+    assert!(account.join(".Cafe&AwE-.a").exists(), "below the one that is there");
+    // A name that nobody may make is there all the same, and can go.
+    client.ok("SELECT a&IC4-b").await;
+    client.refused("RENAME a&IC4-b c&IC4-d", "NO [CANNOT]").await;
+    client.ok("RENAME a&IC4-b ab").await;
+    client.ok(&format!("RENAME {TWO} {ONE}")).await;
+    assert!(account.join(".Caf&AOk-.a").exists());
+    assert_eq!(client.ok("LIST \"\" Caf%").await, [r#"* LIST (\HasChildren) "." "Caf&AOk-""#]);
+}
+
+#[tokio::test]
+async fn names_with_what_does_not_show_are_not_made() {
+    let server = Server::new();
+    let mut client = server.ann().await;
+    for hidden in [
+        "\u{feff}", "\u{202e}", "\u{2066}", "\u{200b}", "\u{ad}", "\u{85}", "\u{2028}", "\u{378}", "\u{fffe}",
+    ] {
+        let name = kings_mail::utf7::encode(&format!("a{hidden}b"));
+        client.refused(&format!("CREATE {name}"), "NO [CANNOT]").await;
+        client.refused(&format!("RENAME Sent {name}"), "NO [CANNOT]").await;
+    }
+    for shown in ["\u{5e9}\u{5dc}", "\u{645}\u{200c}\u{62d}", "\u{1f469}\u{200d}\u{1f680}"] {
+        client.ok(&format!("CREATE {}", kings_mail::utf7::encode(shown))).await;
+    }
+}

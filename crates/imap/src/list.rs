@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use kings_mail::net_unicode::composed;
 use kings_mail::utf7;
 
 use crate::command::{List, ListOptions};
@@ -83,8 +84,15 @@ struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     fn new(list: &'a List, separator: char) -> Self {
-        let pattern = |pattern: &Vec<u8>| Pattern::new(&list.reference, pattern, separator);
-        Self { list, patterns: list.patterns.iter().map(pattern).collect(), separator }
+        let as_said = |pattern: &Vec<u8>| Pattern::new(&list.reference, pattern, separator);
+        let mut patterns: Vec<Pattern> = list.patterns.iter().map(as_said).collect();
+        // A client may spell a name otherwise than it is told (RFC 9051 §5.1).
+        if let Some(reference) = respelt(&list.reference) {
+            let respelt = list.patterns.iter().filter_map(|pattern| respelt(pattern));
+            patterns.extend(respelt.map(|pattern| Pattern::new(&reference, &pattern, separator)));
+            patterns.dedup();
+        }
+        Self { list, patterns, separator }
     }
 
     fn matches(&self, name: &str) -> bool {
@@ -119,6 +127,12 @@ impl<'a> Answer<'a> {
         };
         Line { response, more_of: None }
     }
+}
+
+/// A name or pattern of the wire in the one spelling of Net-Unicode (RFC 5198 §3).
+fn respelt(wire: &[u8]) -> Option<Vec<u8>> {
+    let text = utf7::decode(std::str::from_utf8(wire).ok()?).ok()?;
+    Some(utf7::encode(&composed(&text)).into_bytes())
 }
 
 /// Whether the selection options want it (RFC 5258 §3.1); names that only stand in the subscriptions show

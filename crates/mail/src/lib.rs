@@ -14,6 +14,7 @@ pub mod header;
 pub mod id;
 pub mod message_ids;
 pub mod mime;
+pub mod net_unicode;
 pub mod network;
 pub mod path;
 pub mod raw_header;

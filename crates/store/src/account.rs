@@ -235,6 +235,21 @@ impl AccountState {
         validity::reserve(&self.dir, value)
     }
 
+    /// The name of the mailbox that a client means: the one that is written like that, or else one that is the same in another
+    /// spelling (RFC 5198 §3); where there is none, the name that one would get.
+    fn meant(&self, name: &MailboxName) -> Result<MailboxName, StoreError> {
+        if name.is_ascii() {
+            return Ok(name.clone());
+        }
+        let is_there = |folder: String| self.dir.stat_at(folder.as_bytes());
+        if let Some(folder) = name.folder()
+            && found(is_there(folder))?.is_some()
+        {
+            return Ok(name.clone());
+        }
+        Ok(name.spelt_like(&self.folders()?))
+    }
+
     /// Tells the sessions of a mailbox that mail came.
     pub(crate) fn tell(&self, name: &MailboxName) {
         if let Some(shared) = locked(&self.open).get(name).and_then(Weak::upgrade) {
@@ -272,6 +287,11 @@ impl Account {
         Ok(all)
     }
 
+    /// The name of the mailbox that a client means by a name: its own, whatever the spelling (RFC 9051 §5.1).
+    pub fn meant(&self, name: &MailboxName) -> Result<MailboxName, StoreError> {
+        self.0.meant(name)
+    }
+
     /// What the account holds, and may hold.
     pub fn quota(&self) -> Result<Quota, StoreError> {
         self.0.ledger.quota(&self.0.dir)
@@ -298,6 +318,7 @@ impl Account {
         if !name.may_be_created() {
             return Err(StoreError::BadName);
         }
+        let name = &self.0.meant(name)?;
         if uses.is_empty() {
             return self.0.create(name, uses);
         }
@@ -315,6 +336,7 @@ impl Account {
     /// Fails with [`StoreError::UseTaken`] when another mailbox was made for one of them, and for the inbox.
     pub fn assign(&self, name: &MailboxName, uses: &[SpecialUse]) -> Result<(), StoreError> {
         let mailbox = self.open(name)?;
+        let name = &mailbox.name();
         let _alone = locked(&self.0.assigning);
         if name.is_inbox() && !uses.is_empty() {
             return Err(StoreError::UseTaken);
@@ -327,6 +349,7 @@ impl Account {
     /// Removes a mailbox and its messages. Mailboxes below it stay, and so does its subscription
     /// (RFC 9051 §6.3.5, §6.3.7).
     pub fn delete(&self, name: &MailboxName) -> Result<(), StoreError> {
+        let name = &self.0.meant(name)?;
         let folder = name.folder().ok_or(StoreError::CannotDeleteInbox)?;
         let mut open = locked(&self.0.open);
         let guid = self.keep_validity_rising(&folder)?;
@@ -403,6 +426,7 @@ impl Account {
         if from.is_inbox() {
             return self.empty_inbox_into(to);
         }
+        let (from, to) = (&self.0.meant(from)?, &self.renamed_to(from, to)?);
         if !to.may_be_created() || to.is_below(from) {
             return Err(StoreError::BadName);
         }
@@ -416,6 +440,11 @@ impl Account {
             }
         }
         Ok(())
+    }
+
+    /// The name after a rename. Only here the spelling alone may change, which makes it the one that names should have.
+    fn renamed_to(&self, from: &MailboxName, to: &MailboxName) -> Result<MailboxName, StoreError> {
+        if from.composed() == to.composed() { Ok(to.composed()) } else { self.0.meant(to) }
     }
 
     /// The old and new names of everything that moves, parents before children.
@@ -479,17 +508,17 @@ impl Account {
 
     /// Subscribes a name, whether or not the mailbox exists (RFC 9051 §6.3.7).
     pub fn subscribe(&self, name: &MailboxName) -> Result<(), StoreError> {
-        subscriptions::change(&self.0.dir, std::slice::from_ref(name), &[])
+        subscriptions::change(&self.0.dir, &[self.0.meant(name)?], &[])
     }
 
     /// Ends a subscription.
     pub fn unsubscribe(&self, name: &MailboxName) -> Result<(), StoreError> {
-        subscriptions::change(&self.0.dir, &[], std::slice::from_ref(name))
+        subscriptions::change(&self.0.dir, &[], &[self.0.meant(name)?, name.clone()])
     }
 
     /// Opens a mailbox. Two opens of one mailbox give the same state, so its sessions see the same.
     pub fn open(&self, name: &MailboxName) -> Result<Mailbox, StoreError> {
-        let shared = self.shared(name)?;
+        let shared = self.shared(&self.0.meant(name)?)?;
         shared.load()?;
         Ok(Mailbox(shared))
     }

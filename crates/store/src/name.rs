@@ -1,8 +1,10 @@
 //! Mailbox names: checked once, so that no name can leave the account's folder.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use kings_mail::net_unicode::{composed, may_stand_in_name};
 use kings_mail::utf7;
 
 use crate::error::StoreError;
@@ -81,10 +83,42 @@ impl MailboxName {
         self.0.strip_prefix(&*other.0).is_some_and(|rest| rest.starts_with('.'))
     }
 
-    /// Whether a client may create it: `%` and `*` would make it match its neighbours in LIST
-    /// (RFC 3501 §5.1), and `~` at the start is a home directory to other programs.
+    /// Whether a client may create it: `%` and `*` would make it match its neighbours in LIST (RFC 3501 §5.1), `~` at the
+    /// start is a home directory to other programs, and what does not show passes for another name (RFC 9051 §5.1).
     pub(crate) fn may_be_created(&self) -> bool {
-        !self.0.contains(['%', '*']) && !self.0.starts_with('~')
+        !self.0.contains(['%', '*']) && !self.0.starts_with('~') && self.0.chars().all(may_stand_in_name)
+    }
+
+    /// The name in its one spelling (RFC 9051 §5.1, RFC 5198 §3). Only programs that do not care make others: the spelling of a name
+    /// that is there already counts.
+    pub(crate) fn composed(&self) -> Self {
+        match composed(&self.0) {
+            Cow::Borrowed(_) => self.clone(),
+            // A name that would be too long in another spelling keeps its own.
+            Cow::Owned(text) => Self::parse(&text, '.').unwrap_or_else(|_| self.clone()),
+        }
+    }
+
+    /// The name as those are spelt that are there: like this, or like one that is the same but for the spelling; for a new one
+    /// that goes for the names above it, and its own part is [`composed`](Self::composed).
+    pub(crate) fn spelt_like(&self, known: &[Self]) -> Self {
+        if known.iter().any(|known| known == self || known.is_below(self)) {
+            return self.clone();
+        }
+        let composed = self.composed();
+        if let Some(known) = known.iter().find(|known| known.composed() == composed) {
+            return known.clone();
+        }
+        let (Some(parent), Some((_, last))) = (self.parent(), composed.0.rsplit_once('.')) else {
+            return composed;
+        };
+        let parent = parent.spelt_like(known);
+        Self::parse(&format!("{}.{last}", parent.0), '.').unwrap_or(composed)
+    }
+
+    /// Whether it is in ASCII, where every name has one spelling.
+    pub(crate) fn is_ascii(&self) -> bool {
+        self.0.is_ascii()
     }
 
     /// This name with the level prefix `from` exchanged for `to`; `None` unless it is `from` or below it.
@@ -344,6 +378,41 @@ mod tests {
         assert!(MailboxName::parse(&"ü".repeat(120), '.').is_err(), "encoding makes it longer");
         assert!(MailboxName::parse(&["a"; MAX_LEVELS].join("."), '.').is_ok());
         assert!(MailboxName::parse(&["a"; MAX_LEVELS + 1].join("."), '.').is_err());
+    }
+
+    #[test]
+    fn a_name_has_one_spelling_and_nothing_hidden_in_new_ones() {
+        let name = |text: &str| MailboxName::parse(text, '.').unwrap();
+        for (text, expected) in
+            [("Cafe\u{301}.x", "Caf\u{e9}.x"), ("\u{212b}", "\u{c5}"), ("a", "a"), ("\u{e9}", "\u{e9}")]
+        {
+            assert_eq!(name(text).composed(), name(expected));
+        }
+        for text in ["\u{5d0}\u{5d1}", "\u{645}\u{200c}\u{62d}", "\u{1f469}\u{200d}\u{1f680}", "a b"] {
+            assert!(name(text).may_be_created(), "{text:?}");
+        }
+        for text in ["\u{feff}a", "a\u{202e}b", "a\u{200b}", "a.\u{2066}b", "a\u{378}", "a%", "~a", "a*"] {
+            assert!(!name(text).may_be_created(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_spelt_like_those_that_are_there() {
+        let name = |text: &str| MailboxName::parse(text, '.').unwrap();
+        let known = [name("Cafe\u{301}"), name("\u{e9}t\u{e9}.2026"), name("e\u{301}.x")];
+        let cases = [
+            ("Caf\u{e9}", "Cafe\u{301}"),
+            ("Cafe\u{301}", "Cafe\u{301}"),
+            ("Caf\u{e9}.a\u{308}", "Cafe\u{301}.\u{e4}"),
+            ("e\u{301}te\u{301}.2026", "\u{e9}t\u{e9}.2026"),
+            ("\u{e9}t\u{e9}", "\u{e9}t\u{e9}"),
+            // A name that only stands above another one.
+            ("e\u{301}", "e\u{301}"),
+            ("u\u{308}", "\u{fc}"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(name(text).spelt_like(&known), name(expected), "{text:?}");
+        }
     }
 
     #[test]

@@ -20,9 +20,12 @@ impl Client {
     /// A session that deletes the mailbox it has selected has none selected afterwards.
     pub(super) async fn delete(&mut self, session: &mut Session, name: &str) -> Result<Tagged, Trouble> {
         let name = self.mailbox_name(name)?;
-        let is_selected = self.selected.as_ref().is_some_and(|selected| selected.mailbox.name() == name);
-        self.on_account(move |account| account.delete(&name)).await?;
-        if is_selected {
+        let selected = self.selected.as_ref().map(|selected| selected.mailbox.name());
+        let deleted = self.on_account(move |account| {
+            let name = account.meant(&name)?;
+            account.delete(&name).map(|()| name)
+        });
+        if selected == Some(deleted.await?) {
             self.selected = None;
             session.deselect();
         }
