@@ -10,6 +10,7 @@ use kings_store::{Hint, Mailbox, Snapshot, StoreError, Texts, Uid, Wanted as Tex
 
 use super::convert::{flag_names, modseq_to_imap, to_store};
 use super::selected::{Selected, Wanted};
+use super::trouble::Unread;
 use super::{Client, Trouble, Wire};
 use crate::blocking::blocking;
 use crate::socket::Link;
@@ -30,6 +31,7 @@ struct Work {
     now: i64,
     next: usize,
     found: Vec<Wanted>,
+    unread: Unread,
     /// What is known of the words of messages; `None` where they tell nothing.
     texts: Option<Texts>,
     /// What they tell of each of `messages`; empty before anybody asked.
@@ -47,7 +49,7 @@ impl Client {
         if returns.is_some_and(|returns| returns.save) {
             self.selected()?.view.save(Vec::new());
         }
-        let found = self.find(key).await?;
+        let (found, unread) = self.find(key).await?;
         let snapshot = self.selected()?.mailbox.snapshot();
         let last_change = |uid| {
             let message = snapshot.message(to_store(uid));
@@ -58,14 +60,15 @@ impl Client {
         if let Some(response) = answer.response {
             wire.respond(&response).await?;
         }
-        if let Some(saved) = answer.saved {
+        // What fails saves nothing (RFC 5182 §2.1).
+        if let Some(saved) = answer.saved.filter(|_| unread.is_empty()) {
             self.selected()?.view.save(saved);
         }
-        Ok(Tagged::DONE)
+        Ok(unread.into_result())
     }
 
-    /// The messages that are as `key` wants them, rising; without a key its character set is unknown.
-    pub(super) async fn find(&mut self, key: Option<Key>) -> Result<Vec<Wanted>, Trouble> {
+    /// The messages that are as `key` wants them, rising, and what could not be read; without a key its character set is unknown.
+    pub(super) async fn find(&mut self, key: Option<Key>) -> Result<(Vec<Wanted>, Unread), Trouble> {
         let Some(key) = key else { return Err(Trouble::Refused(Tagged::BAD_CHARSET)) };
         let work = Work::new(self.selected()?, key);
         let mut work = blocking(move || Ok(work.with_hints())).await?;
@@ -76,7 +79,7 @@ impl Client {
             }
             work = blocking(move || work.slice()).await?;
         }
-        Ok(work.found)
+        Ok((work.found, work.unread))
     }
 }
 
@@ -91,6 +94,7 @@ impl Work {
             now: unix_now(),
             next: 0,
             found: Vec::new(),
+            unread: Unread::default(),
             texts: None,
             hints: Vec::new(),
         }
@@ -128,7 +132,7 @@ impl Work {
         Ok(self)
     }
 
-    /// A message that is gone matches nothing.
+    /// A message that is gone, or cannot be read, matches nothing.
     fn matches(
         &mut self,
         (number, uid): Wanted,
@@ -164,8 +168,7 @@ impl Work {
                 }
                 Ok(self.program.full(&facts, &searched))
             }
-            Err(StoreError::Expunged | StoreError::TooLarge) => Ok(false),
-            Err(error) => Err(error),
+            Err(error) => self.unread.note(error).map(|()| false),
         }
     }
 }

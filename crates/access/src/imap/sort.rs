@@ -14,6 +14,7 @@ use super::convert::{modseq_to_imap, to_store};
 use super::learn::Learner;
 use super::search::{PATIENCE, SLICE};
 use super::selected::Wanted;
+use super::trouble::Unread;
 use super::{Client, Trouble, Wire};
 use crate::blocking::blocking;
 use crate::socket::Link;
@@ -55,10 +56,11 @@ impl Client {
         if returns.is_some_and(|returns| returns.save) {
             self.selected()?.view.save(Vec::new());
         }
-        let found = self.find(key).await?;
+        let (found, unfound) = self.find(key).await?;
         let sorter = Sorter::new(criteria);
         let needs_sheets = sorter.needs_sheets();
-        let sorter = self.gather(&found, sorter, needs_sheets).await?;
+        let (sorter, unread) = self.gather(&found, sorter, needs_sheets).await?;
+        let unread = unfound.and(unread);
         let in_order: Vec<Wanted> = blocking(move || {
             Ok(sorter.places().into_iter().filter_map(|place| found.get(place).copied()).collect())
         })
@@ -73,10 +75,10 @@ impl Client {
         if let Some(response) = answer.response {
             wire.respond(&response.as_sorted()).await?;
         }
-        if let Some(saved) = answer.saved {
+        if let Some(saved) = answer.saved.filter(|_| unread.is_empty()) {
             self.selected()?.view.save(saved);
         }
-        Ok(Tagged::DONE)
+        Ok(unread.into_result())
     }
 
     pub(super) async fn thread<S: Link>(
@@ -85,8 +87,8 @@ impl Client {
         thread: Thread,
     ) -> Result<Tagged, Trouble> {
         let Thread { search: Search { uid, key, .. }, algorithm } = thread;
-        let found = self.find(key).await?;
-        let threader = self.gather(&found, Threader::new(algorithm), true).await?;
+        let (found, unfound) = self.find(key).await?;
+        let (threader, unread) = self.gather(&found, Threader::new(algorithm), true).await?;
         let name = move |place: usize| {
             let name = |(number, message): &Wanted| if uid { message.0 } else { number.0 };
             found.get(place).map_or(0, |wanted| name(wanted).get())
@@ -94,7 +96,7 @@ impl Client {
         let threads = blocking(move || Ok(threader.threads(name))).await?;
         let threads = threads.map_err(|_| Trouble::Refused(Tagged::SEARCH_LIMIT))?;
         wire.respond(&Response::Thread(threads)).await?;
-        Ok(Tagged::DONE)
+        Ok(unfound.and(unread).into_result())
     }
 
     /// Hands on what is known of the messages found, and reads those of which nothing is.
@@ -103,7 +105,7 @@ impl Client {
         found: &[Wanted],
         into: G,
         needs_sheets: bool,
-    ) -> Result<G, Trouble> {
+    ) -> Result<(G, Unread), Trouble> {
         let mailbox = self.selected()?.mailbox.clone();
         let uids: Vec<kings_store::Uid> = found.iter().map(|(_, uid)| to_store(*uid)).collect();
         let snapshot = mailbox.snapshot();
@@ -116,7 +118,10 @@ impl Client {
             }
             work = blocking(move || work.slice()).await?;
         }
-        if work.into.is_full() { Err(Trouble::Refused(Tagged::SEARCH_LIMIT)) } else { Ok(work.into) }
+        if work.into.is_full() {
+            return Err(Trouble::Refused(Tagged::SEARCH_LIMIT));
+        }
+        Ok((work.into, work.unread))
     }
 }
 
@@ -128,6 +133,7 @@ struct Work<G> {
     into: G,
     /// The places of messages that must be read, the last first.
     missing: Vec<usize>,
+    unread: Unread,
 }
 
 impl<G: Gather> Work<G> {
@@ -143,7 +149,7 @@ impl<G: Gather> Work<G> {
                 into.take(place, arrival(&snapshot, *uid), b"");
             }
             let learner = Learner::without_memory(mailbox);
-            return Self { snapshot, learner, uids, into, missing: Vec::new() };
+            return Self { snapshot, learner, uids, into, missing: Vec::new(), unread: Unread::default() };
         }
         let mut learner = Learner::new(mailbox);
         let mut is_known = vec![false; uids.len()];
@@ -153,10 +159,10 @@ impl<G: Gather> Work<G> {
             }
         });
         let missing = (0..uids.len()).rev().filter(|place| !is_known[*place]).collect();
-        Self { snapshot, learner, uids, into, missing }
+        Self { snapshot, learner, uids, into, missing, unread: Unread::default() }
     }
 
-    /// Reads messages for a while. One that is gone says nothing; the client hears of it afterwards.
+    /// Reads messages for a while. One that is gone, or cannot be read, says nothing; the client hears of it afterwards.
     fn slice(mut self) -> Result<Self, StoreError> {
         let began = Instant::now();
         while began.elapsed() < SLICE
@@ -165,8 +171,7 @@ impl<G: Gather> Work<G> {
             let uid = self.uids[place];
             let sheet = match self.learner.read(G::SHEET, uid) {
                 Ok(sheet) => sheet,
-                Err(StoreError::Expunged | StoreError::TooLarge) => Vec::new(),
-                Err(error) => return Err(error),
+                Err(error) => self.unread.note(error).map(|()| Vec::new())?,
             };
             self.into.take(place, arrival(&self.snapshot, uid), &sheet);
             if self.into.is_full() {

@@ -49,6 +49,41 @@ impl Trouble {
     }
 }
 
+/// What could not be read while a command went on with the others: the first failure counts.
+#[derive(Debug, Default)]
+pub(crate) struct Unread(Option<StoreError>);
+
+impl Unread {
+    /// Notes why a message could not be read. One that is gone, or no mail, is not missed; a mailbox that is gone ends everything.
+    pub(crate) fn note(&mut self, error: StoreError) -> Result<(), StoreError> {
+        match error {
+            StoreError::Expunged | StoreError::TooLarge => Ok(()),
+            StoreError::Io(_) => {
+                self.0.get_or_insert(error);
+                Ok(())
+            }
+            error => Err(error),
+        }
+    }
+
+    /// Whether nothing was noted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// What both have.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0.or(other.0))
+    }
+
+    /// How the command went that has told all the others.
+    pub(crate) fn into_result(self) -> Tagged {
+        let Some(error) = self.0 else { return Tagged::DONE };
+        error!(%error, "some messages cannot be searched");
+        Tagged::SOME_UNREADABLE
+    }
+}
+
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
         match failure {

@@ -279,6 +279,9 @@ impl Tagged {
     pub const BAD_KEYWORD: Self = Self::no(Code::Cannot, "No flag can have this name");
     /// A search that worked too long.
     pub const SEARCH_LIMIT: Self = Self::no(Code::Limit, "The search takes too long");
+    /// SEARCH, SORT or THREAD that told what it could.
+    pub const SOME_UNREADABLE: Self =
+        Self::no(Code::Unavailable, "Some messages cannot be read, try again later");
     /// Messages that another session has removed; nothing else went wrong.
     pub const SOME_EXPUNGED: Self = Self::with(Condition::Ok, Code::ExpungeIssued, "Some messages are gone");
     /// COPY or MOVE of messages that another session has removed: nothing was copied.
