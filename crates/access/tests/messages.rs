@@ -409,3 +409,21 @@ async fn a_draft_takes_the_place_of_the_one_before_it() {
     client.say(replace("REPLACE 1 INBOX")).await;
     assert!(client.until_tagged().await.last().unwrap().starts_with("a NO [READ-ONLY]"));
 }
+
+#[tokio::test]
+async fn what_goes_into_a_mailbox_that_is_gone_meanwhile_may_be_tried_again() {
+    let server = Server::new();
+    server.deliver(LETTER).await;
+    let (mut client, mut other) = (server.inbox().await, server.ann().await);
+    for command in ["REPLACE 1 Work", "APPEND Work"] {
+        other.ok("CREATE Work").await;
+        client.say(format!("a {command} {{{}}}\r\n", LETTER.len())).await;
+        assert!(client.response().await.starts_with("+ "));
+        other.ok("DELETE Work").await;
+        client.say(format!("{LETTER}\r\n")).await;
+        let lines = client.until_tagged().await;
+        assert!(lines.last().unwrap().starts_with("a NO [TRYCREATE]"), "{command}: {lines:?}");
+    }
+    assert_eq!(client.ok("UID SEARCH ALL").await, ["* SEARCH 1"]);
+    client.refused("COPY 1 Work", "NO [TRYCREATE]").await;
+}

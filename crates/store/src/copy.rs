@@ -58,8 +58,8 @@ impl Shared {
             let partial = Partial::write(&self.folder.tmp, &root.names, (b"", &message.content), date)?;
             Ok((partial, message.flags.clone(), None))
         };
-        let staged = messages.iter().map(stage).collect::<Result<Vec<_>, StoreError>>()?;
-        self.adopt(staged, who)
+        let staged = messages.iter().map(stage).collect::<Result<Vec<_>, StoreError>>();
+        self.adopt(staged.map_err(|error| self.or_gone(error))?, who)
     }
 
     /// See [`Mailbox::replace`](crate::Mailbox::replace). Of two that replace one message at once, one finds it gone.
@@ -101,7 +101,7 @@ impl Shared {
 
     fn second_names(&self, uids: &[Uid], target: &Self, who: Claim) -> Result<Copied, StoreError> {
         self.account.root.check_space()?;
-        let staged = self.stage(uids, target)?;
+        let staged = self.stage(uids, target).map_err(|error| target.or_gone(error))?;
         let (validity, new_uids) = target.adopt(staged, who)?;
         Ok(Copied { validity, pairs: uids.iter().copied().zip(new_uids).collect() })
     }

@@ -78,6 +78,12 @@ impl Shared {
         Ok(state)
     }
 
+    /// Why something could not be done in the folder of this mailbox: what is missing there is all of it, where the mailbox is gone.
+    pub(crate) fn or_gone(&self, error: StoreError) -> StoreError {
+        let is_gone = || self.deleted.load(Relaxed) || self.folder.tmp.is_removed().unwrap_or(false);
+        if is_gone() { StoreError::NoSuchMailbox } else { error }
+    }
+
     /// Looks for the first time, once.
     pub(crate) fn load(&self) -> Result<(), StoreError> {
         let mut state = self.state()?;

@@ -30,7 +30,8 @@ impl Client {
                     if removes { mailbox.move_to(&uids, &target) } else { mailbox.copy_to(&uids, &target) }
                 },
             )
-            .await?;
+            .await
+            .map_err(|failure| Trouble::from(failure).about_target())?;
         let Some(code) = copy_uid(&copied) else { return Ok(Tagged::DONE) };
         let result = Tagged::with(Condition::Ok, code, "Copied");
         if removes {
