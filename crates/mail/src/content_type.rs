@@ -1,7 +1,7 @@
 //! Content-Type and Content-Disposition (RFC 2045 §5, RFC 2183), with the parameters of RFC 2231.
 
 mod parameters;
-mod scanner;
+pub(crate) mod scanner;
 
 use parameters::Parameter;
 pub use parameters::{MAX_PARAMETERS, Parameters};

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::content_type::scanner::Scanner;
+
 /// The value of Content-Transfer-Encoding (RFC 2045 §6.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {
@@ -21,17 +23,19 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// Reads a field value; anything that is not one token counts as `7bit`.
+    /// Reads a field value; anything that is not one token counts as `7bit`. Comments may stand beside it (RFC 2045 §6.1); parameters
+    /// may not, but some senders write them.
     pub fn parse(value: &str) -> Self {
-        let token = value.trim().to_ascii_lowercase();
+        let mut scanner = Scanner { rest: value.as_bytes() };
+        let token = scanner.token().filter(|_| scanner.is_at_end_or_parameters()).unwrap_or_default();
         match token.as_str() {
             "7bit" => Self::SevenBit,
             "8bit" => Self::EightBit,
             "binary" => Self::Binary,
             "base64" => Self::Base64,
             "quoted-printable" => Self::QuotedPrintable,
-            _ if is_token(&token) => Self::Other(token),
-            _ => Self::SevenBit,
+            "" => Self::SevenBit,
+            _ => Self::Other(token),
         }
     }
 
@@ -64,10 +68,6 @@ impl Encoding {
 }
 
 /// RFC 2045 §5.1 `token`.
-pub(crate) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(is_token_octet)
-}
-
 pub(crate) fn is_token_octet(octet: u8) -> bool {
     octet.is_ascii_graphic() && !br#"()<>@,;:\"/[]?="#.contains(&octet)
 }
@@ -199,6 +199,13 @@ mod tests {
             ("x-uuencode", Encoding::Other("x-uuencode".into())),
             ("?invalid", Encoding::SevenBit),
             ("8bit 7bit", Encoding::SevenBit),
+            ("base64 (in (many) lines)", Encoding::Base64),
+            ("(see RFC 2045) base64", Encoding::Base64),
+            ("base64; charset=utf-8", Encoding::Base64),
+            ("x-uuencode;", Encoding::Other("x-uuencode".into())),
+            ("base64 base64", Encoding::SevenBit),
+            ("\"base64\"", Encoding::SevenBit),
+            ("(base64)", Encoding::SevenBit),
             ("", Encoding::SevenBit),
         ];
         for (value, expected) in cases {

@@ -4,13 +4,13 @@ use crate::charset;
 use crate::transfer::is_token_octet;
 
 /// Reads a structured MIME field from front to back, each octet once.
-pub(super) struct Scanner<'a> {
-    pub(super) rest: &'a [u8],
+pub(crate) struct Scanner<'a> {
+    pub(crate) rest: &'a [u8],
 }
 
 impl Scanner<'_> {
     /// A token in lower case (RFC 2045 §5.1), without the space and comments before it.
-    pub(super) fn token(&mut self) -> Option<String> {
+    pub(crate) fn token(&mut self) -> Option<String> {
         self.skip_space();
         let length = self.rest.iter().take_while(|&&octet| is_token_octet(octet)).count();
         let (token, rest) = self.rest.split_at(length);
@@ -18,10 +18,16 @@ impl Scanner<'_> {
         (length > 0).then(|| charset::guess(token).to_ascii_lowercase())
     }
 
-    pub(super) fn mark(&mut self, mark: u8) -> Option<()> {
+    pub(crate) fn mark(&mut self, mark: u8) -> Option<()> {
         self.skip_space();
         self.rest = self.rest.strip_prefix(&[mark])?;
         Some(())
+    }
+
+    /// Whether nothing follows, or the first parameter does.
+    pub(crate) fn is_at_end_or_parameters(&mut self) -> bool {
+        self.skip_space();
+        self.rest.is_empty() || self.rest.starts_with(b";")
     }
 
     /// Steps over white space, line ends and comments (RFC 822 §3.4.3; RFC 2045 §5.1 allows them here).
