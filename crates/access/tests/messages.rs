@@ -427,3 +427,21 @@ async fn what_goes_into_a_mailbox_that_is_gone_meanwhile_may_be_tried_again() {
     assert_eq!(client.ok("UID SEARCH ALL").await, ["* SEARCH 1"]);
     client.refused("COPY 1 Work", "NO [TRYCREATE]").await;
 }
+
+/// RFC 3516 §4.3.
+#[tokio::test]
+async fn a_part_that_cannot_be_decoded_is_not_seen() {
+    let server = Server::new();
+    server.deliver("Content-Transfer-Encoding: x-uuencode\r\n\r\nbegin\r\n").await;
+    server.deliver("Content-Transfer-Encoding: base64 (as ever)\r\n\r\naGVsbG8=\r\n").await;
+    let mut client = server.inbox().await;
+    client.refused("FETCH 1 BINARY[1]", "NO [UNKNOWN-CTE]").await;
+    assert_eq!(client.ok("FETCH 1 FLAGS").await, [r"* 1 FETCH (FLAGS (\Recent))"]);
+    let lines = client.command("FETCH 1:2 BINARY[1]").await;
+    assert_eq!(lines[0], "* 2 FETCH (BINARY[1] {5}\r\nhello)");
+    assert!(lines.last().unwrap().starts_with("a NO [UNKNOWN-CTE]"), "{lines:?}");
+    assert_eq!(
+        client.ok("FETCH 1:2 FLAGS").await,
+        [r"* 1 FETCH (FLAGS (\Recent))", r"* 2 FETCH (FLAGS (\Seen \Recent))"]
+    );
+}

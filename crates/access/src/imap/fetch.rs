@@ -60,7 +60,9 @@ impl Client {
             wanted = partial.of(&wanted).to_vec();
         }
         if fetch.sets_seen() && !selected.view.is_read_only() {
-            selected.mark_seen(&wanted).await?;
+            let shown =
+                if fetch.decodes() { selected.decodable(&wanted, &items).await? } else { wanted.clone() };
+            selected.mark_seen(&shown).await?;
         }
         let snapshot = selected.mailbox.snapshot();
         let mut result = Tagged::DONE;
@@ -110,13 +112,30 @@ impl Selected {
         Ok(())
     }
 
+    /// Those of the messages that can be shown without their encodings, as far as they are unseen; the others are refused
+    /// (RFC 3516 §4.3) and stay as they are.
+    async fn decodable(&self, wanted: &[Wanted], items: &Arc<[Item]>) -> Result<Vec<Wanted>, Trouble> {
+        let (mailbox, items) = (self.mailbox.clone(), Arc::clone(items));
+        let mut wanted: Vec<Wanted> = wanted
+            .iter()
+            .filter(|(_, uid)| is_unseen(&self.mailbox.snapshot(), to_store(*uid)))
+            .copied()
+            .collect();
+        Ok(blocking(move || {
+            wanted.retain(|(_, uid)| {
+                let content = mailbox.read(to_store(*uid));
+                content.is_ok_and(|content| is_decodable(&items, &Content::new(content.as_ref())))
+            });
+            Ok(wanted)
+        })
+        .await?)
+    }
+
     /// Sets `\Seen` where it is missing. The client hears of it after the command.
     async fn mark_seen(&mut self, wanted: &[Wanted]) -> Result<(), Trouble> {
         let snapshot = self.mailbox.snapshot();
-        let is_unseen = |uid: &kings_store::Uid| {
-            snapshot.message(*uid).is_some_and(|message| !message.flags.contains(SystemFlag::Seen))
-        };
-        let unseen: Vec<_> = wanted.iter().map(|(_, uid)| to_store(*uid)).filter(is_unseen).collect();
+        let unseen: Vec<_> =
+            wanted.iter().map(|(_, uid)| to_store(*uid)).filter(|uid| is_unseen(&snapshot, *uid)).collect();
         if !unseen.is_empty() {
             self.change_flags(unseen, FlagChange::Add(Flags::default().with(SystemFlag::Seen))).await?;
         }
@@ -154,6 +173,10 @@ impl Selected {
         }
         Ok(())
     }
+}
+
+fn is_unseen(snapshot: &Snapshot, uid: kings_store::Uid) -> bool {
+    snapshot.message(uid).is_some_and(|message| !message.flags.contains(SystemFlag::Seen))
 }
 
 /// Sends what is known without reading.

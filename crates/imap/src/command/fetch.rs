@@ -145,6 +145,11 @@ impl Fetch {
         })
     }
 
+    /// Whether it asks for parts without their encodings, one of which may not be known.
+    pub fn decodes(&self) -> bool {
+        self.items.iter().any(|item| matches!(item, Item::Binary(_) | Item::BinarySize(_)))
+    }
+
     /// Whether [`Identity`](crate::fetch::Identity) must be known of each.
     pub fn needs_identity(&self) -> bool {
         self.items.iter().any(|item| matches!(item, Item::EmailId | Item::SaveDate))
