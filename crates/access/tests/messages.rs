@@ -445,3 +445,20 @@ async fn a_part_that_cannot_be_decoded_is_not_seen() {
         [r"* 1 FETCH (FLAGS (\Recent))", r"* 2 FETCH (FLAGS (\Seen \Recent))"]
     );
 }
+
+#[tokio::test]
+async fn what_a_field_is_folded_with_is_a_space_for_a_search() {
+    let server = Server::new();
+    server.deliver("Subject: alpha\r\n\tbeta\r\nX: one\ttwo\r\n\r\nx\r\n").await;
+    let mut client = server.inbox().await;
+    for (key, found) in [
+        ("HEADER Subject \"alpha beta\"", true),
+        ("TEXT \"alpha beta\"", true),
+        ("HEADER Subject \"alpha\tbeta\"", false),
+        ("HEADER X \"one\ttwo\"", true),
+        ("HEADER X \"one two\"", false),
+    ] {
+        let expected = if found { "* SEARCH 1" } else { "* SEARCH" };
+        assert_eq!(client.ok(&format!("SEARCH {key}")).await, [expected], "{key}");
+    }
+}

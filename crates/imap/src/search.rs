@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 
 use kings_mail::casemap::unicode_casemap;
 use kings_mail::date::{DateTime, Day};
-use kings_mail::header::Fields;
+use kings_mail::header::{self, Field, Fields};
 use kings_mail::mime::{Kind, Part};
 use kings_mail::{charset, encoded_word};
 
@@ -191,7 +191,7 @@ impl Compare {
 }
 
 /// Changes with everything that changes [`Searched::texts`].
-pub const TEXTS_VERSION: u32 = 2;
+pub const TEXTS_VERSION: u32 = 3;
 
 /// A message under search. What several keys need is decoded once.
 pub struct Searched<'a> {
@@ -223,7 +223,7 @@ impl<'a> Searched<'a> {
 
     fn header_has(&self, name: &str, needle: &Needle) -> bool {
         let mut named = Fields::new(self.content.octets()).filter(|field| field.is(name));
-        named.any(|field| needle.is_in(&encoded_word::decode(&field.text())))
+        named.any(|field| needle.is_in(&line_of(&field)))
     }
 
     /// Also those of parts, where the names of attachments stand (RFC 9051 §6.4.4).
@@ -271,5 +271,16 @@ fn folded(text: &str) -> String {
 
 /// `Name: value` of each field, decoded.
 fn header_text(header: &[u8]) -> impl Iterator<Item = String> {
-    Fields::new(header).map(|field| format!("{}: {}", field.name, encoded_word::decode(&field.text())))
+    Fields::new(header).map(|field| format!("{}: {}", field.name, line_of(&field)))
+}
+
+/// The value of a field as one line. The tab that some programs fold with is the space that stood there, as for Dovecot.
+fn line_of(field: &Field<'_>) -> String {
+    let mut value = field.value.to_vec();
+    for at in 1..value.len() {
+        if value[at - 1..=at] == *b"\n\t" {
+            value[at] = b' ';
+        }
+    }
+    encoded_word::decode(&header::unfold(&value)).into_owned()
 }
