@@ -152,8 +152,9 @@ const NAMED: [(&str, char); 32] = [
 
 /// The character that `&...;` stands for, and the octets it takes; the `&` itself where nobody knows it.
 fn entity(text: &str) -> (char, usize) {
-    let name = text[1..].split_once(';').map(|(name, _)| name).filter(|name| name.len() <= MAX_ENTITY);
-    let Some(name) = name else { return ('&', 1) };
+    // Not to the end: a text may be full of `&`.
+    let end = text.bytes().skip(1).take(MAX_ENTITY + 1).position(|octet| octet == b';');
+    let Some(name) = end.map(|length| &text[1..=length]) else { return ('&', 1) };
     let number = |digits: &str, radix| u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
     let named = NAMED.iter().find(|(known, _)| *known == name).map(|(_, character)| *character);
     let numbered = name.strip_prefix('#').and_then(|digits| match digits.strip_prefix(['x', 'X']) {
@@ -200,6 +201,10 @@ mod tests {
                  Version: 1\r\n--x\r\nContent-Type: application/octet-stream\r\n\r\nsecret\r\n--x--\r\n",
                 "",
             ),
+            (
+                "Content-Type: text/html\r\n\r\nAT&T &#228;&;&amp&amp;&\u{fc}ber;",
+                "AT&T \u{e4}&;&amp&&\u{fc}ber;",
+            ),
             ("\r\na\u{200b}\u{202e}b\u{34f} \u{feff} c", "ab c"),
         ];
         for (message, expected) in cases {
@@ -214,8 +219,8 @@ mod tests {
         assert_eq!(words.chars().count(), MAX_CHARS - 1, "the blank behind the last word is owed");
         let far = format!("Content-Type: text/html\r\n\r\n{}late", "<p>".repeat(MAX_OCTETS));
         assert_eq!(preview(&far), "");
-        for open in ["<style>", "<!--", "<", "&", "</", "<script></", "<title>x</ti"] {
-            preview(&format!("Content-Type: text/html\r\n\r\n{}", open.repeat(10_000)));
+        for open in ["<style>", "<!--", "<", "&", "</", "<script></", "<title>x</ti", "&#\u{e4}"] {
+            preview(&format!("Content-Type: text/html\r\n\r\n{}", open.repeat(MAX_OCTETS / open.len())));
         }
     }
 }
