@@ -14,6 +14,10 @@ use crate::socket::Link;
 /// Time that a message may take before its rate counts.
 const MESSAGE_GRACE: Duration = Duration::from_mins(1);
 
+/// Commands that a client may say whatever it sends; beyond them, one for each octet. Compressed ones that differ in their tags
+/// alone still take more; nothing else bounds what a few octets can have us do.
+const COMMANDS_UNASKED: u64 = 10_000;
+
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -122,6 +126,10 @@ impl<L: Link, S: Session> Wire<L, S> {
     /// Has the session hear some more of what came compressed, if any waits. Others get their turn in between: a few octets
     /// can become many.
     async fn inflate(&mut self) -> io::Result<bool> {
+        if self.session.commands() > COMMANDS_UNASKED + self.carrier.received {
+            self.session.bye("Too many commands in so few octets");
+            return Ok(true);
+        }
         match self.carrier.inflate() {
             Ok(Some(octets)) => {
                 self.session.receive(&octets);
@@ -131,7 +139,7 @@ impl<L: Link, S: Session> Wire<L, S> {
             Ok(None) => Ok(false),
             Err(error) => {
                 self.session.bye("What you send is not compressed as agreed");
-                self.flush().await?;
+                self.close().await?;
                 Err(error)
             }
         }
@@ -160,6 +168,12 @@ impl<L: Link, S: Session> Wire<L, S> {
         C: Client<Session = S>,
     {
         let deadline = self.deadline();
+        // A client whose octets are there at every look is never waited for, so that no timer would go off.
+        if deadline <= Instant::now() {
+            debug!("too slow");
+            self.session.bye("Too slow");
+            return Ok(Heard::Something);
+        }
         let hears_news = self.session.hears_news();
         // A message on its way may still arrive whole; only then is the client told.
         let may_stop = self.session.stage() != Stage::Message;

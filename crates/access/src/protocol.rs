@@ -74,6 +74,10 @@ pub(crate) trait Session: Send {
     /// Whether news of the mailbox may be told now.
     fn hears_news(&self) -> bool;
     fn bye(&mut self, text: &'static str);
+    /// How many commands it has heard, whatever came of them.
+    fn commands(&self) -> u64 {
+        0
+    }
     fn tls_started(&mut self);
     /// Gives what was received and not read yet: it is compressed.
     fn compression_started(&mut self) -> Vec<u8> {

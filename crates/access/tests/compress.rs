@@ -157,3 +157,35 @@ async fn after_unauthenticate_nothing_is_compressed() {
         assert!(again.ok("FETCH 1 FLAGS").await.contains("* 1 FETCH (FLAGS ("));
     }
 }
+
+/// zlib's `Z_PARTIAL_FLUSH`: all is said, but not up to an octet's end, so that nobody can tell where clear text begins.
+#[tokio::test]
+async fn a_client_that_does_not_end_its_compression_is_told_so() {
+    const PARTLY_FLUSHED: &[u8] =
+        b"\x4a\x54\x08\xf5\x73\x0c\x0d\xf1\x70\xf5\x0b\xf1\x74\x76\x0c\x71\xe5\xe5\x02\x08";
+    let server = Server::new();
+    let mut client = Deflated::start(server.inbox().await).await;
+    client.client.say(PARTLY_FLUSHED).await;
+    assert!(client.until("a ").await.starts_with("a OK [CAPABILITY "));
+    let mut client = client.client;
+    client.say("b LOGIN ann@example.org secret\r\n").await;
+    assert_eq!(client.rest().await, "* BYE What you send is not compressed as agreed\r\n");
+}
+
+/// 30 KB of them can be millions of commands.
+#[tokio::test]
+async fn a_few_octets_are_no_more_commands_than_they_could_be() {
+    let server = Server::new();
+    let mut client = Deflated::start(server.inbox().await).await;
+    // Commands that differ, as those of a client do, are taken however well they are compressed.
+    let many: String = (0..12_000).map(|n| format!("a{n} UID SEARCH UID {n}\r\n")).collect();
+    client.say(&many).await;
+    client.until("a11999 OK").await;
+    let same = client.deflate(&b"a NOOP\r\n".repeat(1_000_000));
+    assert!(same.len() < 20_000);
+    let began = std::time::Instant::now();
+    client.client.say(same).await;
+    client.until("* BYE Too many commands in so few octets").await;
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+    client.client.some_or_end().await;
+}

@@ -47,6 +47,7 @@ pub struct Session {
     reader: Reader,
     output: Vec<u8>,
     errors: u32,
+    commands: u64,
 }
 
 /// RFC 3501 §3; the selected mailbox itself is the caller's.
@@ -145,6 +146,7 @@ impl Session {
             reader: Reader::default(),
             output: Vec::new(),
             errors: 0,
+            commands: 0,
         }
     }
 
@@ -199,6 +201,11 @@ impl Session {
             Exchange::Answer { tag, .. } => tag,
             _ => &[],
         }
+    }
+
+    /// How many commands were heard, whatever came of them.
+    pub fn commands(&self) -> u64 {
+        self.commands
     }
 
     /// Octets that wait for [`Session::transmit`].

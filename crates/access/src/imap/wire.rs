@@ -79,6 +79,10 @@ impl protocol::Session for Session {
         self.bye(text);
     }
 
+    fn commands(&self) -> u64 {
+        self.commands()
+    }
+
     fn tls_started(&mut self) {
         self.tls_started();
     }
