@@ -14,7 +14,7 @@ use kings_mail::trace;
 use kings_mutants::planted;
 use kings_queue::{Beginning, Handover, Report, Staged, Submission, SubmitError};
 use kings_smtp::reply::Reply;
-use kings_store::{Delivery, Incoming, MailboxName, StoreError};
+use kings_store::{Delivery, Destination, Incoming, MailboxName, StoreError};
 use tracing::warn;
 
 use crate::authenticate::Reporter;
@@ -484,7 +484,7 @@ fn delivery(message: &Message, LocalCopy { account, reverse_path, .. }: &LocalCo
     let return_path = trace::return_path(reverse_path);
     let delivered_to = trace::delivered_to(account);
     let trace = format!("{return_path}{delivered_to}{}{}", message.verdict, message.prefix).into_bytes();
-    let mailbox = if message.junk { MailboxName::junk() } else { MailboxName::inbox() };
+    let mailbox = if message.junk { Destination::Junk } else { MailboxName::inbox().into() };
     Delivery { account: account.clone(), mailbox, trace }
 }
 

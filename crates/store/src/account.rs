@@ -178,6 +178,12 @@ impl AccountState {
         name.folder().map(read).and_then(Result::ok).unwrap_or_default()
     }
 
+    /// The mailbox that was made for a use, or else the one that has it by its name, which may be missing.
+    pub(crate) fn for_use(&self, special_use: SpecialUse) -> Result<MailboxName, StoreError> {
+        let made_for = self.folders()?.into_iter().filter(|name| self.made_for(name).contains(&special_use));
+        Ok(made_for.min().unwrap_or_else(|| MailboxName::of(special_use)))
+    }
+
     /// Whether no mailbox but `name` was made for one of these uses.
     fn must_be_free(&self, name: &MailboxName, uses: &[SpecialUse]) -> Result<(), StoreError> {
         let folders = if uses.is_empty() { Vec::new() } else { self.folders()? };

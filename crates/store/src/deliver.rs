@@ -15,7 +15,7 @@ use crate::dir::Dir;
 use crate::error::StoreError;
 use crate::folder::Folder;
 use crate::incoming::Incoming;
-use crate::name::MailboxName;
+use crate::name::{MailboxName, SpecialUse};
 use crate::partial::Partial;
 use crate::quota::{Claim, Room, Usage};
 use crate::store::Store;
@@ -23,13 +23,28 @@ use crate::store::Store;
 /// Deliveries done at once: each holds six open folders, and a process may have 1,024 files by default.
 const BATCH: usize = 50;
 
+/// Where a message is delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Here; made when it is missing.
+    Mailbox(MailboxName),
+    /// Where mail goes that the policy distrusts: the mailbox that was made for it (RFC 6154 §2), or `Junk`.
+    Junk,
+}
+
+impl From<MailboxName> for Destination {
+    fn from(name: MailboxName) -> Self {
+        Self::Mailbox(name)
+    }
+}
+
 /// One recipient's copy.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     /// Whose mail it is. The account's Maildir is made when this is its first mail.
     pub account: Address,
-    /// Where it goes, usually INBOX or Junk. Made when it is missing.
-    pub mailbox: MailboxName,
+    /// Where it goes.
+    pub mailbox: Destination,
     /// Complete header fields with CRLF that go in front of the message in this copy.
     pub trace: Vec<u8>,
 }
@@ -132,7 +147,10 @@ impl Store {
     fn target(&self, number: usize, delivery: &Delivery) -> Result<Target, StoreError> {
         self.root().check_space()?;
         let account = self.account_state(&delivery.account)?;
-        let mailbox = delivery.mailbox.clone();
+        let mailbox = match &delivery.mailbox {
+            Destination::Mailbox(name) => name.clone(),
+            Destination::Junk => account.for_use(SpecialUse::Junk)?,
+        };
         let folder = account.open_or_create_folder(&mailbox)?;
         account.settle(&mailbox, &folder)?;
         Ok(Target { number, account, mailbox, folder })

@@ -62,7 +62,7 @@ pub use account::{Account, Listed};
 pub use annotations::{Annotations, MAX_ANNOTATION};
 pub use change::Stored;
 pub use copy::{Appended, Copied};
-pub use deliver::Delivery;
+pub use deliver::{Delivery, Destination};
 pub use error::StoreError;
 pub use expunged::Expunged;
 pub use flags::{FlagChange, Flags, Keyword, MAX_KEYWORD, SystemFlag};

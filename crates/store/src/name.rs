@@ -28,9 +28,13 @@ impl MailboxName {
         Self(INBOX.into())
     }
 
-    /// Where mail goes that the policy distrusts.
-    pub fn junk() -> Self {
-        Self("Junk".into())
+    /// The one that has a use by its name.
+    pub(crate) fn of(special_use: SpecialUse) -> Self {
+        let (name, _) = SpecialUse::ALL
+            .into_iter()
+            .find(|(_, known)| *known == special_use)
+            .unwrap_or(("Junk", special_use));
+        Self(name.into())
     }
 
     /// Parses a name as clients write it, already decoded from modified UTF-7 where that was used.

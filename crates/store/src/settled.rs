@@ -41,10 +41,11 @@ impl Settled {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::name::SpecialUse;
 
     #[test]
     fn a_place_is_synced_once_and_again_after_a_failure_a_move_or_a_removal() {
-        let (settled, junk) = (Settled::default(), MailboxName::junk());
+        let (settled, junk) = (Settled::default(), MailboxName::of(SpecialUse::Junk));
         let syncs = std::cell::Cell::new(0);
         let sync = || {
             syncs.set(syncs.get() + 1);

@@ -266,3 +266,28 @@ fn a_mailbox_is_made_for_a_use_and_keeps_it() {
     account.create_for(&name("Again"), &[SpecialUse::Sent]).unwrap();
     assert_eq!(uses(&here, "Again"), [SpecialUse::Sent]);
 }
+
+#[test]
+fn distrusted_mail_goes_where_junk_is_for() {
+    use kings_store::{Delivery, Destination, SpecialUse};
+    let here = Here::new();
+    let account = here.account();
+    let deliver = || {
+        let junk = Delivery { mailbox: Destination::Junk, ..Here::delivery("INBOX") };
+        here.store().deliver(&here.incoming("x"), &[junk]).pop().unwrap().unwrap();
+    };
+    let count = |text: &str| account.open(&name(text)).unwrap().refresh().unwrap().messages.len();
+    deliver();
+    assert_eq!(count("Junk"), 1);
+    account.create_for(&name("Abfall"), &[SpecialUse::Junk]).unwrap();
+    deliver();
+    assert_eq!((count("Junk"), count("Abfall")), (1, 1));
+    // A rename takes the use along; without such a mailbox the name tells, and one of that name is made.
+    account.rename(&name("Abfall"), &name("Post.Abfall")).unwrap();
+    deliver();
+    assert_eq!(count("Post.Abfall"), 2);
+    account.delete(&name("Post.Abfall")).unwrap();
+    account.delete(&name("Junk")).unwrap();
+    deliver();
+    assert_eq!(count("Junk"), 1);
+}

@@ -155,7 +155,8 @@ impl Server {
         let deliver = move || {
             let mut incoming = store.begin().unwrap();
             incoming.write(content.as_bytes()).unwrap();
-            let delivery = Delivery { account: ann(), mailbox: MailboxName::inbox(), trace: Vec::new() };
+            let delivery =
+                Delivery { account: ann(), mailbox: MailboxName::inbox().into(), trace: Vec::new() };
             store.deliver(&incoming, &[delivery]).pop().unwrap().unwrap();
         };
         tokio::task::spawn_blocking(deliver).await.unwrap();

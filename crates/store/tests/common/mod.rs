@@ -69,7 +69,7 @@ impl Here {
 
     pub(crate) fn delivery(mailbox: &str) -> Delivery {
         let trace = b"Received: here\r\n".to_vec();
-        Delivery { account: address(), mailbox: name(mailbox), trace }
+        Delivery { account: address(), mailbox: name(mailbox).into(), trace }
     }
 
     pub(crate) fn deliver(&self, text: &str) {
