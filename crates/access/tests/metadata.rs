@@ -85,6 +85,12 @@ async fn special_uses_are_entries_too() {
     client.refused(r#"SETMETADATA Zweite (/private/specialuse "\\Sent")"#, "NO [USEATTR]").await;
     client.refused(r#"SETMETADATA Zweite (/private/specialuse "\\All")"#, "NO [USEATTR]").await;
     client.refused(r#"SETMETADATA INBOX (/private/specialuse "\\Junk")"#, "NO [USEATTR]").await;
+    // All of it or nothing.
+    client
+        .refused(r#"SETMETADATA Zweite (/private/comment "x" /private/specialuse "\\Sent")"#, "NO [USEATTR]")
+        .await;
+    let told = client.ok("GETMETADATA Zweite (/private/comment /private/specialuse)").await;
+    assert_eq!(told, [r#"* METADATA "Zweite" (/private/comment NIL /private/specialuse NIL)"#]);
     client.ok("SETMETADATA Gesendet (/private/specialuse NIL)").await;
     let listed = client.ok(r#"LIST (SPECIAL-USE) "" (Sent Gesendet)"#).await;
     assert_eq!(listed, [r#"* LIST (\HasNoChildren \Sent) "." "Sent""#]);

@@ -5,11 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use kings_mutants::planted;
 
 use crate::account::Account;
 use crate::dir::{Dir, found};
 use crate::error::StoreError;
 use crate::mailbox::Mailbox;
+use crate::name::SpecialUse;
 use crate::sync::locked;
 
 /// Values by the names of their entries.
@@ -39,7 +43,28 @@ impl Mailbox {
     /// Fails with [`StoreError::TooManyAnnotations`] when there would be too many, or too large ones.
     pub fn annotate(&self, changes: &[(String, Option<Vec<u8>>)]) -> Result<(), StoreError> {
         let _state = self.0.state()?;
+        if changes.is_empty() {
+            return Ok(());
+        }
         change(&self.0.folder.root, NAME, changes)
+    }
+
+    /// The same together with what the mailbox is for: all of it or none, but for a crash in between.
+    ///
+    /// Fails as [`Account::assign`] too.
+    pub fn annotate_and_assign(
+        &self,
+        changes: &[(String, Option<Vec<u8>>)],
+        uses: &[SpecialUse],
+    ) -> Result<(), StoreError> {
+        let before = self.annotations()?;
+        self.annotate(changes)?;
+        let assigned = Account(Arc::clone(&self.0.account)).assign(&self.name(), uses);
+        if assigned.is_err() {
+            let as_before = |(name, _): &(String, _)| (name.clone(), before.get(name).cloned());
+            self.annotate(&changes.iter().map(as_before).collect::<Vec<_>>())?;
+        }
+        assigned
     }
 }
 
@@ -84,8 +109,13 @@ fn write(folder: &Dir, name: &str, annotations: &Annotations) -> io::Result<()> 
     folder.unlink(&unfinished)?;
     let mut file = folder.create_file(&unfinished)?;
     file.write_all(&text)?;
-    file.sync_all()?;
+    if !planted("metadata-renamed-before-its-sync") {
+        file.sync_all()?;
+    }
     folder.rename(unfinished.as_bytes(), folder, name.as_bytes())?;
+    if planted("metadata-folder-not-synced") {
+        return Ok(());
+    }
     folder.sync()
 }
 

@@ -80,14 +80,15 @@ impl Client {
         let mailbox = self.open(&name).await?;
         let (uses, entries): (Vec<_>, Vec<_>) =
             entries.into_iter().partition(|(entry, _)| entry == SPECIAL_USE);
-        if let Some((_, value)) = uses.into_iter().next_back() {
-            let uses = uses_in(value.as_deref().unwrap_or_default())?;
-            let name = self.mailbox_name(&name)?;
-            self.on_account(move |account| account.assign(&name, &uses)).await?;
-        }
-        if !entries.is_empty() {
-            blocking(move || mailbox.annotate(&entries)).await?;
-        }
+        let uses = match uses.into_iter().next_back() {
+            Some((_, value)) => Some(uses_in(value.as_deref().unwrap_or_default())?),
+            None => None,
+        };
+        blocking(move || match uses {
+            Some(uses) => mailbox.annotate_and_assign(&entries, &uses),
+            None => mailbox.annotate(&entries),
+        })
+        .await?;
         Ok(Tagged::DONE)
     }
 }

@@ -31,6 +31,8 @@ const MUTANTS: &[(&str, &Scene)] = &[
     ("uidlist-folder-not-synced", &scene::MAILBOX),
     ("ceiling-renamed-before-its-sync", &scene::MAILBOX),
     ("ceiling-folder-not-synced", &scene::MAILBOX),
+    ("metadata-renamed-before-its-sync", &scene::MAILBOX),
+    ("metadata-folder-not-synced", &scene::MAILBOX),
     ("flags-not-synced", &scene::MAILBOX),
     ("expunge-not-synced", &scene::MAILBOX),
     ("added-not-synced", &scene::MAILBOX),

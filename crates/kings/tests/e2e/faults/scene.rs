@@ -194,7 +194,7 @@ fn take_a_drop(kings: &Kings, _: &NextHop, ledger: &mut Ledger) {
     std::thread::sleep(QUIET);
 }
 
-/// What an IMAP client was shown or told: UIDs, numbers of changes, flags, what is gone, what was added and copied.
+/// What an IMAP client was shown or told: UIDs, numbers of changes, flags, notes, what is gone, what was added and copied.
 fn mailbox(kings: &Kings, _: &NextHop, ledger: &mut Ledger) {
     kings.deliver(ANN, "one");
     kings.deliver(ANN, "two");
@@ -217,6 +217,11 @@ fn mailbox(kings: &Kings, _: &NextHop, ledger: &mut Ledger) {
     ledger.vow("the flag", Moment::told(imap.port()), |image| {
         let flagged = |name: &str| name.rsplit_once(":2,").is_some_and(|(_, flags)| flags.contains('F'));
         in_mailbox(image, ANN).any(|file| file.holds(&body("one")) && file.must_be(flagged))
+    });
+
+    imap.command("SETMETADATA INBOX (/private/comment \"noted\")");
+    ledger.vow("the note", Moment::told(imap.port()), |image| {
+        holds_at(image, "kings-metadata", &|text| text.ends_with("/private/comment 5\nnoted\n"))
     });
 
     let draft = String::from_utf8(letter(ANN, BOB, "appended")).unwrap();
