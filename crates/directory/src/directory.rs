@@ -55,6 +55,8 @@ pub struct Settings {
 /// How people log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginSettings {
+    /// What login names mean.
+    pub names: LoginNames,
     /// The mechanisms to offer; `None` for those that all accounts can use.
     pub mechanisms: Option<Mechanisms>,
     /// Whether the -PLUS forms of SCRAM are offered as well.
@@ -71,6 +73,16 @@ pub struct LoginSettings {
     /// Random text that only this installation knows and that stays the same: salts for names that do not exist are
     /// made from it.
     pub secret: Secret,
+}
+
+/// What login names mean.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoginNames {
+    /// Completes names without a domain, at a login and in the accounts file (Dovecot's `auth_default_realm`).
+    pub default_domain: Option<Domain>,
+    /// A passwd-file of those who may log in as anybody else, with their own password and as `account*master`
+    /// (Dovecot's master users, with the separator of its documentation).
+    pub masters: Option<PathBuf>,
 }
 
 /// The machine's own users: who `root` is.
@@ -440,6 +452,7 @@ impl Directory {
     /// logged in from, failures from elsewhere count for nothing.
     pub(crate) fn must_wait(&self, client: Option<IpAddr>, name: &str) -> bool {
         let Some(client) = client else { return false };
+        let name = &self.files().who(name).spelling;
         let now = Instant::now();
         let (closed, closed_for_strangers) = {
             let throttle = lock(&self.0.throttle);
@@ -468,6 +481,7 @@ impl Directory {
 
     pub(crate) fn record_failure(&self, client: Option<IpAddr>, name: &str) {
         if let Some(client) = client {
+            let name = &self.files().who(name).spelling;
             lock(&self.0.throttle).record_failure(client, name, Instant::now());
         }
     }

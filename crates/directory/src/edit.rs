@@ -9,7 +9,7 @@ use kings_mail::address::Address;
 use kings_sasl::Secret;
 
 use crate::directory::Directory;
-use crate::passwd_file::name;
+use crate::passwd_file::{address_of, name};
 use crate::password::StoredPassword;
 
 /// What is left of a file whose last account was removed.
@@ -43,12 +43,12 @@ impl Directory {
         if !account.domain().is_some_and(|domain| self.hosts(domain)) {
             return Err(EditError::NotHosted(account.clone()));
         }
-        if !account.fits_a_folder() || !reads_back(account) {
+        if !account.fits_a_folder() || !self.reads_back(account) {
             return Err(EditError::BadName(account.clone()));
         }
         let line = format!("{}:{}::::::", account.folded(), StoredPassword::create(password).field());
         self.edit(|lines| {
-            if lines.iter().any(|old| is_line_of(old, account)) {
+            if lines.iter().any(|old| self.is_line_of(old, account)) {
                 return Err(EditError::Exists(account.clone()));
             }
             lines.push(line);
@@ -60,7 +60,7 @@ impl Directory {
     pub fn remove_account(&self, account: &Address) -> Result<(), EditError> {
         self.edit(|lines| {
             let before = lines.len();
-            lines.retain(|line| !is_line_of(line, account));
+            lines.retain(|line| !self.is_line_of(line, account));
             if lines.len() == before { Err(EditError::Unknown(account.clone())) } else { Ok(()) }
         })
     }
@@ -69,7 +69,7 @@ impl Directory {
     pub fn set_password(&self, account: &Address, password: &Secret) -> Result<(), EditError> {
         let field = StoredPassword::create(password).field();
         self.edit(|lines| {
-            let line = lines.iter_mut().find(|line| is_line_of(line, account));
+            let line = lines.iter_mut().find(|line| self.is_line_of(line, account));
             let line = line.ok_or_else(|| EditError::Unknown(account.clone()))?;
             let mut fields: Vec<&str> = line.splitn(3, ':').collect();
             fields.resize(fields.len().max(2), "");
@@ -77,6 +77,17 @@ impl Directory {
             *line = fields.join(":");
             Ok(())
         })
+    }
+
+    /// Whether the name can stand in front of a line: a colon would end it, `#` would make it a comment.
+    fn reads_back(&self, account: &Address) -> bool {
+        self.is_line_of(&format!("{}:", account.folded()), account)
+    }
+
+    fn is_line_of(&self, line: &str, account: &Address) -> bool {
+        let default_domain = self.settings().login.names.default_domain.as_ref();
+        !line.trim_start().starts_with('#')
+            && address_of(name(line), default_domain).is_some_and(|address| address == account.folded())
     }
 
     /// Reads the lines, changes them, and puts the new file in the place of the old one: a reader sees one or
@@ -103,16 +114,6 @@ impl Directory {
         self.reload();
         Ok(())
     }
-}
-
-/// Whether the name can stand in front of a line: a colon would end it, `#` would make it a comment.
-fn reads_back(account: &Address) -> bool {
-    is_line_of(&format!("{}:", account.folded()), account)
-}
-
-fn is_line_of(line: &str, account: &Address) -> bool {
-    !line.trim_start().starts_with('#')
-        && Address::parse(name(line)).is_ok_and(|a| a.folded() == account.folded())
 }
 
 /// Writes beside, with the owner and rights of the old file, then renames over it.

@@ -56,7 +56,8 @@ impl Directory {
     /// `allow_nets` is not looked at. Blocking: slow as a login.
     pub fn examine(&self, login: &str, password: &Secret, client: Option<IpAddr>) -> Examination {
         let files = self.files();
-        let Some(entry) = files.accounts.of_login(login) else {
+        let who = files.who(login);
+        let Some(entry) = who.key.filter(|_| who.opens_something()) else {
             return Examination { verdict: Verdict::UnknownAccount, line: None };
         };
         let verdict = match &entry.password {
@@ -66,14 +67,15 @@ impl Directory {
             Some(_) if client.is_some_and(|client| !entry.admits(client)) => Verdict::NetworkNotAllowed,
             Some(_) => Verdict::Succeeds,
         };
-        Examination { verdict, line: Some(self.line_of(entry)) }
+        Examination { verdict, line: (!who.is_master).then(|| self.line_of(entry)) }
     }
 
     /// Place and extra fields are read from the file again: nobody else needs them in memory.
     fn line_of(&self, entry: &Entry) -> AccountLine {
         let text = fs::read_to_string(&self.settings().accounts).unwrap_or_default();
         let is_it = |line: &str| {
-            Address::parse(passwd_file::name(line)).is_ok_and(|name| name.folded() == entry.address)
+            let default_domain = self.settings().login.names.default_domain.as_ref();
+            passwd_file::address_of(passwd_file::name(line), default_domain).as_ref() == Some(&entry.address)
         };
         let (number, line) = passwd_file::lines(&text).find(|(_, line)| is_it(line)).unwrap_or((0, ""));
         AccountLine {

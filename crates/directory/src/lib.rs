@@ -9,6 +9,7 @@ mod examine;
 mod known;
 mod login;
 mod lookup;
+mod masters;
 mod owners;
 mod passwd_file;
 mod password;
@@ -30,7 +31,8 @@ mod verify;
 
 pub use crate::changes::Changes;
 pub use crate::directory::{
-    Directory, DirectoryError, HostedDomain, LoginSettings, Machine, Settings, Survey, Unavailable,
+    Directory, DirectoryError, HostedDomain, LoginNames, LoginSettings, Machine, Settings, Survey,
+    Unavailable,
 };
 pub use crate::edit::EditError;
 pub use crate::examine::{AccountLine, Examination, Verdict};

@@ -9,6 +9,7 @@ use kings_sasl::{BadExchange, Claim, Context, Mechanism, Mechanisms, Secret, Ser
 use tracing::{info, warn};
 
 use crate::directory::Directory;
+use crate::masters::SEPARATOR;
 use crate::seed;
 use crate::token::TokenError;
 
@@ -141,7 +142,7 @@ impl Directory {
                 list.contains(Mechanism::Scram { hash, plus: false })
             }
             (Some(list), _) => list.contains(mechanism),
-            (None, Mechanism::Scram { hash, .. }) => files.accounts.all_can_use(hash),
+            (None, Mechanism::Scram { hash, .. }) => files.all_can_use(hash),
             (None, _) => mechanism != Mechanism::CramMd5,
         };
         let is_possible = |mechanism: Mechanism| match mechanism {
@@ -239,7 +240,8 @@ impl Login {
         let bindings = if binds { self.facts.bindings.clone() } else { Vec::new() };
         let hostname = self.directory.settings().hostname.to_string();
         let nonce = seed::nonce().map_err(|_| LoginError::Busy)?;
-        Ok(Server::new(mechanism, Context { nonce, hostname, bindings }))
+        let masters = self.directory.settings().login.names.masters.is_some().then_some(SEPARATOR);
+        Ok(Server::new(mechanism, Context { nonce, hostname, bindings, masters }))
     }
 
     /// Does what the machine asks for until there is something to say.
@@ -259,7 +261,7 @@ impl Login {
                     server.take_keys(keys)
                 }
                 Ok(Step::Proven(login)) => {
-                    let found = self.directory.account_of(&login, self.facts.origin.address);
+                    let found = self.directory.proven(&login, self.facts.origin.address);
                     return self.settle(found);
                 }
                 Ok(Step::Check(Claim::Token { login, token })) => {
@@ -295,7 +297,7 @@ impl Login {
             }
             Claim::Certificate { login } => {
                 let names = &self.facts.certificate_names;
-                let is_asked_for = |name: &&String| is_wanted(name, login.as_deref());
+                let is_asked_for = |name: &&String| self.is_wanted(name, login.as_deref());
                 let accounts = names.iter().filter(is_asked_for);
                 let mut results = accounts.map(|name| self.directory.account_of(name, origin.address));
                 let found = results.find(|result| *result != Err(LoginError::Refused));
@@ -321,7 +323,7 @@ impl Login {
         }
         let tokens = self.directory.tokens().ok_or(LoginError::Malformed)?;
         let found = match tokens.check(token).await {
-            Ok(name) if is_wanted(&name, login.as_deref()) => {
+            Ok(name) if self.is_wanted(&name, login.as_deref()) => {
                 self.directory.account_of(&name, origin.address)
             }
             Ok(_) => Err(LoginError::Refused),
@@ -335,6 +337,13 @@ impl Login {
             }
         };
         Ok(self.settle(found).map_err(|_| tokens.refusal().into_bytes()))
+    }
+
+    /// Whether this name is the one that the client asked for, if it asked for one.
+    fn is_wanted(&self, name: &str, login: Option<&str>) -> bool {
+        let files = self.directory.files();
+        let address = |text: &str| files.accounts.address_of(text);
+        login.is_none_or(|login| address(login).is_some_and(|login| address(name) == Some(login)))
     }
 
     fn settle(&mut self, found: Result<Account, LoginError>) -> Result<Progress, LoginError> {
@@ -370,10 +379,4 @@ impl Drop for Login {
     fn drop(&mut self) {
         self.break_off();
     }
-}
-
-/// Whether this name is the one that the client asked for, if it asked for one.
-fn is_wanted(name: &str, login: Option<&str>) -> bool {
-    let folded = |text: &str| Address::parse(text).map(|address| address.folded()).ok();
-    login.is_none_or(|login| folded(login).is_some_and(|login| folded(name) == Some(login)))
 }

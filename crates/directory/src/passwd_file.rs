@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use kings_mail::address::Address;
+use kings_mail::domain::Domain;
 use kings_sasl::scram::Hash;
 
 use crate::password::StoredPassword;
@@ -77,6 +78,8 @@ pub(crate) struct Accounts {
     order: Vec<Address>,
     /// For each hash, whether every password here can be proven by SCRAM.
     scram: [bool; 2],
+    /// Completes names without a domain.
+    default_domain: Option<Domain>,
 }
 
 /// Something is wrong with one line.
@@ -89,11 +92,11 @@ pub(crate) struct BadLine {
 impl Accounts {
     /// Reads `user:{SCHEME}hash:uid:gid:gecos:home:shell:extra`. Of the fields after the password only those
     /// extra ones count that close or narrow the login or are about quotas. All complaints at once.
-    pub(crate) fn parse(text: &str) -> Result<Self, Vec<BadLine>> {
-        let mut accounts = Self::default();
+    pub(crate) fn parse(text: &str, default_domain: Option<&Domain>) -> Result<Self, Vec<BadLine>> {
+        let mut accounts = Self { default_domain: default_domain.cloned(), ..Self::default() };
         let mut complaints = Vec::new();
         for (line, content) in lines(text) {
-            match entry(content) {
+            match entry(content, default_domain) {
                 Ok(entry) if accounts.by_address.contains_key(&entry.address) => {
                     complaints
                         .push(BadLine { line, what: format!("{} stands here a second time", entry.address) });
@@ -119,9 +122,15 @@ impl Accounts {
         self.by_address.get(folded)
     }
 
-    /// Looks an account up by what somebody calls himself at a login: its exact address, in any case.
+    /// Looks an account up by what somebody calls himself at a login: its exact address, in any case, or its bare name
+    /// where there is a domain for those.
     pub(crate) fn of_login(&self, login: &str) -> Option<&Entry> {
-        self.get(&Address::parse(login).ok()?.folded())
+        self.get(&self.address_of(login)?)
+    }
+
+    /// The address that a login name means, folded; `None` where it is none.
+    pub(crate) fn address_of(&self, login: &str) -> Option<Address> {
+        address_of(login, self.default_domain.as_ref())
     }
 
     /// Whether everybody who can log in can do so with SCRAM and this hash, and there is somebody.
@@ -143,6 +152,15 @@ pub(crate) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .filter(|(_, line)| !line.trim_start().is_empty() && !line.trim_start().starts_with('#'))
 }
 
+/// The address that a name in a file or at a login means, folded: one without a domain is of `default_domain`.
+pub(crate) fn address_of(name: &str, default_domain: Option<&Domain>) -> Option<Address> {
+    let whole = match default_domain {
+        Some(domain) if !name.contains('@') => Address::parse(&format!("{name}@{domain}")),
+        _ => Address::parse(name),
+    };
+    whole.ok().map(|address| address.folded())
+}
+
 /// The account name of one line.
 pub(crate) fn name(line: &str) -> &str {
     line.split(':').next().unwrap_or(line)
@@ -153,11 +171,13 @@ pub(crate) fn extra(line: &str) -> &str {
     line.splitn(8, ':').nth(7).unwrap_or_default()
 }
 
-fn entry(line: &str) -> Result<Entry, String> {
+fn entry(line: &str, default_domain: Option<&Domain>) -> Result<Entry, String> {
     let mut fields = line.splitn(3, ':');
     let name = fields.next().unwrap_or_default();
-    let address = Address::parse(name).map_err(|_| {
-        format!("\"{name}\" is not an address: write accounts in full, as in ann@example.org")
+    let address = address_of(name, default_domain).ok_or_else(|| {
+        format!(
+            "\"{name}\" is not an address: write accounts in full, as in ann@example.org, or set default_domain under [login]"
+        )
     })?;
     if !address.fits_a_folder() {
         return Err(format!(
@@ -171,7 +191,7 @@ fn entry(line: &str) -> Result<Entry, String> {
         field => Some(StoredPassword::parse(field).map_err(|error| format!("{name}: {error}"))?),
     };
     let (access, quota) = extra_fields(extra(line)).map_err(|what| format!("{name}: {what}"))?;
-    Ok(Entry { address: address.folded(), password, quota, access })
+    Ok(Entry { address, password, quota, access })
 }
 
 /// Reads Dovecot's extra fields, parted by spaces. Those that are neither about the login nor about quotas say nothing here.
@@ -194,11 +214,50 @@ mod tests {
     fn the_file_is_read_as_dovecot_reads_it() {
         let text = "# accounts\n\nAnn@Example.org:{PLAIN}a:5000:5000::/var/mail/a::userdb_quota_rule=*:storage=1G\n\
                     joe@example.org:!{PLAIN}b\nbob@example.org:\neve@example.org\n";
-        let accounts = Accounts::parse(text).unwrap();
+        let accounts = Accounts::parse(text, None).unwrap();
         let found: Vec<(String, bool)> =
             accounts.iter().map(|entry| (entry.address.to_string(), entry.password.is_some())).collect();
         let expected = [("ann", true), ("joe", false), ("bob", false), ("eve", false)];
         assert_eq!(found, expected.map(|(name, login)| (format!("{name}@example.org"), login)));
+    }
+
+    #[test]
+    fn bare_names_are_of_the_default_domain_where_there_is_one() {
+        let text = "ann:{PLAIN}a\nBob@Example.net:{PLAIN}b\n";
+        assert!(Accounts::parse(text, None).is_err());
+        let domain = Domain::parse("example.org").unwrap();
+        let accounts = Accounts::parse(text, Some(&domain)).unwrap();
+        for (login, expected) in [
+            ("ann", Some("ann@example.org")),
+            ("ANN", Some("ann@example.org")),
+            ("ann@example.org", Some("ann@example.org")),
+            ("bob", None),
+            ("bob@example.net", Some("bob@example.net")),
+            ("", None),
+            ("@", None),
+            ("ann@", None),
+        ] {
+            let found = accounts.of_login(login).map(|entry| entry.address.to_string());
+            assert_eq!(found.as_deref(), expected, "{login}");
+        }
+        let twice = Accounts::parse("ann:{PLAIN}a\nann@example.org:{PLAIN}b\n", Some(&domain)).unwrap_err();
+        assert!(twice[0].what.contains("a second time"), "{twice:?}");
+    }
+
+    #[test]
+    fn a_hash_without_a_scheme_is_one_of_crypt_as_in_dovecot() {
+        for (hash, is_known) in [
+            (
+                "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/",
+                true,
+            ),
+            ("$2y$05$abcdefghijklmnopqrstuuWLZDzMOqxWTlFWmDjGFkq4zC1FkJQHi", true),
+            ("plain", false),
+            ("$1$old", false),
+        ] {
+            let read = Accounts::parse(&format!("ann@example.org:{hash}\n"), None);
+            assert_eq!(read.is_ok(), is_known, "{hash}: {read:?}");
+        }
     }
 
     #[test]
@@ -223,7 +282,7 @@ mod tests {
             ("::::::allow_nets=", None, Some("127.0.0.1")),
         ];
         for (fields, admitted, refused) in cases {
-            let accounts = Accounts::parse(&format!("ann@example.org:{{PLAIN}}a{fields}\n")).unwrap();
+            let accounts = Accounts::parse(&format!("ann@example.org:{{PLAIN}}a{fields}\n"), None).unwrap();
             let entry = accounts.iter().next().unwrap();
             for client in admitted.unwrap_or_default() {
                 assert!(entry.admits(client.parse().unwrap()), "{fields} {client}");
@@ -233,7 +292,8 @@ mod tests {
             }
         }
         for bad in ["allow_nets=192.0.2.0/33", "userdb_quota_rule=*:storage=192.0.2.0/33"] {
-            let told = Accounts::parse(&format!("ann@example.org:{{PLAIN}}a::::::{bad}\n")).unwrap_err();
+            let told =
+                Accounts::parse(&format!("ann@example.org:{{PLAIN}}a::::::{bad}\n"), None).unwrap_err();
             assert!(told[0].what.contains("192.0.2.0/33"), "{told:?}");
         }
     }
@@ -243,6 +303,7 @@ mod tests {
         let complaints = Accounts::parse(
             "ann:{PLAIN}x\na@b.example:{ROT13}x\nc@d.example:x\nc@d.example:\nc@d.example:\n\
              a/b@d.example:{PLAIN}x\n\".x\"@d.example:\nann@[192.0.2.1]:\n",
+            None,
         )
         .unwrap_err();
         let lines: Vec<usize> = complaints.iter().map(|complaint| complaint.line).collect();

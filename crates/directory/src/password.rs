@@ -68,11 +68,15 @@ pub(crate) enum BadPassword {
 }
 
 impl StoredPassword {
-    /// Parses the second field of a passwd-file line. An empty field, `!` and `*` are not passwords:
+    /// Parses the second field of a passwd-file line: `{SCHEME}hash`, or a hash of crypt(3) alone. An empty field, `!` and `*` are not passwords:
     /// the caller treats them as "no login" before.
     pub(crate) fn parse(field: &str) -> Result<Self, BadPassword> {
-        let (name, hash) =
-            field.strip_prefix('{').and_then(|f| f.split_once('}')).ok_or(BadPassword::NoScheme)?;
+        // Dovecot's default for a passwd-file.
+        let (name, hash) = match field.strip_prefix('{') {
+            Some(rest) => rest.split_once('}').ok_or(BadPassword::NoScheme)?,
+            None if field.starts_with('$') => ("CRYPT", field),
+            None => return Err(BadPassword::NoScheme),
+        };
         let prefixes: &[&str] = match name.to_ascii_uppercase().as_str() {
             "PLAIN" | "CLEAR" | "CLEARTEXT" => {
                 return Ok(Self::new(Scheme::Plain, hash, None));

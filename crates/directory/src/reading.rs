@@ -11,6 +11,7 @@ use kings_mail::domain::Domain;
 use crate::aliases::Aliases;
 use crate::directory::{DirectoryError, Settings, lock};
 use crate::lookup::{Keys, Lines};
+use crate::masters::Masters;
 use crate::owners::Owners;
 use crate::passwd_file::{Accounts, BadLine};
 use crate::regexp_table::RegexpTable;
@@ -31,6 +32,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     pub(crate) accounts: Accounts,
+    /// Who may log in as anybody else.
+    pub(crate) masters: Masters,
     pub(crate) tables: Vec<Table<Aliases>>,
     pub(crate) system: SystemAliases,
     pub(crate) relays: Vec<(Domain, Option<Lines<Listed>>)>,
@@ -65,10 +68,19 @@ impl Files {
         let mut reader = Reader::new(old.map_or(&[], |old| &old.watched));
         let origin = settings.domains.first().map(|hosted| &hosted.name);
         let text = reader.text("accounts file", &settings.accounts);
-        let accounts = Accounts::parse(&text).unwrap_or_else(|lines| {
+        let names = &settings.login.names;
+        let accounts = Accounts::parse(&text, names.default_domain.as_ref()).unwrap_or_else(|lines| {
             reader.complain(&settings.accounts, lines);
             Accounts::default()
         });
+        let masters = names.masters.as_ref().map(|path| {
+            let text = reader.text("master users file", path);
+            Masters::parse(&text).unwrap_or_else(|lines| {
+                reader.complain(path, lines);
+                Masters::default()
+            })
+        });
+        let masters = masters.unwrap_or_default();
         let aliases = |text: &str| Aliases::read(text, origin);
         let any = |_: &str| Ok(());
         let tables =
@@ -83,7 +95,7 @@ impl Files {
         }
         let owners = Lines::read(&mut reader, "sender_logins file", Keys::Address, &settings.sender_logins);
         let (watched, faults) = reader.done();
-        (Self { accounts, tables, system, relays, owners, watched }, faults)
+        (Self { accounts, masters, tables, system, relays, owners, watched }, faults)
     }
 
     /// Whether any of the files is another one now.

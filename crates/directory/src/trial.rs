@@ -7,7 +7,7 @@ use crate::passwd_file::{Accounts, BadLine};
 
 /// Reads a passwd-file: each account, and whether anybody can log in to it; or the numbers of the lines that are wrong.
 pub fn try_passwd_file(text: &str) -> Result<Vec<(String, bool)>, Vec<usize>> {
-    let accounts = Accounts::parse(text).map_err(|complaints| lines_of(&complaints))?;
+    let accounts = Accounts::parse(text, None).map_err(|complaints| lines_of(&complaints))?;
     Ok(accounts.iter().map(|entry| (entry.address.to_string(), entry.can_log_in())).collect())
 }
 

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use kings_mail::address::Address;
 use kings_sasl::scram::{Hash, Keys};
 use kings_sasl::{CramKeys, Credentials, Secret};
 use tokio::sync::SemaphorePermit;
@@ -82,6 +81,8 @@ impl Directory {
         found: Result<Account, LoginError>,
     ) -> Result<Account, LoginError> {
         match &found {
+            // From where a master logs in is not where the account's owner is at home.
+            Ok(_) if self.files().who(name).is_master => {}
             Ok(account) => self.record_success(origin.counted(), &account.address),
             Err(_) => self.record_failure(origin.counted(), name),
         }
@@ -91,12 +92,12 @@ impl Directory {
     /// Blocking.
     fn check(&self, credentials: &Credentials, client: IpAddr) -> Result<Account, LoginError> {
         let files = self.files();
-        let entry = files.accounts.of_login(&credentials.login);
-        let stored = entry.and_then(|entry| entry.password.as_ref());
+        let who = files.who(&credentials.login);
+        let stored = who.key.and_then(|entry| entry.password.as_ref());
         let matches = compare(stored, &files, &credentials.password);
-        let found = admit(entry.filter(|_| matches && stored.is_some()), client);
+        let found = if matches && stored.is_some() { who.admit(client) } else { Err(LoginError::Refused) };
         if found.is_ok()
-            && let Some(mark) = entry.and_then(|entry| self.mark_of(entry, &credentials.password))
+            && let Some(mark) = who.key.and_then(|entry| self.mark_of(entry, &credentials.password))
         {
             self.remember_right(mark);
         }
@@ -107,9 +108,9 @@ impl Directory {
     /// [`Directory::check`], which takes as long for them as for a wrong password.
     fn recall(&self, credentials: &Credentials, client: IpAddr) -> Option<Account> {
         let files = self.files();
-        let entry = files.accounts.of_login(&credentials.login)?;
-        let mark = self.mark_of(entry, &credentials.password)?;
-        self.was_right(&mark).then(|| admit(Some(entry), client).ok()).flatten()
+        let who = files.who(&credentials.login);
+        let mark = self.mark_of(who.key?, &credentials.password)?;
+        self.was_right(&mark).then(|| who.admit(client).ok()).flatten()
     }
 
     /// `None` where the password is no slower to check than its mark.
@@ -118,12 +119,14 @@ impl Directory {
         self.mark(&entry.address, &stored.field(), password)
     }
 
-    /// The keys that this login is checked against, made up where it has none. Blocking: takes as long as one
+    /// The keys that this login is checked against, made up where it has none: of the name, of nothing that happens, and of a
+    /// secret of this installation. Blocking: takes as long as one
     /// derivation of keys from a password in every case.
     fn scram_keys(&self, hash: Hash, login: &str) -> Keys {
         let files = self.files();
-        let seed = self.seed(hash, login);
-        let stored = files.accounts.of_login(login).and_then(|entry| entry.password.as_ref());
+        let who = files.who(login);
+        let seed = Seed::new(&self.settings().login.secret, hash, &who.spelling);
+        let stored = who.key.and_then(|entry| entry.password.as_ref());
         if let Some(password) = stored.and_then(StoredPassword::clear_text) {
             return seed.derive(hash, password);
         }
@@ -138,13 +141,6 @@ impl Directory {
         keys
     }
 
-    /// What is made up for a name depends on the name, on nothing that happens, and on a secret of this installation.
-    fn seed(&self, hash: Hash, login: &str) -> Seed {
-        let name = Address::parse(login)
-            .map_or_else(|_| login.to_lowercase(), |address| address.folded().to_string());
-        Seed::new(&self.settings().login.secret, hash, &name)
-    }
-
     /// Both CRAM-MD5's own keys and a clear password answer; all else costs the same and answers nothing.
     pub(crate) fn check_digest(
         &self,
@@ -154,28 +150,28 @@ impl Directory {
         client: IpAddr,
     ) -> Result<Account, LoginError> {
         let files = self.files();
-        let entry = files.accounts.of_login(login);
-        let stored = entry.and_then(|entry| entry.password.as_ref());
+        let who = files.who(login);
+        let stored = who.key.and_then(|entry| entry.password.as_ref());
         let keys = stored.and_then(StoredPassword::cram_keys);
         let is_real = keys.is_some();
         let matches = keys.unwrap_or_else(|| CramKeys::derive("")).verify(challenge, digest);
-        admit(entry.filter(|_| is_real && matches), client)
+        if is_real && matches { who.admit(client) } else { Err(LoginError::Refused) }
     }
 
-    /// An account that may log in.
+    /// The account whose owner is known by something else than a password, a token or a certificate: no master's.
     pub(crate) fn account_of(&self, name: &str, client: IpAddr) -> Result<Account, LoginError> {
         let files = self.files();
-        admit(files.accounts.of_login(name).filter(|entry| entry.password.is_some()), client)
+        let who = files.who(name);
+        let can_log_in = who.key.is_some_and(|entry| entry.password.is_some());
+        if can_log_in && !who.is_master { who.admit(client) } else { Err(LoginError::Refused) }
     }
-}
 
-/// The last word of every login, whatever its mechanism: somebody has proven who they are (`None`: they have not), and
-/// the account may still be closed to them.
-fn admit(proven: Option<&Entry>, client: IpAddr) -> Result<Account, LoginError> {
-    match proven {
-        Some(entry) if entry.admits(client) => Ok(Account { address: entry.address.clone() }),
-        Some(_) => Err(LoginError::Closed),
-        None => Err(LoginError::Refused),
+    /// The account of a login whose password was proven.
+    pub(crate) fn proven(&self, login: &str, client: IpAddr) -> Result<Account, LoginError> {
+        let files = self.files();
+        let who = files.who(login);
+        let has_password = who.key.is_some_and(|entry| entry.password.is_some());
+        if has_password { who.admit(client) } else { Err(LoginError::Refused) }
     }
 }
 

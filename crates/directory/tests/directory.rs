@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kings_directory::{
-    Directory, EditError, HostedDomain, LoginError, LoginSettings, Origin, Place, Reach, Resolution,
-    Settings, Socketmap, TableSource,
+    Directory, EditError, HostedDomain, LoginError, LoginNames, LoginSettings, Origin, Place, Reach,
+    Resolution, Settings, Socketmap, TableSource,
 };
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
@@ -42,6 +42,7 @@ fn settings(folder: &Path) -> Settings {
 
 fn login_settings() -> LoginSettings {
     LoginSettings {
+        names: LoginNames::default(),
         mechanisms: None,
         channel_binding: false,
         failures_per_minute: 10,

@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use kings_directory::{
-    ClientFacts, Directory, HostedDomain, Login, LoginError, LoginSettings, Origin, Progress, Settings,
-    TokenCheck, TokenError,
+    ClientFacts, Directory, HostedDomain, Login, LoginError, LoginNames, LoginSettings, Origin, Progress,
+    Settings, TokenCheck, TokenError,
 };
 use kings_mail::domain::Domain;
 use kings_sasl::scram::{Binding, Hash, Keys};
@@ -32,6 +32,7 @@ fn settings(folder: &Path) -> Settings {
         sender_logins: Vec::new(),
         delimiters: "+".to_owned(),
         login: LoginSettings {
+            names: LoginNames::default(),
             mechanisms: None,
             channel_binding: false,
             failures_per_minute: 10,

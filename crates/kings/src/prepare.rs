@@ -280,6 +280,7 @@ fn directory_settings(
         sender_logins: settings.sender_logins.clone(),
         delimiters: settings.delimiters.clone(),
         login: LoginSettings {
+            names: settings.login.names.clone(),
             mechanisms: settings.login.mechanisms,
             channel_binding: settings.login.channel_binding,
             failures_per_minute: settings.limits.login_failures_per_minute,

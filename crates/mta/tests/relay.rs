@@ -210,6 +210,7 @@ impl Setup {
                 .collect(),
             delimiters: "+".to_owned(),
             login: kings_directory::LoginSettings {
+                names: kings_directory::LoginNames::default(),
                 mechanisms: None,
                 channel_binding: false,
                 failures_per_minute: 10,

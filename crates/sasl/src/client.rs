@@ -123,8 +123,12 @@ mod tests {
     fn run(mechanism: Mechanism) -> (Step, Client) {
         let password = Secret::new("secret");
         let mut client = Client::begin(mechanism, "ann", &password, "client").expect("a known mechanism");
-        let context =
-            Context { nonce: "server".into(), hostname: "mail.example.org".into(), bindings: vec![] };
+        let context = Context {
+            nonce: "server".into(),
+            hostname: "mail.example.org".into(),
+            bindings: vec![],
+            masters: None,
+        };
         let mut server = Server::new(mechanism, context);
         let mut step = server.start(None).expect("a challenge");
         loop {

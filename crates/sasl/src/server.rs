@@ -116,6 +116,9 @@ pub struct Context {
     pub hostname: String,
     /// What the connection can be bound to. None: no -PLUS mechanism was offered.
     pub bindings: Vec<Binding>,
+    /// Where some may act as others: what stands between the account and their own name in a login. PLAIN with an
+    /// authorization identity gives a login of that form.
+    pub masters: Option<char>,
 }
 
 /// The server side of one exchange. [`Server::start`] it, then feed [`Server::respond`] with decoded responses.
@@ -126,7 +129,9 @@ pub struct Server(State);
 #[derive(Debug)]
 enum State {
     External,
-    Plain,
+    Plain {
+        masters: Option<char>,
+    },
     LoginName,
     LoginPassword {
         login: String,
@@ -146,10 +151,10 @@ enum State {
 impl Server {
     /// Makes the machine of a mechanism.
     pub fn new(mechanism: Mechanism, context: Context) -> Self {
-        let Context { nonce, hostname, bindings } = context;
+        let Context { nonce, hostname, bindings, masters } = context;
         Self(match mechanism {
             Mechanism::External => State::External,
-            Mechanism::Plain => State::Plain,
+            Mechanism::Plain => State::Plain { masters },
             Mechanism::Login => State::LoginName,
             Mechanism::Scram { hash, plus } => {
                 State::Scram(hash, Box::new(ServerExchange::new(plus, bindings, nonce)))
@@ -179,7 +184,7 @@ impl Server {
     /// Takes one response.
     pub fn respond(&mut self, response: &[u8]) -> Result<Step, BadExchange> {
         match std::mem::replace(&mut self.0, State::Over) {
-            State::Plain => plain(response).map(Claim::Password).map(Step::Check),
+            State::Plain { masters } => plain(response, masters).map(Claim::Password).map(Step::Check),
             State::LoginName => {
                 let login = field(response)?;
                 if login.is_empty() {
@@ -252,16 +257,19 @@ impl Server {
 }
 
 /// `[authzid] NUL authcid NUL passwd`, exactly two NULs (RFC 4616 §2).
-fn plain(response: &[u8]) -> Result<Credentials, BadExchange> {
+fn plain(response: &[u8], masters: Option<char>) -> Result<Credentials, BadExchange> {
     let mut fields = response.split(|byte| *byte == 0);
     let mut next = || fields.next().ok_or(BadExchange::Malformed).and_then(field);
     let (identity, login, password) = (next()?, next()?, next()?);
     if fields.next().is_some() || login.is_empty() {
         return Err(BadExchange::Malformed);
     }
-    if !identity.is_empty() && identity != login {
-        return Err(BadExchange::OtherIdentity);
-    }
+    let login = match masters {
+        _ if identity.is_empty() || identity == login => login,
+        // Whoever has the separator in his own name would be taken for somebody else.
+        Some(separator) if !login.contains(separator) => format!("{identity}{separator}{login}"),
+        _ => return Err(BadExchange::OtherIdentity),
+    };
     Ok(Credentials { login, password: Secret::new(password) })
 }
 
@@ -280,9 +288,27 @@ mod tests {
     }
 
     fn server(mechanism: Mechanism) -> Server {
-        let context =
-            Context { nonce: "1896.697170952".into(), hostname: "mail.example.org".into(), bindings: vec![] };
+        let context = Context {
+            nonce: "1896.697170952".into(),
+            hostname: "mail.example.org".into(),
+            bindings: vec![],
+            masters: None,
+        };
         Server::new(mechanism, context)
+    }
+
+    #[test]
+    fn plain_names_the_account_that_a_master_opens() {
+        let cases: [(&[u8], Result<Step, BadExchange>); 5] = [
+            (b"joe\0admin\0secret", Ok(credentials("joe*admin", "secret"))),
+            (b"\0admin\0secret", Ok(credentials("admin", "secret"))),
+            (b"ann\0ann\0secret", Ok(credentials("ann", "secret"))),
+            (b"\0joe*admin\0secret", Ok(credentials("joe*admin", "secret"))),
+            (b"joe\0ann*admin\0secret", Err(BadExchange::OtherIdentity)),
+        ];
+        for (response, expected) in cases {
+            assert_eq!(plain(response, Some('*')).map(Claim::Password).map(Step::Check), expected);
+        }
     }
 
     #[test]

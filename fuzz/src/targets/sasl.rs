@@ -10,7 +10,12 @@ const PASSWORD: &str = "a very secret password";
 const ROUNDS: u32 = 4_096;
 
 fn context() -> Context {
-    Context { nonce: "server".into(), hostname: "mail.example.org".into(), bindings: Vec::new() }
+    Context {
+        nonce: "server".into(),
+        hostname: "mail.example.org".into(),
+        bindings: Vec::new(),
+        masters: None,
+    }
 }
 
 /// Which mechanism, as the first octet says, and the turns behind it.

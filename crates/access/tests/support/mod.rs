@@ -54,6 +54,7 @@ impl Server {
             sender_logins: Vec::new(),
             delimiters: "+".to_owned(),
             login: kings_directory::LoginSettings {
+                names: kings_directory::LoginNames::default(),
                 mechanisms: None,
                 channel_binding: false,
                 failures_per_minute: 10,

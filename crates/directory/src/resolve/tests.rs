@@ -76,7 +76,7 @@ impl Shelf {
             hosted("old.example", None),
             hosted("third.example", Some("joe@example.org")),
         ];
-        let (hostname, accounts) = (domain("mail.example.org"), Accounts::parse(USERS).unwrap());
+        let (hostname, accounts) = (domain("mail.example.org"), Accounts::parse(USERS, None).unwrap());
         let origin = Some(&domains[0].name);
         question(&Book {
             hostname: &hostname,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kings_directory::LoginNames;
+use kings_mail::domain::Domain;
 use kings_sasl::{Mechanism, Mechanisms};
 
 use super::queue::duration;
@@ -22,6 +24,8 @@ pub(crate) struct Login {
     pub(crate) channel_binding: bool,
     /// How long a password that was right spares its account the next slow hash; zero: never.
     pub(crate) remember: Duration,
+    /// What login names mean.
+    pub(crate) names: LoginNames,
 }
 
 impl Login {
@@ -44,6 +48,15 @@ impl Login {
             mechanisms: is_there.then(|| listed.into_iter().collect()),
             channel_binding: section.flag(source, "channel_binding").unwrap_or(false),
             remember: remember.unwrap_or(CACHE_TTL),
+            names: LoginNames {
+                default_domain: section.parsed(
+                    source,
+                    "default_domain",
+                    "a domain such as \"example.org\"",
+                    Domain::parse,
+                ),
+                masters: section.path(source, "master_users"),
+            },
         }
     }
 

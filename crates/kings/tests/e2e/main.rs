@@ -47,6 +47,7 @@ mod lmtp;
 mod log;
 mod logins;
 mod loops;
+mod masters;
 mod mbsync;
 mod memory;
 mod milters;

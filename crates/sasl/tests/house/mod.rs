@@ -35,7 +35,12 @@ impl House {
             Turn::Begin(mechanism, initial) => {
                 let binding = Binding { name: "tls-exporter", data: b"this connection".to_vec() };
                 let bindings = if self.binds { vec![binding] } else { vec![] };
-                let context = Context { nonce: "house".into(), hostname: "here.example".into(), bindings };
+                let context = Context {
+                    nonce: "house".into(),
+                    hostname: "here.example".into(),
+                    bindings,
+                    masters: None,
+                };
                 self.server.insert(Server::new(*mechanism, context)).start(initial.as_deref())
             }
             Turn::Response(response) => self.server.as_mut().expect("a login has begun").respond(response),
