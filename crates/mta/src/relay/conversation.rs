@@ -66,6 +66,23 @@ impl Done {
         };
         self.outcomes.iter().map(said).min().unwrap_or(Contact::Answered)
     }
+
+    /// Puts outcomes back into their places, the lowest first.
+    pub(super) fn with(mut self, aside: Vec<(usize, client::Outcome)>) -> Self {
+        for (place, outcome) in aside {
+            self.outcomes.insert(place.min(self.outcomes.len()), outcome);
+        }
+        self
+    }
+
+    /// Of the recipients those that were too many for one transaction, where it took others.
+    pub(super) fn too_many(&self) -> Vec<usize> {
+        if self.doubtful || !self.outcomes.iter().any(|one| matches!(one, client::Outcome::Accepted(_))) {
+            return Vec::new();
+        }
+        let places = self.outcomes.iter().enumerate().filter(|(_, outcome)| outcome.is_too_many());
+        places.map(|(place, _)| place).collect()
+    }
 }
 
 /// Where to connect to, and how.
@@ -172,6 +189,11 @@ impl Conversation {
         self.tls.handshake_done(secured.as_ref().map(|_| ()));
         self.stream = secured.map_err(Failure::Handshake)?;
         Ok(self)
+    }
+
+    /// Takes out the recipients that the server cannot be asked about.
+    pub(super) fn set_aside(&self, transaction: &mut Transaction) -> Vec<(usize, client::Outcome)> {
+        self.session.set_aside(transaction)
     }
 
     /// Whether the server could take it if only its content were 7-bit.

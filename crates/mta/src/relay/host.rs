@@ -172,16 +172,31 @@ impl<'a> Errand<'a> {
     ) -> Result<Visit, NoRoute> {
         let (host, place) = (hop.described(address), hop.place(address));
         let way = |start_tls| Way { hop, tls, start_tls, address, patience };
-        let mut result = self.converse(way(self.start_tls(hop, tls))).await;
+        let (mut start_tls, mut places) = (self.start_tls(hop, tls), self.open());
+        let mut result = Box::pin(self.converse(way(start_tls), &places)).await;
         if matches!(result, Err(Failure::Handshake(_))) && tls.protection.allows_clear_text() {
             debug!(host, "TLS does not work, trying without");
-            result = self.converse(way(StartTls::Never)).await;
+            start_tls = StartTls::Never;
+            result = Box::pin(self.converse(way(start_tls), &places)).await;
+        }
+        // Each round settles somebody.
+        while let Ok(done) = &result
+            && let rest = done.too_many()
+            && !rest.is_empty()
+        {
+            let rest: Vec<usize> = rest.into_iter().map(|place| places[place]).collect();
+            debug!(host, recipients = rest.len(), "it takes no more at once, so the others follow");
+            if let Ok(done) = result {
+                self.take_in(&places, done, &host);
+            }
+            places = rest;
+            result = Box::pin(self.converse(way(start_tls), &places)).await;
         }
         Ok(match result {
             Ok(done) => {
-                self.contact = self.contact.max(done.contact());
-                self.settle(done.outcomes, &host, done.taken);
-                if done.doubtful || self.open().is_empty() { Visit::Over } else { Visit::GoOn }
+                let doubtful = done.doubtful;
+                self.take_in(&places, done, &host);
+                if doubtful || self.open().is_empty() { Visit::Over } else { Visit::GoOn }
             }
             Err(Failure::NoRoute(no_route)) => return Err(no_route),
             Err(failure) => {
@@ -216,30 +231,39 @@ impl<'a> Errand<'a> {
         places.filter(|(_, outcome)| !is_settled(outcome.as_ref())).map(|(place, _)| place).collect()
     }
 
-    fn settle(&mut self, outcomes: Vec<client::Outcome>, host: &str, taken: fn(Report) -> Outcome) {
-        for (place, outcome) in self.open().into_iter().zip(outcomes) {
-            self.learn(place, at_host(outcome, host, taken));
+    /// What has become of the recipients at these places.
+    fn take_in(&mut self, places: &[usize], done: Done, host: &str) {
+        self.contact = self.contact.max(done.contact());
+        for (&place, outcome) in places.iter().zip(done.outcomes) {
+            self.learn(place, at_host(outcome, host, done.taken));
         }
     }
 
-    /// Over a connection that was kept, if one is there and still works, else over a fresh one.
-    async fn converse(&mut self, way: Way<'_>) -> Result<Done, Failure> {
+    /// Over a connection that was kept, if one is there and still works, else over a fresh one; for the recipients at these
+    /// places.
+    async fn converse(&mut self, way: Way<'_>, places: &[usize]) -> Result<Done, Failure> {
         let key = Key::of(way);
         if let Some(kept) = self.outfit.pool.take(&key) {
-            let done = self.hand_over(kept).await;
+            let done = self.hand_over(kept, places).await;
             if !done.unheard {
                 return Ok(self.keep(key, done));
             }
             debug!(host = way.hop.described(way.address), "a kept connection was closed, opening another");
         }
         let fresh = Box::pin(Conversation::open(way, self.outfit)).await?;
-        let done = self.hand_over(fresh).await;
+        let done = self.hand_over(fresh, places).await;
         Ok(self.keep(key, done))
     }
 
+    /// The message for all whom the host can be asked about; the others do not keep it from these.
+    async fn hand_over(&mut self, conversation: Conversation, places: &[usize]) -> Done {
+        let mut transaction = self.transaction(places);
+        let aside = conversation.set_aside(&mut transaction);
+        self.hand_over_rest(conversation, transaction).await.with(aside)
+    }
+
     /// The message as it is; converted, where the host can take it in no other way.
-    async fn hand_over(&mut self, conversation: Conversation) -> Done {
-        let mut transaction = self.transaction();
+    async fn hand_over_rest(&mut self, conversation: Conversation, mut transaction: Transaction) -> Done {
         if conversation.wants_seven_bit(&transaction)
             && let Some(cargo) = self.seven_bit().await
         {
@@ -284,8 +308,8 @@ impl<'a> Errand<'a> {
         tls.protection.start_tls()
     }
 
-    fn transaction(&self) -> Transaction {
-        let recipients = self.open().into_iter().map(|place| self.attempt.recipients[place].clone());
+    fn transaction(&self, places: &[usize]) -> Transaction {
+        let recipients = places.iter().map(|&place| self.attempt.recipients[place].clone());
         Transaction {
             reverse_path: self.attempt.reverse_path.clone(),
             recipients: recipients.collect(),

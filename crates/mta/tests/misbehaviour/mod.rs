@@ -6,6 +6,7 @@ use kings_mta::relay::{Action, Recipients, Rule, Source};
 use super::*;
 
 const PIPELINING: &str = "250-peer.example\r\n250-PIPELINING\r\n250 SIZE 1000\r\n";
+const PIPELINED: Script = &[("EHLO", PIPELINING)];
 const CHUNKING: &str = "250-peer.example\r\n250-PIPELINING\r\n250 CHUNKING\r\n";
 
 /// What a server does instead of going on.
@@ -106,6 +107,74 @@ async fn pipelined_recipients_have_outcomes_of_their_own() {
         "deferred 4.5.3 552 5.5.3 too many",
     ];
     assert_eq!(outcomes, expected);
+}
+
+/// RFC 5321 §4.5.3.1.10: those who were too many follow at once, and nobody else is asked again.
+#[tokio::test]
+async fn whom_a_server_takes_no_more_at_once_follows_at_once() {
+    let four = |first: &'static str, second: &'static str| -> Script {
+        let script = [
+            ("EHLO", PIPELINING),
+            ("1:RCPT TO:<c@", first),
+            ("2:RCPT TO:<c@", second),
+            ("RCPT TO:<d@", "450 4.2.0 greylisted\r\n"),
+        ];
+        script.to_vec().leak()
+    };
+    let recipients = ["a@far.example", "b@far.example", "c@far.example", "d@far.example"];
+    let taken = "relayed 250 2.0.0 taken";
+    let greylisted = "deferred 4.2.0 450 4.2.0 greylisted";
+    for (first, second, third, asked) in [
+        ("452 4.5.3 too many\r\n", "250 2.1.5 ok\r\n", taken, 2),
+        ("452 too many\r\n", "250 2.1.5 ok\r\n", taken, 2),
+        ("552 5.5.3 too many\r\n", "250 2.1.5 ok\r\n", taken, 2),
+        ("452 4.5.3 too many\r\n", "452 4.5.3 too many\r\n", "deferred 4.5.3 452 4.5.3 too many", 2),
+        ("452 4.5.3 too many\r\n", "550 5.1.1 no\r\n", "failed 5.1.1 550 5.1.1 no", 2),
+        ("452 4.2.2 full\r\n", "250 2.1.5 ok\r\n", "deferred 4.2.2 452 4.2.2 full", 1),
+        ("452 4.3.1 no room\r\n", "250 2.1.5 ok\r\n", "deferred 4.3.1 452 4.3.1 no room", 1),
+    ] {
+        let peer = Peer::start(FIRST, 0, "220 hi\r\n", four(first, second)).await;
+        let setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
+        let outcomes = setup.attempt(&recipients).await;
+        assert_eq!(outcomes, [taken, taken, third, greylisted], "{first}");
+        let count = |what| peer.count(what);
+        assert_eq!((count("MAIL"), count("RCPT TO:<c@"), count("RCPT TO:<d@")), (asked, asked, 1), "{first}");
+    }
+    // Where all of them are too many it is the server that is full.
+    let none: Script = &[("EHLO", PIPELINING), ("RCPT", "452 4.5.3 too many\r\n")];
+    let peer = Peer::start(FIRST, 0, "220 hi\r\n", none).await;
+    let setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
+    assert!(setup.attempt(&recipients).await.iter().all(|outcome| outcome.starts_with("deferred 4.5.3")));
+    assert_eq!(peer.count("MAIL"), 1);
+}
+
+/// RFC 6531 §3.2: an address that a host cannot hear of keeps nobody else from the message.
+#[tokio::test]
+async fn an_address_in_utf8_fails_alone() {
+    let recipients = ["a@far.example", "j\u{f6}@far.example", "b@far.example"];
+    let lack = "failed 5.6.7 the message cannot be given to a.far.example[127.0.0.71]: it does not offer SMTPUTF8, which this";
+    let taken = "relayed 250 2.0.0 taken";
+    let utf8 = || MailParameters { smtputf8: true, ..MailParameters::default() };
+    let with_utf8: Script = &[("EHLO", "250-peer\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n")];
+    let (plain, in_header) =
+        (&b"Subject: x\r\n\r\nx\r\n"[..], &b"To: j\xc3\xb6@far.example\r\n\r\nx\r\n"[..]);
+    let (address, message) = (format!("{lack} address needs"), format!("{lack} message needs"));
+    let cases = [
+        (&[][..], plain, [taken, &address, taken]),
+        (PIPELINED, plain, [taken, &address, taken]),
+        (&[][..], in_header, [message.as_str(), &address, &message]),
+        (with_utf8, plain, [taken; 3]),
+        (with_utf8, in_header, [taken; 3]),
+    ];
+    for (script, content, expected) in cases {
+        let peer = Peer::start(FIRST, 0, "220 hi\r\n", script).await;
+        let setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
+        assert_eq!(setup.attempt_with(&recipients, utf8(), content).await, expected);
+    }
+    let peer = Peer::start(FIRST, 0, "220 hi\r\n", &[]).await;
+    let setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
+    let alone = setup.attempt_with(&recipients[1..2], utf8(), plain).await;
+    assert_eq!((alone, peer.count("MAIL")), (vec![message], 0));
 }
 
 /// RFC 2033 §4.2: those whose reply came are settled, the others are tried again.

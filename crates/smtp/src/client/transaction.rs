@@ -34,7 +34,7 @@ impl Transaction {
     }
 }
 
-fn is_ascii(recipient: &Recipient) -> bool {
+pub(super) fn is_ascii(recipient: &Recipient) -> bool {
     recipient.path.to_string().is_ascii()
 }
 
@@ -59,6 +59,13 @@ pub enum Outcome {
 impl Outcome {
     /// Stands in the place of a reply that cannot be meant.
     pub(super) const MISFIT: Reply = Reply::new(451, Status(4, 5, 0), "its reply does not fit the command");
+
+    /// Whether the server took no more recipients in this transaction, and may take them in the next one (RFC 5321
+    /// §4.5.3.1.10): it says so, or says no more than the code that stands for it.
+    pub fn is_too_many(&self) -> bool {
+        let Self::Refused { reply, permanent: false } = self else { return false };
+        matches!(reply.code, 452 | 552) && matches!(reply.status, None | Some(Status(_, 5, 3)))
+    }
 
     fn of(reply: &Reply) -> Self {
         if reply.is_positive() {

@@ -1,7 +1,7 @@
 //! Whether a server can take a message at all, by what it offers.
 
 use super::Session;
-use crate::client::transaction::{Outcome, Transaction};
+use crate::client::transaction::{Outcome, Transaction, is_ascii};
 use crate::reply::{Reply, Status};
 
 impl Session {
@@ -12,6 +12,26 @@ impl Session {
         let lacks_smtputf8 = parameters.smtputf8 && !self.features.smtputf8;
         let may_take = self.features.smtputf8 || !transaction.has_utf8_addresses();
         content.eight_bit && may_take && (lacks_smtputf8 || !self.features.eight_bit_mime)
+    }
+
+    /// Takes those recipients out of a transaction whose addresses this server cannot hear of, where it could take the
+    /// message for others: their places, each with why. Ask before anything else.
+    pub fn set_aside(&self, transaction: &mut Transaction) -> Vec<(usize, Outcome)> {
+        let recipients = &mut transaction.recipients;
+        if self.features.smtputf8 || !recipients.iter().any(is_ascii) {
+            return Vec::new();
+        }
+        let lack = Reply::new(554, Status(5, 6, 7), "it does not offer SMTPUTF8, which this address needs");
+        let mut places = 0..;
+        let mut aside = Vec::new();
+        recipients.retain(|recipient| {
+            let place = places.next().unwrap_or_default();
+            if !is_ascii(recipient) {
+                aside.push((place, Outcome::Incapable(lack.clone())));
+            }
+            is_ascii(recipient)
+        });
+        aside
     }
 
     /// What this server lacks for a message, if anything: ask before [`Session::send`].
