@@ -179,7 +179,7 @@ impl<T: Meaning> Lines<T> {
                     },
                     Table::Regexp(_) => None,
                     Table::Socketmap(socketmap) => match answers.of(socketmap, key)? {
-                        Some(text) => Some(meant(key, text)?),
+                        Some(text) => Some(meant(key, &text)?),
                         None => None,
                     },
                 };

@@ -1,6 +1,7 @@
 //! Lookups at another program by the socketmap protocol of Sendmail and Postfix (socketmap_table(5)): netstrings over
 //! a socket.
 
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::PathBuf;
@@ -19,6 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// once to come again.
 const REST: Duration = Duration::from_secs(30);
 
+/// How long an answer is remembered, for those who cannot wait for another one.
+const REMEMBERED: Duration = Duration::from_hours(24);
+/// Most answers of one program that are remembered, and the longest of them.
+const MOST_REMEMBERED: usize = 10_000;
+const LONGEST_REMEMBERED: usize = 1_024;
+
 /// A table that another program answers for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Socketmap {
@@ -26,6 +33,39 @@ pub struct Socketmap {
     /// Which of its tables.
     name: String,
     silence: Silence,
+    memory: Memory,
+}
+
+/// What a program has answered of late, by key.
+#[derive(Clone, Debug, Default)]
+struct Memory(Arc<Mutex<HashMap<String, Remembered>>>);
+
+#[derive(Clone, Debug)]
+struct Remembered {
+    answer: Answer,
+    since: Instant,
+}
+
+impl Memory {
+    fn keep(&self, key: &str, answer: &Answer) {
+        if matches!(answer, Answer::Found(text) if text.len() > LONGEST_REMEMBERED) {
+            return;
+        }
+        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.len() >= MOST_REMEMBERED {
+            answers.retain(|_, one| one.since.elapsed() < REMEMBERED);
+        }
+        if answers.len() >= MOST_REMEMBERED {
+            answers.clear();
+        }
+        answers.insert(key.to_owned(), Remembered { answer: answer.clone(), since: Instant::now() });
+    }
+
+    fn recall(&self, key: &str) -> Option<Answer> {
+        let answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Remembered { answer, since } = answers.get(key)?;
+        (since.elapsed() < REMEMBERED).then(|| answer.clone())
+    }
 }
 
 /// Until when a program is not asked; all who read it from one place in the config share it.
@@ -51,18 +91,25 @@ impl Silence {
     }
 }
 
-/// It is no part of what a table is.
-impl PartialEq for Silence {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
+/// How a program has answered is no part of what a table is.
+macro_rules! is_no_part {
+    ($name:ident) => {
+        impl PartialEq for $name {
+            fn eq(&self, _: &Self) -> bool {
+                true
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, _: &mut H) {}
+        }
+    };
 }
 
-impl Eq for Silence {}
-
-impl Hash for Silence {
-    fn hash<H: Hasher>(&self, _: &mut H) {}
-}
+is_no_part!(Silence);
+is_no_part!(Memory);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Endpoint {
@@ -113,7 +160,8 @@ impl Socketmap {
             }
             _ => return None,
         };
-        is_word(name).then(|| Self { endpoint, name: name.to_owned(), silence: Silence::default() })
+        let (silence, memory) = (Silence::default(), Memory::default());
+        is_word(name).then(|| Self { endpoint, name: name.to_owned(), silence, memory })
     }
 
     /// Asks for one key, on a connection of its own; a program that has just kept somebody waiting in vain is left alone.
@@ -123,7 +171,15 @@ impl Socketmap {
         }
         let result = self.ask_now(key).await;
         self.silence.learn(matches!(result, Err(SocketmapError::Slow)));
+        if let Ok(answer) = &result {
+            self.memory.keep(key, answer);
+        }
         result
+    }
+
+    /// What the program has answered of late, without asking it.
+    pub(crate) fn recall(&self, key: &str) -> Option<Answer> {
+        self.memory.recall(key)
     }
 
     async fn ask_now(&self, key: &str) -> Result<Answer, SocketmapError> {
@@ -254,6 +310,28 @@ mod tests {
         for _ in 0..2 {
             assert!(matches!(gone.ask("x").await, Err(SocketmapError::Io(_))));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_are_remembered_for_a_day_and_within_bounds() {
+        let (map, other) = (Socketmap::parse("unix:/x:n").unwrap(), Socketmap::parse("unix:/x:n").unwrap());
+        let found = |text: &str| Answer::Found(text.to_owned());
+        map.memory.keep("a", &found("b"));
+        map.memory.keep("none", &Answer::NotFound);
+        map.memory.keep("long", &found(&"x".repeat(LONGEST_REMEMBERED + 1)));
+        let clone = map.clone();
+        assert_eq!(clone.recall("a"), Some(found("b")));
+        assert_eq!(clone.recall("none"), Some(Answer::NotFound));
+        assert_eq!((clone.recall("long"), clone.recall("b")), (None, None));
+        assert_eq!(other.recall("a"), None, "another place of the config");
+        assert_eq!(map, other);
+        tokio::time::sleep(REMEMBERED).await;
+        assert_eq!(map.recall("a"), None);
+        for number in 0..=MOST_REMEMBERED {
+            map.memory.keep(&number.to_string(), &Answer::NotFound);
+        }
+        assert!(map.memory.0.lock().unwrap().len() <= MOST_REMEMBERED);
+        assert_eq!(map.recall(&MOST_REMEMBERED.to_string()), Some(Answer::NotFound));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a table is made of: a file, patterns, a text of the config or another program; and how such programs are asked.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -162,21 +163,34 @@ pub enum Stop {
 
 /// What other programs have said while one thing is looked up.
 #[derive(Clone, Debug, Default)]
-pub struct Answers(HashMap<Question, Option<String>>);
+pub struct Answers {
+    now: HashMap<Question, Option<String>>,
+    /// What they said of late counts as well.
+    with_past: bool,
+}
 
 impl Answers {
+    /// What other programs have said of late: for a guess that harms nobody where it is wrong.
+    pub fn of_late() -> Self {
+        Self { now: HashMap::new(), with_past: true }
+    }
+
     /// What this program has said of the key; what is not known yet stops the lookup.
-    pub(crate) fn of(&self, socketmap: &Socketmap, key: &str) -> Result<Option<&str>, Stop> {
+    pub(crate) fn of(&self, socketmap: &Socketmap, key: &str) -> Result<Option<Cow<'_, str>>, Stop> {
         let question = Question { socketmap: socketmap.clone(), key: key.to_owned() };
-        match self.0.get(&question) {
-            Some(answer) => Ok(answer.as_deref()),
+        if let Some(answer) = self.now.get(&question) {
+            return Ok(answer.as_deref().map(Cow::Borrowed));
+        }
+        match socketmap.recall(key).filter(|_| self.with_past) {
+            Some(Answer::Found(text)) => Ok(Some(Cow::Owned(text))),
+            Some(Answer::NotFound) => Ok(None),
             None => Err(Stop::Ask(question)),
         }
     }
 
     #[cfg(test)]
     pub(crate) fn insert(&mut self, question: Question, answer: Option<String>) {
-        self.0.insert(question, answer);
+        self.now.insert(question, answer);
     }
 }
 
@@ -184,13 +198,13 @@ impl Answers {
 pub async fn answered<T>(look: impl Fn(&Answers) -> Result<T, Stop>) -> Result<T, Unavailable> {
     let mut answers = Answers::default();
     let asking = async {
-        while answers.0.len() < MAX_QUESTIONS {
+        while answers.now.len() < MAX_QUESTIONS {
             match look(&answers) {
                 Ok(answer) => return Ok(answer),
                 Err(Stop::Unavailable) => break,
                 Err(Stop::Ask(open)) => {
                     let answer = ask(&open).await.ok_or(Unavailable)?;
-                    answers.0.insert(open, answer);
+                    answers.now.insert(open, answer);
                 }
             }
         }

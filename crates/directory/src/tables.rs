@@ -71,7 +71,7 @@ impl Tables<'_> {
     }
 
     fn asked(&self, socketmap: &Socketmap, key: &str) -> Result<Option<Vec<Goal>>, Stop> {
-        self.answers.of(socketmap, key)?.map(|text| self.goals(text, key)).transpose()
+        self.answers.of(socketmap, key)?.map(|text| self.goals(&text, key)).transpose()
     }
 
     /// A result that is no list of targets is a fault of ours: nobody's mail is refused for it.

@@ -99,7 +99,8 @@ fn transports(listener: UnixListener, port: u16) {
         for mut stream in listener.incoming().map_while(Result::ok) {
             let mut request = [0; 300];
             let count = stream.read(&mut request).unwrap_or(0);
-            let known = String::from_utf8_lossy(&request[..count]).ends_with(":transport sales.test,");
+            let request = String::from_utf8_lossy(&request[..count]);
+            let known = request.ends_with(" sales.test,") || request.ends_with(".many.test,");
             let reply = if known { format!("OK smtp:[127.0.0.1]:{port}") } else { "NOTFOUND ".to_owned() };
             let _ = write!(stream, "{}:{reply},", reply.len());
         }
@@ -224,6 +225,48 @@ fn mail_waits_for_a_table_of_routes_that_is_away() {
     run(&mut kings.command(&["queue", "retry"])).succeeded();
     reach(&right, &["<eve@sales.test>"]);
     assert!(wrong.recipients().is_empty(), "{:?}", wrong.recipients());
+}
+
+/// Transactions by their number of recipients.
+fn sizes(sink: &Sink) -> Vec<usize> {
+    let mut sizes: Vec<usize> = sink.recipients().iter().map(|to| to.matches('<').count()).collect();
+    sizes.sort_unstable();
+    sizes
+}
+
+/// Where a program says where mail goes, recipients of many domains share a transaction as well: it was asked at RCPT. After
+/// a restart nobody remembers, and each domain has an attempt of its own once more.
+#[test]
+fn domains_that_a_program_sends_to_one_host_share_its_transactions() {
+    let (right, own) = (Sink::start(), Sink::start());
+    let folder = Folder::new("routes-program");
+    let socket = folder.join("s");
+    transports(UnixListener::bind(&socket).unwrap(), right.port);
+    let tables = format!(
+        "[outbound]\nsmart_host = \"127.0.0.1:{}\"\ntransport = \"socketmap:unix:{}:transport\"\n",
+        own.port,
+        socket.display()
+    );
+    let kings = Setup { tables, ..Setup::default() }.start();
+    let to: Vec<String> = (0..20).map(|number| format!("joe@d{number}.many.test")).collect();
+    let mut to: Vec<&str> = to.iter().map(String::as_str).collect();
+    to.extend(["eve@a.other.test", "eve@b.other.test"]);
+    submit(&kings, BOB, &to);
+    wait_until("all", DELIVERY, || (sizes(&right) == [20] && sizes(&own) == [2]).then_some(()));
+}
+
+/// Several routes to one host are one next hop; one with a login, or from another address, is not.
+#[test]
+fn routes_to_one_host_share_its_transactions() {
+    let sink = Sink::start();
+    let to = format!("to = \"smtp:127.0.0.1:{}\"\n", sink.port);
+    let route = |domain: &str, more: &str| format!("[[route]]\ndomain = \"{domain}.test\"\n{to}{more}");
+    let tables = ["a", "b", "c"].map(|domain| route(domain, "")).concat()
+        + &route("d", "source = \"127.0.0.9\"\n")
+        + &route("e", "tls = \"none\"\n");
+    let kings = Setup { tables, ..Setup::default() }.start();
+    submit(&kings, BOB, &["joe@a.test", "joe@b.test", "joe@c.test", "joe@d.test", "joe@e.test"]);
+    wait_until("all", DELIVERY, || (sizes(&sink) == [1, 1, 3]).then_some(()));
 }
 
 /// Passes connections on to the server behind, as a router with a translated address does.

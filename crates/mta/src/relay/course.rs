@@ -10,7 +10,7 @@ use super::SmartHost;
 use super::rules::Action;
 
 /// What the config says of a way; the first hop is known without DNS, or is left to it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Course<'a> {
     /// To the MX hosts of its own domain.
     Mx(&'a Destination),
@@ -54,6 +54,11 @@ impl<'a> Course<'a> {
             | Self::Lmtp(_)
             | Self::Socket(_) => None,
         }
+    }
+
+    /// Whether it leads to one next hop, whoever the recipient is.
+    pub(super) fn is_shared(self) -> bool {
+        !matches!(self, Self::Mx(_))
     }
 
     /// The lane of mail on this course: that of the host which takes it all, whoever logs in there. Domains that

@@ -107,7 +107,7 @@ pub enum Family {
 }
 
 /// A server that takes all our outgoing mail.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SmartHost {
     /// Its name or address.
     pub host: String,
@@ -157,10 +157,7 @@ impl<D: Dns> Relay<D> {
 
     /// Gather the hosts, then visit them in their order until every recipient is settled. All of them go to one next hop.
     async fn send(&self, way: Option<Way<'_>>, attempt: &Attempt) -> Finished {
-        let source = match &way {
-            Some(Way::Rule(rule)) => rule.source,
-            Some(Way::Table(_)) | None => Source::default(),
-        };
+        let source = way.as_ref().map(Way::source).unwrap_or_default();
         let action = self.action(way);
         if let Some(outcome) = action.as_deref().and_then(rules::settled) {
             return vec![outcome; attempt.recipients.len()].into();
@@ -338,8 +335,9 @@ impl<D: Dns + 'static> Deliver for Relay<D> {
                 Err(_) => return Lane::Destination(destination),
             },
             (None, ForwardPath::Address(address)) if !self.is_here(&destination) => {
-                // Where another program would have to be asked, each destination has a lane of its own.
-                let way = self.settings.routes.look(reverse_path, address, &Answers::default());
+                // What a program said at RCPT, or at the last attempt. Where it has said nothing each destination has a lane of
+                // its own, and where it says something else by now the recipients part all the same.
+                let way = self.settings.routes.look(reverse_path, address, &Answers::of_late());
                 way.unwrap_or_default()
             }
             (None, _) => return Lane::Destination(destination),

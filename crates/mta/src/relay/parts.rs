@@ -67,9 +67,33 @@ impl<D: Dns> Relay<D> {
                 let lane = self.course(action.as_deref(), &destination(place)).lane();
                 by_lane.entry(lane).or_default().push(place);
             }
-            parts.extend(by_lane.into_values().map(|places| (Part::Away(way.clone()), places)));
+            for places in by_lane.into_values() {
+                self.join(&mut parts, way.clone(), places);
+            }
         }
         parts
+    }
+
+    /// Several routes may lead to one next hop, with one login and from one address.
+    fn join<'a>(&self, parts: &mut Vec<(Part<'a>, Vec<usize>)>, way: Option<Way<'a>>, places: Vec<usize>) {
+        let same = parts.iter_mut().find_map(|(part, places)| match part {
+            Part::Away(other) => self.is_one_hop(way.as_ref(), other.as_ref()).then_some(places),
+            Part::Here | Part::Unknown => None,
+        });
+        match same {
+            Some(known) => known.extend(places),
+            None => parts.push((Part::Away(way), places)),
+        }
+    }
+
+    fn is_one_hop(&self, one: Option<&Way<'_>>, other: Option<&Way<'_>>) -> bool {
+        let [first, second] = [one, other].map(|way| self.action(way.cloned()));
+        // Whose it is makes no difference to a hop that many share.
+        let course = self.course(first.as_deref(), &Destination::Here);
+        let source = |way: Option<&Way<'_>>| way.map(Way::source).unwrap_or_default();
+        course.is_shared()
+            && course == self.course(second.as_deref(), &Destination::Here)
+            && source(one) == source(other)
     }
 }
 

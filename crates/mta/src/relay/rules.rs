@@ -122,6 +122,16 @@ pub(super) enum Way<'a> {
     Table(Transport),
 }
 
+impl Way<'_> {
+    /// The address that it says to leave from.
+    pub(super) fn source(&self) -> Source {
+        match self {
+            Self::Rule(rule) => rule.source,
+            Self::Table(_) => Source::default(),
+        }
+    }
+}
+
 impl PartialEq for Way<'_> {
     /// Whether it is the very same route, or tables say the same.
     fn eq(&self, other: &Self) -> bool {
