@@ -139,6 +139,9 @@ fn deliver(options: &Options, place: &HandIn) -> Result<(), Trouble> {
     if recipients.is_empty() {
         return Err(usage("the header names no recipient".to_owned()));
     }
+    if options.verp.is_some() && sender == ReversePath::Null {
+        return Err(usage("-XV needs a sender: nobody hears of what comes back to <>".to_owned()));
+    }
     let mut seen = std::collections::HashSet::new();
     recipients.retain(|address| seen.insert(address.folded()));
     if !letter.has("From") {
@@ -146,8 +149,15 @@ fn deliver(options: &Options, place: &HandIn) -> Result<(), Trouble> {
         letter.header.splice(0..0, field.into_bytes());
     }
     let mut result = Ok(());
-    for recipients in recipients.chunks(MOST_AT_ONCE) {
-        let mail = Mail { options, sender: sender.clone(), recipients, letter: &letter };
+    let at_once = if options.verp.is_some() { 1 } else { MOST_AT_ONCE };
+    for recipients in recipients.chunks(at_once) {
+        let sender = match (options.verp, &sender, recipients) {
+            (Some(signs), ReversePath::Address(sender), [recipient]) => {
+                ReversePath::Address(named_for(sender, recipient, signs).map_err(usage)?)
+            }
+            _ => sender.clone(),
+        };
+        let mail = Mail { options, sender, recipients, letter: &letter };
         // Those behind a part that fails get it all the same.
         result = result.and(mail.hand_in(place, &user));
     }
@@ -209,6 +219,17 @@ fn sender(options: &Options, user: &User) -> Result<ReversePath, String> {
         Ok([address]) => Ok(ReversePath::Address(address)),
         Err(_) => Err(format!("-f {given}: not one address")),
     }
+}
+
+/// The sender with the name of a recipient in it, by which a bounce tells whom it is about (Postfix's VERP_README).
+fn named_for(
+    sender: &Address,
+    recipient: &Address,
+    (first, second): (char, char),
+) -> Result<Address, String> {
+    let (name, host) = (&recipient.local_part, &recipient.host);
+    let text = format!("{}{first}{name}{second}{host}@{}", sender.local_part, sender.host);
+    Address::parse(&text).map_err(|_| format!("-XV: {text} is no address"))
 }
 
 /// A From field for a message without one; a bare name is completed by the server.

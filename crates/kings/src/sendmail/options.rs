@@ -39,6 +39,9 @@ pub(crate) struct Options {
     pub(crate) notify: Option<String>,
     /// `-R`: how much to return, as RET says it.
     pub(crate) ret: Option<&'static str>,
+    /// `-XV`: each recipient stands in a reverse-path of its own, behind the first of these and with the second for its `@`
+    /// (VERP).
+    pub(crate) verp: Option<(char, char)>,
     /// `-V`: the sender's own name for the message.
     pub(crate) envelope_id: Option<String>,
     /// `-q ID`, `-qIID`: only this entry.
@@ -107,17 +110,15 @@ impl Options {
             'v' => self.verbose = true,
             'I' => self.mode = Mode::Aliases,
             // Sendmail's habits that mean nothing here.
-            'G' | 'U' | 'n' | 'm' | 's' | 'x' | 'E' => {}
-            // Values that stand in the same argument, or nowhere.
-            'o' | 'e' | 'd' | 'A' => {
-                self.keep_dots |= letter == 'o' && rest == "i";
-                return Ok(Some(true));
-            }
+            'G' | 'U' | 'c' | 'n' | 'm' | 's' | 'x' | 'E' => {}
+            // A value that stands in the same argument, or nowhere.
+            'd' => return Ok(Some(true)),
             'q' => {
                 self.flush(rest)?;
                 return Ok(Some(true));
             }
-            'f' | 'r' | 'F' | 'b' | 'B' | 'N' | 'R' | 'V' | 'C' | 'O' | 'L' | 'X' | 'h' | 'p' => {
+            'f' | 'r' | 'F' | 'b' | 'B' | 'N' | 'R' | 'V' | 'C' | 'O' | 'L' | 'X' | 'h' | 'p' | 'o' | 'e'
+            | 'A' => {
                 return Ok(Some(false));
             }
             _ => return Err(format!("option -{letter} is not known")),
@@ -155,11 +156,13 @@ impl Options {
                 });
             }
             'V' => self.envelope_id = Some(value),
+            'o' => self.keep_dots |= value == "i",
+            'X' if value.starts_with('V') => self.verp = Some(verp(&value[1..])?),
             'b' => self.mode = mode(&value)?,
             'B' if !["7BIT", "8BITMIME"].contains(&value.to_ascii_uppercase().as_str()) => {
                 return Err(format!("-B {value}: 7BIT or 8BITMIME"));
             }
-            // -O option=value, -L tag, -X log, -h hops, -p protocol: nothing here depends on them.
+            // -O option=value, -e mode, -A role, -L tag, -X log, -h hops, -p protocol: nothing here depends on them.
             _ => {}
         }
         Ok(())
@@ -175,6 +178,15 @@ fn mode(value: &str) -> Result<Mode, String> {
         "v" => Ok(Mode::Verify),
         "d" | "l" | "D" => Err(format!("-b{value}: the server is started with  kings serve")),
         _ => Err(format!("-b{value} is not done")),
+    }
+}
+
+/// The two signs of VERP; Postfix's `default_verp_delimiters` where none stand there, and its `verp_delimiter_filter`.
+fn verp(signs: &str) -> Result<(char, char), String> {
+    match signs.chars().collect::<Vec<_>>()[..] {
+        [] => Ok(('+', '=')),
+        [first, second] if "-=+".contains(first) && "-=+".contains(second) => Ok((first, second)),
+        _ => Err(format!("-XV{signs}: two signs of -, = and +")),
     }
 }
 
@@ -241,10 +253,12 @@ mod tests {
                     ..deliver.clone()
                 },
             ),
-            (
-                "-O DeliveryMode=b -o ErrorMode a",
-                Options { recipients: to(&["ErrorMode", "a"]), ..deliver.clone() },
-            ),
+            ("-O DeliveryMode=b -o ErrorMode a", Options { recipients: to(&["a"]), ..deliver.clone() }),
+            ("-o i -e m -A m a", Options { keep_dots: true, recipients: to(&["a"]), ..deliver.clone() }),
+            ("-t -o m", Options { from_header: true, ..deliver.clone() }),
+            ("-XV a", Options { verp: Some(('+', '=')), recipients: to(&["a"]), ..deliver.clone() }),
+            ("-X V-= a", Options { verp: Some(('-', '=')), recipients: to(&["a"]), ..deliver.clone() }),
+            ("-X /log a", Options { recipients: to(&["a"]), ..deliver.clone() }),
             ("-bs", Options { mode: Mode::Smtp, ..deliver.clone() }),
             ("-bp", Options { mode: Mode::Queue, ..deliver.clone() }),
             ("-bi", Options { mode: Mode::Aliases, ..deliver.clone() }),
@@ -279,6 +293,9 @@ mod tests {
             ("-qS", "by itself"),
             ("-f", "needs a value"),
             ("-N always", "never, or"),
+            ("-o", "needs a value"),
+            ("-XV+", "two signs"),
+            ("-XV@=", "two signs"),
             ("-R some", "full or hdrs"),
             ("-BBINARY", "8BITMIME"),
             ("-Z", "not known"),

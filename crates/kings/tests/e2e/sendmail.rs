@@ -229,6 +229,22 @@ fn exit_codes_are_those_of_sysexits() {
     run_with_input(&mut machine.program("newaliases", &[]), b"").succeeded();
 }
 
+/// As getopt has it for Postfix's sendmail: `-o i` is `-oi`, and no recipient; and VERP, which list managers ask for.
+#[test]
+fn options_have_their_values_where_postfix_looks_for_them() {
+    let machine = Machine::start("");
+    let send = |options: &[&str], text: &str| {
+        run_with_input(&mut machine.program("sendmail", options), text.as_bytes())
+    };
+    send(&["-o", "i", "-e", "m", "-A", "c", ANN], "Subject: dots\n\n.\nbehind the dot\n").succeeded();
+    let text = machine.only_message(ANN).text();
+    assert!(text.ends_with("\r\n.\r\nbehind the dot\r\n"), "{text}");
+    send(&["-XV", "-f", "owner@example.org", BOB], "Subject: verp\n\nx\n").succeeded();
+    let text = machine.only_message(BOB).text();
+    assert!(text.starts_with("Return-Path: <owner+bob=example.org@example.org>\r\n"), "{text}");
+    exits(send(&["-XV-=", "-f", "", ANN], "x\n"), 64, "-XV needs a sender");
+}
+
 #[test]
 fn an_alias_that_pipes_stops_neither_the_server_nor_the_other_aliases() {
     let mut machine = Machine::start("");
