@@ -290,6 +290,13 @@ pub const SASL: &[&str] = &[
     "\x03", "\x04", "\x05", "\x06", "\x07", "\x08", "\x09", "ann", "\u{ad}", "\u{aa}", "\u{2168}", "\u{a0}", "\u{7f}", "\u{e4}", " ",
 ];
 
+/// Dovecot's authentication protocol.
+#[rustfmt::skip]
+pub const AUTH: &[&str] = &[
+    "VERSION\t1\t2\n", "CPID\t1\n", "AUTH\t", "CONT\t", "CANCEL\t", "\t", "\n", "1", "4294967295", "4294967296", "PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256",
+    "OAUTHBEARER", "service=smtp", "rip=192.0.2.1", "rip=", "resp=", "resp==", "AGFubgB4", "nologin", "secured", "=", "\0", "\x01",
+];
+
 /// Files of accounts and aliases.
 #[rustfmt::skip]
 pub const ACCOUNTS: &[&str] = &[

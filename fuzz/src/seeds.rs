@@ -375,6 +375,15 @@ pub const SIDE_FILES: &[&str] = &[
     "Sent\n~odd/line\nA.B\nINBOX\n",
 ];
 
+/// Connections of mail servers that have logins checked.
+pub const AUTH: &[&str] = &[
+    "VERSION\t1\t1\nCPID\t4711\nAUTH\t1\tPLAIN\tservice=smtp\tnologin\tlip=192.0.2.1\trip=2001:db8::7\tsecured\tresp=AGFubgB4\n",
+    "VERSION\t1\t2\nAUTH\t5\tLOGIN\tservice=smtp\nCONT\t5\tYW5u\nCONT\t5\tc2VjcmV0\n",
+    "VERSION\t1\t2\nAUTH\t1\tCRAM-MD5\nCANCEL\t1\nAUTH\t1\tSCRAM-SHA-256\tresp==\n",
+    "VERSION\t2\t0\n",
+    "AUTH\t1\tPLAIN\n",
+];
+
 /// Exchanges: the first octet says which mechanism, each line is a turn. Those of SCRAM are right ones.
 #[rustfmt::skip]
 pub const SASL: &[&str] = &[

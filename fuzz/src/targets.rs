@@ -36,7 +36,7 @@ pub use opendkim::{opendkim_conf, opendkim_tables};
 pub use pop3::pop3_session;
 pub use reports::dmarc_report;
 pub use results::auth_results;
-pub use sasl::{sasl_client, sasl_server};
+pub use sasl::{auth_server, sasl_client, sasl_server};
 pub use smtp::{smtp_client, smtp_command, smtp_data, smtp_session};
 pub use spf::{spf_check, spf_record};
 
@@ -109,6 +109,7 @@ pub const TARGETS: &[Target] = &[
     target("queue_entry", queue_entry, dictionary::QUEUE, seeds::QUEUE_ENTRIES),
     target("side_files", side_files, dictionary::SIDE_FILES, seeds::SIDE_FILES),
     target("words_of_messages", words_of_messages, dictionary::WORDS_OF_MESSAGES, seeds::WORDS_OF_MESSAGES),
+    target("auth_server", auth_server, dictionary::AUTH, seeds::AUTH),
     target("sasl_server", sasl_server, dictionary::SASL, seeds::SASL),
     target("sasl_client", sasl_client, dictionary::SASL, seeds::SASL),
     target("passwd_file", passwd_file, dictionary::ACCOUNTS, seeds::PASSWD_FILES),

@@ -194,6 +194,11 @@ impl Login {
         progress
     }
 
+    /// Where this login comes from.
+    pub fn origin(&self) -> Origin {
+        self.facts.origin
+    }
+
     /// Mechanism and name of this login, or of the last one, for the log; empty where the client said none.
     pub fn describe(&self) -> (&'static str, &str) {
         (self.mechanism.map_or("", Mechanism::name), &self.name)

@@ -1,7 +1,9 @@
 //! Both sides of every login mechanism.
 
 use kings_sasl::scram::{Hash, Keys};
-use kings_sasl::{BadExchange, Claim, Client, Context, Mechanism, Mechanisms, Secret, Server, Step};
+use kings_sasl::{
+    AuthServer, BadExchange, Claim, Client, Context, Mechanism, Mechanisms, Secret, Server, Step, Told,
+};
 
 /// Parts what is said in turn: no mechanism needs a line end.
 const TURN: u8 = b'\n';
@@ -157,4 +159,57 @@ fn agree(mechanism: Mechanism, name: &str, password: &str) {
             Ok(other) => panic!("{mechanism:?} ends with {other:?}"),
         }
     }
+}
+
+/// Whatever a mail server says: what is asked and answered does not depend on how it is cut, every line of ours is one line,
+/// and only exchanges that were begun are asked about.
+pub fn auth_server(data: &[u8]) {
+    let whole = checks(data, data.len().max(1));
+    assert_eq!(checks(data, 1), whole, "it depends on how it is cut");
+    let lines = whole.1.split(|octet| *octet == b'\n').filter(|line| !line.is_empty());
+    for line in lines {
+        let known = [
+            &b"VERSION\t"[..],
+            b"MECH\t",
+            b"SPID\t",
+            b"CUID\t",
+            b"COOKIE\t",
+            b"DONE",
+            b"OK\t",
+            b"FAIL\t",
+            b"CONT\t",
+        ];
+        assert!(known.iter().any(|start| line.starts_with(start)), "no line of ours");
+    }
+}
+
+/// Answers each exchange in turn with a challenge, a refusal and an account; gives what was asked, what was said, and
+/// whether it ended in a breach.
+fn checks(data: &[u8], piece: usize) -> (Vec<String>, Vec<u8>, bool) {
+    let mut server = AuthServer::new(Mechanisms::PASSWORD, (1, 1), "00000000000000000000000000000000");
+    let (mut asked, mut said) = (Vec::new(), Vec::new());
+    for piece in data.chunks(piece) {
+        server.receive(piece);
+        loop {
+            match server.next_asked() {
+                Ok(Some(next)) => {
+                    assert!(server.is_open(next.id), "it was never begun");
+                    let told = match asked.len() % 3 {
+                        0 => Told::Challenge(b"go on"),
+                        1 => Told::Refused { login: "a\tb\n", reason: "no", temporary: true },
+                        _ => Told::Proven("ann@example.org"),
+                    };
+                    server.answer(next.id, told);
+                    asked.push(format!("{} {:?}", next.id, next.whence));
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    said.extend(server.transmit());
+                    return (asked, said, true);
+                }
+            }
+        }
+    }
+    said.extend(server.transmit());
+    (asked, said, false)
 }

@@ -21,6 +21,10 @@ pub(crate) struct Listen {
     pub(crate) lmtp: Vec<Place>,
     /// Who may open the socket files of LMTP.
     pub(crate) lmtp_access: SocketAccess,
+    /// Logins for a mail server in front of us, by Dovecot's protocol; socket files alone, for passwords go over them.
+    pub(crate) auth: Vec<Place>,
+    /// Who may open them.
+    pub(crate) auth_access: SocketAccess,
     /// Hosts that may use XCLIENT.
     pub(crate) xclient_from: Vec<IpNet>,
     /// Hosts that may use XFORWARD.
@@ -35,7 +39,7 @@ pub(crate) struct Listen {
     pub(crate) pop3s: Vec<SocketAddr>,
 }
 
-/// `lmtp_mode` and `lmtp_group`.
+/// `lmtp_mode` and `lmtp_group`, `auth_mode` and `auth_group`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SocketAccess {
     pub(crate) mode: u32,
@@ -93,8 +97,13 @@ impl Listen {
             xforward_from: networks("xforward_from"),
             ..listen
         };
-        let listen =
-            Self { lmtp: read_lmtp(source, section), lmtp_access: access(source, section), ..listen };
+        let listen = Self {
+            lmtp: read_lmtp(source, section),
+            lmtp_access: access(source, section, ["lmtp_mode", "lmtp_group"]),
+            auth: read_auth(source, section),
+            auth_access: access(source, section, ["auth_mode", "auth_group"]),
+            ..listen
+        };
         complain_of_clashes(source, section);
         if listen.is_empty() {
             source
@@ -104,9 +113,9 @@ impl Listen {
     }
 
     fn is_empty(&self) -> bool {
-        let Self { smtp, submission, submissions, lmtp, imap, imaps, pop3, pop3s, .. } = self;
+        let Self { smtp, submission, submissions, lmtp, auth, imap, imaps, pop3, pop3s, .. } = self;
         let tcp = [smtp, submission, submissions, imap, imaps, pop3, pop3s];
-        lmtp.is_empty() && tcp.iter().all(|all| all.is_empty())
+        lmtp.is_empty() && auth.is_empty() && tcp.iter().all(|all| all.is_empty())
     }
 
     /// With the lists of `other` that act at once after a reload.
@@ -158,16 +167,27 @@ fn read_lmtp(source: &mut Source<'_>, section: &mut Section<'_>) -> Vec<Place> {
     section.list(source, "lmtp", example, str::parse::<Place>)
 }
 
-fn access(source: &mut Source<'_>, section: &mut Section<'_>) -> SocketAccess {
+fn read_auth(source: &mut Source<'_>, section: &mut Section<'_>) -> Vec<Place> {
+    let example = "\"unix:/var/spool/postfix/private/auth\"";
+    section.list(source, "auth", example, |text| match text.parse::<Place>() {
+        Ok(place @ Place::Unix(_)) => Ok(place),
+        Ok(Place::Tcp(_)) => Err("an address, and passwords go over it in clear"),
+        Err(_) => Err("no socket file"),
+    })
+}
+
+fn access(
+    source: &mut Source<'_>,
+    section: &mut Section<'_>,
+    [mode, group]: [&'static str; 2],
+) -> SocketAccess {
     let usual = SocketAccess::default();
     let octal = |text: &str| match u32::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),
         Ok(_) | Err(_) => Err("another text"),
     };
     SocketAccess {
-        mode: section
-            .parsed(source, "lmtp_mode", "permissions such as \"0660\"", octal)
-            .unwrap_or(usual.mode),
-        group: section.text(source, "lmtp_group"),
+        mode: section.parsed(source, mode, "permissions such as \"0660\"", octal).unwrap_or(usual.mode),
+        group: section.text(source, group),
     }
 }

@@ -25,20 +25,23 @@ const PATIENCE_WITH_STRANGERS: Duration = Duration::from_secs(5);
 pub(super) fn bind_all(settings: &Settings, identity: &Identity) -> anyhow::Result<Vec<Socket>> {
     let listen = &settings.listen;
     let tcp = |addresses: &[SocketAddr]| addresses.iter().copied().map(Place::Tcp).collect();
-    let all: [(Server, Vec<Place>); 8] = [
+    let all: [(Server, Vec<Place>); 9] = [
         (Server::Smtp, tcp(&listen.smtp)),
         (Server::Submission, tcp(&listen.submission)),
         (Server::Submissions, tcp(&listen.submissions)),
         (Server::Lmtp, listen.lmtp.clone()),
+        (Server::Auth, listen.auth.clone()),
         (Server::Imap, tcp(&listen.imap)),
         (Server::Imaps, tcp(&listen.imaps)),
         (Server::Pop3, tcp(&listen.pop3)),
         (Server::Pop3s, tcp(&listen.pop3s)),
     ];
-    let access = identity.socket_access(&listen.lmtp_access)?;
+    let of_lmtp = identity.socket_access(&listen.lmtp_access)?;
+    let of_auth = identity.socket_access(&listen.auth_access)?;
     let deadline = patience_ends();
     let mut sockets = Vec::new();
     for (server, places) in all {
+        let access = if server == Server::Auth { of_auth } else { of_lmtp };
         for place in places {
             let (bound, place) =
                 bind(&place, access, deadline).with_context(|| format!("[listen] {}", server.name()))?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use kings_access::{Imap, Pop3};
+use kings_access::{Auth, Imap, Pop3};
 use kings_mta::{Lmtp, Receive, Submit};
 use kings_net::{Bound, Endpoint, Guard, Listener, Memory, Resolver, Service, Shutdown, Slots, TaskTracker};
 use rustls::ServerConfig;
@@ -18,6 +18,7 @@ pub(super) struct Endpoints {
     submission: Arc<ArcSwap<Endpoint<Submit<Resolver>>>>,
     submissions: Arc<ArcSwap<Endpoint<Submit<Resolver>>>>,
     lmtp: Arc<ArcSwap<Endpoint<Lmtp>>>,
+    auth: Arc<ArcSwap<Endpoint<Auth>>>,
     imap: Arc<ArcSwap<Endpoint<Imap>>>,
     imaps: Arc<ArcSwap<Endpoint<Imap>>>,
     pop3: Arc<ArcSwap<Endpoint<Pop3>>>,
@@ -31,12 +32,13 @@ impl Endpoints {
         services: &Services,
         memory: &Memory,
     ) -> Self {
-        let Services { receive, submit, lmtp, imap, pop3, tls_for_people: people, .. } = services;
+        let Services { receive, submit, lmtp, auth, imap, pop3, tls_for_people: people, .. } = services;
         Self {
             smtp: swap(endpoint((settings, memory), Server::Smtp, tls, receive)),
             submission: swap(endpoint((settings, memory), Server::Submission, people, submit)),
             submissions: swap(endpoint((settings, memory), Server::Submissions, people, submit)),
             lmtp: swap(endpoint((settings, memory), Server::Lmtp, tls, lmtp)),
+            auth: swap(endpoint((settings, memory), Server::Auth, tls, auth)),
             imap: swap(endpoint((settings, memory), Server::Imap, people, imap)),
             imaps: swap(endpoint((settings, memory), Server::Imaps, people, imap)),
             pop3: swap(endpoint((settings, memory), Server::Pop3, people, pop3)),
@@ -50,6 +52,7 @@ impl Endpoints {
         self.submission.store(new.submission.load_full());
         self.submissions.store(new.submissions.load_full());
         self.lmtp.store(new.lmtp.load_full());
+        self.auth.store(new.auth.load_full());
         self.imap.store(new.imap.load_full());
         self.imaps.store(new.imaps.load_full());
         self.pop3.store(new.pop3.load_full());
@@ -69,7 +72,7 @@ fn endpoint<S: Clone>(
 ) -> Endpoint<S> {
     let limits = &settings.limits;
     let (connections, connections_per_address, arrivals_per_address) = match server {
-        Server::Smtp | Server::Submission | Server::Submissions | Server::Lmtp => {
+        Server::Smtp | Server::Submission | Server::Submissions | Server::Lmtp | Server::Auth => {
             (limits.smtp_connections, limits.smtp_connections_per_address, limits.smtp_arrivals)
         }
         // Logged-in sessions are counted by account; how many an address may have is up to its users.
@@ -94,7 +97,9 @@ fn endpoint<S: Clone>(
 fn for_server(tls: &ServerConfig, server: Server) -> Arc<ServerConfig> {
     let protocols: &[&str] = match server {
         // No name is registered for SMTP; these are the ones Exim uses.
-        Server::Smtp | Server::Submission | Server::Submissions | Server::Lmtp => &["smtp", "esmtp"],
+        Server::Smtp | Server::Submission | Server::Submissions | Server::Lmtp | Server::Auth => {
+            &["smtp", "esmtp"]
+        }
         Server::Imap | Server::Imaps => &["imap"],
         Server::Pop3 | Server::Pop3s => &["pop3"],
     };
@@ -110,7 +115,7 @@ pub(super) fn listen(
     tasks: &TaskTracker,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let [smtp, submission, lmtp, imap] = [(); 4].map(|()| Slots::default());
+    let [smtp, submission, lmtp, auth, imap] = [(); 5].map(|()| Slots::default());
     for Socket { server, bound, .. } in sockets {
         let start = Start { server, socket: bound, tasks, shutdown };
         match server {
@@ -118,6 +123,7 @@ pub(super) fn listen(
             Server::Submission => start.listener(&endpoints.submission, &submission)?,
             Server::Submissions => start.listener(&endpoints.submissions, &submission)?,
             Server::Lmtp => start.listener(&endpoints.lmtp, &lmtp)?,
+            Server::Auth => start.listener(&endpoints.auth, &auth)?,
             Server::Imap => start.listener(&endpoints.imap, &imap)?,
             Server::Imaps => start.listener(&endpoints.imaps, &imap)?,
             Server::Pop3 => start.listener(&endpoints.pop3, &imap)?,

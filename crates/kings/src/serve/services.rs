@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use kings_access::{Imap, Pop3};
+use kings_access::{Auth, Imap, Pop3};
 use kings_directory::{Directory, HostedDomain};
 use kings_fetch::Fetch;
 use kings_mta::relay::Relay;
@@ -26,6 +26,7 @@ pub(super) struct Services {
     pub(super) receive: Receive<Resolver>,
     pub(super) submit: Submit<Resolver>,
     pub(super) lmtp: Lmtp,
+    pub(super) auth: Auth,
     pub(super) imap: Imap,
     pub(super) pop3: Pop3,
     pub(super) relay: Relay<Resolver>,
@@ -122,11 +123,12 @@ impl Services {
             naming: settings.mailboxes.naming,
         };
         Ok(Self {
-            directory,
+            directory: directory.clone(),
             tls_for_people: core.tls_for_people.clone(),
             receive: Receive::new(&core, dns.clone(), settings.inbound.clone()),
             submit: Submit::new(&core, dns.clone()),
             lmtp: Lmtp::new(&core),
+            auth: Auth::new(directory, settings.limits.exempt.clone()),
             local: local_mail(settings, &core),
             imap: Imap::new(imap),
             pop3: Pop3::new(pop3),

@@ -10,6 +10,7 @@ mod alerts;
 mod alpn;
 mod arc;
 mod at_rcpt;
+mod auth_socket;
 mod authenticate;
 mod backscatter;
 mod channel_binding;
