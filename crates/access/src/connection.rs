@@ -115,7 +115,7 @@ impl<L: Link, S: Session> Wire<L, S> {
                     client.end_if_closed(&mut self.session);
                 }
                 Heard::News(News::Mailbox) => {
-                    client.tell_news(&mut self.session).await;
+                    client.tell_news(self).await?;
                     self.flush().await?;
                 }
                 Heard::End => return Ok(End::Left),

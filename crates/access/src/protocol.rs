@@ -110,8 +110,11 @@ pub(crate) trait Client: Send {
     ) -> impl Future<Output = io::Result<()>> + Send;
     /// Waits for news; of the mailbox, only with `mailbox`. For ever where there is neither.
     fn news(&mut self, mailbox: bool) -> impl Future<Output = News> + Send;
-    /// Tells news of the mailbox.
-    fn tell_news(&mut self, session: &mut Self::Session) -> impl Future<Output = ()> + Send;
+    /// Tells news of the mailbox, or of others; a broken stream is an error.
+    fn tell_news<L: Link>(
+        &mut self,
+        wire: &mut Wire<L, Self::Session>,
+    ) -> impl Future<Output = io::Result<()>> + Send;
     /// Ends the session of an account that was removed or closed since its login; true if it did.
     fn end_if_closed(&self, session: &mut Self::Session) -> bool;
     /// The one line in the log for each session; those that never logged in are noise. Beside the end, octets received

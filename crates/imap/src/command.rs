@@ -6,6 +6,7 @@ mod enable;
 pub mod fetch;
 mod list;
 mod metadata;
+mod notify;
 pub mod search;
 mod select;
 pub mod sort;
@@ -20,6 +21,7 @@ pub use enable::Enabled;
 pub use list::{List, ListOptions};
 pub(crate) use metadata::takes_binary;
 pub use metadata::{Depth, GetMetadata, SetMetadata};
+pub use notify::{Candidate, Events, Group, Mailboxes, Notify, SelectedNews, Wanted};
 pub use select::{Resync, Select};
 pub use status::StatusItem;
 pub use store::{Store, StoreMode};
@@ -116,6 +118,8 @@ pub enum Request {
     GetMetadata(GetMetadata),
     /// RFC 5464 §4.3
     SetMetadata(SetMetadata),
+    /// RFC 5465 §3.1
+    Notify(Notify),
     /// CLOSE: expunge without a word, then deselect (RFC 3501 §6.4.2).
     Close,
     /// Deselect and nothing else (RFC 3691 §2).
@@ -147,6 +151,15 @@ pub struct Copy {
     pub mailbox: String,
     /// MOVE: the originals go (RFC 6851 §3.1).
     pub removes: bool,
+}
+
+/// What a command changes and tells of by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// New flags.
+    pub flags: bool,
+    /// Messages that are gone.
+    pub removals: bool,
 }
 
 /// A command with its tag and its row of the table.
@@ -230,6 +243,14 @@ impl Request {
         }
     }
 
+    /// What the client has done itself and hears of in the answer, whatever news it wants (RFC 5465 §3.1).
+    pub fn shows(&self) -> Shown {
+        Shown {
+            flags: matches!(self, Self::Store(_) | Self::Fetch(_)),
+            removals: matches!(self, Self::Expunge(_) | Self::Copy(Copy { removes: true, .. })),
+        }
+    }
+
     /// What news may stand in the answer; RFC 3501 §7.4.1 forbids EXPUNGE during FETCH, STORE and SEARCH, and RFC 5256 §3
     /// during SORT and THREAD: message numbers would change under the client. Their UID forms are other commands.
     pub fn reports(&self) -> Reports {
@@ -252,6 +273,7 @@ impl Request {
             | Self::QuotaRoot(_)
             | Self::GetMetadata(_)
             | Self::SetMetadata(_)
+            | Self::Notify(_)
             | Self::Expunge(_)
             | Self::Search(_)
             | Self::Sort(_)

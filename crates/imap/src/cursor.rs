@@ -72,6 +72,10 @@ pub enum SyntaxError {
     Entry,
     /// Not a range of PARTIAL.
     Partial,
+    /// No event, or events that are nothing together, or an empty list of them.
+    Event,
+    /// No choice of mailboxes.
+    MailboxChoice,
     /// A parameter that CREATE does not have, or has once.
     CreateOption,
     /// An option that SELECT does not have, or has once.
@@ -117,6 +121,8 @@ impl SyntaxError {
             Self::Compression => "Unknown way to compress",
             Self::Entry => "Malformed entry name",
             Self::Partial => "Malformed range of PARTIAL",
+            Self::Event => "Malformed list of events",
+            Self::MailboxChoice => "Unknown choice of mailboxes",
             Self::CreateOption => "Unknown CREATE parameter",
             Self::SelectOption => "Unknown SELECT option",
             Self::Modifier => "Unknown modifier",

@@ -25,6 +25,12 @@ pub const MAX_OBJECT_ID: usize = 255;
 pub const MAX_ENTRY: usize = 250;
 /// Most entries of one GETMETADATA or SETMETADATA.
 pub const MAX_METADATA_ENTRIES: usize = 100;
+/// Most groups of one NOTIFY.
+pub const MAX_EVENT_GROUPS: usize = 100;
+/// Most events of one group; there are eight in RFC 5465 §5.
+pub const MAX_EVENTS: usize = 20;
+/// Most names of mailboxes in one choice, as many as Dovecot takes in one NOTIFY.
+pub const MAX_NAMED_MAILBOXES: usize = 100;
 /// Most words of one RETURN; there are five that SEARCH knows.
 pub const MAX_RETURN_OPTIONS: usize = 20;
 /// Most options of one SELECT, and modifiers of one FETCH or STORE; there are two that each knows.

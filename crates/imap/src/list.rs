@@ -72,7 +72,18 @@ pub fn selected(listed: &Listed, separator: char) -> Response {
         vec![if listed.has_children { Attribute::HasChildren } else { Attribute::HasNoChildren }];
     attributes.extend(&listed.special_uses);
     let mailbox = listed.name.clone();
-    Response::List { lsub: false, attributes, separator, mailbox, child_info: Vec::new() }
+    Response::List { lsub: false, attributes, separator, mailbox, child_info: Vec::new(), old_name: None }
+}
+
+/// What NOTIFY tells of a name that is new, gone, subscribed or not, or was another one before (RFC 5465 §5.4, RFC 5465 §5.5).
+pub fn changed(listed: &Listed, separator: char, old_name: Option<String>) -> Response {
+    let mut attributes = Vec::new();
+    attributes.extend((!listed.exists).then_some(Attribute::NonExistent));
+    attributes.push(if listed.has_children { Attribute::HasChildren } else { Attribute::HasNoChildren });
+    attributes.extend(listed.subscribed.then_some(Attribute::Subscribed));
+    attributes.extend(&listed.special_uses);
+    let mailbox = listed.name.clone();
+    Response::List { lsub: false, attributes, separator, mailbox, child_info: Vec::new(), old_name }
 }
 
 /// A command with its patterns ready to match.
@@ -124,6 +135,7 @@ impl<'a> Answer<'a> {
             separator: self.separator,
             mailbox,
             child_info: child_info.map(|(_, word)| word).collect(),
+            old_name: None,
         };
         Line { response, more_of: None }
     }

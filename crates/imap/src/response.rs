@@ -151,6 +151,8 @@ pub enum Response {
         mailbox: String,
         /// What names below it are chosen by, where the client asks (RFC 5258 §3.5).
         child_info: Vec<&'static str>,
+        /// Its name before, in news of a rename (RFC 5465 §5.4).
+        old_name: Option<String>,
     },
     /// `* STATUS` (RFC 3501 §7.2.4).
     MailboxStatus {
@@ -218,6 +220,13 @@ pub enum Response {
         /// NIL for those that are not there.
         entries: Vec<Annotation>,
     },
+    /// `* METADATA` with the names of entries that have changed (RFC 5464 §4.4.2).
+    MetadataChanged {
+        /// `None` for the server.
+        mailbox: Option<String>,
+        /// Them.
+        entries: Vec<String>,
+    },
     /// `* NAMESPACE`: one personal namespace (RFC 2342 §5).
     Namespace {
         /// Between the levels of names.
@@ -250,6 +259,22 @@ impl Response {
         }
     }
 
+    fn write_list(&self, out: &mut Vec<u8>, enabled: Enabled) {
+        let Self::List { lsub, attributes, separator, mailbox, child_info, old_name } = self else { return };
+        let name = if *lsub { "LSUB" } else { "LIST" };
+        let attributes: Vec<&str> = attributes.iter().map(|attribute| attribute.as_str()).collect();
+        put!(out, "* {name} ({}) \"{}\" ", attributes.join(" "), Escaped(*separator));
+        text::mailbox(out, mailbox, enabled);
+        if !child_info.is_empty() {
+            put!(out, " (\"CHILDINFO\" (\"{}\"))", child_info.join("\" \""));
+        }
+        if let Some(old_name) = old_name {
+            out.extend_from_slice(b" (\"OLDNAME\" (");
+            text::mailbox(out, old_name, enabled);
+            out.extend_from_slice(b"))");
+        }
+    }
+
     /// Appends the wire form, as a client that has enabled this hears it.
     pub fn write_to(&self, out: &mut Vec<u8>, enabled: Enabled) {
         match self {
@@ -264,15 +289,7 @@ impl Response {
                 }
             }
             Self::Capability(words) => put!(out, "* CAPABILITY {}", words.join(" ")),
-            Self::List { lsub, attributes, separator, mailbox, child_info } => {
-                let name = if *lsub { "LSUB" } else { "LIST" };
-                let attributes: Vec<&str> = attributes.iter().map(|attribute| attribute.as_str()).collect();
-                put!(out, "* {name} ({}) \"{}\" ", attributes.join(" "), Escaped(*separator));
-                text::mailbox(out, mailbox, enabled);
-                if !child_info.is_empty() {
-                    put!(out, " (\"CHILDINFO\" (\"{}\"))", child_info.join("\" \""));
-                }
-            }
+            Self::List { .. } => self.write_list(out, enabled),
             Self::MailboxStatus { mailbox, items } => {
                 out.extend_from_slice(b"* STATUS ");
                 text::mailbox(out, mailbox, enabled);
@@ -342,6 +359,14 @@ impl Response {
                 out.push(b')');
             }
             Self::Metadata { mailbox, entries } => metadata(out, mailbox.as_deref(), entries, enabled),
+            Self::MetadataChanged { mailbox, entries } => {
+                out.extend_from_slice(b"* METADATA ");
+                text::mailbox(out, mailbox.as_deref().unwrap_or_default(), enabled);
+                for entry in entries {
+                    out.push(b' ');
+                    text::astring(out, entry);
+                }
+            }
             Self::Id => out.extend_from_slice(b"* ID (\"name\" \"Kings\")"),
             Self::Namespace { separator, below_inbox } => {
                 let separator = Escaped(*separator);

@@ -48,6 +48,8 @@ pub struct Session {
     output: Vec<u8>,
     errors: u32,
     commands: u64,
+    /// News may be told between two commands (RFC 5465 §3).
+    notifies: bool,
 }
 
 /// RFC 3501 §3; the selected mailbox itself is the caller's.
@@ -147,6 +149,7 @@ impl Session {
             output: Vec::new(),
             errors: 0,
             commands: 0,
+            notifies: false,
         }
     }
 
@@ -232,6 +235,17 @@ impl Session {
     /// Whether the client idles and hears news at any time.
     pub fn is_idling(&self) -> bool {
         matches!(self.exchange, Exchange::Idle { .. })
+    }
+
+    /// Whether the client hears news now: while it idles, or between two commands where it has asked for that.
+    pub fn hears_news(&self) -> bool {
+        let is_between = !self.exchange.is_some() && self.reader.is_between_commands();
+        self.is_idling() || (self.notifies && is_between)
+    }
+
+    /// Whether news may be told between two commands from now on.
+    pub fn notify(&mut self, notifies: bool) {
+        self.notifies = notifies;
     }
 
     /// How far the client has got with what it is saying.

@@ -220,6 +220,19 @@ impl<F: Clone + PartialEq> View<F> {
         self.recent.len()
     }
 
+    /// The messages behind a UID, in order; without one, all of them.
+    pub fn behind(&self, last: Option<Uid>) -> Vec<(SequenceNumber, Uid)> {
+        let start = last.map_or(0, |last| {
+            last.0.get().checked_add(1).map_or(self.len(), |next| self.entries.start_of(next))
+        });
+        self.at(start..self.len()).collect()
+    }
+
+    /// The last message that the client knows of.
+    pub fn last(&self) -> Option<Uid> {
+        self.entries.uid(self.len().checked_sub(1)?)
+    }
+
     /// Every message with its number, in order.
     pub fn iter(&self) -> impl Iterator<Item = (SequenceNumber, Uid)> {
         self.at(0..self.len())

@@ -18,6 +18,7 @@ use crate::mailbox::{Mailbox, Shared};
 use crate::mailbox_file;
 use crate::message::Uid;
 use crate::name::{MailboxName, SpecialUse};
+use crate::notices::{AccountEvent, Hearers};
 use crate::quota::{Claim, Ledger, Mark, Quota, Room, Usage, count_mailbox};
 use crate::root::Root;
 use crate::settled::Settled;
@@ -28,6 +29,8 @@ use crate::watch::Watcher;
 
 /// What a mailbox's folder is called while it is removed. Dovecot knows the name, hides it and sweeps it.
 const TRASHED: &str = "..DOVECOT-TRASHED";
+/// The entry of METADATA that says what a mailbox is for (RFC 6154 §4).
+const SPECIAL_USE_ENTRY: &str = "/private/specialuse";
 /// Attempts to remove an earlier leftover of that name.
 const DELETE_ATTEMPTS: usize = 3;
 
@@ -54,6 +57,7 @@ pub(crate) struct AccountState {
     settled: Arc<Settled>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) retention: Retention,
+    pub(crate) hearers: Hearers,
 }
 
 /// One line of LIST.
@@ -81,7 +85,21 @@ impl AccountState {
         index: Option<AccountIndex>,
     ) -> Self {
         let (open, counting, assigning) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { root, watcher, path, dir, index, open, counting, assigning, settled, ledger, retention }
+        let hearers = Hearers::default();
+        Self {
+            root,
+            watcher,
+            path,
+            dir,
+            index,
+            open,
+            counting,
+            assigning,
+            settled,
+            ledger,
+            retention,
+            hearers,
+        }
     }
 
     /// Makes the mailboxes of an account that has none yet.
@@ -169,7 +187,9 @@ impl AccountState {
 
     fn create(&self, name: &MailboxName, uses: &[SpecialUse]) -> Result<String, StoreError> {
         let validity = self.next_validity(0)?;
-        Folder::create(&self.dir, name, &self.root.names.unique()?, (validity, uses))
+        let made = Folder::create(&self.dir, name, &self.root.names.unique()?, (validity, uses))?;
+        self.hearers.names();
+        Ok(made)
     }
 
     /// What a mailbox was made for. One that cannot be read now has its name.
@@ -349,7 +369,10 @@ impl Account {
         }
         self.0.must_be_free(name, uses)?;
         let _state = mailbox.0.state()?;
-        Ok(mailbox_file::assign(&mailbox.0.folder.root, uses)?)
+        mailbox_file::assign(&mailbox.0.folder.root, uses)?;
+        let entries = vec![SPECIAL_USE_ENTRY.to_owned()];
+        self.0.hearers.event(&AccountEvent::Noted { mailbox: Some(name.clone()), entries });
+        Ok(())
     }
 
     /// Removes a mailbox and its messages. Mailboxes below it stay, and so does its subscription
@@ -363,6 +386,7 @@ impl Account {
         self.set_aside(&folder)?;
         self.0.dir.sync()?;
         self.0.settled.forget(name);
+        self.0.hearers.names();
         if let Some(shared) = open.remove(name).and_then(|weak| weak.upgrade()) {
             shared.delete();
         }
@@ -439,11 +463,12 @@ impl Account {
         let mut open = locked(&self.0.open);
         let renames = self.renames(from, to)?;
         self.rename_folders(&renames)?;
-        for (old, new) in renames {
-            if let Some(weak) = open.remove(&old) {
-                weak.upgrade().inspect(|shared| shared.rename(&new));
-                open.insert(new, weak);
+        for (from, to) in renames {
+            if let Some(weak) = open.remove(&from) {
+                weak.upgrade().inspect(|shared| shared.rename(&to));
+                open.insert(to.clone(), weak);
             }
+            self.0.hearers.event(&AccountEvent::Renamed { from, to });
         }
         Ok(())
     }
@@ -514,12 +539,16 @@ impl Account {
 
     /// Subscribes a name, whether or not the mailbox exists (RFC 9051 §6.3.7).
     pub fn subscribe(&self, name: &MailboxName) -> Result<(), StoreError> {
-        subscriptions::change(&self.0.dir, &[self.0.meant(name)?], &[])
+        subscriptions::change(&self.0.dir, &[self.0.meant(name)?], &[])?;
+        self.0.hearers.names();
+        Ok(())
     }
 
     /// Ends a subscription.
     pub fn unsubscribe(&self, name: &MailboxName) -> Result<(), StoreError> {
-        subscriptions::change(&self.0.dir, &[], &[self.0.meant(name)?, name.clone()])
+        subscriptions::change(&self.0.dir, &[], &[self.0.meant(name)?, name.clone()])?;
+        self.0.hearers.names();
+        Ok(())
     }
 
     /// Opens a mailbox. Two opens of one mailbox give the same state, so its sessions see the same.

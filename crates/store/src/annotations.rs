@@ -13,7 +13,8 @@ use crate::account::Account;
 use crate::dir::{Dir, found};
 use crate::error::StoreError;
 use crate::mailbox::Mailbox;
-use crate::name::SpecialUse;
+use crate::name::{MailboxName, SpecialUse};
+use crate::notices::AccountEvent;
 use crate::sync::locked;
 
 /// Values by the names of their entries.
@@ -46,7 +47,9 @@ impl Mailbox {
         if changes.is_empty() {
             return Ok(());
         }
-        change(&self.0.folder.root, NAME, changes)
+        change(&self.0.folder.root, NAME, changes)?;
+        self.0.account.hearers.event(&noted(Some(self.name()), changes));
+        Ok(())
     }
 
     /// The same together with what the mailbox is for: all of it or none, but for a crash in between.
@@ -78,8 +81,14 @@ impl Account {
     /// As [`Mailbox::annotate`].
     pub fn annotate(&self, changes: &[(String, Option<Vec<u8>>)]) -> Result<(), StoreError> {
         let _alone = locked(&self.0.assigning);
-        change(&self.0.dir, ACCOUNT, changes)
+        change(&self.0.dir, ACCOUNT, changes)?;
+        self.0.hearers.event(&noted(None, changes));
+        Ok(())
     }
+}
+
+fn noted(mailbox: Option<MailboxName>, changes: &[(String, Option<Vec<u8>>)]) -> AccountEvent {
+    AccountEvent::Noted { mailbox, entries: changes.iter().map(|(name, _)| name.clone()).collect() }
 }
 
 fn change(folder: &Dir, file: &str, changes: &[(String, Option<Vec<u8>>)]) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
-//! Notices what other programs do to open mailboxes: one inotify instance and one thread for all of them.
+//! Notices what happens in the folders of mailboxes, whoever does it: one inotify instance and one thread for all of them.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -13,6 +14,18 @@ use crate::sync::locked;
 
 /// Counts the changes of one mailbox; sessions wait for the count to move.
 pub(crate) type Changes = Sender<u64>;
+
+/// Who hears of changes in a folder.
+pub(crate) trait Hears: fmt::Debug + Send + Sync {
+    /// An entry has changed; without a name nobody knows which.
+    fn changed(&self, entry: &[u8]);
+}
+
+impl Hears for Changes {
+    fn changed(&self, _: &[u8]) {
+        self.send_modify(|count| *count += 1);
+    }
+}
 
 /// What changes the list of messages or their flags, and the end of the folder itself.
 const EVENTS: WatchFlags = WatchFlags::CREATE
@@ -37,7 +50,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Table {
-    watched: HashMap<i32, Entry>,
+    watched: HashMap<i32, Vec<Entry>>,
     next_token: u64,
     closed: bool,
     warned: bool,
@@ -47,7 +60,7 @@ struct Table {
 #[derive(Debug)]
 struct Entry {
     token: u64,
-    changes: Weak<Changes>,
+    hears: Weak<dyn Hears>,
 }
 
 /// Watches one folder until dropped.
@@ -67,8 +80,7 @@ impl Watcher {
         let started = inotify::init(CreateFlags::CLOEXEC).map_err(std::io::Error::from).and_then(|inotify| {
             let wake = inotify::add_watch(&inotify, root, WatchFlags::DELETE_SELF)?;
             let shared = Arc::new(Shared { inotify, table: Mutex::default() });
-            let changes = Weak::new();
-            locked(&shared.table).watched.insert(wake, Entry { token: 0, changes });
+            locked(&shared.table).watched.insert(wake, Vec::new());
             let for_thread = Arc::clone(&shared);
             std::thread::Builder::new().name("store-watch".into()).spawn(move || run(&for_thread))?;
             Ok(Self(shared))
@@ -79,13 +91,14 @@ impl Watcher {
     }
 
     /// Watches the folder at `path`; `None`, with one line in the log, when the kernel has no room for it.
-    pub(crate) fn watch(&self, path: &Path, changes: &Arc<Changes>) -> Option<Watch> {
+    pub(crate) fn watch<H: Hears + 'static>(&self, path: &Path, hears: &Arc<H>) -> Option<Watch> {
         let mut table = locked(&self.0.table);
         match inotify::add_watch(&self.0.inotify, path, EVENTS) {
             Ok(descriptor) => {
                 table.next_token += 1;
                 let token = table.next_token;
-                table.watched.insert(descriptor, Entry { token, changes: Arc::downgrade(changes) });
+                let hears: Weak<dyn Hears> = Arc::<H>::downgrade(hears);
+                table.watched.entry(descriptor).or_default().push(Entry { token, hears });
                 Some(Watch { shared: Arc::clone(&self.0), descriptor, token })
             }
             Err(error) => {
@@ -112,7 +125,11 @@ impl Drop for Watcher {
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut table = locked(&self.shared.table);
-        if table.watched.get(&self.descriptor).is_some_and(|entry| entry.token == self.token) {
+        let Some(entries) = table.watched.get_mut(&self.descriptor) else { return };
+        let count = entries.len();
+        entries.retain(|entry| entry.token != self.token);
+        // Another folder may have the number by now.
+        if entries.len() < count && entries.is_empty() {
             table.watched.remove(&self.descriptor);
             let _ = inotify::remove_watch(&self.shared.inotify, self.descriptor);
         }
@@ -124,8 +141,12 @@ fn run(shared: &Shared) {
     let mut buffer = [MaybeUninit::uninit(); BUFFER];
     let mut reader = Reader::new(&shared.inotify, &mut buffer);
     loop {
-        let (descriptor, events) = match reader.next() {
-            Ok(event) => (event.wd(), event.events()),
+        let (descriptor, events, name) = match reader.next() {
+            Ok(event) => (
+                event.wd(),
+                event.events(),
+                event.file_name().map(|name| name.to_bytes().to_vec()).unwrap_or_default(),
+            ),
             Err(rustix::io::Errno::INTR) => continue,
             Err(error) => {
                 tracing::warn!(%error, "outside changes are no longer noticed");
@@ -137,9 +158,9 @@ fn run(shared: &Shared) {
             return;
         }
         if events.contains(ReadFlags::QUEUE_OVERFLOW) {
-            table.watched.values().for_each(Entry::bump);
-        } else if let Some(entry) = table.watched.get(&descriptor) {
-            entry.bump();
+            table.watched.values().flatten().for_each(|entry| entry.tell(b""));
+        } else {
+            table.watched.get(&descriptor).into_iter().flatten().for_each(|entry| entry.tell(&name));
         }
         if events.contains(ReadFlags::IGNORED) {
             // The folder is gone, and the kernel may give its number to another watch.
@@ -149,9 +170,9 @@ fn run(shared: &Shared) {
 }
 
 impl Entry {
-    fn bump(&self) {
-        if let Some(changes) = self.changes.upgrade() {
-            changes.send_modify(|count| *count += 1);
+    fn tell(&self, name: &[u8]) {
+        if let Some(hears) = self.hears.upgrade() {
+            hears.changed(name);
         }
     }
 }
@@ -181,11 +202,16 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         let watcher = Watcher::start(temp.path()).unwrap();
         let changes = Arc::new(Changes::new(0));
-        let first = watcher.watch(&folder, &changes).unwrap();
+        let others = Arc::new(Changes::new(0));
+        let first = watcher.watch(&folder, &others).unwrap();
         let second = watcher.watch(&folder, &changes).unwrap();
+        std::fs::write(folder.join("0"), "").unwrap();
+        assert!(wait_for(|| *changes.borrow() > 0 && *others.borrow() > 0), "both hear");
         drop(first);
+        let (seen, of_others) = (*changes.borrow(), *others.borrow());
         std::fs::write(folder.join("a"), "").unwrap();
-        assert!(wait_for(|| *changes.borrow() > 0), "the second watch of the same folder lives on");
+        assert!(wait_for(|| *changes.borrow() > seen), "the second watch of the same folder lives on");
+        assert_eq!(*others.borrow(), of_others);
         drop(second);
         let seen = *changes.borrow();
         std::fs::write(folder.join("b"), "").unwrap();

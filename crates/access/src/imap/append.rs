@@ -136,9 +136,11 @@ impl Client {
         if let Some((uid, _)) = replaces {
             return self.replace(session, uid, (mailbox, messages)).await;
         }
-        let stored = blocking(move || mailbox.append(&messages)).await;
+        let into = mailbox.clone();
+        let stored = blocking(move || into.append(&messages)).await;
         let (validity, uids) = stored.map_err(|failure| Trouble::from(failure).about_target())?;
         let uids: Vec<_> = uids.into_iter().map(to_imap).collect();
+        self.has_brought(&mailbox, &uids);
         let uids = SequenceSet::of(&uids).ok_or(Trouble::Refused(Tagged::SERVER_BUG))?;
         Ok(Tagged::with(Condition::Ok, Code::AppendUid(validity.0.get(), uids), "Stored"))
     }
@@ -152,8 +154,10 @@ impl Client {
     ) -> Result<Tagged, Trouble> {
         let message = messages.pop().ok_or(Trouble::Refused(Tagged::SERVER_BUG))?;
         let (mailbox, here) = (self.selected()?.mailbox.clone(), self.selected()?.mailbox.clone());
-        let replaced = blocking(move || mailbox.replace(uid, &message, &target)).await;
+        let into = target.clone();
+        let replaced = blocking(move || mailbox.replace(uid, &message, &into)).await;
         let (validity, added) = replaced.map_err(|failure| Trouble::from(failure).about_target())?;
+        self.has_brought(&target, &[to_imap(added)]);
         let uids = SequenceSet::of(&[to_imap(added)]).ok_or(Trouble::Refused(Tagged::SERVER_BUG))?;
         let code = Code::AppendUid(validity.0.get(), uids);
         session.respond(&Response::Status(Tagged::with(Condition::Ok, code, "Stored")));

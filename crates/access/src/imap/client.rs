@@ -2,8 +2,10 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kings_directory::{ClientFacts, Login};
+use kings_imap::command::Shown;
 use kings_imap::view::Reports;
 use kings_imap::{Event, Request, Session, Tagged};
 use kings_sasl::Mechanisms;
@@ -13,6 +15,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::append::Intake;
+use super::notify::Watching;
 use super::selected::Selected;
 use super::{Inner, Trouble, Wire};
 use crate::blocking::blocking;
@@ -22,6 +25,9 @@ use crate::peer::Peer;
 use crate::protocol::{self, News};
 use crate::sessions::Place;
 use crate::socket::Link;
+
+/// Time in which news of other mailboxes gather.
+const GATHERING: Duration = Duration::from_millis(50);
 
 /// The server's side of one client.
 #[derive(Debug)]
@@ -33,6 +39,8 @@ pub(crate) struct Client {
     pub(super) intake: Intake,
     pub(super) stranger: Option<Place<IpAddr>>,
     pub(super) login: Login,
+    /// Since the first NOTIFY.
+    pub(super) watching: Option<Box<Watching>>,
     commands: u64,
 }
 
@@ -40,15 +48,25 @@ impl Client {
     pub(super) fn new(inner: Arc<Inner>, peer: Peer, stranger: Option<Place<IpAddr>>) -> Self {
         let intake = Intake::default();
         let login = inner.door.people.directory.login(ClientFacts::new(peer.origin()));
-        Self { inner, peer, person: None, selected: None, intake, stranger, login, commands: 0 }
+        Self {
+            inner,
+            peer,
+            person: None,
+            selected: None,
+            intake,
+            stranger,
+            login,
+            watching: None,
+            commands: 0,
+        }
     }
 
     async fn request<S: Link>(&mut self, wire: &mut Wire<S>, request: Request) -> io::Result<()> {
         self.commands += 1;
-        let reports = request.reports();
+        let (reports, shown) = (request.reports(), request.shows());
         self.begin_modseq(&mut wire.session);
         let result = self.carry_out(wire, request).await.or_else(Trouble::into_result)?;
-        self.report(&mut wire.session, reports).await;
+        self.report(wire, reports, shown).await?;
         wire.session.finish(result);
         Ok(())
     }
@@ -69,6 +87,7 @@ impl Client {
             Request::QuotaRoot(mailbox) => self.quota_root(&mut wire.session, &mailbox).await,
             Request::GetMetadata(get) => self.get_metadata(&mut wire.session, &get).await,
             Request::SetMetadata(set) => self.set_metadata(set).await,
+            Request::Notify(notify) => self.notify(wire, notify).await,
             Request::Close => self.close(&wire.session).await,
             Request::Unselect => {
                 self.selected = None;
@@ -163,14 +182,15 @@ impl protocol::Client for Client {
             Event::Chunk(octets) => self.intake.write(octets).await,
             Event::AppendEnd => {
                 let result = self.end_append(&mut wire.session).await.or_else(Trouble::into_result)?;
-                self.report(&mut wire.session, Reports::Everything).await;
+                let replaced = Shown { removals: true, ..Shown::default() };
+                self.report(wire, Reports::Everything, replaced).await?;
                 wire.session.finish(result);
             }
             Event::AppendAborted => self.intake = Intake::default(),
             // Its news since the last command; `news` waits for those to come.
-            Event::Idle => self.report(&mut wire.session, Reports::Everything).await,
+            Event::Idle => self.report(wire, Reports::Everything, Shown::default()).await?,
             Event::IdleDone => {
-                self.report(&mut wire.session, Reports::Everything).await;
+                self.report(wire, Reports::Everything, Shown::default()).await?;
                 wire.session.finish(Tagged::DONE);
             }
             // The driver has taken care of them.
@@ -180,7 +200,8 @@ impl protocol::Client for Client {
     }
 
     async fn news(&mut self, mailbox: bool) -> News {
-        let selected = self.selected.as_mut().filter(|_| mailbox);
+        let is_of_interest = self.watching.as_ref().is_none_or(|watching| watching.selected().is_some());
+        let selected = self.selected.as_mut().filter(|_| mailbox && is_of_interest);
         let in_mailbox = async {
             let changed = match selected {
                 Some(selected) => selected.changes.changed().await.is_ok(),
@@ -190,6 +211,14 @@ impl protocol::Client for Client {
                 std::future::pending::<()>().await;
             }
         };
+        let of_others = async {
+            match &mut self.watching {
+                Some(watching) if mailbox => watching.wait().await,
+                _ => std::future::pending().await,
+            }
+            // What happens at once is told at once.
+            tokio::time::sleep(GATHERING).await;
+        };
         let of_accounts = async {
             match &mut self.person {
                 Some(person) => person.changes.next().await,
@@ -198,12 +227,18 @@ impl protocol::Client for Client {
         };
         tokio::select! {
             () = in_mailbox => News::Mailbox,
+            () = of_others => News::Mailbox,
             () = of_accounts => News::Accounts,
         }
     }
 
-    async fn tell_news(&mut self, session: &mut Session) {
-        self.report(session, Reports::Everything).await;
+    async fn tell_news<S: Link>(&mut self, wire: &mut Wire<S>) -> io::Result<()> {
+        let is_delayed =
+            self.watching.as_ref().and_then(|watching| watching.selected()).is_some_and(|news| news.delayed);
+        let waits = is_delayed && !wire.session.is_idling();
+        let reports = if waits { Reports::AllButExpunge } else { Reports::Everything };
+        self.report(wire, reports, Shown::default()).await?;
+        self.tell_of_others(wire).await
     }
 
     fn end_if_closed(&self, session: &mut Session) -> bool {

@@ -23,15 +23,14 @@ impl Client {
         if uids.is_empty() {
             return Ok(Tagged::DONE);
         }
-        let removes = copy.removes;
+        let (removes, into) = (copy.removes, target.clone());
         let copied =
             blocking(
-                move || {
-                    if removes { mailbox.move_to(&uids, &target) } else { mailbox.copy_to(&uids, &target) }
-                },
+                move || if removes { mailbox.move_to(&uids, &into) } else { mailbox.copy_to(&uids, &into) },
             )
             .await
             .map_err(|failure| Trouble::from(failure).about_target())?;
+        self.has_brought(&target, &copied.pairs.iter().map(|pair| to_imap(pair.1)).collect::<Vec<_>>());
         let Some(code) = copy_uid(&copied) else { return Ok(Tagged::DONE) };
         let result = Tagged::with(Condition::Ok, code, "Copied");
         if removes {

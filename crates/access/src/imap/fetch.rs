@@ -64,6 +64,18 @@ impl Client {
                 if fetch.decodes() { selected.decodable(&wanted, &items).await? } else { wanted.clone() };
             selected.mark_seen(&shown).await?;
         }
+        self.send_messages(wire, &wanted, fetch).await
+    }
+
+    /// Tells what is asked of these messages.
+    pub(super) async fn send_messages<S: Link>(
+        &mut self,
+        wire: &mut Wire<S>,
+        wanted: &[Wanted],
+        fetch: &Fetch,
+    ) -> Result<Tagged, Trouble> {
+        let selected = self.selected()?;
+        let items: Arc<[Item]> = fetch.items.clone().into();
         let snapshot = selected.mailbox.snapshot();
         let mut result = Tagged::DONE;
         let needs = fetch.needs();

@@ -50,7 +50,7 @@ impl Client {
 }
 
 /// All mailboxes as clients see them, the inbox first.
-fn all_to_imap(all: &[kings_store::Listed], naming: Naming) -> Vec<Listed> {
+pub(super) fn all_to_imap(all: &[kings_store::Listed], naming: Naming) -> Vec<Listed> {
     let mut shown: Vec<Listed> = all.iter().map(|listed| to_imap(listed, naming)).collect();
     let has_others = shown.iter().skip(1).any(|listed| listed.exists);
     if let Some(inbox) = shown.first_mut().filter(|_| naming.below_inbox) {
@@ -59,7 +59,7 @@ fn all_to_imap(all: &[kings_store::Listed], naming: Naming) -> Vec<Listed> {
     shown
 }
 
-fn to_imap(listed: &kings_store::Listed, naming: Naming) -> Listed {
+pub(super) fn to_imap(listed: &kings_store::Listed, naming: Naming) -> Listed {
     Listed {
         name: naming.text(&listed.name),
         subscribed: listed.subscribed,

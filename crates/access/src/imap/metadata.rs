@@ -3,7 +3,7 @@
 use kings_imap::command::{GetMetadata, SetMetadata};
 use kings_imap::response::{Annotation, Attribute};
 use kings_imap::{Code, Condition, Response, Session, Tagged};
-use kings_store::{Account, Annotations, MAX_ANNOTATION, SpecialUse};
+use kings_store::{Account, AccountEvent, Annotations, MAX_ANNOTATION, MailboxName, SpecialUse};
 
 use super::convert::{use_to_imap, use_to_store};
 use super::{Client, Trouble};
@@ -56,14 +56,14 @@ impl Client {
         Ok(((!is_empty).then_some(response), longest))
     }
 
-    async fn uses_of(&self, name: &kings_store::MailboxName) -> Result<Vec<SpecialUse>, Trouble> {
+    async fn uses_of(&self, name: &MailboxName) -> Result<Vec<SpecialUse>, Trouble> {
         let all = self.on_account(Account::list).await?;
         let listed = all.into_iter().find(|listed| listed.name == *name);
         Ok(listed.map(|listed| listed.special_uses).unwrap_or_default())
     }
 
     /// All entries or none.
-    pub(super) async fn set_metadata(&self, set: SetMetadata) -> Result<Tagged, Trouble> {
+    pub(super) async fn set_metadata(&mut self, set: SetMetadata) -> Result<Tagged, Trouble> {
         let SetMetadata { mailbox, entries } = set;
         if entries.iter().flat_map(|(_, value)| value).any(|value| value.len() > MAX_ANNOTATION) {
             let code = Code::MetadataMaxSize(MAX_ANNOTATION as u64);
@@ -74,7 +74,9 @@ impl Client {
             if entries.iter().any(|(entry, _)| entry.starts_with("/shared/")) {
                 return Err(Trouble::Refused(Tagged::SERVER_METADATA));
             }
+            let noted = noted(None, &entries);
             self.on_account(move |account| account.annotate(&entries)).await?;
+            self.has_done(noted);
             return Ok(Tagged::DONE);
         };
         let mailbox = self.open(&name).await?;
@@ -84,13 +86,26 @@ impl Client {
             Some((_, value)) => Some(uses_in(value.as_deref().unwrap_or_default())?),
             None => None,
         };
+        let name = Some(mailbox.name());
+        let mut done = vec![noted(name.clone(), &entries)];
+        done.extend(
+            uses.is_some()
+                .then(|| AccountEvent::Noted { mailbox: name, entries: vec![SPECIAL_USE.to_owned()] }),
+        );
         blocking(move || match uses {
             Some(uses) => mailbox.annotate_and_assign(&entries, &uses),
             None => mailbox.annotate(&entries),
         })
         .await?;
+        for event in done {
+            self.has_done(event);
+        }
         Ok(Tagged::DONE)
     }
+}
+
+fn noted(mailbox: Option<MailboxName>, entries: &[Annotation]) -> AccountEvent {
+    AccountEvent::Noted { mailbox, entries: entries.iter().map(|(entry, _)| entry.clone()).collect() }
 }
 
 /// Entries that were asked for by name are told even where they are not there.

@@ -1,33 +1,113 @@
 //! Tells the client what has changed in its mailbox (RFC 3501 §7).
 
+use std::io;
 use std::sync::Arc;
 
+use kings_imap::command::Shown;
+use kings_imap::command::fetch::{Fetch, Item};
 use kings_imap::view::Reports;
 use kings_imap::{Change, Code, Condition, Flag, Response, SequenceSet, Session, Tagged};
 use kings_store::{Keyword, MAX_KEYWORDS, ModSeq, Snapshot, StoreError};
 use tracing::warn;
 
 use super::convert::{flag_names, keyword_names, modseq_to_imap, to_imap};
+use super::notify::Watching;
 use super::selected::{AsTold, Known, Selected, Wanted, known, look};
-use super::{Client, Trouble};
+use super::{Client, Trouble, Wire};
+use crate::socket::Link;
+
+/// What news of the selected mailbox may be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Scope {
+    arrivals: bool,
+    removals: bool,
+    flags: bool,
+}
+
+impl Scope {
+    /// By the command, by what a client wants to hear at all, and by what it has done itself.
+    fn new(reports: Reports, watching: Option<&Watching>, shown: Shown) -> Self {
+        if reports == Reports::Nothing {
+            return Self { arrivals: false, removals: false, flags: false };
+        }
+        let may_remove = reports == Reports::Everything;
+        let Some(watching) = watching else {
+            return Self { arrivals: true, removals: may_remove, flags: true };
+        };
+        let events = watching.selected().map(|news| news.events).unwrap_or_default();
+        Self {
+            arrivals: events.messages,
+            removals: may_remove && (events.messages || shown.removals),
+            flags: events.flags || shown.flags,
+        }
+    }
+
+    fn is_nothing(self) -> bool {
+        !self.arrivals && !self.removals && !self.flags
+    }
+
+    /// Everything but removals is told.
+    fn is_whole(self) -> bool {
+        self.arrivals && self.flags
+    }
+}
 
 impl Client {
-    /// Compares the view with the mailbox and tells the difference, as far as `reports` lets it.
+    /// Compares the view with the mailbox and tells the difference, as far as `reports` and the client's own wishes let it.
     ///
     /// A failure does not spoil the command that was carried out before. A mailbox that is gone ends the
     /// session: there is no other way to tell (RFC 2180 §3.3).
-    pub(super) async fn report(&mut self, session: &mut Session, reports: Reports) {
-        let Some(selected) = &mut self.selected else { return };
-        if reports == Reports::Nothing {
-            return;
+    pub(super) async fn report<S: Link>(
+        &mut self,
+        wire: &mut Wire<S>,
+        reports: Reports,
+        shown: Shown,
+    ) -> io::Result<()> {
+        let scope = Scope::new(reports, self.watching.as_deref(), shown);
+        let Some(selected) = &mut self.selected else { return Ok(()) };
+        if scope.is_nothing() {
+            return Ok(());
         }
-        match selected.report(session, reports).await {
-            Ok(()) => {}
+        match selected.report(&mut wire.session, scope).await {
+            Ok(arrived) => return self.show_arrived(wire, arrived).await,
             Err(Trouble::Store(StoreError::NoSuchMailbox)) => {
                 self.selected = None;
-                session.bye("The selected mailbox was deleted");
+                wire.session.bye("The selected mailbox was deleted");
             }
             Err(trouble) => warn!(%trouble, "cannot look for changes in a mailbox"),
+        }
+        Ok(())
+    }
+
+    /// Tells what NOTIFY asks of new messages (RFC 5465 §5.2), but for those that the client has brought itself.
+    async fn show_arrived<S: Link>(&mut self, wire: &mut Wire<S>, arrived: Vec<Wanted>) -> io::Result<()> {
+        let (Some(watching), Some(selected)) = (&self.watching, &mut self.selected) else { return Ok(()) };
+        let Some(news) = watching.selected() else { return Ok(()) };
+        if selected.owes_expunge && !news.delayed {
+            // At once, when the command is over.
+            selected.changes.mark_changed();
+        }
+        let own = std::mem::take(&mut selected.own_arrivals);
+        let arrived: Vec<Wanted> = arrived.into_iter().filter(|(_, uid)| !own.contains(uid)).collect();
+        let uids: Vec<_> = arrived.iter().map(|(_, uid)| *uid).collect();
+        let Some(set) = SequenceSet::of(&uids).filter(|_| !news.items.is_empty()) else { return Ok(()) };
+        let enabled = wire.session.enabled();
+        let mut items = news.items.clone();
+        if !enabled.uid_only && !items.contains(&Item::Uid) {
+            items.insert(0, Item::Uid);
+        }
+        // As in all news of messages for who wants to know (RFC 7162 §3.1).
+        if enabled.condstore && !items.contains(&Item::ModSeq) {
+            items.push(Item::ModSeq);
+        }
+        let fetch = Fetch { uid: true, set, items, changed_since: None, vanished: false, partial: None };
+        match self.send_messages(wire, &arrived, &fetch).await {
+            Err(Trouble::Stream(error)) => Err(error),
+            Err(trouble) => {
+                warn!(%trouble, "cannot show a new message");
+                Ok(())
+            }
+            Ok(_) => Ok(()),
         }
     }
 }
@@ -46,26 +126,42 @@ impl Client {
 }
 
 impl Selected {
-    async fn report(&mut self, session: &mut Session, reports: Reports) -> Result<(), Trouble> {
+    /// Gives the messages that are new.
+    async fn report(&mut self, session: &mut Session, scope: Scope) -> Result<Vec<Wanted>, Trouble> {
         self.changes.mark_unchanged();
         let (snapshot, recent) = look(&self.mailbox, self.view.is_read_only()).await?;
         if snapshot.uid_validity != self.compared.uid_validity {
             session.bye("The messages of the selected mailbox have new UIDs");
-            return Ok(());
+            return Ok(Vec::new());
         }
+        let last = self.view.last();
         self.view.add_recent(recent.into_iter().map(to_imap));
-        if snapshot.generation != self.compared.generation || self.owes_expunge {
-            self.tell_keywords(session, &snapshot);
-            self.compare(session, &snapshot, reports);
-            self.compared = snapshot;
+        if snapshot.generation == self.compared.generation && !self.owes_expunge && !self.owes_more {
+            return Ok(Vec::new());
         }
-        Ok(())
+        self.tell_keywords(session, &snapshot);
+        self.compare(session, &snapshot, scope);
+        self.compared = snapshot;
+        Ok(self.view.behind(last))
     }
 
-    fn compare(&mut self, session: &mut Session, snapshot: &Arc<Snapshot>, reports: Reports) {
+    fn compare(&mut self, session: &mut Session, snapshot: &Arc<Snapshot>, scope: Scope) {
         let tells_modseq = self.tells_modseq;
+        let reports = if scope.removals { Reports::Everything } else { Reports::AllButExpunge };
         let now = snapshot.messages.iter().map(|message| known(message, tells_modseq));
-        let changes = self.view.update(now, reports);
+        let (changes, count) = if scope.is_whole() {
+            (self.view.update(now, reports), snapshot.messages.len())
+        } else {
+            // What is not told stays as the client knows it.
+            let known = |(uid, now): (kings_imap::Uid, Known)| match self.view.flags(uid) {
+                Some(_) if scope.flags => Some((uid, now)),
+                Some(told) => Some((uid, told)),
+                None => scope.arrivals.then_some((uid, now)),
+            };
+            let now: Vec<_> = now.filter_map(known).collect();
+            let count = now.len();
+            (self.view.update(now, reports), count)
+        };
         let as_uids = session.enabled().hears_vanished();
         if as_uids {
             let gone = changes.iter().filter_map(|change| match change {
@@ -83,8 +179,9 @@ impl Selected {
             };
             session.respond(&response);
         }
-        self.owes_expunge = self.view.len() > snapshot.messages.len();
-        if !self.owes_expunge {
+        self.owes_expunge = self.view.len() > count;
+        self.owes_more = !scope.is_whole();
+        if !self.owes_expunge && !self.owes_more {
             self.view.share(AsTold::of(snapshot, tells_modseq));
         }
     }

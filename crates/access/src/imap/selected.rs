@@ -24,6 +24,10 @@ pub(crate) struct Selected {
     pub(super) keywords: Vec<Keyword>,
     /// The client has not been told yet of some that are gone.
     pub(super) owes_expunge: bool,
+    /// There may be more that it was not told because it did not want to hear it (RFC 5465 §3.1).
+    pub(super) owes_more: bool,
+    /// Messages that the client has brought itself and was not told of yet.
+    pub(super) own_arrivals: Vec<kings_imap::Uid>,
 }
 
 /// What a client knows of a message.
@@ -79,7 +83,18 @@ impl Selected {
         let view = View::of(told, recent.into_iter().map(to_imap), read_only);
         let keywords = snapshot.keywords.clone();
         let compared = snapshot;
-        Ok((Self { mailbox, view, tells_modseq, changes, compared, keywords, owes_expunge: false }, id))
+        let selected = Self {
+            mailbox,
+            view,
+            tells_modseq,
+            changes,
+            compared,
+            keywords,
+            owes_expunge: false,
+            owes_more: false,
+            own_arrivals: Vec::new(),
+        };
+        Ok((selected, id))
     }
 
     /// Has the client hear the numbers of changes from now on. What it knows of messages so far counts as known with them.

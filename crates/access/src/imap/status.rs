@@ -40,6 +40,15 @@ impl Client {
     }
 }
 
+/// An item with its number; `None` for what is no number.
+pub(super) fn told_by(
+    item: StatusItem,
+    snapshot: &Snapshot,
+    append_limit: u64,
+) -> Option<(StatusItem, StatusValue)> {
+    value(item, snapshot, append_limit).map(|number| (item, StatusValue::Number(number)))
+}
+
 /// `None` for what is no number.
 fn value(item: StatusItem, snapshot: &Snapshot, append_limit: u64) -> Option<u64> {
     let count = |wanted: fn(&&Message) -> bool| snapshot.messages.iter().filter(wanted).count() as u64;

@@ -72,7 +72,7 @@ impl protocol::Session for Session {
     }
 
     fn hears_news(&self) -> bool {
-        self.is_idling()
+        self.hears_news()
     }
 
     fn bye(&mut self, text: &'static str) {

@@ -193,7 +193,9 @@ impl protocol::Client for Client {
         News::Accounts
     }
 
-    async fn tell_news(&mut self, _: &mut Session) {}
+    async fn tell_news<L: Link>(&mut self, _: &mut Wire<L>) -> io::Result<()> {
+        Ok(())
+    }
 
     fn end_if_closed(&self, session: &mut Session) -> bool {
         let is_closed = |reader: &Reader| self.inner.door.is_closed_to(&reader.person, &self.peer);

@@ -168,6 +168,18 @@ impl Fetch {
     }
 }
 
+impl Item {
+    /// The same without setting `\Seen`.
+    #[must_use]
+    pub(crate) fn peeking(self) -> Self {
+        match self {
+            Self::Body(body) => Self::Body(Body { peek: true, ..body }),
+            Self::Binary(binary) => Self::Binary(Binary { peek: true, ..binary }),
+            other => other,
+        }
+    }
+}
+
 fn needs(item: &Item) -> Needs {
     match item {
         Item::Uid
@@ -246,7 +258,7 @@ fn name(cursor: &mut Cursor<'_>) -> String {
     cursor.letters(|octet| octet.is_ascii_alphanumeric() || octet == b'.')
 }
 
-fn item(cursor: &mut Cursor<'_>) -> Result<Item, SyntaxError> {
+pub(super) fn item(cursor: &mut Cursor<'_>) -> Result<Item, SyntaxError> {
     let old = |label, facet, peek| {
         let section = Section { path: Vec::new(), text: SectionText::Facet(facet) };
         Ok(Item::Body(Body { label, section, partial: None, peek }))
@@ -352,4 +364,15 @@ fn section_text(cursor: &mut Cursor<'_>, in_part: bool) -> Result<SectionText, S
 fn fields(cursor: &mut Cursor<'_>, keep: Keep) -> Result<SectionText, SyntaxError> {
     cursor.space()?;
     Ok(SectionText::Fields { keep, names: cursor.field_names()? })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// `BODY.PEEK[TEXT]`
+    pub(crate) fn text_peeked() -> Item {
+        let section = Section { path: Vec::new(), text: SectionText::Facet(Facet::Text) };
+        Item::Body(Body { label: Label::Body, section, partial: None, peek: true })
+    }
 }

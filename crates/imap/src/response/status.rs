@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::Write;
 
 use super::flags;
+use crate::command::Events;
 use crate::flag::Flag;
 use crate::limits::MAX_URL;
 use crate::sequence::{ModSeq, SequenceNumber, SequenceSet, Uid};
@@ -37,6 +38,8 @@ pub enum Code {
     Alert,
     /// A name that is taken.
     AlreadyExists,
+    /// NOTIFY of something that there is no news of here; the events there are (RFC 5465 §3.1).
+    BadEvent,
     /// APPEND gave these UIDs, in the order of its messages, under this UIDVALIDITY (RFC 4315 §3, RFC 3502 §6.3.11).
     AppendUid(u32, SequenceSet),
     /// Login name or password wrong; never which.
@@ -85,6 +88,8 @@ pub enum Code {
     Modified(SequenceSet),
     /// No such mailbox.
     NonExistent,
+    /// More news than are told (RFC 5465 §5.8).
+    NotificationOverflow,
     /// No room for the message.
     OverQuota,
     /// The flags that a client may change for good, and whether it may make up keywords.
@@ -120,6 +125,7 @@ pub enum Code {
 impl Code {
     fn write_to(&self, out: &mut Vec<u8>) {
         match self {
+            Self::BadEvent => put!(out, "BADEVENT ({})", Events::WORDS),
             Self::AppendUid(validity, uid) => put!(out, "APPENDUID {validity} {uid}"),
             Self::BadUrl(url) => bad_url(url, out),
             Self::Capability(words) => put!(out, "CAPABILITY {}", words.join(" ")),
@@ -149,6 +155,7 @@ impl Code {
             Self::AppendUid(..) => "APPENDUID",
             Self::AuthenticationFailed => "AUTHENTICATIONFAILED",
             Self::BadUrl(_) => "BADURL",
+            Self::BadEvent => "BADEVENT",
             Self::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
             Self::Cannot => "CANNOT",
             Self::Capability(_) => "CAPABILITY",
@@ -165,6 +172,7 @@ impl Code {
             Self::NoPerm => "NOPERM",
             Self::Modified(_) => "MODIFIED",
             Self::NonExistent => "NONEXISTENT",
+            Self::NotificationOverflow => "NOTIFICATIONOVERFLOW",
             Self::OverQuota => "OVERQUOTA",
             Self::PermanentFlags(..) => "PERMANENTFLAGS",
             Self::PrivacyRequired => "PRIVACYREQUIRED",
@@ -277,6 +285,13 @@ impl Tagged {
     pub const TOO_MANY_KEYWORDS: Self = Self::no(Code::Limit, "The mailbox has too many keywords");
     /// A keyword that cannot be one.
     pub const BAD_KEYWORD: Self = Self::no(Code::Cannot, "No flag can have this name");
+    /// NOTIFY of an event there is none of here.
+    pub const BAD_EVENT: Self = Self::no(Code::BadEvent, "There is no news of that kind");
+    /// NOTIFY of too many mailboxes.
+    pub const TOO_MUCH_NEWS: Self = Self::no(Code::NotificationOverflow, "Too many mailboxes to watch");
+    /// The end of news that a client was promised; it hears none from now on (RFC 5465 §5.8).
+    pub const NEWS_LOST: Self =
+        Self::with(Condition::Ok, Code::NotificationOverflow, "Too much has happened, no more news");
     /// A search that worked too long.
     pub const SEARCH_LIMIT: Self = Self::no(Code::Limit, "The search takes too long");
     /// SEARCH, SORT or THREAD that told what it could.

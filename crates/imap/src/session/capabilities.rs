@@ -59,6 +59,7 @@ impl Session {
             "UTF8=ACCEPT",
             "METADATA",
             "LIST-METADATA",
+            "NOTIFY",
             "PARTIAL",
             "UIDONLY",
         ]);

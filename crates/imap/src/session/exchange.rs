@@ -82,6 +82,7 @@ impl Session {
             (After::Unauthenticate, Condition::Ok) if self.state != State::Closed => {
                 // What a client has enabled went with its login (RFC 8437 §4.1).
                 (self.state, self.enabled) = (State::NotAuthenticated, Enabled::default());
+                self.notifies = false;
                 if self.compression == Compression::On {
                     self.compression = Compression::Ends;
                 }

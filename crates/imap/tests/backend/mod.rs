@@ -6,7 +6,8 @@ use std::num::NonZeroU32;
 
 use kings_imap::command::sort::{Sort, Thread};
 use kings_imap::command::{
-    Arriving, Copy, Create, Depth, GetMetadata, List, Select, SetMetadata, StatusItem, Store, StoreMode,
+    Arriving, Copy, Create, Depth, GetMetadata, List, Notify, Select, SetMetadata, StatusItem, Store,
+    StoreMode,
 };
 use kings_imap::fetch::{Content, Facts, Fetch, Identity, Segment, Source, is_decodable, render};
 use kings_imap::learn::learn;
@@ -312,6 +313,8 @@ impl Backend {
             },
             Request::GetMetadata(get) => self.get_metadata(session, &get),
             Request::SetMetadata(set) => self.set_metadata(set),
+            Request::Notify(Notify::BadEvent) => Tagged::BAD_EVENT,
+            Request::Notify(_) => Tagged::DONE,
             Request::Close => {
                 self.expunge(None);
                 self.selected = None;
