@@ -143,8 +143,8 @@ fn domains_shown(text: &str) -> Vec<String> {
 
 /// What a submission may leave to us.
 pub(crate) struct Completion<'a> {
-    /// Who is logged in: the author of a message without From.
-    pub(crate) account: &'a Address,
+    /// Who is logged in, or sends: the author of a message without From.
+    pub(crate) account: Option<&'a Address>,
     /// Our name, for the right side of a Message-ID.
     pub(crate) hostname: &'a Domain,
     /// The name of the message here.
@@ -158,12 +158,12 @@ impl Completion<'_> {
     pub(crate) fn missing_fields(&self, head: &[u8]) -> String {
         let Self { account, hostname, id, date } = self;
         let completions = [
-            ("Date", format!("Date: {date}\r\n")),
-            ("From", format!("From: <{account}>\r\n")),
-            ("Message-ID", format!("Message-ID: <{id}@{hostname}>\r\n")),
+            ("Date", Some(format!("Date: {date}\r\n"))),
+            ("From", account.map(|account| format!("From: <{account}>\r\n"))),
+            ("Message-ID", Some(format!("Message-ID: <{id}@{hostname}>\r\n"))),
         ];
         let is_missing = |name: &str| header::first(head, name).is_none();
-        completions.into_iter().filter(|(name, _)| is_missing(name)).map(|(_, field)| field).collect()
+        completions.into_iter().filter(|(name, _)| is_missing(name)).filter_map(|(_, field)| field).collect()
     }
 }
 
@@ -344,7 +344,7 @@ mod tests {
         let account = Address::parse("ann@example.org").unwrap();
         let hostname = Domain::parse("mail.example.org").unwrap();
         let (id, date) = (TraceId::new(0, 0), DateTime::from_unix(0));
-        let completion = Completion { account: &account, hostname: &hostname, id, date };
+        let completion = Completion { account: Some(&account), hostname: &hostname, id, date };
         assert_eq!(
             completion.missing_fields(b"Subject: x\r\n\r\n"),
             "Date: Thu, 1 Jan 1970 00:00:00 +0000\r\nFrom: <ann@example.org>\r\n\

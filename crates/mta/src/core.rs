@@ -24,6 +24,7 @@ use crate::alerts::Alerts;
 use crate::content_checks::ContentChecks;
 use crate::copies::Copies;
 use crate::delegation;
+use crate::inbound::is_in;
 use crate::limits::{Rates, Traffic};
 use crate::milter::Milters;
 use crate::passes::{Passes, Returned};
@@ -107,9 +108,16 @@ pub struct Outgoing {
     pub remembers_correspondents: bool,
     /// Programs that have a say.
     pub policy_service: Option<delegation::Settings>,
+    /// Whose clients send to everybody over port 25 without a login, in any name (Postfix's `mynetworks`).
+    pub networks: Vec<IpNet>,
 }
 
 impl Outgoing {
+    /// Whether this client is of a network that the operator trusts. A host that speaks for others is not taken for them.
+    pub(crate) fn trusts(&self, client: IpAddr, trust: Trust) -> bool {
+        !trust.xclient && is_in(&self.networks, client)
+    }
+
     /// What EHLO offers to a session that begins now.
     pub(crate) fn future_release(&self) -> Option<FutureRelease> {
         let longest = self.longest_hold.as_secs();

@@ -87,7 +87,7 @@ impl Decide for Session<'_> {
         let reach = policy::reach(false);
         let resolution = self.core.resolve(&recipient.path, &envelope.reverse_path, reach).await;
         let facts = RcptFacts {
-            logged_in: false,
+            may_send: false,
             resolution: &resolution,
             no_way: self.core.no_way(&recipient.path, &envelope.reverse_path, (&resolution, reach)).await,
             full: self.core.full(&resolution, envelope.parameters.size).await,

@@ -255,7 +255,7 @@ impl Decide for Session<'_> {
         // Where nobody reads our replies, the queue tells the sender.
         let no_way = core.no_way(&recipient.path, &envelope.reverse_path, (&resolution, reach));
         let facts = RcptFacts {
-            logged_in: true,
+            may_send: true,
             resolution: &resolution,
             no_way: if dropped { None } else { no_way.await },
             // The queue tries them again.
@@ -346,7 +346,7 @@ impl<'a> Session<'a> {
         // The sender that the user gave, which was judged at MAIL, is who writes.
         let writer = self.local.completed(envelope.reverse_path.clone());
         let writer = writer.address().unwrap_or(&account);
-        let completion = Completion { account: writer, hostname, id, date }.missing_fields(&head);
+        let completion = Completion { account: Some(writer), hostname, id, date }.missing_fields(&head);
         let recipient = sole_recipient(&envelope).map(|address| self.local.at_home(address));
         let received = trace::received_from_user(
             hostname,

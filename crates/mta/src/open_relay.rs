@@ -77,7 +77,7 @@ fn accepted(core: &Core, runtime: &Runtime, role: Role, lines: &[String]) -> Vec
                     let resolution =
                         runtime.block_on(core.resolve(&recipient.path, &sender, policy::reach(false)));
                     let facts = RcptFacts {
-                        logged_in: false,
+                        may_send: false,
                         resolution: &resolution,
                         no_way: None,
                         full: None,

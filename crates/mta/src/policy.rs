@@ -50,8 +50,8 @@ pub enum ForeignSenders {
 
 /// Everything the RCPT decision may look at, gathered beforehand.
 pub(crate) struct RcptFacts<'a> {
-    /// The client has logged in.
-    pub(crate) logged_in: bool,
+    /// The client may send to everybody: it has logged in, or its network is trusted.
+    pub(crate) may_send: bool,
     /// What the recipient stands for.
     pub(crate) resolution: &'a Resolution,
     /// Why it would come back at once, where all of it leaves.
@@ -66,8 +66,8 @@ pub(crate) struct RcptFacts<'a> {
 
 /// Whose aliases count for a recipient at RCPT. A stranger hears nothing of those of other domains, and no program is
 /// asked about them: such mail is refused in any case.
-pub(crate) fn reach(logged_in: bool) -> Reach {
-    if logged_in { Reach::Everywhere } else { Reach::Ours }
+pub(crate) fn reach(may_send: bool) -> Reach {
+    if may_send { Reach::Everywhere } else { Reach::Ours }
 }
 
 /// Decides one RCPT. "Are we an open relay?" is answered by the last two lines.
@@ -76,7 +76,7 @@ pub(crate) fn rcpt(facts: &RcptFacts<'_>) -> Result<(), Reply> {
         return Err(Reply::TOO_MANY_RECIPIENTS);
     }
     let on_its_way = || facts.no_way.clone().map_or(Ok(()), Err);
-    match (facts.resolution, facts.logged_in) {
+    match (facts.resolution, facts.may_send) {
         (Resolution::Targets(_), _) => on_its_way().and_then(|()| facts.full.clone().map_or(Ok(()), Err)),
         (Resolution::Unknown, _) => Err(Reply::UNKNOWN_USER),
         (Resolution::Looping, _) => Err(Reply::ALIAS_LOOP),
@@ -304,7 +304,7 @@ mod tests {
         ];
         for (logged_in, resolution, expected) in cases {
             let facts = |recipients_so_far| RcptFacts {
-                logged_in,
+                may_send: logged_in,
                 resolution,
                 no_way: None,
                 full: None,

@@ -30,12 +30,15 @@ use crate::limits::Meter;
 use crate::long_lines::Shortener;
 use crate::milter::{Caller, Chain};
 use crate::policy::{self, RcptFacts};
+use crate::submit::Submit;
 use crate::traced;
 use crate::transaction::Transaction;
 
 /// The service of port 25: strangers may write to our users and to nobody else.
 pub struct Receive<D> {
     core: Core,
+    /// For clients of networks that the operator trusts: theirs is mail of ours.
+    neighbours: Submit<D>,
     checks: Arc<Checks<D>>,
     /// For mail that we sign, as that of our users.
     shortener: Shortener,
@@ -43,15 +46,23 @@ pub struct Receive<D> {
 
 impl<D> Clone for Receive<D> {
     fn clone(&self) -> Self {
-        Self { core: self.core.clone(), checks: self.checks.clone(), shortener: self.shortener.clone() }
+        let Self { core, neighbours, checks, shortener } = self;
+        Self {
+            core: core.clone(),
+            neighbours: neighbours.clone(),
+            checks: checks.clone(),
+            shortener: shortener.clone(),
+        }
     }
 }
 
 impl<D: Dns + 'static> Receive<D> {
     /// Uses directory, store and queue of `core`, and asks `dns` about senders.
-    pub fn new(core: &Core, dns: D, inbound: Inbound) -> Self {
+    ///
+    /// `neighbours` takes what comes from networks that are trusted.
+    pub fn new(core: &Core, dns: D, inbound: Inbound, neighbours: Submit<D>) -> Self {
         let checks = Arc::new(Checks::new(dns, core.hostname.clone(), inbound));
-        Self { core: core.clone(), checks, shortener: Shortener::default() }
+        Self { core: core.clone(), neighbours, checks, shortener: Shortener::default() }
     }
 }
 
@@ -59,6 +70,9 @@ impl<D: Dns + 'static> Service for Receive<D> {
     async fn serve(&self, connection: Connection) {
         let core = &self.core;
         let client = connection.peer.ip();
+        if core.outgoing.trusts(client, core.clients.trusted.of(client)) {
+            return Box::pin(self.neighbours.serve_neighbour(connection)).await;
+        }
         let settings = Settings {
             hostname: core.hostname.clone(),
             role: Role::Inbound,
@@ -260,7 +274,7 @@ impl<D: Dns + 'static> Session<'_, D> {
             self.meter.unknown_recipient(Instant::now());
         }
         policy::rcpt(&RcptFacts {
-            logged_in: false,
+            may_send: false,
             resolution: &resolution,
             no_way: self.core.no_way(&recipient.path, &envelope.reverse_path, (&resolution, reach)).await,
             full: self.core.full(&resolution, envelope.parameters.size).await,

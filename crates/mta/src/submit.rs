@@ -22,7 +22,7 @@ use kings_tls::ClientCertificate;
 use tracing::{debug, info};
 
 use crate::alerts;
-use crate::author::{self, Authors, BadAuthor, Completion};
+use crate::author::{self, Authors, Completion};
 use crate::connection::drive;
 use crate::core::{Core, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
@@ -73,20 +73,27 @@ impl<D: Dns + 'static> Submit<D> {
     }
 }
 
-impl<D: Dns + 'static> Service for Submit<D> {
-    async fn serve(&self, connection: Connection) {
+impl<D: Dns + 'static> Submit<D> {
+    /// Serves a client of port 25 that may send without a login.
+    pub(crate) async fn serve_neighbour(&self, connection: Connection) {
+        self.serve_as(connection, Role::Inbound).await;
+    }
+
+    /// `role`: with a login, or as a neighbour.
+    async fn serve_as(&self, connection: Connection, role: Role) {
         let core = &self.core;
+        let is_neighbour = role == Role::Inbound;
         let (client, exempt) = (connection.peer.ip(), connection.exempt);
         let settings = Settings {
             hostname: core.hostname.clone(),
-            role: Role::Submission,
+            role,
             start_tls: true,
             message_bytes: core.limits.message_bytes,
             recipients: core.limits.recipients,
             dsn: true,
             bare_paths: true,
             origin: core.directory.origin().cloned(),
-            future_release: core.outgoing.future_release(),
+            future_release: core.outgoing.future_release().filter(|_| !is_neighbour),
             trust: core.clients.trusted.of(client),
         };
         let login = core.directory.login(ClientFacts::new(origin(client, exempt)));
@@ -108,6 +115,7 @@ impl<D: Dns + 'static> Service for Submit<D> {
             exempt,
             meter,
             account: None,
+            is_neighbour,
             login,
             filters: Chain::new(&core.milters.submission, core.limits.message_bytes),
             intake: Intake::default(),
@@ -120,9 +128,16 @@ impl<D: Dns + 'static> Service for Submit<D> {
             info!(%client, reply = reply.to_string(), "client refused");
             smtp.turn_away(&reply);
         }
-        let ended = drive(connection, smtp, core.tls_for_people.clone(), &mut session).await;
+        let tls = if is_neighbour { core.tls.clone() } else { core.tls_for_people.clone() };
+        let ended = drive(connection, smtp, tls, &mut session).await;
         debug!(%client, ?ended, "session ended");
         alerts::tell(core, client, transcript).await;
+    }
+}
+
+impl<D: Dns + 'static> Service for Submit<D> {
+    async fn serve(&self, connection: Connection) {
+        self.serve_as(connection, Role::Submission).await;
     }
 
     fn busy(&self) -> &'static [u8] {
@@ -151,6 +166,8 @@ struct Session<'a, D> {
     exempt: bool,
     meter: Meter,
     account: Option<Address>,
+    /// It needs no account: its network is trusted.
+    is_neighbour: bool,
     login: Login,
     filters: Chain,
     intake: Intake,
@@ -207,14 +224,10 @@ impl<D: Dns + 'static> Decide for Session<'_, D> {
 
     async fn mail(&mut self, path: &ReversePath, parameters: MailParameters, peer: &Peer<'_>) -> Reply {
         self.forget_closed_account();
-        let Some(account) = &self.account else { return Reply::LOGIN_FIRST };
-        let Ok(own) = self.own(account, path.address()).await else { return Reply::TRY_LATER };
-        let is_own = path.address().is_none_or(|address| own.contains(address));
-        if let Err(reply) = policy::reverse_path(is_own, self.core.outgoing.foreign_senders) {
-            info!(client = %self.client, %account, reverse_path = %path, "sender refused");
+        if let Err(reply) = self.judge_sender(path).await {
             return reply;
         }
-        if let Err(reply) = self.meter.message(Some(account), Instant::now()) {
+        if let Err(reply) = self.meter.message(self.account.as_ref(), Instant::now()) {
             return reply;
         }
         self.consultation = self.consult(peer, Some(&parameters));
@@ -231,10 +244,10 @@ impl<D: Dns + 'static> Decide for Session<'_, D> {
         if let Err(reply) = self.meter.recipient(self.account.as_ref(), Instant::now()) {
             return reply;
         }
-        let reach = policy::reach(self.account.is_some());
+        let reach = policy::reach(self.may_send());
         let resolution = self.core.resolve(&recipient.path, &envelope.reverse_path, reach).await;
         let facts = RcptFacts {
-            logged_in: self.account.is_some(),
+            may_send: self.may_send(),
             resolution: &resolution,
             no_way: self.core.no_way(&recipient.path, &envelope.reverse_path, (&resolution, reach)).await,
             full: self.core.full(&resolution, envelope.parameters.size).await,
@@ -295,6 +308,7 @@ impl<D: Dns + 'static> Decide for Session<'_, D> {
         };
         info!(client = %self.client, ?claim, "speaks for another client");
         self.account = account;
+        self.is_neighbour = false;
         if let Some(client) = claimed_address(claim) {
             self.client = client;
             self.ends.0.set_ip(client);
@@ -322,6 +336,23 @@ impl<D: Dns + 'static> Session<'_, D> {
         if !self.account.as_ref().is_some_and(is_open) {
             self.account = None;
         }
+    }
+
+    /// Whether the client may send to everybody.
+    fn may_send(&self) -> bool {
+        self.account.is_some() || self.is_neighbour
+    }
+
+    /// Whether the client may use this reverse-path; whose network is trusted may use any.
+    async fn judge_sender(&self, path: &ReversePath) -> Result<(), Reply> {
+        let Some(account) = &self.account else {
+            return if self.is_neighbour { Ok(()) } else { Err(Reply::LOGIN_FIRST) };
+        };
+        let own = self.own(account, path.address()).await.map_err(|Unavailable| Reply::TRY_LATER)?;
+        let is_own = path.address().is_none_or(|address| own.contains(address));
+        policy::reverse_path(is_own, self.core.outgoing.foreign_senders).inspect_err(|_| {
+            info!(client = %self.client, %account, reverse_path = %path, "sender refused");
+        })
     }
 
     /// The questions about this client, and about a transaction with these parameters.
@@ -352,21 +383,21 @@ impl<D: Dns + 'static> Session<'_, D> {
         envelope: Envelope,
         peer: &Peer<'_>,
     ) -> Result<Taken, Reply> {
-        let account = self.account.as_ref().ok_or(Reply::LOGIN_FIRST)?;
+        if !self.may_send() {
+            return Err(Reply::LOGIN_FIRST);
+        }
         let content = self.intake.take()?;
         check_header(&content)?;
         let returned = self.core.passes.read(self.client, content.head());
         let content = forgeries::scrub(self.core, content, forgeries::Source::of(&returned)).await?;
         let content = self.with_whole_names(content).await?;
-        let authors = author::authors(content.head());
-        let all: Vec<&Address> = authors.as_ref().map(Authors::all).unwrap_or_default();
-        let own = self.own(account, all).await.map_err(|Unavailable| Reply::TRY_LATER)?;
         // Those of what a filter hands back were judged when it came.
         if !returned.is_back() {
-            self.judge_authors(&authors, &own, content.head())?;
+            self.judge_authors(content.head()).await?;
         }
 
         let (id, date, hostname) = (transaction.id, now(), &self.core.hostname);
+        let account = self.account.as_ref().or(envelope.reverse_path.address());
         let completion = Completion { account, hostname, id, date }.missing_fields(content.head());
         let utf8 = envelope.parameters.smtputf8;
         let received = Received {
@@ -378,7 +409,7 @@ impl<D: Dns + 'static> Session<'_, D> {
                 lmtp: false,
                 extended: peer.client.extended,
                 tls: peer.client.tls,
-                login: true,
+                login: self.account.is_some(),
                 utf8,
             },
             tls: peer.tls.as_deref(),
@@ -436,14 +467,14 @@ impl<D: Dns + 'static> Session<'_, D> {
         content.map_err(|error| intake::refusal(&error))
     }
 
-    fn judge_authors(
-        &self,
-        authors: &Result<Authors, BadAuthor>,
-        own: &[Address],
-        head: &[u8],
-    ) -> Result<(), Reply> {
+    /// Whoever has an account writes as itself; machines whose network is trusted write as they like.
+    async fn judge_authors(&self, head: &[u8]) -> Result<(), Reply> {
+        let Some(account) = &self.account else { return Ok(()) };
+        let authors = author::authors(head);
+        let all: Vec<&Address> = authors.as_ref().map(Authors::all).unwrap_or_default();
+        let own = self.own(account, all).await.map_err(|Unavailable| Reply::TRY_LATER)?;
         let (ours, foreign) = (self.core.ours(), self.core.outgoing.foreign_senders);
-        policy::author(authors, |address| own.contains(address), ours.elsewhere(head), foreign)
+        policy::author(&authors, |address| own.contains(address), ours.elsewhere(head), foreign)
     }
 
     /// Those of the addresses that belong to the account.
@@ -484,7 +515,7 @@ impl<D: Dns + 'static> Session<'_, D> {
         peer: &Peer<'_>,
     ) -> Result<(), Reply> {
         let caller = milter::Caller {
-            daemon: "submission",
+            daemon: if self.is_neighbour { "smtp" } else { "submission" },
             hostname: &self.core.hostname,
             peer: self.ends.0,
             local: self.ends.1,

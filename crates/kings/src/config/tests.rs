@@ -777,6 +777,22 @@ fn broken_toml_names_its_line() {
 }
 
 #[test]
+fn a_network_of_half_the_world_is_no_network_of_ours() {
+    let text = |networks: &str| format!("{SMALLEST}[submission]\nnetworks = {networks}\n");
+    for (networks, count) in
+        [("[]", 0), ("[\"10.0.0.0/8\", \"fc00::/7\", \"192.0.2.7/32\"]", 3), ("[\"2001:db8::/32\"]", 1)]
+    {
+        let settings = Settings::parse(&text(networks), Path::new("/etc")).unwrap();
+        assert_eq!(settings.submission.networks.len(), count, "{networks}");
+    }
+    for wrong in ["0.0.0.0/0", "::/0", "128.0.0.0/1", "2000::/3"] {
+        let told = complaints(&text(&format!("[\"10.0.0.0/8\", \"{wrong}\"]")));
+        assert!(told.len() == 1 && told[0].contains("is no network of your own"), "{wrong}: {told:?}");
+    }
+    assert_eq!(complaints(&text("[\"printer.example.org\"]")).len(), 1);
+}
+
+#[test]
 fn the_queue_section_reads_counts_and_times() {
     let with = |line: &str| {
         Settings::parse(&format!("{SMALLEST}[queue]\n{line}\n"), Path::new("/etc")).unwrap().queue

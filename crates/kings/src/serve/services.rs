@@ -122,11 +122,12 @@ impl Services {
             append_octets: settings.limits.message_bytes,
             naming: settings.mailboxes.naming,
         };
+        let submit = Submit::new(&core, dns.clone());
         Ok(Self {
             directory: directory.clone(),
             tls_for_people: core.tls_for_people.clone(),
-            receive: Receive::new(&core, dns.clone(), settings.inbound.clone()),
-            submit: Submit::new(&core, dns.clone()),
+            receive: Receive::new(&core, dns.clone(), settings.inbound.clone(), submit.clone()),
+            submit,
             lmtp: Lmtp::new(&core),
             auth: Auth::new(directory, settings.limits.exempt.clone()),
             local: local_mail(settings, &core),

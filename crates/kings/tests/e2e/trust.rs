@@ -2,8 +2,9 @@
 //! client is told.
 
 use std::process::Command;
+use std::time::Duration;
 
-use crate::harness::{Kings, Setup, Smtp, letter, messages, plain, program, run};
+use crate::harness::{Kings, Setup, Sink, Smtp, letter, messages, plain, program, run, wait_until};
 
 const ANN: &str = "ann@example.org";
 const BOB: &str = "bob@example.org";
@@ -82,6 +83,60 @@ fn nobody_else_speaks_for_others() {
         client.message(CAROL, &[ANN], &letter(CAROL, ANN, "itself")).unwrap().is("250 2.0.0");
         assert!(messages(&kings.maildir(ANN)).remove(0).text().contains("([127.0.0.1])"));
     }
+}
+
+/// Printers and machines without a login, as with Postfix's mynetworks: theirs is mail of ours, signed, completed and sent to
+/// anybody. Whoever is elsewhere, or spoken for by such a host, is a stranger.
+#[test]
+fn a_network_that_the_config_trusts_sends_to_everybody_without_a_login() {
+    let sink = Sink::start();
+    let setup = |more: &str| {
+        let tables = format!(
+            "[submission]\nnetworks = [\"127.0.0.0/30\", \"fd00::/8\"]\n[outbound]\nsmart_host = \"127.0.0.1:{}\"\n",
+            sink.port
+        );
+        let mut setup = Setup { tables, ..Setup::default() };
+        setup.listen += more;
+        setup.start()
+    };
+    let mut kings = setup("");
+    run(&mut kings.command(&["dkim", "create", "example.org", "--selector", "one"])).succeeded();
+    kings.kill();
+    kings.serve();
+    let far = "joe@far.example";
+    let printer = b"From: ann@example.org\r\nSubject: scan\r\n\r\nHello, this is scan.\r\n";
+    kings.smtp().message("printer@example.org", &[far, BOB], printer).unwrap().is("250 2.0.0");
+    wait_until("the mail for elsewhere", Duration::from_secs(20), || {
+        (sink.subjects() == ["scan"]).then_some(())
+    });
+    for text in [sink.contents().remove(0), messages(&kings.maildir(BOB)).remove(0).text()] {
+        for field in ["DKIM-Signature:", "\r\nDate: ", "\r\nMessage-ID: "] {
+            assert!(text.contains(field), "{field}: {text}");
+        }
+        assert!(!text.contains("Authentication-Results"), "{text}");
+    }
+    kings.smtp().message(CAROL, &["nobody@example.org"], printer).unwrap().is("550 5.1.1");
+    let offer = kings.smtp().command("EHLO x.example.org").unwrap().text;
+    assert!(!offer.contains("AUTH") && offer.contains("STARTTLS"), "{offer}");
+    // Another address of this machine, and a port where people log in.
+    let at = format!("127.0.0.1:{}", kings.address("smtp").port());
+    let other = program("swaks")
+        .args(["--server", &at, "--local-interface", "127.0.0.9"])
+        .args(["--from", CAROL, "--to", far])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&other.stdout).into_owned();
+    assert!(said.contains("550 5.7.1") && !other.status.success(), "{said}");
+    let mut people = Smtp::connect(kings.address("submission")).unwrap();
+    people.command("EHLO x.example.org").unwrap().is("250");
+    people.command(&format!("MAIL FROM:<{CAROL}>")).unwrap().is("530");
+    // A proxy in the network speaks for strangers.
+    let kings = setup("xclient_from = [\"127.0.0.1/32\"]\n");
+    let mut proxy = kings.smtp();
+    proxy.command(&format!("XCLIENT ADDR={CLIENT}")).unwrap().is("220");
+    proxy.command("EHLO client.example.net").unwrap().is("250");
+    proxy.message(CAROL, &[far], printer).unwrap().is("550 5.7.1");
+    kings.smtp().message(CAROL, &[far], printer).unwrap().is("550 5.7.1");
 }
 
 /// `allow_nets` names the client; the host that speaks for it is not meant, whichever of the two it lets in.
