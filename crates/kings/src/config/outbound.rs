@@ -326,12 +326,17 @@ fn rule(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<Rule> {
     let has_login = login.is_some();
     let tls = section.choice(source, "tls", &LEVELS);
     complain_of_clear_text(source, section, has_login, tls);
-    let tls = tls.unwrap_or(usual_level(has_login));
+    let (at_mx, tls) = (tls, tls.unwrap_or(usual_level(has_login)));
     let from = source_addresses(source, section);
     let is_there = section.value("to").is_some();
-    let what = "\"smtp:HOST:PORT\", \"lmtp:HOST:PORT\", \"lmtp:unix:/PATH\", \"discard\" or \"error:TEXT\"";
-    let action = section.parsed(source, "to", what, |text| action(text, login, tls));
-    if has_login && matches!(action, Some(Action::LmtpSocket(_) | Action::Discard(_) | Action::Error(_))) {
+    let what =
+        "\"smtp:HOST:PORT\", \"mx\", \"lmtp:HOST:PORT\", \"lmtp:unix:/PATH\", \"discard\" or \"error:TEXT\"";
+    let action = section.parsed(source, "to", what, |text| match text {
+        "mx" => Ok(Action::Mx(at_mx)),
+        text => action(text, login, tls),
+    });
+    let has_host = matches!(action, Some(Action::Host(_) | Action::Lmtp(_)) | None);
+    if has_login && !has_host {
         source.complain("[[route]] has a user but no host to log in at");
     }
     if !is_there {

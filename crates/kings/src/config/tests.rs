@@ -793,6 +793,21 @@ fn a_network_of_half_the_world_is_no_network_of_ours() {
 }
 
 #[test]
+fn a_route_to_mx_hosts_has_a_level_of_tls_and_no_login() {
+    let text = |lines: &str| format!("{SMALLEST}[[route]]\ndomain = \"far.example\"\nto = \"mx\"\n{lines}");
+    for (lines, expected) in [
+        ("", "Mx(None)"),
+        ("tls = \"encrypt\"\n", "Mx(Some(Encrypt))"),
+        ("tls = \"verify\"\nsource = \"127.0.0.1\"\n", "Mx(Some(Verify))"),
+    ] {
+        let settings = Settings::parse(&text(lines), Path::new("/etc")).unwrap();
+        assert_eq!(format!("{:?}", settings.outbound.routes.rules[0].action), expected);
+    }
+    let told = complaints(&text("user = \"ann\"\npassword_file = \"/dev/null\"\n"));
+    assert!(told.len() == 1 && told[0].contains("no host to log in at"), "{told:?}");
+}
+
+#[test]
 fn the_queue_section_reads_counts_and_times() {
     let with = |line: &str| {
         Settings::parse(&format!("{SMALLEST}[queue]\n{line}\n"), Path::new("/etc")).unwrap().queue

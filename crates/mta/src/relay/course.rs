@@ -37,7 +37,7 @@ impl<'a> Course<'a> {
             Some(Action::Host(host)) => Self::Smtp(slice::from_ref(host)),
             Some(Action::Hosts(hosts)) => Self::Smtp(hosts),
             // Nobody is asked, so nobody can be busy or dead.
-            Some(Action::Discard(_) | Action::Error(_) | Action::Mx) => Self::Mx(destination),
+            Some(Action::Discard(_) | Action::Error(_) | Action::Mx(_)) => Self::Mx(destination),
             Some(Action::MxOf(domain, port)) => Self::MxOf(domain, *port),
             None if smart_hosts.is_empty() => Self::Mx(destination),
             None => Self::Smtp(smart_hosts),
@@ -104,7 +104,7 @@ mod tests {
         let mx_of = |port| Some(Action::MxOf(Domain::parse("hub.example").unwrap(), port));
         let two = || Some(Action::Hosts(vec![host("hub.example", 25), host("other.example", 25)]));
         let cases: [(Option<Action>, Option<SmartHost>, &str, char); 20] = [
-            (Some(Action::Mx), Some(host("hub.example", 25)), "one.example", 'a'),
+            (Some(Action::Mx(None)), Some(host("hub.example", 25)), "one.example", 'a'),
             (mx_of(None), None, "one.example", 'h'),
             (mx_of(None), Some(host("hub.example", 25)), "two.example", 'h'),
             (mx_of(Some(26)), None, "one.example", 'i'),

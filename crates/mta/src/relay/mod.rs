@@ -184,6 +184,9 @@ impl<D: Dns> Relay<D> {
         let source = source.or(self.settings.sources.of(&attempt.reverse_path));
         for hop in &mut hops {
             hop.source = source;
+            if let Some(Action::Mx(Some(level))) = action.as_deref() {
+                hop.tls = *level;
+            }
         }
         let domain = course.domain();
         let mut known = self.tls.begin(&self.dns, attempt, domain).await;

@@ -9,10 +9,10 @@ use kings_mail::dsn::Status;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_queue::{Attempt, Outcome, Report};
 
-use super::SmartHost;
 use super::outcome::{deferred, failed};
 use super::source::Source;
 use super::transport::{RelayHost, Transport};
+use super::{Level, SmartHost};
 
 /// The routes of the config.
 #[derive(Clone, Debug, Default)]
@@ -94,8 +94,8 @@ pub enum Action {
     Lmtp(SmartHost),
     /// To the LMTP server behind this socket file.
     LmtpSocket(PathBuf),
-    /// To the MX hosts of the recipient's domain, past the smart host.
-    Mx,
+    /// To the MX hosts of the recipient's domain, past the smart host, which must offer this where it is said.
+    Mx(Option<Level>),
     /// To the MX hosts of this domain, at this port where one is named.
     MxOf(Domain, Option<u16>),
     /// Nowhere, without a word to the sender; for this reason.
@@ -282,7 +282,7 @@ pub(crate) fn settled(action: &Action) -> Option<Outcome> {
         | Action::Hosts(_)
         | Action::Lmtp(_)
         | Action::LmtpSocket(_)
-        | Action::Mx
+        | Action::Mx(_)
         | Action::MxOf(..) => None,
         Action::Discard(why) => {
             let why = if why.is_empty() { String::new() } else { format!(": {why}") };

@@ -114,7 +114,7 @@ impl Transport {
     ) -> Option<Action> {
         Some(match self {
             Self::Unchanged => return None,
-            Self::Mx => Action::Mx,
+            Self::Mx => Action::Mx(None),
             Self::MxOf(domain, port) => Action::MxOf(domain, port),
             Self::Host(host, port) => Action::Host(dressed(known, host, port, tls)),
             Self::Hosts(hosts) => {

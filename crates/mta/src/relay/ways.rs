@@ -43,7 +43,7 @@ impl Ways {
         let past_mx = match way {
             Some(Way::Rule(Rule { action: Action::Error(text), .. })) => return Some(in_session(text)),
             Some(Way::Table(Transport::Error(text))) => return Some(in_session(&text)),
-            Some(Way::Rule(rule)) => !matches!(rule.action, Action::Mx),
+            Some(Way::Rule(rule)) => !matches!(rule.action, Action::Mx(_)),
             Some(Way::Table(transport)) => transport != Transport::Mx,
             None => self.has_smart_host,
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kings_mail::report::Return;
-use kings_mta::relay::{Action, Recipients, Rule, Source};
+use kings_mta::relay::{Action, Match, Recipients, Rule, Source};
 use tokio::net::UnixListener;
 
 use super::*;
@@ -183,4 +183,28 @@ async fn mail_leaves_from_the_address_that_the_config_names() {
         async { listener.accept().await.unwrap().1 }
     );
     assert_eq!(peer.ip(), IpAddr::from([127, 0, 0, 92]));
+}
+
+/// Partners agree on TLS for mail between them, wherever its MX records lead (Postfix's `smtp_tls_policy_maps`).
+#[tokio::test]
+async fn a_route_to_mx_hosts_may_ask_them_for_more_tls_than_others() {
+    let clear = Peer::start(FIRST, 0, "220 hi\r\n", &[]).await;
+    let matches = |domain: &str| Match::from(Recipients::Domain(Domain::parse(domain).unwrap()));
+    let taken = "relayed 250 2.0.0 taken";
+    for (domain, level, expected) in [
+        ("far.example", Some(Level::Encrypt), "deferred 4.7.5"),
+        ("far.example", Some(Level::Verify), "deferred 4.7.5"),
+        ("far.example", Some(Level::None), taken),
+        ("far.example", None, taken),
+        ("other.example", Some(Level::Verify), "deferred 4.4.1"),
+    ] {
+        let mut setup = Setup::new(clear.address.port()).with_host(10, "a.far.example", FIRST);
+        // A route of its own leads past the smart host, where nobody is.
+        setup.settings.smart_hosts =
+            vec![SmartHost { host: "127.0.0.99".into(), port: 1, login: None, tls: Level::May }];
+        setup.settings.routes.rules =
+            vec![Rule { matches: matches(domain), action: Action::Mx(level), source: Source::default() }];
+        let outcomes = setup.attempt(&["joe@far.example"]).await;
+        assert!(outcomes[0].starts_with(expected), "{domain} {level:?}: {outcomes:?}");
+    }
 }
