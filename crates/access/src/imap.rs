@@ -12,6 +12,7 @@ mod list;
 mod login;
 mod mailbox;
 mod metadata;
+mod multisearch;
 mod notify;
 mod quota;
 mod report;

@@ -6,6 +6,7 @@ mod enable;
 pub mod fetch;
 mod list;
 mod metadata;
+mod multisearch;
 mod notify;
 pub mod search;
 mod select;
@@ -21,6 +22,7 @@ pub use enable::Enabled;
 pub use list::{List, ListOptions};
 pub(crate) use metadata::takes_binary;
 pub use metadata::{Depth, GetMetadata, SetMetadata};
+pub use multisearch::MultiSearch;
 pub use notify::{Candidate, Events, Group, Mailboxes, Notify, SelectedNews, Wanted};
 pub use select::{Resync, Select};
 pub use status::StatusItem;
@@ -128,6 +130,8 @@ pub enum Request {
     Expunge(Option<SequenceSet>),
     /// RFC 3501 §6.4.4
     Search(Search),
+    /// RFC 7377 §2.1
+    MultiSearch(MultiSearch),
     /// RFC 5256 §3
     Sort(Sort),
     /// RFC 5256 §3
@@ -212,9 +216,10 @@ impl Request {
             Self::List(list) => list.status.contains(&StatusItem::HighestModSeq),
             Self::Fetch(fetch) => fetch.changed_since.is_some() || fetch.items.contains(&fetch::Item::ModSeq),
             Self::Store(store) => store.unchanged_since.is_some(),
-            Self::Search(search) | Self::Sort(Sort { search, .. }) | Self::Thread(Thread { search, .. }) => {
-                search.modseq
-            }
+            Self::Search(search)
+            | Self::MultiSearch(MultiSearch { search, .. })
+            | Self::Sort(Sort { search, .. })
+            | Self::Thread(Thread { search, .. }) => search.modseq,
             _ => false,
         };
         Enabled { condstore, ..Enabled::default() }
@@ -235,7 +240,10 @@ impl Request {
             Self::Fetch(Fetch { uid, .. })
             | Self::Store(Store { uid, .. })
             | Self::Copy(Copy { uid, .. }) => !uid,
-            Self::Search(search) | Self::Sort(Sort { search, .. }) | Self::Thread(Thread { search, .. }) => {
+            Self::Search(search)
+            | Self::MultiSearch(MultiSearch { search, .. })
+            | Self::Sort(Sort { search, .. })
+            | Self::Thread(Thread { search, .. }) => {
                 !search.uid || search.key.as_ref().is_some_and(search::Key::has_numbers)
             }
             Self::Select(select) => select.resync.as_ref().is_some_and(|resync| resync.matches.is_some()),
@@ -261,6 +269,12 @@ impl Request {
             | Self::Search(Search { uid: false, .. })
             | Self::Sort(Sort { search: Search { uid: false, .. }, .. })
             | Self::Thread(Thread { search: Search { uid: false, .. }, .. }) => Reports::AllButExpunge,
+            // Always of UIDs, but what it looks for may be numbers.
+            Self::MultiSearch(MultiSearch { search: Search { key: Some(key), .. }, .. })
+                if key.has_numbers() =>
+            {
+                Reports::AllButExpunge
+            }
             Self::Noop
             | Self::Create(_)
             | Self::Delete(_)
@@ -276,6 +290,7 @@ impl Request {
             | Self::Notify(_)
             | Self::Expunge(_)
             | Self::Search(_)
+            | Self::MultiSearch(_)
             | Self::Sort(_)
             | Self::Thread(_)
             | Self::Fetch(_)

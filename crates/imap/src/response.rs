@@ -58,6 +58,8 @@ impl Attribute {
 pub struct ExtendedSearch {
     /// That of the command.
     pub tag: Vec<u8>,
+    /// Where, with its UIDVALIDITY, if that is not the selected mailbox alone (RFC 7377 §2.1). Unicode.
+    pub mailbox: Option<(String, u32)>,
     /// Whether they are UIDs.
     pub uid: bool,
     /// The lowest.
@@ -76,8 +78,14 @@ pub struct ExtendedSearch {
 
 impl ExtendedSearch {
     /// A tag holds neither quote nor backslash (RFC 3501 §9).
-    fn write_to(&self, out: &mut Vec<u8>) {
-        put!(out, "* ESEARCH (TAG \"{}\")", String::from_utf8_lossy(&self.tag));
+    fn write_to(&self, out: &mut Vec<u8>, enabled: Enabled) {
+        put!(out, "* ESEARCH (TAG \"{}\"", String::from_utf8_lossy(&self.tag));
+        if let Some((mailbox, validity)) = &self.mailbox {
+            out.extend_from_slice(b" MAILBOX ");
+            text::mailbox(out, mailbox, enabled);
+            put!(out, " UIDVALIDITY {validity}");
+        }
+        out.push(b')');
         if self.uid {
             out.extend_from_slice(b" UID");
         }
@@ -250,6 +258,17 @@ impl Response {
         }
     }
 
+    /// The same of one of the mailboxes that ESEARCH searches (RFC 7377 §2.1).
+    #[must_use]
+    pub fn of_mailbox(self, name: String, validity: u32) -> Self {
+        match self {
+            Self::ExtendedSearch(found) => {
+                Self::ExtendedSearch(ExtendedSearch { mailbox: Some((name, validity)), ..found })
+            }
+            other => other,
+        }
+    }
+
     /// Whether a client that has enabled this hears no such thing (RFC 9051 Appendix E, RFC 9586 §3.4).
     pub(crate) fn is_obsolete(&self, enabled: Enabled) -> bool {
         match self {
@@ -316,7 +335,7 @@ impl Response {
                     out.extend_from_slice(threads);
                 }
             }
-            Self::ExtendedSearch(found) => found.write_to(out),
+            Self::ExtendedSearch(found) => found.write_to(out, enabled),
             Self::Flags(listed) => {
                 out.extend_from_slice(b"* FLAGS (");
                 flags(out, listed, None);

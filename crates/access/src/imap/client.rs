@@ -95,6 +95,7 @@ impl Client {
             }
             Request::Expunge(set) => self.expunge(&wire.session, set.as_ref()).await,
             Request::Search(search) => self.search(wire, search).await,
+            Request::MultiSearch(multi) => self.multi_search(wire, multi).await,
             Request::Sort(sort) => self.sort(wire, sort).await,
             Request::Thread(thread) => self.thread(wire, thread).await,
             Request::Fetch(fetch) => self.fetch(wire, &fetch).await,

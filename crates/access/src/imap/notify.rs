@@ -9,8 +9,8 @@ use kings_imap::list::changed;
 use kings_imap::view::Reports;
 use kings_imap::{Response, Tagged};
 use kings_store::{
-    AccountEvent, Listed, Mailbox, MailboxName, ModSeq, Naming, Notices, Snapshot, SpecialUse, Uid,
-    UidValidity,
+    Account, AccountEvent, Listed, Mailbox, MailboxName, ModSeq, Naming, Notices, Snapshot, SpecialUse,
+    StoreError, Uid, UidValidity,
 };
 use tracing::{debug, warn};
 
@@ -80,9 +80,7 @@ impl Watching {
 
     fn events_of(&self, listed: &Listed, naming: Naming) -> Events {
         let (name, subscribed) = (naming.text(&listed.name), listed.subscribed);
-        // Where mail is delivered to (RFC 5465 §6.3).
-        let is_inbox = listed.name.is_inbox() || listed.special_uses.contains(&SpecialUse::Junk);
-        self.wanted.of(Candidate { name: &name, subscribed, is_inbox }, naming.separator)
+        self.wanted.of(Candidate { name: &name, subscribed, is_inbox: is_inbox(listed) }, naming.separator)
     }
 
     /// The mailboxes of whose messages something is wanted.
@@ -109,6 +107,25 @@ impl Watching {
         }
         true
     }
+}
+
+/// Whether mail is delivered there (RFC 5465 §6.3).
+pub(super) fn is_inbox(listed: &Listed) -> bool {
+    listed.name.is_inbox() || listed.special_uses.contains(&SpecialUse::Junk)
+}
+
+/// Spells names of mailboxes as the mailboxes are spelt. What can be none stays as it is. Blocking.
+pub(super) fn resolve<'a>(
+    account: &Account,
+    naming: Naming,
+    names: impl Iterator<Item = &'a mut String>,
+) -> Result<(), StoreError> {
+    for name in names {
+        if let Ok(read) = naming.read(name.strip_suffix(naming.separator).unwrap_or(name)) {
+            *name = naming.text(&account.meant(&read)?);
+        }
+    }
+    Ok(())
 }
 
 /// What is known of a name when nothing is.
@@ -163,11 +180,7 @@ impl Client {
         let naming = self.inner.naming;
         let begun = self.on_account(move |account| {
             let mut wanted = wanted;
-            for name in wanted.groups.iter_mut().flat_map(|group| group.mailboxes.names_mut()) {
-                if let Ok(read) = naming.read(name.strip_suffix(naming.separator).unwrap_or(name)) {
-                    *name = naming.text(&account.meant(&read)?);
-                }
-            }
+            resolve(account, naming, wanted.groups.iter_mut().flat_map(|group| group.mailboxes.names_mut()))?;
             // Before the first look, so that nothing is missed in between.
             let notices = account.notices();
             let listed = account.list()?.into_iter().map(|listed| (listed.name.clone(), listed)).collect();

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kings_imap::search::{Facts, Key, Needed, Program, Search, Searched, TEXTS_VERSION, answer};
-use kings_imap::{ModSeq, Tagged};
+use kings_imap::{ModSeq, Tagged, View};
 use kings_mail::date::DateTime;
 use kings_store::{Hint, Mailbox, Snapshot, StoreError, Texts, Uid, Wanted as TextsWanted};
 
 use super::convert::{flag_names, modseq_to_imap, to_store};
-use super::selected::{Selected, Wanted};
+use super::selected::{Known, Wanted};
 use super::trouble::Unread;
 use super::{Client, Trouble, Wire};
 use crate::blocking::blocking;
@@ -21,7 +21,7 @@ pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 pub(super) const SLICE: Duration = Duration::from_millis(200);
 
 /// A search under way; it moves to a blocking thread and back.
-struct Work {
+pub(super) struct Work {
     mailbox: Mailbox,
     snapshot: Arc<Snapshot>,
     program: Program,
@@ -70,25 +70,27 @@ impl Client {
     /// The messages that are as `key` wants them, rising, and what could not be read; without a key its character set is unknown.
     pub(super) async fn find(&mut self, key: Option<Key>) -> Result<(Vec<Wanted>, Unread), Trouble> {
         let Some(key) = key else { return Err(Trouble::Refused(Tagged::BAD_CHARSET)) };
-        let work = Work::new(self.selected()?, key);
-        let mut work = blocking(move || Ok(work.with_hints())).await?;
-        let began = Instant::now();
-        while work.next < work.messages.len() {
-            if began.elapsed() > PATIENCE {
-                return Err(Trouble::Refused(Tagged::SEARCH_LIMIT));
-            }
-            work = blocking(move || work.slice()).await?;
-        }
-        Ok((work.found, work.unread))
+        self.find_until(key, Instant::now()).await
+    }
+
+    /// The same in a search that began before.
+    pub(super) async fn find_until(
+        &mut self,
+        key: Key,
+        began: Instant,
+    ) -> Result<(Vec<Wanted>, Unread), Trouble> {
+        let selected = self.selected()?;
+        let snapshot = selected.mailbox.snapshot();
+        Work::over(selected.mailbox.clone(), snapshot, &selected.view, key).finish(began).await
     }
 }
 
 impl Work {
-    fn new(selected: &Selected, key: Key) -> Self {
-        let view = &selected.view;
+    /// A search of the messages that a view has.
+    pub(super) fn over(mailbox: Mailbox, snapshot: Arc<Snapshot>, view: &View<Known>, key: Key) -> Self {
         Self {
-            mailbox: selected.mailbox.clone(),
-            snapshot: selected.mailbox.snapshot(),
+            mailbox,
+            snapshot,
             program: Program::new(key, view),
             messages: view.iter().map(|wanted| (wanted, view.is_recent(wanted.1))).collect(),
             now: unix_now(),
@@ -98,6 +100,18 @@ impl Work {
             texts: None,
             hints: Vec::new(),
         }
+    }
+
+    /// Works until all is found, as long as there is patience since the search began.
+    pub(super) async fn finish(self, began: Instant) -> Result<(Vec<Wanted>, Unread), Trouble> {
+        let mut work = blocking(move || Ok(self.with_hints())).await?;
+        while work.next < work.messages.len() {
+            if began.elapsed() > PATIENCE {
+                return Err(Trouble::Refused(Tagged::SEARCH_LIMIT));
+            }
+            work = blocking(move || work.slice()).await?;
+        }
+        Ok((work.found, work.unread))
     }
 
     /// Asks what the words of messages tell.

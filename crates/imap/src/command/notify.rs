@@ -235,22 +235,24 @@ fn group(cursor: &mut Cursor<'_>, wanted: &mut Wanted) -> Result<bool, SyntaxErr
 
 /// Which mailboxes, but for the selected one.
 pub(super) fn filter(cursor: &mut Cursor<'_>, word: &str) -> Result<Mailboxes, SyntaxError> {
-    let mut names = || {
-        cursor.space()?;
-        let names = match cursor.peek() {
-            Some(b'(') => cursor.list(MAX_NAMED_MAILBOXES, Cursor::mailbox)?,
-            _ => vec![cursor.mailbox()?],
-        };
-        if names.is_empty() { Err(SyntaxError::MailboxChoice) } else { Ok(names) }
-    };
     match word {
         "INBOXES" => Ok(Mailboxes::Inboxes),
         "PERSONAL" => Ok(Mailboxes::Personal),
         "SUBSCRIBED" => Ok(Mailboxes::Subscribed),
-        "SUBTREE" => names().map(Mailboxes::Subtree),
-        "MAILBOXES" => names().map(Mailboxes::Named),
+        "SUBTREE" => names(cursor).map(Mailboxes::Subtree),
+        "MAILBOXES" => names(cursor).map(Mailboxes::Named),
         _ => Err(SyntaxError::MailboxChoice),
     }
+}
+
+/// A name, or several in parentheses, with the space before them.
+pub(super) fn names(cursor: &mut Cursor<'_>) -> Result<Vec<String>, SyntaxError> {
+    cursor.space()?;
+    let names = match cursor.peek() {
+        Some(b'(') => cursor.list(MAX_NAMED_MAILBOXES, Cursor::mailbox)?,
+        _ => vec![cursor.mailbox()?],
+    };
+    if names.is_empty() { Err(SyntaxError::MailboxChoice) } else { Ok(names) }
 }
 
 fn events(cursor: &mut Cursor<'_>) -> Result<Said, SyntaxError> {

@@ -105,6 +105,19 @@ impl Key {
     }
 }
 
+impl Key {
+    /// Whether `$` stands in it.
+    pub(crate) fn has_saved(&self) -> bool {
+        match self {
+            Self::And(keys) => keys.iter().any(Self::has_saved),
+            Self::Or(a, b) => a.has_saved() || b.has_saved(),
+            Self::Not(key) => key.has_saved(),
+            Self::Numbers(set) | Self::Uids(set) => set.has_saved(),
+            _ => false,
+        }
+    }
+}
+
 impl<S> Key<S> {
     /// The same program with its sets of numbers and of UIDs replaced.
     pub(crate) fn resolve<T>(self, numbers: &impl Fn(&S) -> T, uids: &impl Fn(&S) -> T) -> Key<T> {
@@ -183,6 +196,11 @@ enum Charset<'a> {
 }
 
 pub(super) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Result<Command, SyntaxError> {
+    read(cursor, uid).map(Request::Search).map(Command::Request)
+}
+
+/// What stands behind SEARCH.
+pub(super) fn read(cursor: &mut Cursor<'_>, uid: bool) -> Result<Search, SyntaxError> {
     cursor.space()?;
     let mut returns = returns(cursor)?;
     if returns.is_none() && cursor.enabled.rev2 {
@@ -201,7 +219,7 @@ pub(super) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Result<Command, Synt
         None
     };
     let (modseq, key) = program(cursor, label.as_deref())?;
-    Ok(Command::Request(Request::Search(Search { uid, returns, modseq, key })))
+    Ok(Search { uid, returns, modseq, key })
 }
 
 /// The keys up to the end of the command, whether MODSEQ is among them, and no key where nobody knows the character set

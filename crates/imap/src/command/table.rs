@@ -3,8 +3,8 @@
 use kings_sasl::{Credentials, Mechanism, Secret};
 
 use super::{
-    Command, Copy, Own, Request, append, create, enable, fetch, list, metadata, notify, search, select, sort,
-    status, store,
+    Command, Copy, Own, Request, append, create, enable, fetch, list, metadata, multisearch, notify, search,
+    select, sort, status, store,
 };
 use crate::cursor::{Cursor, SyntaxError};
 use crate::limits::{MAX_ID_FIELDS, MAX_ID_VALUE};
@@ -46,7 +46,7 @@ const fn messages(verb: &'static str, parse: Parser) -> Row {
 }
 
 /// Every command, by state and then as RFC 3501 §6 has them.
-const TABLE: [Row; 40] = [
+const TABLE: [Row; 41] = [
     plain("CAPABILITY", Legal::Always, |_, _| Ok(Command::Own(Own::Capability))),
     plain("NOOP", Legal::Always, |_, _| Ok(Command::Request(Request::Noop))),
     plain("LOGOUT", Legal::Always, |_, _| Ok(Command::Own(Own::Logout))),
@@ -86,6 +86,7 @@ const TABLE: [Row; 40] = [
     plain("GETMETADATA", Legal::AfterLogin, |cursor, _| metadata::get(cursor)),
     plain("SETMETADATA", Legal::AfterLogin, |cursor, _| metadata::set(cursor)),
     plain("NOTIFY", Legal::AfterLogin, |cursor, _| notify::notify(cursor)),
+    plain("ESEARCH", Legal::AfterLogin, |cursor, _| multisearch::multi_search(cursor)),
     plain("IDLE", Legal::AfterLogin, |_, _| Ok(Command::Own(Own::Idle))),
     plain("CHECK", Legal::Selected, |_, _| Ok(Command::Request(Request::Noop))),
     plain("CLOSE", Legal::Selected, |_, _| Ok(Command::Request(Request::Close))),

@@ -292,6 +292,10 @@ impl Tagged {
     /// The end of news that a client was promised; it hears none from now on (RFC 5465 §5.8).
     pub const NEWS_LOST: Self =
         Self::with(Condition::Ok, Code::NotificationOverflow, "Too much has happened, no more news");
+    /// ESEARCH of the selected mailbox without one.
+    pub const NOTHING_SELECTED: Self = Self::bad("No mailbox is selected");
+    /// ESEARCH with SAVE or `$` of other mailboxes than the selected one (RFC 7377 §2.2).
+    pub const SAVED_ELSEWHERE: Self = Self::bad("Only results of the selected mailbox can be saved");
     /// A search that worked too long.
     pub const SEARCH_LIMIT: Self = Self::no(Code::Limit, "The search takes too long");
     /// SEARCH, SORT or THREAD that told what it could.

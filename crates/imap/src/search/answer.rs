@@ -38,6 +38,7 @@ pub fn answer(
     let says = returns.min || returns.max || returns.all || returns.count || returns.partial.is_some();
     let extended = || ExtendedSearch {
         tag: tag.to_vec(),
+        mailbox: None,
         uid,
         min: first.filter(|_| returns.min).map(told),
         max: last.filter(|_| returns.max).map(told),

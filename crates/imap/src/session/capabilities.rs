@@ -60,6 +60,7 @@ impl Session {
             "METADATA",
             "LIST-METADATA",
             "NOTIFY",
+            "MULTISEARCH",
             "PARTIAL",
             "UIDONLY",
         ]);

@@ -6,8 +6,8 @@ use std::num::NonZeroU32;
 
 use kings_imap::command::sort::{Sort, Thread};
 use kings_imap::command::{
-    Arriving, Copy, Create, Depth, GetMetadata, List, Notify, Select, SetMetadata, StatusItem, Store,
-    StoreMode,
+    Arriving, Copy, Create, Depth, GetMetadata, List, Mailboxes, Notify, Select, SetMetadata, StatusItem,
+    Store, StoreMode,
 };
 use kings_imap::fetch::{Content, Facts, Fetch, Identity, Segment, Source, is_decodable, render};
 use kings_imap::learn::learn;
@@ -329,6 +329,11 @@ impl Backend {
                 Tagged::DONE
             }
             Request::Search(search) => self.search(session, &search),
+            Request::MultiSearch(multi) => match multi.mailboxes.as_slice() {
+                [Mailboxes::Selected] if self.selected.is_none() => Tagged::NOTHING_SELECTED,
+                [Mailboxes::Selected] => self.search(session, &multi.search),
+                _ => Tagged::DONE,
+            },
             Request::Sort(sort) => self.sort(session, sort),
             Request::Thread(thread) => self.thread(session, thread),
             Request::Fetch(fetch) => self.fetch(session, &fetch),
