@@ -212,15 +212,20 @@ const RENAMES: &str = "rename,renameat,renameat2,link,linkat";
 /// Only files are written to at a place: sockets and what wakes threads go on.
 const WRITES: &str = "pwrite64,pwritev,pwritev2";
 
-/// Makes every call of these of a running server fail until it is dropped.
-struct Failing(Daemon);
+/// Makes every call of these of a running server fail with this error until it is dropped.
+struct Failing(Daemon, &'static str);
 
 impl Failing {
     #[track_caller]
     fn start(kings: &Kings, calls: &str) -> Self {
+        Self::with("EIO", kings, calls)
+    }
+
+    #[track_caller]
+    fn with(error: &'static str, kings: &Kings, calls: &str) -> Self {
         let mut command = rooted(program("strace").get_program());
         command.args(["-f", "-qq", "-e", &format!("trace={calls}")]);
-        command.args(["-e", &format!("inject={calls}:error=EIO"), "-p", &kings.process().to_string()]);
+        command.args(["-e", &format!("inject={calls}:error={error}"), "-p", &kings.process().to_string()]);
         let log = kings.folder().join("strace.log");
         let daemon = Daemon::start("strace", &mut command, &log);
         let status = format!("/proc/{}/status", kings.process());
@@ -230,14 +235,14 @@ impl Failing {
         });
         // It attaches to one thread after the other.
         sleep(Duration::from_millis(500));
-        Self(daemon)
+        Self(daemon, error)
     }
 
     /// They work again; gives how many of them failed.
     fn stop(self) -> usize {
         self.0.signal(Signal::INT);
         sleep(Duration::from_millis(300));
-        self.0.log().matches("EIO").count()
+        self.0.log().matches(self.1).count()
     }
 }
 
@@ -295,6 +300,54 @@ fn a_write_or_a_rename_that_fails_is_451_and_nothing_of_the_message_stays() {
         });
         assert_eq!(holding("lost"), 0, "{to} {calls}");
     }
+}
+
+/// The owner of the files has used up its quota of the disk (EDQUOT): new mail is put off as on a full disk, and what waits
+/// leaves, since a file that goes needs no room. Kernels of test machines know no quotas, so its calls fail by strace.
+#[test]
+fn a_quota_of_the_disk_that_is_used_up_is_452_and_what_waits_leaves() {
+    let port = free_port();
+    let tables = format!("[outbound]\nsmart_host = \"127.0.0.1:{port}\"\n");
+    let kings = Setup { tables, ..Setup::default() }.start();
+    let maildir = kings.maildir(ANN);
+    send(&kings, &letter(CAROL, ANN, "before")).is("250");
+    let refused = |calls: &str, to: &str| {
+        let failing = Failing::with("EDQUOT", &kings, calls);
+        let sent = if to == ANN {
+            send(&kings, &letter(CAROL, to, "refused"))
+        } else {
+            kings.submissions(ANN).message(ANN, &[to], &letter(ANN, to, "refused")).unwrap()
+        };
+        sent.is("452 4.3.1");
+        failing
+    };
+    for (calls, to) in [("writev", ANN), (RENAMES, ANN), (RENAMES, JOE)] {
+        assert!(refused(calls, to).stop() >= 1, "{calls} were not asked for");
+    }
+    assert_eq!(stored(&maildir), ["before"]);
+    kings.submit(ANN, JOE, "waits");
+    let listing = || {
+        let listing = run(&mut kings.command(&["queue", "list", "--json"])).succeeded();
+        serde_json::from_slice::<serde_json::Value>(&listing.stdout).unwrap()["items"].clone()
+    };
+    wait_until("the first attempt", Duration::from_secs(20), || {
+        (listing()[0]["recipients"][0]["state"] == "deferred").then_some(())
+    });
+    let failing = refused(WRITES, JOE);
+    let tables = format!("{UNVERIFIED}[[domain]]\nname = \"example.net\"\ncatch_all = \"ann@example.org\"\n");
+    let listen = format!("smtp = [\"127.0.0.1:{port}\"]\n");
+    let next_hop = Setup { listen, tables, ..Setup::default() }.start();
+    run(&mut kings.command(&["queue", "retry"])).succeeded();
+    wait_until("an empty queue", Duration::from_secs(30), || {
+        listing().as_array().is_some_and(Vec::is_empty).then_some(())
+    });
+    assert!(failing.stop() >= 1);
+    assert_eq!(arrived(&next_hop), ["waits"]);
+    kings.submit(ANN, JOE, "after");
+    send(&kings, &letter(CAROL, ANN, "after")).is("250");
+    wait_until("the next message", Duration::from_secs(20), || (arrived(&next_hop).len() == 2).then_some(()));
+    assert_eq!(arrived(&next_hop), ["after", "waits"]);
+    assert_eq!(stored(&maildir), ["after", "before"]);
 }
 
 #[test]
