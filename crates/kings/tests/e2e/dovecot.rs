@@ -2,6 +2,7 @@
 
 mod catenate;
 mod compressed;
+mod differential;
 mod objects;
 mod order;
 mod quota;
