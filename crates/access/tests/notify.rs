@@ -129,3 +129,32 @@ async fn a_rename_shows_the_mailbox_under_its_name_from_then_on() {
     assert_eq!(client.response().await, r#"* LIST (\HasNoChildren) "/" "Work/2028" ("OLDNAME" ("Done"))"#);
     assert!(client.response().await.starts_with("* STATUS \"Work/2028\" (MESSAGES 2 UIDNEXT 3 "));
 }
+
+/// One instance of inotify for all mailboxes of all clients.
+#[tokio::test]
+async fn hundreds_of_mailboxes_are_watched_at_once() {
+    let server = Server::new();
+    let mut client = server.ann().await;
+    for number in 0..300 {
+        client.ok(&format!("CREATE Lists.{number}")).await;
+    }
+    let (mut other, mut third) = (server.ann().await, server.ann().await);
+    let began = Instant::now();
+    let told = client.ok("NOTIFY SET STATUS (subtree Lists (MessageNew MessageExpunge))").await;
+    assert_eq!(told.len(), 300);
+    other.ok("NOTIFY SET (personal (MessageNew MessageExpunge FlagChange))").await;
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let links = open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    assert_eq!(links.filter(|link| link.ends_with("anon_inode:inotify")).count(), 1);
+    for number in [0, 17, 299] {
+        let began = Instant::now();
+        third.append(&format!("Lists.{number}"), LETTER).await;
+        for client in [&mut client, &mut other] {
+            let heard = client.response().await;
+            assert!(heard.starts_with(&format!("* STATUS \"Lists.{number}\" (MESSAGES 1 ")), "{heard}");
+        }
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    }
+    hears_nothing(&mut client).await;
+}

@@ -26,7 +26,8 @@ const MESSAGE_BYTES: u64 = 4_096;
 pub fn imap_command(data: &[u8]) {
     let command = parse(data);
     assert_eq!(parse(data), command);
-    let everything = Enabled { condstore: true, qresync: true, utf8: true, rev2: true, uid_only: true };
+    let everything =
+        Enabled { condstore: true, qresync: true, utf8: true, rev2: true, uid_only: true, metadata: true };
     if let Ok(Command::Request(request)) = parse_from(data, everything) {
         carry_out(&request);
     }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::append::Intake;
-use super::notify::Watching;
+use super::notify::{Notes, Watching};
 use super::selected::Selected;
 use super::{Inner, Trouble, Wire};
 use crate::blocking::blocking;
@@ -41,6 +41,8 @@ pub(crate) struct Client {
     pub(super) login: Login,
     /// Since the first NOTIFY.
     pub(super) watching: Option<Box<Watching>>,
+    /// Since ENABLE METADATA, until NOTIFY says what is told.
+    pub(super) notes: Option<Box<Notes>>,
     commands: u64,
 }
 
@@ -57,6 +59,7 @@ impl Client {
             stranger,
             login,
             watching: None,
+            notes: None,
             commands: 0,
         }
     }
@@ -67,6 +70,7 @@ impl Client {
         self.begin_modseq(&mut wire.session);
         let result = self.carry_out(wire, request).await.or_else(Trouble::into_result)?;
         self.report(wire, reports, shown).await?;
+        self.tell_notes(wire).await?;
         wire.session.finish(result);
         Ok(())
     }
@@ -213,8 +217,9 @@ impl protocol::Client for Client {
             }
         };
         let of_others = async {
-            match &mut self.watching {
-                Some(watching) if mailbox => watching.wait().await,
+            match (&mut self.watching, &mut self.notes) {
+                (Some(watching), _) if mailbox => watching.wait().await,
+                (None, Some(notes)) if mailbox => notes.wait().await,
                 _ => std::future::pending().await,
             }
             // What happens at once is told at once.
@@ -239,7 +244,8 @@ impl protocol::Client for Client {
         let waits = is_delayed && !wire.session.is_idling();
         let reports = if waits { Reports::AllButExpunge } else { Reports::Everything };
         self.report(wire, reports, Shown::default()).await?;
-        self.tell_of_others(wire).await
+        self.tell_of_others(wire).await?;
+        self.tell_notes(wire).await
     }
 
     fn end_if_closed(&self, session: &mut Session) -> bool {

@@ -49,7 +49,7 @@ impl Client {
 
     /// The client becomes a stranger again, and needs a place as one (RFC 8437 §3). Nothing of it counts as a failure.
     pub(super) fn log_out(&mut self, session: &mut Session) -> Tagged {
-        (self.selected, self.person, self.watching) = (None, None, None);
+        (self.selected, self.person, self.watching, self.notes) = (None, None, None, None);
         self.stranger = self.inner.door.stranger(&self.peer);
         if self.stranger.is_none() {
             session.bye("Too many connections from your address");

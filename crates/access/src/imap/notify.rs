@@ -37,6 +37,21 @@ pub(super) struct Watching {
     own: Vec<AccountEvent>,
 }
 
+/// What a client hears of entries of METADATA without NOTIFY (RFC 5464 §4.4.2).
+#[derive(Debug)]
+pub(super) struct Notes {
+    notices: Notices,
+    /// What the client has noted itself, and is not told.
+    own: Vec<AccountEvent>,
+}
+
+impl Notes {
+    /// Waits until there may be some.
+    pub(super) async fn wait(&mut self) {
+        self.notices.wait().await;
+    }
+}
+
 /// What STATUS tells of a mailbox and changes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Told {
@@ -408,8 +423,30 @@ impl Client {
         }
     }
 
+    /// Tells which entries others have changed, to a client that has enabled METADATA.
+    pub(super) async fn tell_notes<S: Link>(&mut self, wire: &mut Wire<S>) -> io::Result<()> {
+        if !wire.session.enabled().metadata || self.watching.is_some() {
+            self.notes = None;
+            return Ok(());
+        }
+        let Ok(account) = self.account() else { return Ok(()) };
+        let begin = || Box::new(Notes { notices: account.notices(), own: Vec::new() });
+        let notes = self.notes.get_or_insert_with(begin);
+        let (events, own) = (notes.notices.take().events, std::mem::take(&mut notes.own));
+        for event in events.into_iter().filter(|event| !own.contains(event)) {
+            if let AccountEvent::Noted { mailbox, entries } = event {
+                let mailbox = mailbox.map(|name| self.shown_name(&name));
+                wire.respond(&Response::MetadataChanged { mailbox, entries }).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The client has done this itself.
     pub(super) fn has_done(&mut self, event: AccountEvent) {
+        if let Some(notes) = &mut self.notes {
+            notes.own.push(event.clone());
+        }
         if let Some(watching) = &mut self.watching {
             watching.own.push(event);
         }

@@ -17,6 +17,8 @@ pub struct Enabled {
     pub rev2: bool,
     /// There are no message numbers, only UIDs (RFC 9586 §3).
     pub uid_only: bool,
+    /// It hears of entries that others change (RFC 5464 §4.1).
+    pub metadata: bool,
 }
 
 impl Enabled {
@@ -30,6 +32,7 @@ impl Enabled {
             utf8: self.utf8 || more.utf8,
             rev2: self.rev2 || more.rev2,
             uid_only: self.uid_only || more.uid_only,
+            metadata: self.metadata || more.metadata,
         }
     }
 
@@ -51,6 +54,7 @@ impl Enabled {
             (self.utf8, "UTF8=ACCEPT"),
             (self.rev2, "IMAP4rev2"),
             (self.uid_only, "UIDONLY"),
+            (self.metadata, "METADATA"),
         ];
         words.into_iter().filter(|(is_enabled, _)| *is_enabled).map(|(_, word)| word)
     }
@@ -67,6 +71,7 @@ pub(super) fn enable(cursor: &mut Cursor<'_>) -> Result<Command, SyntaxError> {
             "UTF8=ACCEPT" => enabled.utf8 = true,
             "IMAP4REV2" => enabled.rev2 = true,
             "UIDONLY" => enabled.uid_only = true,
+            "METADATA" => enabled.metadata = true,
             _ => {}
         }
         if !cursor.eat(b' ') {

@@ -77,11 +77,12 @@ impl Session {
         Some(Event::Request(request))
     }
 
-    /// With a mailbox selected, its owner has news to tell at once (RFC 7162 §3.1).
+    /// With a mailbox selected, its owner has news to tell at once (RFC 7162 §3.1); and who wants to hear of entries must be
+    /// known from now on.
     fn enable(&mut self, tag: Vec<u8>, enabled: Enabled) -> Option<Event> {
         self.enabled = self.enabled.with(enabled);
         let response = Response::Enabled(enabled);
-        if self.state != State::Selected {
+        if self.state != State::Selected && !enabled.metadata {
             return self.done(&tag, &response);
         }
         self.respond(&response);

@@ -3,6 +3,7 @@
 mod catenate;
 mod compressed;
 mod differential;
+mod notify;
 mod objects;
 mod order;
 mod quota;

@@ -64,6 +64,12 @@ impl Imap {
         }
     }
 
+    /// The next line that the server says unasked.
+    #[track_caller]
+    pub(crate) fn heard(&mut self) -> String {
+        self.response().unwrap().text
+    }
+
     /// The whole content of each message of the selected mailbox, in order.
     #[track_caller]
     pub(crate) fn contents(&mut self) -> Vec<Vec<u8>> {
