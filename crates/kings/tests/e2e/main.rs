@@ -85,6 +85,7 @@ mod shutdown;
 mod smart_host;
 mod smart_host_login;
 mod smuggling;
+mod stress;
 mod submit;
 mod swaks;
 mod tables;

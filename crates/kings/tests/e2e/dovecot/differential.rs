@@ -6,13 +6,13 @@
 //! may come at different times (RFC 3501 §7); it is compared when both have said NOOP. Every difference that may be is
 //! counted under the section that allows it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
 use super::{Dovecot, OWNER};
-use crate::harness::{Imap, Kings, Setup};
+use crate::harness::{Chance, Kings, Outcome, Setup, View, show};
 
 /// "At least 2,000".
 const SEQUENCES: u64 = 2_000;
@@ -20,185 +20,10 @@ const SEQUENCES: u64 = 2_000;
 const COMMANDS: u64 = 9;
 const FLAGS: [&str; 7] = ["\\Seen", "\\Deleted", "\\Flagged", "\\Answered", "\\Draft", "work", "$Label1"];
 
-/// Numbers that depend on nothing but the seed (xorshift64*).
-struct Chance(u64);
-
-impl Chance {
-    fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % end
-    }
-
-    fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[usize::try_from(self.below(all.len() as u64)).unwrap()]
-    }
-}
-
-type Flags = BTreeSet<String>;
-
-/// One session as its client knows it.
-struct Client {
-    imap: Imap,
-    /// By number; `None` while the UID is not known.
-    uids: Vec<Option<u32>>,
-    flags: BTreeMap<u32, Flags>,
-    /// The number of changes at the last mark.
-    mark: u64,
-}
-
-/// What a command came to, in words that do not depend on the server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Outcome {
-    status: String,
-    /// UIDs that SEARCH or MODIFIED told.
-    found: BTreeSet<u32>,
-    /// What FETCH told.
-    fetched: BTreeMap<u32, Flags>,
-    /// Source and target of COPYUID, as they stand there.
-    copied: String,
-}
-
-fn number(word: &str) -> Option<u32> {
-    word.trim_matches(|c: char| !c.is_ascii_digit()).parse().ok()
-}
-
-/// The numbers of a set such as `1:3,5`.
-fn numbers(set: &str) -> Vec<u32> {
-    let one = |part: &str| {
-        let (first, last) = part.split_once(':').unwrap_or((part, part));
-        let (a, b) = (first.parse::<u32>().unwrap(), last.parse::<u32>().unwrap());
-        a.min(b)..=a.max(b)
-    };
-    set.split(',').filter(|part| !part.is_empty()).flat_map(one).collect()
-}
-
-fn between<'a>(text: &'a str, start: &str, end: char) -> Option<&'a str> {
-    text.split_once(start)?.1.split(end).next()
-}
-
-impl Client {
-    fn new(imap: Imap) -> Self {
-        Self { imap, uids: Vec::new(), flags: BTreeMap::new(), mark: 0 }
-    }
-
-    fn uid_of(&self, number: u32) -> Option<u32> {
-        *self.uids.get(usize::try_from(number).unwrap().checked_sub(1)?)?
-    }
-
-    /// Sends a command and hears all that comes with it.
-    fn run(&mut self, command: &str) -> Outcome {
-        let (lines, end) = self.imap.answer(command);
-        let may_expunge = !["FETCH", "STORE", "SEARCH"].iter().any(|name| command.starts_with(name));
-        let mut outcome = Outcome { status: end.split(' ').next().unwrap().to_owned(), ..Outcome::default() };
-        for line in &lines {
-            let text = line.text.strip_prefix("* ").unwrap_or(&line.text);
-            // RFC 3501 §7.4.1: numbers must not move while a command that has numbers is under way.
-            assert!(may_expunge || !text.ends_with(" EXPUNGE"), "{command}: {text}");
-            self.hear(text, command, &mut outcome);
-        }
-        if let Some(set) = between(&end, "[MODIFIED ", ']') {
-            let by_uid = command.starts_with("UID ");
-            let uid = |number: u32| if by_uid { Some(number) } else { self.uid_of(number) };
-            outcome.found.extend(numbers(set).into_iter().filter_map(uid));
-        }
-        if let Some(code) = between(&end, "[COPYUID ", ']') {
-            code.split_once(' ').unwrap().1.clone_into(&mut outcome.copied);
-        }
-        outcome
-    }
-
-    fn hear(&mut self, text: &str, command: &str, outcome: &mut Outcome) {
-        let mut words = text.split(' ');
-        let (first, second) = (words.next().unwrap(), words.next().unwrap_or_default());
-        match (first, second) {
-            (count, "EXISTS") => {
-                let count = usize::try_from(number(count).unwrap()).unwrap();
-                assert!(count >= self.uids.len(), "{command}: messages vanished without a word");
-                self.uids.resize(count, None);
-            }
-            (place, "EXPUNGE") => {
-                let place = usize::try_from(number(place).unwrap()).unwrap();
-                if let Some(uid) = self.uids.remove(place - 1) {
-                    self.flags.remove(&uid);
-                }
-            }
-            (place, "FETCH") => self.fetched(number(place).unwrap(), text, command, outcome),
-            ("SEARCH", _) => {
-                let plain = text.split(" (").next().unwrap();
-                let by_uid = command.starts_with("UID ");
-                let found = plain.split(' ').skip(1).filter_map(|word| word.parse().ok());
-                let uid = |number: u32| if by_uid { Some(number) } else { self.uid_of(number) };
-                outcome.found.extend(found.filter_map(uid));
-            }
-            ("OK", code) if code.starts_with("[COPYUID") => {
-                let code = between(text, "[COPYUID ", ']').unwrap();
-                code.split_once(' ').unwrap().1.clone_into(&mut outcome.copied);
-            }
-            _ => {}
-        }
-    }
-
-    fn fetched(&mut self, place: u32, text: &str, command: &str, outcome: &mut Outcome) {
-        let slot = &mut self.uids[usize::try_from(place).unwrap() - 1];
-        if let Some(uid) = between(text, "UID ", ' ').and_then(number) {
-            assert!(slot.is_none_or(|known| known == uid), "{command}: {place} has become another message");
-            *slot = Some(uid);
-        }
-        let (Some(uid), Some(flags)) = (*slot, between(text, "FLAGS (", ')')) else { return };
-        let flags: Flags =
-            flags.split_whitespace().filter(|flag| *flag != "\\Recent").map(str::to_owned).collect();
-        self.flags.insert(uid, flags.clone());
-        if command.contains("FETCH") {
-            outcome.fetched.insert(uid, flags);
-        }
-    }
-
-    /// Hears all news, and of every message its UID and flags.
-    fn catch_up(&mut self) -> BTreeMap<u32, Flags> {
-        self.run("NOOP");
-        if !self.uids.is_empty() {
-            self.run("FETCH 1:* (UID FLAGS)");
-        }
-        assert!(self.uids.iter().all(Option::is_some));
-        assert_eq!(self.uids.len(), self.flags.len());
-        self.flags.clone()
-    }
-
-    fn select(&mut self, mailbox: &str) {
-        (self.uids, self.flags) = (Vec::new(), BTreeMap::new());
-        let (lines, _) = self.imap.result(&format!("SELECT {mailbox} (CONDSTORE)"));
-        let mut ignored = Outcome::default();
-        for line in lines {
-            if let Some(highest) = between(&line.text, "[HIGHESTMODSEQ ", ']') {
-                self.mark = highest.parse().unwrap();
-            }
-            self.hear(line.text.strip_prefix("* ").unwrap(), "SELECT", &mut ignored);
-        }
-        self.catch_up();
-    }
-
-    /// Remembers the number of changes of this moment.
-    fn set_mark(&mut self, mailbox: &str) {
-        let lines = self.imap.command(&format!("STATUS {mailbox} (HIGHESTMODSEQ)"));
-        for line in lines {
-            match between(&line.text, "HIGHESTMODSEQ ", ')') {
-                Some(highest) if line.text.starts_with("* STATUS") => self.mark = highest.parse().unwrap(),
-                _ => self.hear(line.text.strip_prefix("* ").unwrap(), "STATUS", &mut Outcome::default()),
-            }
-        }
-    }
-}
-
 /// Two sessions of one server.
 struct Server {
     name: &'static str,
-    clients: [Client; 2],
+    clients: [View; 2],
 }
 
 /// A sequence on both servers.
@@ -426,9 +251,9 @@ fn the_same_commands_mean_the_same_to_kings_and_to_dovecot() {
     let dovecot = Dovecot::start_with(&kings, &settings);
     let sequences = std::env::var("KINGS_SEQUENCES").map_or(SEQUENCES, |text| text.parse().unwrap());
     let first: u64 = std::env::var("KINGS_FIRST_SEQUENCE").map_or(1, |text| text.parse().unwrap());
-    let ours = [(); 2].map(|()| Client::new(kings.imap("ann@example.org")));
+    let ours = [(); 2].map(|()| View::new(kings.imap("ann@example.org")));
     // The other account's folder is Dovecot's alone.
-    let theirs = [(); 2].map(|()| Client::new(dovecot.imap_as(&kings, "twin@example.org")));
+    let theirs = [(); 2].map(|()| View::new(dovecot.imap_as(&kings, "twin@example.org")));
     let mut servers = [Server { name: "Kings", clients: ours }, Server { name: "Dovecot", clients: theirs }];
     let mut explained = BTreeMap::new();
     for number in first..first + sequences {
@@ -452,12 +277,7 @@ fn the_same_commands_mean_the_same_to_kings_and_to_dovecot() {
             server.clients[0].imap.command(&format!("DELETE B{number}"));
         }
     }
-    tell(&format!("{sequences} sequences; differences that an RFC allows: {explained:#?}"));
+    show(&format!("{sequences} sequences; differences that an RFC allows: {explained:#?}"));
     let allowed: u64 = explained.values().sum();
     assert!(allowed * 4 < sequences, "too much is explained away: {explained:#?}");
-}
-
-#[allow(clippy::print_stderr, reason = "for whoever runs it with --no-capture")]
-fn tell(text: &str) {
-    eprintln!("{text}");
 }

@@ -20,6 +20,7 @@ mod sink;
 mod smtp;
 mod stream;
 mod tap;
+mod view;
 mod wait;
 
 pub(crate) use certificates::Certificates;
@@ -41,4 +42,5 @@ pub(crate) use sink::{Sink, files};
 pub(crate) use smtp::{Reply, Smtp};
 pub(crate) use stream::Stream;
 pub(crate) use tap::Tap;
+pub(crate) use view::{Chance, Outcome, View, between};
 pub(crate) use wait::{free_port, listening, wait_until};
