@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -23,6 +24,9 @@ pub enum Keys {
     Address,
     /// The address, the address without its tag, `domain`, `.domain` of each domain above it, `*` (transport(5)).
     Transport,
+    /// The address, the address without its tag, its domain and those above it, `name@`; `<>` for no address. For what is
+    /// no address see [`Sought::host`] and [`Sought::client`] (access(5)).
+    Access,
 }
 
 /// How far a key is from naming the very address; the order is that of the variants.
@@ -58,6 +62,42 @@ pub struct Sought {
     keys: Vec<(Nearness, String)>,
 }
 
+impl Sought {
+    /// A name of a host: the name, and the domains above it, each as `domain` and `.domain`.
+    pub fn host(name: &str) -> Self {
+        let whole = name.to_ascii_lowercase();
+        let keys = match Domain::parse(&whole) {
+            Ok(domain) => with_domains_above(&domain),
+            Err(_) => vec![whole.clone()],
+        };
+        Self { whole, keys: keys.into_iter().map(|key| (Nearness::Address, key)).collect() }
+    }
+
+    /// The address of a host, and the networks that it begins with: `192.0.2.1`, `192.0.2`, `192.0`, `192`.
+    pub fn client(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        let whole = address.to_string();
+        let gap = if address.is_ipv4() { '.' } else { ':' };
+        let mut keys = vec![whole.clone()];
+        let mut rest = whole.as_str();
+        while let Some((shorter, _)) = rest.rsplit_once(gap) {
+            rest = shorter.trim_end_matches(gap);
+            keys.push(rest.to_owned());
+        }
+        Self { whole, keys: keys.into_iter().map(|key| (Nearness::Address, key)).collect() }
+    }
+}
+
+/// `parent_domain_matches_subdomains` has `smtpd_access_maps` in it, as with Postfix.
+fn with_domains_above(domain: &Domain) -> Vec<String> {
+    let keys = |(above, domain): (usize, Domain)| {
+        let exact = Some(domain.to_string());
+        let below = (above > 0).then(|| format!(".{domain}"));
+        [below, exact].into_iter().flatten()
+    };
+    domain.with_parents().enumerate().flat_map(keys).collect()
+}
+
 impl Keys {
     /// What is asked for this address, or for none.
     pub fn of(self, address: Option<&Address>, delimiters: &str) -> Sought {
@@ -71,6 +111,11 @@ impl Keys {
         match (self, folded.domain()) {
             (Self::Address, Some(domain)) => keys.push((Nearness::Domain, format!("@{domain}"))),
             (Self::Address, None) => {}
+            (Self::Access, domain) => {
+                let domains = domain.map(with_domains_above).unwrap_or_default();
+                keys.extend(domains.into_iter().map(|key| (Nearness::Domain, key)));
+                keys.push((Nearness::Domain, format!("{}@", folded.local_part)));
+            }
             (Self::Transport, domain) => {
                 for (above, domain) in domain.into_iter().flat_map(Domain::with_parents).enumerate() {
                     keys.push(match above {
@@ -88,13 +133,18 @@ impl Keys {
     fn read(self, word: &str) -> Result<String, String> {
         let domain = |text: &str| Domain::parse(text).ok();
         let found = match self {
+            Self::Access if word == "<>" => Some(word.to_owned()),
+            Self::Access if word.ends_with('@') => Address::parse(&format!("{word}a.example"))
+                .ok()
+                .map(|some| format!("{}@", some.folded().local_part)),
+            Self::Access if is_network(word) => Some(word.to_ascii_lowercase()),
             _ if word.contains('@') && !word.starts_with('@') => {
                 Address::parse(word).ok().map(|address| address.folded().to_string())
             }
             Self::Address if word == "<>" => Some(word.to_owned()),
             Self::Address => word.strip_prefix('@').and_then(domain).map(|domain| format!("@{domain}")),
             Self::Transport if word == "*" => Some(word.to_owned()),
-            Self::Transport => match word.strip_prefix('.') {
+            Self::Transport | Self::Access => match word.strip_prefix('.') {
                 Some(rest) => domain(rest).map(|domain| format!(".{domain}")),
                 None => domain(word).map(|domain| domain.to_string()),
             },
@@ -102,6 +152,9 @@ impl Keys {
         found.ok_or_else(|| match self {
             Self::Address => format!("\"{word}\" is neither an address nor @domain"),
             Self::Transport => format!("\"{word}\" is no address, domain, .domain or *"),
+            Self::Access => {
+                format!("\"{word}\" is no address, name@, domain, host address or beginning of one")
+            }
         })
     }
 }
@@ -239,6 +292,13 @@ impl<T: Meaning> Lines<T> {
     }
 }
 
+/// A host address, or the beginning of one at a dot or colon.
+fn is_network(word: &str) -> bool {
+    let octets = word.split('.').all(|part| part.parse::<u8>().is_ok_and(|octet| octet.to_string() == part));
+    let groups = word.contains(':') && word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
+    octets || groups
+}
+
 /// Whoever is found by a pattern for this address is found by one for all.
 const ANYBODY: &str = "anybody@anywhere.invalid";
 
@@ -345,6 +405,12 @@ impl<T: Meaning> Lookup<T> {
             return Ok(None);
         }
         answered(|answers| self.look(address, delimiters, answers)).await
+    }
+
+    /// What the tables say of something that is no address.
+    pub async fn find_for(&self, sought: &Sought) -> Result<Option<T>, Unavailable> {
+        let Some(inner) = &self.0 else { return Ok(None) };
+        answered(|answers| inner.present().lines.look(sought, answers)).await
     }
 
     /// The keys that files name.

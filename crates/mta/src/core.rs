@@ -153,6 +153,8 @@ impl FullMailbox {
 pub struct HouseRules {
     /// Who gets copies.
     pub copies: Copies,
+    /// Who is let in on port 25.
+    pub access: delegation::Access,
     /// Who hears of sessions that went wrong.
     pub alerts: Alerts,
     /// Rules about header and body of what comes from other servers.

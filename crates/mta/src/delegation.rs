@@ -2,6 +2,7 @@
 //!
 //! The protocol is that of Postfix's `SMTPD_POLICY_README`, so that the programs written for it work here.
 
+mod access;
 mod consultation;
 mod pool;
 mod request;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+pub use self::access::Access;
 pub(crate) use self::consultation::{Consultation, Wishes};
 use self::pool::Pool;
 use self::request::Request;

@@ -13,7 +13,7 @@ use kings_smtp::reply::Reply;
 use crate::authenticate::{Claims, Evidence, Methods};
 use crate::core::now;
 use crate::decide::Peer;
-use crate::delegation::{self, Caller, Consultation, Services, Wishes};
+use crate::delegation::{self, Access, Caller, Consultation, Services, Wishes};
 use crate::facts::{Enquiries, Enquiry, Facts, Rules, Sender, Verdict};
 use crate::greylist::Greylist;
 use crate::lists::{ListEnquiries, Lists};
@@ -72,7 +72,7 @@ pub(crate) struct Ends {
 }
 
 impl<D: Dns + 'static> Checks<D> {
-    pub(crate) fn new(dns: D, hostname: Domain, inbound: Inbound) -> Self {
+    pub(crate) fn new(dns: D, hostname: Domain, inbound: Inbound, access: Access) -> Self {
         let Inbound { rules, methods, verdicts, arc_sealers, forwarders, lists, greylist, policy_service } =
             inbound;
         Self {
@@ -85,7 +85,7 @@ impl<D: Dns + 'static> Checks<D> {
             forwarders,
             lists,
             greylist,
-            services: Services::new(policy_service),
+            services: Services::new(policy_service, access),
             repeats: Repeats::default(),
         }
     }

@@ -61,7 +61,7 @@ impl<D: Dns + 'static> Receive<D> {
     ///
     /// `neighbours` takes what comes from networks that are trusted.
     pub fn new(core: &Core, dns: D, inbound: Inbound, neighbours: Submit<D>) -> Self {
-        let checks = Arc::new(Checks::new(dns, core.hostname.clone(), inbound));
+        let checks = Arc::new(Checks::new(dns, core.hostname.clone(), inbound, core.rules.access.clone()));
         Self { core: core.clone(), neighbours, checks, shortener: Shortener::default() }
     }
 }

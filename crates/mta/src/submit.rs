@@ -26,7 +26,7 @@ use crate::author::{self, Authors, Completion};
 use crate::connection::drive;
 use crate::core::{Core, now};
 use crate::decide::{Challenge, Decide, Final, Peer};
-use crate::delegation::{Caller, Consultation, LoggedIn, Services, Stage, Wishes};
+use crate::delegation::{Access, Caller, Consultation, LoggedIn, Services, Stage, Wishes};
 use crate::deliver::{Message, deliver, sole_recipient};
 use crate::forgeries;
 use crate::greylist;
@@ -67,7 +67,7 @@ impl<D: Dns + 'static> Submit<D> {
         Self {
             core: core.clone(),
             shortener: Shortener::default(),
-            services: Services::new(core.outgoing.policy_service.clone()),
+            services: Services::new(core.outgoing.policy_service.clone(), Access::default()),
             dns: Arc::new(Patience(dns)),
         }
     }

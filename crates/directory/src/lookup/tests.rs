@@ -243,3 +243,41 @@ fn a_change_acts_and_a_damaged_table_stays_as_it_was() {
         assert_eq!(found(&lookup, "ann@example.org"), expected, "{text}");
     }
 }
+
+/// access(5), with the keys of each kind in its order.
+#[test]
+fn what_access_tables_are_asked_for() {
+    let keys = |sought: Sought| sought.keys.into_iter().map(|(_, key)| key).collect::<Vec<_>>().join(" ");
+    let of = |text: &str| keys(Keys::Access.of(Address::parse(text).ok().as_ref(), "+"));
+    assert_eq!(
+        of("Ann+x@Mx.Far.example"),
+        "ann+x@mx.far.example ann@mx.far.example mx.far.example .far.example far.example .example example ann+x@"
+    );
+    assert_eq!(of("ann@[192.0.2.1]"), "ann@[192.0.2.1] ann@");
+    assert_eq!(of(""), "<>");
+    assert_eq!(
+        keys(Sought::host("MX.far.example")),
+        "mx.far.example .far.example far.example .example example"
+    );
+    assert_eq!(keys(Sought::host("[192.0.2.1]")), "[192.0.2.1]");
+    let client = |text: &str| keys(Sought::client(text.parse().unwrap()));
+    assert_eq!(client("192.0.2.17"), "192.0.2.17 192.0.2 192.0 192");
+    assert_eq!(client("::ffff:192.0.2.17"), "192.0.2.17 192.0.2 192.0 192");
+    assert_eq!(client("2001:db8::1"), "2001:db8::1 2001:db8 2001");
+    for (word, expected) in [
+        ("<>", Some("<>")),
+        ("Ann@", Some("ann@")),
+        ("Ann@Far.example", Some("ann@far.example")),
+        (".Far.example", Some(".far.example")),
+        ("Far.example", Some("far.example")),
+        ("192.0.2", Some("192.0.2")),
+        ("10", Some("10")),
+        ("2001:DB8", Some("2001:db8")),
+        ("@far.example", None),
+        ("192.0.2.0/24", None),
+        ("a b", None),
+        ("*", None),
+    ] {
+        assert_eq!(Keys::Access.read(word).ok().as_deref(), expected, "{word}");
+    }
+}

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use kings_directory::{BadRule, Keys};
 use kings_mail::address::Address;
+use kings_mta::delegation::Access;
 use kings_mta::{BodyChecks, ContentChecks, ContentTables, Copies, HeaderChecks};
 
 use super::reader::{Section, Source};
@@ -14,6 +15,17 @@ pub(super) fn copies(source: &mut Source<'_>, top: &mut Section<'_>) -> Copies {
     let by_sender = top.lookup(source, "sender_bcc", Keys::Address);
     let by_recipient = top.lookup(source, "recipient_bcc", Keys::Address);
     Copies { always, by_sender, by_recipient, delimiters: String::new() }
+}
+
+/// `client_access` and its sisters of `[inbound]`.
+pub(super) fn access(source: &mut Source<'_>, section: &mut Section<'_>) -> Access {
+    Access {
+        clients: section.lookup(source, "client_access", Keys::Access),
+        names: section.lookup(source, "helo_access", Keys::Access),
+        senders: section.lookup(source, "sender_access", Keys::Access),
+        recipients: section.lookup(source, "recipient_access", Keys::Access),
+        delimiters: String::new(),
+    }
 }
 
 /// `header_checks` and its sisters of a section.

@@ -3,16 +3,30 @@
 use std::time::Duration;
 
 use kings_mail::domain::Domain;
+use kings_mta::delegation::Access;
 use kings_mta::{
-    Check, Clients, Dsn, EarlyTalker, Inbound, Methods, OnDoubt, Rules, Trusted, Verdict, Verdicts,
+    Check, Clients, ContentChecks, Dsn, EarlyTalker, Inbound, Methods, OnDoubt, Rules, Trusted, Verdict,
+    Verdicts,
 };
 use kings_net::IpNet;
 
 use super::reader::{Complaint, Section, Source};
-use super::{greylist, idle, lists, policy_service};
+use super::{greylist, house_rules, idle, lists, policy_service};
+
+/// The whole section: who is let in, rules about content, and what is verified.
+pub(super) fn read_all(
+    source: &mut Source<'_>,
+    section: &mut Section<'_>,
+    warnings: &mut Vec<Complaint>,
+    delimiters: &str,
+) -> (Access, ContentChecks, (Inbound, Clients)) {
+    let access = Access { delimiters: delimiters.to_owned(), ..house_rules::access(source, section) };
+    let checks = house_rules::content_checks(source, section);
+    (access, checks, read(source, section, warnings))
+}
 
 /// A fresh install verifies.
-pub(super) fn read(
+fn read(
     source: &mut Source<'_>,
     section: &mut Section<'_>,
     warnings: &mut Vec<Complaint>,

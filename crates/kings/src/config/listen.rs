@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use kings_mta::Trusted;
 use kings_net::{IpNet, Place};
 
 use super::reader::{Section, Source};
@@ -60,6 +61,11 @@ const TCP: [&str; 8] = ["smtp", "submission", "submissions", "lmtp", "imap", "im
 const NOT_BUILT: [&str; 3] = ["managesieve", "http", "https"];
 
 impl Listen {
+    /// Hosts that speak for others.
+    pub(super) fn trusted(&self) -> Trusted {
+        Trusted { xclient_from: self.xclient_from.clone(), xforward_from: self.xforward_from.clone() }
+    }
+
     pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> Self {
         let mut addresses = |key| {
             section.list(

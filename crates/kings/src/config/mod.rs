@@ -33,7 +33,7 @@ use std::time::Duration;
 use kings_directory::{HostedDomain, Machine, RelayDomain, TableSource};
 use kings_mail::domain::Domain;
 use kings_mta::milter::Milters;
-use kings_mta::{Clients, Copies, HouseRules, Inbound, Outgoing, ReportSettings, Trusted, relay};
+use kings_mta::{Clients, Copies, HouseRules, Inbound, Outgoing, ReportSettings, relay};
 use kings_net::ResolverSettings;
 use kings_store::Layout;
 use kings_tls::{Authorities, ClientAuthorities, Source as Certificate};
@@ -216,12 +216,10 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let (outbound, srs) = outbound::read(source, &mut top, &listen.smtp, own_routes, domains.sources);
     warnings.extend(idle_routes(source, outbound.as_ref(), &domains.hosted, hostname.as_ref()));
     let queue = section(source, &mut top, "queue", queue::read);
-    let (checks, (inbound, clients)) = section(source, &mut top, "inbound", |source, section| {
-        (house_rules::content_checks(source, section), inbound::read(source, section, &mut warnings))
+    let (access, checks, (inbound, clients)) = section(source, &mut top, "inbound", |source, section| {
+        inbound::read_all(source, section, &mut warnings, &delimiters)
     });
-    let trusted =
-        Trusted { xclient_from: listen.xclient_from.clone(), xforward_from: listen.xforward_from.clone() };
-    let clients = Clients { trusted, ..clients };
+    let clients = Clients { trusted: listen.trusted(), ..clients };
     let (own_checks, submission, sender_logins) =
         section(source, &mut top, "submission", |source, section| {
             let sender_logins = section.tables(source, "sender_logins");
@@ -230,7 +228,8 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let submission = Outgoing { remembers_correspondents: inbound.greylist.is_some(), ..submission };
     let copies = Copies { delimiters: delimiters.clone(), ..copies };
     let alerts = queue.alerts.clone();
-    let house_rules = HouseRules { copies, inbound: checks, submission: own_checks, alerts, full_mailbox };
+    let house_rules =
+        HouseRules { copies, access, inbound: checks, submission: own_checks, alerts, full_mailbox };
     let dkim = section(source, &mut top, "dkim", dkim::read);
     dkim.check(source, submission.longest_hold, queue.lifetimes);
     let milters = milters::read(source, &mut top);

@@ -4,6 +4,7 @@
 //! that installs it. Everything listens on the loopback address, on ports chosen for the test.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod access_tables;
 mod account;
 mod aggregate_reports;
 mod alerts;

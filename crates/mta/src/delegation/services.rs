@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kings_smtp::reply::Reply;
 
 use super::pool::Pool;
-use super::{Action, Delegate, Request, Settings, Stage};
+use super::{Access, Action, Delegate, Request, Settings, Stage};
 
 /// Which programs are asked, and when. Clones share their connections.
 #[derive(Clone, Debug, Default)]
@@ -16,16 +16,21 @@ pub(crate) struct Services(Option<Arc<Inner>>);
 struct Inner {
     services: Vec<Delegate>,
     stages: Vec<Stage>,
+    /// Asked before them.
+    access: Access,
 }
 
 impl Services {
-    pub(crate) fn new(settings: Option<Settings>) -> Self {
-        let inner = settings.map(|Settings { places, stages, default_action, patience }| {
+    pub(crate) fn new(settings: Option<Settings>, access: Access) -> Self {
+        let (mut services, mut stages) = (Vec::new(), Vec::new());
+        if let Some(Settings { places, stages: named, default_action, patience }) = settings {
             let delegate =
                 |place| Delegate { pool: Pool::new(place), default_action: default_action.clone(), patience };
-            Arc::new(Inner { services: places.into_iter().map(delegate).collect(), stages })
-        });
-        Self(inner)
+            services.extend(places.into_iter().map(delegate));
+            stages = named;
+        }
+        let is_needed = !services.is_empty() || access.are_asked_at(Stage::Rcpt);
+        Self(is_needed.then(|| Arc::new(Inner { services, stages, access })))
     }
 
     /// Whether anybody is asked at any stage.
@@ -34,11 +39,16 @@ impl Services {
     }
 
     pub(crate) fn are_asked_at(&self, stage: Stage) -> bool {
-        self.0.as_ref().is_some_and(|inner| inner.stages.contains(&stage))
+        self.0.as_ref().is_some_and(|inner| inner.stages.contains(&stage) || inner.access.are_asked_at(stage))
     }
 
     /// Asks one after the other; what they want done with the message, or the reply that refuses it.
     pub(super) async fn ask(&self, request: &Request<'_>) -> Result<Vec<Action>, Reply> {
+        let access = self.0.as_ref().map(|inner| &inner.access);
+        let mut wishes = match access.filter(|access| access.are_asked_at(request.stage)) {
+            Some(access) => access.ask(request).await?,
+            None => Vec::new(),
+        };
         let mut heard = Heard::default();
         let services = self.0.iter().filter(|inner| inner.stages.contains(&request.stage));
         for service in services.flat_map(|inner| &inner.services) {
@@ -46,13 +56,14 @@ impl Services {
                 break;
             }
         }
-        heard.end()
+        wishes.extend(heard.end()?);
+        Ok(wishes)
     }
 }
 
 /// What the services have said so far.
 #[derive(Debug, Default)]
-struct Heard {
+pub(super) struct Heard {
     wishes: Vec<Action>,
     if_permit: Option<Reply>,
     if_reject: Option<Reply>,
@@ -60,7 +71,7 @@ struct Heard {
 
 impl Heard {
     /// Whether the next one is asked. The first reason to defer is the one that the client hears.
-    fn take(&mut self, action: Action) -> Result<ControlFlow<()>, Reply> {
+    pub(super) fn take(&mut self, action: Action) -> Result<ControlFlow<()>, Reply> {
         match action {
             Action::Continue | Action::Note(_) => {}
             Action::Permit => return Ok(ControlFlow::Break(())),
@@ -81,7 +92,7 @@ impl Heard {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn end(self) -> Result<Vec<Action>, Reply> {
+    pub(super) fn end(self) -> Result<Vec<Action>, Reply> {
         match self.if_permit {
             Some(reply) => Err(reply),
             None => Ok(self.wishes),
