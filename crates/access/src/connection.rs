@@ -49,8 +49,8 @@ pub(crate) struct Wire<L, S> {
     since: Instant,
     /// Somebody was logged in when the last answer was sent.
     was_known: bool,
-    /// When the command or message that is coming began, and `received` at that moment.
-    began: Option<(Instant, u64)>,
+    /// When the command or message that is coming began, `received` at that moment, and the commands that were answered by then.
+    began: Option<(Instant, u64, u64)>,
 }
 
 /// What ended a wait.
@@ -200,7 +200,11 @@ impl<L: Link, S: Session> Wire<L, S> {
             self.began = None;
             return self.since + self.patience();
         }
-        let (began, before) = *self.began.get_or_insert((Instant::now(), self.carrier.received));
+        // A client that sends on and on may never be seen between two commands.
+        let answered = self.session.commands();
+        let goes_on = self.began.filter(|(.., before)| *before == answered);
+        let (began, before, _) = goes_on.unwrap_or_else(|| (Instant::now(), self.carrier.received, answered));
+        self.began = Some((began, before, answered));
         match stage {
             Stage::Message => {
                 let octets = self.carrier.received - before;

@@ -74,7 +74,7 @@ pub(crate) trait Session: Send {
     /// Whether news of the mailbox may be told now.
     fn hears_news(&self) -> bool;
     fn bye(&mut self, text: &'static str);
-    /// How many commands it has heard, whatever came of them.
+    /// How many commands it has answered, whatever came of them; 0 where nothing depends on it.
     fn commands(&self) -> u64 {
         0
     }

@@ -154,6 +154,26 @@ async fn a_message_may_come_slowly_but_not_for_ever() {
     assert_eq!(client.ok("STATUS INBOX (MESSAGES)").await, [r#"* STATUS "INBOX" (MESSAGES 0)"#]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn commands_that_follow_each_other_without_a_pause_have_their_time_each() {
+    let server = Server::new();
+    let mut client = server.inbox().await;
+    client.say("a NO").await;
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        client.say("OP\r\na NO").await;
+        assert_eq!(client.until_tagged().await.pop().unwrap(), "a OK Done");
+    }
+    // One that is never said to its end has no more than the others.
+    let began = tokio::time::Instant::now();
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        client.say("O").await;
+    }
+    assert_eq!(client.rest().await, "* BYE Too slow\r\n");
+    assert!(began.elapsed() <= Duration::from_mins(5), "{:?}", began.elapsed());
+}
+
 /// A client that has asked for `messages` of `octets` each and not read any of it.
 async fn asking(server: &Server, messages: usize, octets: usize) -> support::Client {
     let letter = format!("Subject: long\r\n\r\n{}", "x".repeat(98) + "\r\n");

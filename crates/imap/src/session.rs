@@ -206,7 +206,7 @@ impl Session {
         }
     }
 
-    /// How many commands were heard, whatever came of them.
+    /// How many commands were answered, whatever came of them.
     pub fn commands(&self) -> u64 {
         self.commands
     }
@@ -338,6 +338,7 @@ impl Session {
     }
 
     fn tagged(&mut self, tag: &[u8], result: &Tagged) {
+        self.commands += 1;
         result.write_to(tag, &mut self.output);
         let is_failed_login = result.code == Some(Code::AuthenticationFailed);
         if result.condition == Condition::Bad || is_failed_login {

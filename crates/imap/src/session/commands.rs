@@ -29,7 +29,6 @@ impl Session {
     }
 
     fn command(&mut self, line: &[u8]) -> Option<Event> {
-        self.commands += 1;
         if self.state == State::NotAuthenticated && speaks_http(line) {
             self.bye("This is an IMAP server");
             return None;
