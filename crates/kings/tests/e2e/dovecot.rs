@@ -8,6 +8,7 @@ mod objects;
 mod order;
 mod quota;
 mod resync;
+mod turns;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

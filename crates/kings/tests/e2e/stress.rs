@@ -59,6 +59,8 @@ impl Scene<'_> {
             0..=3 => return self.read(view, one(chance)),
             4..=6 => format!("STORE {some} {}FLAGS ({flag})", chance.of(&["+", "-"])),
             7 => format!("STORE {some} (UNCHANGEDSINCE {}) +FLAGS.SILENT ({flag})", view.mark),
+            // What comes has to go again.
+            8 if count > 100 => format!("STORE {some} +FLAGS.SILENT (\\Deleted)"),
             8 => format!("STORE {} +FLAGS (\\Deleted)", one(chance)),
             9 => chance.of(&["EXPUNGE", "UID EXPUNGE 1:*"]).to_string(),
             10 => format!(

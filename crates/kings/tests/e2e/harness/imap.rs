@@ -56,7 +56,7 @@ impl Imap {
         self.stream.send(format!("{tag}{command}\r\n").as_bytes()).unwrap();
         let mut lines = Vec::new();
         loop {
-            let line = self.response().unwrap();
+            let line = self.response().unwrap_or_else(|error| panic!("{command}: {error}"));
             if let Some(end) = line.text.strip_prefix(&tag) {
                 return (lines, end.to_owned());
             }
