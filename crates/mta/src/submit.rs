@@ -402,8 +402,8 @@ impl<D: Dns + 'static> Session<'_, D> {
         let utf8 = envelope.parameters.smtputf8;
         let received = Received {
             helo: &peer.client.name,
-            // Where a user writes from is nobody else's business, unless the operator says so.
-            client: self.core.outgoing.client_in_received.then_some(self.client),
+            // Where a user writes from is nobody else's business, unless the operator says so; a machine is no user.
+            client: (self.is_neighbour || self.core.outgoing.client_in_received).then_some(self.client),
             by: hostname,
             with: With {
                 lmtp: false,

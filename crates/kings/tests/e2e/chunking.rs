@@ -97,3 +97,24 @@ fn a_bare_line_feed_in_a_chunk_is_refused_and_its_reason_arrives() {
     assert!(client.reply().is_err());
     assert!(messages(&kings.maildir(ANN)).is_empty());
 }
+
+/// The session ends before the chunk does, and what is unread then makes the kernel reset the connection: the reason is
+/// there first, however long the client goes on; under TLS as long as its library reads though it cannot write any more.
+#[test]
+fn a_client_that_goes_on_sending_hears_why_its_chunk_is_not_read() {
+    let kings = Kings::start();
+    for (line, expected) in [("BDAT 99999999999 LAST", "552 5.3.4"), ("BDAT many LAST", "521 5.5.4")] {
+        for (account, octets) in [(None, 500 * 1024), (None, 40 * 1024 * 1024), (Some(ANN), 500 * 1024)] {
+            let mut client = account.map_or_else(|| kings.smtp(), |account| kings.submissions(account));
+            begin(&mut client, account.unwrap_or(CAROL), ANN);
+            client.send(format!("{line}\r\n").as_bytes()).unwrap();
+            let piece = vec![b'x'; 64 * 1024];
+            let mut sent = 0;
+            while sent < octets && client.send(&piece).is_ok() {
+                sent += piece.len();
+            }
+            client.reply().unwrap().is(expected);
+        }
+    }
+    assert!(messages(&kings.maildir(ANN)).is_empty());
+}

@@ -114,6 +114,7 @@ fn a_network_that_the_config_trusts_sends_to_everybody_without_a_login() {
             assert!(text.contains(field), "{field}: {text}");
         }
         assert!(!text.contains("Authentication-Results"), "{text}");
+        assert!(text.contains("([127.0.0.1])\r\n\tby mail.example.org with ESMTP\r\n"), "{text}");
     }
     kings.smtp().message(CAROL, &["nobody@example.org"], printer).unwrap().is("550 5.1.1");
     let offer = kings.smtp().command("EHLO x.example.org").unwrap().text;
