@@ -126,6 +126,13 @@ impl Hears for Bell {
 pub(crate) struct Hearers(Mutex<Vec<Weak<Pile>>>);
 
 impl Hearers {
+    /// One more. Those that are gone are forgotten, so that sessions that come and go leave nothing behind.
+    fn add(&self, pile: &Arc<Pile>) {
+        let mut piles = locked(&self.0);
+        piles.retain(|pile| pile.strong_count() > 0);
+        piles.push(Arc::downgrade(pile));
+    }
+
     fn each(&self, tell: impl Fn(&Pile)) {
         let mut piles = locked(&self.0);
         piles.retain(|pile| pile.upgrade().inspect(|pile| tell(pile)).is_some());
@@ -146,7 +153,7 @@ impl Account {
     pub fn notices(&self) -> Notices {
         let (rings, heard) = tokio::sync::watch::channel(0);
         let pile = Arc::new(Pile { news: Mutex::default(), rings });
-        locked(&self.0.hearers.0).push(Arc::downgrade(&pile));
+        self.0.hearers.add(&pile);
         let bell = Arc::new(Bell { pile: Arc::downgrade(&pile), mailbox: None });
         let watch = self.0.watcher.as_ref().and_then(|watcher| watcher.watch(&self.0.path, &bell));
         let names = watch.map(|watch| (watch, bell));
@@ -203,7 +210,7 @@ mod tests {
         let (rings, _heard) = tokio::sync::watch::channel(0);
         let pile = Arc::new(Pile { news: Mutex::default(), rings });
         let hearers = Hearers::default();
-        locked(&hearers.0).push(Arc::downgrade(&pile));
+        hearers.add(&pile);
         let event = |number: usize| AccountEvent::Noted { mailbox: None, entries: vec![number.to_string()] };
         for number in 0..MAX_EVENTS {
             hearers.event(&event(number));
@@ -219,6 +226,24 @@ mod tests {
         drop(pile);
         hearers.names();
         assert!(locked(&hearers.0).is_empty(), "nobody hears any more");
+    }
+
+    #[test]
+    fn who_hears_no_more_is_forgotten_when_the_next_one_comes() {
+        let pile = || {
+            let (rings, _) = tokio::sync::watch::channel(0);
+            Arc::new(Pile { news: Mutex::default(), rings })
+        };
+        let hearers = Hearers::default();
+        let stays = pile();
+        hearers.add(&stays);
+        for _ in 0..10 {
+            hearers.add(&pile());
+        }
+        assert_eq!(locked(&hearers.0).len(), 2, "the last one goes with the next");
+        hearers.names();
+        assert!(locked(&stays.news).names);
+        assert_eq!(locked(&hearers.0).len(), 1);
     }
 
     #[test]

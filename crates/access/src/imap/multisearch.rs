@@ -12,7 +12,7 @@ use tracing::debug;
 
 use super::convert::{modseq_to_imap, to_imap, to_store};
 use super::notify::{is_inbox, resolve};
-use super::search::Work;
+use super::search::{PATIENCE, Work};
 use super::selected::{AsTold, Wanted};
 use super::trouble::Unread;
 use super::{Client, Trouble, Wire};
@@ -42,6 +42,10 @@ impl Client {
         }
         let (mut unread, began) = (Unread::default(), Instant::now());
         for name in names {
+            // All of them together have the time of one.
+            if began.elapsed() > PATIENCE {
+                return Err(Trouble::Refused(Tagged::SEARCH_LIMIT));
+            }
             let is_selected = Some(&name) == selected.as_ref();
             let searched = if is_selected {
                 let (mailbox, found) =
