@@ -23,6 +23,9 @@ use crate::socket::Link;
 /// Most mailboxes that one client watches: each was looked at once when it began, and takes two watches of the kernel.
 const MAX_WATCHED: usize = 1_000;
 
+/// Most of its own doings that are kept for a client, so that it is not told of them.
+const MAX_OWN: usize = 256;
+
 /// What a client wants to hear since its last NOTIFY.
 #[derive(Debug, Default)]
 pub(super) struct Watching {
@@ -418,7 +421,7 @@ impl Client {
 
     /// The client has changed what is listed of a name itself.
     pub(super) fn has_changed(&mut self, name: &MailboxName, change: impl FnOnce(&mut Listed)) {
-        if let Some(watching) = &mut self.watching {
+        if let Some(watching) = self.watching.as_mut().filter(|watching| watching.notices.is_some()) {
             change(watching.listed.entry(name.clone()).or_insert_with(|| unknown(name)));
         }
     }
@@ -445,10 +448,36 @@ impl Client {
     /// The client has done this itself.
     pub(super) fn has_done(&mut self, event: AccountEvent) {
         if let Some(notes) = &mut self.notes {
-            notes.own.push(event.clone());
+            keep_own(&mut notes.own, event.clone());
         }
-        if let Some(watching) = &mut self.watching {
-            watching.own.push(event);
+        // Where no names are watched nothing of it comes back.
+        if let Some(watching) = self.watching.as_mut().filter(|watching| watching.notices.is_some()) {
+            keep_own(&mut watching.own, event);
         }
+    }
+}
+
+/// Keeps what the client has done until it would be told of it. Of too much that waits the oldest goes, which the client is
+/// told of then.
+fn keep_own(own: &mut Vec<AccountEvent>, event: AccountEvent) {
+    if own.len() >= MAX_OWN {
+        own.remove(0);
+    }
+    own.push(event);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_has_done_is_kept_in_bounds() {
+        let mut own = Vec::new();
+        let noted = |number: usize| AccountEvent::Noted { mailbox: None, entries: vec![number.to_string()] };
+        for number in 0..3 * MAX_OWN {
+            keep_own(&mut own, noted(number));
+        }
+        assert_eq!(own.len(), MAX_OWN);
+        assert_eq!((own.first(), own.last()), (Some(&noted(2 * MAX_OWN)), Some(&noted(3 * MAX_OWN - 1))));
     }
 }
