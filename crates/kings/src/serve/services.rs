@@ -153,10 +153,11 @@ fn sender_rewriting(settings: &Settings) -> anyhow::Result<Option<Srs>> {
 /// Kept, so that what is at a filter during a restart is known when it comes back.
 fn passes(settings: &Settings) -> anyhow::Result<Passes> {
     let rules = &settings.house_rules;
-    if !rules.inbound.has_filter() && !rules.submission.has_filter() {
+    let path = settings.data_dir.join("filter.secret");
+    // Mail may be on its way from a filter whose rule is gone.
+    if !rules.inbound.has_filter() && !rules.submission.has_filter() && !path.exists() {
         return Ok(Passes::default());
     }
-    let path = settings.data_dir.join("filter.secret");
     let passes = Passes::new(&prepare::secret(&path)?);
     passes.with_context(|| format!("{}: remove it, and a new one is made", path.display()))
 }

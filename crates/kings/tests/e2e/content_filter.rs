@@ -64,6 +64,25 @@ fn what_a_filter_hands_back_was_judged_when_it_came() {
     from_client(&kings, "9.10.10.11", joe, sent("scan proven").as_bytes()).is("550 5.7.26");
 }
 
+/// A rule that is gone leaves mail at its filter, which comes back all the same.
+#[test]
+fn what_is_at_a_filter_comes_back_though_its_rule_is_gone() {
+    let (dns, sink) = (NameServer::start(".", ZONE), Sink::start());
+    let mut kings = filtering(&dns, sink.port);
+    let joe = "joe@strict.test";
+    from_client(&kings, "9.10.10.9", joe, &letter(joe, BOB, "scan proven")).is("250");
+    let sent = wait_until("it is at the filter", Duration::from_secs(30), || {
+        Some(sink.contents()).filter(|_| sink.subjects().len() == 1)
+    });
+    kings.kill();
+    kings.folder().write("rules", "/^X-None:/ IGNORE\n");
+    kings.serve();
+    kings.smtp().message(joe, &[BOB], sent[0].as_bytes()).unwrap().is("250");
+    let bare = sent[0].replace("X-Kings-Filter:", "X-Other:");
+    kings.smtp().message(joe, &[BOB], bare.as_bytes()).unwrap().is("550 5.7.26");
+    assert_eq!(messages(&kings.maildir(BOB)).len(), 1);
+}
+
 /// Whoever has a pass passes the filter by, with any message.
 #[test]
 fn no_report_tells_what_passes_a_filter() {
