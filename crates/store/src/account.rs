@@ -407,6 +407,17 @@ impl Account {
 
     /// The messages of a mailbox that was set aside are kept as if they had been expunged.
     fn keep_trashed(&self, name: &MailboxName) {
+        self.keep_messages(name);
+        self.forget_keywords(name);
+    }
+
+    fn forget_keywords(&self, name: &MailboxName) {
+        if let Err(error) = Retention::forget_keywords(&self.0.dir, name) {
+            tracing::warn!(mailbox = ?name, %error, "expunged mail may come back with other keywords");
+        }
+    }
+
+    fn keep_messages(&self, name: &MailboxName) {
         let Some(bin) = self.0.retention.bin(&self.0.dir, name) else { return };
         let kept = self.0.dir.open(TRASHED).and_then(|trashed| bin.take_all(&trashed, &self.0.root.names));
         if let Err(error) = kept {
@@ -464,6 +475,7 @@ impl Account {
         let renames = self.renames(from, to)?;
         self.rename_folders(&renames)?;
         for (from, to) in renames {
+            self.forget_keywords(&from);
             if let Some(weak) = open.remove(&from) {
                 weak.upgrade().inspect(|shared| shared.rename(&to));
                 open.insert(to.clone(), weak);

@@ -7,7 +7,7 @@ use kings_mutants::planted;
 
 use crate::dotlock::DotLock;
 use crate::error::StoreError;
-use crate::expunged::Fate;
+use crate::expunged::{Fate, Retention};
 use crate::flags::{FlagChange, Flags, SystemFlag};
 use crate::mailbox::Shared;
 use crate::maildir::{self, Letters};
@@ -217,6 +217,7 @@ impl Shared {
         });
         if let Some(bin) = bin.filter(|_| touched != [false; 2]) {
             bin.sync()?;
+            self.bound_what_is_kept();
         }
         for (place, touched) in [Place::Cur, Place::New].into_iter().zip(touched) {
             if touched && !planted("expunge-not-synced") {
@@ -226,6 +227,17 @@ impl Shared {
         self.account.gone(mark, size);
         self.publish(state, &Measurements::new());
         result.map(|()| removed)
+    }
+}
+
+impl Shared {
+    /// Whoever adds and expunges without end fills no disk: no more is kept than the account may hold.
+    fn bound_what_is_kept(&self) {
+        let account = &self.account;
+        let Some(most) = account.ledger.limits().octets else { return };
+        if let Err(error) = Retention::make_room(&account.dir, most) {
+            tracing::warn!(%error, "expunged mail beyond what is kept cannot be removed");
+        }
     }
 }
 

@@ -7,12 +7,13 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 
 use crate::line_ends;
-use crate::mailbox::MAX_MESSAGE_FILE;
 
 /// Dovecot's own framing of LZ4: these octets, the largest size of a block, and each block behind its size.
 const LZ4_MAGIC: &[u8] = b"Dovecot-LZ4\x0d\x2a\x9b\xc5";
 /// Octets that tell a form.
 const MAGIC_OCTETS: usize = LZ4_MAGIC.len();
+/// Most octets that a message is expanded to: five times the usual limit of messages. A larger one is shown as it stands.
+const MAX_EXPANDED: u64 = 256 << 20;
 /// Dovecot writes blocks of 64 KB; one that claims far more is damaged.
 const MAX_LZ4_BLOCK: usize = 1 << 20;
 
@@ -60,9 +61,9 @@ pub(crate) fn expand(octets: Vec<u8>) -> Vec<u8> {
     let mut message = Vec::new();
     let read = form
         .expander(octets.as_slice())
-        .and_then(|expander| expander.take(MAX_MESSAGE_FILE + 1).read_to_end(&mut message));
+        .and_then(|expander| expander.take(MAX_EXPANDED + 1).read_to_end(&mut message));
     match read {
-        Ok(count) if count as u64 <= MAX_MESSAGE_FILE => message,
+        Ok(count) if count as u64 <= MAX_EXPANDED => message,
         Ok(_) => octets,
         Err(error) => {
             tracing::warn!(?form, %error, "a compressed message is damaged, and is shown as it stands");
@@ -93,9 +94,9 @@ pub(crate) fn examine(mut file: File) -> io::Result<((u64, u64), bool)> {
     let form = form_of(&mut file)?;
     if let Some(form) = form {
         let expander = form.expander(&file);
-        let measured = expander.and_then(|expander| line_ends::measure(expander.take(MAX_MESSAGE_FILE + 1)));
+        let measured = expander.and_then(|expander| line_ends::measure(expander.take(MAX_EXPANDED + 1)));
         match measured {
-            Ok(sizes) if sizes.0 <= MAX_MESSAGE_FILE => return Ok((sizes, true)),
+            Ok(sizes) if sizes.0 <= MAX_EXPANDED => return Ok((sizes, true)),
             _ => file.rewind()?,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! No mail program shows that folder: the name of a mailbox begins with a dot. For each mailbox there is a folder with its
 //! name in it, and for each message a file whose name begins with the second of its removal. What is there counts for no
-//! quota. Files go when their time is over, at a look at the account or once a day.
+//! quota, and is no more than the account may hold besides. Files go when their time is over, at a look at the account or once a day.
 
 use std::io;
 use std::sync::Arc;
@@ -94,6 +94,46 @@ impl Retention {
                 None
             }
         }
+    }
+
+    /// Has what is kept of a mailbox lose its keywords: their names go with the mailbox, and another one of its name would
+    /// have its own for the same letters.
+    pub(crate) fn forget_keywords(account: &Dir, mailbox: &MailboxName) -> io::Result<()> {
+        let Some(dir) = found(account.open(NAME).and_then(|all| all.open(mailbox.encoded())))? else {
+            return Ok(());
+        };
+        for file in names(&dir, FileType::RegularFile)? {
+            let (base, info) = maildir::split(&file);
+            let letters = maildir::letters(info);
+            if letters.keywords != 0 {
+                let plain = [base, &*maildir::info_with(info, Letters { keywords: 0, ..letters })].concat();
+                found(dir.rename(&file, &dir, &plain))?;
+            }
+        }
+        dir.sync()
+    }
+
+    /// Keeps no more than `most` octets: the oldest go first.
+    pub(crate) fn make_room(account: &Dir, most: u64) -> io::Result<()> {
+        let Some(all) = found(account.open(NAME))? else { return Ok(()) };
+        let mut kept = Vec::new();
+        for name in names(&all, FileType::Directory)? {
+            let dir = all.open(&name)?;
+            for file in names(&dir, FileType::RegularFile)? {
+                let octets = count_file(&dir, &file)?.octets;
+                kept.extend(stamp(&file).map(|(second, _)| (second, name.clone(), file.clone(), octets)));
+            }
+        }
+        kept.sort_unstable();
+        let mut total: u64 = kept.iter().map(|(.., octets)| octets).sum();
+        for (_, name, file, octets) in kept {
+            if total <= most {
+                break;
+            }
+            all.open(&name)?.unlink(&file)?;
+            total -= octets;
+        }
+        Ok(())
     }
 
     /// Removes what was kept long enough; all of it where nothing is kept any more.

@@ -151,6 +151,11 @@ impl Ledger {
         Self { account, rules, books: Mutex::default() }
     }
 
+    /// What the account may hold.
+    pub(crate) fn limits(&self) -> QuotaLimits {
+        self.rules.of(&self.account)
+    }
+
     /// What the account holds. `dir` is its folder.
     pub(crate) fn quota(&self, dir: &Dir) -> Result<Quota, StoreError> {
         let limits = self.rules.of(&self.account);

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use kings_mail::address::Address;
 use rustix::fs::FileType;
@@ -26,6 +26,13 @@ use crate::scan::{self, Place, Seen};
 use crate::store::Store;
 use crate::subscriptions;
 use crate::uidlist::{self, Health};
+
+/// How often what `maildirsize` tells is compared with a count before a difference that stays is a fault.
+const USAGE_SURE: u32 = 4;
+/// How often at most: after that too much comes and goes to tell.
+const USAGE_LOOKS: u32 = 30;
+/// Between two looks.
+const USAGE_PAUSE: Duration = Duration::from_millis(20);
 
 /// What is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -422,21 +429,28 @@ impl Check<'_> {
         }
     }
 
-    /// Where mail comes and goes meanwhile, a difference is looked at once more.
+    /// Where mail comes and goes meanwhile the figures differ for moments, and not always by the same: only what stays is a
+    /// fault.
     fn usage(&mut self) {
-        let differs = |store: &Store, account: &Address| store.usage_told_and_found(account);
-        let found = match differs(self.store, self.account) {
-            Ok(Some((told, found))) if told != found => differs(self.store, self.account),
-            other => other,
-        };
-        match found {
-            Ok(Some((told, found))) if told != found => {
+        let mut last = None;
+        let mut same = 0;
+        for _ in 0..USAGE_LOOKS {
+            let (told, found) = match self.store.usage_told_and_found(self.account) {
+                Ok(Some((told, found))) if told != found => (told, found),
+                Ok(_) => return,
+                Err(error) => {
+                    return self.found(None, Some(b"maildirsize"), Fault::Unreadable(error.to_string()));
+                }
+            };
+            let less = |a: u64, b: u64| i128::from(a) - i128::from(b);
+            let difference = (less(told.octets, found.octets), less(told.messages, found.messages));
+            same = if last.replace(difference) == Some(difference) { same + 1 } else { 0 };
+            if same == USAGE_SURE {
                 let repaired = self.how.repair && self.store.recalculate_quota(self.account).is_ok();
                 let fault = Fault::WrongUsage { told, found };
-                (self.tell)(Finding { repaired, ..finding(None, None, fault) });
+                return (self.tell)(Finding { repaired, ..finding(None, None, fault) });
             }
-            Ok(_) => {}
-            Err(error) => self.found(None, Some(b"maildirsize"), Fault::Unreadable(error.to_string())),
+            std::thread::sleep(USAGE_PAUSE);
         }
     }
 

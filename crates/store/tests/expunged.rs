@@ -147,3 +147,51 @@ fn a_bin_that_cannot_be_made_does_not_hold_up_an_expunge() {
     expunge_one(&here);
     assert!(all(&here.inbox()).is_empty());
 }
+
+/// The letters of a mailbox that is gone mean something else in the next one of its name.
+#[test]
+fn keywords_of_a_deleted_mailbox_do_not_come_back_as_others() {
+    for renamed in [false, true] {
+        let here = keeping();
+        let account = here.account();
+        account.create(&name("Work")).unwrap();
+        let work = account.open(&name("Work")).unwrap();
+        here.append(&work, LETTER, &keyword("first"));
+        work.remove(&all(&work)).unwrap();
+        here.append(&work, LETTER, &keyword("first"));
+        drop(work);
+        if renamed {
+            account.rename(&name("Work"), &name("Done")).unwrap();
+        } else {
+            account.delete(&name("Work")).unwrap();
+        }
+        account.create(&name("Work")).unwrap();
+        let work = account.open(&name("Work")).unwrap();
+        here.append(&work, LETTER, &keyword("other"));
+        for found in kept(&here) {
+            account.undelete(&found).unwrap();
+        }
+        let shown = work.refresh().unwrap();
+        let with_keywords = shown.messages.iter().filter(|message| !message.flags.keywords().is_empty());
+        assert_eq!(with_keywords.count(), 1, "renamed: {renamed}");
+        assert_eq!(shown.messages.len(), if renamed { 2 } else { 3 });
+    }
+}
+
+/// Whoever adds and expunges without end keeps no more than the account may hold, the latest.
+#[test]
+fn no_more_is_kept_than_the_account_may_hold() {
+    let here = keeping();
+    here.store().limit_by(|_| QuotaLimits { octets: Some(1_000), ..QuotaLimits::default() });
+    let inbox = here.inbox();
+    for number in 0..20 {
+        let text = format!("Subject: {number}\r\n\r\n{}\r\n", "x".repeat(200));
+        here.append(&inbox, &text, &system(SystemFlag::Deleted));
+        inbox.expunge(None).unwrap();
+    }
+    let found = kept(&here);
+    let octets: u64 = found.iter().map(|kept| kept.octets).sum();
+    assert!(octets <= 1_000 && found.len() >= 3, "{octets} octets in {} messages", found.len());
+    let latest = here.account().read_expunged(found.last().unwrap()).unwrap();
+    assert!(latest.as_ref().starts_with(b"Subject: 1"), "{latest:?}");
+}
