@@ -1,5 +1,6 @@
 //! The IMAP server: a session of `imap` over the mailboxes of `store`, logins by `directory`.
 
+mod acl;
 mod append;
 mod catenate;
 mod client;
@@ -13,7 +14,9 @@ mod login;
 mod mailbox;
 mod metadata;
 mod multisearch;
+mod neighbours;
 mod notify;
+mod place;
 mod quota;
 mod report;
 mod search;
@@ -28,7 +31,7 @@ mod wire;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use kings_imap::{Session, Settings};
+use kings_imap::{Namespaces, Session, Settings};
 use kings_net::{Connection, Service, Shutdown};
 use kings_sasl::Mechanisms;
 use kings_store::Naming;
@@ -40,6 +43,8 @@ use crate::protocol::{self, Protocol};
 use crate::sessions::Place;
 
 pub(crate) use client::Client;
+use neighbours::Neighbours;
+pub use place::Sharing;
 pub(crate) use trouble::Trouble;
 use wire::Wire;
 
@@ -52,6 +57,10 @@ pub struct Parts {
     pub append_octets: u64,
     /// How clients see the names of mailboxes.
     pub naming: Naming,
+    /// With whom accounts share mailboxes.
+    pub sharing: Sharing,
+    /// Whether they may be shared with everybody at once.
+    pub shares_with_anyone: bool,
 }
 
 /// The service behind `imap` and `imaps` listeners. Clones share everything.
@@ -63,13 +72,17 @@ pub(crate) struct Inner {
     pub(crate) door: Door,
     pub(crate) append_octets: u64,
     pub(crate) naming: Naming,
+    sharing: Sharing,
+    shares_with_anyone: bool,
+    neighbours: Neighbours,
 }
 
 impl Imap {
     /// Makes the server. Those made later, after a reload, count their sessions anew.
     pub fn new(parts: Parts) -> Self {
-        let Parts { people, append_octets, naming } = parts;
-        Self(Arc::new(Inner { door: Door::new(people), append_octets, naming }))
+        let Parts { people, append_octets, naming, sharing, shares_with_anyone } = parts;
+        let (door, neighbours) = (Door::new(people), Neighbours::default());
+        Self(Arc::new(Inner { door, append_octets, naming, sharing, shares_with_anyone, neighbours }))
     }
 
     /// Serves a client that is under TLS, or needs none, over any stream until it leaves.
@@ -95,13 +108,12 @@ impl Protocol for Imap {
     }
 
     fn session(&self, tls: bool, mechanisms: Mechanisms, refusal: Option<&'static str>) -> Session {
-        let Inner { append_octets, naming, .. } = *self.0;
+        let Inner { append_octets, naming, sharing, .. } = *self.0;
         let Naming { separator, below_inbox } = naming;
         let settings = Settings {
             tls,
             starttls: !tls,
-            separator,
-            below_inbox,
+            namespaces: Namespaces { separator, below_inbox, shares: sharing != Sharing::Off },
             message_bytes: append_octets,
             mechanisms,
         };

@@ -18,6 +18,6 @@ mod socket;
 
 pub use auth::Auth;
 pub use door::People;
-pub use imap::{Imap, Parts};
+pub use imap::{Imap, Parts, Sharing};
 pub use kings_pop3::UidlFormat;
 pub use pop3::{Pop3, Pop3Parts};

@@ -238,7 +238,7 @@ async fn another_separator_is_used_throughout() {
     let mut client = server.ann().await;
     client.ok("CREATE Work/2026/").await;
     assert_eq!(client.ok("LIST Work/ %").await, [r#"* LIST (\HasNoChildren) "/" "Work/2026""#]);
-    assert_eq!(client.ok("NAMESPACE").await, [r#"* NAMESPACE (("" "/")) NIL NIL"#]);
+    assert_eq!(client.ok("NAMESPACE").await, [r#"* NAMESPACE (("" "/")) (("shared/" "/")) NIL"#]);
     client.ok("SELECT Work/2026").await;
 }
 
@@ -247,7 +247,7 @@ async fn another_separator_is_used_throughout() {
 async fn with_a_prefix_everything_stands_below_the_inbox() {
     let server = Server::with(|parts| parts.naming.below_inbox = true);
     let mut client = server.ann().await;
-    assert_eq!(client.ok("NAMESPACE").await, [r#"* NAMESPACE (("INBOX." ".")) NIL NIL"#]);
+    assert_eq!(client.ok("NAMESPACE").await, [r#"* NAMESPACE (("INBOX." ".")) (("shared/" "/")) NIL"#]);
     assert_eq!(client.ok(r#"LIST "" %"#).await, [r#"* LIST (\HasChildren) "." "INBOX""#]);
     client.ok("CREATE INBOX.Work.2026").await;
     assert_eq!(

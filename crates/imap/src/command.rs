@@ -1,5 +1,6 @@
 //! Commands: what a client can say, where it may say it, and what it may hear about changes meanwhile.
 
+mod acl;
 mod append;
 mod create;
 mod enable;
@@ -15,6 +16,7 @@ mod status;
 mod store;
 mod table;
 
+pub use acl::{Acl, RightsChange};
 pub use append::{Append, Arriving, Place, Replaced, Step, Stretch};
 pub(crate) use append::{SoFar, append_head, next_stretch};
 pub use create::Create;
@@ -116,6 +118,8 @@ pub enum Request {
     Quota(String),
     /// GETQUOTAROOT: of the quota root of this mailbox (RFC 9208 §4.1.2).
     QuotaRoot(String),
+    /// Who may do what with mailboxes (RFC 4314 §3).
+    Acl(Acl),
     /// RFC 5464 §4.2
     GetMetadata(GetMetadata),
     /// RFC 5464 §4.3
@@ -234,6 +238,15 @@ impl Request {
         }
     }
 
+    /// Whether it is about rights, which matter where mailboxes are shared.
+    pub(crate) fn is_about_rights(&self) -> bool {
+        match self {
+            Self::Acl(_) => true,
+            Self::List(list) => list.my_rights,
+            _ => false,
+        }
+    }
+
     /// Whether it names messages by their numbers, which are not there with UIDONLY (RFC 9586 §3.1).
     pub(crate) fn uses_numbers(&self) -> bool {
         match self {
@@ -285,6 +298,7 @@ impl Request {
             | Self::Status { .. }
             | Self::Quota(_)
             | Self::QuotaRoot(_)
+            | Self::Acl(_)
             | Self::GetMetadata(_)
             | Self::SetMetadata(_)
             | Self::Notify(_)

@@ -44,6 +44,10 @@ pub enum SyntaxError {
     Charset,
     /// A parenthesis is missing.
     Parenthesis,
+    /// A letter that is no right (RFC 4314 §3.1 wants BAD).
+    Rights,
+    /// No name that somebody could have.
+    Identifier,
     /// No part of a message where CATENATE must have one.
     Catenate,
     /// Over [`MAX_DEPTH`](crate::limits::MAX_DEPTH).
@@ -107,6 +111,8 @@ impl SyntaxError {
             Self::Mailbox => "Mailbox name is not modified UTF-7",
             Self::Charset => "With UTF8=ACCEPT there is no CHARSET",
             Self::Parenthesis => "Missing parenthesis",
+            Self::Rights => "Unknown right",
+            Self::Identifier => "Malformed identifier",
             Self::Catenate => "Malformed CATENATE",
             Self::TooDeep => "Nested too deeply",
             Self::TooMany => "Too many items in one command",

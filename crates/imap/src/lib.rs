@@ -29,7 +29,10 @@ pub use command::{Append, Arriving, Command, Replaced, Request, parse, parse_fro
 pub use cursor::SyntaxError;
 pub use flag::Flag;
 pub use partial::Partial;
-pub use response::{Code, Condition, QUOTA_ROOT, QuotaResource, Response, StatusValue, Tagged};
+pub use response::{
+    Code, Condition, Namespaces, OTHERS_PREFIX, OTHERS_SEPARATOR, QUOTA_ROOT, QuotaResource, Response,
+    StatusValue, Tagged,
+};
 pub use sequence::{ModSeq, SequenceNumber, SequenceSet, Uid};
 pub use session::{Event, Progress, Session, Settings};
 pub use url::PartUrl;

@@ -21,6 +21,8 @@ pub const MAX_DEPTH: usize = 50;
 pub const MAX_SEARCH_KEYS: usize = 500;
 /// Longest name of a content or thread, in octets (RFC 8474 §7).
 pub const MAX_OBJECT_ID: usize = 255;
+/// Longest identifier of SETACL, in octets: an address, and what may stand before it.
+pub const MAX_IDENTIFIER: usize = 330;
 /// Longest name of an entry of METADATA, in octets.
 pub const MAX_ENTRY: usize = 250;
 /// Most entries of one GETMETADATA or SETMETADATA.

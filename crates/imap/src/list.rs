@@ -47,7 +47,8 @@ pub fn lines(list: &List, all: &[Listed], separator: char) -> Vec<Line> {
         if is_chosen(list, listed) || hides == Some(true) {
             let attributes = attributes(list, listed);
             let mut line = answer.line(attributes, listed.name.clone(), hides.is_some());
-            line.more_of = (listed.exists && (!list.status.is_empty() || !list.metadata.is_empty()))
+            line.more_of = (listed.exists
+                && (!list.status.is_empty() || !list.metadata.is_empty() || list.my_rights))
                 .then(|| listed.name.clone());
             lines.push(line);
         }

@@ -2,11 +2,14 @@
 //!
 //! Texts are `&'static str`, so nothing a peer sent can get into them.
 
+mod rights;
 mod status;
 
 use std::borrow::Cow;
 use std::io::Write;
 use std::num::NonZeroU32;
+
+use kings_mail::rights::Rights;
 
 use crate::command::{Enabled, StatusItem};
 use crate::flag::Flag;
@@ -124,6 +127,35 @@ pub enum StatusValue {
 /// An entry of METADATA and its value, where it has one (RFC 5464 §3).
 pub type Annotation = (String, Option<Vec<u8>>);
 
+/// What the names of mailboxes of other users begin with, as in Dovecot's documents; the owner's address follows.
+pub const OTHERS_PREFIX: &str = "shared/";
+/// Between the levels of those names, whatever stands between the levels of one's own: an address has dots in it.
+pub const OTHERS_SEPARATOR: char = '/';
+
+/// How the names of mailboxes are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Namespaces {
+    /// Between the levels of one's own names.
+    pub separator: char,
+    /// Those begin with `INBOX` and a separator; otherwise with nothing.
+    pub below_inbox: bool,
+    /// Accounts share mailboxes with each other (RFC 4314): there is one of other users as well, [`OTHERS_PREFIX`].
+    pub shares: bool,
+}
+
+impl Namespaces {
+    fn write_to(self, out: &mut Vec<u8>) {
+        let separator = Escaped(self.separator);
+        let prefix = if self.below_inbox { format!("INBOX{separator}") } else { String::new() };
+        put!(out, "* NAMESPACE ((\"{prefix}\" \"{separator}\")) ");
+        if self.shares {
+            put!(out, "((\"{OTHERS_PREFIX}\" \"{OTHERS_SEPARATOR}\")) NIL");
+        } else {
+            out.extend_from_slice(b"NIL NIL");
+        }
+    }
+}
+
 /// The name of the one quota root there is, as Dovecot calls it.
 pub const QUOTA_ROOT: &str = "User quota";
 
@@ -218,9 +250,34 @@ pub enum Response {
     QuotaRoot {
         /// The mailbox.
         mailbox: String,
+        /// It is somebody else's, who pays for it: then none is told.
+        is_others: bool,
     },
     /// `* QUOTA` of [`QUOTA_ROOT`] (RFC 9208 §4.2.1).
     Quota(Vec<QuotaResource>),
+    /// `* ACL` with identifiers and their rights (RFC 4314 §3.6).
+    Acl {
+        /// The mailbox.
+        mailbox: String,
+        /// A minus before an identifier takes rights away.
+        entries: Vec<(String, Rights)>,
+    },
+    /// `* LISTRIGHTS` (RFC 4314 §3.7): every right can be given or not, but for those that one has in any case.
+    ListRights {
+        /// The mailbox.
+        mailbox: String,
+        /// Whose rights.
+        identifier: String,
+        /// Those that it has in any case.
+        required: Rights,
+    },
+    /// `* MYRIGHTS` (RFC 4314 §3.8)
+    MyRights {
+        /// The mailbox.
+        mailbox: String,
+        /// What this client may do with it.
+        rights: Rights,
+    },
     /// `* METADATA` with entries and their values (RFC 5464 §4.4.1).
     Metadata {
         /// `None` for the server.
@@ -235,13 +292,8 @@ pub enum Response {
         /// Them.
         entries: Vec<String>,
     },
-    /// `* NAMESPACE`: one personal namespace (RFC 2342 §5).
-    Namespace {
-        /// Between the levels of names.
-        separator: char,
-        /// Its prefix is `INBOX` and a separator; otherwise it has none.
-        below_inbox: bool,
-    },
+    /// `* NAMESPACE` (RFC 2342 §5)
+    Namespace(Namespaces),
     /// `+ text`: send on (RFC 3501 §7.5).
     Continue(&'static str),
     /// `+ base64` of a SASL challenge (RFC 3501 §6.2.2).
@@ -365,10 +417,12 @@ impl Response {
                 out.extend(items.join(&b' '));
                 out.push(b')');
             }
-            Self::QuotaRoot { mailbox } => {
+            Self::QuotaRoot { mailbox, is_others } => {
                 out.extend_from_slice(b"* QUOTAROOT ");
                 text::mailbox(out, mailbox, enabled);
-                put!(out, " \"{QUOTA_ROOT}\"");
+                if !is_others {
+                    put!(out, " \"{QUOTA_ROOT}\"");
+                }
             }
             Self::Quota(resources) => {
                 put!(out, "* QUOTA \"{QUOTA_ROOT}\" (");
@@ -377,21 +431,17 @@ impl Response {
                 });
                 out.push(b')');
             }
+            Self::Acl { mailbox, entries } => rights::write_acl(out, (mailbox, entries), enabled),
+            Self::ListRights { mailbox, identifier, required } => {
+                rights::write_list(out, mailbox, (identifier, *required), enabled);
+            }
+            Self::MyRights { mailbox, rights } => rights::write_mine(out, mailbox, *rights, enabled),
             Self::Metadata { mailbox, entries } => metadata(out, mailbox.as_deref(), entries, enabled),
             Self::MetadataChanged { mailbox, entries } => {
-                out.extend_from_slice(b"* METADATA ");
-                text::mailbox(out, mailbox.as_deref().unwrap_or_default(), enabled);
-                for entry in entries {
-                    out.push(b' ');
-                    text::astring(out, entry);
-                }
+                metadata_changed(out, mailbox.as_deref(), entries, enabled);
             }
             Self::Id => out.extend_from_slice(b"* ID (\"name\" \"Kings\")"),
-            Self::Namespace { separator, below_inbox } => {
-                let separator = Escaped(*separator);
-                let prefix = if *below_inbox { format!("INBOX{separator}") } else { String::new() };
-                put!(out, "* NAMESPACE ((\"{prefix}\" \"{separator}\")) NIL NIL");
-            }
+            Self::Namespace(namespaces) => namespaces.write_to(out),
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -408,6 +458,16 @@ fn metadata(out: &mut Vec<u8>, mailbox: Option<&str>, entries: &[Annotation], en
         text::value(out, value.as_deref());
     });
     out.push(b')');
+}
+
+/// The names alone (RFC 5464 §4.4.2).
+fn metadata_changed(out: &mut Vec<u8>, mailbox: Option<&str>, entries: &[String], enabled: Enabled) {
+    out.extend_from_slice(b"* METADATA ");
+    text::mailbox(out, mailbox.unwrap_or_default(), enabled);
+    for entry in entries {
+        out.push(b' ');
+        text::astring(out, entry);
+    }
 }
 
 /// Appends flags with spaces between them, and one more word that is no [`Flag`].

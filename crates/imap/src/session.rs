@@ -11,7 +11,7 @@ use kings_sasl::{Credentials, Mechanisms, Turn};
 use crate::command::{Append, Arriving, Enabled, Request};
 use crate::limits::{MAX_COMMAND, MAX_COMMAND_BEFORE_LOGIN, MAX_ERRORS, MAX_RESPONSE_LINE};
 use crate::reader::Reader;
-use crate::response::{Code, Condition, Response, Tagged};
+use crate::response::{Code, Condition, Namespaces, Response, Tagged};
 use crate::url::PartUrl;
 use exchange::{After, Exchange};
 
@@ -22,10 +22,8 @@ pub struct Settings {
     pub tls: bool,
     /// STARTTLS is offered while it is not.
     pub starttls: bool,
-    /// Between the levels of mailbox names.
-    pub separator: char,
-    /// All other mailboxes are named below `INBOX`, which is what NAMESPACE tells.
-    pub below_inbox: bool,
+    /// How the names of mailboxes are put together.
+    pub namespaces: Namespaces,
     /// Largest message that APPEND may bring, in octets.
     pub message_bytes: u64,
     /// What AUTHENTICATE takes under TLS.

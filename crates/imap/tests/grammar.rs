@@ -63,6 +63,7 @@ fn commands_are_read_in_any_case() {
                 tell: ListOptions::default(),
                 status: vec![],
                 metadata: vec![],
+                my_rights: false,
             })
         }),
     ];

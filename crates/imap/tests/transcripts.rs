@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use backend::Backend;
 use escapes::unescape;
-use kings_imap::{Event, Session, Settings};
+use kings_imap::{Event, Namespaces, Session, Settings};
 use kings_sasl::{Mechanism, Mechanisms};
 
 #[test]
@@ -59,10 +59,9 @@ fn play(dialogue: &str, chunk: usize) -> String {
     let mechanisms = names.map(|names| names.split(' ').filter_map(Mechanism::parse).collect());
     let mechanisms = mechanisms.unwrap_or(Mechanisms::PASSWORD);
     let settings = Settings {
+        namespaces: Namespaces { separator: '.', below_inbox: false, shares: true },
         tls: !clear,
         starttls: clear,
-        separator: '.',
-        below_inbox: false,
         message_bytes: 100_000,
         mechanisms,
     };

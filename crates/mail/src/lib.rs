@@ -19,6 +19,7 @@ pub mod network;
 pub mod path;
 pub mod raw_header;
 pub mod report;
+pub mod rights;
 pub mod seam;
 pub mod seven_bit;
 pub mod subject;

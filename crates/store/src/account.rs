@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use rustix::fs::FileType;
 
+use crate::acl;
 use crate::dir::{Dir, found};
 use crate::error::StoreError;
 use crate::expunged::Retention;
@@ -137,23 +138,7 @@ impl AccountState {
 
     /// The mailboxes that have a folder of their own, in no order. The inbox is not among them.
     fn folders(&self) -> io::Result<Vec<MailboxName>> {
-        let mut names = Vec::new();
-        let mut doubtful = Vec::new();
-        self.dir.read(|entry, kind| {
-            let name = entry.strip_prefix(b".").and_then(MailboxName::decode).filter(|name| !name.is_inbox());
-            match (name, kind) {
-                (Some(name), FileType::Directory) => names.push(name),
-                (Some(name), FileType::Unknown) => doubtful.push((entry.to_vec(), name)),
-                _ => {}
-            }
-        })?;
-        for (entry, name) in doubtful {
-            let stat = found(self.dir.stat_at(&entry))?;
-            if stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory) {
-                names.push(name);
-            }
-        }
-        Ok(names)
+        folders_in(&self.dir)
     }
 
     /// Removes leftovers of crashed deliveries in all mailboxes, and expunged mail that was kept long enough.
@@ -185,9 +170,11 @@ impl AccountState {
         Ok(())
     }
 
+    /// A new mailbox is for those whom the next one above it is for (Dovecot's rule).
     fn create(&self, name: &MailboxName, uses: &[SpecialUse]) -> Result<String, StoreError> {
         let validity = self.next_validity(0)?;
-        let made = Folder::create(&self.dir, name, &self.root.names.unique()?, (validity, uses))?;
+        let acl = acl::inherited(&self.dir, name)?;
+        let made = Folder::create(&self.dir, name, &self.root.names.unique()?, (validity, uses, &acl))?;
         self.hearers.names();
         Ok(made)
     }
@@ -563,6 +550,16 @@ impl Account {
         Ok(())
     }
 
+    /// The subscribed names of mailboxes of others, their levels parted by slashes.
+    pub fn subscriptions_of_others(&self) -> Result<Vec<String>, StoreError> {
+        subscriptions::read_others(&self.0.dir)
+    }
+
+    /// Subscribes a mailbox of another account by such a name, or ends that.
+    pub fn subscribe_other(&self, name: &str, subscribes: bool) -> Result<(), StoreError> {
+        subscriptions::change_other(&self.0.dir, name, subscribes)
+    }
+
     /// Opens a mailbox. Two opens of one mailbox give the same state, so its sessions see the same.
     pub fn open(&self, name: &MailboxName) -> Result<Mailbox, StoreError> {
         let shared = self.shared(&self.0.meant(name)?)?;
@@ -584,6 +581,27 @@ impl Account {
         open.insert(name.clone(), Arc::downgrade(&shared));
         Ok(shared)
     }
+}
+
+/// The mailboxes below the folder of an account, in no order. The inbox is not among them.
+pub(crate) fn folders_in(account: &Dir) -> io::Result<Vec<MailboxName>> {
+    let mut names = Vec::new();
+    let mut doubtful = Vec::new();
+    account.read(|entry, kind| {
+        let name = entry.strip_prefix(b".").and_then(MailboxName::decode).filter(|name| !name.is_inbox());
+        match (name, kind) {
+            (Some(name), FileType::Directory) => names.push(name),
+            (Some(name), FileType::Unknown) => doubtful.push((entry.to_vec(), name)),
+            _ => {}
+        }
+    })?;
+    for (entry, name) in doubtful {
+        let stat = found(account.stat_at(&entry))?;
+        if stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory) {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 /// Gives the uses that no mailbox was made for to the mailboxes of their names.

@@ -42,6 +42,8 @@ enum LetterChange {
     Replace(Letters),
     Add(Letters),
     Remove(Letters),
+    /// These, and of the old ones those outside of the second.
+    ReplaceSome(Letters, Letters),
 }
 
 impl LetterChange {
@@ -54,6 +56,10 @@ impl LetterChange {
             Self::Remove(less) => {
                 Letters { system: old.system & !less.system, keywords: old.keywords & !less.keywords }
             }
+            Self::ReplaceSome(new, within) => Letters {
+                system: old.system & !within.system | new.system,
+                keywords: old.keywords & !within.keywords | new.keywords,
+            },
         }
     }
 }
@@ -111,6 +117,13 @@ impl Shared {
             FlagChange::Replace(flags) => LetterChange::Replace(self.letters_for(state, lock, flags)?),
             FlagChange::Add(flags) => LetterChange::Add(self.letters_for(state, lock, flags)?),
             FlagChange::Remove(flags) => LetterChange::Remove(state.keywords.known_letters(flags)),
+            FlagChange::ReplaceSome(flags, kinds) => {
+                let within = Letters {
+                    system: kinds.system_bits(),
+                    keywords: if kinds.others { u32::MAX } else { 0 },
+                };
+                LetterChange::ReplaceSome(self.letters_for(state, lock, &flags.only(*kinds))?, within)
+            }
         })
     }
 

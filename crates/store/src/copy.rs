@@ -1,13 +1,14 @@
 //! New messages with a UID at once: APPEND, COPY and MOVE.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use kings_mail::date::DateTime;
 use kings_mutants::planted;
 
 use crate::error::StoreError;
 use crate::expunged::Fate;
-use crate::flags::Flags;
+use crate::flags::{FlagKinds, Flags};
 use crate::identity::inherited;
 use crate::incoming::Incoming;
 use crate::mailbox::Shared;
@@ -78,8 +79,11 @@ impl Shared {
         let old = shown.message(uid).ok_or(StoreError::Expunged)?;
         // Only what it is larger needs room.
         let more = Usage { octets: message.content.len().saturating_sub(old.size), messages: 0 };
-        self.account.claim(more, Claim::Saved)?;
-        let (validity, added) = target.add(std::slice::from_ref(message), Claim::Moved)?;
+        let who = self.claim_for(target);
+        if who == Claim::Moved {
+            self.account.claim(more, Claim::Saved)?;
+        }
+        let (validity, added) = target.add(std::slice::from_ref(message), who)?;
         let added = added.into_iter().next().ok_or(StoreError::Expunged)?;
         let mut state = self.state()?;
         let removed = self.remove(&mut state, &[uid], (|_| true, Fate::Expunged))?;
@@ -95,13 +99,31 @@ impl Shared {
     ///
     /// The two mailboxes are locked one after the other, never together: copies in both directions at
     /// once cannot wait for each other, and source and target may be the same.
-    pub(crate) fn copy_to(&self, uids: &[Uid], target: &Self) -> Result<Copied, StoreError> {
-        self.second_names(uids, target, Claim::Saved)
+    pub(crate) fn copy_to(
+        &self,
+        uids: &[Uid],
+        target: &Self,
+        kinds: FlagKinds,
+    ) -> Result<Copied, StoreError> {
+        self.second_names(uids, target, (Claim::Saved, kinds))
     }
 
-    fn second_names(&self, uids: &[Uid], target: &Self, who: Claim) -> Result<Copied, StoreError> {
+    /// What is moved needs no room twice, unless somebody else gets it.
+    fn claim_for(&self, target: &Self) -> Claim {
+        if Arc::ptr_eq(&self.account, &target.account) { Claim::Moved } else { Claim::Saved }
+    }
+
+    fn second_names(
+        &self,
+        uids: &[Uid],
+        target: &Self,
+        (who, kinds): (Claim, FlagKinds),
+    ) -> Result<Copied, StoreError> {
         self.account.root.check_space()?;
-        let staged = self.stage(uids, target).map_err(|error| target.or_gone(error))?;
+        let mut staged = self.stage(uids, target).map_err(|error| target.or_gone(error))?;
+        for (_, flags, _) in &mut staged {
+            *flags = flags.only(kinds);
+        }
         let (validity, new_uids) = target.adopt(staged, who)?;
         Ok(Copied { validity, pairs: uids.iter().copied().zip(new_uids).collect() })
     }
@@ -112,9 +134,14 @@ impl Shared {
     /// loses it. Two moves of the same messages must not both keep their copies: here one waits for the other
     /// and then finds the originals gone. Another program knows nothing of that, but a file can be unlinked
     /// only once: whoever did not unlink the original takes the copy back.
-    pub(crate) fn move_to(&self, uids: &[Uid], target: &Self) -> Result<Copied, StoreError> {
+    pub(crate) fn move_to(
+        &self,
+        uids: &[Uid],
+        target: &Self,
+        kinds: FlagKinds,
+    ) -> Result<Copied, StoreError> {
         let _alone = locked(&self.moving);
-        let mut copied = self.second_names(uids, target, Claim::Moved)?;
+        let mut copied = self.second_names(uids, target, (self.claim_for(target), kinds))?;
         let mut state = self.state()?;
         let removed: HashSet<Uid> =
             self.remove(&mut state, uids, (|_| true, Fate::Gone))?.into_iter().collect();

@@ -26,6 +26,8 @@ pub(crate) struct Rules {
 pub(crate) const MAILBOX: Rules = Rules { timeout: PATIENCE, stale: Duration::from_mins(2) };
 /// For `subscriptions` (`SUBSCRIPTION_FILE_CHANGE_TIMEOUT`).
 pub(crate) const SUBSCRIPTIONS: Rules = Rules { timeout: PATIENCE, stale: Duration::from_secs(30) };
+/// For `dovecot-acl` (`dotlock_set` of `acl-backend-vfile-update.c`).
+pub(crate) const ACL: Rules = Rules { timeout: PATIENCE, stale: Duration::from_mins(2) };
 /// For `maildirsize`: whoever finds it locked does without (`dotlock_set` of `quota-maildir.c`).
 pub(crate) const QUOTA: Rules = Rules { timeout: Duration::ZERO, stale: Duration::from_secs(30) };
 /// For the first count of `dovecot-uidvalidity`, which Dovecot does without a lock.

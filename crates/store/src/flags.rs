@@ -4,6 +4,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use kings_mail::rights::Rights;
+
 use crate::error::StoreError;
 
 /// Longest keyword, in octets; Dovecot refuses more than 50 from its clients, other servers allow more.
@@ -101,6 +103,40 @@ pub enum FlagChange {
     Add(Flags),
     /// `-FLAGS`
     Remove(Flags),
+    /// `FLAGS`, by somebody who may change some kinds only: these and no others of those kinds.
+    ReplaceSome(Flags, FlagKinds),
+}
+
+/// Kinds of flags that somebody may change (RFC 4314 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlagKinds {
+    /// `\Seen`
+    pub seen: bool,
+    /// `\Deleted`
+    pub deleted: bool,
+    /// All other flags, and keywords.
+    pub others: bool,
+}
+
+impl FlagKinds {
+    /// All flags.
+    pub const ALL: Self = Self { seen: true, deleted: true, others: true };
+
+    /// What these rights allow.
+    pub fn of(rights: Rights) -> Self {
+        let may = |right| rights.contain(right);
+        Self { seen: may(Rights::SEEN), deleted: may(Rights::DELETED), others: may(Rights::WRITE) }
+    }
+
+    /// The system flags as bits.
+    pub(crate) fn system_bits(self) -> u8 {
+        let is_among = |flag: &SystemFlag| match flag {
+            SystemFlag::Seen => self.seen,
+            SystemFlag::Deleted => self.deleted,
+            SystemFlag::Draft | SystemFlag::Flagged | SystemFlag::Answered => self.others,
+        };
+        SystemFlag::ALL.into_iter().filter(is_among).fold(0, |bits, flag| bits | flag.bit())
+    }
 }
 
 impl Flags {
@@ -161,11 +197,23 @@ impl Flags {
         self.system == 0 && self.keywords.is_none()
     }
 
+    /// Those of some kinds.
+    #[must_use]
+    pub fn only(&self, kinds: FlagKinds) -> Self {
+        let keywords = if kinds.others { self.keywords.clone() } else { None };
+        Self { system: self.system & kinds.system_bits(), keywords }
+    }
+
     /// This set after `change`.
     #[must_use]
     pub fn changed(&self, change: &FlagChange) -> Self {
         match change {
             FlagChange::Replace(flags) => flags.clone(),
+            FlagChange::ReplaceSome(flags, kinds) => {
+                let (kept, new) = (self.system & !kinds.system_bits(), flags.only(*kinds));
+                let keywords = if kinds.others { new.keywords } else { self.keywords.clone() };
+                Self { system: kept | new.system, keywords }
+            }
             FlagChange::Add(flags) => {
                 let keywords = self.keywords().iter().chain(flags.keywords()).cloned();
                 Self::from_parts(self.system | flags.system, keywords)
@@ -190,7 +238,9 @@ impl FlagChange {
     /// The flags named in the change.
     pub fn flags(&self) -> &Flags {
         match self {
-            Self::Replace(flags) | Self::Add(flags) | Self::Remove(flags) => flags,
+            Self::Replace(flags) | Self::Add(flags) | Self::Remove(flags) | Self::ReplaceSome(flags, _) => {
+                flags
+            }
         }
     }
 }
@@ -229,5 +279,23 @@ mod tests {
         work.insert_keyword(keyword("work"));
         assert_eq!(both.changed(&FlagChange::Remove(work)), seen);
         assert!(seen.changed(&FlagChange::Remove(seen.clone())).is_empty());
+    }
+
+    #[test]
+    fn flags_of_other_kinds_stay_as_they_are() {
+        let kinds = |letters| FlagKinds::of(Rights::parse(letters).unwrap());
+        let mut old =
+            Flags::default().with(SystemFlag::Seen).with(SystemFlag::Deleted).with(SystemFlag::Draft);
+        old.insert_keyword(keyword("work"));
+        let mut new = Flags::default().with(SystemFlag::Flagged);
+        new.insert_keyword(keyword("home"));
+        let cases = [("", "{Draft, Seen, Deleted, work}"), ("s", "{Draft, Deleted, work}")];
+        let more = [("t", "{Draft, Seen, work}"), ("w", "{Flagged, Seen, Deleted, home}")];
+        for (letters, expected) in cases.into_iter().chain(more).chain([("wst", "{Flagged, home}")]) {
+            let change = FlagChange::ReplaceSome(new.clone(), kinds(letters));
+            assert_eq!(format!("{:?}", old.changed(&change)), expected, "{letters}");
+        }
+        assert_eq!(format!("{:?}", old.only(kinds("s"))), "{Seen}");
+        assert_eq!(old.only(FlagKinds::ALL), old);
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use kings_mutants::planted;
 use rustix::fs::FileType;
 
+use crate::acl;
 use crate::dir::{Dir, found};
 use crate::error::StoreError;
 use crate::mailbox_file;
@@ -66,11 +67,11 @@ impl Folder {
         account: &Dir,
         name: &MailboxName,
         unique: &str,
-        (validity, uses): (u32, &[SpecialUse]),
+        (validity, uses, acl): (u32, &[SpecialUse], &[u8]),
     ) -> Result<String, StoreError> {
         let folder = name.folder().ok_or(StoreError::AlreadyExists)?;
         let unfinished = format!("{UNFINISHED}{unique}");
-        let result = build(account, &unfinished, (validity, uses)).and_then(|guid| {
+        let result = build(account, &unfinished, (validity, uses, acl)).and_then(|guid| {
             match account.rename_to_free(unfinished.as_bytes(), folder.as_bytes()) {
                 Err(error) if is_taken(&error) => Err(StoreError::AlreadyExists),
                 result => Ok(result.map(|()| guid)?),
@@ -89,7 +90,7 @@ impl Folder {
 fn build(
     account: &Dir,
     unfinished: &str,
-    (validity, uses): (u32, &[SpecialUse]),
+    (validity, uses, acl): (u32, &[SpecialUse], &[u8]),
 ) -> Result<String, StoreError> {
     let root = account.create(unfinished)?;
     for part in ["cur", "new", "tmp"] {
@@ -103,6 +104,11 @@ fn build(
     list.write_all(&text)?;
     list.sync_all()?;
     mailbox_file::begin(&root, uses)?;
+    if !acl.is_empty() {
+        let mut file = root.create_file(acl::NAME)?;
+        file.write_all(acl)?;
+        file.sync_all()?;
+    }
     root.sync()?;
     Ok(guid)
 }
@@ -202,8 +208,11 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let account = Dir::open_root(temp.path()).unwrap();
         let sent = MailboxName::parse("Sent", '.').unwrap();
-        Folder::create(&account, &sent, "x", (77, &[])).unwrap();
-        assert!(matches!(Folder::create(&account, &sent, "y", (78, &[])), Err(StoreError::AlreadyExists)));
+        Folder::create(&account, &sent, "x", (77, &[], &[])).unwrap();
+        assert!(matches!(
+            Folder::create(&account, &sent, "y", (78, &[], &[])),
+            Err(StoreError::AlreadyExists)
+        ));
         let names: Vec<_> = std::fs::read_dir(temp.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, [".Sent"]);
         let list = std::fs::read(temp.path().join(".Sent/dovecot-uidlist")).unwrap();

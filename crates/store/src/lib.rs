@@ -6,6 +6,7 @@
 //! All calls block; the flow crates run them on threads for that.
 
 mod account;
+mod acl;
 mod admit;
 mod annotations;
 mod change;
@@ -60,13 +61,14 @@ mod watch;
 mod words;
 
 pub use account::{Account, Listed};
+pub use acl::{Acl, Grant, GrantChange, Identifier, Somebody};
 pub use annotations::{Annotations, MAX_ANNOTATION};
 pub use change::Stored;
 pub use copy::{Appended, Copied};
 pub use deliver::{Delivery, Destination};
 pub use error::StoreError;
 pub use expunged::Expunged;
-pub use flags::{FlagChange, Flags, Keyword, MAX_KEYWORD, SystemFlag};
+pub use flags::{FlagChange, FlagKinds, Flags, Keyword, MAX_KEYWORD, SystemFlag};
 pub use identity::Identity;
 pub use incoming::{HEAD_OCTETS, Incoming};
 pub use index::sheets::Sheet;

@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::watch::Receiver;
 
-use crate::account::AccountState;
+use crate::account::{Account, AccountState};
 use crate::change::Stored;
 use crate::compressed;
 use crate::copy::{Appended, Copied};
 use crate::dir::found;
 use crate::error::StoreError;
 use crate::expunged::Fate;
-use crate::flags::{FlagChange, Flags};
+use crate::flags::{FlagChange, FlagKinds, Flags};
 use crate::folder::Folder;
 use crate::message::{Content, Message, ModSeq, Snapshot, Uid, UidValidity};
 use crate::name::MailboxName;
@@ -263,7 +263,17 @@ impl Mailbox {
     ///
     /// Fails with [`StoreError::Expunged`] when one of them is gone.
     pub fn copy_to(&self, uids: &[Uid], target: &Self) -> Result<Copied, StoreError> {
-        self.0.copy_to(uids, &target.0)
+        self.0.copy_to(uids, &target.0, FlagKinds::ALL)
+    }
+
+    /// As [`copy_to`](Self::copy_to), with the flags of some kinds only.
+    pub fn copy_some_flags_to(
+        &self,
+        uids: &[Uid],
+        target: &Self,
+        kinds: FlagKinds,
+    ) -> Result<Copied, StoreError> {
+        self.0.copy_to(uids, &target.0, kinds)
     }
 
     /// Copies messages and then removes them here, durably. A crash in between leaves both (RFC 6851 §3.3).
@@ -271,7 +281,22 @@ impl Mailbox {
     /// Gives the pairs of those that were moved; messages that another program took away meanwhile are not
     /// among them. Fails with [`StoreError::Expunged`] when one was gone before, or all are gone.
     pub fn move_to(&self, uids: &[Uid], target: &Self) -> Result<Copied, StoreError> {
-        self.0.move_to(uids, &target.0)
+        self.0.move_to(uids, &target.0, FlagKinds::ALL)
+    }
+
+    /// As [`move_to`](Self::move_to), with the flags of some kinds only.
+    pub fn move_some_flags_to(
+        &self,
+        uids: &[Uid],
+        target: &Self,
+        kinds: FlagKinds,
+    ) -> Result<Copied, StoreError> {
+        self.0.move_to(uids, &target.0, kinds)
+    }
+
+    /// Whether the account that the mailbox is of has room for so many more octets and messages.
+    pub fn has_room(&self, octets: u64, messages: u64) -> Result<(), StoreError> {
+        Account(Arc::clone(&self.0.account)).has_room(octets, messages)
     }
 
     /// Counts changes: by any handle of this mailbox, by delivery, and by other programs where inotify works.

@@ -6,6 +6,8 @@
 
 use std::io::Read;
 
+use kings_mail::utf7;
+
 use crate::dir::{Dir, found};
 use crate::dotlock::{DotLock, SUBSCRIPTIONS};
 use crate::error::StoreError;
@@ -35,6 +37,24 @@ pub(crate) fn change(account: &Dir, add: &[MailboxName], remove: &[MailboxName])
         if !after.lines.contains(&line) {
             after.lines.push(line);
         }
+    }
+    if after == before { Ok(()) } else { lock.replace(&after.to_bytes()) }
+}
+
+/// The subscribed names of mailboxes of others: `shared/joe@example.org/Lists`, levels parted by slashes.
+pub(crate) fn read_others(account: &Dir) -> Result<Vec<String>, StoreError> {
+    Ok(File::read(account)?.others())
+}
+
+/// Adds such a name or takes it away, durably.
+pub(crate) fn change_other(account: &Dir, name: &str, subscribes: bool) -> Result<(), StoreError> {
+    let lock = DotLock::acquire_empty(account, NAME, SUBSCRIPTIONS)?;
+    let before = File::read(account)?;
+    let mut after = before.clone();
+    let line = after.other_line(name);
+    after.lines.retain(|known| *known != line);
+    if subscribes {
+        after.lines.push(line);
     }
     if after == before { Ok(()) } else { lock.replace(&after.to_bytes()) }
 }
@@ -76,12 +96,35 @@ impl File {
         if self.tabs { encoded.replace('.', "\t").into_bytes() } else { encoded.into_bytes() }
     }
 
+    /// The same of a mailbox of others, as Dovecot writes it: its levels may hold dots, so slashes part them in the old form.
+    fn other_line(&self, name: &str) -> Vec<u8> {
+        let parted = if self.tabs { "\t" } else { "/" };
+        name.split('/').map(utf7::encode).collect::<Vec<_>>().join(parted).into_bytes()
+    }
+
+    /// Whether a line names a mailbox of others: an address stands where no mailbox of ours could have one.
+    fn is_other(&self, line: &[u8]) -> bool {
+        let parted = if self.tabs { b'\t' } else { b'/' };
+        let mut levels = line.split(|octet| *octet == parted);
+        levels.next() == Some(b"shared") && levels.next().is_some_and(|owner| owner.contains(&b'@'))
+    }
+
+    fn others(&self) -> Vec<String> {
+        let parted = if self.tabs { '\t' } else { '/' };
+        let name = |line: &Vec<u8>| {
+            let line = std::str::from_utf8(line).ok()?;
+            let levels: Result<Vec<String>, _> = line.split(parted).map(utf7::decode).collect();
+            levels.ok().map(|levels| levels.join("/"))
+        };
+        self.lines.iter().filter(|line| self.is_other(line)).filter_map(name).collect()
+    }
+
     pub(crate) fn names(&self) -> Vec<MailboxName> {
         let plain = |line: &Vec<u8>| {
             let dots = line.iter().map(|&byte| if self.tabs && byte == b'\t' { b'.' } else { byte });
             MailboxName::decode(&dots.collect::<Vec<u8>>())
         };
-        self.lines.iter().filter_map(plain).collect()
+        self.lines.iter().filter(|line| !self.is_other(line)).filter_map(plain).collect()
     }
 }
 
@@ -114,6 +157,26 @@ mod tests {
             assert!(read(&dir).unwrap().contains(&name("A.B")));
             change(&dir, &[], &[name("Sent"), name("A.B"), name("Grüße")]).unwrap();
             assert!(!read(&dir).unwrap().contains(&name("Sent")));
+        }
+    }
+
+    #[test]
+    fn names_of_others_stand_beside_our_own_and_are_none_of_them() {
+        let other = "shared/joe@example.org/L\u{fc}ck/2026";
+        for (before, line) in [
+            ("V\t2\n\nSent\n", "shared\tjoe@example.org\tL&APw-ck\t2026\n"),
+            ("Sent\n", "shared/joe@example.org/L&APw-ck/2026\n"),
+        ] {
+            let temp = tempfile::tempdir().unwrap();
+            let dir = Dir::open_root(temp.path()).unwrap();
+            std::fs::write(temp.path().join(NAME), before).unwrap();
+            change_other(&dir, other, true).unwrap();
+            change_other(&dir, other, true).unwrap();
+            assert_eq!(std::fs::read_to_string(temp.path().join(NAME)).unwrap(), format!("{before}{line}"));
+            assert_eq!(read_others(&dir).unwrap(), [other]);
+            assert_eq!(read(&dir).unwrap(), [name("Sent")]);
+            change_other(&dir, other, false).unwrap();
+            assert_eq!(std::fs::read_to_string(temp.path().join(NAME)).unwrap(), before);
         }
     }
 

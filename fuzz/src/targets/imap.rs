@@ -11,8 +11,8 @@ use kings_imap::search::{self, Needed, Program, Searched};
 use kings_imap::sort::{Arrival, Sorter};
 use kings_imap::thread::{Algorithm, Threader};
 use kings_imap::{
-    Append, Arriving, Command, Event, Flag, ModSeq, Removed, Request, SequenceNumber, Session, Settings,
-    Tagged, Uid, View, parse, parse_from, vanished,
+    Append, Arriving, Command, Event, Flag, ModSeq, Namespaces, Removed, Request, SequenceNumber, Session,
+    Settings, Tagged, Uid, View, parse, parse_from, vanished,
 };
 use kings_mail::date::DateTime;
 use kings_sasl::{Mechanisms, Turn};
@@ -265,10 +265,9 @@ struct Player {
 impl Player {
     fn play(data: &[u8], cut: Cut, is_logged_in: bool) -> Self {
         let settings = Settings {
+            namespaces: Namespaces { separator: '.', below_inbox: false, shares: true },
             tls: is_logged_in,
             starttls: true,
-            separator: '.',
-            below_inbox: false,
             message_bytes: MESSAGE_BYTES,
             mechanisms: Mechanisms::PASSWORD,
         };

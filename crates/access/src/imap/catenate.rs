@@ -2,6 +2,7 @@
 
 use kings_imap::fetch::Content;
 use kings_imap::{PartUrl, Tagged};
+use kings_mail::rights::Rights;
 use kings_store::{Appended, Mailbox, StoreError, UidValidity};
 
 use super::convert::to_store;
@@ -28,8 +29,7 @@ impl Client {
         if before + octets > self.inner.append_octets {
             return Err(Trouble::Refused(Tagged::TOO_BIG));
         }
-        let (octets, count) = self.intake.size_with(octets);
-        self.on_account(move |account| account.has_room(octets, count)).await
+        self.has_room(octets).await
     }
 
     /// Puts a part of another message into the one that is being made. Its flags stay as they are: nobody has read it.
@@ -51,15 +51,20 @@ impl Client {
             Found::Nothing => return Err(missing()),
             Found::Refused(refusal) => return Err(Trouble::Refused(refusal)),
         }
-        let (octets, count) = self.intake.size_with(0);
-        self.on_account(move |account| account.has_room(octets, count)).await
+        self.has_room(0).await
+    }
+
+    async fn has_room(&self, more: u64) -> Result<(), Trouble> {
+        let (octets, count) = self.intake.size_with(more);
+        let target = self.intake.target()?.clone();
+        Ok(blocking(move || target.has_room(octets, count)).await?)
     }
 
     /// The mailbox that the part is in.
     async fn source(&mut self, url: &PartUrl) -> Result<Mailbox, Trouble> {
         match &url.mailbox {
-            Some(name) => self.open(name).await,
-            None => Ok(self.selected()?.mailbox.clone()),
+            Some(name) => Ok(self.open(name, Rights::READ).await?.to(Rights::READ)?.clone()),
+            None => Ok(self.selected()?.to_read()?.clone()),
         }
     }
 }

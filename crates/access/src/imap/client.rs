@@ -9,7 +9,6 @@ use kings_imap::command::Shown;
 use kings_imap::view::Reports;
 use kings_imap::{Event, Request, Session, Tagged};
 use kings_sasl::Mechanisms;
-use kings_store::{Account, Mailbox, MailboxName, StoreError};
 use std::net::IpAddr;
 use tokio::time::Instant;
 use tracing::{debug, info};
@@ -18,7 +17,6 @@ use super::append::Intake;
 use super::notify::{Notes, Watching};
 use super::selected::Selected;
 use super::{Inner, Trouble, Wire};
-use crate::blocking::blocking;
 use crate::connection::End;
 use crate::door::Person;
 use crate::peer::Peer;
@@ -67,6 +65,7 @@ impl Client {
     async fn request<S: Link>(&mut self, wire: &mut Wire<S>, request: Request) -> io::Result<()> {
         self.commands += 1;
         let (reports, shown) = (request.reports(), request.shows());
+        self.renew_rights().await;
         self.begin_modseq(&mut wire.session);
         let result = self.carry_out(wire, request).await.or_else(Trouble::into_result)?;
         self.report(wire, reports, shown).await?;
@@ -88,6 +87,7 @@ impl Client {
             Request::List(list) => self.list(wire, &list).await,
             Request::Status { mailbox, items } => self.status(&mut wire.session, &mailbox, &items).await,
             Request::Quota(root) => self.quota(&mut wire.session, &root).await,
+            Request::Acl(acl) => self.acl(&mut wire.session, acl).await,
             Request::QuotaRoot(mailbox) => self.quota_root(&mut wire.session, &mailbox).await,
             Request::GetMetadata(get) => self.get_metadata(&mut wire.session, &get).await,
             Request::SetMetadata(set) => self.set_metadata(set).await,
@@ -108,9 +108,9 @@ impl Client {
         }
     }
 
-    /// The account; the session lets no request through before login.
-    pub(super) fn account(&self) -> Result<Account, Trouble> {
-        self.person.as_ref().map(|person| person.account.clone()).ok_or(Trouble::Refused(Tagged::SERVER_BUG))
+    /// Who is logged in; the session lets no request through before.
+    pub(super) fn person(&self) -> Result<&Person, Trouble> {
+        self.person.as_ref().ok_or(Trouble::Refused(Tagged::SERVER_BUG))
     }
 
     /// The selected mailbox; the session lets no request through without one.
@@ -118,29 +118,11 @@ impl Client {
         self.selected.as_mut().ok_or(Trouble::Refused(Tagged::SERVER_BUG))
     }
 
-    /// Runs a call on the account.
-    pub(super) async fn on_account<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(&Account) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Trouble> {
-        let account = self.account()?;
-        Ok(blocking(move || call(&account)).await?)
-    }
-
-    /// Opens a mailbox by the name the client uses.
-    pub(super) async fn open(&self, name: &str) -> Result<Mailbox, Trouble> {
-        let name = self.mailbox_name(name)?;
-        self.on_account(move |account| account.open(&name)).await
-    }
-
-    /// A mailbox name of the client that must exist, or may be made.
-    pub(super) fn mailbox_name(&self, text: &str) -> Result<MailboxName, Trouble> {
-        self.inner.naming.read(text).map_err(|_| Trouble::Refused(Tagged::BAD_NAME))
-    }
-
-    /// What the client calls a mailbox.
-    pub(super) fn shown_name(&self, name: &MailboxName) -> String {
-        self.inner.naming.text(name)
+    /// What may be done with the selected mailbox may have changed, where it is somebody else's.
+    async fn renew_rights(&mut self) {
+        if let Some(selected) = &mut self.selected {
+            selected.mailbox.renew().await;
+        }
     }
 }
 
@@ -239,6 +221,7 @@ impl protocol::Client for Client {
     }
 
     async fn tell_news<S: Link>(&mut self, wire: &mut Wire<S>) -> io::Result<()> {
+        self.renew_rights().await;
         let is_delayed =
             self.watching.as_ref().and_then(|watching| watching.selected()).is_some_and(|news| news.delayed);
         let waits = is_delayed && !wire.session.is_idling();

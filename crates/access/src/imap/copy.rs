@@ -2,7 +2,8 @@
 
 use kings_imap::command::Copy;
 use kings_imap::{Code, Condition, Response, SequenceSet, Session, Tagged};
-use kings_store::Copied;
+use kings_mail::rights::Rights;
+use kings_store::{Copied, FlagKinds};
 
 use super::convert::{to_imap, to_store};
 use super::{Client, Trouble, expunge};
@@ -13,26 +14,33 @@ impl Client {
     /// COPYUID, as RFC 6851 §4.3 has it.
     pub(super) async fn copy(&mut self, session: &mut Session, copy: &Copy) -> Result<Tagged, Trouble> {
         let selected = self.selected()?;
-        if copy.removes {
-            selected.must_be_writable()?;
-        }
+        let mailbox = if copy.removes {
+            selected.to_change(Rights::REMOVES)?.clone()
+        } else {
+            selected.to_read()?.clone()
+        };
         let wanted = selected.resolve(&copy.set, copy.uid)?;
-        let (mailbox, here) = (selected.mailbox.clone(), selected.mailbox.clone());
-        let target = self.open(&copy.mailbox).await.map_err(Trouble::about_target)?;
+        let here = mailbox.clone();
+        let target = self.open(&copy.mailbox, Rights::INSERT).await.map_err(Trouble::about_target)?;
+        let (kinds, tells) = (FlagKinds::of(target.rights()), target.rights().contain(Rights::READ));
         let uids: Vec<_> = wanted.into_iter().map(|(_, uid)| to_store(uid)).collect();
         if uids.is_empty() {
             return Ok(Tagged::DONE);
         }
-        let (removes, into) = (copy.removes, target.clone());
-        let copied =
-            blocking(
-                move || if removes { mailbox.move_to(&uids, &into) } else { mailbox.copy_to(&uids, &into) },
-            )
-            .await
-            .map_err(|failure| Trouble::from(failure).about_target())?;
+        let (removes, into) = (copy.removes, target.to(Rights::INSERT)?.clone());
+        let copied = blocking(move || {
+            if removes {
+                mailbox.move_some_flags_to(&uids, &into, kinds)
+            } else {
+                mailbox.copy_some_flags_to(&uids, &into, kinds)
+            }
+        })
+        .await
+        .map_err(|failure| Trouble::from(failure).about_target())?;
         self.has_brought(&target, &copied.pairs.iter().map(|pair| to_imap(pair.1)).collect::<Vec<_>>());
         let Some(code) = copy_uid(&copied) else { return Ok(Tagged::DONE) };
-        let result = Tagged::with(Condition::Ok, code, "Copied");
+        // UIDs of a mailbox that may not be read are nobody's business (RFC 4315 §3).
+        let result = if tells { Tagged::with(Condition::Ok, code, "Copied") } else { Tagged::ok("Copied") };
         if removes {
             session.respond(&Response::Status(result));
             let moved: Vec<_> = copied.pairs.iter().map(|pair| pair.0).collect();

@@ -1,6 +1,7 @@
 //! EXPUNGE (RFC 3501 §6.4.3) and UID EXPUNGE (RFC 4315 §2.1).
 
 use kings_imap::{Code, Condition, SequenceSet, Session, Tagged};
+use kings_mail::rights::Rights;
 use kings_store::Snapshot;
 
 use super::convert::{modseq_to_imap, to_store};
@@ -15,10 +16,9 @@ impl Client {
         set: Option<&SequenceSet>,
     ) -> Result<Tagged, Trouble> {
         let selected = self.selected()?;
-        selected.must_be_writable()?;
+        let mailbox = selected.to_change(Rights::EXPUNGE)?.clone();
         let only: Option<Vec<_>> =
             set.map(|set| selected.view.with_uids(set).into_iter().map(|(_, uid)| to_store(uid)).collect());
-        let mailbox = selected.mailbox.clone();
         let removing = mailbox.clone();
         let removed = blocking(move || removing.expunge(only.as_deref())).await?;
         Ok(done(session, &removed, &mailbox.snapshot()))

@@ -46,9 +46,10 @@ impl Client {
         fetch: &Fetch,
     ) -> Result<Tagged, Trouble> {
         let selected = self.selected()?;
+        let mailbox = selected.to_read()?.clone();
         let mut wanted = selected.resolve(&fetch.set, fetch.uid)?;
         let items: Arc<[Item]> = fetch.items.clone().into();
-        let snapshot = selected.mailbox.snapshot();
+        let snapshot = mailbox.snapshot();
         if let Some(since) = fetch.changed_since.map(modseq_to_store) {
             if fetch.vanished {
                 selected.tell_vanished(wire, &fetch.set, since).await?;
@@ -59,7 +60,7 @@ impl Client {
         if let Some(partial) = fetch.partial {
             wanted = partial.of(&wanted).to_vec();
         }
-        if fetch.sets_seen() && !selected.view.is_read_only() {
+        if fetch.sets_seen() && selected.kinds().seen {
             let shown =
                 if fetch.decodes() { selected.decodable(&wanted, &items).await? } else { wanted.clone() };
             selected.mark_seen(&shown).await?;
@@ -75,13 +76,14 @@ impl Client {
         fetch: &Fetch,
     ) -> Result<Tagged, Trouble> {
         let selected = self.selected()?;
+        let mailbox = selected.to_read()?.clone();
         let items: Arc<[Item]> = fetch.items.clone().into();
-        let snapshot = selected.mailbox.snapshot();
+        let snapshot = mailbox.snapshot();
         let mut result = Tagged::DONE;
         let needs = fetch.needs();
         let size = |(_, uid): &Wanted| snapshot.message(to_store(*uid)).map_or(0, |message| message.size);
         let octets = if needs == Needs::Listing { wanted.iter().map(size).sum() } else { 0 };
-        let mut lister = Lister::new(&selected.mailbox, &items, (octets, fetch.is_lazy()));
+        let mut lister = Lister::new(&mailbox, &items, (octets, fetch.is_lazy()));
         for wanted in wanted.chunks(BATCH) {
             let mut facts: Vec<Facts> =
                 wanted.iter().filter_map(|wanted| selected.facts(&snapshot, *wanted)).collect();
@@ -99,7 +101,7 @@ impl Client {
             let failed = match needs {
                 Needs::Nothing => send_facts(wire, &items, &facts).await?,
                 Needs::Listing => lister.send(wire, facts).await?,
-                Needs::Content => send_contents(wire, &selected.mailbox, &items, facts).await?,
+                Needs::Content => send_contents(wire, &mailbox, &items, facts).await?,
             };
             result = failed.unwrap_or(result);
         }
@@ -127,10 +129,10 @@ impl Selected {
     /// Those of the messages that can be shown without their encodings, as far as they are unseen; the others are refused
     /// (RFC 3516 §4.3) and stay as they are.
     async fn decodable(&self, wanted: &[Wanted], items: &Arc<[Item]>) -> Result<Vec<Wanted>, Trouble> {
-        let (mailbox, items) = (self.mailbox.clone(), Arc::clone(items));
+        let (mailbox, items) = (self.to_read()?.clone(), Arc::clone(items));
         let mut wanted: Vec<Wanted> = wanted
             .iter()
-            .filter(|(_, uid)| is_unseen(&self.mailbox.snapshot(), to_store(*uid)))
+            .filter(|(_, uid)| is_unseen(&mailbox.snapshot(), to_store(*uid)))
             .copied()
             .collect();
         Ok(blocking(move || {
@@ -145,7 +147,7 @@ impl Selected {
 
     /// Sets `\Seen` where it is missing. The client hears of it after the command.
     async fn mark_seen(&mut self, wanted: &[Wanted]) -> Result<(), Trouble> {
-        let snapshot = self.mailbox.snapshot();
+        let snapshot = self.to_read()?.snapshot();
         let unseen: Vec<_> =
             wanted.iter().map(|(_, uid)| to_store(*uid)).filter(|uid| is_unseen(&snapshot, *uid)).collect();
         if !unseen.is_empty() {
@@ -175,7 +177,7 @@ impl Selected {
     /// Adds what each message keeps as long as it is here. One that is gone meanwhile has nothing.
     async fn identify(&self, facts: &mut [Facts]) -> Result<(), Trouble> {
         let uids: Vec<_> = facts.iter().map(|facts| to_store(facts.uid)).collect();
-        let mailbox = self.mailbox.clone();
+        let mailbox = self.to_read()?.clone();
         let identities = blocking(move || mailbox.identities(&uids)).await?;
         for (facts, identity) in facts.iter_mut().zip(identities) {
             facts.identity = identity.map(|kings_store::Identity { email_id, saved }| Identity {

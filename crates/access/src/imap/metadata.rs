@@ -3,9 +3,11 @@
 use kings_imap::command::{GetMetadata, SetMetadata};
 use kings_imap::response::{Annotation, Attribute};
 use kings_imap::{Code, Condition, Response, Session, Tagged};
-use kings_store::{Account, AccountEvent, Annotations, MAX_ANNOTATION, MailboxName, SpecialUse};
+use kings_mail::rights::Rights;
+use kings_store::{AccountEvent, Annotations, MAX_ANNOTATION, MailboxName, SpecialUse};
 
 use super::convert::{use_to_imap, use_to_store};
+use super::place::Home;
 use super::{Client, Trouble};
 use crate::blocking::blocking;
 
@@ -36,12 +38,15 @@ impl Client {
         get: &GetMetadata,
     ) -> Result<(Option<Response>, Option<u64>), Trouble> {
         let (annotations, mailbox) = match &get.mailbox {
-            None => (self.on_account(Account::annotations).await?, None),
+            None => (self.on_account(Home::annotations).await?, None),
             Some(name) => {
-                let mailbox = self.open(name).await?;
-                let (asked, shown) = (mailbox.clone(), self.shown_name(&mailbox.name()));
+                let opened = self.open(name, Rights::LOOKS).await?;
+                let mailbox = opened.to(Rights::LOOKS)?;
+                let (asked, shown) = (mailbox.clone(), opened.shown());
                 let mut annotations = blocking(move || asked.annotations()).await?;
-                let uses = self.uses_of(&mailbox.name()).await?;
+                // What is private is so for the owner.
+                annotations.retain(|name, _| opened.is_mine() || name.starts_with("/shared/"));
+                let uses = if opened.is_mine() { self.uses_of(&mailbox.name()).await? } else { Vec::new() };
                 if !uses.is_empty() {
                     let words: Vec<&str> =
                         uses.into_iter().map(|known| use_to_imap(known).as_str()).collect();
@@ -57,7 +62,7 @@ impl Client {
     }
 
     async fn uses_of(&self, name: &MailboxName) -> Result<Vec<SpecialUse>, Trouble> {
-        let all = self.on_account(Account::list).await?;
+        let all = self.on_account(Home::list).await?;
         let listed = all.into_iter().find(|listed| listed.name == *name);
         Ok(listed.map(|listed| listed.special_uses).unwrap_or_default())
     }
@@ -79,7 +84,11 @@ impl Client {
             self.has_done(noted);
             return Ok(Tagged::DONE);
         };
-        let mailbox = self.open(&name).await?;
+        let opened = self.open(&name, Rights::LOOKUP).await?;
+        if !opened.is_mine() && entries.iter().any(|(entry, _)| entry.starts_with("/private/")) {
+            return Err(Trouble::Refused(Tagged::NO_PRIVATE_METADATA));
+        }
+        let mailbox = opened.to(Rights::NOTES)?.clone();
         let (uses, entries): (Vec<_>, Vec<_>) =
             entries.into_iter().partition(|(entry, _)| entry == SPECIAL_USE);
         let uses = match uses.into_iter().next_back() {
@@ -97,7 +106,7 @@ impl Client {
             None => mailbox.annotate(&entries),
         })
         .await?;
-        for event in done {
+        for event in done.into_iter().filter(|_| opened.is_mine()) {
             self.has_done(event);
         }
         Ok(Tagged::DONE)

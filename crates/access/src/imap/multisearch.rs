@@ -7,16 +7,27 @@ use std::time::Instant;
 use kings_imap::command::{Candidate, Mailboxes, MultiSearch};
 use kings_imap::search::{Key, Search, answer};
 use kings_imap::{ModSeq, Tagged, View};
+use kings_mail::rights::Rights;
 use kings_store::{Listed, MailboxName, Naming, Snapshot, StoreError};
 use tracing::debug;
 
 use super::convert::{modseq_to_imap, to_imap, to_store};
 use super::notify::{is_inbox, resolve};
+use super::place::Opened;
 use super::search::{PATIENCE, Work};
 use super::selected::{AsTold, Wanted};
 use super::trouble::Unread;
 use super::{Client, Trouble, Wire};
+use crate::blocking::blocking;
 use crate::socket::Link;
+
+/// Where is searched.
+enum Place {
+    /// In the selected mailbox, which may be somebody else's.
+    Selected,
+    /// In another one of the account.
+    Other(MailboxName),
+}
 
 impl Client {
     /// A mailbox with nothing to tell is not told of, and one that cannot be opened is passed over (RFC 7377 §2.1).
@@ -25,34 +36,34 @@ impl Client {
         wire: &mut Wire<S>,
         multi: MultiSearch,
     ) -> Result<Tagged, Trouble> {
-        let selected = self.selected.as_ref().map(|selected| selected.mailbox.name());
-        if selected.is_none() && multi.needs_selected() {
+        if self.selected.is_none() && multi.needs_selected() {
             return Err(Trouble::Refused(Tagged::NOTHING_SELECTED));
         }
         let uses_saved = multi.uses_saved();
         let MultiSearch { mailboxes, search: Search { returns, modseq, key, .. } } = multi;
         let Some(key) = key else { return Err(Trouble::Refused(Tagged::BAD_CHARSET)) };
-        let names = self.chosen(mailboxes, selected.as_ref()).await?;
+        let places = self.chosen(mailboxes).await?;
         // Only there `$` means something, before and after (RFC 7377 §2.2).
-        if uses_saved && (selected.is_none() || names.iter().any(|name| Some(name) != selected.as_ref())) {
+        let is_elsewhere = |place: &Place| matches!(place, Place::Other(_));
+        if uses_saved && (self.selected.is_none() || places.iter().any(is_elsewhere)) {
             return Err(Trouble::Refused(Tagged::SAVED_ELSEWHERE));
         }
         if returns.is_some_and(|returns| returns.save) {
             self.selected()?.view.save(Vec::new());
         }
         let (mut unread, began) = (Unread::default(), Instant::now());
-        for name in names {
+        for place in places {
             // All of them together have the time of one.
             if began.elapsed() > PATIENCE {
                 return Err(Trouble::Refused(Tagged::SEARCH_LIMIT));
             }
-            let is_selected = Some(&name) == selected.as_ref();
-            let searched = if is_selected {
-                let (mailbox, found) =
-                    (self.selected()?.mailbox.clone(), self.find_until(key.clone(), began).await?);
-                Some((mailbox.snapshot(), found))
-            } else {
-                self.find_elsewhere(&name, key.clone(), began).await?
+            let searched = match &place {
+                Place::Selected => {
+                    let mailbox = self.selected()?.to_read()?.clone();
+                    let found = self.find_until(key.clone(), began).await?;
+                    Some((mailbox.snapshot(), found))
+                }
+                Place::Other(name) => self.find_elsewhere(name, key.clone(), began).await?,
             };
             let Some((snapshot, (found, missed))) = searched else { continue };
             unread = unread.and(missed);
@@ -64,7 +75,11 @@ impl Client {
             let answer = answer(wire.session.tag(), (true, returns), &found, last_change);
             if let Some(response) = answer.response.filter(|_| !found.is_empty()) {
                 let validity = snapshot.uid_validity.0.get();
-                wire.respond(&response.of_mailbox(self.shown_name(&name), validity)).await?;
+                let name = match &place {
+                    Place::Selected => self.selected()?.mailbox.shown(),
+                    Place::Other(name) => self.inner.naming.text(name),
+                };
+                wire.respond(&response.of_mailbox(name, validity)).await?;
             }
             if let Some(saved) = answer.saved.filter(|_| unread.is_empty()) {
                 self.selected()?.view.save(saved);
@@ -74,14 +89,14 @@ impl Client {
     }
 
     /// The mailboxes that are there, each once, the inbox first.
-    async fn chosen(
-        &self,
-        choices: Vec<Mailboxes>,
-        selected: Option<&MailboxName>,
-    ) -> Result<Vec<MailboxName>, Trouble> {
+    async fn chosen(&self, choices: Vec<Mailboxes>) -> Result<Vec<Place>, Trouble> {
         if choices == [Mailboxes::Selected] {
-            return Ok(selected.cloned().into_iter().collect());
+            return Ok(vec![Place::Selected]);
         }
+        let selected = self.selected.as_ref().map(|selected| &selected.mailbox);
+        let others =
+            selected.filter(|selected| !selected.is_mine() && choices.contains(&Mailboxes::Selected));
+        let selected = selected.filter(|selected| selected.is_mine()).map(Opened::name);
         let naming = self.inner.naming;
         let listed = self.on_account(move |account| {
             let mut choices = choices;
@@ -90,12 +105,16 @@ impl Client {
         });
         let (choices, listed) = listed.await?;
         let is_chosen = |listed: &&Listed| {
-            let is_selected = choices.contains(&Mailboxes::Selected) && Some(&listed.name) == selected;
+            let is_selected =
+                choices.contains(&Mailboxes::Selected) && Some(&listed.name) == selected.as_ref();
             listed.exists && (is_selected || has_any(&choices, listed, naming))
         };
         let mut known = BTreeSet::new();
         let chosen = listed.iter().filter(is_chosen).map(|listed| listed.name.clone());
-        Ok(chosen.filter(|name| known.insert(name.clone())).collect())
+        let chosen = chosen.filter(|name| known.insert(name.clone()));
+        let place =
+            |name| if Some(&name) == selected.as_ref() { Place::Selected } else { Place::Other(name) };
+        Ok(others.map(|_| Place::Selected).into_iter().chain(chosen.map(place)).collect())
     }
 
     /// What is found in a mailbox that is not selected; `None` where it cannot be opened.
@@ -105,15 +124,14 @@ impl Client {
         key: Key,
         began: Instant,
     ) -> Result<Option<(Arc<Snapshot>, (Vec<Wanted>, Unread))>, Trouble> {
-        let asked = name.clone();
-        let opened = self.on_account(move |account| {
-            let mailbox = account.open(&asked)?;
-            let snapshot = mailbox.refresh()?;
-            Ok((mailbox, snapshot))
-        });
+        let opened = async {
+            let mailbox = self.open_mine(name.clone(), Rights::READ).await?.to(Rights::READ)?.clone();
+            let looked = mailbox.clone();
+            Ok((mailbox, blocking(move || looked.refresh()).await?))
+        };
         let (mailbox, snapshot) = match opened.await {
             Ok(opened) => opened,
-            Err(Trouble::Store(StoreError::NoSuchMailbox)) => return Ok(None),
+            Err(Trouble::Store(StoreError::NoSuchMailbox) | Trouble::Refused(_)) => return Ok(None),
             Err(Trouble::Store(error)) => {
                 debug!(%error, mailbox = ?name, "a mailbox cannot be searched");
                 return Ok(None);

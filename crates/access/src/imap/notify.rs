@@ -8,13 +8,15 @@ use kings_imap::command::{Candidate, Enabled, Events, Notify, SelectedNews, Show
 use kings_imap::list::changed;
 use kings_imap::view::Reports;
 use kings_imap::{Response, Tagged};
+use kings_mail::rights::Rights;
 use kings_store::{
-    Account, AccountEvent, Listed, Mailbox, MailboxName, ModSeq, Naming, Notices, Snapshot, SpecialUse,
-    StoreError, Uid, UidValidity,
+    AccountEvent, Listed, Mailbox, MailboxName, ModSeq, Naming, Notices, Snapshot, SpecialUse, StoreError,
+    Uid, UidValidity,
 };
 use tracing::{debug, warn};
 
 use super::list::to_imap;
+use super::place::{Home, Opened};
 use super::status::told_by;
 use super::{Client, Trouble, Wire};
 use crate::blocking::blocking;
@@ -134,7 +136,7 @@ pub(super) fn is_inbox(listed: &Listed) -> bool {
 
 /// Spells names of mailboxes as the mailboxes are spelt. What can be none stays as it is. Blocking.
 pub(super) fn resolve<'a>(
-    account: &Account,
+    account: &Home,
     naming: Naming,
     names: impl Iterator<Item = &'a mut String>,
 ) -> Result<(), StoreError> {
@@ -233,16 +235,15 @@ impl Client {
 
     /// A mailbox now; `None` where it cannot be opened, which is no fault of the others.
     async fn look_at(&self, name: &MailboxName) -> Result<Option<(Mailbox, Arc<Snapshot>)>, Trouble> {
-        let asked = name.clone();
-        let looked = self.on_account(move |account| {
-            let mailbox = account.open(&asked)?;
-            let snapshot = mailbox.refresh()?;
-            Ok((mailbox, snapshot))
-        });
+        let looked = async {
+            let mailbox = self.open_mine(name.clone(), Rights::READ).await?.to(Rights::READ)?.clone();
+            let looked = mailbox.clone();
+            Ok((mailbox, blocking(move || looked.refresh()).await?))
+        };
         match looked.await {
             Ok(looked) => Ok(Some(looked)),
-            Err(Trouble::Store(error)) => {
-                debug!(%error, mailbox = ?name, "no news of a mailbox");
+            Err(trouble @ (Trouble::Store(_) | Trouble::Refused(_))) => {
+                debug!(%trouble, mailbox = ?name, "no news of a mailbox");
                 Ok(None)
             }
             Err(trouble) => Err(trouble),
@@ -260,12 +261,12 @@ impl Client {
         let items = status_items(events.unwrap_or_default(), wire.session.enabled());
         let values =
             items.into_iter().filter_map(|item| told_by(item, snapshot, self.inner.append_octets)).collect();
-        let mailbox = self.shown_name(&name);
+        let mailbox = self.inner.naming.text(&name);
         wire.respond(&Response::MailboxStatus { mailbox, items: values }).await
     }
 
     fn has_selected(&self, name: &MailboxName) -> bool {
-        self.selected.as_ref().is_some_and(|selected| selected.mailbox.name() == *name)
+        self.selected.as_ref().is_some_and(|selected| selected.mailbox.is_mine_called(name))
     }
 
     /// Tells what has happened but for the messages of the selected mailbox.
@@ -293,7 +294,7 @@ impl Client {
         }
         let renames = news.events.iter().any(|event| matches!(event, AccountEvent::Renamed { .. }));
         if news.names || renames {
-            let now = self.on_account(kings_store::Account::list).await?;
+            let now = self.on_account(Home::list).await?;
             let now = now.into_iter().map(|listed| (listed.name.clone(), listed)).collect();
             self.tell_events(wire, watching, news.events, &now).await?;
             self.tell_names(wire, watching, now).await?;
@@ -404,17 +405,16 @@ impl Client {
     }
 
     /// The client has put messages there itself, and needs not be told (RFC 5465 §5).
-    pub(super) fn has_brought(&mut self, mailbox: &Mailbox, uids: &[kings_imap::Uid]) {
+    pub(super) fn has_brought(&mut self, target: &Opened, uids: &[kings_imap::Uid]) {
         if self.watching.is_none() {
             return;
         }
-        if let Some(selected) =
-            self.selected.as_mut().filter(|selected| selected.mailbox.name() == mailbox.name())
-        {
+        if let Some(selected) = self.selected.as_mut().filter(|selected| selected.mailbox.is_same(target)) {
             selected.own_arrivals.extend(uids);
         }
-        if let Some(told) = self.watching.as_mut().and_then(|watching| watching.told.get_mut(&mailbox.name()))
-        {
+        let Ok(mailbox) = target.to(Rights::INSERT) else { return };
+        let watching = self.watching.as_mut().filter(|_| target.is_mine());
+        if let Some(told) = watching.and_then(|watching| watching.told.get_mut(&mailbox.name())) {
             *told = Told::of(&mailbox.snapshot());
         }
     }
@@ -432,13 +432,13 @@ impl Client {
             self.notes = None;
             return Ok(());
         }
-        let Ok(account) = self.account() else { return Ok(()) };
-        let begin = || Box::new(Notes { notices: account.notices(), own: Vec::new() });
+        let Ok(home) = self.home() else { return Ok(()) };
+        let begin = || Box::new(Notes { notices: home.notices(), own: Vec::new() });
         let notes = self.notes.get_or_insert_with(begin);
         let (events, own) = (notes.notices.take().events, std::mem::take(&mut notes.own));
         for event in events.into_iter().filter(|event| !own.contains(event)) {
             if let AccountEvent::Noted { mailbox, entries } = event {
-                let mailbox = mailbox.map(|name| self.shown_name(&name));
+                let mailbox = mailbox.map(|name| self.inner.naming.text(&name));
                 wire.respond(&Response::MetadataChanged { mailbox, entries }).await?;
             }
         }

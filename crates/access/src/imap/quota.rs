@@ -1,8 +1,10 @@
 //! GETQUOTA and GETQUOTAROOT (RFC 9208).
 
 use kings_imap::{QUOTA_ROOT, QuotaResource, Response, Session, Tagged};
-use kings_store::{Account, Quota};
+use kings_mail::rights::Rights;
+use kings_store::Quota;
 
+use super::place::Home;
 use super::{Client, Trouble};
 
 impl Client {
@@ -10,17 +12,19 @@ impl Client {
         if root != QUOTA_ROOT {
             return Err(Trouble::Refused(Tagged::NO_QUOTA_ROOT));
         }
-        let quota = self.on_account(Account::quota).await?;
+        let quota = self.on_account(Home::quota).await?;
         session.respond(&Response::Quota(resources(quota)));
         Ok(Tagged::DONE)
     }
 
     pub(super) async fn quota_root(&self, session: &mut Session, name: &str) -> Result<Tagged, Trouble> {
-        let mailbox = self.open(name).await?.name();
-        let mailbox = self.shown_name(&mailbox);
-        let quota = self.on_account(Account::quota).await?;
-        session.respond(&Response::QuotaRoot { mailbox });
-        session.respond(&Response::Quota(resources(quota)));
+        let opened = self.open(name, Rights::READ).await?;
+        let (mailbox, is_others) = (opened.shown(), !opened.is_mine());
+        session.respond(&Response::QuotaRoot { mailbox, is_others });
+        if !is_others {
+            let quota = self.on_account(Home::quota).await?;
+            session.respond(&Response::Quota(resources(quota)));
+        }
         Ok(Tagged::DONE)
     }
 }

@@ -7,7 +7,8 @@ use kings_imap::command::Shown;
 use kings_imap::command::fetch::{Fetch, Item};
 use kings_imap::view::Reports;
 use kings_imap::{Change, Code, Condition, Flag, Response, SequenceSet, Session, Tagged};
-use kings_store::{Keyword, MAX_KEYWORDS, ModSeq, Snapshot, StoreError};
+use kings_mail::rights::Rights;
+use kings_store::{FlagKinds, Keyword, MAX_KEYWORDS, ModSeq, Snapshot, StoreError};
 use tracing::warn;
 
 use super::convert::{flag_names, keyword_names, modseq_to_imap, to_imap};
@@ -70,9 +71,11 @@ impl Client {
         }
         match selected.report(&mut wire.session, scope).await {
             Ok(arrived) => return self.show_arrived(wire, arrived).await,
-            Err(Trouble::Store(StoreError::NoSuchMailbox)) => {
+            Err(Trouble::Store(StoreError::NoSuchMailbox) | Trouble::Refused(_)) => {
+                let is_gone = selected.mailbox.is_mine() || selected.mailbox.rights().contain(Rights::READ);
                 self.selected = None;
-                wire.session.bye("The selected mailbox was deleted");
+                let other = "The selected mailbox is not shared with you any more";
+                wire.session.bye(if is_gone { "The selected mailbox was deleted" } else { other });
             }
             Err(trouble) => warn!(%trouble, "cannot look for changes in a mailbox"),
         }
@@ -129,7 +132,7 @@ impl Selected {
     /// Gives the messages that are new.
     async fn report(&mut self, session: &mut Session, scope: Scope) -> Result<Vec<Wanted>, Trouble> {
         self.changes.mark_unchanged();
-        let (snapshot, recent) = look(&self.mailbox, self.view.is_read_only()).await?;
+        let (snapshot, recent) = look(self.to_read()?, self.view.is_read_only()).await?;
         if snapshot.uid_validity != self.compared.uid_validity {
             session.bye("The messages of the selected mailbox have new UIDs");
             return Ok(Vec::new());
@@ -143,6 +146,12 @@ impl Selected {
         self.compare(session, &snapshot, scope);
         self.compared = snapshot;
         Ok(self.view.behind(last))
+    }
+
+    /// The flags that this client may change.
+    pub(super) fn kinds(&self) -> FlagKinds {
+        let rights = if self.view.is_read_only() { Rights::NONE } else { self.mailbox.rights() };
+        FlagKinds::of(rights)
     }
 
     fn compare(&mut self, session: &mut Session, snapshot: &Arc<Snapshot>, scope: Scope) {
@@ -211,17 +220,22 @@ impl Selected {
     fn tell_keywords(&mut self, session: &mut Session, snapshot: &Snapshot) {
         if self.keywords != snapshot.keywords {
             self.keywords.clone_from(&snapshot.keywords);
-            respond_flags(session, &self.keywords, self.view.is_read_only());
+            respond_flags(session, &self.keywords, self.kinds());
         }
     }
 }
 
-/// FLAGS and PERMANENTFLAGS (RFC 3501 §7.1, RFC 3501 §7.2.6): all can be changed for good, or none.
-pub(super) fn respond_flags(session: &mut Session, keywords: &[Keyword], read_only: bool) {
+/// FLAGS and PERMANENTFLAGS (RFC 3501 §7.1, RFC 3501 §7.2.6): those of some kinds can be changed for good.
+pub(super) fn respond_flags(session: &mut Session, keywords: &[Keyword], kinds: FlagKinds) {
     let flags: Vec<Flag> = Flag::SYSTEM.into_iter().chain(keyword_names(keywords)).collect();
-    let permanent = if read_only { Vec::new() } else { flags.clone() };
+    let is_permanent = |flag: &&Flag| match flag {
+        Flag::Seen => kinds.seen,
+        Flag::Deleted => kinds.deleted,
+        _ => kinds.others,
+    };
+    let permanent = flags.iter().filter(is_permanent).cloned().collect();
     session.respond(&Response::Flags(flags));
     // `\*` promises that a new keyword can be made (RFC 3501 §7.1); a Maildir has letters for so many only.
-    let code = Code::PermanentFlags(permanent, !read_only && keywords.len() < MAX_KEYWORDS);
+    let code = Code::PermanentFlags(permanent, kinds.others && keywords.len() < MAX_KEYWORDS);
     session.respond(&Response::Status(Tagged::with(Condition::Ok, code, "These stay")));
 }

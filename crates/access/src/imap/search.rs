@@ -50,7 +50,7 @@ impl Client {
             self.selected()?.view.save(Vec::new());
         }
         let (found, unread) = self.find(key).await?;
-        let snapshot = self.selected()?.mailbox.snapshot();
+        let snapshot = self.selected()?.to_read()?.snapshot();
         let last_change = |uid| {
             let message = snapshot.message(to_store(uid));
             message.map_or(ModSeq::default(), |message| modseq_to_imap(message.modseq))
@@ -80,8 +80,9 @@ impl Client {
         began: Instant,
     ) -> Result<(Vec<Wanted>, Unread), Trouble> {
         let selected = self.selected()?;
-        let snapshot = selected.mailbox.snapshot();
-        Work::over(selected.mailbox.clone(), snapshot, &selected.view, key).finish(began).await
+        let mailbox = selected.to_read()?.clone();
+        let snapshot = mailbox.snapshot();
+        Work::over(mailbox, snapshot, &selected.view, key).finish(began).await
     }
 }
 

@@ -1,6 +1,8 @@
 //! SELECT and EXAMINE (RFC 3501 §6.3.1, RFC 7162 §3.2.5), and CLOSE (RFC 3501 §6.4.2).
 
 use kings_imap::command::{Resync, Select};
+use kings_mail::rights::Rights;
+
 use kings_imap::{Code, Condition, Removed, Response, SequenceNumber, Session, Tagged, vanished};
 
 use super::convert::{modseq_to_imap, modseq_to_store, to_imap};
@@ -19,13 +21,13 @@ impl Client {
     ) -> Result<Tagged, Trouble> {
         // The mailbox that was selected stays loaded meanwhile: clients select the same one again.
         let _loaded = self.selected.take().map(|selected| selected.mailbox);
-        let mailbox = self.open(&select.mailbox).await?;
+        let mailbox = self.open(&select.mailbox, Rights::READ).await?;
         let enabled = wire.session.enabled();
         let tells_modseq = enabled.condstore;
         let (selected, id) = Selected::open(mailbox, select.read_only, tells_modseq).await?;
         greet(&mut wire.session, &selected);
         if enabled.rev2
-            && let Some(list) = self.list_selected(&selected.mailbox.name()).await?
+            && let Some(list) = self.list_selected(&selected.mailbox).await?
         {
             wire.respond(&list).await?;
         }
@@ -33,19 +35,18 @@ impl Client {
         if let Some(resync) = &select.resync {
             selected.resync(wire, resync).await?;
         }
+        let code = if selected.view.is_read_only() { Code::ReadOnly } else { Code::ReadWrite };
         self.selected = Some(selected);
-        let code = if select.read_only { Code::ReadOnly } else { Code::ReadWrite };
         Ok(Tagged::with(Condition::Ok, code, "Selected"))
     }
 
     /// Whatever happens to the messages, nothing is selected afterwards.
     pub(super) async fn close(&mut self, session: &Session) -> Result<Tagged, Trouble> {
         let Some(selected) = self.selected.take() else { return Ok(Tagged::DONE) };
-        if selected.view.is_read_only() {
-            return Ok(Tagged::DONE);
-        }
-        let mailbox = selected.mailbox.clone();
-        let removed = blocking(move || selected.mailbox.expunge(None)).await?;
+        // Without the right to expunge, nothing is (RFC 4314 §4).
+        let Ok(mailbox) = selected.to_change(Rights::EXPUNGE).cloned() else { return Ok(Tagged::DONE) };
+        let removing = mailbox.clone();
+        let removed = blocking(move || removing.expunge(None)).await?;
         Ok(expunge::done(session, &removed, &mailbox.snapshot()))
     }
 }
@@ -82,7 +83,7 @@ impl Selected {
 
     /// What went after `since`.
     pub(super) async fn removed_since(&self, since: kings_store::ModSeq) -> Result<Removed, Trouble> {
-        let mailbox = self.mailbox.clone();
+        let mailbox = self.to_read()?.clone();
         let removed = blocking(move || mailbox.removed_since(since)).await?;
         let uids = removed.map(|uids| uids.into_iter().map(to_imap).collect());
         Ok(uids.map_or(Removed::Unknown, Removed::These))
@@ -92,7 +93,7 @@ impl Selected {
 /// What a client must know of a mailbox to begin with.
 fn greet(session: &mut Session, selected: &Selected) {
     let snapshot = &selected.compared;
-    respond_flags(session, &selected.keywords, selected.view.is_read_only());
+    respond_flags(session, &selected.keywords, selected.kinds());
     session.respond(&Response::Exists(selected.view.len()));
     session.respond(&Response::Recent(selected.view.recent_count()));
     if let Some(number) = snapshot.first_unseen().and_then(SequenceNumber::from_index) {

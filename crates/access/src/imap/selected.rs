@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
+use kings_mail::rights::Rights;
+
 use kings_imap::{SequenceNumber, SequenceSet, Tagged, Told, View};
 use kings_store::{Flags, Keyword, Mailbox, Message, ModSeq, Snapshot, StoreError};
 use tokio::sync::watch::Receiver;
 
 use super::Trouble;
 use super::convert::to_imap;
+use super::place::Opened;
 use crate::blocking::blocking;
 
 /// A mailbox after SELECT or EXAMINE.
 #[derive(Debug)]
 pub(crate) struct Selected {
-    pub(super) mailbox: Mailbox,
+    pub(super) mailbox: Opened,
     pub(super) view: View<Known>,
     /// The view has the numbers of changes: the client wants to hear them (RFC 7162 §3.1).
     pub(super) tells_modseq: bool,
@@ -71,12 +74,13 @@ pub(super) type Wanted = (SequenceNumber, kings_imap::Uid);
 impl Selected {
     /// Looks at the mailbox and begins the view; with the mailbox's own name.
     pub(super) async fn open(
-        mailbox: Mailbox,
+        mailbox: Opened,
         read_only: bool,
         tells_modseq: bool,
     ) -> Result<(Self, String), Trouble> {
-        let changes = mailbox.changes();
-        let asked = mailbox.clone();
+        let read_only = read_only || !mailbox.rights().contain_any(Rights::CHANGES);
+        let asked = mailbox.to(Rights::READ)?.clone();
+        let changes = asked.changes();
         let ((snapshot, recent), id) =
             blocking(move || Ok((look_now(&asked, read_only)?, asked.id()?))).await?;
         let told = AsTold::of(&snapshot, tells_modseq);
@@ -116,9 +120,15 @@ impl Selected {
         self.view.resolve(set, uid).map_err(|_| Trouble::Refused(Tagged::NO_SUCH_NUMBER))
     }
 
-    /// Refuses changes through EXAMINE (RFC 3501 §6.3.2).
-    pub(super) fn must_be_writable(&self) -> Result<(), Trouble> {
-        if self.view.is_read_only() { Err(Trouble::Refused(Tagged::READ_ONLY)) } else { Ok(()) }
+    /// The mailbox, to look at.
+    pub(super) fn to_read(&self) -> Result<&Mailbox, Trouble> {
+        self.mailbox.to(Rights::READ)
+    }
+
+    /// Refuses changes without the rights for them, and through EXAMINE (RFC 3501 §6.3.2).
+    pub(super) fn to_change(&self, needs: Rights) -> Result<&Mailbox, Trouble> {
+        let mailbox = self.mailbox.to(needs)?;
+        if self.view.is_read_only() { Err(Trouble::Refused(Tagged::READ_ONLY)) } else { Ok(mailbox) }
     }
 }
 

@@ -65,7 +65,7 @@ impl Client {
             Ok(sorter.places().into_iter().filter_map(|place| found.get(place).copied()).collect())
         })
         .await?;
-        let snapshot = self.selected()?.mailbox.snapshot();
+        let snapshot = self.selected()?.to_read()?.snapshot();
         let last_change = |uid| {
             let message = snapshot.message(to_store(uid));
             message.map_or(ModSeq::default(), |message| modseq_to_imap(message.modseq))
@@ -106,7 +106,7 @@ impl Client {
         into: G,
         needs_sheets: bool,
     ) -> Result<(G, Unread), Trouble> {
-        let mailbox = self.selected()?.mailbox.clone();
+        let mailbox = self.selected()?.to_read()?.clone();
         let uids: Vec<kings_store::Uid> = found.iter().map(|(_, uid)| to_store(*uid)).collect();
         let snapshot = mailbox.snapshot();
         let began = Instant::now();

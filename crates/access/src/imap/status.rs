@@ -2,6 +2,7 @@
 
 use kings_imap::command::StatusItem;
 use kings_imap::{Response, Session, StatusValue, Tagged};
+use kings_mail::rights::Rights;
 use kings_store::{Message, Snapshot, SystemFlag};
 
 use super::{Client, Trouble};
@@ -20,7 +21,8 @@ impl Client {
     }
 
     pub(super) async fn status_of(&self, name: &str, items: &[StatusItem]) -> Result<Response, Trouble> {
-        let mailbox = self.open(name).await?;
+        let opened = self.open(name, Rights::READ).await?;
+        let mailbox = opened.to(Rights::READ)?;
         let looked = mailbox.clone();
         let snapshot = blocking(move || looked.refresh()).await?;
         let limit = self.inner.append_octets;
@@ -35,7 +37,7 @@ impl Client {
             None => (*item, StatusValue::Id(id.clone())),
         };
         let items = items.iter().map(told).collect();
-        let mailbox = self.shown_name(&mailbox.name());
+        let mailbox = opened.shown();
         Ok(Response::MailboxStatus { mailbox, items })
     }
 }

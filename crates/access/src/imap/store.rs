@@ -2,7 +2,8 @@
 
 use kings_imap::command::{Store, StoreMode};
 use kings_imap::{Code, Condition, ModSeq, SequenceSet, Tagged};
-use kings_store::{FlagChange, Flags, Stored};
+use kings_mail::rights::Rights;
+use kings_store::{FlagChange, FlagKinds, Flags, Stored};
 
 use super::convert::{flag_set, modseq_to_store, to_imap, to_store};
 use super::selected::{Known, Selected};
@@ -18,7 +19,6 @@ impl Client {
         store: &Store,
     ) -> Result<Tagged, Trouble> {
         let selected = self.selected()?;
-        selected.must_be_writable()?;
         let wanted = selected.resolve(&store.set, store.uid)?;
         let flags = flag_set(&store.flags).map_err(Trouble::Store)?;
         let change = match store.mode {
@@ -26,9 +26,12 @@ impl Client {
             StoreMode::Add => FlagChange::Add(flags),
             StoreMode::Remove => FlagChange::Remove(flags),
         };
+        let allowed = allowed(&change, FlagKinds::of(selected.mailbox.rights()));
+        let allowed = allowed.ok_or(Trouble::Refused(Tagged::NO_PERMISSION))?;
+        selected.to_change(Rights::READ)?;
         let uids: Vec<_> = wanted.iter().map(|(_, uid)| to_store(*uid)).collect();
         let Stored { flags: changed, left_alone } =
-            selected.change_flags_unless(uids, change.clone(), store.unchanged_since).await?;
+            selected.change_flags_unless(uids, allowed, store.unchanged_since).await?;
         let some_are_gone = changed.len() + left_alone.len() < wanted.len();
         if selected.tells_modseq {
             selected.tell_stored(wire, store, &change, changed).await?;
@@ -45,13 +48,28 @@ impl Client {
     }
 }
 
+/// The change as far as somebody may do it; `None` where nothing of it is left (RFC 4314 §4). What the client asked for it takes
+/// for done, so it hears of the rest as of news.
+fn allowed(change: &FlagChange, kinds: FlagKinds) -> Option<FlagChange> {
+    let some = |flags: &Flags| Some(flags.only(kinds)).filter(|some| flags.is_empty() || !some.is_empty());
+    match change {
+        change if kinds == FlagKinds::ALL => Some(change.clone()),
+        FlagChange::Add(flags) => some(flags).map(FlagChange::Add),
+        FlagChange::Remove(flags) => some(flags).map(FlagChange::Remove),
+        FlagChange::Replace(flags) | FlagChange::ReplaceSome(flags, _) => {
+            let any = kinds.seen || kinds.deleted || kinds.others;
+            any.then(|| FlagChange::ReplaceSome(flags.clone(), kinds))
+        }
+    }
+}
+
 impl Selected {
     pub(super) async fn change_flags(
         &mut self,
         uids: Vec<kings_store::Uid>,
         change: FlagChange,
     ) -> Result<Vec<(kings_store::Uid, Flags)>, Trouble> {
-        let mailbox = self.mailbox.clone();
+        let mailbox = self.to_change(Rights::READ)?.clone();
         Ok(blocking(move || mailbox.store_flags(&uids, &change)).await?)
     }
 
@@ -64,7 +82,7 @@ impl Selected {
         let Some(since) = unchanged_since.map(modseq_to_store) else {
             return Ok(Stored { flags: self.change_flags(uids, change).await?, ..Stored::default() });
         };
-        let mailbox = self.mailbox.clone();
+        let mailbox = self.to_change(Rights::READ)?.clone();
         Ok(blocking(move || mailbox.store_flags_unless_changed(&uids, &change, since)).await?)
     }
 
@@ -77,7 +95,7 @@ impl Selected {
         change: &FlagChange,
         changed: Vec<(kings_store::Uid, Flags)>,
     ) -> Result<(), Trouble> {
-        let snapshot = self.mailbox.snapshot();
+        let snapshot = self.to_read()?.snapshot();
         for (uid, flags) in changed {
             let uid = to_imap(uid);
             let (Some(number), Some(told)) = (self.view.number(uid), self.view.flags(uid)) else { continue };

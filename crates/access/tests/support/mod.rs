@@ -31,7 +31,7 @@ pub(crate) fn ann() -> Address {
 }
 
 /// Kim is closed to everybody, Lee to the client that [`Server::connect`] makes.
-const USERS: &str = "ann@example.org:{PLAIN}secret\njoe@example.org:{PLAIN}secret\n\
+const USERS: &str = "ann@example.org:{PLAIN}secret\njoe@example.org:{PLAIN}secret\nmax@example.org:{PLAIN}secret\n\
     kim@example.org:{PLAIN}secret::::::nologin\n\
     lee@example.org:{PLAIN}secret::::::allow_nets=198.51.100.0/24\n";
 
@@ -84,6 +84,8 @@ impl Server {
             people,
             append_octets: 60_000_000,
             naming: Naming { separator: '.', below_inbox: false },
+            sharing: kings_access::Sharing::Domain,
+            shares_with_anyone: false,
         };
         change(&mut parts);
         let pop3 = Pop3::new(Pop3Parts {

@@ -27,6 +27,8 @@ pub struct List {
     pub status: Vec<StatusItem>,
     /// Entries that METADATA tells of each (RFC 9590 §3).
     pub metadata: Vec<String>,
+    /// MYRIGHTS tells of each (RFC 8440 §4).
+    pub my_rights: bool,
 }
 
 /// The options of both kinds that are told apart.
@@ -45,6 +47,7 @@ struct Words {
     recursive: bool,
     status: Vec<StatusItem>,
     metadata: Vec<String>,
+    my_rights: bool,
 }
 
 pub(super) fn list(cursor: &mut Cursor<'_>) -> Result<Command, SyntaxError> {
@@ -69,7 +72,7 @@ pub(super) fn list(cursor: &mut Cursor<'_>) -> Result<Command, SyntaxError> {
     }
     let tell = if cursor.eat_word(" RETURN ") { words(cursor, returned)? } else { Words::default() };
     let (select, recursive) = (select.options, select.recursive);
-    let (tell, status, metadata) = (tell.options, tell.status, tell.metadata);
+    let Words { options: tell, status, metadata, my_rights, .. } = tell;
     Ok(Command::Request(Request::List(List {
         lsub: false,
         reference,
@@ -79,6 +82,7 @@ pub(super) fn list(cursor: &mut Cursor<'_>) -> Result<Command, SyntaxError> {
         tell,
         status,
         metadata,
+        my_rights,
     })))
 }
 
@@ -97,6 +101,7 @@ pub(super) fn lsub(cursor: &mut Cursor<'_>) -> Result<Command, SyntaxError> {
         tell,
         status: Vec::new(),
         metadata: Vec::new(),
+        my_rights: false,
     };
     Ok(Command::Request(Request::List(list)))
 }
@@ -137,12 +142,13 @@ fn selection(_: &mut Cursor<'_>, word: &str, words: &mut Words) -> Result<(), Sy
     Ok(())
 }
 
-/// RFC 5258 §3.2, RFC 5819 §2, RFC 9590 §3.
+/// RFC 5258 §3.2, RFC 5819 §2, RFC 8440 §4, RFC 9590 §3.
 fn returned(cursor: &mut Cursor<'_>, word: &str, words: &mut Words) -> Result<(), SyntaxError> {
     match word {
         "SUBSCRIBED" => words.options.subscribed = true,
         "SPECIAL-USE" => words.options.special_use = true,
         "CHILDREN" => {}
+        "MYRIGHTS" => words.my_rights = true,
         "STATUS" => {
             cursor.space()?;
             words.status = status::items(cursor)?;

@@ -3,8 +3,8 @@
 use kings_sasl::{Credentials, Mechanism, Secret};
 
 use super::{
-    Command, Copy, Own, Request, append, create, enable, fetch, list, metadata, multisearch, notify, search,
-    select, sort, status, store,
+    Command, Copy, Own, Request, acl, append, create, enable, fetch, list, metadata, multisearch, notify,
+    search, select, sort, status, store,
 };
 use crate::cursor::{Cursor, SyntaxError};
 use crate::limits::{MAX_ID_FIELDS, MAX_ID_VALUE};
@@ -46,7 +46,7 @@ const fn messages(verb: &'static str, parse: Parser) -> Row {
 }
 
 /// Every command, by state and then as RFC 3501 §6 has them.
-const TABLE: [Row; 41] = [
+const TABLE: [Row; 46] = [
     plain("CAPABILITY", Legal::Always, |_, _| Ok(Command::Own(Own::Capability))),
     plain("NOOP", Legal::Always, |_, _| Ok(Command::Request(Request::Noop))),
     plain("LOGOUT", Legal::Always, |_, _| Ok(Command::Own(Own::Logout))),
@@ -83,6 +83,11 @@ const TABLE: [Row; 41] = [
     plain("GETQUOTAROOT", Legal::AfterLogin, |cursor, _| {
         mailbox(cursor).map(Request::QuotaRoot).map(Command::Request)
     }),
+    plain("SETACL", Legal::AfterLogin, |cursor, _| acl::set(cursor)),
+    plain("DELETEACL", Legal::AfterLogin, |cursor, _| acl::delete(cursor)),
+    plain("GETACL", Legal::AfterLogin, |cursor, _| acl::get(cursor)),
+    plain("LISTRIGHTS", Legal::AfterLogin, |cursor, _| acl::list(cursor)),
+    plain("MYRIGHTS", Legal::AfterLogin, |cursor, _| acl::mine(cursor)),
     plain("GETMETADATA", Legal::AfterLogin, |cursor, _| metadata::get(cursor)),
     plain("SETMETADATA", Legal::AfterLogin, |cursor, _| metadata::set(cursor)),
     plain("NOTIFY", Legal::AfterLogin, |cursor, _| notify::notify(cursor)),

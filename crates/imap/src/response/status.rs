@@ -76,6 +76,8 @@ pub enum Code {
     Limit,
     /// SETMETADATA: there is too much already (RFC 5464 §4.3).
     MetadataTooMany,
+    /// SETMETADATA: there are no private entries of this mailbox (RFC 5464 §4.3).
+    MetadataNoPrivate,
     /// SETMETADATA: the longest value there can be (RFC 5464 §4.3).
     MetadataMaxSize(u64),
     /// GETMETADATA: the length of the longest value that was not told (RFC 5464 §4.2.1).
@@ -168,6 +170,7 @@ impl Code {
             Self::Limit => "LIMIT",
             Self::MailboxId(_) => "MAILBOXID",
             Self::MetadataTooMany => "METADATA TOOMANY",
+            Self::MetadataNoPrivate => "METADATA NOPRIVATE",
             Self::MetadataMaxSize(_) | Self::MetadataLongEntries(_) => "METADATA",
             Self::NoPerm => "NOPERM",
             Self::Modified(_) => "MODIFIED",
@@ -245,6 +248,22 @@ impl Tagged {
     pub const TOO_MUCH_METADATA: Self = Self::no(Code::MetadataTooMany, "Too much is noted already");
     /// SETMETADATA of what the operator says (RFC 5464 §6.2.1).
     pub const SERVER_METADATA: Self = Self::no(Code::NoPerm, "Shared entries of the server are not yours");
+    /// The mailbox may be looked up, and not this (RFC 4314 §4, RFC 5530 §3).
+    pub const NO_PERMISSION: Self = Self::no(Code::NoPerm, "You may not do this with the mailbox");
+    /// A command about rights, where everybody has their own mailboxes alone.
+    pub const NOTHING_SHARED: Self = Self::no(Code::Cannot, "Mailboxes are not shared here");
+    /// SETACL of everybody, where that is not allowed.
+    pub const NOT_FOR_ANYONE: Self =
+        Self::no(Code::Cannot, "Mailboxes are shared with persons here, not with everybody");
+    /// SETACL of an account of another domain, where that is not allowed.
+    pub const OTHER_DOMAIN: Self = Self::no(Code::Cannot, "Mailboxes are shared inside of a domain here");
+    /// SETACL of a name that no account can have.
+    pub const BAD_IDENTIFIER: Self = Self::no(Code::Cannot, "No account can have this name");
+    /// RENAME from one account to another one.
+    pub const OTHER_ACCOUNT: Self = Self::no(Code::Cannot, "A mailbox stays in its account");
+    /// SETMETADATA of what would be private in the mailbox of somebody else (RFC 5464 §4.3).
+    pub const NO_PRIVATE_METADATA: Self =
+        Self::no(Code::MetadataNoPrivate, "Private entries are those of the owner here");
     /// A name that no mailbox can have here.
     pub const BAD_NAME: Self = Self::no(Code::Cannot, "No mailbox can have this name");
     /// The inbox stays.

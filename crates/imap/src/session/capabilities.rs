@@ -64,6 +64,9 @@ impl Session {
             "PARTIAL",
             "UIDONLY",
         ]);
+        if self.settings.namespaces.shares {
+            words.extend(["ACL", "RIGHTS=kxte", "LIST-MYRIGHTS"]);
+        }
         let mut words: Vec<_> = words.into_iter().map(Cow::Borrowed).collect();
         // RFC 7889 §2: one number for all mailboxes.
         words.push(Cow::Owned(format!("APPENDLIMIT={}", self.settings.message_bytes)));

@@ -3,7 +3,7 @@
 use kings_sasl::{BadBase64, Mechanism, Turn};
 
 use super::exchange::{After, Exchange};
-use super::{Compression, Event, Session, Settings, State};
+use super::{Compression, Event, Session, State};
 use crate::command::{self, Command, Enabled, Legal, Own, Request, tag_of};
 use crate::cursor::SyntaxError;
 use crate::reader::Frame;
@@ -61,6 +61,10 @@ impl Session {
             self.tagged(&tag, &Tagged::UID_REQUIRED);
             return None;
         }
+        if !self.settings.namespaces.shares && request.is_about_rights() {
+            self.tagged(&tag, &Tagged::NOTHING_SHARED);
+            return None;
+        }
         if matches!(&request, Request::Create(create) if create.asks_too_much) {
             self.tagged(&tag, &Tagged::NO_SUCH_USE);
             return None;
@@ -111,8 +115,8 @@ impl Session {
             Own::Id => self.done(&tag, &Response::Id),
             Own::Enable(enabled) => self.enable(tag, enabled),
             Own::Namespace => {
-                let Settings { separator, below_inbox, .. } = self.settings;
-                self.done(&tag, &Response::Namespace { separator, below_inbox })
+                let namespaces = self.settings.namespaces;
+                self.done(&tag, &Response::Namespace(namespaces))
             }
             Own::Logout => {
                 self.respond(&Response::Bye("Logging out"));

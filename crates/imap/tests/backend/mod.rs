@@ -6,8 +6,8 @@ use std::num::NonZeroU32;
 
 use kings_imap::command::sort::{Sort, Thread};
 use kings_imap::command::{
-    Arriving, Copy, Create, Depth, GetMetadata, List, Mailboxes, Notify, Select, SetMetadata, StatusItem,
-    Store, StoreMode,
+    Acl, Arriving, Copy, Create, Depth, GetMetadata, List, Mailboxes, Notify, RightsChange, Select,
+    SetMetadata, StatusItem, Store, StoreMode,
 };
 use kings_imap::fetch::{Content, Facts, Fetch, Identity, Segment, Source, is_decodable, render};
 use kings_imap::learn::learn;
@@ -22,6 +22,7 @@ use kings_imap::{
     Response, SequenceNumber, SequenceSet, Session, StatusValue, Tagged, Uid, View,
 };
 use kings_mail::date::DateTime;
+use kings_mail::rights::Rights;
 use kings_sasl::BadExchange;
 
 #[path = "../../../sasl/tests/house/mod.rs"]
@@ -48,6 +49,7 @@ struct Mailbox {
     highest: ModSeq,
     messages: Vec<Message>,
     noted: BTreeMap<String, Vec<u8>>,
+    granted: BTreeMap<String, Rights>,
 }
 
 type Seen = View<Vec<Flag>>;
@@ -306,11 +308,12 @@ impl Backend {
             Request::QuotaRoot(name) => match self.find(&name) {
                 Some(at) => {
                     let mailbox = self.mailboxes[at].name.clone();
-                    session.respond(&Response::QuotaRoot { mailbox });
+                    session.respond(&Response::QuotaRoot { mailbox, is_others: false });
                     quota(session, QUOTA_ROOT)
                 }
                 None => Tagged::NO_MAILBOX,
             },
+            Request::Acl(acl) => self.acl(session, acl),
             Request::GetMetadata(get) => self.get_metadata(session, &get),
             Request::SetMetadata(set) => self.set_metadata(set),
             Request::Notify(Notify::BadEvent) => Tagged::BAD_EVENT,
@@ -383,6 +386,9 @@ impl Backend {
             if !list.status.is_empty() {
                 self.status(session, &name, &list.status);
             }
+            if list.my_rights {
+                session.respond(&Response::MyRights { mailbox: name.clone(), rights: Rights::ALL });
+            }
             if !list.metadata.is_empty() {
                 let (entries, depth) = (list.metadata.clone(), Depth::Zero);
                 let get = GetMetadata { mailbox: Some(name), entries, depth, max_size: None };
@@ -435,6 +441,41 @@ impl Backend {
                 Some(value) => noted.insert(entry, value),
                 None => noted.remove(&entry),
             };
+        }
+        Tagged::DONE
+    }
+
+    /// The owner keeps all rights; what others have is written down and matters to nobody here.
+    fn acl(&mut self, session: &mut Session, acl: Acl) -> Tagged {
+        let (Acl::Set { mailbox, .. }
+        | Acl::Delete { mailbox, .. }
+        | Acl::Get(mailbox)
+        | Acl::List { mailbox, .. }
+        | Acl::Mine(mailbox)) = &acl;
+        let Some(at) = self.find(mailbox) else { return Tagged::NO_MAILBOX };
+        let Mailbox { name, granted, .. } = &mut self.mailboxes[at];
+        let mailbox = name.clone();
+        match acl {
+            Acl::Set { identifier, change, .. } => {
+                let rights = granted.entry(identifier).or_default();
+                *rights = match change {
+                    RightsChange::Replace(these) => these,
+                    RightsChange::Add(more) => *rights | more,
+                    RightsChange::Remove(less) => rights.without(less),
+                };
+            }
+            Acl::Delete { identifier, .. } => drop(granted.remove(&identifier)),
+            Acl::Get(_) => {
+                let others = granted.iter().map(|(name, rights)| (name.clone(), *rights));
+                let entries = [("ann".to_owned(), Rights::ALL)].into_iter().chain(others).collect();
+                session.respond(&Response::Acl { mailbox, entries });
+            }
+            Acl::List { identifier, .. } => {
+                let own = Rights::LOOKUP | Rights::ADMIN;
+                let required = if identifier == "ann" { own } else { Rights::NONE };
+                session.respond(&Response::ListRights { mailbox, identifier, required });
+            }
+            Acl::Mine(_) => session.respond(&Response::MyRights { mailbox, rights: Rights::ALL }),
         }
         Tagged::DONE
     }
@@ -701,6 +742,7 @@ impl Mailbox {
             highest: ModSeq(100),
             messages: vec![],
             noted: BTreeMap::new(),
+            granted: BTreeMap::new(),
         }
     }
 

@@ -3,7 +3,8 @@
 use kings_imap::fetch::{Content, Facts, Fetch, Segment, Source, render};
 use kings_imap::pattern::Pattern;
 use kings_imap::{
-    Event, Flag, ModSeq, Request, Response, SequenceNumber, SequenceSet, Session, Settings, Tagged, Uid, View,
+    Event, Flag, ModSeq, Namespaces, Request, Response, SequenceNumber, SequenceSet, Session, Settings,
+    Tagged, Uid, View,
 };
 use kings_mail::date::DateTime;
 use kings_sasl::{Mechanisms, Turn};
@@ -15,10 +16,9 @@ use kings_sasl::{Mechanisms, Turn};
 /// Must return for every input, with the same output for every `piece` of at least 1.
 pub(crate) fn converse(input: &[u8], piece: usize) -> Vec<u8> {
     let settings = Settings {
+        namespaces: Namespaces { separator: '.', below_inbox: false, shares: true },
         tls: true,
         starttls: false,
-        separator: '.',
-        below_inbox: false,
         message_bytes: 100_000,
         mechanisms: Mechanisms::PASSWORD,
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kings_access::UidlFormat;
+use kings_access::{Sharing, UidlFormat};
 use kings_mail::domain::Domain;
 use kings_store::Naming;
 
@@ -14,6 +14,10 @@ use super::retention::{self, Retention};
 pub(crate) struct Mailboxes {
     /// How clients see the names of mailboxes.
     pub(crate) naming: Naming,
+    /// With whom accounts share mailboxes.
+    pub(crate) sharing: Sharing,
+    /// Whether they may be shared with everybody at once.
+    pub(crate) shares_with_anyone: bool,
     /// How POP3 names messages.
     pub(crate) pop3_uidl: UidlFormat,
     /// One POP3 session of an account at a time.
@@ -40,6 +44,14 @@ pub(super) fn read(
         _ => Err("another prefix"),
     });
     let naming = Naming { separator, below_inbox: below_inbox.unwrap_or(false) };
+    let sharing = section.parsed(source, "sharing", "\"off\", \"domain\" or \"server\"", |text| match text {
+        "off" => Ok(Sharing::Off),
+        "domain" => Ok(Sharing::Domain),
+        "server" => Ok(Sharing::Server),
+        _ => Err("another reach"),
+    });
+    let sharing = sharing.unwrap_or(Sharing::Domain);
+    let shares_with_anyone = section.flag(source, "share_with_anyone").unwrap_or(false);
     let form = "Dovecot's format, with %u or %g in it, such as \"%08Xu%08Xv\"";
     let pop3_uidl = section.parsed(source, "pop3_uidl_format", form, str::parse).unwrap_or_default();
     let pop3_lock_session = section.flag(source, "pop3_lock_session").unwrap_or(false);
@@ -50,7 +62,7 @@ pub(super) fn read(
         fits.then(|| text.to_owned()).ok_or("another character")
     });
     (
-        Mailboxes { naming, pop3_uidl, pop3_lock_session, retention },
+        Mailboxes { naming, sharing, shares_with_anyone, pop3_uidl, pop3_lock_session, retention },
         delimiters.unwrap_or_else(|| "+".to_owned()),
     )
 }

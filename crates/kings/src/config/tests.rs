@@ -47,6 +47,29 @@ fn the_smallest_config_has_the_defaults_of_the_design() {
 }
 
 #[test]
+fn mailboxes_are_shared_inside_of_the_domain_unless_the_config_says_otherwise() {
+    use kings_access::Sharing;
+    let cases = [
+        ("", Ok((Sharing::Domain, false))),
+        ("sharing = \"off\"", Ok((Sharing::Off, false))),
+        ("sharing = \"server\"\nshare_with_anyone = true", Ok((Sharing::Server, true))),
+        ("sharing = \"all\"", Err("sharing")),
+        ("share_with_anyone = \"yes\"", Err("share_with_anyone")),
+    ];
+    for (lines, expected) in cases {
+        let text = format!("{SMALLEST}\n[mailboxes]\n{lines}\n");
+        let settings = Settings::parse(&text, Path::new("/etc/kings-smtp"));
+        match expected {
+            Ok(expected) => {
+                let mailboxes = settings.unwrap().mailboxes;
+                assert_eq!((mailboxes.sharing, mailboxes.shares_with_anyone), expected, "{lines}");
+            }
+            Err(key) => assert!(complaints(&text)[0].contains(key), "{lines}"),
+        }
+    }
+}
+
+#[test]
 fn the_commented_example_is_a_valid_config() {
     let text = include_str!("../../../../config/kings.toml");
     let settings = Settings::parse(text, Path::new("/etc/kings-smtp")).unwrap();

@@ -121,6 +121,8 @@ impl Services {
             people,
             append_octets: settings.limits.message_bytes,
             naming: settings.mailboxes.naming,
+            sharing: settings.mailboxes.sharing,
+            shares_with_anyone: settings.mailboxes.shares_with_anyone,
         };
         let submit = Submit::new(&core, dns.clone());
         Ok(Self {

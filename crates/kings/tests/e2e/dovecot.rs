@@ -1,5 +1,6 @@
 //! Dovecot opens the same Maildir: the same messages under the same UIDs, whoever looked or wrote first.
 
+mod acl;
 mod catenate;
 mod compressed;
 mod differential;

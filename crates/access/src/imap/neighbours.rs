@@ -1,0 +1,111 @@
+//! Who shares mailboxes with others, so that LIST need not look into every account. It is read from the accounts themselves,
+//! now and then, and decides nothing: what a client may do is told by each mailbox.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use kings_mail::address::Address;
+use kings_store::Identifier;
+
+use super::{Client, Inner, Sharing, Trouble};
+use crate::blocking::blocking;
+
+/// After this time the accounts are looked through again: another program may have shared something.
+const REFRESH: Duration = Duration::from_mins(5);
+
+/// What is known.
+#[derive(Debug, Default)]
+pub(super) struct Neighbours(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// To whom each account grants that they may look up a mailbox of its own.
+    shares: BTreeMap<Address, Vec<Identifier>>,
+    /// When the accounts were looked through last.
+    looked: Option<Instant>,
+}
+
+impl Neighbours {
+    fn with<T>(&self, act: impl FnOnce(&mut Known) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whose mailboxes somebody may perhaps look up.
+    fn of(&self, me: &str) -> Vec<Address> {
+        let is_for_me = |identifier: &Identifier| match identifier {
+            Identifier::Anyone | Identifier::Authenticated => true,
+            Identifier::User(name) => name == me,
+            Identifier::Owner | Identifier::Group(_) | Identifier::GroupOverride(_) => false,
+        };
+        self.with(|known| {
+            let sharers = known.shares.iter().filter(|(_, to)| to.iter().any(is_for_me));
+            sharers.map(|(owner, _)| owner.clone()).collect()
+        })
+    }
+}
+
+impl Inner {
+    /// Blocking: looks through all accounts.
+    fn meet_all(&self) {
+        for (address, _) in self.door.people.directory.accounts() {
+            self.meet(&address);
+        }
+    }
+
+    /// Blocking: looks through one account. What cannot be read stays as it was known.
+    fn meet(&self, owner: &Address) {
+        let owner = owner.folded();
+        match self.door.people.store.shares_of(&owner) {
+            Ok(to) if to.is_empty() => drop(self.neighbours.with(|known| known.shares.remove(&owner))),
+            Ok(to) => drop(self.neighbours.with(|known| known.shares.insert(owner, to))),
+            Err(error) => tracing::debug!(%error, account = %owner, "cannot see with whom an account shares"),
+        }
+    }
+}
+
+impl Client {
+    /// Whose mailboxes this client may perhaps look up. The first who asks waits until all accounts were looked through.
+    pub(super) async fn sharers(&self) -> Result<Vec<Address>, Trouble> {
+        if self.inner.sharing == Sharing::Off {
+            return Ok(Vec::new());
+        }
+        let neighbours = &self.inner.neighbours;
+        let looked = neighbours.with(|known| {
+            let is_due = known.looked.is_none_or(|looked| looked.elapsed() > REFRESH);
+            let before = known.looked;
+            if is_due {
+                known.looked = Some(Instant::now());
+            }
+            is_due.then_some(before)
+        });
+        let inner = Arc::clone(&self.inner);
+        match looked {
+            None => {}
+            Some(None) => {
+                blocking(move || {
+                    inner.meet_all();
+                    Ok(())
+                })
+                .await?;
+            }
+            Some(Some(_)) => drop(tokio::task::spawn_blocking(move || inner.meet_all())),
+        }
+        let me = self.person()?.address.folded().to_string();
+        let mut sharers = neighbours.of(&me);
+        sharers.retain(|owner| self.may_share(owner));
+        Ok(sharers)
+    }
+
+    /// With whom an account shares may have changed.
+    pub(super) async fn shares_anew(&self, owner: Option<&Address>) -> Result<(), Trouble> {
+        let owner = owner
+            .map_or_else(|| self.person().map(|person| person.address.clone()), |owner| Ok(owner.clone()))?;
+        let inner = Arc::clone(&self.inner);
+        let met = blocking(move || {
+            inner.meet(&owner);
+            Ok(())
+        });
+        Ok(met.await?)
+    }
+}
