@@ -87,7 +87,14 @@ impl Player {
 
     fn without_numbers(&mut self, line: &str) -> String {
         let mut out = String::new();
-        let mut rest = line;
+        // A mailbox's own name is random, with long runs of digits now and then.
+        let line = match line.split_once("MAILBOXID (") {
+            Some((before, after)) => {
+                format!("{before}MAILBOXID ({{id}}{}", &after[after.find(')').unwrap()..])
+            }
+            None => line.to_owned(),
+        };
+        let mut rest = line.as_str();
         while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
             out.push_str(&rest[..start]);
             let digits = rest[start..].find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len() - start);
@@ -106,12 +113,7 @@ impl Player {
             }
         }
         out.push_str(rest);
-        match line.split_once("MAILBOXID (") {
-            Some((before, after)) => {
-                format!("{before}MAILBOXID ({{id}}{}", &after[after.find(')').unwrap()..])
-            }
-            None => out,
-        }
+        out
     }
 }
 
