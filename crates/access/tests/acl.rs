@@ -281,10 +281,105 @@ async fn hostile_names_of_others_open_nothing() {
         "shared/joe@example.org/INBOX",
         "shared/\\\"../x\\\"@example.org/INBOX",
     ] {
-        joe.refused(&format!("SELECT \"{name}\""), "NO [NONEXISTENT] No such mailbox").await;
-        joe.refused(&format!("CREATE \"{name}\""), "NO [NOPERM]").await;
+        // Without an address it is no name of others, and none of his own with this separator.
+        let is_own = !name.split('/').nth(1).unwrap().contains('@');
+        let select = if is_own { "NO [CANNOT]" } else { "NO [NONEXISTENT] No such mailbox" };
+        joe.refused(&format!("SELECT \"{name}\""), select).await;
+        let create = if is_own { "NO [CANNOT]" } else { "NO [NOPERM]" };
+        joe.refused(&format!("CREATE \"{name}\""), create).await;
     }
     joe.ok("SELECT shared/ANN@Example.org/inbox").await;
     let names: Vec<_> = std::fs::read_dir(server.folder.path().join("mail/example.org")).unwrap().collect();
     assert_eq!(names.len(), 2, "no account was made: {names:?}");
+}
+
+/// What comes back to a command, up to its result or to our farewell.
+async fn outcome(client: &mut Client) -> String {
+    loop {
+        let line = client.response().await;
+        if line.starts_with("a ") || line.starts_with("* BYE") {
+            return line;
+        }
+    }
+}
+
+#[tokio::test]
+async fn rights_that_were_revoked_serve_no_append_idle_or_replace_either() {
+    let server = Server::new();
+    server.deliver(LETTER).await;
+    let mut ann = server.ann().await;
+    for command in [
+        "a APPEND Drafts CATENATE (URL \";UID=1\")\r\n".to_owned(),
+        format!("a UID REPLACE 1 Drafts {{{}+}}\r\n{LETTER}\r\n", LETTER.len()),
+        "a IDLE\r\n".to_owned(),
+    ] {
+        ann.ok("SETACL INBOX joe@example.org lrswite").await;
+        let mut client = joe(&server).await;
+        client.ok("SELECT shared/ann@example.org/INBOX").await;
+        // By another program: no session is told of it.
+        std::fs::write(acl_of(&server, ""), "").unwrap();
+        server.deliver(LETTER).await;
+        client.say(&command).await;
+        if command.contains("IDLE") {
+            let heard = client.response().await;
+            assert!(!heard.contains("EXISTS"), "{heard}");
+            continue;
+        }
+        let end = outcome(&mut client).await;
+        assert!(!end.starts_with("a OK"), "{command}: {end}");
+        assert_eq!(
+            joe(&server).await.ok("STATUS Drafts (MESSAGES)").await,
+            [r#"* STATUS "Drafts" (MESSAGES 0)"#]
+        );
+    }
+    assert_eq!(ann.ok("STATUS INBOX (MESSAGES)").await, [r#"* STATUS "INBOX" (MESSAGES 4)"#]);
+}
+
+#[tokio::test]
+async fn a_file_of_rights_that_cannot_be_read_takes_nothing_from_the_owner_and_hides_nothing_else() {
+    let server = Server::new();
+    let mut ann = server.ann().await;
+    ann.ok("SETACL INBOX joe@example.org lr").await;
+    ann.ok("SETACL Sent joe@example.org lr").await;
+    std::fs::remove_file(acl_of(&server, ".Sent")).unwrap();
+    std::fs::create_dir(acl_of(&server, ".Sent")).unwrap();
+    ann.ok("SELECT Sent").await;
+    let mut client = joe(&server).await;
+    let listed = client.ok("LIST \"\" \"*\"").await.join("\n");
+    assert!(listed.contains("\"INBOX\"") && listed.contains("shared/ann@example.org/INBOX"), "{listed}");
+    assert!(!listed.contains("shared/ann@example.org/Sent"), "{listed}");
+    assert!(client.command("SELECT shared/ann@example.org/Sent").await.last().unwrap().starts_with("a NO"));
+}
+
+#[tokio::test]
+async fn folders_of_ones_own_may_be_called_shared() {
+    let server = Server::with(|parts| parts.naming.separator = '/');
+    let mut ann = server.ann().await;
+    ann.ok("CREATE shared/Projects").await;
+    ann.ok("SELECT shared/Projects").await;
+    assert_eq!(ann.ok("LIST \"\" shared/Pro*").await, [r#"* LIST (\HasNoChildren) "/" "shared/Projects""#]);
+    ann.ok("RENAME shared/Projects shared/Done").await;
+    ann.ok("DELETE shared/Done").await;
+}
+
+/// A list that lacks what is shared has clients forget it: after a start nobody gets one.
+#[tokio::test]
+async fn everybody_who_lists_at_once_after_a_start_is_told_of_what_is_shared() {
+    let server = Server::new();
+    let mut ann = server.ann().await;
+    for number in 0..100 {
+        ann.ok(&format!("CREATE F{number}")).await;
+    }
+    std::fs::write(acl_of(&server, ".Sent"), "user=joe@example.org lr\n").unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(joe(&server).await);
+    }
+    for client in &mut clients {
+        client.say("a LIST \"\" \"*\"\r\n").await;
+    }
+    for client in &mut clients {
+        let listed = client.until_tagged().await.join("\n");
+        assert!(listed.contains("shared/ann@example.org/Sent"), "{listed}");
+    }
 }

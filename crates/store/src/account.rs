@@ -179,6 +179,17 @@ impl AccountState {
         Ok(made)
     }
 
+    /// Makes a mailbox for its owner alone, whoever the one above it is shared with.
+    pub(crate) fn make_private(&self, name: &MailboxName) -> Result<Folder, StoreError> {
+        let validity = self.next_validity(0)?;
+        match Folder::create(&self.dir, name, &self.root.names.unique()?, (validity, &[], &[])) {
+            Ok(_) => self.hearers.names(),
+            Err(StoreError::AlreadyExists) => {}
+            Err(error) => return Err(error),
+        }
+        Folder::open(&self.dir, name)?.ok_or(StoreError::NoSuchMailbox)
+    }
+
     /// What a mailbox was made for. One that cannot be read now has its name.
     fn made_for(&self, name: &MailboxName) -> Vec<SpecialUse> {
         let read = |folder: String| self.dir.open(folder).and_then(|dir| mailbox_file::special_uses(&dir));

@@ -143,8 +143,10 @@ impl Shared {
         let _alone = locked(&self.moving);
         let mut copied = self.second_names(uids, target, (self.claim_for(target), kinds))?;
         let mut state = self.state()?;
-        let removed: HashSet<Uid> =
-            self.remove(&mut state, uids, (|_| true, Fate::Gone))?.into_iter().collect();
+        // What somebody else took into his account is gone for the owner of this one.
+        let is_same = Arc::ptr_eq(&self.account, &target.account);
+        let fate = if is_same { Fate::Gone } else { Fate::Expunged };
+        let removed: HashSet<Uid> = self.remove(&mut state, uids, (|_| true, fate))?.into_iter().collect();
         drop(state);
         let (moved, lost) = copied.pairs.into_iter().partition(|(original, _)| removed.contains(original));
         copied.pairs = moved;

@@ -4,6 +4,7 @@
 //! name in it, and for each message a file whose name begins with the second of its removal. What is there counts for no
 //! quota, and is no more than the account may hold besides. Files go when their time is over, at a look at the account or once a day.
 
+use std::cmp::Ordering;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -124,7 +125,7 @@ impl Retention {
                 kept.extend(stamp(&file).map(|(second, _)| (second, name.clone(), file.clone(), octets)));
             }
         }
-        kept.sort_unstable();
+        kept.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| arrival(&a.2, &b.2)));
         let mut total: u64 = kept.iter().map(|(.., octets)| octets).sum();
         for (_, name, file, octets) in kept {
             if total <= most {
@@ -210,7 +211,10 @@ impl Account {
                 });
             }
         }
-        kept.sort_by(|a, b| (a.expunged, &a.mailbox, &a.file).cmp(&(b.expunged, &b.mailbox, &b.file)));
+        kept.sort_by(|a, b| {
+            let order = a.expunged.cmp(&b.expunged).then_with(|| arrival(&a.file, &b.file));
+            order.then_with(|| a.mailbox.cmp(&b.mailbox))
+        });
         Ok(kept)
     }
 
@@ -239,7 +243,8 @@ impl Account {
         let room = state.claim(Usage::message(octets), Claim::Saved)?;
         let (folder, is_new) = match crate::folder::Folder::open(&state.dir, &kept.mailbox)? {
             Some(folder) => (folder, false),
-            None => (state.open_or_create_folder(&kept.mailbox)?, true),
+            // Who could read it when it was there is not known any more.
+            None => (state.make_private(&kept.mailbox)?, true),
         };
         let unique = state.root.names.unique()?;
         let sizes = (maildir::size_field(base, b'S'), maildir::size_field(base, b'W'));
@@ -274,6 +279,12 @@ impl AccountState {
 
 fn second(now: SystemTime) -> u64 {
     now.duration_since(UNIX_EPOCH).map(|time| time.as_secs()).unwrap_or_default()
+}
+
+/// Which of two came first, by the names that they had.
+fn arrival(a: &[u8], b: &[u8]) -> Ordering {
+    let name = |file| stamp(file).map_or(file, |(_, name)| name);
+    maildir::arrival_order(name(a), name(b))
 }
 
 /// The second of the removal, and the name that the file had.

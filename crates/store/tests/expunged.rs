@@ -195,3 +195,34 @@ fn no_more_is_kept_than_the_account_may_hold() {
     let latest = here.account().read_expunged(found.last().unwrap()).unwrap();
     assert!(latest.as_ref().starts_with(b"Subject: 1"), "{latest:?}");
 }
+
+/// Whom a mailbox was for goes with it: one that is made anew for what comes back is its owner's alone.
+#[test]
+fn what_comes_back_is_shared_with_nobody() {
+    let here = keeping();
+    let account = here.account();
+    for text in ["Work", "Work.Private"] {
+        account.create(&name(text)).unwrap();
+    }
+    std::fs::write(here.file(".Work/dovecot-acl"), "user=joe@example.org lr\n").unwrap();
+    let private = account.open(&name("Work.Private")).unwrap();
+    here.append(&private, LETTER, &Flags::default());
+    drop(private);
+    account.delete(&name("Work.Private")).unwrap();
+    account.undelete(&kept(&here)[0]).unwrap();
+    assert!(!here.file(".Work.Private/dovecot-acl").exists());
+    assert_eq!(all(&account.open(&name("Work.Private")).unwrap()).len(), 1);
+}
+
+/// Who may take messages out of somebody's mailbox takes nothing from what its owner can have back.
+#[test]
+fn what_moves_to_another_account_is_kept_for_the_one_it_leaves() {
+    let here = keeping();
+    here.deliver(LETTER);
+    let inbox = here.inbox();
+    inbox.select().unwrap();
+    let joe = kings_mail::address::Address::parse("joe@example.org").unwrap();
+    let theirs = here.store().account(&joe).unwrap().open(&name("INBOX")).unwrap();
+    inbox.move_to(&all(&inbox), &theirs).unwrap();
+    assert_eq!((all(&theirs).len(), kept(&here).len()), (1, 1));
+}

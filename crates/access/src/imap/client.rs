@@ -151,6 +151,7 @@ impl protocol::Client for Client {
             },
             Event::Request(request) => return self.request(wire, request).await,
             Event::Append(append) => {
+                self.renew_rights().await;
                 let leave = self.begin_append(append).await;
                 self.let_come(wire, leave)?;
             }
@@ -163,11 +164,13 @@ impl protocol::Client for Client {
                 self.let_come(wire, leave)?;
             }
             Event::AppendUrl(url) => {
+                self.renew_rights().await;
                 let leave = self.append_url(&url).await;
                 self.let_come(wire, leave)?;
             }
             Event::Chunk(octets) => self.intake.write(octets).await,
             Event::AppendEnd => {
+                self.renew_rights().await;
                 let result = self.end_append(&mut wire.session).await.or_else(Trouble::into_result)?;
                 let replaced = Shown { removals: true, ..Shown::default() };
                 self.report(wire, Reports::Everything, replaced).await?;
@@ -175,8 +178,12 @@ impl protocol::Client for Client {
             }
             Event::AppendAborted => self.intake = Intake::default(),
             // Its news since the last command; `news` waits for those to come.
-            Event::Idle => self.report(wire, Reports::Everything, Shown::default()).await?,
+            Event::Idle => {
+                self.renew_rights().await;
+                self.report(wire, Reports::Everything, Shown::default()).await?;
+            }
             Event::IdleDone => {
+                self.renew_rights().await;
                 self.report(wire, Reports::Everything, Shown::default()).await?;
                 wire.session.finish(Tagged::DONE);
             }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use kings_imap::command::{Depth, GetMetadata, List};
 use kings_imap::list::{Listed, lines, selected};
 use kings_imap::{OTHERS_PREFIX, OTHERS_SEPARATOR, Response, Tagged};
+use kings_mail::address::Address;
 use kings_mail::rights::Rights;
-use kings_store::{Naming, Somebody};
+use kings_store::{Naming, Somebody, Store, StoreError};
 use tracing::debug;
 
 use super::convert::use_to_imap;
@@ -78,21 +79,37 @@ impl Client {
         let visible = blocking(move || {
             let mut visible = Vec::new();
             for owner in sharers {
-                let Some(account) = store.account_if_there(&owner)? else { continue };
-                for listed in account.list()?.into_iter().filter(|listed| listed.exists) {
-                    let rights = account
-                        .acl(&listed.name)?
-                        .unwrap_or_default()
-                        .rights(Somebody { name: &me, owns: false });
-                    if rights.contain(Rights::LOOKUP) {
-                        visible.push(shown_of(&owner, &listed.name));
-                    }
+                // What cannot be told of one spoils nothing else.
+                if let Err(error) = tell_shared(&store, &owner, &me, &mut visible) {
+                    debug!(%owner, %error, "what an account shares cannot be listed");
                 }
             }
             Ok(visible)
         });
         Ok(tree(visible.await?, subscribed))
     }
+}
+
+/// Adds what an account lets `me` look up. Blocking.
+fn tell_shared(
+    store: &Store,
+    owner: &Address,
+    me: &str,
+    visible: &mut Vec<String>,
+) -> Result<(), StoreError> {
+    let Some(account) = store.account_if_there(owner)? else { return Ok(()) };
+    for listed in account.list()?.into_iter().filter(|listed| listed.exists) {
+        match account.acl(&listed.name) {
+            Ok(acl) => {
+                let rights = acl.unwrap_or_default().rights(Somebody { name: me, owns: false });
+                if rights.contain(Rights::LOOKUP) {
+                    visible.push(shown_of(owner, &listed.name));
+                }
+            }
+            Err(error) => debug!(%owner, mailbox = ?listed.name, %error, "rights cannot be read"),
+        }
+    }
+    Ok(())
 }
 
 /// Names with their parents, by name.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use kings_mail::address::Address;
 use kings_store::Identifier;
+use tokio::sync::OnceCell;
 
 use super::{Client, Inner, Sharing, Trouble};
 use crate::blocking::blocking;
@@ -16,19 +17,23 @@ const REFRESH: Duration = Duration::from_mins(5);
 
 /// What is known.
 #[derive(Debug, Default)]
-pub(super) struct Neighbours(Mutex<Known>);
+pub(super) struct Neighbours {
+    known: Mutex<Known>,
+    /// Done once all accounts were looked through for the first time: until then nobody's list would be whole.
+    met: OnceCell<()>,
+}
 
 #[derive(Debug, Default)]
 struct Known {
     /// To whom each account grants that they may look up a mailbox of its own.
     shares: BTreeMap<Address, Vec<Identifier>>,
-    /// When the accounts were looked through last.
+    /// When the accounts began to be looked through last.
     looked: Option<Instant>,
 }
 
 impl Neighbours {
     fn with<T>(&self, act: impl FnOnce(&mut Known) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whose mailboxes somebody may perhaps look up.
@@ -48,6 +53,7 @@ impl Neighbours {
 impl Inner {
     /// Blocking: looks through all accounts.
     fn meet_all(&self) {
+        self.neighbours.with(|known| known.looked = Some(Instant::now()));
         for (address, _) in self.door.people.directory.accounts() {
             self.meet(&address);
         }
@@ -65,31 +71,31 @@ impl Inner {
 }
 
 impl Client {
-    /// Whose mailboxes this client may perhaps look up. The first who asks waits until all accounts were looked through.
+    /// Whose mailboxes this client may perhaps look up. Whoever asks first waits until all accounts were looked through, and
+    /// so do all others meanwhile: a list that lacks mailboxes would have clients forget them.
     pub(super) async fn sharers(&self) -> Result<Vec<Address>, Trouble> {
         if self.inner.sharing == Sharing::Off {
             return Ok(Vec::new());
         }
         let neighbours = &self.inner.neighbours;
-        let looked = neighbours.with(|known| {
+        let inner = Arc::clone(&self.inner);
+        let meet = || {
+            blocking(move || {
+                inner.meet_all();
+                Ok(())
+            })
+        };
+        neighbours.met.get_or_try_init(meet).await?;
+        let is_due = neighbours.with(|known| {
             let is_due = known.looked.is_none_or(|looked| looked.elapsed() > REFRESH);
-            let before = known.looked;
             if is_due {
                 known.looked = Some(Instant::now());
             }
-            is_due.then_some(before)
+            is_due
         });
-        let inner = Arc::clone(&self.inner);
-        match looked {
-            None => {}
-            Some(None) => {
-                blocking(move || {
-                    inner.meet_all();
-                    Ok(())
-                })
-                .await?;
-            }
-            Some(Some(_)) => drop(tokio::task::spawn_blocking(move || inner.meet_all())),
+        if is_due {
+            let inner = Arc::clone(&self.inner);
+            drop(tokio::task::spawn_blocking(move || inner.meet_all()));
         }
         let me = self.person()?.address.folded().to_string();
         let mut sharers = neighbours.of(&me);

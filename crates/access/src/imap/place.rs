@@ -108,7 +108,14 @@ impl Place {
 
     /// Blocking.
     fn granted(self, me: &str) -> Result<Granted, StoreError> {
-        let acl = self.account.acl(&self.name)?;
+        let acl = match self.account.acl(&self.name) {
+            // Whatever became of the file, nobody takes what is his own from its owner.
+            Err(StoreError::Io(error)) if self.owner.is_none() => {
+                tracing::warn!(mailbox = ?self.name, %error, "whom a mailbox is shared with cannot be read");
+                Some(Acl::default())
+            }
+            acl => acl?,
+        };
         let (rights, is_there) = (self.rights_by(acl.as_ref(), me), acl.is_some());
         Ok(Granted { place: self, rights, is_there })
     }
@@ -354,7 +361,9 @@ impl Client {
 
     /// Whether a name is one of mailboxes of others.
     pub(super) fn is_of_others(&self, name: &str) -> bool {
-        self.inner.sharing != Sharing::Off && name.starts_with(OTHERS_PREFIX)
+        // People may have folders of their own below such a name; an account has a domain.
+        let owner = name.strip_prefix(OTHERS_PREFIX).and_then(|rest| rest.split(OTHERS_SEPARATOR).next());
+        self.inner.sharing != Sharing::Off && owner.is_some_and(|owner| owner.contains('@'))
     }
 
     /// `joe@example.org/Lists/2026`
