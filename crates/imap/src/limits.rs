@@ -27,8 +27,8 @@ pub const MAX_IDENTIFIER: usize = 330;
 pub const MAX_ENTRY: usize = 250;
 /// Most entries of one GETMETADATA or SETMETADATA.
 pub const MAX_METADATA_ENTRIES: usize = 100;
-/// Most groups of one NOTIFY.
-pub const MAX_EVENT_GROUPS: usize = 100;
+/// Most groups of one NOTIFY: each of their names is compared with each mailbox that changes its name.
+pub const MAX_EVENT_GROUPS: usize = 16;
 /// Most events of one group; there are eight in RFC 5465 §5.
 pub const MAX_EVENTS: usize = 20;
 /// Most names of mailboxes in one choice, as many as Dovecot takes in one NOTIFY.
