@@ -357,22 +357,29 @@ impl Account {
         Ok(None)
     }
 
-    /// Changes the lines of a mailbox, durably, under Dovecot's lock.
-    pub fn change_acl(&self, name: &MailboxName, change: impl FnOnce(&mut Acl)) -> Result<(), StoreError> {
+    /// Changes the lines of a mailbox, durably, under Dovecot's lock; `false` where `change` says that it may not, for what
+    /// was true before the lock need not be true any more.
+    pub fn change_acl(
+        &self,
+        name: &MailboxName,
+        change: impl FnOnce(&mut Acl) -> bool,
+    ) -> Result<bool, StoreError> {
         let folder = self.folder_of(name)?.ok_or(StoreError::NoSuchMailbox)?;
         let lock = DotLock::acquire_empty(&folder, NAME, ACL)?;
         let before = read(&folder)?;
         let mut after = before.clone();
-        change(&mut after);
+        if !change(&mut after) {
+            return Ok(false);
+        }
         if after == before {
-            return Ok(());
+            return Ok(true);
         }
         if after.lines.len() > MAX_LINES {
             return Err(StoreError::TooManyAnnotations);
         }
         lock.replace(after.to_text().as_bytes())?;
         self.0.dir.unlink(DOVECOTS_LIST)?;
-        Ok(())
+        Ok(true)
     }
 
     fn folder_of(&self, name: &MailboxName) -> Result<Option<Dir>, StoreError> {

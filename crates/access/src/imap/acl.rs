@@ -4,7 +4,7 @@ use kings_imap::command::{Acl as Command, RightsChange};
 use kings_imap::{Code, Response, Session, Tagged};
 use kings_mail::address::Address;
 use kings_mail::rights::Rights;
-use kings_store::{Acl, GrantChange, Identifier, StoreError};
+use kings_store::{Acl, GrantChange, Identifier, Somebody, StoreError};
 
 use super::place::{Granted, Sharing};
 use super::{Client, Trouble};
@@ -95,13 +95,25 @@ impl Client {
     ) -> Result<(), Trouble> {
         let (account, name) = granted.to(Rights::ADMIN)?;
         let (account, name) = (account.clone(), name.clone());
-        let changed = blocking(move || account.change_acl(&name, change)).await;
-        changed.map_err(|failure| match Trouble::from(failure) {
+        let (me, owns) = (self.person()?.address.folded().to_string(), granted.owner().is_none());
+        let changed = blocking(move || {
+            account.change_acl(&name, |acl| {
+                let may = acl.rights(Somebody { name: &me, owns }).contain(Rights::ADMIN);
+                if may {
+                    change(acl);
+                }
+                may
+            })
+        });
+        let may = changed.await.map_err(|failure| match Trouble::from(failure) {
             Trouble::Store(StoreError::TooManyAnnotations) => {
                 Trouble::Refused(Tagged::no(Code::Limit, "Too many identifiers"))
             }
             trouble => trouble,
         })?;
+        if !may {
+            return Err(Trouble::Refused(Tagged::NO_PERMISSION));
+        }
         self.shares_anew(granted.owner()).await
     }
 
