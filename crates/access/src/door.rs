@@ -46,6 +46,8 @@ pub(crate) struct Door {
 #[derive(Debug)]
 pub(crate) struct Person {
     pub(crate) address: Address,
+    /// How it was opened.
+    login: kings_directory::Account,
     pub(crate) account: Account,
     /// Tells when the account may be gone.
     pub(crate) changes: Changes,
@@ -73,13 +75,18 @@ impl Door {
     }
 
     /// Opens the account of somebody who has proven who they are. The caller logs what came of it.
-    pub(crate) async fn admit(&self, peer: &Peer, address: Address) -> Result<Person, NotAdmitted> {
+    pub(crate) async fn admit(
+        &self,
+        peer: &Peer,
+        login: kings_directory::Account,
+    ) -> Result<Person, NotAdmitted> {
+        let address = login.address.clone();
         let most = if peer.exempt { usize::MAX } else { self.people.connections_per_account };
         let key = (address.clone(), client_network(peer.ip()));
         let place = self.accounts.take(key, most).ok_or(NotAdmitted::TooManySessions)?;
         let (store, name) = (self.people.store.clone(), address.clone());
         let account = blocking(move || store.account(&name)).await.map_err(NotAdmitted::NoMailboxes)?;
-        Ok(Person { address, account, changes: self.people.directory.changes(), _place: place })
+        Ok(Person { address, login, account, changes: self.people.directory.changes(), _place: place })
     }
 
     /// Logs a login that failed, and lets a guess wait.
@@ -93,6 +100,6 @@ impl Door {
 
     /// Whether the account was removed or closed since its login.
     pub(crate) fn is_closed_to(&self, person: &Person, peer: &Peer) -> bool {
-        !self.people.directory.still_admits(&person.address, peer.ip())
+        !self.people.directory.still_admits(&person.login, peer.ip())
     }
 }

@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{debug, error, info, warn};
 
 use crate::known::{self, Known};
+use crate::login::Account;
 use crate::passwd_file::BadLine;
 use crate::quota::QuotaRule;
 use crate::reading::{Files, LookClock};
@@ -323,8 +324,8 @@ impl Directory {
     }
 
     /// Whether a session of this account from this address may go on: it was not removed or closed meanwhile.
-    pub fn still_admits(&self, account: &Address, client: IpAddr) -> bool {
-        self.files().accounts.get(&account.folded()).is_some_and(|entry| entry.admits(client))
+    pub fn still_admits(&self, account: &Account, client: IpAddr) -> bool {
+        self.files().still_admit(account, client)
     }
 
     /// Whether mail for this domain ends here.

@@ -67,7 +67,7 @@ impl Directory {
             Some(_) if client.is_some_and(|client| !entry.admits(client)) => Verdict::NetworkNotAllowed,
             Some(_) => Verdict::Succeeds,
         };
-        Examination { verdict, line: (!who.is_master).then(|| self.line_of(entry)) }
+        Examination { verdict, line: (!who.is_master()).then(|| self.line_of(entry)) }
     }
 
     /// Place and extra fields are read from the file again: nobody else needs them in memory.

@@ -21,6 +21,8 @@ const BROKEN_OFF: &str = "broken off before the proof";
 pub struct Account {
     /// The account's name, folded to lower case.
     pub address: Address,
+    /// The name of the master user who opened it with his own password.
+    pub master: Option<String>,
 }
 
 /// Where a login comes from.

@@ -39,11 +39,16 @@ pub(crate) struct Who<'a> {
     account: Option<&'a Entry>,
     /// The same for all names that are tried against one password: what failures are counted by.
     pub(crate) spelling: String,
-    /// A master opens the mail of somebody else.
-    pub(crate) is_master: bool,
+    /// The name of the master who opens the mail of somebody else.
+    pub(crate) master: Option<&'a str>,
 }
 
 impl Who<'_> {
+    /// Whether a master opens the mail of somebody else.
+    pub(crate) fn is_master(&self) -> bool {
+        self.master.is_some()
+    }
+
     /// Whether there is such an account.
     pub(crate) fn opens_something(&self) -> bool {
         self.account.is_some()
@@ -55,7 +60,7 @@ impl Who<'_> {
     pub(crate) fn admit(&self, client: IpAddr) -> Result<Account, LoginError> {
         match (self.key, self.account) {
             (Some(key), Some(account)) if key.admits(client) => {
-                Ok(Account { address: account.address.clone() })
+                Ok(Account { address: account.address.clone(), master: self.master.map(str::to_owned) })
             }
             (Some(_), Some(_)) => Err(LoginError::Closed),
             _ => Err(LoginError::Refused),
@@ -65,7 +70,7 @@ impl Who<'_> {
 
 impl Files {
     /// Whom a login name means.
-    pub(crate) fn who(&self, login: &str) -> Who<'_> {
+    pub(crate) fn who<'a>(&'a self, login: &'a str) -> Who<'a> {
         let accounts = &self.accounts;
         let named = accounts.address_of(login);
         let own = named.as_ref().and_then(|address| accounts.get(address));
@@ -76,11 +81,24 @@ impl Files {
                 key: masters.of_login(master),
                 account: accounts.of_login(account),
                 spelling: format!("{SEPARATOR}{}", master.to_lowercase()),
-                is_master: true,
+                master: Some(master),
             };
         }
         let spelling = named.map_or_else(|| login.to_lowercase(), |address| address.to_string());
-        Who { key: own, account: own, spelling, is_master: false }
+        Who { key: own, account: own, spelling, master: None }
+    }
+
+    /// Whether somebody who has logged in may go on: the account is there and open to this client, or to the master who opened
+    /// it.
+    pub(crate) fn still_admit(&self, account: &Account, client: IpAddr) -> bool {
+        let entry = self.accounts.get(&account.address.folded());
+        match (&account.master, &self.masters.0) {
+            (None, _) => entry.is_some_and(|entry| entry.admits(client)),
+            (Some(master), Some(masters)) => {
+                entry.is_some() && masters.of_login(master).is_some_and(|master| master.admits(client))
+            }
+            (Some(_), None) => false,
+        }
     }
 
     /// Whether everybody who can log in can do so with SCRAM and this hash, and there is somebody.

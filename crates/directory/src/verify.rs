@@ -82,7 +82,7 @@ impl Directory {
     ) -> Result<Account, LoginError> {
         match &found {
             // From where a master logs in is not where the account's owner is at home.
-            Ok(_) if self.files().who(name).is_master => {}
+            Ok(_) if self.files().who(name).is_master() => {}
             Ok(account) => self.record_success(origin.counted(), &account.address),
             Err(_) => self.record_failure(origin.counted(), name),
         }
@@ -163,7 +163,7 @@ impl Directory {
         let files = self.files();
         let who = files.who(name);
         let can_log_in = who.key.is_some_and(|entry| entry.password.is_some());
-        if can_log_in && !who.is_master { who.admit(client) } else { Err(LoginError::Refused) }
+        if can_log_in && !who.is_master() { who.admit(client) } else { Err(LoginError::Refused) }
     }
 
     /// The account of a login whose password was proven.

@@ -216,3 +216,21 @@ async fn scram_is_offered_when_masters_can_use_it_too_and_tells_nobody_which_mas
     assert_eq!(salts[2], salts[3], "of a master who is not there as of one who is");
     assert_ne!(salts[0], salts[2]);
 }
+
+/// A session goes on by the line of who opened it: a master's by his own, whatever closes the account to its owner.
+#[tokio::test]
+async fn a_session_of_a_master_goes_on_until_his_own_line_ends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = Directory::open(settings(folder.path(), true)).unwrap();
+    let here = IpAddr::from([192, 0, 2, 1]);
+    let mut login = directory.login(client(1, true));
+    let turn = Turn::Begin(Mechanism::Plain, Some(b"bob\0migration\0moves".to_vec()));
+    let Ok(Progress::Done(opened)) = login.take(turn).await else { panic!("no login") };
+    assert_eq!(opened.master.as_deref(), Some("migration"));
+    assert!(directory.still_admits(&opened, here), "bob is closed to himself alone");
+    assert!(!directory.still_admits(&opened, IpAddr::from([198, 51, 100, 1])), "his own networks");
+    let own = kings_directory::Account { master: None, ..opened.clone() };
+    assert!(!directory.still_admits(&own, here));
+    let gone = kings_directory::Account { master: Some("nobody".to_owned()), ..opened };
+    assert!(!directory.still_admits(&gone, here));
+}

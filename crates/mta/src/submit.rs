@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use kings_directory::{ClientFacts, Login, Origin, Progress, Unavailable};
+use kings_directory::{Account, ClientFacts, Login, Origin, Progress, Unavailable};
 use kings_dns::Dns;
 use kings_mail::address::Address;
 use kings_mail::envelope::{Envelope, MailParameters, Recipient};
@@ -115,6 +115,7 @@ impl<D: Dns + 'static> Submit<D> {
             exempt,
             meter,
             account: None,
+            opened: None,
             is_neighbour,
             login,
             filters: Chain::new(&core.milters.submission, core.limits.message_bytes),
@@ -166,6 +167,8 @@ struct Session<'a, D> {
     exempt: bool,
     meter: Meter,
     account: Option<Address>,
+    /// How it was opened.
+    opened: Option<Account>,
     /// It needs no account: its network is trusted.
     is_neighbour: bool,
     login: Login,
@@ -205,7 +208,8 @@ impl<D: Dns + 'static> Decide for Session<'_, D> {
             Ok(Progress::Challenge(challenge)) => Err(Challenge(challenge)),
             Ok(Progress::Done(account)) => {
                 origin.log(login, mechanism, Ok(&account.address));
-                self.account = Some(account.address);
+                self.account = Some(account.address.clone());
+                self.opened = Some(account);
                 Ok(Reply::LOGGED_IN)
             }
             Err(error) => {
@@ -307,6 +311,9 @@ impl<D: Dns + 'static> Decide for Session<'_, D> {
             },
         };
         info!(client = %self.client, ?claim, "speaks for another client");
+        if !matches!(claim.login, Attribute::Unsaid) {
+            self.opened = account.clone().map(|address| Account { address, master: None });
+        }
         self.account = account;
         self.is_neighbour = false;
         if let Some(client) = claimed_address(claim) {
@@ -332,9 +339,9 @@ impl<D: Dns + 'static> Decide for Session<'_, D> {
 impl<D: Dns + 'static> Session<'_, D> {
     /// An account that was removed or closed since its login sends nothing more.
     fn forget_closed_account(&mut self) {
-        let is_open = |account: &Address| self.core.directory.still_admits(account, self.client);
-        if !self.account.as_ref().is_some_and(is_open) {
-            self.account = None;
+        let is_open = |account: &Account| self.core.directory.still_admits(account, self.client);
+        if !self.opened.as_ref().is_some_and(is_open) {
+            (self.account, self.opened) = (None, None);
         }
     }
 

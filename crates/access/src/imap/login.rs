@@ -1,8 +1,7 @@
 //! LOGIN and AUTHENTICATE (RFC 3501 §6.2): who is it, and may it have one more session?
 
-use kings_directory::{LoginError, Progress};
+use kings_directory::{Account, LoginError, Progress};
 use kings_imap::{Session, Tagged};
-use kings_mail::address::Address;
 use kings_sasl::{Credentials, Turn};
 
 use super::Client;
@@ -15,7 +14,7 @@ impl Client {
         let name = credentials.login.clone();
         let origin = self.peer.origin();
         match self.inner.door.people.directory.log_in(credentials, origin).await {
-            Ok(account) => self.welcome(account.address, &name, "LOGIN").await,
+            Ok(account) => self.welcome(account, &name, "LOGIN").await,
             Err(error) => self.refuse(error, &name, "LOGIN").await,
         }
     }
@@ -27,14 +26,14 @@ impl Client {
         let name = name.to_owned();
         match progress {
             Ok(Progress::Challenge(challenge)) => Err(challenge),
-            Ok(Progress::Done(account)) => Ok(self.welcome(account.address, &name, mechanism).await),
+            Ok(Progress::Done(account)) => Ok(self.welcome(account, &name, mechanism).await),
             Err(error) => Ok(self.refuse(error, &name, mechanism).await),
         }
     }
 
-    async fn welcome(&mut self, address: Address, login: &str, mechanism: &str) -> Tagged {
+    async fn welcome(&mut self, account: Account, login: &str, mechanism: &str) -> Tagged {
         let origin = self.peer.origin();
-        match self.inner.door.admit(&self.peer, address).await {
+        match self.inner.door.admit(&self.peer, account).await {
             Ok(person) => {
                 origin.log(login, mechanism, Ok(&person.address));
                 (self.person, self.stranger) = (Some(person), None);

@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use kings_directory::{ClientFacts, Login, LoginError, Progress};
+use kings_directory::{Account, ClientFacts, Login, LoginError, Progress};
 use kings_mail::address::Address;
 use kings_pop3::{Event, Reply, Session};
 use kings_sasl::{Credentials, Mechanisms, Turn};
@@ -57,7 +57,7 @@ impl Client {
     async fn log_in(&mut self, session: &mut Session, credentials: Credentials) {
         let name = credentials.login.clone();
         match self.inner.door.people.directory.log_in(credentials, self.peer.origin()).await {
-            Ok(account) => self.welcome(session, account.address, ("USER", &name)).await,
+            Ok(account) => self.welcome(session, account, ("USER", &name)).await,
             Err(error) => self.refuse(session, error, ("USER", &name)).await,
         }
     }
@@ -68,12 +68,12 @@ impl Client {
         let name = name.to_owned();
         match progress {
             Ok(Progress::Challenge(challenge)) => session.challenge(&challenge),
-            Ok(Progress::Done(account)) => self.welcome(session, account.address, (mechanism, &name)).await,
+            Ok(Progress::Done(account)) => self.welcome(session, account, (mechanism, &name)).await,
             Err(error) => self.refuse(session, error, (mechanism, &name)).await,
         }
     }
 
-    async fn welcome(&mut self, session: &mut Session, account: Address, (mechanism, name): (&str, &str)) {
+    async fn welcome(&mut self, session: &mut Session, account: Account, (mechanism, name): (&str, &str)) {
         let origin = self.peer.origin();
         match self.open(session, account).await {
             Ok(account) => origin.log(name, mechanism, Ok(&account)),
@@ -90,13 +90,13 @@ impl Client {
     }
 
     /// Opens the inbox of somebody who has proven who they are.
-    async fn open(&mut self, session: &mut Session, account: Address) -> Result<Address, NotOpened> {
-        let may_log_in = |pauses: &super::Pauses| self.peer.exempt || pauses.may_log_in(&account);
+    async fn open(&mut self, session: &mut Session, account: Account) -> Result<Address, NotOpened> {
+        let may_log_in = |pauses: &super::Pauses| self.peer.exempt || pauses.may_log_in(&account.address);
         if !self.inner.pauses.as_ref().is_none_or(may_log_in) {
             return Err(NotOpened::TooSoon);
         }
         let lock = match &self.inner.locks {
-            Some(locks) => Some(locks.take(account.clone(), 1).ok_or(NotOpened::InUse)?),
+            Some(locks) => Some(locks.take(account.address.clone(), 1).ok_or(NotOpened::InUse)?),
             None => None,
         };
         let person = self.inner.door.admit(&self.peer, account).await?;

@@ -16,7 +16,11 @@ fn curl(kings: &Kings, options: &[&str]) -> Output {
 #[test]
 fn a_master_reads_the_mail_of_an_account_by_either_form_and_nobody_else_does() {
     let setup = Setup {
-        files: vec![("masters", "admin:{PLAIN}master-secret\n")],
+        files: vec![
+            ("masters", "admin:{PLAIN}master-secret\n"),
+            // Bob has left, and nobody logs in as himself.
+            ("users", "ann@example.org:{PLAIN}secret\nbob@example.org:{PLAIN}secret::::::nologin\n"),
+        ],
         tables: "[login]\nmaster_users = \"masters\"\ndefault_domain = \"example.org\"\n".to_owned(),
         ..Setup::default()
     };
@@ -31,6 +35,8 @@ fn a_master_reads_the_mail_of_an_account_by_either_form_and_nobody_else_does() {
         let read = curl(&kings, options).succeeded();
         assert!(read.text().contains("for ann alone"), "{options:?}: {read}");
     }
+    kings.deliver("bob@example.org", "for ann alone, too");
+    curl(&kings, &["--user", "bob*admin:master-secret"]).succeeded().says("for ann alone, too");
     for options in [
         ["--user", "ann*admin:secret"].as_slice(),
         &["--user", "admin:master-secret"],
