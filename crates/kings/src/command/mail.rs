@@ -2,7 +2,7 @@
 
 use kings_directory::Directory;
 use kings_mail::address::Address;
-use kings_store::Store;
+use kings_store::{Naming, Store};
 
 use super::{Common, Failure};
 use crate::identity::Identity;
@@ -12,8 +12,8 @@ use crate::{prepare, serve};
 pub(super) struct Mail {
     pub(super) directory: Directory,
     pub(super) store: Store,
-    /// Between the levels of mailbox names.
-    pub(super) separator: char,
+    /// How clients see the names of mailboxes, and so people.
+    pub(super) naming: Naming,
 }
 
 impl Mail {
@@ -30,7 +30,7 @@ impl Mail {
         store.limit_by(move |account| quotas.limits(account, accounts.quota_rule(account)));
         let retention = settings.mailboxes.retention.clone();
         store.keep_expunged_for(move |account| retention.of(account));
-        Ok(Self { directory, store, separator: settings.mailboxes.naming.separator })
+        Ok(Self { directory, store, naming: settings.mailboxes.naming })
     }
 
     /// Those that are named, or all accounts; one that does not exist is told.

@@ -6,7 +6,7 @@ use kings_mail::address::Address;
 use kings_mail::date::DateTime;
 use kings_mail::encoded_word;
 use kings_mail::header::{self, Field};
-use kings_store::{Account, Expunged};
+use kings_store::{Account, Expunged, MailboxName, Naming};
 use serde_json::json;
 
 use super::mail::{Mail, account};
@@ -51,10 +51,13 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         ));
     }
     let mail = Mail::open(&options.output.common)?;
+    let naming = mail.naming;
+    let mailbox = mailbox.as_ref().map(|name| naming.read(name)).transpose();
+    let mailbox = mailbox.map_err(|_| Failure::usage("--mailbox takes a name as mail programs show it"))?;
     let address = mail.accounts(std::slice::from_ref(&options.account))?.remove(0);
     let trouble = |error| Failure::cannot_tell(format!("cannot read the mail of {address}: {error}"));
     let account = mail.store.account(&address).map_err(trouble)?;
-    let wanted = wanted(options, &account, mail.separator).map_err(trouble)?;
+    let wanted = wanted(options, &account, mailbox.as_ref()).map_err(trouble)?;
     let mut failed = Vec::new();
     if !dry_run {
         for found in &wanted {
@@ -65,9 +68,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     }
     let done = wanted.len() - failed.len();
     print(&if options.output.json {
-        as_json(&wanted, mail.separator, if *dry_run { 0 } else { done })
+        as_json(&wanted, naming, if *dry_run { 0 } else { done })
     } else {
-        as_text(&wanted, mail.separator, (*dry_run, done))
+        as_text(&wanted, naming, (*dry_run, done))
     });
     match (wanted.is_empty(), failed.is_empty()) {
         (true, _) => Err(Failure::check_failed(
@@ -81,19 +84,14 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 fn wanted(
     options: &Options,
     account: &Account,
-    separator: char,
+    mailbox: Option<&MailboxName>,
 ) -> Result<Vec<Found>, kings_store::StoreError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let oldest = options.since.map(|age| now.saturating_sub(age).as_secs());
     let is_young = |kept: &Expunged| {
         oldest.is_none_or(|oldest| u64::try_from(kept.expunged).is_ok_and(|second| second >= oldest))
     };
-    let is_there = |kept: &Expunged| {
-        options.mailbox.as_ref().is_none_or(|name| {
-            let shown = kept.mailbox.text(separator);
-            shown == *name || kept.mailbox.is_inbox() && name.eq_ignore_ascii_case("INBOX")
-        })
-    };
+    let is_there = |kept: &Expunged| mailbox.is_none_or(|name| kept.mailbox == *name);
     let mut wanted = Vec::new();
     for kept in account.expunged()?.into_iter().filter(|kept| is_young(kept) && is_there(kept)) {
         let (subject, from) = known_by(account, &kept);
@@ -120,11 +118,11 @@ fn date(second: i64) -> String {
     DateTime::from_unix(second).to_string()
 }
 
-fn as_json(wanted: &[Found], separator: char, done: usize) -> String {
+fn as_json(wanted: &[Found], naming: Naming, done: usize) -> String {
     let item = |found: &Found| {
         let Found { kept, subject, from } = found;
         json!({
-            "mailbox": kept.mailbox.text(separator), "expunged": date(kept.expunged),
+            "mailbox": naming.text(&kept.mailbox), "expunged": date(kept.expunged),
             "received": date(kept.internal_date), "octets": kept.octets, "subject": subject, "from": from,
         })
     };
@@ -132,10 +130,10 @@ fn as_json(wanted: &[Found], separator: char, done: usize) -> String {
     format!("{}\n", json!({ "schema": 1, "undeleted": done, "items": items }))
 }
 
-fn as_text(wanted: &[Found], separator: char, (dry_run, done): (bool, usize)) -> String {
+fn as_text(wanted: &[Found], naming: Naming, (dry_run, done): (bool, usize)) -> String {
     let mut text = String::new();
     for Found { kept, subject, from } in wanted {
-        let mailbox = kept.mailbox.text(separator);
+        let mailbox = naming.text(&kept.mailbox);
         text.push_str(&format!("{}  {mailbox:<16} {from:<32} {subject}\n", date(kept.expunged)));
     }
     text.push_str(&if dry_run {

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use kings_mail::address::Address;
-use kings_store::{Finding, How, Verified};
+use kings_store::{Finding, How, Naming, Verified};
 use serde_json::json;
 
 use super::mail::{Mail, account};
@@ -41,7 +41,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let mut unopened = 0;
     for (place, account) in accounts.iter().enumerate() {
         progress(&format!("{} of {}: {account}", place + 1, accounts.len()));
-        let mut tell = |finding: Finding| tally.note(account, &finding, options.output.json);
+        let mut tell = |finding: Finding| tally.note(account, (&finding, mail.naming), options.output.json);
         match mail.store.verify(account, how, &mut tell) {
             Ok(done) => tally.done = plus(tally.done, done),
             Err(error) => {
@@ -63,11 +63,11 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 }
 
 impl Tally {
-    fn note(&mut self, account: &Address, finding: &Finding, json: bool) {
+    fn note(&mut self, account: &Address, (finding, naming): (&Finding, Naming), json: bool) {
         let Finding { mailbox, file, fault, repaired } = finding;
         self.found += 1;
         self.repaired += u64::from(*repaired);
-        let mailbox = mailbox.as_ref().map(|name| name.text('.'));
+        let mailbox = mailbox.as_ref().map(|name| naming.text(name));
         if json {
             self.items.push(json!({
                 "account": account.to_string(), "mailbox": mailbox, "file": file,

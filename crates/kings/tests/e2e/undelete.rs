@@ -61,3 +61,22 @@ fn without_keep_expunged_mail_goes_for_good() {
     run(&mut kings.command(&["account", "undelete", ANN, "--all"])).failed().says("keep_expunged");
     assert!(!kings.maildir(ANN).join("kings-expunged").exists());
 }
+
+/// People know their mailboxes by the names that mail programs show.
+#[test]
+fn mailboxes_are_named_as_mail_programs_show_them() {
+    let tables = "[mailboxes]\nkeep_expunged = \"14d\"\nprefix = \"INBOX.\"\n".to_owned();
+    let kings = Setup { tables, ..Setup::default() }.start();
+    kings.deliver(ANN, "to be filed");
+    let mut imap = kings.imap(ANN);
+    imap.command("SELECT INBOX");
+    imap.command("MOVE 1 INBOX.Archive");
+    imap.command("SELECT INBOX.Archive");
+    imap.command("STORE 1 +FLAGS (\\Deleted)");
+    imap.command("EXPUNGE");
+    let undelete =
+        |mailbox: &str| run(&mut kings.command(&["account", "undelete", ANN, "--mailbox", mailbox]));
+    undelete("Archive").failed().says("as mail programs show it");
+    undelete("INBOX.Sent").failed().says("nothing like that");
+    undelete("INBOX.Archive").succeeded().says("INBOX.Archive");
+}
