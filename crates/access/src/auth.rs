@@ -15,12 +15,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+use crate::door::FAILURE_DELAY;
+
 /// What the log calls it.
 const PROTOCOL: &str = "auth";
 /// Longest time that an answer may take to leave.
 const WRITE: Duration = Duration::from_secs(30);
-/// What a wrong password costs, as at our own doors.
-const FAILURE_DELAY: Duration = Duration::from_secs(2);
 
 /// The service behind `auth` listeners. Whoever may open the socket is a mail server, and is believed about where its
 /// clients come from and that they are under TLS. Clones share everything.

@@ -15,7 +15,7 @@ use crate::peer::Peer;
 use crate::sessions::{AccountKey, Counter, Place};
 
 /// What a wrong password costs, to make guessing slow; the directory counts besides.
-const FAILURE_DELAY: Duration = Duration::from_secs(2);
+pub(crate) const FAILURE_DELAY: Duration = Duration::from_secs(2);
 
 /// What a server for people is made from, whatever it speaks.
 #[derive(Clone, Debug)]

@@ -596,23 +596,9 @@ impl Account {
 
 /// The mailboxes below the folder of an account, in no order. The inbox is not among them.
 pub(crate) fn folders_in(account: &Dir) -> io::Result<Vec<MailboxName>> {
-    let mut names = Vec::new();
-    let mut doubtful = Vec::new();
-    account.read(|entry, kind| {
-        let name = entry.strip_prefix(b".").and_then(MailboxName::decode).filter(|name| !name.is_inbox());
-        match (name, kind) {
-            (Some(name), FileType::Directory) => names.push(name),
-            (Some(name), FileType::Unknown) => doubtful.push((entry.to_vec(), name)),
-            _ => {}
-        }
-    })?;
-    for (entry, name) in doubtful {
-        let stat = found(account.stat_at(&entry))?;
-        if stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory) {
-            names.push(name);
-        }
-    }
-    Ok(names)
+    let decoded = |entry: &Vec<u8>| entry.strip_prefix(b".").and_then(MailboxName::decode);
+    let names = account.names(FileType::Directory)?;
+    Ok(names.iter().filter_map(decoded).filter(|name| !name.is_inbox()).collect())
 }
 
 /// Gives the uses that no mailbox was made for to the mailboxes of their names.

@@ -11,7 +11,7 @@ use crate::account::Account;
 use crate::dir::{Dir, found};
 use crate::dotlock::{ACL, DotLock};
 use crate::error::StoreError;
-use crate::folder::is_no_folder;
+use crate::folder::folder_in;
 use crate::name::MailboxName;
 use crate::store::Store;
 
@@ -383,15 +383,7 @@ impl Account {
     }
 
     fn folder_of(&self, name: &MailboxName) -> Result<Option<Dir>, StoreError> {
-        folder_in(&self.0.dir, name)
-    }
-}
-
-fn folder_in(account: &Dir, name: &MailboxName) -> Result<Option<Dir>, StoreError> {
-    let Some(folder) = name.folder() else { return Ok(Some(account.try_clone()?)) };
-    match account.open(folder) {
-        Err(error) if is_no_folder(&error) => Ok(None),
-        folder => Ok(Some(folder?)),
+        Ok(folder_in(&self.0.dir, name)?)
     }
 }
 

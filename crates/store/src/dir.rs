@@ -154,6 +154,23 @@ impl Dir {
         Ok(())
     }
 
+    /// The names of the entries of one kind.
+    pub(crate) fn names(&self, wanted: FileType) -> io::Result<Vec<Vec<u8>>> {
+        let (mut names, mut doubtful) = (Vec::new(), Vec::new());
+        self.read(|name, kind| match kind {
+            FileType::Unknown => doubtful.push(name.to_vec()),
+            kind if kind == wanted => names.push(name.to_vec()),
+            _ => {}
+        })?;
+        for name in doubtful {
+            let stat = found(self.stat_at(&name))?;
+            if stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == wanted) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
     /// Opens a regular file for reading. A FIFO or a device is refused without waiting for it.
     pub(crate) fn open_file(&self, name: impl AsRef<[u8]>) -> io::Result<File> {
         self.open_regular(name.as_ref(), OFlags::RDONLY)

@@ -103,7 +103,7 @@ impl Retention {
         let Some(dir) = found(account.open(NAME).and_then(|all| all.open(mailbox.encoded())))? else {
             return Ok(());
         };
-        for file in names(&dir, FileType::RegularFile)? {
+        for file in dir.names(FileType::RegularFile)? {
             let (base, info) = maildir::split(&file);
             let letters = maildir::letters(info);
             if letters.keywords != 0 {
@@ -118,9 +118,9 @@ impl Retention {
     pub(crate) fn make_room(account: &Dir, most: u64) -> io::Result<()> {
         let Some(all) = found(account.open(NAME))? else { return Ok(()) };
         let mut kept = Vec::new();
-        for name in names(&all, FileType::Directory)? {
+        for name in all.names(FileType::Directory)? {
             let dir = all.open(&name)?;
-            for file in names(&dir, FileType::RegularFile)? {
+            for file in dir.names(FileType::RegularFile)? {
                 let octets = count_file(&dir, &file)?.octets;
                 kept.extend(stamp(&file).map(|(second, _)| (second, name.clone(), file.clone(), octets)));
             }
@@ -141,9 +141,9 @@ impl Retention {
     pub(crate) fn purge(&self, account: &Dir, now: SystemTime) -> io::Result<()> {
         let Some(all) = found(account.open(NAME))? else { return Ok(()) };
         let oldest = second(now).saturating_sub(self.time().unwrap_or_default().as_secs());
-        for name in names(&all, FileType::Directory)? {
+        for name in all.names(FileType::Directory)? {
             let dir = all.open(&name)?;
-            let files = names(&dir, FileType::RegularFile)?;
+            let files = dir.names(FileType::RegularFile)?;
             for file in files.iter().filter(|file| stamp(file).is_some_and(|(second, _)| second <= oldest)) {
                 dir.unlink(file)?;
             }
@@ -183,7 +183,7 @@ impl Bin {
     pub(crate) fn take_all(&self, mailbox: &Dir, makers: &NameMaker) -> io::Result<()> {
         for part in ["new", "cur"] {
             let Some(dir) = found(mailbox.open(part))? else { continue };
-            for name in names(&dir, FileType::RegularFile)? {
+            for name in dir.names(FileType::RegularFile)? {
                 self.take(&dir, &name, makers)?;
             }
         }
@@ -196,10 +196,10 @@ impl Account {
     pub fn expunged(&self) -> Result<Vec<Expunged>, StoreError> {
         let mut kept = Vec::new();
         let Some(all) = found(self.0.dir.open(NAME))? else { return Ok(kept) };
-        for name in names(&all, FileType::Directory)? {
+        for name in all.names(FileType::Directory)? {
             let Some(mailbox) = MailboxName::decode(&name) else { continue };
             let dir = all.open(&name)?;
-            for file in names(&dir, FileType::RegularFile)? {
+            for file in dir.names(FileType::RegularFile)? {
                 let Some((second, _)) = stamp(&file) else { continue };
                 let Some(stat) = found(dir.stat_at(&file))? else { continue };
                 kept.push(Expunged {
@@ -292,23 +292,6 @@ fn stamp(file: &[u8]) -> Option<(u64, &[u8])> {
     let dot = file.iter().position(|&octet| octet == b'.')?;
     let second = std::str::from_utf8(&file[..dot]).ok()?.parse().ok()?;
     Some((second, &file[dot + 1..]))
-}
-
-/// The names of one kind.
-fn names(dir: &Dir, wanted: FileType) -> io::Result<Vec<Vec<u8>>> {
-    let (mut names, mut doubtful) = (Vec::new(), Vec::new());
-    dir.read(|name, kind| match kind {
-        FileType::Unknown => doubtful.push(name.to_vec()),
-        kind if kind == wanted => names.push(name.to_vec()),
-        _ => {}
-    })?;
-    for name in doubtful {
-        let stat = found(dir.stat_at(&name))?;
-        if stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == wanted) {
-            names.push(name);
-        }
-    }
-    Ok(names)
 }
 
 fn is_full(error: &io::Error) -> bool {

@@ -35,13 +35,7 @@ impl Folder {
     ///
     /// Other programs make a mailbox in steps: missing parts of one are added.
     pub(crate) fn open(account: &Dir, name: &MailboxName) -> io::Result<Option<Self>> {
-        let root = match name.folder() {
-            None => Some(account.try_clone()?),
-            Some(folder) => match account.open(folder) {
-                Err(error) if is_no_folder(&error) => None,
-                result => Some(result?),
-            },
-        };
+        let root = folder_in(account, name)?;
         root.map(Self::complete).transpose()
     }
 
@@ -118,6 +112,15 @@ pub(crate) fn random_guid() -> io::Result<String> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     Ok(format!("{:032x}", u128::from_ne_bytes(random)))
+}
+
+/// The folder of a mailbox, with nothing in it opened or made; `None` when it has none.
+pub(crate) fn folder_in(account: &Dir, name: &MailboxName) -> io::Result<Option<Dir>> {
+    let Some(folder) = name.folder() else { return account.try_clone().map(Some) };
+    match account.open(folder) {
+        Err(error) if is_no_folder(&error) => Ok(None),
+        folder => folder.map(Some),
+    }
 }
 
 /// Nothing there, or something that is no folder: a file, or a link, which is not followed.

@@ -11,10 +11,11 @@ use std::time::{Duration, SystemTime};
 use kings_mail::address::Address;
 use rustix::fs::FileType;
 
+use crate::account::folders_in;
 use crate::compressed;
 use crate::dir::{Dir, found};
 use crate::error::StoreError;
-use crate::folder::{self, is_no_folder};
+use crate::folder::{self, folder_in};
 use crate::keywords::{self, Keywords};
 use crate::list_file;
 use crate::mailbox_file;
@@ -154,6 +155,9 @@ impl Store {
     }
 }
 
+/// Lines of a UID list by the bases of their files.
+type Entries = HashMap<Box<[u8]>, uidlist::Entry>;
+
 /// One account under the loupe.
 struct Check<'a> {
     store: &'a Store,
@@ -182,7 +186,7 @@ impl Check<'_> {
 
     fn account(&mut self) {
         for name in self.mailboxes() {
-            match Self::open(&self.dir, &name) {
+            match folder_in(&self.dir, &name) {
                 Ok(Some(dir)) => self.mailbox(&name, &dir),
                 Ok(None) => {}
                 Err(error) => self.found(Some(&name), None, Fault::Unreadable(error.to_string())),
@@ -196,33 +200,20 @@ impl Check<'_> {
     }
 
     fn mailboxes(&mut self) -> Vec<MailboxName> {
-        let mut names = vec![MailboxName::inbox()];
-        let listed = self.dir.read(|entry, kind| {
-            let name = entry.strip_prefix(b".").and_then(MailboxName::decode).filter(|name| !name.is_inbox());
-            names.extend(name.filter(|_| matches!(kind, FileType::Directory | FileType::Unknown)));
-        });
-        if let Err(error) = listed {
+        let mut names = folders_in(&self.dir).unwrap_or_else(|error| {
             self.found(None, None, Fault::Unreadable(error.to_string()));
-        }
-        names[1..].sort();
+            Vec::new()
+        });
+        names.push(MailboxName::inbox());
+        names.sort_by_key(|name| (!name.is_inbox(), name.clone()));
         names
-    }
-
-    fn open(account: &Dir, name: &MailboxName) -> io::Result<Option<Dir>> {
-        match name.folder() {
-            None => account.try_clone().map(Some),
-            Some(folder) => match account.open(folder) {
-                Err(error) if is_no_folder(&error) => Ok(None),
-                result => result.map(Some),
-            },
-        }
     }
 
     fn mailbox(&mut self, name: &MailboxName, dir: &Dir) {
         self.done.mailboxes += 1;
         let mut needs = Needs::default();
         self.state(name, dir, &mut needs);
-        self.list(name, dir, &mut needs);
+        let entries = self.list(name, dir, &mut needs);
         self.leftovers(name, dir, &mut needs);
         let missing: Vec<&'static str> = ["cur", "new", "tmp"]
             .into_iter()
@@ -230,7 +221,7 @@ impl Check<'_> {
             .collect();
         needs.look.extend(missing.iter().map(|part| finding(Some(name), None, Fault::PartMissing(part))));
         if missing.is_empty() {
-            self.messages(name, dir, &mut needs);
+            self.messages(name, dir, (&entries, &mut needs));
         }
         self.mend(name, dir, needs);
     }
@@ -245,16 +236,20 @@ impl Check<'_> {
         }
     }
 
-    fn list(&mut self, name: &MailboxName, dir: &Dir, needs: &mut Needs) {
+    /// The lines of the UID list, as far as they can be read.
+    fn list(&mut self, name: &MailboxName, dir: &Dir, needs: &mut Needs) -> Entries {
         match list_file::read(dir) {
-            Ok(Some((parsed, _))) if parsed.health == Health::Damaged => {
-                needs.look.push(finding(Some(name), None, Fault::ListDamaged));
+            Ok(Some((parsed, _))) => {
+                if parsed.health == Health::Damaged {
+                    needs.look.push(finding(Some(name), None, Fault::ListDamaged));
+                }
+                return parsed.entries.into_iter().map(|entry| (entry.base.clone(), entry)).collect();
             }
             // Only who has looked at a mailbox writes a ceiling.
             Ok(None) if matches!(mailbox_file::ceiling(dir), Ok(ceiling) if ceiling > ModSeq::ZERO) => {
                 needs.look.push(finding(Some(name), None, Fault::ListMissing));
             }
-            Ok(_) => {}
+            Ok(None) => {}
             Err(error) if error.kind() == io::ErrorKind::Other => {
                 self.found(Some(name), None, Fault::ListUnknown(error.to_string()));
             }
@@ -263,6 +258,7 @@ impl Check<'_> {
                 self.found(Some(name), Some(file), Fault::Unreadable(error.to_string()));
             }
         }
+        Entries::new()
     }
 
     fn leftovers(&mut self, name: &MailboxName, dir: &Dir, needs: &mut Needs) {
@@ -275,14 +271,8 @@ impl Check<'_> {
         }
     }
 
-    fn messages(&mut self, name: &MailboxName, dir: &Dir, needs: &mut Needs) {
+    fn messages(&mut self, name: &MailboxName, dir: &Dir, (entries, needs): (&Entries, &mut Needs)) {
         let keywords = self.keywords(name, dir);
-        let entries: HashMap<Box<[u8]>, uidlist::Entry> = match list_file::read(dir) {
-            Ok(Some((parsed, _))) => {
-                parsed.entries.into_iter().map(|entry| (entry.base.clone(), entry)).collect()
-            }
-            _ => HashMap::new(),
-        };
         let mut bases: HashMap<Box<[u8]>, Seen> = HashMap::new();
         for (place, part) in [(Place::New, "new"), (Place::Cur, "cur")] {
             let files = match dir.open(part) {

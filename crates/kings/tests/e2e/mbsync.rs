@@ -5,11 +5,10 @@ use std::fs;
 use crate::harness::{Kings, Output, messages, program, run};
 
 /// Blank lines end the sections; mbsync insists on them.
-fn configure(kings: &Kings) {
+pub(crate) fn configure(kings: &Kings, port: u16) {
     kings.folder().create("local");
     let local = kings.folder().text("local");
     let authority = kings.certificates.authority.display();
-    let port = kings.address("imaps").port();
     let text = format!(
         "IMAPAccount kings\nHost localhost\nPort {port}\nUser ann@example.org\nPass secret\n\
          SSLType IMAPS\nCertificateFile {authority}\n\n\
@@ -20,7 +19,7 @@ fn configure(kings: &Kings) {
     kings.folder().write("mbsyncrc", text);
 }
 
-fn mbsync(kings: &Kings) -> Output {
+pub(crate) fn mbsync(kings: &Kings) -> Output {
     let mut command = program("mbsync");
     command.arg("--debug-net").arg("--config").arg(kings.folder().join("mbsyncrc")).arg("--all");
     run(&mut command).succeeded()
@@ -31,7 +30,7 @@ fn mbsync_fetches_and_appends_and_then_has_nothing_to_do() {
     let kings = Kings::start();
     kings.deliver("ann@example.org", "one");
     kings.deliver("ann@example.org", "two");
-    configure(&kings);
+    configure(&kings, kings.address("imaps").port());
     mbsync(&kings);
     let inbox = kings.folder().join("local/INBOX");
     assert_eq!(messages(&inbox).len(), 2);
@@ -58,7 +57,7 @@ fn mbsync_carries_flags_and_expunges_both_ways() {
     let kings = Kings::start();
     kings.deliver("ann@example.org", "to be read");
     kings.deliver("ann@example.org", "to be removed");
-    configure(&kings);
+    configure(&kings, kings.address("imaps").port());
     mbsync(&kings);
     let mut client = kings.imap("ann@example.org");
     client.command("SELECT INBOX");

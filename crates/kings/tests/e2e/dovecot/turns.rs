@@ -4,30 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use super::{ANN, Dovecot, OWNER};
-use crate::harness::{Kings, Output, Setup, messages, program, run};
+use crate::harness::{Output, Setup, messages};
+use crate::mbsync::{configure, mbsync};
 
 const TURNS: usize = 10;
-
-/// The same account and state, whichever server has its turn.
-fn configure(kings: &Kings, port: u16) {
-    kings.folder().create("local");
-    let local = kings.folder().text("local");
-    let authority = kings.certificates.authority.display();
-    let text = format!(
-        "IMAPAccount server\nHost localhost\nPort {port}\nUser {ANN}\nPass secret\n\
-         SSLType IMAPS\nCertificateFile {authority}\n\n\
-         IMAPStore far\nAccount server\n\n\
-         MaildirStore near\nPath {local}/\nInbox {local}/INBOX\nSubFolders Verbatim\n\n\
-         Channel all\nFar :far:\nNear :near:\nPatterns *\nCreate Both\nExpunge Both\nSyncState *\n"
-    );
-    kings.folder().write("mbsyncrc", text);
-}
-
-fn mbsync(kings: &Kings) -> Output {
-    let mut command = program("mbsync");
-    command.arg("--debug-net").arg("--config").arg(kings.folder().join("mbsyncrc")).arg("--all");
-    run(&mut command).succeeded()
-}
 
 /// How many messages mbsync asked for.
 fn downloads(output: &Output) -> usize {
@@ -43,6 +23,7 @@ fn a_client_that_follows_both_downloads_each_message_once() {
     let mut expected = BTreeSet::new();
     for turn in 0..TURNS {
         let port = if turn % 2 == 0 { kings.address("imaps").port() } else { dovecot.port };
+        // The same account and state, whichever server has its turn.
         configure(&kings, port);
         // Mail comes before, and more of it while the client is at work.
         let before = [format!("before {turn}.1"), format!("before {turn}.2")];
