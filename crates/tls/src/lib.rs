@@ -1,5 +1,6 @@
 //! Certificates: load, reload, self-signed, and the rustls settings of servers and clients.
 
+pub mod acme;
 mod certificates;
 mod client;
 mod client_auth;
