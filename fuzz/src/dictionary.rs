@@ -190,6 +190,10 @@ pub const REPORTS: &[&str] = &[
     "<!DOCTYPE x>", "<?xml version=\"1.0\"?>", "{\"organization-name\":\"x\",", "\"policies\":[]", "PK\x03\x04", "!", ".xml.gz", "\0",
 ];
 
+/// Data of records.
+pub const DNS_RECORD: &[&str] =
+    &["\"", "\\", "\\032", "\\256", ".", " ", "0 ", "65535", "65536", "issue", ";", "::", "example.org."];
+
 /// RFC 8461.
 #[rustfmt::skip]
 pub const MTA_STS: &[&str] = &[

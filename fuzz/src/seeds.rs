@@ -128,7 +128,17 @@ pub const ADDRESS_LISTS: &[&str] = &[
      ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc.example>",
 ];
 
-/// Policies of MTA-STS and the records that announce them.
+/// Data of records, of each form.
+pub const DNS_RECORDS: &[&str] = &[
+    "10 mail.example.org.",
+    "0 1 993 mail.example.org.",
+    "0 issue \"letsencrypt.org; accounturi=https://ca.example/1\"",
+    "3 1 1 00ff00ff",
+    "\"v=DKIM1; k=rsa; \" \"p=MIIB\\\"\\092\\009\"",
+    "2001:db8::1",
+];
+
+/// Policies and records of MTA-STS.
 pub const MTA_STS: &[&str] = &[
     "version: STSv1\r\nmode: enforce\r\nmx: mail.example.org\r\nmx: *.example.net\r\nmax_age: 604800\r\n",
     "version: STSv1\nmode: none\nmax_age: 86400\n",

@@ -4,6 +4,7 @@ mod delegation;
 mod directory;
 mod dkim;
 mod dmarc;
+mod dns;
 mod files;
 mod flow;
 mod imap;
@@ -24,6 +25,7 @@ pub use delegation::policy_answer;
 pub use directory::{passwd_file, regexp_table, socketmap, system_aliases, virtual_aliases};
 pub use dkim::{arc, dkim_key, dkim_message, dkim_signature};
 pub use dmarc::dmarc_record;
+pub use dns::dns_record;
 pub use files::{queue_entry, side_files, words_of_messages};
 pub use flow::{header_checks, srs, transport};
 pub use imap::{imap_command, imap_fetch, imap_session, imap_thread};
@@ -86,6 +88,7 @@ pub const TARGETS: &[Target] = &[
     target("regexp_table", regexp_table, dictionary::TABLES, seeds::REGEXP_TABLES),
     target("system_aliases", system_aliases, dictionary::TABLES, seeds::SYSTEM_ALIASES),
     target("socketmap", socketmap, dictionary::TABLES, seeds::SOCKETMAP),
+    target("dns_record", dns_record, dictionary::DNS_RECORD, seeds::DNS_RECORDS),
     target("mta_sts", mta_sts, dictionary::MTA_STS, seeds::MTA_STS),
     target("spf_record", spf_record, dictionary::SPF, seeds::SPF_RECORDS),
     target("spf_check", spf_check, dictionary::SPF, seeds::SPF_ZONES),

@@ -1,7 +1,17 @@
-//! The questions mail asks of DNS, and an in-memory zone to answer them in tests. No IO.
+//! The questions mail asks of DNS, the records a domain needs, and who can put them there. No IO.
 
+mod provider;
 mod question;
+mod record;
+mod shelf;
+mod text;
 mod zone;
 
+pub use provider::{
+    Change, DnsProvider, Listing, Opaque, ProviderError, Ticket, add_txt, changed_txt, remove_txt,
+};
 pub use question::{Answer, Dns, DnsError, Mx, Tlsa};
+pub use record::{Caa, Data, Kind, MAX_STRING, RecordSet, Srv, Txt};
+pub use shelf::Shelf;
+pub use text::BadData;
 pub use zone::Zone;

@@ -43,7 +43,7 @@ pub struct Answer<T> {
 }
 
 /// One MX record (RFC 1035 §3.3.9).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Mx {
     /// Lower is tried first.
     pub preference: u16,
