@@ -103,7 +103,7 @@ impl Prepared {
         // Certbot's keys are for root alone; a certificate of our own is for whoever we become.
         let from_files = match &settings.certificate {
             Source::Files { .. } => Some(Certificates::open(&settings.certificate)?),
-            Source::SelfSigned { .. } => None,
+            Source::SelfSigned { .. } | Source::Acme { .. } => None,
         };
         identity.become_it()?;
         for folder in [&settings.data_dir, &settings.mail_dir] {

@@ -86,6 +86,11 @@ impl ClientTls {
         (checking(Check::Observe(self.roots.clone(), observed.clone()), &self.provider), observed)
     }
 
+    /// Whom this machine trusts.
+    pub(crate) fn roots(&self) -> Arc<RootCertStore> {
+        self.roots.clone()
+    }
+
     /// The settings for one kind of trust.
     pub fn config(&self, trust: Trust) -> Arc<ClientConfig> {
         match trust {

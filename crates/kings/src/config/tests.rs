@@ -159,7 +159,8 @@ fn a_misspelt_key_is_refused_by_name() {
     let far = changed("self_signed = true", "self_signed = true\nzzz = 1");
     assert_eq!(far.len(), 1);
     assert!(
-        far[0].contains("known are: acme, authorities, certificate, client_ca, private_key, self_signed"),
+        far[0]
+            .contains("known are: acme, authorities, certificate, client_ca, more, private_key, self_signed"),
         "{far:?}"
     );
 }
@@ -175,6 +176,31 @@ fn all_complaints_come_at_once() {
     assert_eq!(lines[..2], ["line 2", "line 10"], "{found:?}");
     for expected in ["self_signed must be true or false", "message_bytes must be", "exempt must be a list"] {
         assert!(found.iter().any(|complaint| complaint.contains(expected)), "{expected}: {found:?}");
+    }
+}
+
+#[test]
+fn certificates_for_more_names_stand_beside_one_for_the_hostname() {
+    let both = "certificate = \"a.pem\"\nprivate_key = \"a.key\"";
+    let more = "more = [{ certificate = \"b.pem\", private_key = \"b.key\" }]";
+    let text = SMALLEST.replace("self_signed = true", &format!("{both}\n{more}"));
+    let settings = Settings::parse(&text, Path::new("/etc")).unwrap();
+    let pair = |name: &str| kings_tls::Pair {
+        certificate: format!("/etc/{name}.pem").into(),
+        private_key: format!("/etc/{name}.key").into(),
+    };
+    assert_eq!(settings.certificate, Certificate::Files { default: pair("a"), more: vec![pair("b")] });
+    let cases = [
+        (format!("{both}\nmore = [{{ certificate = \"b.pem\" }}]"), "[[tls.more]] needs certificate"),
+        (format!("self_signed = true\n{more}"), "both self_signed and [[tls.more]]"),
+        (
+            format!("{both}\nmore = [{{ certificate = \"b\", private_key = \"c\", x = 1 }}]"),
+            "unknown key \"x\"",
+        ),
+    ];
+    for (tls, expected) in cases {
+        let found = changed("self_signed = true", &tls);
+        assert!(found.iter().any(|complaint| complaint.contains(expected)), "{tls}: {found:?}");
     }
 }
 

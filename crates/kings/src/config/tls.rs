@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use kings_mail::domain::Domain;
-use kings_tls::{Authorities, CertificateError, ClientAuthorities, Source as Certificate};
+use kings_tls::{Authorities, CertificateError, ClientAuthorities, Pair, Source as Certificate};
 
 use super::reader::{Section, Source};
 use super::section;
@@ -19,6 +19,22 @@ pub(super) fn read(
         let for_clients = from_file(source, section, "client_ca", ClientAuthorities::read);
         (certificate(source, section, data_dir, hostname), authorities.unwrap_or_default(), for_clients)
     })
+}
+
+/// `[[tls.more]]`: certificates for other names than the hostname.
+fn more(source: &mut Source<'_>, section: &mut Section<'_>) -> Vec<Pair> {
+    let mut pairs = Vec::new();
+    for mut pair in section.sections(source, "more") {
+        let files = (pair.path(source, "certificate"), pair.path(source, "private_key"));
+        pair.finish(source);
+        match files {
+            (Some(certificate), Some(private_key)) => pairs.push(Pair { certificate, private_key }),
+            _ => source.complain(
+                "[[tls.more]] needs certificate = \"fullchain.pem\" and private_key = \"privkey.pem\"",
+            ),
+        }
+    }
+    pairs
 }
 
 fn from_file<T>(
@@ -41,11 +57,18 @@ fn certificate(
         source.complain_at(acme.span(), "acme is not built yet: name certificate and private_key instead");
         return None;
     }
+    let more = more(source, section);
     let self_signed = section.flag(source, "self_signed").unwrap_or(false);
     let files = (section.path(source, "certificate"), section.path(source, "private_key"));
     match (self_signed, files) {
         (false, (Some(certificate), Some(private_key))) => {
-            Some(Certificate::Files { certificate, private_key })
+            Some(Certificate::Files { default: Pair { certificate, private_key }, more })
+        }
+        (true, (None, None)) if !more.is_empty() => {
+            source.complain(
+                "[tls] has both self_signed and [[tls.more]]: name certificate and private_key as well",
+            );
+            None
         }
         (true, (None, None)) => {
             Some(Certificate::SelfSigned { folder: data_dir?.join("tls"), hostname: hostname?.clone() })

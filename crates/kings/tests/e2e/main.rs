@@ -14,6 +14,7 @@ mod at_rcpt;
 mod auth_socket;
 mod authenticate;
 mod backscatter;
+mod certificates;
 mod channel_binding;
 mod check_message;
 mod chunking;
