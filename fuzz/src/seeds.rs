@@ -465,6 +465,16 @@ pub const WORDS_OF_MESSAGES: &[&str] = &[
     "\u{1}\0\0\0\u{1}\0\0\0\0\0\0\0\0\0word\0",
 ];
 
+/// Messages that several rules hit.
+pub const CONTENTS: &[&str] = &[
+    "From: \"x@bank.example\" <ann@example.org>\r\nSubject: RE: HELLO THERE!!\r\nPrecedence: bulk\r\nDate: x\r\nMIME-Version: 1.0\r\n\
+     Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\
+     See http://bit.ly/x and https://a@b.example/.\r\n--b\r\nContent-Type: text/html; charset=x\r\n\r\n\
+     <div style=\"display:none\">no</div><p>See <a href='http://192.0.2.1/'>https://bank.example</a><img src=x>\r\n--b--\r\n",
+    "From: a@b.example\nContent-Type: multipart/mixed; boundary=m\nContent-Transfer-Encoding: base64\n\n--m\n\
+     Content-Disposition: attachment; filename=a.exe\nContent-Transfer-Encoding: base64\n\n!!\n--m\n\n<font color=#fff bgcolor=white>x\n",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,6 +18,7 @@ mod pop3;
 mod reports;
 mod results;
 mod sasl;
+mod score;
 mod smtp;
 mod spf;
 
@@ -39,6 +40,7 @@ pub use pop3::pop3_session;
 pub use reports::dmarc_report;
 pub use results::auth_results;
 pub use sasl::{auth_server, sasl_client, sasl_server};
+pub use score::content_rules;
 pub use smtp::{smtp_client, smtp_command, smtp_data, smtp_session};
 pub use spf::{spf_check, spf_record};
 
@@ -79,6 +81,7 @@ pub const TARGETS: &[Target] = &[
     target("imap_thread", imap_thread, dictionary::MESSAGE, seeds::THREADS),
     target("imap_fetch", imap_fetch, dictionary::MESSAGE, seeds::MESSAGES),
     target("mime", mime, dictionary::MESSAGE, seeds::MESSAGES),
+    target("content_rules", content_rules, dictionary::HTML, seeds::CONTENTS),
     target("seven_bit", seven_bit, dictionary::MESSAGE, seeds::MESSAGES),
     target("header", header, dictionary::MESSAGE, seeds::MESSAGES),
     target("address_list", address_list, dictionary::MESSAGE, seeds::ADDRESS_LISTS),

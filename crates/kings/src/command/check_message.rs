@@ -37,49 +37,49 @@ const THREADS: Threads = Threads { workers: Some(1), blocking: 4 };
 pub(crate) struct Options {
     /// The message as it is stored or sent; "-" for standard input.
     #[arg(value_name = "FILE")]
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// The address of the client that brought it.
     #[arg(long, value_name = "ADDRESS")]
-    ip: Option<IpAddr>,
+    pub(super) ip: Option<IpAddr>,
     /// What the client said in EHLO.
     #[arg(long, value_name = "NAME")]
-    helo: Option<String>,
+    pub(super) helo: Option<String>,
     /// The reverse-path; "" or "<>" for none.
     #[arg(long, value_name = "ADDRESS", value_parser = reverse_path)]
-    mail_from: Option<ReversePath>,
+    pub(super) mail_from: Option<ReversePath>,
     /// Whom the message is for, once for each: whether an alias has sent it on before. Needs the config.
     #[arg(long, value_name = "ADDRESS")]
-    recipient: Vec<Address>,
+    pub(super) recipient: Vec<Address>,
     /// Take what is not told from the topmost Received and Return-Path fields, which anybody can write.
     #[arg(long)]
-    from_trace: bool,
+    pub(super) from_trace: bool,
     /// Ask this name server, with or without its port; more than one may be named.
     #[arg(long, value_name = "SERVER", value_parser = server)]
-    dns: Vec<SocketAddr>,
+    pub(super) dns: Vec<SocketAddr>,
     /// The config file. Without one, every check counts and each domain gets what it asks for.
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
-fn reverse_path(text: &str) -> Result<ReversePath, String> {
+pub(super) fn reverse_path(text: &str) -> Result<ReversePath, String> {
     let bare = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text);
     ReversePath::parse(bare).map_err(|error| error.to_string())
 }
 
-fn server(text: &str) -> Result<SocketAddr, &'static str> {
+pub(super) fn server(text: &str) -> Result<SocketAddr, &'static str> {
     name_server(text).ok_or("an address such as 127.0.0.1 or [::1]:5353")
 }
 
 /// The server that judges.
-struct Judge {
+pub(super) struct Judge {
     hostname: Domain,
     inbound: Inbound,
     domains: Vec<Domain>,
-    dns: ResolverSettings,
-    message_bytes: u64,
+    pub(super) dns: ResolverSettings,
+    pub(super) message_bytes: u64,
     /// Where recipients are asked about.
     directory: Option<Directory>,
 }
@@ -105,7 +105,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     }
 }
 
-fn open(file: &Path) -> Result<Box<dyn Read>, Failure> {
+pub(super) fn open(file: &Path) -> Result<Box<dyn Read>, Failure> {
     if file == Path::new("-") {
         return Ok(Box::new(io::stdin()));
     }
@@ -113,7 +113,7 @@ fn open(file: &Path) -> Result<Box<dyn Read>, Failure> {
     Ok(Box::new(opened))
 }
 
-fn unreadable(file: &Path, error: &io::Error) -> Failure {
+pub(super) fn unreadable(file: &Path, error: &io::Error) -> Failure {
     Failure::usage(format!(
         "cannot read {}: {error}\nname a file with one message, or \"-\" for standard input",
         file.display()
@@ -122,7 +122,7 @@ fn unreadable(file: &Path, error: &io::Error) -> Failure {
 
 impl Judge {
     /// As the config says; where none is named and none is at its usual place, one that checks everything.
-    fn new(options: &Options) -> Result<Self, Failure> {
+    pub(super) fn new(options: &Options) -> Result<Self, Failure> {
         let path = options.config.clone().or_else(|| {
             let usual = PathBuf::from(DEFAULT_PATH);
             usual.exists().then_some(usual)
@@ -174,7 +174,11 @@ impl Judge {
     }
 
     /// Reads piece by piece; no more than the head of the message is ever kept.
-    async fn examine(self, mut input: Box<dyn Read>, options: Options) -> Result<Examination, Failure> {
+    pub(super) async fn examine(
+        self,
+        mut input: impl Read,
+        options: Options,
+    ) -> Result<Examination, Failure> {
         let resolver = Resolver::new(&self.dns);
         let dns = resolver.map_err(|error| Failure::cannot_tell(format!("{error}, or with --dns SERVER")))?;
         let Options { file, ip, helo, mail_from, recipient, from_trace, .. } = options;

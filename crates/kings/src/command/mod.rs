@@ -9,6 +9,7 @@ mod pw;
 mod queue;
 mod quota;
 mod report;
+mod score;
 mod status;
 mod tls;
 mod trace;
@@ -56,6 +57,8 @@ enum Command {
     /// Left out: milters, header and body rules, the policy service, greylisting, and who is trusted (trusted hosts,
     /// XCLIENT and XFORWARD).
     CheckMessage(check_message::Options),
+    /// How a message looks to those who receive it: up to ten points, each with what was measured and what to do.
+    Score(score::Options),
     /// The accounts that receive mail and log in.
     #[command(subcommand)]
     Account(account::Command),
@@ -208,6 +211,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
             None => check(&options.common),
         },
         Command::CheckMessage(options) => check_message::run(options),
+        Command::Score(options) => score::run(options),
         Command::Account(command) => account::run(command),
         Command::Quota(command) => quota::run(&command),
         Command::Verify(options) => verify::run(&options),

@@ -11,7 +11,7 @@ use crate::harness::{Folder, NameServer, Output, Setup, UNVERIFIED, letter, mess
 const BOB: &str = "bob@example.org";
 
 /// A letter that a Kings has signed with both of its keys, and the zone of its domain.
-static SIGNED: LazyLock<(String, String)> = LazyLock::new(|| {
+pub(crate) static SIGNED: LazyLock<(String, String)> = LazyLock::new(|| {
     let mut sender = Setup::default().start();
     run(&mut sender.command(&["dkim", "create", "example.org", "--selector", "one"])).succeeded();
     let folder = sender.folder().join("data/dkim/example.org");

@@ -80,6 +80,7 @@ mod report_upload;
 mod reports;
 mod restart;
 mod routes;
+mod score;
 mod seam;
 mod senders;
 mod sendmail;

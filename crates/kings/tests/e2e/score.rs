@@ -1,0 +1,137 @@
+//! `kings score`: each point from full to nothing, with a real name server.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::check_message::SIGNED;
+use crate::harness::{NameServer, Output, run, run_with_input};
+
+const KINGS: &str = env!("CARGO_BIN_EXE_kings");
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output}"))
+}
+
+/// What a point got, as JSON has it: "null" where nobody can tell.
+fn got(page: &Value, id: &str) -> String {
+    let points = page["points"].as_array().expect("points");
+    let point = points.iter().find(|point| point["id"] == id).unwrap_or_else(|| panic!("no {id} in {page}"));
+    point["got"].to_string()
+}
+
+fn judge(dns: &NameServer, arguments: &[&str], message: &[u8]) -> Output {
+    let mut command = Command::new(KINGS);
+    command.args(["score", "--file", "-", "--dns", &dns.address, "--list", "bl.test"]).args(arguments);
+    run_with_input(&mut command, message)
+}
+
+/// The list that every test asks: it works, and has 198.51.100.66 on it.
+const LIST: &str = "$ORIGIN .\n2.0.0.127.bl.test. IN A 127.0.0.2\n66.100.51.198.bl.test. IN A 127.0.0.3\n";
+
+#[test]
+fn a_message_has_all_points_that_a_file_can_tell_and_loses_them_one_by_one() {
+    let (letter, zone) = &*SIGNED;
+    // The address must be one that lists are asked about, so 192.0.2.7, which is for examples, becomes another one.
+    let zone = zone
+        .replace("192.0.2.0/24", "9.9.9.0/24")
+        .replace("192.0.2.7", "9.9.9.7")
+        .replace("7.2.0.192", "7.9.9.9");
+    let zone = format!(
+        "{zone}{LIST}7.9.9.9.refused.test. IN A 127.255.255.254\n2.0.0.127.refused.test. IN A 127.255.255.254\n"
+    );
+    let dns = NameServer::start(".", &zone);
+    let client = ["--ip", "9.9.9.7", "--helo", "mx.example.org", "--mail-from", "ann@example.org", "--json"];
+    let good = judge(&dns, &client, letter.as_bytes());
+    let page = json(&good);
+    assert_eq!(good.status.code(), Some(0), "{good}");
+    let all = [
+        ("dkim", "2.0"),
+        ("spf", "2.0"),
+        ("dmarc", "1.0"),
+        ("ptr", "1.0"),
+        ("tls", "null"),
+        ("content", "2.0"),
+        ("blocklist", "1.0"),
+    ];
+    for (id, points) in all {
+        assert_eq!(got(&page, id), points, "{id} in {page}");
+    }
+    assert_eq!((page["got"].to_string(), page["known"].to_string()), ("9.0".into(), "9.0".into()));
+
+    // (what is changed, the arguments, the message, the point that is lost, what it gets)
+    let changed = letter.replace("Hello", "Hallo");
+    let other = |at: usize, value: &'static str| {
+        let mut arguments = client;
+        arguments[at] = value;
+        arguments.to_vec()
+    };
+    let cases: [(&str, Vec<&str>, &str, &str, &str); 6] = [
+        ("the body", client.to_vec(), &changed, "dkim", "0.0"),
+        ("the address", other(1, "9.9.9.8"), letter, "spf", "2.0"),
+        ("the address, to one of others", other(1, "198.51.100.66"), letter, "spf", "0.0"),
+        ("the EHLO name", other(3, "elsewhere.example.org"), letter, "ptr", "0.0"),
+        ("the reverse-path", other(5, "ann@elsewhere.test"), letter, "spf", "0.0"),
+        ("the list", [&client[..], &["--list", "refused.test"]].concat(), letter, "blocklist", "1.0"),
+    ];
+    for (what, arguments, message, id, points) in cases {
+        let page = json(&judge(&dns, &arguments, message.as_bytes()));
+        assert_eq!(got(&page, id), points, "{what}: {page}");
+    }
+    let mut refused = Command::new(KINGS);
+    refused.args(["score", "--file", "-", "--dns", &dns.address, "--list", "refused.test"]).args(client);
+    let page = json(&run_with_input(&mut refused, letter.as_bytes()));
+    assert_eq!(got(&page, "blocklist"), "null", "a list that refuses us tells nothing: {page}");
+}
+
+#[test]
+fn the_text_says_what_was_measured_and_what_to_do() {
+    let dns = NameServer::start(".", LIST);
+    let message = "From: ann@example.org\r\nTo: bob@example.net\r\nSubject: HELLO THERE ALL OF YOU\r\n\
+                   Date: Mon, 23 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@example.org>\r\n\r\nHi, see http://bit.ly/x\r\n";
+    let bad = judge(
+        &dns,
+        &["--ip", "9.9.9.7", "--helo", "mx.example.org", "--mail-from", "ann@example.org"],
+        message.as_bytes(),
+    );
+    assert_eq!(bad.status.code(), Some(1), "{bad}");
+    let text = bad.text();
+    for line in [
+        "  DKIM         0/2   the message is not signed",
+        "fix: kings dkim create example.org, and publish the records that it prints",
+        "fix: publish at example.org: TXT \"v=spf1 mx ip4:9.9.9.7 -all\"",
+        "fix: publish at _dmarc.example.org: TXT \"v=DMARC1; p=none; rua=mailto:dmarc@example.org\"",
+        "fix: set the reverse name (PTR) of 9.9.9.7 to mx.example.org",
+        "  TLS          ?/1   cannot tell: a file does not tell how it was sent",
+        "  Content    1.1/2   -0.5  link-shortened",
+        "-0.3  subject-capitals",
+        "-0.1  link-insecure",
+        "  Blocklist    1/1   9.9.9.7 is not on bl.test",
+        "  2.1/9 known points   below nine of ten",
+    ] {
+        assert!(text.contains(line), "no {line:?} in\n{text}");
+    }
+}
+
+#[test]
+fn without_a_network_the_content_alone_is_judged() {
+    let file = "From: ann@example.org\nTo: bob@example.net\nSubject: Hello\nDate: Mon, 23 Nov 2026 10:00:00 +0000\n\
+                Message-ID: <1@example.org>\n\nHello Bob.\n";
+    let offline = |message: &str, more: &[&str]| {
+        let mut command = Command::new(KINGS);
+        run_with_input(
+            command.args(["score", "--offline", "--json", "--file", "-"]).args(more),
+            message.as_bytes(),
+        )
+    };
+    let good = offline(file, &[]);
+    assert_eq!(good.status.code(), Some(0), "{good}");
+    let page = json(&good);
+    assert_eq!([got(&page, "content"), got(&page, "dkim"), got(&page, "spf")], ["2.0", "null", "null"]);
+    let bad = offline(&file.replace("Message-ID", "X-Message-ID"), &[]);
+    assert_eq!(bad.status.code(), Some(1), "{bad}");
+    assert_eq!(json(&bad)["findings"][0]["rule"], "message-id-missing");
+    assert_eq!(offline(file, &["--ip", "192.0.2.1"]).status.code(), Some(2), "that needs DNS");
+    let missing = run(Command::new(KINGS).args(["score", "--offline", "--file", "/nowhere/at.all"]));
+    assert_eq!(missing.status.code(), Some(2), "{missing}");
+}
