@@ -34,7 +34,7 @@ pub const SMTP_REPLIES: &[&str] = &[
 /// RFC 1939 and its extensions, and formats of unique-ids.
 #[rustfmt::skip]
 pub const POP3: &[&str] = &[
-    "CAPA\r\n", "STLS\r\n", "USER ann\r\n", "PASS secret\r\n", "AUTH PLAIN ", "AUTH LOGIN\r\n", "AUTH\r\n",
+    "CAPA\r\n", "STLS\r\n", "UTF8\r\n", "USER ann\r\n", "PASS secret\r\n", "AUTH PLAIN ", "AUTH LOGIN\r\n", "AUTH\r\n",
     "AGFubgBzZWNyZXQ=\r\n", "*\r\n", "=", "STAT\r\n", "LIST", "UIDL", "RETR 1\r\n", "TOP 1 0\r\n", "TOP 3 2\r\n", "DELE 2\r\n",
     "RSET\r\n", "NOOP\r\n", "QUIT\r\n", " 1", " 4294967296", " 0", " -1", " ", "%08Xu%08Xv", "%g", "%%", "\r\n", "\n",
     "\r", "\0", "\u{e4}",

@@ -58,6 +58,36 @@ async fn mail_is_listed_read_and_removed() {
     assert_eq!(files(&server), ["cur2,S"]);
 }
 
+/// RFC 6856 §2.1, RFC 6856 §4.
+#[tokio::test]
+async fn headers_that_are_not_ascii_come_as_they_are_to_those_who_said_utf8() {
+    let server = Server::new();
+    let letter = "Subject: gr\u{fc}n\r\nTo: \u{fc}@example.org\r\n\r\nb\u{f6}dy\r\n";
+    server.deliver(letter).await;
+    let mut client = server.pop3_ann().await;
+    assert_eq!(client.says("LIST 1", "+OK").await, format!("+OK 1 {}", letter.len()));
+    let told = client.says("RETR 1", "+OK").await;
+    let lines = client.lines().await;
+    let expected = [
+        "Subject: =?utf-8?Q?gr=C3=BCn?=",
+        "To: =?utf-8?Q?=C3=BC=40example=2Eorg?= <invalid@internationalized-address.invalid>",
+        "",
+        "b\u{f6}dy",
+    ];
+    assert_eq!(lines, expected);
+    let octets: usize = lines.iter().map(|line| line.len() + 2).sum();
+    assert_eq!(told, format!("+OK {octets} octets"));
+    client.says("TOP 1 0", "+OK").await;
+    assert_eq!(client.lines().await, expected[..3]);
+    quit(client, "+OK").await;
+    let mut client = server.pop3().await;
+    client.says("UTF8", "+OK").await;
+    client.says("USER ann@example.org", "+OK").await;
+    client.says("PASS secret", "+OK").await;
+    assert_eq!(client.says("RETR 1", "+OK").await, format!("+OK {} octets", letter.len()));
+    assert_eq!(client.lines().await, letter.trim_end().split("\r\n").collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn nothing_is_removed_or_marked_unless_quit_was_said() {
     for end in ["drop", "RSET", "shutdown"] {

@@ -175,8 +175,14 @@ impl Directory {
     }
 }
 
-/// Compares with the stored password, or spends the same time on another account's.
+/// Compares with the stored password, or spends the same time on another account's. A password is right as it comes, or as
+/// SASLprep spells it: the hash may have been made of either.
 fn compare(stored: Option<&StoredPassword>, files: &Files, password: &Secret) -> bool {
+    compare_spelling(stored, files, password)
+        || password.prepared().is_some_and(|prepared| compare_spelling(stored, files, &prepared))
+}
+
+fn compare_spelling(stored: Option<&StoredPassword>, files: &Files, password: &Secret) -> bool {
     match stored.or_else(|| typical(&files.accounts)) {
         Some(stored) => stored.matches(password),
         None => StoredPassword::create(password).matches(&Secret::new("")),

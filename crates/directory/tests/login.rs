@@ -544,6 +544,25 @@ async fn a_password_that_was_right_costs_one_hash_and_a_wrong_one_each_time() {
     }
 }
 
+/// RFC 4013 §2: an accented letter may come as one character or as two, and the hash may have been made of either.
+#[tokio::test]
+async fn a_password_is_right_in_each_spelling_that_saslprep_makes_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let users = "ann@example.org:{PLAIN}p\u{e4}ss\nbob@example.org:{PLAIN}pa\u{308}ss\n";
+    let directory = open(folder.path(), users);
+    for (name, password, is_right) in [
+        ("ann@example.org", "p\u{e4}ss", true),
+        ("ann@example.org", "pa\u{308}ss", true),
+        ("ann@example.org", "pass", false),
+        ("ann@example.org", "pa\u{300}ss", false),
+        ("bob@example.org", "pa\u{308}ss", true),
+        ("nobody@example.org", "pa\u{308}ss", false),
+    ] {
+        let (found, _) = costs(&directory, name, password, nobody().origin).await;
+        assert_eq!(found.is_ok(), is_right, "{name} {password}");
+    }
+}
+
 /// HOSTILE: a client that guesses must not get past its limit by what somebody else has proven.
 #[tokio::test]
 async fn whoever_must_wait_waits_though_the_password_is_remembered() {

@@ -23,6 +23,7 @@ pub mod rights;
 pub mod seam;
 pub mod seven_bit;
 pub mod subject;
+pub mod surrogate;
 pub mod trace;
 pub mod transfer;
 pub mod utf7;

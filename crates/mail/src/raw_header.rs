@@ -109,8 +109,13 @@ impl Form {
     }
 }
 
+/// Whether the field is a list of addresses, or one of them.
+pub(crate) fn is_address_field(field: &Field<'_>) -> bool {
+    Form::of(field) == Form::Addresses
+}
+
 /// The whole field anew, if there is anything in it that may be encoded.
-fn field_in_words(field: &Field<'_>, declared: Option<&str>) -> Option<String> {
+pub(crate) fn field_in_words(field: &Field<'_>, declared: Option<&str>) -> Option<String> {
     if field.value.is_ascii() {
         return None;
     }
@@ -160,7 +165,7 @@ fn text_of<'a>(octets: &'a [u8], declared: Option<&str>) -> Cow<'a, str> {
 }
 
 /// What the message says of its own text, if ASCII is the same in it.
-fn declared_charset(head: &[u8]) -> Option<String> {
+pub(crate) fn declared_charset(head: &[u8]) -> Option<String> {
     const SAMPLE: &str = "Az09 <@>.,:;\"\\()=?";
     let label = ContentType::parse(header::first(head, "Content-Type")?.value)?.parameters.get("charset")?;
     let is_fit = charset::is_known(&label) && charset::decode(SAMPLE.as_bytes(), &label) == SAMPLE;

@@ -15,6 +15,8 @@ pub enum Command {
     Capa,
     /// STLS (RFC 2595 §4).
     Stls,
+    /// UTF8 (RFC 6856 §2.1).
+    Utf8,
     /// USER with its name.
     User(String),
     /// PASS with all that follows, blanks too (RFC 1939 §7).
@@ -89,6 +91,8 @@ pub fn parse(line: &[u8]) -> Result<Command, BadCommand> {
         Command::Capa
     } else if is("STLS") {
         Command::Stls
+    } else if is("UTF8") {
+        Command::Utf8
     } else if is("AUTH") {
         auth(&mut arguments)?
     } else if is("STAT") {
@@ -178,12 +182,14 @@ mod tests {
         let auth = |mechanism: &str, initial: Option<&str>| {
             Ok(Command::Auth { mechanism: mechanism.to_owned(), initial: initial.map(str::to_owned) })
         };
-        let cases: [(&[u8], Result<Command, BadCommand>); 48] = [
+        let cases: [(&[u8], Result<Command, BadCommand>); 50] = [
             (b"CAPA", Ok(Command::Capa)),
             (b"capa", Ok(Command::Capa)),
             (b"CAPA ", Ok(Command::Capa)),
             (b"CAPA x", Err(BadCommand::TooMany)),
             (b"STLS", Ok(Command::Stls)),
+            (b"utf8", Ok(Command::Utf8)),
+            (b"UTF8 USER", Err(BadCommand::TooMany)),
             (b"USER ann@example.org", user("ann@example.org")),
             (b"USER ann lee", user("ann lee")),
             (b"USER", Err(BadCommand::Missing)),

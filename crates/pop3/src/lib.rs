@@ -1,6 +1,6 @@
 //! POP3: grammar, replies, session state, the maildrop. No IO.
 //!
-//! Server side of RFC 1939 with the extensions of RFC 2449, RFC 2595 and RFC 5034. Bytes go into a [`Session`],
+//! Server side of RFC 1939 with the extensions of RFC 2449, RFC 2595, RFC 5034 and RFC 6856. Bytes go into a [`Session`],
 //! [`Event`]s come out; the caller answers them. Nothing here knows accounts or files.
 
 pub mod limits;

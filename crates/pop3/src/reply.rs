@@ -75,6 +75,8 @@ impl Reply {
     pub(crate) const PRIVACY_REQUIRED: Self = Self::bare("Begin TLS with STLS before logging in");
     pub(crate) const NO_STLS: Self = Self::bare("STLS is not available");
     pub(crate) const BEGIN_TLS: Self = Self::ok("Begin the TLS handshake");
+    pub(crate) const UTF8: Self = Self::ok("Messages are sent as they are");
+    pub(crate) const NO_STLS_BEHIND_UTF8: Self = Self::bare("STLS comes before UTF8");
     pub(crate) const PASSWORD_WANTED: Self = Self::ok("And the password, with PASS");
     pub(crate) const USER_FIRST: Self = Self::bare("USER comes before PASS");
     pub(crate) const USE_AUTH: Self = Self::bare("Use AUTH");

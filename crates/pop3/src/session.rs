@@ -38,6 +38,8 @@ pub struct Session {
     reader: Reader,
     output: Vec<u8>,
     errors: u32,
+    /// The client takes headers that are not ASCII.
+    utf8: bool,
 }
 
 /// RFC 1939 §3.
@@ -80,7 +82,7 @@ pub enum Event {
     /// that the client gives up ends without a word to you.
     Authenticate(Turn),
     /// Read the message at this place, for RETR if all of it is wanted, for TOP if not: [`Session::begin_message`], [`Session::write_message`] as often as needed and
-    /// [`Session::end_message`], or [`Session::refuse`].
+    /// [`Session::end_message`], or [`Session::refuse`]. Unless [`Session::takes_utf8`], its headers must be ASCII.
     Message {
         /// Counted from zero.
         place: usize,
@@ -121,6 +123,7 @@ impl Session {
             reader: Reader::default(),
             output: Vec::new(),
             errors: 0,
+            utf8: false,
         }
     }
 
@@ -163,6 +166,11 @@ impl Session {
     /// Whether somebody is logged in.
     pub fn is_authenticated(&self) -> bool {
         matches!(self.state, State::Transaction(_))
+    }
+
+    /// Whether messages may be sent as they are, in UTF-8 mode (RFC 6856 §2.1).
+    pub fn takes_utf8(&self) -> bool {
+        self.utf8
     }
 
     /// Whether nothing is owed by the client.
@@ -302,12 +310,18 @@ impl Session {
             (Command::Capa, _) => self.capa(),
             (Command::Quit, _) => self.quit(),
             (Command::Stls, false) => self.start_tls(),
+            (Command::Utf8, false) => {
+                self.utf8 = true;
+                self.reply(Reply::UTF8);
+                None
+            }
             (Command::User(name), false) => self.user(name),
             (Command::Pass(password), false) => self.pass(password),
             (Command::AuthList, false) => self.mechanisms(),
             (Command::Auth { mechanism, initial }, false) => self.auth(&mechanism, initial.as_deref()),
             (
                 Command::Stls
+                | Command::Utf8
                 | Command::User(_)
                 | Command::Pass(_)
                 | Command::AuthList
@@ -373,6 +387,10 @@ impl Session {
     fn start_tls(&mut self) -> Option<Event> {
         if self.settings.tls || !self.settings.stls {
             return self.fault(Reply::NO_STLS);
+        }
+        // RFC 6856 §2.1: a client must not, and behind a handshake nobody knows what was said before it.
+        if self.utf8 {
+            return self.fault(Reply::NO_STLS_BEHIND_UTF8);
         }
         self.reply(Reply::BEGIN_TLS);
         self.reader.clear();

@@ -2,7 +2,7 @@
 //!
 //! `C: text` is a line of the client, `C\: text` the same with escapes and without the line end added, `S: text` a line of
 //! the server, `#` a comment, `! words` something from outside: `clear` begins without TLS, `mechanisms`, `delay` set what
-//! is offered, `gone N` lets a message vanish, `broken disk` lets removing fail, `bye` ends the session from our side, `login`
+//! is offered, `mail utf8` adds a message whose header is not ASCII, `gone N` lets a message vanish, `broken disk` lets removing fail, `bye` ends the session from our side, `login`
 //! logs in without a word. A line `S! closed` says that the server has closed. `UPDATE=1 cargo test` writes what the
 //! server says now.
 #![allow(clippy::disallowed_methods, reason = "tests read their transcripts")]
@@ -18,13 +18,16 @@ use std::path::PathBuf;
 
 use escapes::unescape;
 use house::{Answer, House};
+use kings_mail::surrogate::Surrogate;
 use kings_pop3::{Entry, Event, Maildrop, Reply, Session, Settings, UidlFormat, UidlParts};
 use kings_sasl::{Mechanism, Mechanisms, Turn};
 
-const MESSAGES: [&str; 3] = [
+const MESSAGES: [&str; 4] = [
     "Subject: one\r\nFrom: ann@example.org\r\n\r\nfirst\r\n.second\r\n\r\n..fourth\r\n",
     "Subject: two\r\n\r\n",
     "Subject: three\r\n\r\nno line end",
+    // Only where a dialogue has `! mail utf8`.
+    "From: J\u{f6}rg <j\u{f6}rg@example.org>\r\nSubject: vier \u{e4}\r\nMessage-ID: <\u{e4}@x>\r\n\r\n\u{f6}\r\nend\r\n",
 ];
 
 #[test]
@@ -58,6 +61,7 @@ fn files() -> Vec<PathBuf> {
 struct Player {
     session: Session,
     house: House,
+    messages: &'static [&'static str],
     gone: Vec<usize>,
     disk_is_broken: bool,
     chunk: usize,
@@ -82,11 +86,13 @@ impl Player {
             None => Session::new(settings),
         };
         let (house, log) = (House::new("ann"), String::new());
+        let messages = if value("! mail utf8").is_some() { &MESSAGES } else { &MESSAGES[..3] };
+        let gone = Vec::new();
         let mut player =
-            Self { session, house, gone: vec![], disk_is_broken: false, chunk, closed: false, log };
+            Self { session, house, messages, gone, disk_is_broken: false, chunk, closed: false, log };
         player.draw();
         let is_setting = |line: &str| {
-            ["#", "! clear", "! mechanisms", "! delay", "! refuse"]
+            ["#", "! clear", "! mechanisms", "! delay", "! refuse", "! mail"]
                 .iter()
                 .any(|start| line.starts_with(start))
         };
@@ -127,7 +133,7 @@ impl Player {
                 self.draw();
                 self.output(true);
             }
-            ("clear" | "mechanisms" | "delay" | "refuse", _) => {}
+            ("clear" | "mechanisms" | "delay" | "refuse" | "mail", _) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -162,7 +168,7 @@ impl Player {
                 }
                 Event::Message { place, .. } => self.message(MESSAGES[place]),
                 Event::Update(places) => {
-                    assert!(places.iter().all(|place| *place < MESSAGES.len()));
+                    assert!(places.iter().all(|place| *place < self.messages.len()));
                     self.session.updated(!self.disk_is_broken);
                 }
                 Event::Relieve => {}
@@ -188,7 +194,7 @@ impl Player {
                     let uidl = UidlFormat::default().write(parts).into();
                     Entry { octets: message.len() as u64, uidl }
                 };
-                self.session.welcome(Maildrop::new((7..).zip(&MESSAGES).map(entry).collect()));
+                self.session.welcome(Maildrop::new((7..).zip(self.messages).map(entry).collect()));
             }
             Answer::Refused(kings_sasl::BadExchange::Malformed) => self.session.refuse(Reply::BAD_RESPONSE),
             Answer::Refused(_) => self.session.refuse(Reply::LOGIN_FAILED),
@@ -196,8 +202,12 @@ impl Player {
     }
 
     fn message(&mut self, message: &str) {
-        self.session.begin_message(message.len());
-        for piece in message.as_bytes().chunks(self.chunk) {
+        let is_sent_as_it_is = self.session.takes_utf8();
+        let surrogate =
+            if is_sent_as_it_is { Surrogate::default() } else { Surrogate::of(message.as_bytes()) };
+        let pieces = || surrogate.pieces(message.as_bytes());
+        self.session.begin_message(pieces().map(<[u8]>::len).sum());
+        for piece in pieces().flat_map(|piece| piece.chunks(self.chunk)) {
             if !self.session.write_message(piece) {
                 break;
             }

@@ -6,6 +6,7 @@ use kings_mail::content_type::{ContentType, Disposition, MAX_PARAMETERS, Paramet
 use kings_mail::header::{self, Fields, Keep};
 use kings_mail::mime::{self, Facet, Kind, MAX_DEPTH, MAX_PARTS, Part};
 use kings_mail::seam::Seam;
+use kings_mail::surrogate::Surrogate;
 use kings_mail::trace;
 use kings_mail::transfer::{base64, quoted_printable};
 use kings_mail::{charset, encoded_word, raw_header, seven_bit, utf7};
@@ -27,8 +28,12 @@ pub fn mime(data: &[u8]) {
     }
 }
 
-/// What is converted is 7-bit, has the same parts, and is not changed by another conversion. The same of short lines.
+/// What is converted is 7-bit, has the same parts, and is not changed by another conversion. The same of short lines, and of
+/// headers alone.
 pub fn seven_bit(data: &[u8]) {
+    let surrogate = Surrogate::of(data).pieces(data).collect::<Vec<_>>().concat();
+    assert!(Surrogate::of(&surrogate).is_empty());
+    assert_eq!(mime::parse(&surrogate).walk().count(), mime::parse(data).walk().count());
     if let Some(encoded) = raw_header::encoded(data) {
         assert_eq!(Fields::new(&encoded).count(), Fields::new(data).count());
         assert_eq!(raw_header::encoded(&encoded), None);

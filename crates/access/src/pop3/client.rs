@@ -116,17 +116,17 @@ impl Client {
             wire.session.refuse(Reply::SERVER_BUG);
             return Ok(());
         };
-        let inbox = reader.inbox.clone();
-        let content = match blocking(move || inbox.read(place)).await {
-            Ok(content) => content,
+        let (inbox, takes_utf8) = (reader.inbox.clone(), wire.session.takes_utf8());
+        let (content, surrogate) = match blocking(move || inbox.read(place, takes_utf8)).await {
+            Ok(read) => read,
             Err(failure) => {
                 wire.session.refuse(failed(&failure));
                 return Ok(());
             }
         };
         let content = content.as_ref();
-        wire.session.begin_message(content.len());
-        for piece in content.chunks(PIECE) {
+        wire.session.begin_message(surrogate.pieces(content).map(<[u8]>::len).sum());
+        for piece in surrogate.pieces(content).flat_map(|piece| piece.chunks(PIECE)) {
             let wants_more = wire.session.write_message(piece);
             wire.relieve().await?;
             if !wants_more {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use kings_mail::surrogate::Surrogate;
 use kings_pop3::limits::MAX_UIDL;
 use kings_pop3::{Entry, Maildrop, UidlFormat, UidlParts};
 use kings_store::{
@@ -32,9 +33,12 @@ impl Inbox {
         Ok((Self { mailbox, uids }, Maildrop::new(entries)))
     }
 
-    /// Blocking: reads the message at a place.
-    pub(super) fn read(&self, place: usize) -> Result<Content, StoreError> {
-        self.mailbox.read(*self.uids.get(place).ok_or(StoreError::Expunged)?)
+    /// Blocking: reads the message at a place, and what of it is to be said otherwise to a client that takes ASCII headers alone
+    /// (RFC 6856 §4).
+    pub(super) fn read(&self, place: usize, takes_utf8: bool) -> Result<(Content, Surrogate), StoreError> {
+        let content = self.mailbox.read(*self.uids.get(place).ok_or(StoreError::Expunged)?)?;
+        let surrogate = if takes_utf8 { Surrogate::default() } else { Surrogate::of(content.as_ref()) };
+        Ok((content, surrogate))
     }
 
     /// Blocking: removes what is at `removed` and sets `\Seen` on what is at `read`, durably. Messages that somebody

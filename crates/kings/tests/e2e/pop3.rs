@@ -117,6 +117,38 @@ fn poplib_removes_by_stls_what_it_said_and_nothing_else() {
     assert_eq!(after["retr"][0], before["retr"][2]);
 }
 
+/// Says the lines of the last message, behind UTF8 if there is a third argument.
+const LAST_IN_UTF8: &str = r#"
+import poplib, ssl, sys
+trust = ssl.create_default_context(cafile=sys.argv[2])
+pop = poplib.POP3_SSL("localhost", int(sys.argv[1]), context=trust, timeout=20)
+assert pop.capa()["UTF8"] == ["USER"], pop.capa()
+if len(sys.argv) > 3:
+    pop.utf8()
+pop.user("ann@example.org")
+pop.pass_("secret")
+sys.stdout.buffer.write(b"\n".join(pop.retr(pop.stat()[0])[1]))
+pop.quit()
+"#;
+
+#[test]
+fn poplib_gets_headers_in_utf8_when_it_asks_for_them_and_in_ascii_when_not() {
+    let kings = Kings::start();
+    let maildir = kings.folder().path().join("mail/example.org/ann/new");
+    kings.deliver("ann@example.org", "makes the folder");
+    let letter = "Subject: Gr\u{fc}\u{df}e\nFrom: \u{fc}@example.net\n\nh\u{f6}llo\n";
+    std::fs::write(maildir.join("4000000000.M1P1.other"), letter).unwrap();
+    let read = |argument: &[&str]| {
+        let mut last = program("python3");
+        last.args(["-c", LAST_IN_UTF8]).arg(kings.address("pop3s").port().to_string());
+        run(last.arg(&kings.certificates.authority).args(argument)).succeeded().text()
+    };
+    assert_eq!(read(&["utf8"]), letter.trim_end());
+    let ascii = read(&[]);
+    assert!(ascii.starts_with("Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\nFrom: =?utf-8?Q?"), "{ascii}");
+    assert!(ascii.ends_with("<invalid@internationalized-address.invalid>\n\nh\u{f6}llo"), "{ascii}");
+}
+
 #[test]
 fn a_reload_changes_the_names_of_messages_and_the_next_session_has_them() {
     let kings =

@@ -6,6 +6,9 @@ use super::lexer::{Kind, Token, lex, lex_mended};
 use super::{Piece, phrase, pieces};
 use crate::encoded_word;
 
+/// An address of nobody, by its domain (RFC 6858 §2.1).
+const NOBODY: &str = " <invalid@internationalized-address.invalid>";
+
 /// A place in the text of a field that is to be written anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
@@ -51,6 +54,42 @@ pub(crate) fn changes(text: &str) -> Vec<Change> {
         }
     }
     changes
+}
+
+/// The list with an address that nobody can write to in the place of each that is not ASCII, which is told as its name
+/// (RFC 6858 §2.1); one to a line.
+pub(crate) fn without_unicode_addresses(text: &str) -> String {
+    let tokens = lex(text);
+    let (mut out, mut separator) = (String::new(), "");
+    for piece in pieces(&tokens) {
+        let (tokens, nobody, end, next) = match piece {
+            Piece::Address([]) => continue,
+            Piece::Address(tokens) => (tokens, NOBODY, "", ",\r\n "),
+            Piece::GroupStart(tokens) => (tokens, "", ":", "\r\n "),
+            Piece::GroupEnd => {
+                out.push(';');
+                separator = ",\r\n ";
+                continue;
+            }
+        };
+        out.push_str(std::mem::replace(&mut separator, next));
+        let raw = raw(tokens, text);
+        if raw.is_ascii() {
+            out.push_str(raw);
+        } else {
+            out.push_str(&encoded_word::encode_phrase(&said(raw)));
+            out.push_str(nobody);
+        }
+        out.push_str(end);
+    }
+    out
+}
+
+/// What stands in `text` from the first token to the last.
+fn raw<'a>(tokens: &[Token<'_>], text: &'a str) -> &'a str {
+    let at = |token: &Token<'_>| token.raw.as_ptr() as usize - text.as_ptr() as usize;
+    let range = tokens.first().zip(tokens.last()).map(|(first, last)| at(first)..at(last) + last.raw.len());
+    range.and_then(|range| text.get(range)).unwrap_or_default()
 }
 
 /// What stands before the address, or names a group.

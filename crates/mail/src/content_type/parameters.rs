@@ -86,6 +86,34 @@ impl Parameters {
         plain
     }
 
+    /// All of them as they stand behind a type, in ASCII: values with other octets are extended (RFC 2231 §4). Where a name has
+    /// a plain value as well as an extended one, the one that counts is kept: see [`Parameters::get`] and `octets`.
+    pub(crate) fn in_ascii(&self) -> String {
+        let mut out = String::new();
+        for parameter in &self.0 {
+            let Parameter { name, extended, .. } = parameter;
+            let is_odd = self.named(name).any(|one| !one.extended && !one.value.is_ascii());
+            let is_twice = self.named(name).any(|one| one.extended != *extended);
+            if is_odd && is_twice && *extended == (name == "boundary") {
+                continue;
+            }
+            let (star, value) = parameter.in_ascii();
+            out.push_str(";\r\n ");
+            out.push_str(name);
+            out.push_str(star);
+            out.push('=');
+            let is_token = !value.is_empty() && value.bytes().all(is_token_octet);
+            if is_token {
+                out.push_str(&value);
+            } else {
+                out.push('"');
+                out.push_str(&value.replace('\\', "\\\\").replace('"', "\\\""));
+                out.push('"');
+            }
+        }
+        out
+    }
+
     fn add(&mut self, new: Parameter) {
         let is_known = self.0.iter().any(|old| old.name == new.name && old.extended == new.extended);
         if !is_known && !new.name.is_empty() {
@@ -105,6 +133,30 @@ impl Parameter {
         let mut octets = Vec::with_capacity(encoded.len());
         unescape(encoded, b'%', &mut octets);
         (charset::guess(label).into_owned(), octets)
+    }
+
+    /// The star of an extended name or nothing, and the value in ASCII.
+    fn in_ascii(&self) -> (&'static str, String) {
+        let star = if self.extended { "*" } else { "" };
+        match std::str::from_utf8(&self.value) {
+            Ok(value) if value.is_ascii() => return (star, value.to_owned()),
+            _ => {}
+        }
+        let mut encoded = Vec::new();
+        if self.extended {
+            for &octet in &self.value {
+                match octet {
+                    0x80.. => encoded.extend_from_slice(format!("%{octet:02X}").as_bytes()),
+                    octet => encoded.push(octet),
+                }
+            }
+        } else {
+            // As `charset::guess` reads it.
+            let is_utf8 = std::str::from_utf8(&self.value).is_ok();
+            encoded.extend_from_slice(if is_utf8 { b"utf-8''" } else { b"windows-1252''" });
+            percent_encode(&self.value, &mut encoded);
+        }
+        ("*", String::from_utf8_lossy(&encoded).into_owned())
     }
 }
 

@@ -16,11 +16,13 @@ impl Session {
         for word in ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"] {
             line(word);
         }
+        // RFC 6856 §2.2: names and passwords in UTF-8 are taken wherever there are passwords. This line is the same in all states.
+        line(if self.knows_passwords() { "UTF8 USER" } else { "UTF8" });
         if let Some(seconds) = self.settings.login_delay {
             line(&format!("LOGIN-DELAY {seconds}"));
         }
         if !self.is_authenticated() {
-            if self.settings.stls && !self.settings.tls {
+            if self.settings.stls && !self.settings.tls && !self.utf8 {
                 line("STLS");
             }
             if self.takes_passwords() {
@@ -104,7 +106,11 @@ impl Session {
 
     /// USER and PASS do what the mechanisms with passwords do, so they are there when one of those is.
     fn takes_passwords(&self) -> bool {
-        Mechanisms::PASSWORD.iter().any(|mechanism| self.offered().contains(mechanism))
+        self.settings.tls && self.knows_passwords()
+    }
+
+    fn knows_passwords(&self) -> bool {
+        Mechanisms::PASSWORD.iter().any(|mechanism| self.settings.mechanisms.contains(mechanism))
     }
 
     fn no_passwords(&self) -> Option<Reply> {
