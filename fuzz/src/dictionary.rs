@@ -270,6 +270,14 @@ pub const HTTP: &[&str] = &[
     "18446744073709551616", "-1", " ", ": ", "\0", "\t",
 ];
 
+/// What mail programs ask for at port 443.
+#[rustfmt::skip]
+pub const HTTP_REQUEST: &[&str] = &[
+    "emailaddress=", "email=", "address=", "Protocol=AutodiscoverV1", "&", "%40", "%", "%2B", "%c3%a9", "<EMailAddress>", "</EMailAddress>",
+    "<x:EMailAddress xmlns:x='y'>", "&amp;", "&#64;", "&#x0;", "&lt;", "<![CDATA[", "]]>", "<!--", "-->", "<!DOCTYPE x [<!ENTITY a 'b'>]>", "&a;",
+    "<?xml version=\"1.0\"?>", "ann@example.org", ":443", ".", "..", "[::1]", "xn--", "\"", "\0", "\u{feff}",
+];
+
 /// The files of the queue.
 #[rustfmt::skip]
 pub const QUEUE: &[&str] = &[

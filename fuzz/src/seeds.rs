@@ -357,6 +357,16 @@ pub const HTTP_RESPONSES: &[&str] = &[
     "HTTP/1.1 302 Found\r\nLocation: //user@[::1]/\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
 ];
 
+/// What mail programs ask for at port 443.
+pub const HTTP_REQUESTS: &[&str] = &[
+    "mail.example.org:443",
+    "autodiscover.example.org.",
+    "Email=ann%40example.org&Protocol=AutodiscoverV1",
+    "emailaddress=%22ann%20lee%22@xn--bcher-kva.example",
+    "<Autodiscover><Request><EMailAddress>ann&amp;joe@example.org</EMailAddress></Request></Autodiscover>",
+    "<a:EMailAddress xmlns:a='x'>ann&#64;example.org</a:EMailAddress>",
+];
+
 /// Entries of the queue; their checksums are made true.
 #[rustfmt::skip]
 pub const QUEUE_ENTRIES: &[&str] = &[

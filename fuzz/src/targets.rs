@@ -33,7 +33,7 @@ pub use imap::{imap_command, imap_fetch, imap_session, imap_thread};
 pub use mail::{address_list, header, mime, seven_bit, words};
 pub use milter::{milter_packet, milter_session};
 pub use msgauth::mta_sts;
-pub use net::{http_response, proxy_header};
+pub use net::{http_request, http_response, proxy_header};
 pub use oauth::{oauth_keys, oauth_token};
 pub use opendkim::{opendkim_conf, opendkim_tables};
 pub use pop3::pop3_session;
@@ -112,6 +112,7 @@ pub const TARGETS: &[Target] = &[
     target("oauth_keys", oauth_keys, dictionary::OAUTH, seeds::OAUTH_KEYS),
     target("proxy_header", proxy_header, dictionary::PROXY, seeds::PROXY_HEADERS),
     target("http_response", http_response, dictionary::HTTP, seeds::HTTP_RESPONSES),
+    target("http_request", http_request, dictionary::HTTP_REQUEST, seeds::HTTP_REQUESTS),
     target("queue_entry", queue_entry, dictionary::QUEUE, seeds::QUEUE_ENTRIES),
     target("side_files", side_files, dictionary::SIDE_FILES, seeds::SIDE_FILES),
     target("words_of_messages", words_of_messages, dictionary::WORDS_OF_MESSAGES, seeds::WORDS_OF_MESSAGES),

@@ -61,6 +61,7 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
             "kings-store",
         ],
     ),
+    ("kings-web", 3, &["kings-mail", "kings-net", "kings-tls"]),
     ("kings-oauth", 3, &["kings-mail", "kings-sasl", "kings-fetch", "kings-directory"]),
     (
         "kings-ops",

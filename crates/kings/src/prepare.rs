@@ -64,6 +64,8 @@ pub(crate) enum Server {
     Imaps,
     Pop3,
     Pop3s,
+    Http,
+    Https,
 }
 
 impl Server {
@@ -78,12 +80,14 @@ impl Server {
             Self::Imaps => "imaps",
             Self::Pop3 => "pop3",
             Self::Pop3s => "pop3s",
+            Self::Http => "http",
+            Self::Https => "https",
         }
     }
 
     /// TLS from the first byte.
     pub(crate) fn is_tls(self) -> bool {
-        matches!(self, Self::Submissions | Self::Imaps | Self::Pop3s)
+        matches!(self, Self::Submissions | Self::Imaps | Self::Pop3s | Self::Https)
     }
 }
 

@@ -18,6 +18,7 @@ use kings_directory::Directory;
 use kings_mta::{Local, Reporter, Traffic};
 use kings_net::{Place, Resolver, Shutdown, TaskTracker};
 use kings_tls::Certificates;
+use kings_tls::acme::Tokens;
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -90,7 +91,6 @@ pub(crate) struct Running {
     local: Option<Arc<ArcSwap<Local>>>,
     directory: Arc<ArcSwap<Directory>>,
     queue_rights: Arc<ArcSwap<QueueRights>>,
-    listening: Vec<(Server, Place)>,
     tasks: TaskTracker,
     shutdown: Shutdown,
     _prepared: std::fs::File,
@@ -104,7 +104,9 @@ impl Running {
         let queue = open_queue(&settings)?;
         let memory = memory::budget(settings.limits.memory);
         let records = open_records(&settings);
-        let kept = Kept { store, queue, records, traffic: Traffic::default(), memory };
+        let listening: Vec<_> = sockets.iter().map(|socket| (socket.server, socket.place.clone())).collect();
+        let (traffic, tokens) = (Traffic::default(), Tokens::default());
+        let kept = Kept { store, queue, records, traffic, memory, tokens, listening };
         let signing = dkim::load(&settings)?.whatever_is_wrong();
         let services = Services::new(&settings, signing, &certificates, &kept)?;
         let endpoints = Endpoints::new(&settings, &certificates.server(), &services, &kept.memory);
@@ -115,7 +117,6 @@ impl Running {
         let control = control::listen(&settings.data_dir).context("cannot open the control socket")?;
 
         let (tasks, shutdown) = (TaskTracker::new(), Shutdown::new());
-        let listening = sockets.iter().map(|socket| (socket.server, socket.place.clone())).collect();
         listen(sockets, &endpoints, &tasks, &shutdown)?;
         let (runner, stop, deliver) = (kept.queue.clone(), shutdown.clone(), relay.clone());
         tasks.spawn(async move { runner.run(deliver, stop).await });
@@ -139,7 +140,7 @@ impl Running {
             local,
             directory,
             queue_rights,
-            listening,
+
             tasks,
             shutdown,
             _prepared: lock,
@@ -166,7 +167,7 @@ impl Running {
 
     /// Tells systemd, the log, and whoever waits at standard output.
     pub(crate) fn announce(&self) {
-        for (server, place) in &self.listening {
+        for (server, place) in &self.kept.listening {
             info!(server = server.name(), address = %place, "listening");
         }
         info!("{} ready", self.settings.hostname);
@@ -260,7 +261,7 @@ impl Running {
         let records = self.kept.records.clone();
         let _ = tokio::task::spawn_blocking(move || records.flush()).await;
         let _ = std::fs::remove_file(control::path(&self.settings.data_dir));
-        for (_, place) in &self.listening {
+        for (_, place) in &self.kept.listening {
             if let Place::Unix(path) = place {
                 let _ = std::fs::remove_file(path);
             }
@@ -274,7 +275,7 @@ impl Running {
 
     /// The address of a server.
     pub(crate) fn address(&self, server: Server) -> Option<std::net::SocketAddr> {
-        self.listening.iter().find_map(|(known, place)| match place {
+        self.kept.listening.iter().find_map(|(known, place)| match place {
             Place::Tcp(address) if *known == server => Some(*address),
             Place::Tcp(_) | Place::Unix(_) => None,
         })
@@ -282,7 +283,7 @@ impl Running {
 
     fn status(&self) -> serde_json::Value {
         let listener = |(server, address): &(Server, Place)| json!({ "name": server.name(), "address": address.to_string(), "tls": server.is_tls() });
-        let listeners: Vec<_> = self.listening.iter().map(listener).collect();
+        let listeners: Vec<_> = self.kept.listening.iter().map(listener).collect();
         let version = env!("CARGO_PKG_VERSION");
         json!({ "schema": 1, "version": version, "state": "running", "pid": std::process::id(), "listeners": listeners })
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use kings_mail::domain::{DnsName, Domain};
 
 /// Longest text of a policy that is read, in octets (RFC 8461 §3.3 suggests 64 KB).
@@ -13,6 +14,8 @@ pub const MAX_AGE: Duration = Duration::from_hours(8_766);
 const MAX_PATTERNS: usize = 100;
 /// Longest id (RFC 8461 §3.1).
 const MAX_ID: usize = 32;
+/// Octets of the digest that an id of ours shows.
+const ID_OCTETS: usize = 10;
 
 /// Where a domain announces its policy (RFC 8461 §3.1); `None` where the name would be too long for DNS.
 pub fn record_name(domain: &Domain) -> Option<DnsName> {
@@ -123,6 +126,12 @@ impl Policy {
         Ok(Self { mode, max_age, mx })
     }
 
+    /// The id that announces this policy: another one for another text (RFC 8461 §3.1).
+    pub fn id(&self) -> String {
+        let digest = digest(&SHA256, self.to_string().as_bytes());
+        digest.as_ref()[..ID_OCTETS].iter().map(|octet| format!("{octet:02x}")).collect()
+    }
+
     /// Whether the policy names this MX host (RFC 8461 §4.1).
     pub fn names(&self, host: &DnsName) -> bool {
         self.mx.iter().any(|pattern| pattern.matches(host))
@@ -143,7 +152,8 @@ impl fmt::Display for Policy {
 }
 
 impl Pattern {
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads a host, or `*.` and a domain.
+    pub fn parse(text: &str) -> Option<Self> {
         let (wildcard, domain) = match text.strip_prefix("*.") {
             Some(rest) => (true, rest),
             None => (false, text),

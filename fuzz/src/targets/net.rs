@@ -1,7 +1,8 @@
-//! What balancers and HTTPS servers say, as `kings-net` and `kings-fetch` read it.
+//! What balancers, HTTPS servers and HTTP clients say, as `kings-net`, `kings-fetch` and `kings-web` read it.
 
 use kings_fetch::{Url, try_response};
 use kings_net::try_proxy_header;
+use kings_web::fuzzing::{address_in_query, host_of, requested_address};
 
 /// Most octets of a body in [`http_response`].
 const MAX_BODY: usize = 1_000;
@@ -45,4 +46,28 @@ pub fn http_response(data: &[u8]) {
         assert_eq!(Url::parse(&url.to_string()).as_ref(), Ok(&url));
         assert!(url.port() != 0 && !url.host().is_empty() && !url.host().contains(['@', '/', '[', ' ']));
     }
+}
+
+/// A host field, a query or a question of Outlook's: whatever it is, a host is a name in small letters that is read again as
+/// itself, and an address is one.
+pub fn http_request(data: &[u8]) {
+    if let Some(address) = requested_address(data) {
+        assert!(!address.to_string().contains(['\r', '\n', '\0', '<']) || address.to_string().contains('"'));
+    }
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some(host) = host_of(text) {
+        assert_eq!(host_of(&host).as_ref(), Some(&host));
+        assert_eq!(host_of(&format!("{host}.:443")).as_ref(), Some(&host));
+        assert!(!host.contains(['/', '@', ':', ' ', '\r', '\n']) && host == host.to_lowercase());
+    }
+    if let Some(address) = address_in_query(text) {
+        assert_eq!(
+            address_in_query(&format!("address={}", escaped(&address.to_string()))).as_ref(),
+            Some(&address)
+        );
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.bytes().map(|octet| format!("%{octet:02x}")).collect()
 }

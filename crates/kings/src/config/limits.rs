@@ -24,6 +24,10 @@ pub(crate) struct Limits {
     /// New SMTP connections, and new IMAP connections, from one address or /64.
     pub(crate) smtp_arrivals: Rate,
     pub(crate) imap_arrivals: Rate,
+    /// HTTP connections in all, and from one address or /64, and new ones.
+    pub(crate) http_connections: usize,
+    pub(crate) http_connections_per_address: usize,
+    pub(crate) http_arrivals: Rate,
     /// How much mail in which time.
     pub(crate) rates: Rates,
     /// IMAP connections in all, not yet logged in from one address, and of one account.
@@ -65,6 +69,7 @@ pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> Limits
     let message_bytes = section.number(source, "message_bytes", 1_024).unwrap_or(MESSAGE_BYTES);
     let smtp_arrivals = Rate::minute(rate(source, section, "smtp_connections_per_minute", 600));
     let imap_arrivals = Rate::minute(rate(source, section, "imap_connections_per_minute", 600));
+    let http_arrivals = Rate::minute(rate(source, section, "http_connections_per_minute", 600));
     let rates = rates(source, section);
     let pop3_login_delay = login_delay(source, section);
     let mut count = |key, usual: usize| {
@@ -75,6 +80,9 @@ pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> Limits
     Limits {
         smtp_arrivals,
         imap_arrivals,
+        http_arrivals,
+        http_connections: count("http_connections", 1_000),
+        http_connections_per_address: count("http_connections_per_address", 50),
         rates,
         message_bytes,
         recipients: count("recipients", kings_mail::envelope::MAX_RECIPIENTS),

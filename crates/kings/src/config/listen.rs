@@ -38,6 +38,10 @@ pub(crate) struct Listen {
     pub(crate) pop3: Vec<SocketAddr>,
     /// POP3 under TLS from the first byte.
     pub(crate) pop3s: Vec<SocketAddr>,
+    /// The tokens of certificate orders, and the way to HTTPS.
+    pub(crate) http: Vec<SocketAddr>,
+    /// Client configuration and MTA-STS policies.
+    pub(crate) https: Vec<SocketAddr>,
 }
 
 /// `lmtp_mode` and `lmtp_group`, `auth_mode` and `auth_group`.
@@ -55,10 +59,11 @@ impl Default for SocketAccess {
 }
 
 /// The keys with addresses.
-const TCP: [&str; 8] = ["smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s"];
+const TCP: [&str; 10] =
+    ["smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s", "http", "https"];
 
 /// Servers of the design that are not built yet.
-const NOT_BUILT: [&str; 3] = ["managesieve", "http", "https"];
+const NOT_BUILT: [&str; 1] = ["managesieve"];
 
 impl Listen {
     /// Hosts that speak for others.
@@ -83,6 +88,8 @@ impl Listen {
             imaps: addresses("imaps"),
             pop3: addresses("pop3"),
             pop3s: addresses("pop3s"),
+            http: addresses("http"),
+            https: addresses("https"),
             ..Self::default()
         };
         for key in NOT_BUILT {
@@ -119,8 +126,9 @@ impl Listen {
     }
 
     fn is_empty(&self) -> bool {
-        let Self { smtp, submission, submissions, lmtp, auth, imap, imaps, pop3, pop3s, .. } = self;
-        let tcp = [smtp, submission, submissions, imap, imaps, pop3, pop3s];
+        let Self { smtp, submission, submissions, lmtp, auth, imap, imaps, pop3, pop3s, http, https, .. } =
+            self;
+        let tcp = [smtp, submission, submissions, imap, imaps, pop3, pop3s, http, https];
         lmtp.is_empty() && auth.is_empty() && tcp.iter().all(|all| all.is_empty())
     }
 

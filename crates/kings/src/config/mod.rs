@@ -12,6 +12,7 @@ mod lists;
 mod login;
 mod mailboxes;
 mod milters;
+mod mta_sts;
 mod oauth;
 pub(crate) mod opendkim;
 mod outbound;
@@ -45,6 +46,7 @@ pub(crate) use self::limits::{Limits, MESSAGE_BYTES, Threads};
 pub(crate) use self::listen::{Listen, SocketAccess};
 pub(crate) use self::login::Login;
 pub(crate) use self::mailboxes::Mailboxes;
+pub(crate) use self::mta_sts::MtaSts;
 pub(crate) use self::oauth::OAuth;
 pub(crate) use self::outbound::ENDS_HERE;
 pub(crate) use self::queue::{QueueSettings, duration};
@@ -88,6 +90,8 @@ pub(crate) struct Settings {
     /// How much mail accounts may hold, beside what their lines in the accounts file say.
     pub(crate) quotas: Quotas,
     pub(crate) listen: Listen,
+    /// What senders are told about the safety of our hosts.
+    pub(crate) mta_sts: MtaSts,
     pub(crate) login: Login,
     /// Whose tokens log people in.
     pub(crate) oauth: Vec<OAuth>,
@@ -205,6 +209,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let (quotas, full_mailbox) =
         section(source, &mut top, "quota", |source, section| quota::read(source, section, domains.quotas));
     let listen = section(source, &mut top, "listen", Listen::read);
+    let mta_sts = mta_sts::read(source, &mut top, hostname.as_ref(), domains.mta_sts, &listen);
     let login = section(source, &mut top, "login", Login::read);
     let oauth = oauth::read(source, &mut top);
     let (certificate, authorities, client_authorities) =
@@ -239,8 +244,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         let ours = reports::Ours { hosted, relays, hostname };
         reports::read(source, section, ours, inbound.methods)
     });
-    let days = section(source, &mut top, "records", |source, section| section.number(source, "days", 1));
-    let records = data_dir.as_ref().map(|folder| records(folder, days.unwrap_or(30)));
+    let records = records(source, &mut top, data_dir.as_deref());
     top.finish(source);
     warnings.append(&mut source.warnings);
     Some(Settings {
@@ -260,6 +264,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         mailboxes,
         quotas,
         listen,
+        mta_sts,
         login,
         oauth,
         certificate: certificate?,
@@ -364,9 +369,14 @@ fn accounts(source: &mut Source<'_>, top: &mut Section<'_>) -> Option<PathBuf> {
 }
 
 /// The records of a year are the most that a question can be answered from in good time.
-fn records(data_dir: &Path, days: u64) -> kings_records::Settings {
-    let keep = Duration::from_hours(24 * days.min(366));
-    kings_records::Settings { file: data_dir.join("records.sqlite"), keep }
+fn records(
+    source: &mut Source<'_>,
+    top: &mut Section<'_>,
+    data_dir: Option<&Path>,
+) -> Option<kings_records::Settings> {
+    let days = section(source, top, "records", |source, section| section.number(source, "days", 1));
+    let keep = Duration::from_hours(24 * days.unwrap_or(30).min(366));
+    data_dir.map(|folder| kings_records::Settings { file: folder.join("records.sqlite"), keep })
 }
 
 /// A name server, with its port or at the usual one.

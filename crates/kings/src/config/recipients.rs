@@ -9,6 +9,7 @@ use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mta::relay::{self, Action, Level, Recipients, Rule};
 
+use super::mta_sts::{self, Wish};
 use super::outbound::{action, source_addresses};
 use super::reader::{Complaint, Section, Source};
 use super::required;
@@ -30,6 +31,8 @@ pub(super) struct Domains {
     pub(super) quotas: Vec<(Domain, QuotaRule)>,
     /// How long their expunged mail can be put back.
     pub(super) kept: Vec<(Domain, Duration)>,
+    /// Their MTA-STS policies, where they have their own.
+    pub(super) mta_sts: Vec<(Domain, Wish)>,
 }
 
 pub(super) fn domains(source: &mut Source<'_>, top: &mut Section<'_>) -> Domains {
@@ -58,7 +61,9 @@ impl Domains {
         let leaves_from = source_addresses(source, section);
         let quota = quota::rule(source, section, ["quota_storage", "quota_messages"]);
         let kept = retention::time(source, section);
+        let policy = mta_sts::wish(source, section, "mta_sts");
         let Some(name) = name else { return };
+        self.mta_sts.extend(policy.map(|wish| (name.clone(), wish)));
         self.sources.push((name.clone(), leaves_from));
         if self.hosted.iter().any(|known| known.name == name)
             || self.relays.iter().any(|known| known.name == name)

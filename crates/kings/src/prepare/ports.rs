@@ -25,7 +25,7 @@ const PATIENCE_WITH_STRANGERS: Duration = Duration::from_secs(5);
 pub(super) fn bind_all(settings: &Settings, identity: &Identity) -> anyhow::Result<Vec<Socket>> {
     let listen = &settings.listen;
     let tcp = |addresses: &[SocketAddr]| addresses.iter().copied().map(Place::Tcp).collect();
-    let all: [(Server, Vec<Place>); 9] = [
+    let all: [(Server, Vec<Place>); 11] = [
         (Server::Smtp, tcp(&listen.smtp)),
         (Server::Submission, tcp(&listen.submission)),
         (Server::Submissions, tcp(&listen.submissions)),
@@ -35,6 +35,8 @@ pub(super) fn bind_all(settings: &Settings, identity: &Identity) -> anyhow::Resu
         (Server::Imaps, tcp(&listen.imaps)),
         (Server::Pop3, tcp(&listen.pop3)),
         (Server::Pop3s, tcp(&listen.pop3s)),
+        (Server::Http, tcp(&listen.http)),
+        (Server::Https, tcp(&listen.https)),
     ];
     let of_lmtp = identity.socket_access(&listen.lmtp_access)?;
     let of_auth = identity.socket_access(&listen.auth_access)?;

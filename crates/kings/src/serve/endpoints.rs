@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use kings_access::{Auth, Imap, Pop3};
 use kings_mta::{Lmtp, Receive, Submit};
 use kings_net::{Bound, Endpoint, Guard, Listener, Memory, Resolver, Service, Shutdown, Slots, TaskTracker};
+use kings_web::{Plain, Site};
 use rustls::ServerConfig;
 
 use super::services::Services;
@@ -23,6 +24,8 @@ pub(super) struct Endpoints {
     imaps: Arc<ArcSwap<Endpoint<Imap>>>,
     pop3: Arc<ArcSwap<Endpoint<Pop3>>>,
     pop3s: Arc<ArcSwap<Endpoint<Pop3>>>,
+    http: Arc<ArcSwap<Endpoint<Plain>>>,
+    https: Arc<ArcSwap<Endpoint<Site>>>,
 }
 
 impl Endpoints {
@@ -32,7 +35,8 @@ impl Endpoints {
         services: &Services,
         memory: &Memory,
     ) -> Self {
-        let Services { receive, submit, lmtp, auth, imap, pop3, tls_for_people: people, .. } = services;
+        let Services { receive, submit, lmtp, auth, imap, pop3, plain, site, tls_for_people: people, .. } =
+            services;
         Self {
             smtp: swap(endpoint((settings, memory), Server::Smtp, tls, receive)),
             submission: swap(endpoint((settings, memory), Server::Submission, people, submit)),
@@ -43,6 +47,8 @@ impl Endpoints {
             imaps: swap(endpoint((settings, memory), Server::Imaps, people, imap)),
             pop3: swap(endpoint((settings, memory), Server::Pop3, people, pop3)),
             pop3s: swap(endpoint((settings, memory), Server::Pop3s, people, pop3)),
+            http: swap(endpoint((settings, memory), Server::Http, tls, plain)),
+            https: swap(endpoint((settings, memory), Server::Https, tls, site)),
         }
     }
 
@@ -57,6 +63,8 @@ impl Endpoints {
         self.imaps.store(new.imaps.load_full());
         self.pop3.store(new.pop3.load_full());
         self.pop3s.store(new.pop3s.load_full());
+        self.http.store(new.http.load_full());
+        self.https.store(new.https.load_full());
     }
 }
 
@@ -78,6 +86,9 @@ fn endpoint<S: Clone>(
         // Logged-in sessions are counted by account; how many an address may have is up to its users.
         Server::Imap | Server::Imaps | Server::Pop3 | Server::Pop3s => {
             (limits.imap_connections, limits.imap_connections, limits.imap_arrivals)
+        }
+        Server::Http | Server::Https => {
+            (limits.http_connections, limits.http_connections_per_address, limits.http_arrivals)
         }
     };
     let guard = Guard {
@@ -102,6 +113,7 @@ fn for_server(tls: &ServerConfig, server: Server) -> Arc<ServerConfig> {
         }
         Server::Imap | Server::Imaps => &["imap"],
         Server::Pop3 | Server::Pop3s => &["pop3"],
+        Server::Http | Server::Https => &["http/1.1"],
     };
     let mut tls = tls.clone();
     tls.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
@@ -115,7 +127,7 @@ pub(super) fn listen(
     tasks: &TaskTracker,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let [smtp, submission, lmtp, auth, imap] = [(); 5].map(|()| Slots::default());
+    let [smtp, submission, lmtp, auth, imap, http] = [(); 6].map(|()| Slots::default());
     for Socket { server, bound, .. } in sockets {
         let start = Start { server, socket: bound, tasks, shutdown };
         match server {
@@ -128,6 +140,8 @@ pub(super) fn listen(
             Server::Imaps => start.listener(&endpoints.imaps, &imap)?,
             Server::Pop3 => start.listener(&endpoints.pop3, &imap)?,
             Server::Pop3s => start.listener(&endpoints.pop3s, &imap)?,
+            Server::Http => start.listener(&endpoints.http, &http)?,
+            Server::Https => start.listener(&endpoints.https, &http)?,
         }
     }
     Ok(())

@@ -9,17 +9,19 @@ use kings_fetch::Fetch;
 use kings_mta::relay::Relay;
 use kings_mta::signing::Signing;
 use kings_mta::{Copies, Core, Lmtp, Local, Passes, Receive, Reporter, Reports, Srs, Submit, Traffic};
-use kings_net::{Memory, Resolver};
+use kings_net::{Memory, Place, Resolver};
 use kings_oauth::Issuers;
 use kings_queue::Queue;
 use kings_records::Records;
 use kings_store::Store;
+use kings_tls::acme::Tokens;
 use kings_tls::{Certificates, ClientTls};
+use kings_web::{HostedSite, Names, Plain, Servers, Site};
 use rustls::ServerConfig;
 use tracing::{error, info, warn};
 
 use crate::config::Settings;
-use crate::prepare;
+use crate::prepare::{self, Server};
 
 /// The parts that a config alone decides, made anew at every reload.
 pub(super) struct Services {
@@ -29,6 +31,8 @@ pub(super) struct Services {
     pub(super) auth: Auth,
     pub(super) imap: Imap,
     pub(super) pop3: Pop3,
+    pub(super) plain: Plain,
+    pub(super) site: Site,
     pub(super) relay: Relay<Resolver>,
     pub(super) reporter: Reporter<Resolver>,
     /// For the machine's own users, where it has any.
@@ -45,6 +49,10 @@ pub(super) struct Kept {
     pub(super) records: Records,
     pub(super) traffic: Traffic,
     pub(super) memory: Memory,
+    /// Asked for on port 80 while a certificate is ordered.
+    pub(super) tokens: Tokens,
+    /// What is bound, with the ports that the kernel chose.
+    pub(super) listening: Vec<(Server, Place)>,
 }
 
 impl Services {
@@ -54,7 +62,7 @@ impl Services {
         certificates: &Certificates,
         kept: &Kept,
     ) -> anyhow::Result<Self> {
-        let Kept { store, queue, records, traffic, memory } = kept;
+        let Kept { store, queue, records, traffic, memory, tokens, listening } = kept;
         let directory = prepare::serve_directory(settings)?;
         for warning in directory.warnings() {
             warn!("{warning}");
@@ -125,6 +133,7 @@ impl Services {
             shares_with_anyone: settings.mailboxes.shares_with_anyone,
         };
         let submit = Submit::new(&core, dns.clone());
+        let names = names(settings);
         Ok(Self {
             directory: directory.clone(),
             tls_for_people: core.tls_for_people.clone(),
@@ -135,10 +144,43 @@ impl Services {
             local: local_mail(settings, &core),
             imap: Imap::new(imap),
             pop3: Pop3::new(pop3),
+            plain: Plain::new(names.clone(), tokens.clone(), port(listening, Server::Https)),
+            site: Site::new(names, servers(settings, listening)),
             reporter: Reporter::new(&core, dns.clone(), Some(fetch.clone())),
             relay: Relay::new(&core, dns, tls, Some(fetch), settings.outbound.clone()),
         })
     }
+}
+
+/// The names that HTTP answers to.
+fn names(settings: &Settings) -> Names {
+    let site = |domain: &HostedDomain| HostedSite {
+        domain: domain.name.clone(),
+        mta_sts: settings.mta_sts.policy(&domain.name).map(|policy| policy.to_string()),
+    };
+    Names::new(settings.hostname.clone(), settings.domains.iter().map(site))
+}
+
+/// Where mail programs are sent to.
+fn servers(settings: &Settings, listening: &[(Server, Place)]) -> Servers {
+    let port = |server| port(listening, server);
+    Servers {
+        hostname: settings.hostname.clone(),
+        imaps: port(Server::Imaps),
+        imap: port(Server::Imap),
+        pop3s: port(Server::Pop3s),
+        pop3: port(Server::Pop3),
+        submissions: port(Server::Submissions),
+        submission: port(Server::Submission),
+    }
+}
+
+/// The first port of a server.
+fn port(listening: &[(Server, Place)], wanted: Server) -> Option<u16> {
+    listening.iter().find_map(|(server, place)| match place {
+        Place::Tcp(address) if *server == wanted => Some(address.port()),
+        Place::Tcp(_) | Place::Unix(_) => None,
+    })
 }
 
 /// Reads the secrets, and makes one at the first start.

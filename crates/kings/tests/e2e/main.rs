@@ -98,3 +98,4 @@ mod undelete;
 mod upgrade;
 mod verify;
 mod virtual_aliases;
+mod web;

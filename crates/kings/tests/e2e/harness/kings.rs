@@ -25,6 +25,8 @@ pub(crate) const UNVERIFIED: &str =
 pub(crate) struct Setup {
     /// Two servers of one test that send each other mail by MX records need names of their own.
     pub(crate) hostname: &'static str,
+    /// The names in the certificate that the test makes.
+    pub(crate) names: &'static [&'static str],
     /// Keys before the first table.
     pub(crate) top: String,
     pub(crate) listen: String,
@@ -57,6 +59,7 @@ impl Default for Setup {
         let name_server = clueless();
         Self {
             hostname: "mail.example.org",
+            names: &["mail.example.org", "localhost", "127.0.0.1"],
             top: String::new(),
             listen,
             files: Vec::new(),
@@ -78,7 +81,7 @@ impl Setup {
     #[track_caller]
     pub(crate) fn start(self) -> Kings {
         let folder = Folder::new("e2e");
-        let certificates = Certificates::create(&folder, "mail.example.org");
+        let certificates = Certificates::for_names(&folder, self.names);
         folder.write("users", "ann@example.org:{PLAIN}secret\nbob@example.org:{PLAIN}secret\n");
         folder.write("aliases", "info@example.org ann@example.org, bob@example.org\n");
         for (name, content) in &self.files {
