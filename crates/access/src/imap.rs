@@ -109,7 +109,7 @@ impl Protocol for Imap {
 
     fn session(&self, tls: bool, mechanisms: Mechanisms, refusal: Option<&'static str>) -> Session {
         let Inner { append_octets, naming, sharing, .. } = *self.0;
-        let Naming { separator, below_inbox } = naming;
+        let Naming { separator, below_inbox, .. } = naming;
         let settings = Settings {
             tls,
             starttls: !tls,

@@ -127,6 +127,38 @@ async fn hostile_names_never_leave_the_account() {
 }
 
 #[tokio::test]
+async fn names_of_folders_in_folders_have_dots_and_no_way_out() {
+    let server = Server::nested();
+    let mut client = server.ann().await;
+    for name in ["Work/2024", "Lists/v1.2", ".x", "inbox/low"] {
+        client.ok(&format!("CREATE {name}")).await;
+    }
+    std::fs::create_dir(server.folder.path().join("mail/example.org/ann/Only")).unwrap();
+    assert_eq!(
+        client.ok(r#"LIST "" (.* Lists% Lists/* Only Work INBOX/*)"#).await,
+        [
+            r#"* LIST (\HasNoChildren) "/" ".x""#,
+            r#"* LIST (\HasNoChildren) "/" "INBOX/low""#,
+            r#"* LIST (\Noselect \HasChildren) "/" "Lists""#,
+            r#"* LIST (\HasNoChildren) "/" "Lists/v1.2""#,
+            r#"* LIST (\Noselect \HasNoChildren) "/" "Only""#,
+            r#"* LIST (\Noselect \HasChildren) "/" "Work""#,
+        ]
+    );
+    client.ok("RENAME Work/2024 Work/v2.0").await;
+    client.ok("DELETE Only").await;
+    client.refused("SELECT Work", "NO [NONEXISTENT]").await;
+    for name in ["cur", "new", "tmp", "Work/tmp", "a/../../b", "..", "./a", "a//b", "dovecot-uidlist", "~x"] {
+        for command in ["CREATE", "DELETE", "SELECT", "RENAME Sent"] {
+            let result = client.command(&format!("{command} {name}")).await.pop().unwrap();
+            assert!(result.starts_with("a NO") || result.starts_with("a BAD"), "{command} {name}: {result}");
+        }
+        client = server.ann().await;
+    }
+    assert_eq!(client.ok(r#"LIST "" Work/*"#).await, [r#"* LIST (\HasNoChildren) "/" "Work/v2.0""#]);
+}
+
+#[tokio::test]
 async fn select_tells_what_a_client_needs() {
     let server = Server::new();
     server.deliver(LETTER).await;

@@ -10,6 +10,7 @@ use crate::pattern::Pattern;
 use crate::response::{Attribute, Response};
 
 /// A mailbox, or a name that is only subscribed or only stands above others.
+#[allow(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// Unicode, its levels parted by the separator.
@@ -18,9 +19,11 @@ pub struct Listed {
     pub subscribed: bool,
     /// It can be selected.
     pub exists: bool,
+    /// It stands for itself although it cannot be selected: a folder that others may be in.
+    pub is_level: bool,
     /// What it is for (RFC 6154 §2).
     pub special_uses: Vec<Attribute>,
-    /// A mailbox that exists stands below it.
+    /// A mailbox that exists, or such a folder, stands below it.
     pub has_children: bool,
 }
 
@@ -79,7 +82,9 @@ pub fn selected(listed: &Listed, separator: char) -> Response {
 /// What NOTIFY tells of a name that is new, gone, subscribed or not, or was another one before (RFC 5465 §5.4, RFC 5465 §5.5).
 pub fn changed(listed: &Listed, separator: char, old_name: Option<String>) -> Response {
     let mut attributes = Vec::new();
-    attributes.extend((!listed.exists).then_some(Attribute::NonExistent));
+    if !listed.exists {
+        attributes.push(if listed.is_level { Attribute::NoSelect } else { Attribute::NonExistent });
+    }
     attributes.push(if listed.has_children { Attribute::HasChildren } else { Attribute::HasNoChildren });
     attributes.extend(listed.subscribed.then_some(Attribute::Subscribed));
     attributes.extend(&listed.special_uses);
@@ -151,7 +156,7 @@ fn respelt(wire: &[u8]) -> Option<Vec<u8>> {
 /// Whether the selection options want it (RFC 5258 §3.1); names that only stand in the subscriptions show
 /// where those are asked for.
 fn is_chosen(list: &List, listed: &Listed) -> bool {
-    let is_there = listed.exists || listed.has_children;
+    let is_there = listed.exists || listed.is_level || listed.has_children;
     (if list.select.subscribed { listed.subscribed } else { is_there })
         && (!list.select.special_use || !listed.special_uses.is_empty())
 }
@@ -160,7 +165,7 @@ fn attributes(list: &List, listed: &Listed) -> Vec<Attribute> {
     let mut attributes = Vec::new();
     if !listed.exists {
         // RFC 3501 has no word for a name that is only subscribed; RFC 5258 §3 has.
-        let is_missing = !listed.has_children && !list.lsub;
+        let is_missing = !listed.is_level && !listed.has_children && !list.lsub;
         attributes.push(if is_missing { Attribute::NonExistent } else { Attribute::NoSelect });
     }
     if list.lsub {

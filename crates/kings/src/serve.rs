@@ -244,7 +244,7 @@ impl Running {
         keep("[queue]", new.queue != old.queue);
         keep("[limits] memory", new.limits.memory != old.limits.memory);
         keep("user", new.user != old.user);
-        keep("[mailboxes] separator and prefix", new.mailboxes.naming != old.mailboxes.naming);
+        keep("[mailboxes] layout, separator and prefix", new.mailboxes.naming != old.mailboxes.naming);
         new.data_dir.clone_from(&old.data_dir);
         new.mail_dir.clone_from(&old.mail_dir);
     }

@@ -165,7 +165,7 @@ pub fn check_head(head: &[u8], length: u64) -> Result<(), Reply> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use kings_mail::header::MAX_HEADER_BLOCK;
-    use kings_store::{Layout, Settings, Store};
+    use kings_store::{Layout, MailboxLayout, Settings, Store};
 
     use super::*;
 
@@ -176,6 +176,7 @@ mod tests {
             mail_dir: folder.path().join("mail"),
             index_dir: None,
             layout: Layout::default(),
+            mailboxes: MailboxLayout::default(),
             free_space_reserve: 0,
         };
         let store = Store::open(settings).unwrap();

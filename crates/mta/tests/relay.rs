@@ -224,6 +224,7 @@ impl Setup {
             mail_dir: folder.join("mail"),
             index_dir: None,
             layout: Layout::default(),
+            mailboxes: kings_store::MailboxLayout::default(),
             free_space_reserve: 0,
         });
         let certificates = Certificates::open(&Source::SelfSigned {

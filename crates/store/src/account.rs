@@ -6,13 +6,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::SystemTime;
 
-use rustix::fs::FileType;
-
 use crate::acl;
-use crate::dir::{Dir, found};
+use crate::dir::found;
 use crate::error::StoreError;
 use crate::expunged::Retention;
-use crate::folder::{self, Folder, is_no_folder, is_taken};
+use crate::folder::{self, Folder, NewMailbox};
 use crate::index::AccountIndex;
 use crate::list_file;
 use crate::mailbox::{Mailbox, Shared};
@@ -25,15 +23,12 @@ use crate::root::Root;
 use crate::settled::Settled;
 use crate::subscriptions;
 use crate::sync::locked;
+use crate::tree::{Trash, Tree};
 use crate::validity;
 use crate::watch::Watcher;
 
-/// What a mailbox's folder is called while it is removed. Dovecot knows the name, hides it and sweeps it.
-const TRASHED: &str = "..DOVECOT-TRASHED";
 /// The entry of METADATA that says what a mailbox is for (RFC 6154 §4).
 const SPECIAL_USE_ENTRY: &str = "/private/specialuse";
-/// Attempts to remove an earlier leftover of that name.
-const DELETE_ATTEMPTS: usize = 3;
 
 /// An open account. Clones share everything.
 #[derive(Clone, Debug)]
@@ -46,7 +41,7 @@ pub(crate) struct AccountState {
     pub(crate) watcher: Option<Arc<Watcher>>,
     /// Only for watching.
     pub(crate) path: PathBuf,
-    pub(crate) dir: Dir,
+    pub(crate) tree: Tree,
     /// `None` where nothing is kept beyond the Maildir.
     pub(crate) index: Option<AccountIndex>,
     /// Mailboxes somebody holds.
@@ -62,17 +57,20 @@ pub(crate) struct AccountState {
 }
 
 /// One line of LIST.
+#[allow(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// The mailbox.
     pub name: MailboxName,
     /// In the list of subscriptions, which may name mailboxes that do not exist.
     pub subscribed: bool,
-    /// It can be selected. Otherwise the name is only subscribed, or stands above one that exists.
+    /// It can be selected. Otherwise the name is only subscribed, or stands above one that exists, or is a folder.
     pub exists: bool,
+    /// There is a folder of this name that is no mailbox.
+    pub is_level: bool,
     /// What it is for (RFC 6154 §2).
     pub special_uses: Vec<SpecialUse>,
-    /// A mailbox that exists stands below it.
+    /// A mailbox that exists, or a folder, stands below it.
     pub has_children: bool,
 }
 
@@ -80,7 +78,7 @@ impl AccountState {
     pub(crate) fn new(
         root: Arc<Root>,
         watcher: Option<Arc<Watcher>>,
-        (dir, path): (Dir, PathBuf),
+        (tree, path): (Tree, PathBuf),
         (settled, ledger): (Arc<Settled>, Arc<Ledger>),
         retention: Retention,
         index: Option<AccountIndex>,
@@ -91,7 +89,7 @@ impl AccountState {
             root,
             watcher,
             path,
-            dir,
+            tree,
             index,
             open,
             counting,
@@ -119,17 +117,17 @@ impl AccountState {
                 Err(error) => return Err(error),
             }
         }
-        subscriptions::change(&self.dir, &names, &[])?;
-        Folder::open(&self.dir, &MailboxName::inbox())?;
+        subscriptions::change(&self.tree, &names, &[])?;
+        Folder::open(&self.tree, &MailboxName::inbox())?;
         Ok(())
     }
 
     fn is_unused(&self) -> Result<bool, StoreError> {
-        if found(self.dir.stat_at(b"cur"))?.is_none() {
+        if found(self.tree.dir().stat_at(b"cur"))?.is_none() {
             return Ok(true);
         }
         for used in [subscriptions::NAME, crate::uidlist::NAME] {
-            if found(self.dir.stat_at(used.as_bytes()))?.is_some() {
+            if found(self.tree.dir().stat_at(used.as_bytes()))?.is_some() {
                 return Ok(false);
             }
         }
@@ -138,17 +136,15 @@ impl AccountState {
 
     /// The mailboxes that have a folder of their own, in no order. The inbox is not among them.
     fn folders(&self) -> io::Result<Vec<MailboxName>> {
-        folders_in(&self.dir)
+        self.tree.names()
     }
 
     /// Removes leftovers of crashed deliveries in all mailboxes, and expunged mail that was kept long enough.
     pub(crate) fn sweep(&self, now: SystemTime) -> io::Result<()> {
-        self.retention.purge(&self.dir, now)?;
-        folder::sweep(&self.dir, now)?;
+        self.retention.purge(&self.tree, now)?;
+        folder::sweep(self.tree.dir(), now)?;
         for name in self.folders()? {
-            if let Some(folder) = name.folder()
-                && let Some(dir) = found(self.dir.open(folder))?
-            {
+            if let Some(dir) = self.tree.folder(&name)? {
                 folder::sweep(&dir, now)?;
             }
         }
@@ -160,10 +156,10 @@ impl AccountState {
     pub(crate) fn forget_lost_mailboxes(&self) -> io::Result<()> {
         let Some(index) = &self.index else { return Ok(()) };
         let mut guids = Vec::new();
-        guids.extend(list_file::header(&self.dir)?.guid);
+        guids.extend(list_file::header(self.tree.dir())?.guid);
         for name in self.folders()? {
-            if let Some(folder) = name.folder() {
-                guids.extend(list_file::header(&self.dir.open(folder)?)?.guid);
+            if let Some(dir) = self.tree.folder(&name)? {
+                guids.extend(list_file::header(&dir)?.guid);
             }
         }
         index.forget_others(guids);
@@ -172,9 +168,13 @@ impl AccountState {
 
     /// A new mailbox is for those whom the next one above it is for (Dovecot's rule).
     fn create(&self, name: &MailboxName, uses: &[SpecialUse]) -> Result<String, StoreError> {
+        if !self.tree.layout().can_hold(name) {
+            return Err(StoreError::BadName);
+        }
         let validity = self.next_validity(0)?;
-        let acl = acl::inherited(&self.dir, name)?;
-        let made = Folder::create(&self.dir, name, &self.root.names.unique()?, (validity, uses, &acl))?;
+        let acl = acl::inherited(&self.tree, name)?;
+        let made =
+            self.tree.create(name, &self.root.names.unique()?, &NewMailbox { validity, uses, acl: &acl })?;
         self.hearers.names();
         Ok(made)
     }
@@ -182,18 +182,19 @@ impl AccountState {
     /// Makes a mailbox for its owner alone, whoever the one above it is shared with.
     pub(crate) fn make_private(&self, name: &MailboxName) -> Result<Folder, StoreError> {
         let validity = self.next_validity(0)?;
-        match Folder::create(&self.dir, name, &self.root.names.unique()?, (validity, &[], &[])) {
+        let new = NewMailbox { validity, uses: &[], acl: &[] };
+        match self.tree.create(name, &self.root.names.unique()?, &new) {
             Ok(_) => self.hearers.names(),
             Err(StoreError::AlreadyExists) => {}
             Err(error) => return Err(error),
         }
-        Folder::open(&self.dir, name)?.ok_or(StoreError::NoSuchMailbox)
+        Folder::open(&self.tree, name)?.ok_or(StoreError::NoSuchMailbox)
     }
 
     /// What a mailbox was made for. One that cannot be read now has its name.
     fn made_for(&self, name: &MailboxName) -> Vec<SpecialUse> {
-        let read = |folder: String| self.dir.open(folder).and_then(|dir| mailbox_file::special_uses(&dir));
-        name.folder().map(read).and_then(Result::ok).unwrap_or_default()
+        let folder = (!name.is_inbox()).then(|| self.tree.folder(name).ok().flatten()).flatten();
+        folder.and_then(|dir| mailbox_file::special_uses(&dir).ok()).unwrap_or_default()
     }
 
     /// The mailbox that was made for a use, or else the one that has it by its name, which may be missing.
@@ -211,14 +212,14 @@ impl AccountState {
 
     /// The folders of a mailbox that gets mail whether or not it exists.
     pub(crate) fn open_or_create_folder(&self, name: &MailboxName) -> Result<Folder, StoreError> {
-        if let Some(folder) = Folder::open(&self.dir, name)? {
+        if let Some(folder) = Folder::open(&self.tree, name)? {
             return Ok(folder);
         }
         match self.create(name, &[]) {
             Ok(_) | Err(StoreError::AlreadyExists) => {}
             Err(error) => return Err(error),
         }
-        Folder::open(&self.dir, name)?.ok_or(StoreError::NoSuchMailbox)
+        Folder::open(&self.tree, name)?.ok_or(StoreError::NoSuchMailbox)
     }
 
     /// Puts the folders of a mailbox on disk before this process says for the first time that a message is in it:
@@ -228,50 +229,46 @@ impl AccountState {
             if !name.is_inbox() {
                 self.root.syncs.sync(&folder.root)?;
             }
-            self.root.syncs.sync(&self.dir)
+            self.tree.above(name)?.iter().rev().try_for_each(|dir| self.root.syncs.sync(dir))
         })
     }
 
     /// Keeps room for messages that are about to come.
     pub(crate) fn claim(&self, size: Usage, who: Claim) -> Result<Room, StoreError> {
-        self.ledger.claim(&self.dir, size, who)
+        self.ledger.claim(&self.tree, size, who)
     }
 
     /// The messages that `room` was kept for are there.
     pub(crate) fn fill(&self, room: Room) {
-        room.fill(&self.dir);
+        room.fill(self.tree.dir());
     }
 
     /// Messages are gone since `mark`.
     pub(crate) fn gone(&self, mark: Mark, size: Usage) {
-        self.ledger.note(&self.dir, mark, (Usage::default(), size));
+        self.ledger.note(self.tree.dir(), mark, (Usage::default(), size));
     }
 
     /// A new UIDVALIDITY, above all before it and above `above`.
     pub(crate) fn next_validity(&self, above: u32) -> Result<u32, StoreError> {
         let _counting = locked(&self.counting);
-        validity::next(&self.dir, above)
+        validity::next(self.tree.dir(), above)
     }
 
     /// Makes later UIDVALIDITY values higher than one that came from elsewhere.
     pub(crate) fn reserve_validity(&self, value: u32) -> Result<(), StoreError> {
         let _counting = locked(&self.counting);
-        validity::reserve(&self.dir, value)
+        validity::reserve(self.tree.dir(), value)
     }
 
     /// The name of the mailbox that a client means: the one that is written like that, or else one that is the same in another
     /// spelling (RFC 5198 §3); where there is none, the name that one would get.
     fn meant(&self, name: &MailboxName) -> Result<MailboxName, StoreError> {
-        if name.is_ascii() {
+        if name.is_ascii() || self.tree.has(name)? {
             return Ok(name.clone());
         }
-        let is_there = |folder: String| self.dir.stat_at(folder.as_bytes());
-        if let Some(folder) = name.folder()
-            && found(is_there(folder))?.is_some()
-        {
-            return Ok(name.clone());
-        }
-        Ok(name.spelt_like(&self.folders()?))
+        let (mut known, levels) = self.tree.names_and_levels()?;
+        known.extend(levels);
+        Ok(name.spelt_like(&known))
     }
 
     /// Tells the sessions of a mailbox that mail came.
@@ -283,27 +280,35 @@ impl AccountState {
 }
 
 impl Account {
-    /// Every mailbox, every name above one, and every subscribed name; the inbox first, then by name.
+    /// Every mailbox, every folder and every name above one, and every subscribed name; the inbox first, then by name.
     pub fn list(&self) -> Result<Vec<Listed>, StoreError> {
         let mut all: BTreeMap<MailboxName, Listed> = BTreeMap::new();
         let listed = |name: &MailboxName| Listed {
             name: name.clone(),
             subscribed: false,
             exists: false,
+            is_level: false,
             special_uses: Vec::new(),
             has_children: false,
         };
-        for name in self.0.folders()?.into_iter().chain([MailboxName::inbox()]) {
+        let (mailboxes, levels) = self.0.tree.names_and_levels()?;
+        let levels = levels.into_iter().map(|name| (name, true));
+        for (name, is_level) in
+            mailboxes.into_iter().chain([MailboxName::inbox()]).map(|name| (name, false)).chain(levels)
+        {
             let mut above = name.parent();
             while let Some(parent) = above {
                 all.entry(parent.clone()).or_insert_with(|| listed(&parent)).has_children = true;
                 above = parent.parent();
             }
             let entry = all.entry(name.clone()).or_insert_with(|| listed(&name));
-            (entry.exists, entry.special_uses) = (true, self.0.made_for(&name));
+            entry.is_level = is_level;
+            if !is_level {
+                (entry.exists, entry.special_uses) = (true, self.0.made_for(&name));
+            }
         }
         name_uses(&mut all);
-        for name in subscriptions::read(&self.0.dir)? {
+        for name in subscriptions::read(&self.0.tree)? {
             all.entry(name.clone()).or_insert_with(|| listed(&name)).subscribed = true;
         }
         let mut all: Vec<Listed> = all.into_values().collect();
@@ -318,7 +323,7 @@ impl Account {
 
     /// What the account holds, and may hold.
     pub fn quota(&self) -> Result<Quota, StoreError> {
-        self.0.ledger.quota(&self.0.dir)
+        self.0.ledger.quota(&self.0.tree)
     }
 
     /// Whether its owner could store `messages` of so many octets together now.
@@ -373,16 +378,23 @@ impl Account {
         Ok(())
     }
 
-    /// Removes a mailbox and its messages. Mailboxes below it stay, and so does its subscription
-    /// (RFC 9051 §6.3.5, §6.3.7).
+    /// Removes a mailbox and its messages, or an empty folder that is none. Mailboxes below it stay, and so does its
+    /// subscription (RFC 9051 §6.3.5, §6.3.7).
     pub fn delete(&self, name: &MailboxName) -> Result<(), StoreError> {
+        if name.is_inbox() {
+            return Err(StoreError::CannotDeleteInbox);
+        }
         let name = &self.0.meant(name)?;
-        let folder = name.folder().ok_or(StoreError::CannotDeleteInbox)?;
         let mut open = locked(&self.0.open);
-        let guid = self.keep_validity_rising(&folder)?;
+        let guid = match self.keep_validity_rising(name) {
+            Err(StoreError::NoSuchMailbox) if self.0.tree.remove_level(name)? => {
+                self.0.hearers.names();
+                return Ok(());
+            }
+            guid => guid?,
+        };
         let mark = self.0.ledger.mark();
-        self.set_aside(&folder)?;
-        self.0.dir.sync()?;
+        let trash = self.0.tree.set_aside(name)?;
         self.0.settled.forget(name);
         self.0.hearers.names();
         if let Some(shared) = open.remove(name).and_then(|weak| weak.upgrade()) {
@@ -392,65 +404,42 @@ impl Account {
         if let (Some(index), Some(guid)) = (&self.0.index, guid) {
             index.forget_mailbox(&guid);
         }
-        match self.0.dir.open(TRASHED).and_then(|trashed| count_mailbox(&trashed)) {
+        match trash.open().and_then(|trashed| count_mailbox(&trashed)) {
             Ok(size) => self.0.gone(mark, size),
             Err(error) => tracing::debug!(%error, "cannot count what goes with a mailbox"),
         }
-        self.keep_trashed(name);
-        if let Err(error) = self.0.dir.remove_tree(TRASHED.as_bytes()) {
+        self.keep_messages(name, &trash);
+        self.forget_keywords(name);
+        if let Err(error) = trash.remove() {
             tracing::warn!(mailbox = ?name, %error, "not all of a deleted mailbox could be removed");
         }
         Ok(())
     }
 
-    /// The messages of a mailbox that was set aside are kept as if they had been expunged.
-    fn keep_trashed(&self, name: &MailboxName) {
-        self.keep_messages(name);
-        self.forget_keywords(name);
-    }
-
     fn forget_keywords(&self, name: &MailboxName) {
-        if let Err(error) = Retention::forget_keywords(&self.0.dir, name) {
+        if let Err(error) = Retention::forget_keywords(&self.0.tree, name) {
             tracing::warn!(mailbox = ?name, %error, "expunged mail may come back with other keywords");
         }
     }
 
-    fn keep_messages(&self, name: &MailboxName) {
-        let Some(bin) = self.0.retention.bin(&self.0.dir, name) else { return };
-        let kept = self.0.dir.open(TRASHED).and_then(|trashed| bin.take_all(&trashed, &self.0.root.names));
+    /// The messages of a mailbox that was set aside are kept as if they had been expunged.
+    fn keep_messages(&self, name: &MailboxName, trash: &Trash) {
+        let Some(bin) = self.0.retention.bin(&self.0.tree, name) else { return };
+        let kept = trash.open().and_then(|trashed| bin.take_all(&trashed, &self.0.root.names));
         if let Err(error) = kept {
             tracing::warn!(mailbox = ?name, %error, "the mail of a deleted mailbox is not all kept");
         }
     }
 
     /// A mailbox of the same name made later must have a higher UIDVALIDITY (RFC 9051 §2.3.1.1). Returns the GUID.
-    fn keep_validity_rising(&self, folder: &str) -> Result<Option<String>, StoreError> {
-        let dir = match self.0.dir.open(folder) {
-            Err(error) if is_no_folder(&error) => return Err(StoreError::NoSuchMailbox),
-            result => result?,
-        };
+    fn keep_validity_rising(&self, name: &MailboxName) -> Result<Option<String>, StoreError> {
+        let dir = self.0.tree.folder(name)?.ok_or(StoreError::NoSuchMailbox)?;
         let header = list_file::header(&dir)?;
         match self.0.reserve_validity(header.validity) {
             // Deleting must work on a full disk. The counter is nearly always ahead already.
             Ok(()) | Err(StoreError::NoSpace) => Ok(header.guid),
             Err(error) => Err(error),
         }
-    }
-
-    /// Takes the mailbox out of sight in one step.
-    fn set_aside(&self, folder: &str) -> Result<(), StoreError> {
-        for _ in 0..DELETE_ATTEMPTS {
-            match self.0.dir.rename_to_free(folder.as_bytes(), TRASHED.as_bytes()) {
-                Err(error) if is_taken(&error) => {
-                    found(self.0.dir.remove_tree(TRASHED.as_bytes()))?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    return Err(StoreError::NoSuchMailbox);
-                }
-                result => return Ok(result?),
-            }
-        }
-        Err(StoreError::Locked)
     }
 
     /// Renames a mailbox and those below it (RFC 9051 §6.3.6). Renaming INBOX moves its messages into a new
@@ -471,7 +460,13 @@ impl Account {
         }
         let mut open = locked(&self.0.open);
         let renames = self.renames(from, to)?;
-        self.rename_folders(&renames)?;
+        for (from, _) in &renames {
+            self.keep_validity_rising(from)?;
+        }
+        self.0.tree.rename((from, to), &renames)?;
+        if renames.is_empty() {
+            self.0.hearers.names();
+        }
         for (from, to) in renames {
             self.forget_keywords(&from);
             if let Some(weak) = open.remove(&from) {
@@ -498,7 +493,8 @@ impl Account {
         let mut moving: Vec<MailboxName> =
             folders.iter().filter(|name| *name == from || name.is_below(from)).cloned().collect();
         moving.sort();
-        if moving.is_empty() {
+        let is_level = || self.0.tree.names_and_levels().map(|(_, levels)| levels.contains(from));
+        if moving.is_empty() && !is_level()? {
             return Err(StoreError::NoSuchMailbox);
         }
         // Also when `from` is only a level of names, and nothing would be put in the place of `to`.
@@ -516,30 +512,6 @@ impl Account {
         Ok(renames)
     }
 
-    /// Renames all folders, or none: what was renamed before a failure is renamed back.
-    fn rename_folders(&self, renames: &[(MailboxName, MailboxName)]) -> Result<(), StoreError> {
-        let dir = &self.0.dir;
-        let step = |from: &MailboxName, to: &MailboxName| -> Result<(), StoreError> {
-            let (Some(from), Some(to)) = (from.folder(), to.folder()) else {
-                return Err(StoreError::BadName);
-            };
-            self.keep_validity_rising(&from)?;
-            match dir.rename_to_free(from.as_bytes(), to.as_bytes()) {
-                Err(error) if is_taken(&error) => Err(StoreError::AlreadyExists),
-                result => Ok(result?),
-            }
-        };
-        for (done, (from, to)) in renames.iter().enumerate() {
-            if let Err(error) = step(from, to) {
-                for (from, to) in renames[..done].iter().rev() {
-                    step(to, from)?;
-                }
-                return Err(error);
-            }
-        }
-        Ok(dir.sync()?)
-    }
-
     fn empty_inbox_into(&self, to: &MailboxName) -> Result<(), StoreError> {
         self.create(to)?;
         let (inbox, target) = (self.open(&MailboxName::inbox())?, self.open(to)?);
@@ -549,26 +521,26 @@ impl Account {
 
     /// Subscribes a name, whether or not the mailbox exists (RFC 9051 §6.3.7).
     pub fn subscribe(&self, name: &MailboxName) -> Result<(), StoreError> {
-        subscriptions::change(&self.0.dir, &[self.0.meant(name)?], &[])?;
+        subscriptions::change(&self.0.tree, &[self.0.meant(name)?], &[])?;
         self.0.hearers.names();
         Ok(())
     }
 
     /// Ends a subscription.
     pub fn unsubscribe(&self, name: &MailboxName) -> Result<(), StoreError> {
-        subscriptions::change(&self.0.dir, &[], &[self.0.meant(name)?, name.clone()])?;
+        subscriptions::change(&self.0.tree, &[], &[self.0.meant(name)?, name.clone()])?;
         self.0.hearers.names();
         Ok(())
     }
 
     /// The subscribed names of mailboxes of others, their levels parted by slashes.
     pub fn subscriptions_of_others(&self) -> Result<Vec<String>, StoreError> {
-        subscriptions::read_others(&self.0.dir)
+        subscriptions::read_others(&self.0.tree)
     }
 
     /// Subscribes a mailbox of another account by such a name, or ends that.
     pub fn subscribe_other(&self, name: &str, subscribes: bool) -> Result<(), StoreError> {
-        subscriptions::change_other(&self.0.dir, name, subscribes)
+        subscriptions::change_other(&self.0.tree, name, subscribes)
     }
 
     /// Opens a mailbox. Two opens of one mailbox give the same state, so its sessions see the same.
@@ -581,7 +553,7 @@ impl Account {
     /// The state of a mailbox, not loaded yet when nobody has it open.
     fn shared(&self, name: &MailboxName) -> Result<Arc<Shared>, StoreError> {
         let mut open = locked(&self.0.open);
-        let folder = Folder::open(&self.0.dir, name)?.ok_or(StoreError::NoSuchMailbox)?;
+        let folder = Folder::open(&self.0.tree, name)?.ok_or(StoreError::NoSuchMailbox)?;
         if let Some(shared) = open.get(name).and_then(Weak::upgrade)
             && shared.folder.is_same_as(&folder)?
         {
@@ -592,13 +564,6 @@ impl Account {
         open.insert(name.clone(), Arc::downgrade(&shared));
         Ok(shared)
     }
-}
-
-/// The mailboxes below the folder of an account, in no order. The inbox is not among them.
-pub(crate) fn folders_in(account: &Dir) -> io::Result<Vec<MailboxName>> {
-    let decoded = |entry: &Vec<u8>| entry.strip_prefix(b".").and_then(MailboxName::decode);
-    let names = account.names(FileType::Directory)?;
-    Ok(names.iter().filter_map(decoded).filter(|name| !name.is_inbox()).collect())
 }
 
 /// Gives the uses that no mailbox was made for to the mailboxes of their names.

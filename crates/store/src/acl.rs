@@ -11,9 +11,9 @@ use crate::account::Account;
 use crate::dir::{Dir, found};
 use crate::dotlock::{ACL, DotLock};
 use crate::error::StoreError;
-use crate::folder::folder_in;
 use crate::name::MailboxName;
 use crate::store::Store;
+use crate::tree::Tree;
 
 pub(crate) const NAME: &str = "dovecot-acl";
 /// Where Dovecot remembers which mailboxes of the account others may look up. It makes it anew where it is missing.
@@ -321,10 +321,10 @@ pub(crate) fn read(folder: &Dir) -> io::Result<Acl> {
 }
 
 /// The file that a new mailbox gets: that of the next one above it that exists.
-pub(crate) fn inherited(account: &Dir, name: &MailboxName) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn inherited(tree: &Tree, name: &MailboxName) -> Result<Vec<u8>, StoreError> {
     let mut above = name.parent();
     while let Some(parent) = above {
-        if let Some(folder) = folder_in(account, &parent)? {
+        if let Some(folder) = tree.folder(&parent)? {
             return Ok(read_text(&folder)?);
         }
         above = parent.parent();
@@ -378,12 +378,12 @@ impl Account {
             return Err(StoreError::TooManyAnnotations);
         }
         lock.replace(after.to_text().as_bytes())?;
-        self.0.dir.unlink(DOVECOTS_LIST)?;
+        self.0.tree.dir().unlink(DOVECOTS_LIST)?;
         Ok(true)
     }
 
     fn folder_of(&self, name: &MailboxName) -> Result<Option<Dir>, StoreError> {
-        Ok(folder_in(&self.0.dir, name)?)
+        Ok(self.0.tree.folder(name)?)
     }
 }
 
@@ -393,16 +393,17 @@ impl Store {
         &self,
         account: &kings_mail::address::Address,
     ) -> Result<Option<Account>, StoreError> {
-        let is_there = self.find_folder(&account.folded())?.is_some_and(|dir| dir.stat_at(b"cur").is_ok());
+        let is_there =
+            self.find_folder(&account.folded())?.is_some_and(|tree| tree.dir().stat_at(b"cur").is_ok());
         is_there.then(|| self.account(account)).transpose()
     }
 
     /// To whom an account grants that they may look up any mailbox of its own. Reads every `dovecot-acl` there.
     pub fn shares_of(&self, account: &kings_mail::address::Address) -> Result<Vec<Identifier>, StoreError> {
-        let Some(dir) = self.find_folder(&account.folded())? else { return Ok(Vec::new()) };
+        let Some(tree) = self.find_folder(&account.folded())? else { return Ok(Vec::new()) };
         let mut identifiers = Vec::new();
-        for name in crate::account::folders_in(&dir)?.into_iter().chain([MailboxName::inbox()]) {
-            let Some(folder) = folder_in(&dir, &name)? else { continue };
+        for name in tree.names()?.into_iter().chain([MailboxName::inbox()]) {
+            let Some(folder) = tree.folder(&name)? else { continue };
             let acl = read(&folder)?;
             let granted =
                 acl.grants().filter(|grant| !grant.negative && grant.rights.contain(Rights::LOOKUP));

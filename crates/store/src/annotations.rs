@@ -75,13 +75,13 @@ impl Account {
     /// What is noted about the account.
     pub fn annotations(&self) -> Result<Annotations, StoreError> {
         let _alone = locked(&self.0.assigning);
-        Ok(read(&self.0.dir, ACCOUNT)?)
+        Ok(read(self.0.tree.dir(), ACCOUNT)?)
     }
 
     /// As [`Mailbox::annotate`].
     pub fn annotate(&self, changes: &[(String, Option<Vec<u8>>)]) -> Result<(), StoreError> {
         let _alone = locked(&self.0.assigning);
-        change(&self.0.dir, ACCOUNT, changes)?;
+        change(self.0.tree.dir(), ACCOUNT, changes)?;
         self.0.hearers.event(&noted(None, changes));
         Ok(())
     }

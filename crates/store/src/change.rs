@@ -204,7 +204,7 @@ impl Shared {
         let mut removed = Vec::new();
         let account = &self.account;
         let is_kept = fate == Fate::Expunged && !uids.is_empty();
-        let bin = if is_kept { account.retention.bin(&account.dir, &self.name()) } else { None };
+        let bin = if is_kept { account.retention.bin(&account.tree, &self.name()) } else { None };
         let mut size = Usage::default();
         let mark = self.account.ledger.mark();
         let mut touched = [false; 2];
@@ -248,7 +248,7 @@ impl Shared {
     fn bound_what_is_kept(&self) {
         let account = &self.account;
         let Some(most) = account.ledger.limits().octets else { return };
-        if let Err(error) = Retention::make_room(&account.dir, most) {
+        if let Err(error) = Retention::make_room(&account.tree, most) {
             tracing::warn!(%error, "expunged mail beyond what is kept cannot be removed");
         }
     }

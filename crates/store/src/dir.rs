@@ -232,11 +232,11 @@ impl Dir {
     }
 
     /// Moves an entry to a name that must be free.
-    pub(crate) fn rename_to_free(&self, from: &[u8], to: &[u8]) -> io::Result<()> {
+    pub(crate) fn rename_to_free(&self, from: &[u8], to_dir: &Self, to: &[u8]) -> io::Result<()> {
         let (from, to) = (component(from)?, component(to)?);
-        match rustix::fs::renameat_with(&self.0, from, &self.0, to, RenameFlags::NOREPLACE) {
+        match rustix::fs::renameat_with(&self.0, from, &to_dir.0, to, RenameFlags::NOREPLACE) {
             // Some network file systems lack the flag; a folder is then replaced only when it is empty.
-            Err(Errno::INVAL | Errno::NOSYS) => Ok(rustix::fs::renameat(&self.0, from, &self.0, to)?),
+            Err(Errno::INVAL | Errno::NOSYS) => Ok(rustix::fs::renameat(&self.0, from, &to_dir.0, to)?),
             result => Ok(result?),
         }
     }

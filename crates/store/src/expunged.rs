@@ -1,7 +1,8 @@
 //! Expunged mail that is kept for a while, where the operator wants it: `kings-expunged` in the account's folder.
 //!
-//! No mail program shows that folder: the name of a mailbox begins with a dot. For each mailbox there is a folder with its
-//! name in it, and for each message a file whose name begins with the second of its removal. What is there counts for no
+//! In Maildir++ no mail program shows that folder, since the name of a mailbox begins with a dot; where folders lie in folders
+//! Dovecot shows it as one that cannot be opened, and none of what is in it. For each mailbox there is a folder with its
+//! name, and for each message a file whose name begins with the second of its removal. What is there counts for no
 //! quota, and is no more than the account may hold besides. Files go when their time is over, at a look at the account or once a day.
 
 use std::cmp::Ordering;
@@ -19,12 +20,10 @@ use crate::error::StoreError;
 use crate::flags::SystemFlag;
 use crate::maildir::{self, Letters, NameMaker};
 use crate::message::Content;
-use crate::name::MailboxName;
+use crate::name::{MAX_LEVELS, MailboxName};
 use crate::quota::{Claim, Usage, count_file};
 use crate::rules::Rules;
-
-/// The folder; without a dot in front it is nobody's mailbox.
-const NAME: &str = "kings-expunged";
+use crate::tree::{Tree, down};
 
 /// How long expunged mail of one account is kept.
 #[derive(Debug)]
@@ -75,18 +74,18 @@ impl Retention {
 
     /// Where what is expunged from `mailbox` goes, durably made; nothing where it goes for good. Expunging makes room, so a
     /// disk that takes no more keeps nothing.
-    pub(crate) fn bin(&self, account: &Dir, mailbox: &MailboxName) -> Option<Bin> {
+    pub(crate) fn bin(&self, tree: &Tree, mailbox: &MailboxName) -> Option<Bin> {
         self.time()?;
         let open = || -> io::Result<Dir> {
-            let (all, made) = account.open_or_create(NAME)?;
-            if made {
-                account.sync()?;
+            let mut below = tree.dir().try_clone()?;
+            for step in tree.layout().bin(mailbox) {
+                let (next, made) = below.open_or_create(step)?;
+                if made {
+                    below.sync()?;
+                }
+                below = next;
             }
-            let (dir, made) = all.open_or_create(mailbox.encoded())?;
-            if made {
-                all.sync()?;
-            }
-            Ok(dir)
+            Ok(below)
         };
         match open() {
             Ok(dir) => Some(Bin { dir, second: second(SystemTime::now()) }),
@@ -99,10 +98,8 @@ impl Retention {
 
     /// Has what is kept of a mailbox lose its keywords: their names go with the mailbox, and another one of its name would
     /// have its own for the same letters.
-    pub(crate) fn forget_keywords(account: &Dir, mailbox: &MailboxName) -> io::Result<()> {
-        let Some(dir) = found(account.open(NAME).and_then(|all| all.open(mailbox.encoded())))? else {
-            return Ok(());
-        };
+    pub(crate) fn forget_keywords(tree: &Tree, mailbox: &MailboxName) -> io::Result<()> {
+        let Some(dir) = down(tree.dir(), &tree.layout().bin(mailbox))? else { return Ok(()) };
         for file in dir.names(FileType::RegularFile)? {
             let (base, info) = maildir::split(&file);
             let letters = maildir::letters(info);
@@ -115,41 +112,43 @@ impl Retention {
     }
 
     /// Keeps no more than `most` octets: the oldest go first.
-    pub(crate) fn make_room(account: &Dir, most: u64) -> io::Result<()> {
-        let Some(all) = found(account.open(NAME))? else { return Ok(()) };
+    pub(crate) fn make_room(tree: &Tree, most: u64) -> io::Result<()> {
         let mut kept = Vec::new();
-        for name in all.names(FileType::Directory)? {
-            let dir = all.open(&name)?;
+        for bin in bins(tree)? {
+            let Some(dir) = down(tree.dir(), &bin)? else { continue };
             for file in dir.names(FileType::RegularFile)? {
                 let octets = count_file(&dir, &file)?.octets;
-                kept.extend(stamp(&file).map(|(second, _)| (second, name.clone(), file.clone(), octets)));
+                kept.extend(stamp(&file).map(|(second, _)| (second, bin.clone(), file.clone(), octets)));
             }
         }
         kept.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| arrival(&a.2, &b.2)));
         let mut total: u64 = kept.iter().map(|(.., octets)| octets).sum();
-        for (_, name, file, octets) in kept {
+        for (_, bin, file, octets) in kept {
             if total <= most {
                 break;
             }
-            all.open(&name)?.unlink(&file)?;
+            if let Some(dir) = down(tree.dir(), &bin)? {
+                dir.unlink(&file)?;
+            }
             total -= octets;
         }
         Ok(())
     }
 
     /// Removes what was kept long enough; all of it where nothing is kept any more.
-    pub(crate) fn purge(&self, account: &Dir, now: SystemTime) -> io::Result<()> {
-        let Some(all) = found(account.open(NAME))? else { return Ok(()) };
+    pub(crate) fn purge(&self, tree: &Tree, now: SystemTime) -> io::Result<()> {
         let oldest = second(now).saturating_sub(self.time().unwrap_or_default().as_secs());
-        for name in all.names(FileType::Directory)? {
-            let dir = all.open(&name)?;
+        // Those that lie in others come first, so that all that are empty can go.
+        for bin in bins(tree)?.iter().rev() {
+            let Some(dir) = down(tree.dir(), bin)? else { continue };
             let files = dir.names(FileType::RegularFile)?;
             for file in files.iter().filter(|file| stamp(file).is_some_and(|(second, _)| second <= oldest)) {
                 dir.unlink(file)?;
             }
-            all.remove_if_empty(&name)?;
+            remove_if_empty(tree, bin)?;
         }
-        account.remove_if_empty(NAME.as_bytes()).map(drop)
+        let all = tree.layout().shelf();
+        (1..=all.len()).rev().try_for_each(|steps| remove_if_empty(tree, &all[..steps]))
     }
 }
 
@@ -159,7 +158,10 @@ impl Bin {
         let kept = [self.second.to_string().as_bytes(), b".", name].concat();
         let moved = match from.rename(name, &self.dir, &kept) {
             // A name of full length has no room for the second.
-            Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
+            // A mailbox below may be called like that.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidFilename | io::ErrorKind::IsADirectory) =>
+            {
                 let kept = format!("{}.{}", self.second, names.unique()?);
                 from.rename(name, &self.dir, kept.as_bytes())
             }
@@ -195,10 +197,9 @@ impl Account {
     /// What was expunged and is kept, the latest last.
     pub fn expunged(&self) -> Result<Vec<Expunged>, StoreError> {
         let mut kept = Vec::new();
-        let Some(all) = found(self.0.dir.open(NAME))? else { return Ok(kept) };
-        for name in all.names(FileType::Directory)? {
-            let Some(mailbox) = MailboxName::decode(&name) else { continue };
-            let dir = all.open(&name)?;
+        for bin in bins(&self.0.tree)? {
+            let Some(mailbox) = self.0.tree.layout().of_bin(&bin) else { continue };
+            let Some(dir) = down(self.0.tree.dir(), &bin)? else { continue };
             for file in dir.names(FileType::RegularFile)? {
                 let Some((second, _)) = stamp(&file) else { continue };
                 let Some(stat) = found(dir.stat_at(&file))? else { continue };
@@ -241,7 +242,7 @@ impl Account {
         }
         let octets = count_file(&from, &kept.file)?.octets;
         let room = state.claim(Usage::message(octets), Claim::Saved)?;
-        let (folder, is_new) = match crate::folder::Folder::open(&state.dir, &kept.mailbox)? {
+        let (folder, is_new) = match crate::folder::Folder::open(&state.tree, &kept.mailbox)? {
             Some(folder) => (folder, false),
             // Who could read it when it was there is not known any more.
             None => (state.make_private(&kept.mailbox)?, true),
@@ -272,8 +273,30 @@ impl Account {
 
 impl AccountState {
     fn expunged_from(&self, mailbox: &MailboxName) -> Result<Dir, StoreError> {
-        let dir = found(self.dir.open(NAME).and_then(|all| all.open(mailbox.encoded())))?;
-        dir.ok_or(StoreError::Expunged)
+        down(self.tree.dir(), &self.tree.layout().bin(mailbox))?.ok_or(StoreError::Expunged)
+    }
+}
+
+/// The ways to all folders that messages are kept in, those above others first.
+fn bins(tree: &Tree) -> io::Result<Vec<Vec<String>>> {
+    let mut bins: Vec<Vec<String>> = vec![tree.layout().shelf()];
+    let deepest = bins[0].len() + MAX_LEVELS;
+    let mut at = 0;
+    while let Some(bin) = bins.get(at).cloned() {
+        at += 1;
+        let Some(dir) = down(tree.dir(), &bin)?.filter(|_| bin.len() < deepest) else { continue };
+        for name in dir.names(FileType::Directory)? {
+            bins.extend(String::from_utf8(name).ok().map(|name| [&bin[..], &[name]].concat()));
+        }
+    }
+    Ok(bins.split_off(1))
+}
+
+fn remove_if_empty(tree: &Tree, way: &[String]) -> io::Result<()> {
+    let Some((last, above)) = way.split_last() else { return Ok(()) };
+    match down(tree.dir(), above)? {
+        Some(above) => above.remove_if_empty(last.as_bytes()).map(drop),
+        None => Ok(()),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::dir::{Dir, found};
 use crate::error::StoreError;
 use crate::mailbox_file;
 use crate::name::{MailboxName, SpecialUse};
+use crate::tree::{TRASHED, Tree};
 use crate::uidlist::{self, Header};
 
 /// Age after which a file in `tmp` has lost its writer, as the first Maildir programs had it.
@@ -18,7 +19,15 @@ const LEFTOVER_AGE: Duration = Duration::from_hours(36);
 /// Marks a folder of Maildir++ as a mailbox of the account above it.
 const MARK: &str = "maildirfolder";
 /// Starts the name of a folder that is being made; without a leading dot it is nobody's mailbox.
-const UNFINISHED: &str = "kings-new-";
+pub(crate) const UNFINISHED: &str = "kings-new-";
+
+/// What a new mailbox begins with.
+#[derive(Debug)]
+pub(crate) struct NewMailbox<'a> {
+    pub(crate) validity: u32,
+    pub(crate) uses: &'a [SpecialUse],
+    pub(crate) acl: &'a [u8],
+}
 
 /// The open folders of one mailbox.
 #[derive(Debug)]
@@ -34,9 +43,8 @@ impl Folder {
     /// Opens the mailbox `name` of the account, `None` when it has no folder.
     ///
     /// Other programs make a mailbox in steps: missing parts of one are added.
-    pub(crate) fn open(account: &Dir, name: &MailboxName) -> io::Result<Option<Self>> {
-        let root = folder_in(account, name)?;
-        root.map(Self::complete).transpose()
+    pub(crate) fn open(tree: &Tree, name: &MailboxName) -> io::Result<Option<Self>> {
+        tree.folder(name)?.map(Self::complete).transpose()
     }
 
     /// Opens the three folders in `root`, made where they are missing.
@@ -54,53 +62,26 @@ impl Folder {
         let (a, b) = (self.cur.stat()?, other.cur.stat()?);
         Ok((a.st_dev, a.st_ino) == (b.st_dev, b.st_ino) && a.st_nlink > 0)
     }
-
-    /// Makes the mailbox `name`, durably and in one step: it is built under another name first, so that
-    /// a crash leaves either no mailbox or a whole one. Returns its GUID.
-    pub(crate) fn create(
-        account: &Dir,
-        name: &MailboxName,
-        unique: &str,
-        (validity, uses, acl): (u32, &[SpecialUse], &[u8]),
-    ) -> Result<String, StoreError> {
-        let folder = name.folder().ok_or(StoreError::AlreadyExists)?;
-        let unfinished = format!("{UNFINISHED}{unique}");
-        let result = build(account, &unfinished, (validity, uses, acl)).and_then(|guid| {
-            match account.rename_to_free(unfinished.as_bytes(), folder.as_bytes()) {
-                Err(error) if is_taken(&error) => Err(StoreError::AlreadyExists),
-                result => Ok(result.map(|()| guid)?),
-            }
-        });
-        if result.is_err() {
-            // What cannot be removed now is swept as a leftover later.
-            let _ = account.remove_tree(unfinished.as_bytes());
-        }
-        let guid = result?;
-        account.sync()?;
-        Ok(guid)
-    }
 }
 
-fn build(
-    account: &Dir,
-    unfinished: &str,
-    (validity, uses, acl): (u32, &[SpecialUse], &[u8]),
-) -> Result<String, StoreError> {
-    let root = account.create(unfinished)?;
+/// Builds a whole mailbox, under a name that is none, and returns its GUID. All of it but that name is on disk then.
+pub(crate) fn build(workshop: &Dir, unfinished: &str, new: &NewMailbox<'_>) -> Result<String, StoreError> {
+    let root = workshop.create(unfinished)?;
     for part in ["cur", "new", "tmp"] {
         root.create(part)?.sync()?;
     }
     root.create_file(MARK)?.sync_all()?;
     let mut text = Vec::new();
     let guid = random_guid()?;
-    Header { validity, next: 1, guid: Some(guid.clone()), further: Vec::new() }.write_to(&mut text);
+    let header = Header { validity: new.validity, next: 1, guid: Some(guid.clone()), further: Vec::new() };
+    header.write_to(&mut text);
     let mut list = root.create_file(uidlist::NAME)?;
     list.write_all(&text)?;
     list.sync_all()?;
-    mailbox_file::begin(&root, uses)?;
-    if !acl.is_empty() {
+    mailbox_file::begin(&root, new.uses)?;
+    if !new.acl.is_empty() {
         let mut file = root.create_file(acl::NAME)?;
-        file.write_all(acl)?;
+        file.write_all(new.acl)?;
         file.sync_all()?;
     }
     root.sync()?;
@@ -114,15 +95,6 @@ pub(crate) fn random_guid() -> io::Result<String> {
     Ok(format!("{:032x}", u128::from_ne_bytes(random)))
 }
 
-/// The folder of a mailbox, with nothing in it opened or made; `None` when it has none.
-pub(crate) fn folder_in(account: &Dir, name: &MailboxName) -> io::Result<Option<Dir>> {
-    let Some(folder) = name.folder() else { return account.try_clone().map(Some) };
-    match account.open(folder) {
-        Err(error) if is_no_folder(&error) => Ok(None),
-        folder => folder.map(Some),
-    }
-}
-
 /// Nothing there, or something that is no folder: a file, or a link, which is not followed.
 pub(crate) fn is_no_folder(error: &io::Error) -> bool {
     use rustix::io::Errno;
@@ -134,18 +106,24 @@ pub(crate) fn is_taken(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty)
 }
 
-/// Removes files from `tmp` whose writers are long gone, and unfinished folders of the same age.
+/// Removes files from `tmp` whose writers are long gone, and folders of the same age that were being made or removed.
 pub(crate) fn sweep(root: &Dir, now: SystemTime) -> io::Result<()> {
     if let Some(tmp) = found(root.open("tmp"))? {
         for name in leftovers(root, now)? {
             tracing::info!(file = %String::from_utf8_lossy(&name), "removing a leftover from tmp");
             tmp.unlink(&name)?;
         }
+        sweep_unfinished(&tmp, now)?;
     }
-    let is_unfinished =
-        |name: &[u8], kind| kind == FileType::Directory && name.starts_with(UNFINISHED.as_bytes());
-    for name in older_than(root, now, is_unfinished)? {
-        root.remove_tree(&name)?;
+    sweep_unfinished(root, now)
+}
+
+fn sweep_unfinished(dir: &Dir, now: SystemTime) -> io::Result<()> {
+    let is_unfinished = |name: &[u8], kind| {
+        kind == FileType::Directory && (name.starts_with(UNFINISHED.as_bytes()) || name == TRASHED.as_bytes())
+    };
+    for name in older_than(dir, now, is_unfinished)? {
+        dir.remove_tree(&name)?;
     }
     Ok(())
 }
@@ -204,22 +182,5 @@ mod tests {
         assert_eq!((count("tmp"), count("cur"), count(".")), (100, 1, 5));
         sweep(&root, SystemTime::now() + Duration::from_hours(37)).unwrap();
         assert_eq!((count("tmp"), count("cur"), count(".")), (0, 1, 4));
-    }
-
-    #[test]
-    fn a_mailbox_is_made_whole_or_not_at_all() {
-        let temp = tempfile::tempdir().unwrap();
-        let account = Dir::open_root(temp.path()).unwrap();
-        let sent = MailboxName::parse("Sent", '.').unwrap();
-        Folder::create(&account, &sent, "x", (77, &[], &[])).unwrap();
-        assert!(matches!(
-            Folder::create(&account, &sent, "y", (78, &[], &[])),
-            Err(StoreError::AlreadyExists)
-        ));
-        let names: Vec<_> = std::fs::read_dir(temp.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(names, [".Sent"]);
-        let list = std::fs::read(temp.path().join(".Sent/dovecot-uidlist")).unwrap();
-        assert_eq!(uidlist::parse(&list).header.validity, 77);
-        assert!(temp.path().join(".Sent/maildirfolder").exists());
     }
 }

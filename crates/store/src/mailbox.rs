@@ -2,7 +2,6 @@
 
 use std::io::{self, Read};
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -53,8 +52,8 @@ impl Shared {
     /// A mailbox that nobody has looked at yet.
     pub(crate) fn new(account: Arc<AccountState>, name: &MailboxName, folder: Folder) -> Self {
         let changes = Arc::new(Changes::new(0));
-        let path = name.folder().map_or_else(|| account.path.clone(), |folder| account.path.join(folder));
-        let watch = |part: &str| account.watcher.as_ref()?.watch(&Path::new(&path).join(part), &changes);
+        let path = account.tree.path(&account.path, name);
+        let watch = |part: &str| account.watcher.as_ref()?.watch(&path.join(part), &changes);
         let watches = [watch("new"), watch("cur")];
         Self {
             folder,

@@ -8,15 +8,18 @@ use kings_mail::net_unicode::{composed, may_stand_in_name};
 use kings_mail::utf7;
 
 use crate::error::StoreError;
+use crate::mailbox_layout::MailboxLayout;
 
 /// Longest folder name on disk, its leading dot and encoding included, in octets (NAME_MAX of Linux).
 pub const MAX_FOLDER_NAME: usize = 255;
+/// Longest name in modified UTF-7, in octets, as Dovecot's `MAILBOX_LIST_NAME_MAX_LENGTH`.
+const MAX_NAME: usize = 4096;
 /// Most levels of hierarchy, as Dovecot's `MAILBOX_MAX_HIERARCHY_LEVELS`.
 pub const MAX_LEVELS: usize = 20;
 
 /// A mailbox's place in an account: levels of Unicode text, `INBOX` in any case being the inbox.
 ///
-/// Kept with a dot between its levels, as Maildir++ does on disk; clients see their own separator.
+/// Kept with a slash between its levels, which no level has; clients see their own separator.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MailboxName(Arc<str>);
 
@@ -39,12 +42,12 @@ impl MailboxName {
 
     /// Parses a name as clients write it, already decoded from modified UTF-7 where that was used.
     ///
-    /// Refused: an empty name or level (so `a..b` and a trailing separator), control characters, `/`
-    /// inside a level, a dot inside a level when the separator is another character, more than
-    /// [`MAX_LEVELS`] levels, more than [`MAX_FOLDER_NAME`] octets on disk.
+    /// Refused: an empty name or level (so `a..b` and a trailing separator), control characters, `/` inside a level, the
+    /// levels `.` and `..`, more than [`MAX_LEVELS`] levels, a level or a name that is too long. What a layout cannot
+    /// hold besides says [`MailboxLayout::can_hold`].
     pub fn parse(text: &str, separator: char) -> Result<Self, StoreError> {
         // Cheap and generous: the encoded form, checked below, can be shorter than UTF-8 but not four times.
-        if text.len() > 4 * MAX_FOLDER_NAME {
+        if text.len() > 4 * MAX_NAME {
             return Err(StoreError::BadName);
         }
         if text.eq_ignore_ascii_case(INBOX) {
@@ -54,8 +57,9 @@ impl MailboxName {
         if levels.len() > MAX_LEVELS || !levels.iter().all(|level| is_level(level)) {
             return Err(StoreError::BadName);
         }
-        let name = Self(levels.join(".").into());
-        if name.folder().is_some_and(|folder| folder.len() <= MAX_FOLDER_NAME) {
+        let name = Self(levels.join("/").into());
+        let encoded = name.encoded();
+        if encoded.len() <= MAX_NAME && encoded.split('/').all(|level| level.len() <= MAX_FOLDER_NAME) {
             Ok(name)
         } else {
             Err(StoreError::BadName)
@@ -69,22 +73,22 @@ impl MailboxName {
 
     /// The levels from the top.
     pub fn levels(&self) -> impl Iterator<Item = &str> {
-        self.0.split('.')
+        self.0.split('/')
     }
 
     /// The name as clients see it.
     pub fn text(&self, separator: char) -> String {
-        self.0.replace('.', separator.encode_utf8(&mut [0; 4]))
+        self.0.replace('/', separator.encode_utf8(&mut [0; 4]))
     }
 
     /// The name one level up.
     pub fn parent(&self) -> Option<Self> {
-        self.0.rsplit_once('.').and_then(|(parent, _)| Self::parse(parent, '.').ok())
+        self.0.rsplit_once('/').and_then(|(parent, _)| Self::parse(parent, '/').ok())
     }
 
     /// Whether this name stands somewhere below `other`.
     pub fn is_below(&self, other: &Self) -> bool {
-        self.0.strip_prefix(&*other.0).is_some_and(|rest| rest.starts_with('.'))
+        self.0.strip_prefix(&*other.0).is_some_and(|rest| rest.starts_with('/'))
     }
 
     /// Whether a client may create it: `%` and `*` would make it match its neighbours in LIST (RFC 3501 §5.1), `~` at the
@@ -99,7 +103,7 @@ impl MailboxName {
         match composed(&self.0) {
             Cow::Borrowed(_) => self.clone(),
             // A name that would be too long in another spelling keeps its own.
-            Cow::Owned(text) => Self::parse(&text, '.').unwrap_or_else(|_| self.clone()),
+            Cow::Owned(text) => Self::parse(&text, '/').unwrap_or_else(|_| self.clone()),
         }
     }
 
@@ -113,11 +117,11 @@ impl MailboxName {
         if let Some(known) = known.iter().find(|known| known.composed() == composed) {
             return known.clone();
         }
-        let (Some(parent), Some((_, last))) = (self.parent(), composed.0.rsplit_once('.')) else {
+        let (Some(parent), Some((_, last))) = (self.parent(), composed.0.rsplit_once('/')) else {
             return composed;
         };
         let parent = parent.spelt_like(known);
-        Self::parse(&format!("{}.{last}", parent.0), '.').unwrap_or(composed)
+        Self::parse(&format!("{}/{last}", parent.0), '/').unwrap_or(composed)
     }
 
     /// Whether it is in ASCII, where every name has one spelling.
@@ -127,33 +131,42 @@ impl MailboxName {
 
     /// This name with the level prefix `from` exchanged for `to`; `None` unless it is `from` or below it.
     pub(crate) fn moved(&self, from: &Self, to: &Self) -> Option<Self> {
-        let rest = self.0.strip_prefix(&*from.0).filter(|rest| rest.is_empty() || rest.starts_with('.'))?;
-        Self::parse(&format!("{}{rest}", to.0), '.').ok()
+        let rest = self.0.strip_prefix(&*from.0).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
+        Self::parse(&format!("{}{rest}", to.0), '/').ok()
     }
 
-    /// The folder's name on disk, `None` for the inbox, whose folder is the account's own.
-    pub(crate) fn folder(&self) -> Option<String> {
-        (!self.is_inbox()).then(|| format!(".{}", utf7::encode(&self.0)))
+    /// The name with `INBOX` in capitals where that is its first level.
+    pub(crate) fn with_inbox_in_capitals(self) -> Self {
+        match self.0.split_once('/') {
+            Some((first, rest)) if first != INBOX && first.eq_ignore_ascii_case(INBOX) => {
+                Self(format!("{INBOX}/{rest}").into())
+            }
+            _ => self,
+        }
     }
 
-    /// The name as Dovecot writes it in `subscriptions`: modified UTF-7 with dots, no leading one.
+    /// The name in modified UTF-7, with slashes between its levels.
     pub(crate) fn encoded(&self) -> String {
         utf7::encode(&self.0)
     }
 
-    /// Reads [`encoded`](Self::encoded) back; `None` for a name that does not come from it.
+    /// Reads encoded levels; `None` for what does not come from [`encoded`](Self::encoded).
     ///
     /// Only the one encoded form of a name is taken, so two folders never claim one mailbox.
-    pub(crate) fn decode(encoded: &[u8]) -> Option<Self> {
-        let text = utf7::decode(std::str::from_utf8(encoded).ok()?).ok()?;
-        let name = Self::parse(&text, '.').ok()?;
-        (name.encoded().as_bytes() == encoded).then_some(name)
+    pub(crate) fn decode<'a>(levels: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
+        let decoded = levels.into_iter().map(|level| utf7::decode(std::str::from_utf8(level).ok()?).ok());
+        let text = decoded.collect::<Option<Vec<String>>>()?;
+        if text.iter().any(|level| level.contains('/')) {
+            return None;
+        }
+        let text = text.join("/");
+        Self::parse(&text, '/').ok().filter(|name| *name.0 == *text)
     }
 }
 
 fn is_level(level: &str) -> bool {
-    let refused = |c: char| c == '/' || c == '.' || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    !level.is_empty() && !level.contains(refused)
+    let refused = |c: char| c == '/' || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    !matches!(level, "" | "." | "..") && !level.contains(refused)
 }
 
 impl fmt::Debug for MailboxName {
@@ -165,23 +178,30 @@ impl fmt::Debug for MailboxName {
 /// How clients see the names of mailboxes.
 ///
 /// ```
-/// use kings_store::Naming;
-/// let naming = Naming { separator: '.', below_inbox: true };
+/// use kings_store::{MailboxLayout, Naming};
+/// let naming = Naming { separator: '.', below_inbox: true, layout: MailboxLayout::MaildirPlusPlus };
 /// let sent = naming.read("INBOX.Sent").unwrap();
 /// assert_eq!(naming.text(&sent), "INBOX.Sent");
 /// assert!(naming.read("Sent").is_err());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Naming {
-    /// Between the levels; on disk it is always a dot.
+    /// Between the levels, whatever parts them on disk. A dot is right only where no level can have one.
     pub separator: char,
     /// All other mailboxes are shown below the inbox, as Courier had them and Dovecot's `prefix = INBOX.` has.
     pub below_inbox: bool,
+    /// How they lie on disk, which not every name fits.
+    pub layout: MailboxLayout,
 }
 
 impl Naming {
     /// The name that a client writes so ([`MailboxName::parse`]).
     pub fn read(self, text: &str) -> Result<MailboxName, StoreError> {
+        let name = self.layout.understood(self.parse(text)?);
+        if self.layout.can_hold(&name) { Ok(name) } else { Err(StoreError::BadName) }
+    }
+
+    fn parse(self, text: &str) -> Result<MailboxName, StoreError> {
         if !self.below_inbox || text.eq_ignore_ascii_case(INBOX) {
             return MailboxName::parse(text, self.separator);
         }
@@ -281,14 +301,17 @@ mod tests {
         ];
         for text in hostile {
             assert!(MailboxName::parse(text, '.').is_err(), "{text:?}");
-            // With another separator a slash may be a level's end, never part of a folder's name.
+            // With another separator a dot may be part of a level, and a slash the end of one: never a way up.
             if let Ok(name) = MailboxName::parse(text, '/') {
-                panic!("{text:?} became {name:?}");
+                assert!(["...", "a..b", ".a", "a."].contains(&text), "{text:?} became {name:?}");
+                assert!(!MailboxLayout::MaildirPlusPlus.can_hold(&name), "{text:?}");
+                assert_eq!(MailboxLayout::Fs.steps(&name).unwrap(), [text]);
             }
         }
         for text in ["cur", "new", "tmp", "%", "*", "~root", "etc"] {
-            let folder = MailboxName::parse(text, '.').unwrap().folder().unwrap();
-            assert_eq!(folder, format!(".{text}"));
+            let steps =
+                MailboxLayout::MaildirPlusPlus.steps(&MailboxName::parse(text, '.').unwrap()).unwrap();
+            assert_eq!(steps, [format!(".{text}")]);
         }
     }
 
@@ -297,10 +320,9 @@ mod tests {
         for text in ["INBOX", "inbox", "InBoX"] {
             let name = MailboxName::parse(text, '.').unwrap();
             assert!(name.is_inbox());
-            assert_eq!(name.folder(), None);
+            assert_eq!(MailboxLayout::Fs.steps(&name).as_deref(), Some(&[][..]));
         }
         let child = MailboxName::parse("INBOX.Lists", '.').unwrap();
-        assert_eq!(child.folder().as_deref(), Some(".INBOX.Lists"));
         assert!(child.is_below(&MailboxName::inbox()));
         assert_eq!(child.parent(), Some(MailboxName::inbox()));
         assert_ne!(
@@ -312,7 +334,7 @@ mod tests {
 
     #[test]
     fn with_a_prefix_all_names_stand_below_the_inbox() {
-        let naming = Naming { separator: '.', below_inbox: true };
+        let naming = Naming { separator: '.', below_inbox: true, layout: MailboxLayout::MaildirPlusPlus };
         for (text, expected) in [
             ("INBOX", Some("INBOX")),
             ("inbox", Some("INBOX")),
@@ -334,52 +356,28 @@ mod tests {
                 assert_eq!(naming.read(&naming.text(&name)).unwrap(), name);
             }
         }
-        let plain = Naming { separator: '/', below_inbox: false };
+        let plain = Naming { separator: '/', below_inbox: false, layout: MailboxLayout::MaildirPlusPlus };
         assert_eq!(plain.text(&plain.read("INBOX/Sent").unwrap()), "INBOX/Sent");
         assert_eq!(plain.text(&plain.read("Sent").unwrap()), "Sent");
-    }
-
-    #[test]
-    fn names_are_kept_in_modified_utf_7() {
-        let cases = [
-            ("Sent", '.', Some(".Sent")),
-            ("A.B", '.', Some(".A.B")),
-            ("A/B", '/', Some(".A.B")),
-            ("Grüße", '.', Some(".Gr&APwA3w-e")),
-            ("A&B", '.', Some(".A&-B")),
-            ("A.B", '/', None),
-            ("A/B", '.', None),
-        ];
-        for (text, separator, expected) in cases {
-            let folder = MailboxName::parse(text, separator).ok().and_then(|name| name.folder());
-            assert_eq!(folder.as_deref(), expected, "{text}");
+        assert!(plain.read("v1.2").is_err(), "on disk the dot would part it");
+        let nested = Naming { layout: MailboxLayout::Fs, ..plain };
+        for (text, expected) in [("v1.2", "v1.2"), ("inbox/Sent", "INBOX/Sent"), ("Inbox", "INBOX")] {
+            assert_eq!(nested.text(&nested.read(text).unwrap()), expected);
         }
-        assert_eq!(MailboxName::parse("A/B", '/').unwrap().text('/'), "A/B");
-    }
-
-    #[test]
-    fn folders_with_a_second_spelling_are_not_mailboxes() {
-        let cases: [(&[u8], Option<&str>); 8] = [
-            (b"Gr&APwA3w-e", Some("Grüße")),
-            (b"&AEEAQg-", None),
-            (b"a&b", None),
-            (b"inbox", None),
-            (b"INBOX", Some("INBOX")),
-            (b"Gr\xc3\xbc", None),
-            (b"a..b", None),
-            (b"a/b", None),
-        ];
-        for (encoded, expected) in cases {
-            assert_eq!(MailboxName::decode(encoded).map(|name| name.text('.')).as_deref(), expected);
+        for text in ["tmp", "a/cur", "a/../b", "dovecot-uidlist", "subscriptions"] {
+            assert!(nested.read(text).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn the_whole_encoded_name_fits_a_file_name() {
-        assert!(MailboxName::parse(&"x".repeat(254), '.').is_ok());
-        assert!(MailboxName::parse(&"x".repeat(255), '.').is_err());
+    fn each_encoded_level_fits_a_file_name() {
+        assert!(MailboxName::parse(&"x".repeat(255), '.').is_ok());
+        assert!(MailboxName::parse(&"x".repeat(256), '.').is_err());
         assert!(MailboxName::parse(&"ü".repeat(60), '.').is_ok());
         assert!(MailboxName::parse(&"ü".repeat(120), '.').is_err(), "encoding makes it longer");
+        let level = "x".repeat(255);
+        assert!(MailboxName::parse(&[&*level; 16].join("."), '.').is_ok());
+        assert!(MailboxName::parse(&[&*level; 17].join("."), '.').is_err());
         assert!(MailboxName::parse(&["a"; MAX_LEVELS].join("."), '.').is_ok());
         assert!(MailboxName::parse(&["a"; MAX_LEVELS + 1].join("."), '.').is_err());
     }

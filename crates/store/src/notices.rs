@@ -1,12 +1,12 @@
 //! News of a whole account, for one session each: which mailboxes have changed, that names have, what was renamed and noted.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
 use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::watch::{Receiver, Sender};
 
 use crate::account::{Account, AccountState};
+use crate::mailbox_layout::MailboxLayout;
 use crate::name::MailboxName;
 use crate::subscriptions;
 use crate::sync::locked;
@@ -60,7 +60,9 @@ pub struct Notices {
     pile: Arc<Pile>,
     rings: Receiver<u64>,
     watched: HashMap<MailboxName, Watched>,
-    _names: Option<(Watch, Arc<Bell>)>,
+    /// On the folders whose entries are mailboxes.
+    names: Vec<Watch>,
+    names_bell: Arc<Bell>,
 }
 
 /// The watches on a mailbox and who hears of them.
@@ -98,25 +100,33 @@ impl Pile {
 #[derive(Debug)]
 struct Bell {
     pile: Weak<Pile>,
-    /// `None` for the folder of the account, whose entries are the mailboxes.
-    mailbox: Option<MailboxName>,
+    heard: Heard,
+}
+
+/// What one folder tells of.
+#[derive(Debug)]
+enum Heard {
+    Mailbox(MailboxName),
+    /// Its entries are mailboxes that lie like that.
+    Names(MailboxLayout),
 }
 
 impl Hears for Bell {
     fn changed(&self, entry: &[u8]) {
         let Some(pile) = self.pile.upgrade() else { return };
-        match &self.mailbox {
-            Some(name) => pile.put(|news| {
+        match &self.heard {
+            Heard::Mailbox(name) => pile.put(|news| {
                 news.mailboxes.insert(name.clone());
             }),
             // The inbox keeps its own files there too.
-            None if entry.is_empty()
-                || entry.starts_with(b".")
-                || entry == subscriptions::NAME.as_bytes() =>
+            Heard::Names(layout)
+                if entry.is_empty()
+                    || layout.names_change_with(entry)
+                    || entry == subscriptions::NAME.as_bytes() =>
             {
                 pile.put(|news| news.names = true);
             }
-            None => {}
+            Heard::Names(_) => {}
         }
     }
 }
@@ -154,10 +164,12 @@ impl Account {
         let (rings, heard) = tokio::sync::watch::channel(0);
         let pile = Arc::new(Pile { news: Mutex::default(), rings });
         self.0.hearers.add(&pile);
-        let bell = Arc::new(Bell { pile: Arc::downgrade(&pile), mailbox: None });
-        let watch = self.0.watcher.as_ref().and_then(|watcher| watcher.watch(&self.0.path, &bell));
-        let names = watch.map(|watch| (watch, bell));
-        Notices { account: Arc::clone(&self.0), pile, rings: heard, watched: HashMap::new(), _names: names }
+        let account = Arc::clone(&self.0);
+        let heard_there = Heard::Names(account.tree.layout());
+        let names_bell = Arc::new(Bell { pile: Arc::downgrade(&pile), heard: heard_there });
+        let watch = account.watcher.as_ref().and_then(|watcher| watcher.watch(&account.path, &names_bell));
+        let (watched, names) = (HashMap::new(), watch.into_iter().collect());
+        Notices { account, pile, rings: heard, watched, names, names_bell }
     }
 }
 
@@ -165,7 +177,7 @@ impl Notices {
     /// Hears of these mailboxes and of no others; false when some of them cannot be watched.
     pub fn watch(&mut self, names: &BTreeSet<MailboxName>) -> bool {
         self.watched.retain(|name, _| names.contains(name));
-        let mut all = true;
+        let mut all = self.watch_names();
         for name in names {
             if !self.watched.contains_key(name) {
                 match self.watched(name) {
@@ -177,12 +189,35 @@ impl Notices {
         all
     }
 
+    /// Watches every folder whose entries are names, also those that were made since.
+    fn watch_names(&mut self) -> bool {
+        let AccountState { watcher: Some(watcher), tree, path, .. } = &*self.account else { return false };
+        let Ok(holders) = tree.name_holders() else { return false };
+        let paths = [path.clone()].into_iter().chain(holders.iter().map(|name| tree.path(path, name)));
+        let (mut all, mut names) = (true, Vec::new());
+        for path in paths {
+            match watcher.watch(&path, &self.names_bell) {
+                Some(watch) => names.push(watch),
+                // Gone meanwhile: that is news of its own.
+                None => all &= !path.exists(),
+            }
+        }
+        // What was made in a new folder before it was watched is seen by another look.
+        let is_new = |watch: &Watch| !self.names.iter().any(|old| old.is_of_same_folder(watch));
+        let has_new = names.iter().any(is_new);
+        self.names = names;
+        if has_new {
+            self.pile.put(|news| news.names = true);
+        }
+        all
+    }
+
     fn watched(&self, name: &MailboxName) -> Option<Watched> {
-        let bell = Arc::new(Bell { pile: Arc::downgrade(&self.pile), mailbox: Some(name.clone()) });
+        let heard = Heard::Mailbox(name.clone());
+        let bell = Arc::new(Bell { pile: Arc::downgrade(&self.pile), heard });
         let watcher = self.account.watcher.as_ref()?;
-        let path =
-            name.folder().map_or_else(|| self.account.path.clone(), |folder| self.account.path.join(folder));
-        let watch = |part: &str| watcher.watch(&Path::new(&path).join(part), &bell);
+        let path = self.account.tree.path(&self.account.path, name);
+        let watch = |part: &str| watcher.watch(&path.join(part), &bell);
         Some(Watched { _watches: [watch("new")?, watch("cur")?], _bell: bell })
     }
 
@@ -250,17 +285,24 @@ mod tests {
     fn the_inbox_keeps_files_beside_the_folders_of_mailboxes() {
         let (rings, _heard) = tokio::sync::watch::channel(0);
         let pile = Arc::new(Pile { news: Mutex::default(), rings });
-        let bell = Bell { pile: Arc::downgrade(&pile), mailbox: None };
-        for (entry, is_name) in [
-            (&b".Sent"[..], true),
-            (b"subscriptions", true),
-            (b"", true),
-            (b"dovecot-uidlist", false),
-            (b"subscriptions.lock", false),
-            (b"maildirsize", false),
+        let flat = Bell { pile: Arc::downgrade(&pile), heard: Heard::Names(MailboxLayout::MaildirPlusPlus) };
+        let nested = Bell { pile: Arc::downgrade(&pile), heard: Heard::Names(MailboxLayout::Fs) };
+        for (entry, is_flat, is_nested) in [
+            (&b".Sent"[..], true, true),
+            (b"subscriptions", true, true),
+            (b"", true, true),
+            (b"Sent", false, true),
+            (b"cur", false, true),
+            (b"new", false, false),
+            (b"dovecot-uidlist", false, false),
+            (b"subscriptions.lock", false, false),
+            (b"maildirsize", false, false),
         ] {
-            bell.changed(entry);
-            assert_eq!(std::mem::take(&mut *locked(&pile.news)).names, is_name, "{}", entry.escape_ascii());
+            for (bell, is_name) in [(&flat, is_flat), (&nested, is_nested)] {
+                bell.changed(entry);
+                let news = std::mem::take(&mut *locked(&pile.news));
+                assert_eq!(news.names, is_name, "{}", entry.escape_ascii());
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::dotlock::{DotLock, QUOTA};
 use crate::error::StoreError;
 use crate::rules::Rules;
 use crate::sync::locked;
+use crate::tree::Tree;
 
 pub(crate) use self::count::{file as count_file, mailbox as count_mailbox};
 pub(crate) use self::maildirsize::try_file;
@@ -156,26 +157,26 @@ impl Ledger {
         self.rules.of(&self.account)
     }
 
-    /// What the account holds. `dir` is its folder.
-    pub(crate) fn quota(&self, dir: &Dir) -> Result<Quota, StoreError> {
+    /// What the account holds.
+    pub(crate) fn quota(&self, tree: &Tree) -> Result<Quota, StoreError> {
         let limits = self.rules.of(&self.account);
-        self.look(&mut locked(&self.books), dir, limits)
+        self.look(&mut locked(&self.books), tree, limits)
     }
 
     /// Counts all messages, and writes that down.
-    pub(crate) fn recalculate(&self, dir: &Dir) -> Result<Quota, StoreError> {
+    pub(crate) fn recalculate(&self, tree: &Tree) -> Result<Quota, StoreError> {
         let limits = self.rules.of(&self.account);
-        self.count(&mut locked(&self.books), dir, limits)
+        self.count(&mut locked(&self.books), tree, limits)
     }
 
     /// Whether a message of `octets` would be delivered now.
-    pub(crate) fn check(&self, dir: &Dir, octets: u64) -> Result<(), StoreError> {
+    pub(crate) fn check(&self, tree: &Tree, octets: u64) -> Result<(), StoreError> {
         let limits = self.rules.of(&self.account);
         if !limits.is_limit() {
             return Ok(());
         }
         let mut books = locked(&self.books);
-        let Quota { used, limits } = self.look(&mut books, dir, limits)?;
+        let Quota { used, limits } = self.look(&mut books, tree, limits)?;
         let used = used.plus(books.promised);
         if limits.admits(used, Usage::message(octets), Claim::Delivered) {
             Ok(())
@@ -185,12 +186,12 @@ impl Ledger {
     }
 
     /// Keeps room for messages that are about to be written.
-    pub(crate) fn claim(self: &Arc<Self>, dir: &Dir, size: Usage, who: Claim) -> Result<Room, StoreError> {
+    pub(crate) fn claim(self: &Arc<Self>, tree: &Tree, size: Usage, who: Claim) -> Result<Room, StoreError> {
         let limits = self.rules.of(&self.account);
         let mut books = locked(&self.books);
         // Without a limit of ours a file that is there may have one, from Dovecot or whoever made it.
-        if limits.is_limit() || found(dir.stat_at(maildirsize::NAME.as_bytes()))?.is_some() {
-            let Quota { used, limits } = self.look(&mut books, dir, limits)?;
+        if limits.is_limit() || found(tree.dir().stat_at(maildirsize::NAME.as_bytes()))?.is_some() {
+            let Quota { used, limits } = self.look(&mut books, tree, limits)?;
             if !limits.admits(used.plus(books.promised), size, who) {
                 return Err(StoreError::OverQuota);
             }
@@ -213,8 +214,9 @@ impl Ledger {
     }
 
     /// What the file says, or a count where it does not say it well.
-    fn look(&self, books: &mut Books, dir: &Dir, limits: QuotaLimits) -> Result<Quota, StoreError> {
-        let told = read(dir).and_then(|(octets, age)| maildirsize::parse(&octets).map(|told| (told, age)));
+    fn look(&self, books: &mut Books, tree: &Tree, limits: QuotaLimits) -> Result<Quota, StoreError> {
+        let told =
+            read(tree.dir()).and_then(|(octets, age)| maildirsize::parse(&octets).map(|told| (told, age)));
         if let Some((Told { used, limits: header, lines }, age)) = told {
             let in_force = if limits.is_limit() { limits } else { header };
             let same = (header.octets, header.messages) == (in_force.octets, in_force.messages);
@@ -222,19 +224,19 @@ impl Ledger {
             if same && !doubtful {
                 return Ok(Quota { used, limits: in_force });
             }
-            return self.count(books, dir, in_force);
+            return self.count(books, tree, in_force);
         }
         if limits.is_limit() {
-            return self.count(books, dir, limits);
+            return self.count(books, tree, limits);
         }
-        Ok(Quota { used: count::account(dir)?, limits })
+        Ok(Quota { used: tree.count()?, limits })
     }
 
     /// Counts, and writes it down as well as it goes: a file that cannot be written now is written another time.
-    fn count(&self, books: &mut Books, dir: &Dir, limits: QuotaLimits) -> Result<Quota, StoreError> {
+    fn count(&self, books: &mut Books, tree: &Tree, limits: QuotaLimits) -> Result<Quota, StoreError> {
         books.counts += 1;
-        let used = count::account(dir)?;
-        let written = DotLock::acquire_empty(dir, maildirsize::NAME, QUOTA)
+        let used = tree.count()?;
+        let written = DotLock::acquire_empty(tree.dir(), maildirsize::NAME, QUOTA)
             .and_then(|lock| lock.replace(maildirsize::text(limits, used).as_bytes()));
         if let Err(error) = written {
             tracing::debug!(account = %self.account, %error, "cannot write down what an account holds");
@@ -276,13 +278,13 @@ impl Drop for Room {
 }
 
 /// What the file tells, and what a count finds; `None` without a file. One that is damaged tells of nothing.
-pub(crate) fn told_and_found(dir: &Dir) -> std::io::Result<Option<(Usage, Usage)>> {
-    if found(dir.stat_at(maildirsize::NAME.as_bytes()))?.is_none() {
+pub(crate) fn told_and_found(tree: &Tree) -> std::io::Result<Option<(Usage, Usage)>> {
+    if found(tree.dir().stat_at(maildirsize::NAME.as_bytes()))?.is_none() {
         return Ok(None);
     }
-    let told = read(dir).and_then(|(octets, _)| maildirsize::parse(&octets));
+    let told = read(tree.dir()).and_then(|(octets, _)| maildirsize::parse(&octets));
     let told = told.map(|told| told.used).unwrap_or_default();
-    Ok(Some((told, count::account(dir)?)))
+    Ok(Some((told, tree.count()?)))
 }
 
 /// The file and its age in seconds; `None` where it is missing, too long to be trusted, or no file.

@@ -169,12 +169,14 @@ mod tests {
     use rustix::fs::Mode;
 
     use super::*;
+    use crate::mailbox_layout::MailboxLayout;
     use crate::name::MailboxName;
+    use crate::tree::Tree;
 
     fn temp() -> (tempfile::TempDir, Folder) {
         let temp = tempfile::tempdir().unwrap();
-        let folder =
-            Folder::open(&Dir::open_root(temp.path()).unwrap(), &MailboxName::inbox()).unwrap().unwrap();
+        let tree = Tree::new(Dir::open_root(temp.path()).unwrap(), MailboxLayout::default());
+        let folder = Folder::open(&tree, &MailboxName::inbox()).unwrap().unwrap();
         (temp, folder)
     }
 

@@ -6,6 +6,7 @@ use kings_mail::address::{Address, Host};
 
 use crate::dir::is_component;
 use crate::error::StoreError;
+use crate::mailbox_layout::MailboxLayout;
 
 /// Checked settings of the store. The only place of its public API where a path shows.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct Settings {
     pub index_dir: Option<PathBuf>,
     /// How an account's Maildir is found below `mail_dir`.
     pub layout: Layout,
+    /// How the mailboxes lie in it.
+    pub mailboxes: MailboxLayout,
     /// Free bytes below which no new message is begun; reading, flags and deletion still work.
     pub free_space_reserve: u64,
 }

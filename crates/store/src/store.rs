@@ -19,6 +19,7 @@ use crate::rules::Rules;
 use crate::settings::Settings;
 use crate::settled::Settled;
 use crate::sync::locked;
+use crate::tree::Tree;
 use crate::watch::Watcher;
 
 /// All mailboxes of this server. Clones share everything.
@@ -115,9 +116,9 @@ impl Store {
     /// Removes expunged mail of an account that was kept long enough. One that has no Maildir has none, and gets none.
     pub fn purge_expunged(&self, account: &Address) -> Result<(), StoreError> {
         let key = account.folded();
-        let Some(dir) = self.find_folder(&key)? else { return Ok(()) };
+        let Some(tree) = self.find_folder(&key)? else { return Ok(()) };
         let retention = Retention::new(key, Arc::clone(&self.0.retention));
-        Ok(retention.purge(&dir, SystemTime::now())?)
+        Ok(retention.purge(&tree, SystemTime::now())?)
     }
 
     /// Whether there is a limit for an account at all. Touches no disk.
@@ -129,7 +130,7 @@ impl Store {
     pub fn quota(&self, account: &Address) -> Result<Quota, StoreError> {
         let key = account.folded();
         match self.find_folder(&key)? {
-            Some(dir) => self.slot(key).ledger.quota(&dir),
+            Some(tree) => self.slot(key).ledger.quota(&tree),
             None => Ok(Quota { used: Usage::default(), limits: self.0.quotas.of(&key) }),
         }
     }
@@ -138,7 +139,7 @@ impl Store {
     pub fn recalculate_quota(&self, account: &Address) -> Result<Quota, StoreError> {
         let key = account.folded();
         match self.find_folder(&key)? {
-            Some(dir) => self.slot(key).ledger.recalculate(&dir),
+            Some(tree) => self.slot(key).ledger.recalculate(&tree),
             None => Ok(Quota { used: Usage::default(), limits: self.0.quotas.of(&key) }),
         }
     }
@@ -147,7 +148,7 @@ impl Store {
     pub fn has_room(&self, account: &Address, octets: u64) -> Result<(), StoreError> {
         let key = account.folded();
         match self.find_folder(&key)? {
-            Some(dir) => self.slot(key).ledger.check(&dir, octets),
+            Some(tree) => self.slot(key).ledger.check(&tree, octets),
             None if self.0.quotas.of(&key).admits_first(octets) => Ok(()),
             None => Err(StoreError::OverQuota),
         }
@@ -158,8 +159,8 @@ impl Store {
         &self,
         account: &Address,
     ) -> Result<Option<(Usage, Usage)>, StoreError> {
-        let Some(dir) = self.find_folder(&account.folded())? else { return Ok(None) };
-        Ok(quota::told_and_found(&dir)?)
+        let Some(tree) = self.find_folder(&account.folded())? else { return Ok(None) };
+        Ok(quota::told_and_found(&tree)?)
     }
 
     /// The index of an account, where one is kept.
@@ -169,7 +170,7 @@ impl Store {
     }
 
     /// The folder of an account, if it has one.
-    pub(crate) fn find_folder(&self, folded: &Address) -> Result<Option<Dir>, StoreError> {
+    pub(crate) fn find_folder(&self, folded: &Address) -> Result<Option<Tree>, StoreError> {
         let mut below: Option<Dir> = None;
         for name in self.0.settings.layout.folders(folded)? {
             match below.as_ref().unwrap_or(&self.0.root.dir).open(name) {
@@ -178,7 +179,7 @@ impl Store {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(below)
+        Ok(below.map(|dir| Tree::new(dir, self.0.settings.mailboxes)))
     }
 
     pub(crate) fn root(&self) -> &Root {
@@ -212,7 +213,7 @@ impl Store {
         let state = AccountState::new(
             Arc::clone(&self.0.root),
             self.0.watcher.clone(),
-            (dir, path),
+            (Tree::new(dir, self.0.settings.mailboxes), path),
             (Arc::clone(&slot.settled), Arc::clone(&slot.ledger)),
             Retention::new(key, Arc::clone(&self.0.retention)),
             self.0.index.as_ref().map(|index| index.of_account(&folders)),

@@ -1,17 +1,19 @@
 //! The account's `subscriptions` file, in either of Dovecot's two forms.
 //!
 //! Version 2 starts with `V\t2` and an empty line and has tabs between the levels; Dovecot 2.3 writes it
-//! for new accounts. Older files are one name a line with dots. A file keeps the form it has, and its
-//! lines, known or not, keep their order.
+//! for new accounts. Older files are one name a line with dots, or slashes where the layout has them. A file keeps the form
+//! it has, and its lines, known or not, keep their order.
 
 use std::io::Read;
 
 use kings_mail::utf7;
 
-use crate::dir::{Dir, found};
+use crate::dir::found;
 use crate::dotlock::{DotLock, SUBSCRIPTIONS};
 use crate::error::StoreError;
+use crate::mailbox_layout::MailboxLayout;
 use crate::name::MailboxName;
+use crate::tree::Tree;
 
 pub(crate) const NAME: &str = "subscriptions";
 const HEADER: &[u8] = b"V\t2\n\n";
@@ -19,14 +21,14 @@ const HEADER: &[u8] = b"V\t2\n\n";
 const MAX_OCTETS: u64 = 16 * 1024 * 1024;
 
 /// The subscribed names, whether or not the mailboxes exist.
-pub(crate) fn read(account: &Dir) -> Result<Vec<MailboxName>, StoreError> {
-    Ok(File::read(account)?.names())
+pub(crate) fn read(tree: &Tree) -> Result<Vec<MailboxName>, StoreError> {
+    Ok(File::read(tree)?.names())
 }
 
 /// Adds `add` and takes `remove` away, durably. Nothing is written when nothing changes.
-pub(crate) fn change(account: &Dir, add: &[MailboxName], remove: &[MailboxName]) -> Result<(), StoreError> {
-    let lock = DotLock::acquire_empty(account, NAME, SUBSCRIPTIONS)?;
-    let before = File::read(account)?;
+pub(crate) fn change(tree: &Tree, add: &[MailboxName], remove: &[MailboxName]) -> Result<(), StoreError> {
+    let lock = DotLock::acquire_empty(tree.dir(), NAME, SUBSCRIPTIONS)?;
+    let before = File::read(tree)?;
     let mut after = before.clone();
     for name in remove {
         let line = after.line(name);
@@ -42,14 +44,14 @@ pub(crate) fn change(account: &Dir, add: &[MailboxName], remove: &[MailboxName])
 }
 
 /// The subscribed names of mailboxes of others: `shared/joe@example.org/Lists`, levels parted by slashes.
-pub(crate) fn read_others(account: &Dir) -> Result<Vec<String>, StoreError> {
-    Ok(File::read(account)?.others())
+pub(crate) fn read_others(tree: &Tree) -> Result<Vec<String>, StoreError> {
+    Ok(File::read(tree)?.others())
 }
 
 /// Adds such a name or takes it away, durably.
-pub(crate) fn change_other(account: &Dir, name: &str, subscribes: bool) -> Result<(), StoreError> {
-    let lock = DotLock::acquire_empty(account, NAME, SUBSCRIPTIONS)?;
-    let before = File::read(account)?;
+pub(crate) fn change_other(tree: &Tree, name: &str, subscribes: bool) -> Result<(), StoreError> {
+    let lock = DotLock::acquire_empty(tree.dir(), NAME, SUBSCRIPTIONS)?;
+    let before = File::read(tree)?;
     let mut after = before.clone();
     let line = after.other_line(name);
     after.lines.retain(|known| *known != line);
@@ -62,22 +64,25 @@ pub(crate) fn change_other(account: &Dir, name: &str, subscribes: bool) -> Resul
 /// What the file says, line by line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct File {
+    layout: MailboxLayout,
     tabs: bool,
     lines: Vec<Vec<u8>>,
 }
 
 impl File {
-    fn read(account: &Dir) -> Result<Self, StoreError> {
-        let Some(file) = found(account.open_file(NAME))? else { return Ok(Self::parse(HEADER)) };
+    fn read(tree: &Tree) -> Result<Self, StoreError> {
+        let Some(file) = found(tree.dir().open_file(NAME))? else {
+            return Ok(Self::parse(HEADER, tree.layout()));
+        };
         let mut bytes = Vec::new();
         file.take(MAX_OCTETS).read_to_end(&mut bytes)?;
-        Ok(Self::parse(&bytes))
+        Ok(Self::parse(&bytes, tree.layout()))
     }
 
-    pub(crate) fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8], layout: MailboxLayout) -> Self {
         let (tabs, rest) = bytes.strip_prefix(HEADER).map_or((false, bytes), |rest| (true, rest));
         let lines = rest.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-        Self { tabs, lines: lines.map(<[u8]>::to_vec).collect() }
+        Self { layout, tabs, lines: lines.map(<[u8]>::to_vec).collect() }
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
@@ -92,8 +97,8 @@ impl File {
 
     /// How this file writes `name`. Encoded names hold no tab, so nothing needs Dovecot's tab escapes.
     fn line(&self, name: &MailboxName) -> Vec<u8> {
-        let encoded = name.encoded();
-        if self.tabs { encoded.replace('.', "\t").into_bytes() } else { encoded.into_bytes() }
+        let line = if self.tabs { name.encoded().replace('/', "\t") } else { self.layout.joined(name) };
+        line.into_bytes()
     }
 
     /// The same of a mailbox of others, as Dovecot writes it: its levels may hold dots, so slashes part them in the old form.
@@ -121,8 +126,12 @@ impl File {
 
     pub(crate) fn names(&self) -> Vec<MailboxName> {
         let plain = |line: &Vec<u8>| {
-            let dots = line.iter().map(|&byte| if self.tabs && byte == b'\t' { b'.' } else { byte });
-            MailboxName::decode(&dots.collect::<Vec<u8>>())
+            let name = if self.tabs {
+                MailboxName::decode(line.split(|&octet| octet == b'\t'))
+            } else {
+                self.layout.parted(line)
+            };
+            name.filter(|name| self.layout.can_hold(name))
         };
         self.lines.iter().filter(|line| !self.is_other(line)).filter_map(plain).collect()
     }
@@ -132,6 +141,11 @@ impl File {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::dir::Dir;
+
+    fn tree(temp: &tempfile::TempDir) -> Tree {
+        Tree::new(Dir::open_root(temp.path()).unwrap(), MailboxLayout::default())
+    }
 
     fn name(text: &str) -> MailboxName {
         MailboxName::parse(text, '.').unwrap()
@@ -147,7 +161,7 @@ mod tests {
         ];
         for (before, after) in cases {
             let temp = tempfile::tempdir().unwrap();
-            let dir = Dir::open_root(temp.path()).unwrap();
+            let dir = tree(&temp);
             let path = temp.path().join(NAME);
             if let Some(text) = before {
                 std::fs::write(&path, text).unwrap();
@@ -168,7 +182,7 @@ mod tests {
             ("Sent\n", "shared/joe@example.org/L&APw-ck/2026\n"),
         ] {
             let temp = tempfile::tempdir().unwrap();
-            let dir = Dir::open_root(temp.path()).unwrap();
+            let dir = tree(&temp);
             std::fs::write(temp.path().join(NAME), before).unwrap();
             change_other(&dir, other, true).unwrap();
             change_other(&dir, other, true).unwrap();
@@ -183,7 +197,7 @@ mod tests {
     #[test]
     fn nothing_is_written_when_nothing_changes() {
         let temp = tempfile::tempdir().unwrap();
-        let dir = Dir::open_root(temp.path()).unwrap();
+        let dir = tree(&temp);
         change(&dir, &[], &[name("Sent")]).unwrap();
         assert!(!temp.path().join(NAME).exists());
         assert!(!temp.path().join("subscriptions.lock").exists());

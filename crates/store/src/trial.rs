@@ -7,6 +7,7 @@ use crate::dir::is_component;
 use crate::index::sealed;
 use crate::index::sheets::Seal;
 use crate::keywords::{Keywords, MAX_KEYWORDS};
+use crate::mailbox_layout::MailboxLayout;
 use crate::message::Uid;
 use crate::name::MailboxName;
 use crate::quota::try_file;
@@ -97,10 +98,18 @@ fn keywords(bytes: &[u8]) -> Result<(), &'static str> {
 }
 
 fn subscriptions(bytes: &[u8]) -> Result<(), &'static str> {
-    let file = File::parse(bytes);
-    promised(File::parse(&file.to_bytes()) == file, "subscriptions read back")?;
-    let is_name = |name: &MailboxName| MailboxName::decode(name.encoded().as_bytes()).as_ref() == Some(name);
-    promised(file.names().iter().all(is_name), "a subscribed name is a name")
+    for layout in [MailboxLayout::MaildirPlusPlus, MailboxLayout::Fs] {
+        let file = File::parse(bytes, layout);
+        promised(File::parse(&file.to_bytes(), layout) == file, "subscriptions read back")?;
+        let is_name =
+            |name: &MailboxName| layout.parted(layout.joined(name).as_bytes()).as_ref() == Some(name);
+        promised(file.names().iter().all(is_name), "a subscribed name is a name")?;
+        let steps = file.names().into_iter().flat_map(|name| layout.steps(&name).unwrap_or_default());
+        let one_down =
+            |step: String| is_component(step.as_bytes()) && !["cur", "new", "tmp"].contains(&&*step);
+        promised(steps.into_iter().all(one_down), "a folder is one step down, and none of the inbox's own")?;
+    }
+    Ok(())
 }
 
 fn promised(holds: bool, promise: &'static str) -> Result<(), &'static str> {

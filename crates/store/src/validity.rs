@@ -48,7 +48,7 @@ pub(crate) fn reserve(account: &Dir, value: u32) -> Result<(), StoreError> {
 fn step(account: &Dir, current: Option<u32>, wanted: u32) -> Result<bool, StoreError> {
     let Some(value) = current else { return begin(account, wanted) };
     let (from, to) = (counter_name(value), counter_name(wanted));
-    let moved = found(account.rename_to_free(from.as_bytes(), to.as_bytes()))?.is_some();
+    let moved = found(account.rename_to_free(from.as_bytes(), account, to.as_bytes()))?.is_some();
     if moved {
         write(account, wanted)?;
         account.sync()?;

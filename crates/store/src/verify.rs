@@ -11,11 +11,10 @@ use std::time::{Duration, SystemTime};
 use kings_mail::address::Address;
 use rustix::fs::FileType;
 
-use crate::account::folders_in;
 use crate::compressed;
 use crate::dir::{Dir, found};
 use crate::error::StoreError;
-use crate::folder::{self, folder_in};
+use crate::folder;
 use crate::keywords::{self, Keywords};
 use crate::list_file;
 use crate::mailbox_file;
@@ -26,6 +25,7 @@ use crate::quota::Usage;
 use crate::scan::{self, Place, Seen};
 use crate::store::Store;
 use crate::subscriptions;
+use crate::tree::Tree;
 use crate::uidlist::{self, Health};
 
 /// How often what `maildirsize` tells is compared with a count before a difference that stays is a fault.
@@ -148,8 +148,8 @@ impl Store {
         how: How,
         tell: &mut dyn FnMut(Finding),
     ) -> Result<Verified, StoreError> {
-        let Some(dir) = self.find_folder(&account.folded())? else { return Ok(Verified::default()) };
-        let mut check = Check { store: self, account, dir, how, tell, done: Verified::default() };
+        let Some(tree) = self.find_folder(&account.folded())? else { return Ok(Verified::default()) };
+        let mut check = Check { store: self, account, tree, how, tell, done: Verified::default() };
         check.account();
         Ok(check.done)
     }
@@ -162,7 +162,7 @@ type Entries = HashMap<Box<[u8]>, uidlist::Entry>;
 struct Check<'a> {
     store: &'a Store,
     account: &'a Address,
-    dir: Dir,
+    tree: Tree,
     how: How,
     tell: &'a mut dyn FnMut(Finding),
     done: Verified,
@@ -186,13 +186,13 @@ impl Check<'_> {
 
     fn account(&mut self) {
         for name in self.mailboxes() {
-            match folder_in(&self.dir, &name) {
+            match self.tree.folder(&name) {
                 Ok(Some(dir)) => self.mailbox(&name, &dir),
                 Ok(None) => {}
                 Err(error) => self.found(Some(&name), None, Fault::Unreadable(error.to_string())),
             }
         }
-        if let Err(error) = subscriptions::read(&self.dir) {
+        if let Err(error) = subscriptions::read(&self.tree) {
             self.found(None, Some(subscriptions::NAME.as_bytes()), Fault::Unreadable(error.to_string()));
         }
         self.usage();
@@ -200,7 +200,7 @@ impl Check<'_> {
     }
 
     fn mailboxes(&mut self) -> Vec<MailboxName> {
-        let mut names = folders_in(&self.dir).unwrap_or_else(|error| {
+        let mut names = self.tree.names().unwrap_or_else(|error| {
             self.found(None, None, Fault::Unreadable(error.to_string()));
             Vec::new()
         });

@@ -71,6 +71,13 @@ pub(crate) struct Watch {
     token: u64,
 }
 
+impl Watch {
+    /// Whether both watch one folder.
+    pub(crate) fn is_of_same_folder(&self, other: &Self) -> bool {
+        self.descriptor == other.descriptor
+    }
+}
+
 impl Watcher {
     /// Starts the thread. `root` is watched only so that ending the watch wakes the thread up.
     ///

@@ -118,6 +118,7 @@ fn tree(visible: Vec<String>, subscribed: Vec<String>) -> Vec<Listed> {
         name: name.to_owned(),
         subscribed: false,
         exists: false,
+        is_level: false,
         special_uses: Vec::new(),
         has_children: false,
     };
@@ -160,6 +161,7 @@ pub(super) fn to_imap(listed: &kings_store::Listed, naming: Naming) -> Listed {
         name: naming.text(&listed.name),
         subscribed: listed.subscribed,
         exists: listed.exists,
+        is_level: listed.is_level,
         special_uses: listed.special_uses.iter().copied().map(use_to_imap).collect(),
         has_children: listed.has_children,
     }

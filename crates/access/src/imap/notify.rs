@@ -154,6 +154,7 @@ fn unknown(name: &MailboxName) -> Listed {
         name: name.clone(),
         subscribed: false,
         exists: false,
+        is_level: false,
         special_uses: Vec::new(),
         has_children: false,
     }

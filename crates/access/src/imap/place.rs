@@ -371,7 +371,8 @@ impl Client {
         let named = || {
             let (owner, name) = rest.split_once(OTHERS_SEPARATOR)?;
             let owner = Address::parse(owner).ok()?.folded();
-            let name = MailboxName::parse(name, OTHERS_SEPARATOR).ok()?;
+            let naming = Naming { separator: OTHERS_SEPARATOR, below_inbox: false, ..self.inner.naming };
+            let name = naming.read(name).ok()?;
             self.may_share(&owner).then_some(Named::Others(owner, name))
         };
         named().unwrap_or(Named::Nothing)

@@ -8,7 +8,7 @@ use kings_directory::{Directory, HostedDomain};
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_net::Shutdown;
-use kings_store::{Delivery, Layout, MailboxName, Naming, Store};
+use kings_store::{Delivery, Layout, MailboxLayout, MailboxName, Naming, Store};
 use kings_tls::{Certificates, Source};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -41,6 +41,15 @@ impl Server {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut Parts)) -> Self {
+        Self::lying(MailboxLayout::default(), change)
+    }
+
+    /// With mailboxes in each other.
+    pub(crate) fn nested() -> Self {
+        Self::lying(MailboxLayout::Fs, |parts| parts.naming.separator = '/')
+    }
+
+    fn lying(mailboxes: MailboxLayout, change: impl FnOnce(&mut Parts)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let users = folder.path().join("users");
         std::fs::write(&users, USERS).unwrap();
@@ -69,6 +78,7 @@ impl Server {
             mail_dir: folder.path().join("mail"),
             index_dir: Some(folder.path().join("index")),
             layout: Layout::default(),
+            mailboxes,
             free_space_reserve: 0,
         })
         .unwrap();
@@ -83,7 +93,7 @@ impl Server {
         let mut parts = Parts {
             people,
             append_octets: 60_000_000,
-            naming: Naming { separator: '.', below_inbox: false },
+            naming: Naming { separator: '.', below_inbox: false, layout: mailboxes },
             sharing: kings_access::Sharing::Domain,
             shares_with_anyone: false,
         };

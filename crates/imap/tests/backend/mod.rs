@@ -486,6 +486,7 @@ impl Backend {
             name: mailbox.name.clone(),
             subscribed: mailbox.subscribed,
             exists: true,
+            is_level: false,
             special_uses: mailbox.uses.clone(),
             has_children: self.mailboxes.iter().any(|other| other.name.starts_with(&below)),
         }

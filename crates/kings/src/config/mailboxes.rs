@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kings_access::{Sharing, UidlFormat};
 use kings_mail::domain::Domain;
-use kings_store::Naming;
+use kings_store::{MailboxLayout, Naming};
 
 use super::reader::{Section, Source};
 use super::retention::{self, Retention};
@@ -32,18 +32,7 @@ pub(super) fn read(
     section: &mut Section<'_>,
     kept_by_domain: Vec<(Domain, Duration)>,
 ) -> (Mailboxes, String) {
-    let one_of = |text: &str| match text {
-        "." | "/" => Ok(text.chars().next().unwrap_or('.')),
-        _ => Err("another character"),
-    };
-    let separator = section.parsed(source, "separator", "\".\" or \"/\"", one_of).unwrap_or('.');
-    let prefixes = format!("\"\" or \"INBOX{separator}\"");
-    let below_inbox = section.parsed(source, "prefix", &prefixes, |text| match text.strip_prefix("INBOX") {
-        None if text.is_empty() => Ok(false),
-        Some(rest) if rest.chars().eq([separator]) => Ok(true),
-        _ => Err("another prefix"),
-    });
-    let naming = Naming { separator, below_inbox: below_inbox.unwrap_or(false) };
+    let naming = read_naming(source, section);
     let sharing = section.parsed(source, "sharing", "\"off\", \"domain\" or \"server\"", |text| match text {
         "off" => Ok(Sharing::Off),
         "domain" => Ok(Sharing::Domain),
@@ -65,4 +54,32 @@ pub(super) fn read(
         Mailboxes { naming, sharing, shares_with_anyone, pop3_uidl, pop3_lock_session, retention },
         delimiters.unwrap_or_else(|| "+".to_owned()),
     )
+}
+
+/// How mailboxes lie on disk, and what people see of that.
+fn read_naming(source: &mut Source<'_>, section: &mut Section<'_>) -> Naming {
+    let layout = section.parsed(source, "layout", "\"maildir++\" or \"fs\"", |text| match text {
+        "maildir++" => Ok(MailboxLayout::MaildirPlusPlus),
+        "fs" => Ok(MailboxLayout::Fs),
+        _ => Err("another layout"),
+    });
+    let layout = layout.unwrap_or_default();
+    // Where folders lie in folders their names may have dots.
+    let (standard, separators) = match layout {
+        MailboxLayout::MaildirPlusPlus => ('.', "\".\" or \"/\""),
+        MailboxLayout::Fs => ('/', "\"/\" with layout = \"fs\""),
+    };
+    let separator = section.parsed(source, "separator", separators, |text| match text {
+        "/" => Ok('/'),
+        "." if layout == MailboxLayout::MaildirPlusPlus => Ok('.'),
+        _ => Err("another character"),
+    });
+    let separator = separator.unwrap_or(standard);
+    let prefixes = format!("\"\" or \"INBOX{separator}\"");
+    let below_inbox = section.parsed(source, "prefix", &prefixes, |text| match text.strip_prefix("INBOX") {
+        None if text.is_empty() => Ok(false),
+        Some(rest) if rest.chars().eq([separator]) => Ok(true),
+        _ => Err("another prefix"),
+    });
+    Naming { separator, below_inbox: below_inbox.unwrap_or(false), layout }
 }

@@ -47,6 +47,32 @@ fn the_smallest_config_has_the_defaults_of_the_design() {
 }
 
 #[test]
+fn mailboxes_lie_in_each_other_where_the_config_says_so() {
+    use kings_store::MailboxLayout::{Fs, MaildirPlusPlus};
+    let cases = [
+        ("", Ok((MaildirPlusPlus, '.', false))),
+        ("separator = \"/\"", Ok((MaildirPlusPlus, '/', false))),
+        ("layout = \"maildir++\"", Ok((MaildirPlusPlus, '.', false))),
+        ("layout = \"fs\"", Ok((Fs, '/', false))),
+        ("layout = \"fs\"\nseparator = \"/\"\nprefix = \"INBOX/\"", Ok((Fs, '/', true))),
+        ("layout = \"fs\"\nseparator = \".\"", Err("separator")),
+        ("layout = \"fs\"\nprefix = \"INBOX.\"", Err("prefix")),
+        ("layout = \"FS\"", Err("layout")),
+    ];
+    for (lines, expected) in cases {
+        let text = format!("{SMALLEST}\n[mailboxes]\n{lines}\n");
+        match (Settings::parse(&text, Path::new("/etc/kings-smtp")), expected) {
+            (Ok(settings), Ok(expected)) => {
+                let naming = settings.mailboxes.naming;
+                assert_eq!((naming.layout, naming.separator, naming.below_inbox), expected, "{lines}");
+            }
+            (Err(complaints), Err(key)) => assert!(format!("{complaints:?}").contains(key), "{complaints:?}"),
+            (result, _) => panic!("{lines}: {:?}", result.is_ok()),
+        }
+    }
+}
+
+#[test]
 fn mailboxes_are_shared_inside_of_the_domain_unless_the_config_says_otherwise() {
     use kings_access::Sharing;
     let cases = [

@@ -13,6 +13,7 @@ pub(crate) fn open_store(settings: &Settings) -> anyhow::Result<Store> {
         mail_dir: settings.mail_dir.clone(),
         index_dir: Some(settings.data_dir.join("index")),
         layout: settings.mail_layout.clone(),
+        mailboxes: settings.mailboxes.naming.layout,
         free_space_reserve: settings.limits.free_space_reserve,
     });
     store.with_context(|| format!("cannot open the mailboxes in {}", settings.mail_dir.display()))

@@ -4,6 +4,7 @@ mod acl;
 mod catenate;
 mod compressed;
 mod differential;
+mod nested;
 mod notify;
 mod objects;
 mod order;

@@ -75,6 +75,7 @@ impl Setup {
             mail_dir: path.join("mail"),
             index_dir: None,
             layout: Layout::default(),
+            mailboxes: kings_store::MailboxLayout::default(),
             free_space_reserve: 0,
         });
         let queue = kings_queue::Settings {

@@ -2,33 +2,10 @@
 
 use std::io;
 
-use rustix::fs::FileType;
-
 use super::Usage;
 use crate::dir::{Dir, found};
 use crate::folder::is_no_folder;
 use crate::maildir;
-
-/// Everything in all mailboxes of the account.
-pub(super) fn account(dir: &Dir) -> io::Result<Usage> {
-    let mut folders = Vec::new();
-    dir.read(|name, kind| {
-        // A folder with two dots is one that is being removed.
-        let is_folder = matches!(kind, FileType::Directory | FileType::Unknown);
-        if is_folder && name.starts_with(b".") && !name.starts_with(b"..") {
-            folders.push(name.to_vec());
-        }
-    })?;
-    let mut usage = mailbox(dir)?;
-    for name in folders {
-        match dir.open(&name) {
-            Ok(folder) => usage = usage.plus(mailbox(&folder)?),
-            Err(error) if is_no_folder(&error) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(usage)
-}
 
 /// Everything in one mailbox.
 pub(crate) fn mailbox(folder: &Dir) -> io::Result<Usage> {

@@ -7,29 +7,37 @@ use std::sync::Arc;
 use kings_mail::address::Address;
 use kings_mail::date::DateTime;
 use kings_store::{
-    Account, Appended, Delivery, Flags, Incoming, Keyword, Layout, Mailbox, MailboxName, Settings, Store, Uid,
+    Account, Appended, Delivery, Flags, Incoming, Keyword, Layout, Mailbox, MailboxLayout, MailboxName,
+    Settings, Store, Uid,
 };
 
 pub(crate) struct Here {
     temp: Arc<tempfile::TempDir>,
     store: Store,
+    mailboxes: MailboxLayout,
 }
 
 impl Here {
     pub(crate) fn new() -> Self {
-        Self::open(Arc::new(tempfile::tempdir().unwrap()), 0)
+        Self::with(MailboxLayout::default())
+    }
+
+    /// With mailboxes that lie like that.
+    pub(crate) fn with(mailboxes: MailboxLayout) -> Self {
+        Self::open(Arc::new(tempfile::tempdir().unwrap()), 0, mailboxes)
     }
 
     /// A second store on the same folder, as another program would be.
     pub(crate) fn again(&self, reserve: u64) -> Self {
-        Self::open(Arc::clone(&self.temp), reserve)
+        Self::open(Arc::clone(&self.temp), reserve, self.mailboxes)
     }
 
-    fn open(temp: Arc<tempfile::TempDir>, free_space_reserve: u64) -> Self {
+    fn open(temp: Arc<tempfile::TempDir>, free_space_reserve: u64, mailboxes: MailboxLayout) -> Self {
         let mail_dir = temp.path().join("mail");
         let index_dir = Some(temp.path().join("index"));
-        let settings = Settings { mail_dir, index_dir, layout: Layout::default(), free_space_reserve };
-        Self { store: Store::open(settings).unwrap(), temp }
+        let layout = Layout::default();
+        let settings = Settings { mail_dir, index_dir, layout, mailboxes, free_space_reserve };
+        Self { store: Store::open(settings).unwrap(), temp, mailboxes }
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -13,6 +13,7 @@ pub(crate) struct Imap {
 }
 
 /// One untagged response: its text with each literal in place, and the literals alone.
+#[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) text: String,
     pub(crate) literals: Vec<Vec<u8>>,

@@ -158,6 +158,7 @@ async fn all_answers_to_a_message_together_have_an_end() {
         mail_dir: folder.path().join("mail"),
         index_dir: None,
         layout: Layout::default(),
+        mailboxes: kings_store::MailboxLayout::default(),
         free_space_reserve: 0,
     })
     .unwrap();
