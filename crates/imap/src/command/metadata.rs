@@ -57,17 +57,31 @@ impl GetMetadata {
 pub(super) fn get(cursor: &mut Cursor<'_>) -> Result<Command, SyntaxError> {
     cursor.space()?;
     let mut get = GetMetadata { mailbox: None, entries: Vec::new(), depth: Depth::Zero, max_size: None };
-    if cursor.peek() == Some(b'(') {
-        let options = cursor.list(MAX_SELECT_OPTIONS, |cursor| option(cursor, &mut get))?;
-        if options.is_empty() {
-            return Err(SyntaxError::Modifier);
-        }
-        cursor.space()?;
+    let has_options = cursor.peek() == Some(b'(');
+    if has_options {
+        options(cursor, &mut get)?;
     }
     get.mailbox = mailbox(cursor)?;
     cursor.space()?;
+    // The grammar wants them before the mailbox, but the examples of RFC 5464 §4.2.1 have them behind it.
+    if !has_options && are_options(cursor.clone()) {
+        options(cursor, &mut get)?;
+    }
     get.entries = if cursor.peek() == Some(b'(') { names(cursor)? } else { vec![entry(cursor)?] };
     Ok(Command::Request(Request::GetMetadata(get)))
+}
+
+/// Whether a list is one of options: names of entries begin with a slash.
+fn are_options(mut cursor: Cursor<'_>) -> bool {
+    cursor.eat(b'(') && cursor.word().is_ok_and(|word| word == "MAXSIZE" || word == "DEPTH")
+}
+
+/// A list of them and the space behind it.
+fn options(cursor: &mut Cursor<'_>, get: &mut GetMetadata) -> Result<(), SyntaxError> {
+    if cursor.list(MAX_SELECT_OPTIONS, |cursor| option(cursor, get))?.is_empty() {
+        return Err(SyntaxError::Modifier);
+    }
+    cursor.space()
 }
 
 /// `MAXSIZE 1024` and `DEPTH infinity`.

@@ -63,10 +63,10 @@ fn kept(named: &[(SequenceNumber, Uid)]) -> Vec<Uid> {
 }
 
 /// What is kept, and whose changes count: with MIN or MAX and nothing more, those two only (RFC 5182 §2.4,
-/// RFC 7162 §3.1.10), and with PARTIAL no more than it tells (RFC 9394 §3.2).
+/// RFC 7162 §3.1.10), and with PARTIAL no more than it tells. COUNT is of all (RFC 9394 §3.2).
 fn named(returns: Returns, found: &[(SequenceNumber, Uid)]) -> Vec<(SequenceNumber, Uid)> {
-    let are_ends = (returns.min || returns.max) && !returns.all && !returns.count;
-    if !are_ends && returns.partial.is_none() {
+    let is_part = returns.min || returns.max || returns.partial.is_some();
+    if !is_part || returns.all || returns.count {
         return found.to_vec();
     }
     let part = returns.partial.map(|range| range.of(found)).unwrap_or_default();
@@ -82,6 +82,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use crate::command::Enabled;
+    use crate::cursor::Cursor;
+    use crate::partial::Partial;
 
     fn found(messages: &[(u32, u32)]) -> Vec<(SequenceNumber, Uid)> {
         let number = |number| NonZeroU32::new(number).unwrap();
@@ -94,7 +96,7 @@ mod tests {
     #[test]
     fn every_combination_says_and_keeps_what_the_rfcs_want() {
         let messages = found(&[(2, 20), (3, 30), (7, 70)]);
-        let cases: [Case<'_>; 12] = [
+        let cases: [Case<'_>; 16] = [
             ("", Some("UID ALL 20,30,70"), None),
             ("ALL", Some("UID ALL 20,30,70"), None),
             ("MIN", Some("UID MIN 20"), None),
@@ -107,6 +109,10 @@ mod tests {
             ("SAVE MIN MAX", Some("UID MIN 20 MAX 70"), Some(&[20, 70])),
             ("SAVE MIN COUNT", Some("UID MIN 20 COUNT 3"), Some(&[20, 30, 70])),
             ("SAVE ALL MAX", Some("UID MAX 70 ALL 20,30,70"), Some(&[20, 30, 70])),
+            ("PARTIAL", Some("UID PARTIAL (2:2 30)"), None),
+            ("SAVE PARTIAL", Some("UID PARTIAL (2:2 30)"), Some(&[30])),
+            ("SAVE MAX PARTIAL", Some("UID MAX 70 PARTIAL (2:2 30)"), Some(&[30, 70])),
+            ("SAVE PARTIAL COUNT", Some("UID PARTIAL (2:2 30) COUNT 3"), Some(&[20, 30, 70])),
         ];
         for (words, said, kept) in cases {
             let has = |word| words.split(' ').any(|given| given == word);
@@ -116,7 +122,7 @@ mod tests {
                 all: has("ALL") || words.is_empty(),
                 count: has("COUNT"),
                 save: has("SAVE"),
-                partial: None,
+                partial: has("PARTIAL").then(|| Partial::read(&mut Cursor::new(b"2:2")).unwrap()),
             };
             let answer = answer(b"a", (true, Some(returns)), &messages, None);
             let text = answer.response.map(|response| {
