@@ -27,6 +27,11 @@ pub(crate) enum Request {
     Status,
     /// Reads config and keys again, as SIGHUP does, and tells how it went.
     Reload,
+    /// Sends a message to itself and gives it as it lies in the inbox, in base64.
+    ScoreLetter {
+        /// Whose; the first account's where nothing is said.
+        account: Option<String>,
+    },
     /// One page of what waits in the queue.
     QueueList {
         /// Which entries.

@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use self::answers::Answers;
+use self::answers::{Answers, Mailroom};
 use self::background::{CurrentRelay, purge_expunged, refresh_policies, send_reports};
 use self::endpoints::{Endpoints, listen};
 use self::neighbours::Neighbours;
@@ -89,6 +89,7 @@ pub(crate) struct Running {
     relay: Arc<CurrentRelay>,
     reporter: Arc<ArcSwap<Reporter<Resolver>>>,
     local: Option<Arc<ArcSwap<Local>>>,
+    own: Arc<ArcSwap<Local>>,
     directory: Arc<ArcSwap<Directory>>,
     queue_rights: Arc<ArcSwap<QueueRights>>,
     tasks: TaskTracker,
@@ -113,6 +114,7 @@ impl Running {
         let relay = Arc::new(CurrentRelay(ArcSwap::from_pointee(services.relay)));
         let reporter = Arc::new(ArcSwap::from_pointee(services.reporter));
         let local = services.local.map(|local| Arc::new(ArcSwap::from_pointee(local)));
+        let own = Arc::new(ArcSwap::from_pointee(services.own));
         let directory = Arc::new(ArcSwap::from_pointee(services.directory));
         let control = control::listen(&settings.data_dir).context("cannot open the control socket")?;
 
@@ -138,6 +140,7 @@ impl Running {
             relay,
             reporter,
             local,
+            own,
             directory,
             queue_rights,
 
@@ -150,6 +153,12 @@ impl Running {
             records: running.kept.records.clone(),
             queue: running.kept.queue.clone(),
             reporter: running.reporter.clone(),
+            mailroom: Mailroom {
+                own: running.own.clone(),
+                store: running.kept.store.clone(),
+                directory: running.directory.clone(),
+                shutdown: running.shutdown.clone(),
+            },
             status: running.status(),
         };
         let answer = move |request, caller| answers.clone().answer(request, caller);
@@ -221,6 +230,7 @@ impl Running {
         if let (Some(current), Some(local)) = (&self.local, services.local) {
             current.store(Arc::new(local));
         }
+        self.own.store(Arc::new(services.own));
         self.directory.store(Arc::new(services.directory));
         if let Some(local) = &settings.local {
             self.queue_rights.store(Arc::new(local.queue.clone()));

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kings_mail::domain::Domain;
 use kings_net::{Stream, receive};
 use kings_tls::{ClientTls, Trust};
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -17,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Most that is heard without a line end or in one literal.
 const MAX_INPUT: usize = 4 * 1024 * 1024;
 
-/// One connection under TLS.
+/// One connection.
 pub(crate) struct Dialogue {
     stream: Stream,
     input: Vec<u8>,
@@ -26,13 +28,29 @@ pub(crate) struct Dialogue {
 impl Dialogue {
     /// Connects with TLS from the first byte; any certificate will do, since a trial has none of its own.
     pub(crate) async fn open(address: SocketAddr, hostname: &Domain, tls: &ClientTls) -> io::Result<Self> {
-        let name = ServerName::try_from(hostname.as_str().to_owned()).map_err(io::Error::other)?;
+        Self::connect(address).await?.secure(hostname, tls.config(Trust::Anyone)).await
+    }
+
+    /// Connects in clear.
+    pub(crate) async fn connect(address: SocketAddr) -> io::Result<Self> {
         let connect = async {
             let socket = TcpStream::connect(address).await?;
             socket.set_nodelay(true)?;
-            Stream::Plain(socket).connect_tls(tls.config(Trust::Anyone), name).await
+            Ok::<_, io::Error>(Stream::Plain(socket))
         };
         Ok(Self { stream: timeout(PATIENCE, connect).await??, input: Vec::new() })
+    }
+
+    /// Goes on under TLS. What was heard before is thrown away (RFC 3207 §4.2).
+    pub(crate) async fn secure(self, hostname: &Domain, config: Arc<ClientConfig>) -> io::Result<Self> {
+        let name = ServerName::try_from(hostname.as_str().to_owned()).map_err(io::Error::other)?;
+        let stream = timeout(PATIENCE, self.stream.connect_tls(config, name)).await??;
+        Ok(Self { stream, input: Vec::new() })
+    }
+
+    /// What carries it.
+    pub(crate) fn stream(&self) -> &Stream {
+        &self.stream
     }
 
     /// Says bytes as they are.

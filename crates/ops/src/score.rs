@@ -1,9 +1,14 @@
-//! What the score is measured by: the lists in DNS that an address may be on.
+//! What the score is measured by: a letter through the server itself, its address as others see it, and the lists in DNS
+//! that an address may be on.
 
-use std::net::IpAddr;
+pub mod letter;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use kings_dns::Dns;
+use kings_mail::domain::{DnsName, Domain};
 use kings_msgauth::dns_list::{self, Kind, List, Subject, Verdict};
+use kings_net::is_public;
 
 /// The lists that large receivers ask, and that anybody may ask without a key.
 pub const LISTS: [&str; 3] = ["zen.spamhaus.org", "bl.spamcop.net", "psbl.surriel.com"];
@@ -20,4 +25,65 @@ pub async fn listings(dns: &impl Dns, lists: &[List], client: IpAddr) -> Vec<(St
         verdicts.push((list.zone.to_string(), verdict));
     }
     verdicts
+}
+
+/// How an address of our own is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It is on this machine, and what leaves has it.
+    Here,
+    /// The machine has private addresses only; this is what its name leads to.
+    ByName,
+}
+
+/// The public addresses that mail of this machine comes from, at most one of a kind. `from`: those that the config names.
+pub async fn own_addresses(dns: &impl Dns, hostname: &Domain, from: &[IpAddr]) -> Vec<(IpAddr, Known)> {
+    let mut found = Vec::new();
+    for wildcard in [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()] {
+        let named = from.iter().copied().find(|address| address.is_ipv4() == wildcard.is_ipv4());
+        found.extend(named.or_else(|| route(wildcard)).filter(|address| is_public(*address)));
+    }
+    if !found.is_empty() {
+        return found.into_iter().map(|address| (address, Known::Here)).collect();
+    }
+    let name = DnsName::from(hostname);
+    let four = dns.ipv4(&name).await.map(|answer| answer.records).unwrap_or_default();
+    let four = four.into_iter().map(IpAddr::V4).find(|address| is_public(*address));
+    four.map(|address| (address, Known::ByName)).into_iter().collect()
+}
+
+/// The address that leaves this machine towards the Internet. Nothing is sent: a UDP socket that connects only asks for its route.
+fn route(from: IpAddr) -> Option<IpAddr> {
+    // a.root-servers.net: an address that stays.
+    let far: SocketAddr = match from {
+        IpAddr::V4(_) => (Ipv4Addr::new(198, 41, 0, 4), 53).into(),
+        IpAddr::V6(_) => (Ipv6Addr::new(0x2001, 0x503, 0xba3e, 0, 0, 0, 2, 0x30), 53).into(),
+    };
+    let socket = UdpSocket::bind((from, 0)).ok()?;
+    socket.connect(far).ok()?;
+    socket.local_addr().ok().map(|address| address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use kings_dns::Zone;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn behind_nat_the_address_of_the_name_is_taken_where_it_is_public() {
+        let name = || DnsName::parse("mail.example.org").unwrap();
+        let hostname = Domain::parse("mail.example.org").unwrap();
+        let private = ["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()];
+        let zone = Zone::default()
+            .with_address(name(), "10.0.0.1".parse().unwrap())
+            .with_address(name(), "9.9.9.9".parse().unwrap());
+        let found = own_addresses(&zone, &hostname, &private).await;
+        assert_eq!(found, [("9.9.9.9".parse().unwrap(), Known::ByName)]);
+        let found = own_addresses(&zone, &hostname, &["9.9.9.8".parse().unwrap(), private[1]]).await;
+        assert_eq!(found, [("9.9.9.8".parse().unwrap(), Known::Here)]);
+        let found = own_addresses(&Zone::default(), &hostname, &private).await;
+        assert_eq!(found, []);
+    }
 }

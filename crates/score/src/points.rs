@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
 use kings_msgauth::dkim::{self, Algorithm, Checked, STRONG_RSA_BITS};
 use kings_msgauth::dmarc::{self, DmarcResult, Policy};
@@ -368,6 +369,74 @@ pub fn blocklist(client: IpAddr, lists: &[(String, dns_list::Verdict)]) -> Point
         facts.push("cannot tell: no list is asked".to_owned());
     }
     Topic::Blocklist.point(got, facts, fixes)
+}
+
+/// What a handshake at one of our ports has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    /// The listener, by its key in the config.
+    pub port: String,
+    /// What was agreed on, or why nothing was.
+    pub outcome: Result<Agreed, String>,
+}
+
+/// A handshake that came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// Version and suite.
+    pub tls: String,
+    /// Why a client that verifies would not have gone on.
+    pub distrust: Option<String>,
+    /// Until when the certificate is good, in seconds since 1970.
+    pub until: Option<i64>,
+}
+
+/// One point where port 25 and all others show a certificate for the name of the server that clients trust.
+pub fn tls(hostname: &Domain, handshakes: &[Handshake]) -> Point {
+    let Some(smtp) = handshakes.iter().find(|one| one.port == "smtp") else {
+        return Topic::Tls.unknown("nothing listens for mail of other servers ([listen] smtp)", vec![]);
+    };
+    let (mut facts, mut fixes, mut good) = (Vec::new(), Vec::new(), Vec::new());
+    for Handshake { port, outcome } in handshakes {
+        match outcome {
+            Ok(Agreed { distrust: None, .. }) => good.push(port.as_str()),
+            Ok(Agreed { distrust: Some(why), .. }) => {
+                facts.push(format!("{port}: the certificate is not good for {hostname}: {why}"));
+                fixes.push(format!(
+                    "get a certificate for {hostname} from an authority that others trust ([tls])"
+                ));
+            }
+            Err(why) => {
+                facts.push(format!("{port}: no TLS: {why}"));
+                fixes.push(format!("look why {port} does not answer: journalctl -u kings-smtp"));
+            }
+        }
+    }
+    if !good.is_empty() {
+        let agreed = smtp.outcome.as_ref().ok();
+        let version = agreed.map_or(String::new(), |agreed| format!("{}, ", agreed.tls));
+        let until =
+            agreed.and_then(|agreed| agreed.until).map(|until| DateTime::from_unix(until).to_string());
+        let until = until.map_or(String::new(), |until| format!(" until {until}"));
+        facts.push(format!("{version}the certificate is good for {hostname}{until} on {}", good.join(" ")));
+    }
+    fixes.dedup();
+    Topic::Tls.point(Some(if fixes.is_empty() { 10 } else { 0 }), facts, fixes)
+}
+
+/// Several measurements of one subject, one for each of our addresses: the worst of those that are known.
+pub fn worst(points: Vec<Point>) -> Option<Point> {
+    let mut points = points.into_iter();
+    let mut whole = points.next()?;
+    for point in points {
+        whole.got = match (whole.got, point.got) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        whole.facts.extend(point.facts);
+        whole.fixes.extend(point.fixes);
+    }
+    Some(whole)
 }
 
 /// `20` as `2`, `15` as `1.5`.

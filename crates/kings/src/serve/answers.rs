@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use kings_directory::Directory;
+use kings_mail::address::Address;
 use kings_mail::domain::Domain;
-use kings_mta::{Order, Reporter};
-use kings_net::Resolver;
+use kings_mta::{Local, Order, Reporter};
+use kings_net::{Resolver, Shutdown};
+use kings_ops::score::letter;
 use kings_queue::Queue;
 use kings_records::Records;
+use kings_store::Store;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::{self, Answer, Request};
@@ -19,7 +23,39 @@ pub(super) struct Answers {
     pub(super) queue: Queue,
     pub(super) records: Records,
     pub(super) reporter: Arc<ArcSwap<Reporter<Resolver>>>,
+    pub(super) mailroom: Mailroom,
     pub(super) status: serde_json::Value,
+}
+
+/// What it takes to write to oneself.
+#[derive(Clone)]
+pub(super) struct Mailroom {
+    pub(super) own: Arc<ArcSwap<Local>>,
+    pub(super) store: Store,
+    pub(super) directory: Arc<ArcSwap<Directory>>,
+    pub(super) shutdown: Shutdown,
+}
+
+impl Mailroom {
+    /// A message that an account has sent to itself, in base64.
+    async fn letter(self, account: Option<String>) -> Answer {
+        let accounts = self.directory.load_full().accounts();
+        let account = match account {
+            Some(text) => Address::parse(&text).map_err(|error| error.to_string())?,
+            None => {
+                let first = accounts.first().map(|(address, _)| address.clone());
+                first.ok_or("there is no account yet: kings account add you@DOMAIN")?
+            }
+        };
+        if !accounts.iter().any(|(known, _)| *known == account) {
+            return Err(format!("{account} is no account here: kings account list shows them"));
+        }
+        let own = self.own.load_full();
+        let letter = letter::to_itself(&own, &self.store, &account, &self.shutdown).await;
+        let letter = letter.map_err(|error| error.to_string())?;
+        let content = kings_sasl::encode(&letter);
+        Ok(serde_json::json!({ "schema": 1, "account": account.to_string(), "content": content }))
+    }
 }
 
 impl Answers {
@@ -37,6 +73,7 @@ impl Answers {
                 told.await.map_err(|_| "the server is stopping".to_owned())??;
                 Ok(serde_json::json!({ "schema": 1 }))
             }
+            Request::ScoreLetter { account } => self.mailroom.letter(account).await,
             Request::ReportSend { dry_run, domain, day } => {
                 let domain = domain.map(|text| Domain::parse(&text)).transpose();
                 let domain = domain.map_err(|error| error.to_string())?;

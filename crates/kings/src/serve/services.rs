@@ -6,6 +6,7 @@ use anyhow::Context;
 use kings_access::{Auth, Imap, Pop3};
 use kings_directory::{Directory, HostedDomain};
 use kings_fetch::Fetch;
+use kings_mail::domain::Domain;
 use kings_mta::relay::Relay;
 use kings_mta::signing::Signing;
 use kings_mta::{Copies, Core, Lmtp, Local, Passes, Receive, Reporter, Reports, Srs, Submit, Traffic};
@@ -37,6 +38,8 @@ pub(super) struct Services {
     pub(super) reporter: Reporter<Resolver>,
     /// For the machine's own users, where it has any.
     pub(super) local: Option<Local>,
+    /// The same for what the server writes itself.
+    pub(super) own: Local,
     pub(super) directory: Directory,
     /// What listeners show where people log in.
     pub(super) tls_for_people: Arc<ServerConfig>,
@@ -142,6 +145,7 @@ impl Services {
             lmtp: Lmtp::new(&core),
             auth: Auth::new(directory, settings.limits.exempt.clone()),
             local: local_mail(settings, &core),
+            own: Local::new(&core, directory_origin(settings), &[]),
             imap: Imap::new(imap),
             pop3: Pop3::new(pop3),
             plain: Plain::new(names.clone(), tokens.clone(), port(listening, Server::Https)),
@@ -213,6 +217,13 @@ fn issuers(settings: &Settings, dns: &Resolver, tls: &ClientTls) -> Option<Issue
         (oauth.issuer.clone(), Fetch::new(dns.clone(), tls, kings_fetch::Settings { allow_private }))
     });
     (!settings.oauth.is_empty()).then(|| Issuers::new(issuers))
+}
+
+/// What completes names without a domain.
+fn directory_origin(settings: &Settings) -> Domain {
+    let machine = settings.machine.as_ref().map(|machine| &machine.origin);
+    let first = settings.domains.first().map(|hosted| &hosted.name);
+    machine.or(first).unwrap_or(&settings.hostname).clone()
 }
 
 fn local_mail(settings: &Settings, core: &Core) -> Option<Local> {

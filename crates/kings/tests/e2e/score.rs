@@ -1,11 +1,11 @@
-//! `kings score`: each point from full to nothing, with a real name server.
+//! `kings score`: each point from full to nothing, with a real name server and the running server.
 
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::check_message::SIGNED;
-use crate::harness::{NameServer, Output, run, run_with_input};
+use crate::harness::{Kings, NameServer, Output, Setup, free_port, messages, run, run_with_input};
 
 const KINGS: &str = env!("CARGO_BIN_EXE_kings");
 
@@ -134,4 +134,154 @@ fn without_a_network_the_content_alone_is_judged() {
     assert_eq!(offline(file, &["--ip", "192.0.2.1"]).status.code(), Some(2), "that needs DNS");
     let missing = run(Command::new(KINGS).args(["score", "--offline", "--file", "/nowhere/at.all"]));
     assert_eq!(missing.status.code(), Some(2), "{missing}");
+}
+
+/// A server whose domain publishes all that it needs, and the same with something wrong.
+struct Own {
+    kings: Kings,
+    zone: String,
+}
+
+/// Where the server's mail comes from, as the tests say by `--ip`.
+const FROM: &str = "9.9.9.7";
+
+impl Own {
+    fn start(tables: &str) -> Self {
+        let port = free_port();
+        let setup = Setup {
+            name_server: format!("127.0.0.1:{port}"),
+            tls: "authorities = \"authority.pem\"\n".into(),
+            tables: tables.into(),
+            ..Setup::default()
+        };
+        let mut kings = setup.start();
+        run(&mut kings.command(&["dkim", "create", "example.org", "--selector", "one"])).succeeded();
+        kings.kill();
+        kings.serve();
+        let folder = kings.folder().join("data/dkim/example.org");
+        let record = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+        let zone = format!(
+            "$ORIGIN example.org.\n{}{}@ IN TXT \"v=spf1 ip4:9.9.9.0/24 -all\"\n_dmarc IN TXT \"v=DMARC1; p=reject\"\n\
+             mail IN A {FROM}\n7.9.9.9.in-addr.arpa. IN PTR mail.example.org.\n{LIST}",
+            record("one.txt"),
+            record("one-ed25519.txt")
+        );
+        Self { kings, zone }
+    }
+
+    /// Asks with this zone.
+    fn score(&self, zone: &str, more: &[&str]) -> Output {
+        let dns = NameServer::start(".", zone);
+        let arguments = ["score", "--list", "bl.test", "--dns", &dns.address, "--ip", FROM];
+        run(self.kings.command(&arguments).args(more))
+    }
+}
+
+#[test]
+fn a_server_that_publishes_all_has_ten_of_ten_and_loses_each_point_by_its_own_fault() {
+    let own = Own::start("");
+    let good = own.score(&own.zone, &["--json"]);
+    let page = json(&good);
+    assert_eq!(good.status.code(), Some(0), "{good}");
+    assert_eq!([page["got"].to_string(), page["known"].to_string()], ["10.0", "10.0"], "{page}");
+
+    let without = |line: &str| {
+        let kept = own.zone.lines().filter(|kept| !kept.contains(line));
+        kept.map(|kept| format!("{kept}\n")).collect::<String>()
+    };
+    let listed = format!("{}7.9.9.9.bl.test. IN A 127.0.0.2\n", own.zone);
+    let refused =
+        own.zone.replace("2.0.0.127.bl.test. IN A 127.0.0.2", "2.0.0.127.bl.test. IN A 127.255.255.254");
+    // (what is wrong, the zone, the point, what it gets, the exit)
+    let cases: [(&str, String, &str, &str, i32); 8] = [
+        ("no SPF record", without("v=spf1"), "spf", "0.0", 1),
+        (
+            "a second SPF record",
+            own.zone.replace("_dmarc IN", "@ IN TXT \"v=spf1 -all\"\n_dmarc IN"),
+            "spf",
+            "0.0",
+            1,
+        ),
+        ("SPF for everybody", own.zone.replace("ip4:9.9.9.0/24 -all", "+all"), "spf", "0.0", 1),
+        ("no DMARC record", without("v=DMARC1"), "dmarc", "0.0", 0),
+        ("no reverse name", without("IN PTR"), "ptr", "0.0", 0),
+        ("another reverse name", own.zone.replace("PTR mail.", "PTR host-7."), "ptr", "0.0", 0),
+        ("on a list", listed, "blocklist", "0.0", 0),
+        ("a list that refuses us", refused, "blocklist", "null", 0),
+    ];
+    for (what, zone, id, points, exit) in cases {
+        let output = own.score(&zone, &["--json"]);
+        let page = json(&output);
+        assert_eq!(got(&page, id), points, "{what}: {page}");
+        assert_eq!(output.status.code(), Some(exit), "{what}: {page}");
+    }
+    // Without the keys in DNS nothing is proven by DKIM, and SPF still proves the author.
+    let keyless = own
+        .zone
+        .replace("one._domainkey", "two._domainkey")
+        .replace("one-ed25519._domainkey", "two-ed25519._domainkey");
+    let output = own.score(&keyless, &["--json"]);
+    let page = json(&output);
+    assert_eq!([got(&page, "dkim"), got(&page, "dmarc")], ["0.0", "1.0"], "{page}");
+    assert_eq!(output.status.code(), Some(1));
+    // Nobody's mailbox has anything of it.
+    for account in ["ann@example.org", "bob@example.org"] {
+        assert!(messages(&own.kings.maildir(account)).is_empty(), "{account}");
+    }
+}
+
+#[test]
+fn the_page_of_a_server_tells_each_measurement() {
+    let own = Own::start("");
+    let good = own.score(&own.zone, &["--account", "bob@example.org"]);
+    let text = good.text();
+    assert_eq!(good.status.code(), Some(0), "{good}");
+    for line in [
+        "Mail of mail.example.org, by a message of bob@example.org to itself",
+        "  DKIM         2/2   pass: ",
+        "  SPF          2/2   9.9.9.7 passes for example.org (0 of 10 lookups)",
+        "  DMARC        1/1   p=reject, aligned: ",
+        "  PTR          1/1   9.9.9.7 is mail.example.org, which leads back",
+        "  TLS          1/1   TLSv1_3 ",
+        "the certificate is good for mail.example.org until ",
+        " on smtp submission submissions imap imaps pop3 pop3s",
+        "  Content      2/2   none of 54 rules hits",
+        "  Blocklist    1/1   9.9.9.7 is not on bl.test",
+        "  10/10 known points   good: nine of ten or more",
+    ] {
+        assert!(text.contains(line), "no {line:?} in\n{text}");
+    }
+    let stranger = own.score(&own.zone, &["--account", "carol@example.org"]);
+    assert_eq!(stranger.status.code(), Some(75), "{stranger}");
+    assert!(stranger.to_string().contains("no account here"), "{stranger}");
+}
+
+#[test]
+fn a_certificate_that_nobody_trusts_and_an_address_that_nobody_knows_are_told() {
+    let setup = Setup { self_signed: true, ..Setup::default() };
+    let mut kings = setup.start();
+    let output = run(&mut kings.command(&["score", "--json", "--list", "bl.test"]));
+    let page = json(&output);
+    assert_eq!(got(&page, "tls"), "0.0", "{page}");
+    assert_eq!(got(&page, "content"), "2.0", "{page}");
+    assert_eq!(output.status.code(), Some(1), "{output}");
+    kings.kill();
+    let stopped = run(&mut kings.command(&["score"]));
+    assert_eq!(stopped.status.code(), Some(75), "{stopped}");
+    assert!(stopped.to_string().contains("the server does not run"), "{stopped}");
+    kings.serve();
+}
+
+#[test]
+fn mail_that_leaves_through_a_smart_host_has_the_address_of_another() {
+    let own = Own::start("[outbound]\nsmart_host = \"127.0.0.1:9\"\n");
+    let dns = NameServer::start(".", &own.zone);
+    let output =
+        run(&mut own.kings.command(&["score", "--json", "--list", "bl.test", "--dns", &dns.address]));
+    let page = json(&output);
+    for id in ["spf", "ptr", "blocklist"] {
+        assert_eq!(got(&page, id), "null", "{id}: {page}");
+    }
+    assert_eq!([got(&page, "dkim"), got(&page, "dmarc"), got(&page, "tls")], ["2.0", "1.0", "1.0"], "{page}");
+    assert_eq!(output.status.code(), Some(0), "six of six known points: {page}");
 }

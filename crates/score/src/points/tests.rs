@@ -103,3 +103,39 @@ fn a_pass_of_spf_counts_unless_everybody_has_it() {
         ["add ip4:192.0.2.1 to the SPF record of example.org, in front of its all"]
     );
 }
+
+#[test]
+fn tls_counts_where_every_port_shows_a_certificate_that_is_trusted() {
+    let hostname = Domain::parse("mail.example.org").unwrap();
+    let agreed = |port: &str, distrust: Option<&str>| Handshake {
+        port: port.into(),
+        outcome: Ok(Agreed { tls: "TLSv1_3".into(), distrust: distrust.map(Into::into), until: Some(0) }),
+    };
+    let silent = |port: &str| Handshake { port: port.into(), outcome: Err("connection refused".into()) };
+    let cases = [
+        (vec![agreed("smtp", None), agreed("imaps", None)], Some(10)),
+        (vec![agreed("smtp", None), agreed("imaps", Some("expired"))], Some(0)),
+        (vec![agreed("smtp", Some("unknown issuer"))], Some(0)),
+        (vec![silent("smtp"), agreed("imaps", None)], Some(0)),
+        (vec![agreed("imaps", None)], None),
+        (vec![], None),
+    ];
+    for (handshakes, got) in cases {
+        assert_eq!(tls(&hostname, &handshakes).got, got, "{handshakes:?}");
+    }
+}
+
+#[test]
+fn of_two_addresses_the_worse_one_counts_and_doubt_counts_neither_way() {
+    let point = |got| Topic::Reverse.point(got, vec!["fact".into()], vec![]);
+    for (one, other, got) in [
+        (Some(10), Some(0), Some(0)),
+        (Some(10), None, Some(10)),
+        (None, Some(0), Some(0)),
+        (None, None, None),
+    ] {
+        let whole = worst(vec![point(one), point(other)]).unwrap();
+        assert_eq!((whole.got, whole.facts.len()), (got, 2));
+    }
+    assert_eq!(worst(vec![]), None);
+}

@@ -51,7 +51,7 @@ struct Wish {
 pub(crate) async fn answer(desk: Desk<'_>, request: Request) -> Answer {
     let queue = desk.queue;
     match request {
-        Request::Status | Request::Reload | Request::ReportSend { .. } => {
+        Request::Status | Request::ScoreLetter { .. } | Request::Reload | Request::ReportSend { .. } => {
             Err("not a question about the queue".to_owned())
         }
         Request::QueueList { selection, after } => list(queue, selection, cursor(after)?).await,

@@ -1,6 +1,7 @@
 //! The points of a message in a file: its content by the rules, the rest by the checks of port 25.
 
 use std::io::Read;
+use std::path::PathBuf;
 
 use kings_msgauth::spf;
 use kings_mta::examine::Examination;
@@ -18,8 +19,8 @@ use crate::serve;
 /// As for `kings check-message`.
 const THREADS: Threads = Threads { workers: Some(1), blocking: 4 };
 
-pub(super) fn judge(options: Options) -> Result<Page, Failure> {
-    let Options { file, ip, helo, mail_from, from_trace, offline, dns, list: lists, config, json } = options;
+pub(super) fn judge(file: PathBuf, options: Options) -> Result<Page, Failure> {
+    let Options { ip, helo, mail_from, from_trace, offline, dns, list: lists, config, json, .. } = options;
     let mut asked = check_message::Options {
         file,
         ip,
@@ -50,7 +51,7 @@ pub(super) fn judge(options: Options) -> Result<Page, Failure> {
         points.push(points::content(&content));
         points.push(Topic::Blocklist.unknown(why, vec![]));
         let score = Score { points, enough: FULL };
-        return Ok(Page { title: "A message, by its content alone", score, content });
+        return Ok(Page { title: "A message, by its content alone".to_owned(), score, content });
     }
     // What the file looks like to a receiver: the same lists for every receiver.
     let lists =
@@ -77,7 +78,7 @@ pub(super) fn judge(options: Options) -> Result<Page, Failure> {
         None => Topic::Blocklist.unknown(NO_ADDRESS, vec![]),
     };
     let score = Score { points: points(&found, &content, blocklist), enough: ENOUGH };
-    Ok(Page { title: "A message, as a receiver sees it", score, content })
+    Ok(Page { title: "A message, as a receiver sees it".to_owned(), score, content })
 }
 
 /// Why what depends on the client is not known.

@@ -12,7 +12,7 @@ const NAMES: usize = 10;
 
 /// All that is shown.
 pub(super) struct Page {
-    pub(super) title: &'static str,
+    pub(super) title: String,
     pub(super) score: Score,
     pub(super) content: Content,
 }
