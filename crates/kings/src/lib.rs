@@ -5,6 +5,7 @@ mod config;
 mod control;
 mod demo;
 mod dkim;
+mod firewall;
 mod identity;
 mod local;
 mod log;

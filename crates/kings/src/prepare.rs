@@ -1,6 +1,6 @@
 //! What happens before there is a runtime: folders, the lock, ports, certificate, and giving up root.
 
-mod holder;
+pub(crate) mod holder;
 pub(crate) mod ports;
 
 use std::collections::BTreeMap;

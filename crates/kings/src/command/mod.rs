@@ -4,6 +4,7 @@ mod account;
 mod auth;
 mod check_message;
 mod dkim;
+mod firewall;
 mod mail;
 mod pw;
 mod queue;
@@ -88,6 +89,9 @@ enum Command {
     /// The TLS of other servers.
     #[command(subcommand)]
     Tls(tls::Command),
+    /// The machine's firewall: SSH's ports and those of the config open, all others closed.
+    #[command(subcommand)]
+    Firewall(firewall::Command),
     /// What runs, and where.
     Status(Output),
 }
@@ -222,6 +226,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Trace(options) => trace::run(options),
         Command::Report(command) => report::run(&command),
         Command::Tls(command) => tls::run(&command),
+        Command::Firewall(command) => firewall::run(&command),
         Command::Status(output) => status::run(&output),
     }
 }

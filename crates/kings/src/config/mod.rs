@@ -1,6 +1,7 @@
 //! `kings.toml`: read strictly, checked once, handed on as plain settings. Only this module knows its keys.
 
 mod dkim;
+mod firewall;
 mod greylist;
 mod hand_in;
 mod house_rules;
@@ -26,6 +27,7 @@ mod retention;
 mod submission;
 mod tls;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -53,6 +55,7 @@ pub(crate) use self::queue::{QueueSettings, duration};
 pub(crate) use self::quota::Quotas;
 pub(crate) use self::reader::Complaint;
 use self::reader::{Section, Source};
+use crate::firewall::Opening;
 
 /// Where the config is when nothing else is said.
 pub(crate) const DEFAULT_PATH: &str = "/etc/kings-smtp/kings.toml";
@@ -90,6 +93,8 @@ pub(crate) struct Settings {
     /// How much mail accounts may hold, beside what their lines in the accounts file say.
     pub(crate) quotas: Quotas,
     pub(crate) listen: Listen,
+    /// Ports of others that the firewall leaves open.
+    pub(crate) firewall: BTreeSet<Opening>,
     /// What senders are told about the safety of our hosts.
     pub(crate) mta_sts: MtaSts,
     pub(crate) login: Login,
@@ -209,6 +214,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let (quotas, full_mailbox) =
         section(source, &mut top, "quota", |source, section| quota::read(source, section, domains.quotas));
     let listen = section(source, &mut top, "listen", Listen::read);
+    let firewall = section(source, &mut top, "firewall", firewall::read);
     let mta_sts = mta_sts::read(source, &mut top, hostname.as_ref(), domains.mta_sts, &listen);
     let login = section(source, &mut top, "login", Login::read);
     let oauth = oauth::read(source, &mut top);
@@ -239,11 +245,9 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     dkim.check(source, submission.longest_hold, queue.lifetimes);
     let milters = milters::read(source, &mut top);
     let limits = section(source, &mut top, "limits", limits::read);
-    let reports = section(source, &mut top, "reports", |source, section| {
-        let (hosted, relays, hostname) = (&domains.hosted[..], &domains.relays[..], hostname.as_ref());
-        let ours = reports::Ours { hosted, relays, hostname };
-        reports::read(source, section, ours, inbound.methods)
-    });
+    let ours =
+        reports::Ours { hosted: &domains.hosted, relays: &domains.relays, hostname: hostname.as_ref() };
+    let reports = reports::read(source, &mut top, ours, inbound.methods);
     let records = records(source, &mut top, data_dir.as_deref());
     top.finish(source);
     warnings.append(&mut source.warnings);
@@ -264,6 +268,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         mailboxes,
         quotas,
         listen,
+        firewall,
         mta_sts,
         login,
         oauth,

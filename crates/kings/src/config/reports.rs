@@ -13,6 +13,15 @@ const SENDER: &str = "noreply-dmarc";
 /// `None` where there is nobody to send them from; the config then lacks its domains, which is complained about elsewhere.
 pub(super) fn read(
     source: &mut Source<'_>,
+    top: &mut Section<'_>,
+    ours: Ours<'_>,
+    methods: Methods,
+) -> Option<ReportSettings> {
+    super::section(source, top, "reports", |source, section| settings(source, section, ours, methods))
+}
+
+fn settings(
+    source: &mut Source<'_>,
     section: &mut Section<'_>,
     ours: Ours<'_>,
     methods: Methods,

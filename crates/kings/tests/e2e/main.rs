@@ -34,6 +34,7 @@ mod external;
 mod faults;
 mod fetchmail;
 mod filter;
+mod firewall;
 mod foreign_senders;
 mod forgeries;
 mod forwarders;
