@@ -85,8 +85,12 @@ pub(crate) fn prepare(folder: &Path, identity: &Identity) -> anyhow::Result<()> 
                 }
             }
         }
-        // After the change of owner, which may take the setgid bit away; and not subject to the umask.
-        let set = fs::set_permissions(&path, Permissions::from_mode(mode));
+        // After the change of owner, which may take the setgid bit away; and not subject to the umask. Rights that are as
+        // they should be are left alone: systemd's RestrictSUIDSGID forbids to set that bit at all.
+        let set = fs::metadata(&path).and_then(|found| match found.mode() & 0o7777 {
+            found if found == mode => Ok(()),
+            _ => fs::set_permissions(&path, Permissions::from_mode(mode)),
+        });
         set.with_context(|| format!("cannot set the rights of {}", path.display()))?;
     }
     Ok(())

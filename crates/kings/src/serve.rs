@@ -7,6 +7,7 @@ mod memory;
 mod neighbours;
 mod open;
 mod services;
+mod watchdog;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -184,6 +185,7 @@ impl Running {
         if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
             warn!(%error, "cannot notify the service manager");
         }
+        tokio::spawn(watchdog::feed());
     }
 
     /// SIGHUP reloads; SIGTERM and SIGINT drain, and the server ends.

@@ -512,6 +512,41 @@ fn a_running_server_is_ready_for_systemd_and_names_its_listeners() {
     assert_eq!((&queue["schema"], queue["items"].as_array().unwrap().len()), (&Value::from(1), 0));
 }
 
+/// systemd's watchdog ends a server that does not say in time that it lives.
+#[test]
+fn the_watchdog_is_fed_where_there_is_one_and_falls_silent_with_the_server() {
+    let folder = folder();
+    let socket = folder.path().join("notify");
+    let notify = UnixDatagram::bind(&socket).unwrap();
+    let heard = || {
+        let mut buffer = [0; 100];
+        notify.recv(&mut buffer).map(|count| String::from_utf8_lossy(&buffer[..count]).into_owned())
+    };
+    let start = |limit: Option<&str>| {
+        let mut command = kings(folder.path(), &["serve"]);
+        command.env("NOTIFY_SOCKET", &socket).envs(limit.map(|limit| ("WATCHDOG_USEC", limit)));
+        Server::start_with(command)
+    };
+    notify.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut server = start(Some("300000"));
+    assert_eq!(heard().unwrap(), "READY=1\n");
+    for _ in 0..5 {
+        assert_eq!(heard().unwrap(), "WATCHDOG=1\n");
+    }
+    server.signal(Signal::SIGSTOP);
+    notify.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    // What was said before it stopped may still be on its way.
+    assert!((0..4).any(|_| heard().is_err()), "a server that stands still says nothing");
+    server.signal(Signal::SIGCONT);
+    assert_eq!(heard().unwrap(), "WATCHDOG=1\n");
+    server.signal(Signal::SIGTERM);
+    server.wait();
+    while heard().is_ok() {}
+    let _server = start(None);
+    assert_eq!(heard().unwrap(), "READY=1\n");
+    assert!(heard().is_err(), "nobody has asked for it");
+}
+
 /// DNS comes before mail: keys are made, and their records published, before the server starts for the first time.
 #[test]
 fn keys_are_made_before_the_first_start() {

@@ -66,6 +66,7 @@ mod open_relay;
 mod opendkim_files;
 mod outbound_tls;
 mod own_words;
+mod packaging;
 mod peers;
 mod policy_actions;
 mod policy_states;
