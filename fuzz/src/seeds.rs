@@ -18,6 +18,13 @@ pub const REGEXP_TABLES: &[&str] = &[
     "if /^sales/\n/^sales-(us|ca)@/i north,\n  $(1)@x\nendif\n|a|m $$\0sales-us@example.org",
 ];
 
+/// Tables of cidr_table(5).
+#[rustfmt::skip]
+pub const CIDR_TABLES: &[&str] = &[
+    "192.0.2.0/24 REJECT\n[2001:db8::]/32 OK\n!10.0.0.0/8 DUNNO\n\x00192.0.2.7",
+    "if !10.0.0.0/9\n10.200.0.0/16 554 no\n  more of it\nendif\n[2001:db8::1] OK\n\x002001:db8::1",
+];
+
 /// Rules of header_checks(5) and a header, parted by NUL.
 #[rustfmt::skip]
 pub const HEADER_CHECKS: &[&str] = &[

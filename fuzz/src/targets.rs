@@ -23,7 +23,7 @@ mod smtp;
 mod spf;
 
 pub use delegation::policy_answer;
-pub use directory::{passwd_file, regexp_table, socketmap, system_aliases, virtual_aliases};
+pub use directory::{cidr_table, passwd_file, regexp_table, socketmap, system_aliases, virtual_aliases};
 pub use dkim::{arc, dkim_key, dkim_message, dkim_signature};
 pub use dmarc::dmarc_record;
 pub use dns::dns_record;
@@ -88,6 +88,7 @@ pub const TARGETS: &[Target] = &[
     target("header_checks", header_checks, dictionary::TABLES, seeds::HEADER_CHECKS),
     target("srs", srs, dictionary::MESSAGE, seeds::SRS),
     target("transport", transport, dictionary::TABLES, seeds::TRANSPORTS),
+    target("cidr_table", cidr_table, dictionary::TABLES, seeds::CIDR_TABLES),
     target("regexp_table", regexp_table, dictionary::TABLES, seeds::REGEXP_TABLES),
     target("system_aliases", system_aliases, dictionary::TABLES, seeds::SYSTEM_ALIASES),
     target("socketmap", socketmap, dictionary::TABLES, seeds::SOCKETMAP),

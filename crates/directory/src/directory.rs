@@ -239,6 +239,7 @@ impl Settings {
             TableSource::Regexp(path) => Some(path),
             TableSource::Plain(_)
             | TableSource::Inline(_)
+            | TableSource::Cidr(_)
             | TableSource::Static(_)
             | TableSource::Socketmap(_) => None,
         });

@@ -22,7 +22,7 @@ impl Directory {
         };
         let virtual_ends = files.tables.iter().flat_map(|table| match table {
             Table::Plain(aliases) => aliases.ends().collect(),
-            Table::Regexp(_) | Table::Socketmap(_) => Vec::new(),
+            Table::Regexp(_) | Table::Cidr(_) | Table::Socketmap(_) => Vec::new(),
         });
         let ends = virtual_ends.chain(files.system.ends()).filter(|(_, target)| is_dead(target));
         let told = |(alias, target)| {

@@ -2,6 +2,7 @@
 
 mod aliases;
 mod changes;
+mod cidr_table;
 mod directory;
 mod doubts;
 mod edit;
@@ -30,6 +31,7 @@ mod verified;
 mod verify;
 
 pub use crate::changes::Changes;
+pub use crate::cidr_table::CidrTable;
 pub use crate::directory::{
     Directory, DirectoryError, HostedDomain, LoginNames, LoginSettings, Machine, Settings, Survey,
     Unavailable,

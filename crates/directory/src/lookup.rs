@@ -230,7 +230,11 @@ impl<T: Meaning> Lines<T> {
                         Some(found) => Some(meant(key, &found.text)?),
                         None => None,
                     },
-                    Table::Regexp(_) => None,
+                    Table::Cidr(table) if at == 0 => match table.find(&sought.whole) {
+                        Some(text) => Some(meant(key, text)?),
+                        None => None,
+                    },
+                    Table::Regexp(_) | Table::Cidr(_) => None,
                     Table::Socketmap(socketmap) => match answers.of(socketmap, key)? {
                         Some(text) => Some(meant(key, &text)?),
                         None => None,
@@ -248,7 +252,7 @@ impl<T: Meaning> Lines<T> {
     fn keys(&self) -> Vec<String> {
         let of_table = |table: &Table<Entries<T>>| match table {
             Table::Plain(entries) => entries.by_key.keys().cloned().collect(),
-            Table::Regexp(_) | Table::Socketmap(_) => Vec::new(),
+            Table::Regexp(_) | Table::Cidr(_) | Table::Socketmap(_) => Vec::new(),
         };
         self.0.iter().flat_map(of_table).collect()
     }
@@ -261,6 +265,7 @@ impl<T: Meaning> Lines<T> {
                 let fixed = table.results().filter(|(_, found)| !found.substituted);
                 fixed.filter_map(|(_, found)| T::from_str(&found.text).ok()).collect()
             }
+            Table::Cidr(table) => table.results().filter_map(|(_, text)| T::from_str(text).ok()).collect(),
             Table::Socketmap(_) => Vec::new(),
         };
         self.0.iter().flat_map(of_table).collect()

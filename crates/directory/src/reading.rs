@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use kings_mail::domain::Domain;
 
 use crate::aliases::Aliases;
+use crate::cidr_table::CidrTable;
 use crate::directory::{DirectoryError, Settings, lock};
 use crate::lookup::{Keys, Lines};
 use crate::masters::Masters;
 use crate::owners::Owners;
 use crate::passwd_file::{Accounts, BadLine};
-use crate::regexp_table::RegexpTable;
+use crate::regexp_table::{BadRule, RegexpTable};
 use crate::relays::Listed;
 use crate::system::SystemAliases;
 use crate::table::{Table, TableSource};
@@ -240,6 +241,13 @@ impl<'a> Reader<'a> {
                     RegexpTable::default()
                 }))
             }
+            TableSource::Cidr(path) => {
+                let text = self.text(what, path);
+                Table::Cidr(networks(&text, check).unwrap_or_else(|bad| {
+                    self.complain(path, bad);
+                    CidrTable::default()
+                }))
+            }
             TableSource::Static(text) => {
                 let bad = check(text).err().map(|what| BadLine { line: 1, what });
                 self.complain(Path::new("static"), bad.into_iter().collect());
@@ -279,6 +287,16 @@ fn patterns(text: &str, check: impl Fn(&str) -> Result<(), String>) -> Result<Re
     for (line, found) in table.results().filter(|(_, found)| !found.substituted) {
         faults.extend(check(&found.text).err().map(|what| BadLine { line, what }));
     }
+    if faults.is_empty() { Ok(table) } else { Err(faults) }
+}
+
+fn networks(text: &str, check: impl Fn(&str) -> Result<(), String>) -> Result<CidrTable, Vec<BadLine>> {
+    let wrong = |bad: Vec<BadRule>| {
+        bad.into_iter().map(|rule| BadLine { line: rule.line, what: rule.what }).collect::<Vec<_>>()
+    };
+    let table = CidrTable::parse(text).map_err(wrong)?;
+    let bad = |(line, result)| check(result).err().map(|what| BadLine { line, what });
+    let faults: Vec<_> = table.results().filter_map(bad).collect();
     if faults.is_empty() { Ok(table) } else { Err(faults) }
 }
 

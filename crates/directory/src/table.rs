@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use crate::cidr_table::CidrTable;
 use crate::directory::Unavailable;
 use crate::regexp_table::RegexpTable;
 use crate::socketmap::{Answer, Socketmap};
@@ -26,6 +27,8 @@ pub enum TableSource {
     Plain(PathBuf),
     /// A file in the syntax of regexp_table(5).
     Regexp(PathBuf),
+    /// A file in the syntax of cidr_table(5), which is asked for addresses of hosts.
+    Cidr(PathBuf),
     /// The lines themselves.
     Inline(String),
     /// This text, whatever is looked up.
@@ -43,10 +46,22 @@ impl TableSource {
     /// A place in it, as complaints name it.
     pub(crate) fn at(&self, line: usize) -> String {
         match self {
-            Self::Plain(path) | Self::Regexp(path) => format!("{}:{line}", path.display()),
+            Self::Plain(path) | Self::Regexp(path) | Self::Cidr(path) => format!("{}:{line}", path.display()),
             Self::Inline(_) => format!("inline:{line}"),
             Self::Static(_) => "static".to_owned(),
             Self::Socketmap(_) => "socketmap".to_owned(),
+        }
+    }
+
+    /// How a source for [`parse_for_hosts`](Self::parse_for_hosts) is written.
+    pub const FORMS_FOR_HOSTS: &'static str = "a file, or a table by its type: \"texthash:FILE\", \"cidr:FILE\", \"regexp:FILE\", \
+                                               \"pcre:FILE\", \"inline:{KEY=VALUE, ...}\", \"static:VALUE\" or \"socketmap:unix:/path:name\"";
+
+    /// The same where hosts are looked up by their addresses: `cidr:FILE` too.
+    pub fn parse_for_hosts(text: &str, folder: &Path) -> Option<Self> {
+        match text.split_once(':') {
+            Some(("cidr", name)) => (!name.is_empty()).then(|| Self::Cidr(folder.join(name))),
+            _ => Self::parse(text, folder),
         }
     }
 
@@ -142,6 +157,7 @@ fn is_gap(c: char) -> bool {
 pub(crate) enum Table<P> {
     Plain(P),
     Regexp(RegexpTable),
+    Cidr(CidrTable),
     Socketmap(Socketmap),
 }
 
@@ -272,6 +288,12 @@ mod tests {
         ] {
             assert_eq!(TableSource::parse(wrong, folder), None, "{wrong}");
         }
+        let hosts = |text| TableSource::parse_for_hosts(text, folder);
+        assert_eq!(hosts("cidr:x"), Some(TableSource::Cidr("/etc/kings-smtp/x".into())));
+        assert_eq!(
+            (hosts("cidr:"), hosts("hash:x"), hosts("table")),
+            (None, None, plain("/etc/kings-smtp/table"))
+        );
         assert!(matches!(
             TableSource::parse("socketmap:unix:/run/x:n", folder),
             Some(TableSource::Socketmap(_))

@@ -24,6 +24,8 @@ impl Tables<'_> {
         self.first(|table| match table {
             Table::Regexp(table) => self.in_regexp(table, address),
             Table::Plain(aliases) => Ok(aliases.of_address(&address.folded()).map(<[Goal]>::to_vec)),
+            // No address of a person is one of a host.
+            Table::Cidr(_) => Ok(None),
             Table::Socketmap(socketmap) => self.asked(socketmap, &address.folded().to_string()),
         })
     }
@@ -32,7 +34,7 @@ impl Tables<'_> {
     /// Postfix.
     pub(crate) fn of_base(&self, folded: &Address) -> Result<Option<Vec<Goal>>, Stop> {
         self.first(|table| match table {
-            Table::Regexp(_) => Ok(None),
+            Table::Regexp(_) | Table::Cidr(_) => Ok(None),
             Table::Plain(aliases) => Ok(aliases.of_address(folded).map(<[Goal]>::to_vec)),
             Table::Socketmap(socketmap) => self.asked(socketmap, &folded.to_string()),
         })
@@ -41,7 +43,7 @@ impl Tables<'_> {
     /// The targets of `@domain`.
     pub(crate) fn of_domain(&self, domain: &Domain) -> Result<Option<Vec<Goal>>, Stop> {
         self.first(|table| match table {
-            Table::Regexp(_) => Ok(None),
+            Table::Regexp(_) | Table::Cidr(_) => Ok(None),
             Table::Plain(aliases) => Ok(aliases.of_domain(domain).map(<[Goal]>::to_vec)),
             Table::Socketmap(socketmap) => self.asked(socketmap, &format!("@{domain}")),
         })

@@ -1,6 +1,8 @@
 //! Targets for the tables of `kings-directory`.
 
-use kings_directory::{RegexpTable, read_reply, try_passwd_file, try_system_aliases, try_virtual_aliases};
+use kings_directory::{
+    CidrTable, RegexpTable, read_reply, try_passwd_file, try_system_aliases, try_virtual_aliases,
+};
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 
@@ -14,6 +16,16 @@ pub fn regexp_table(data: &[u8]) {
     let (table, input) = text.split_once('\0').unwrap_or((&text, "list-dev@example.org"));
     match RegexpTable::parse(first_lines(table)) {
         Ok(table) => assert_eq!(table.find(input), table.find(input)),
+        Err(complaints) => assert!(complaints.iter().all(|bad| bad.line > 0 && !bad.what.is_empty())),
+    }
+}
+
+/// A table of networks and an address, parted by NUL.
+pub fn cidr_table(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (table, input) = text.split_once('\0').unwrap_or((&text, "192.0.2.1"));
+    match CidrTable::parse(table) {
+        Ok(table) => assert!(table.find(input).is_none_or(|found| !found.is_empty())),
         Err(complaints) => assert!(complaints.iter().all(|bad| bad.line > 0 && !bad.what.is_empty())),
     }
 }

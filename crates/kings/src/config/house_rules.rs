@@ -20,7 +20,7 @@ pub(super) fn copies(source: &mut Source<'_>, top: &mut Section<'_>) -> Copies {
 /// `client_access` and its sisters of `[inbound]`.
 pub(super) fn access(source: &mut Source<'_>, section: &mut Section<'_>) -> Access {
     Access {
-        clients: section.lookup(source, "client_access", Keys::Access),
+        clients: section.lookup_of_hosts(source, "client_access"),
         names: section.lookup(source, "helo_access", Keys::Access),
         senders: section.lookup(source, "sender_access", Keys::Access),
         recipients: section.lookup(source, "recipient_access", Keys::Access),

@@ -208,11 +208,20 @@ impl<'a> Section<'a> {
     where
         T: Meaning,
     {
-        let (lookup, faults) = Lookup::open(key, keys, self.tables(source, key));
-        for fault in faults {
-            source.complain(fault.to_string());
-        }
-        lookup
+        let from = self.tables(source, key);
+        opened(source, key, keys, from)
+    }
+
+    /// The same where hosts are looked up, by their addresses and names.
+    pub(crate) fn lookup_of_hosts<T: Meaning>(
+        &mut self,
+        source: &mut Source<'_>,
+        key: &'static str,
+    ) -> Lookup<T> {
+        let folder = source.folder.to_owned();
+        let table = |text: &str| TableSource::parse_for_hosts(text, &folder).ok_or("no table");
+        let from = self.one_or_more(source, key, TableSource::FORMS_FOR_HOSTS, table);
+        opened(source, key, Keys::Access, from)
     }
 
     /// A whole number from `least` on.
@@ -296,4 +305,16 @@ fn nearest<'k>(name: &str, known: &BTreeSet<&'k str>) -> Option<&'k str> {
     let alike = |known: &&str| strsim::jaro_winkler(name, known);
     let best = known.iter().copied().max_by(|a, b| alike(a).total_cmp(&alike(b)))?;
     (alike(&best) >= ALIKE).then_some(best)
+}
+fn opened<T: Meaning>(
+    source: &mut Source<'_>,
+    key: &'static str,
+    keys: Keys,
+    from: Vec<TableSource>,
+) -> Lookup<T> {
+    let (lookup, faults) = Lookup::open(key, keys, from);
+    for fault in faults {
+        source.complain(fault.to_string());
+    }
+    lookup
 }

@@ -73,6 +73,32 @@ fn tables_say_who_is_let_in() {
 }
 
 #[test]
+fn networks_of_clients_are_as_in_cidr_table() {
+    let dns = NameServer::start(".", ZONE);
+    let networks = "198.51.100.8/29 OK\n198.51.100.0/24 REJECT no such network\n[2001:db8::]/32 DEFER\n";
+    let kings = start(&dns, "client_access = \"cidr:networks\"\n", vec![("networks", networks)]);
+    for (client, expected) in [
+        ("198.51.100.7", "554 5.7.1 no such network"),
+        ("198.51.100.9", "250 2.0.0"),
+        ("203.0.113.7", "250 2.0.0"),
+        ("IPV6:2001:db8::1", "450 4.7.1"),
+    ] {
+        let reply = send(&kings, client, "client.good.test", "carol@good.test", &[ANN]);
+        let said = format!("{} {}", reply.code, reply.text);
+        assert!(said.starts_with(expected), "{client}: {said}");
+    }
+    // What is wrong in it is told, and other tables have no networks.
+    kings.folder().write("networks", "198.51.100.1/24 REJECT\n198.51.100.0/24 reject_unknown_client\n");
+    let check = run(&mut kings.command(&["config", "check"]));
+    check.failed().says("networks:1: ").says("write 198.51.100.0/24");
+    kings.folder().write("networks", "198.51.100.0/24 reject_unknown_client\n");
+    run(&mut kings.command(&["config", "check"])).failed().says("networks:1: ");
+    let config = std::fs::read_to_string(kings.folder().join("kings.toml")).unwrap();
+    kings.folder().write("kings.toml", config.replace("client_access", "sender_access"));
+    run(&mut kings.command(&["config", "check"])).failed().says("sender_access");
+}
+
+#[test]
 fn what_makes_no_sense_is_told_with_its_line_and_silence_refuses_nobody() {
     let dns = NameServer::start(".", ZONE);
     let kings = start(&dns, "sender_access = \"socketmap:unix:/nonexistent/s:x\"\n", Vec::new());

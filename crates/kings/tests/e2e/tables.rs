@@ -7,7 +7,7 @@ use std::process::Command;
 use std::str::FromStr;
 use std::time::Duration;
 
-use kings_directory::{Answers, Keys, Lookup, Meaning, TableSource};
+use kings_directory::{Answers, Keys, Lookup, Meaning, Sought, TableSource};
 use kings_mail::address::Address;
 
 use crate::harness::{Folder, Setup, letter, messages, part, wait_until};
@@ -108,18 +108,30 @@ impl FromStr for Words {
     }
 }
 
-/// What a real Postfix reads in the same tables, `pcre:` left out, which is a package of its own: comments, lines that go on, letters of any case, two lines with one key.
-#[test]
-fn a_real_postmap_finds_the_same_in_the_same_tables() {
-    let folder = Folder::new("postmap");
+/// What a real Postfix finds in a table for this key.
+fn postmap(folder: &Folder, key: &str, table: &str) -> Option<String> {
     let postfix = part("postfix");
-    std::fs::create_dir_all(folder.join("etc")).unwrap();
     // It looks for the owner of a Postfix, which every Debian has under this name, before it reads a table.
     let main_cf = format!(
         "shlib_directory = {}/usr/lib/postfix\nmail_owner = mail\nsetgid_group = news\ndefault_privs = nobody\n",
         postfix.display()
     );
     folder.write("etc/main.cf", main_cf);
+    let mut command = Command::new(postfix.join("usr/sbin/postmap"));
+    command.env("LD_LIBRARY_PATH", postfix.join("usr/lib/postfix")).arg("-c").arg(folder.join("etc"));
+    let output = command.args(["-q", key, table]).output().unwrap();
+    let found = String::from_utf8(output.stdout).unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!complaint.contains("fatal:"), "{command:?}: {complaint}");
+    // How many blanks part two words, where a line goes on, means nothing in any table.
+    output.status.success().then(|| found.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// What a real Postfix reads in the same tables, `pcre:` left out, which is a package of its own: comments, lines that go on, letters of any case, two lines with one key.
+#[test]
+fn a_real_postmap_finds_the_same_in_the_same_tables() {
+    let folder = Folder::new("postmap");
+    std::fs::create_dir_all(folder.join("etc")).unwrap();
     folder.write(
         "table",
         "# who\n\nJoe@A.example one\n  # not a line of its own\n   and more\na.example two\n.a.example\tthree  \n\
@@ -134,16 +146,6 @@ fn a_real_postmap_finds_the_same_in_the_same_tables() {
     let fixed = ["static:smtp:[hub.example]", "static:{ error:5.1.6 gone $1 }"].map(str::to_owned);
     let [plain, spaced] = fixed;
     let tables = [file("texthash", "table"), inline, file("regexp", "patterns"), plain, spaced];
-    let postmap = |key: &str, table: &str| {
-        let mut command = Command::new(postfix.join("usr/sbin/postmap"));
-        command.env("LD_LIBRARY_PATH", postfix.join("usr/lib/postfix")).arg("-c").arg(folder.join("etc"));
-        let output = command.args(["-q", key, table]).output().unwrap();
-        let found = String::from_utf8(output.stdout).unwrap();
-        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!complaint.contains("fatal:"), "{command:?}: {complaint}");
-        // How many blanks part two words, where a line goes on, means nothing in any table.
-        output.status.success().then(|| found.split_whitespace().collect::<Vec<_>>().join(" "))
-    };
     let cases = [
         ("joe+x@a.example", &["joe+x@a.example", "joe@a.example", "a.example", ".example", "*"][..]),
         ("JOE@A.example", &["joe@a.example", "a.example", ".example", "*"]),
@@ -163,10 +165,41 @@ fn a_real_postmap_finds_the_same_in_the_same_tables() {
             // Patterns are asked for the whole address alone.
             let asked =
                 if table.ends_with("patterns") || table.starts_with("static") { &keys[..1] } else { keys };
-            let expected = asked.iter().find_map(|key| postmap(key, &table));
+            let expected = asked.iter().find_map(|key| postmap(&folder, key, &table));
             let parsed = Address::parse(address).unwrap();
             let found = lookup.look(Some(&parsed), "+", &Answers::default()).unwrap();
             assert_eq!(found.map(|words| words.0), expected, "{address} in {table}");
         }
+    }
+}
+
+#[test]
+fn a_real_postmap_finds_the_same_in_the_same_networks() {
+    let folder = Folder::new("networks");
+    std::fs::create_dir_all(folder.join("etc")).unwrap();
+    let text = "# who\n192.0.2.0/24 A\n192.0.2.1 late\n[2001:db8::]/32 B\n[2001:db9::/32] C\n[2001:dba::1] D\n\
+                if 10.0.0.0/9\nif !10.1.0.0/16\n10.2.0.0/16 E\nendif\n10.1.2.3 F\nendif\n!10.0.0.0/8 others\n\
+                10.0.0.0/8\n   G and\n   more\n0.0.0.0/0 all\n";
+    let table = format!("cidr:{}", folder.write("clients", text).display());
+    let source = TableSource::parse_for_hosts(&table, std::path::Path::new("/")).unwrap();
+    let (lookup, faults) = Lookup::<Words>::open("table", Keys::Access, vec![source]);
+    assert!(faults.is_empty(), "{faults:?}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    for address in [
+        "192.0.2.7",
+        "192.0.2.1",
+        "192.0.3.1",
+        "10.1.2.3",
+        "10.2.2.3",
+        "10.1.2.4",
+        "10.200.0.1",
+        "2001:db8::1",
+        "2001:db9:1::1",
+        "2001:dba::1",
+        "2001:dba::2",
+        "::1",
+    ] {
+        let found = runtime.block_on(lookup.find_for(&Sought::client(address.parse().unwrap())));
+        assert_eq!(found.unwrap().map(|words| words.0), postmap(&folder, address, &table), "{address}");
     }
 }
