@@ -41,7 +41,7 @@ python_packages() {
     cp tests/python-packages.txt "$cache/python/installed.txt"
 }
 
-scripts() { find . -path ./target -prune -o -path ./.git -prune -o -name '*.sh' -print -o -path ./.ci/run -print; }
+scripts() { find . -path ./target -prune -o -path ./.git -prune -o -name '*.sh' -print -o -path './packaging/debian/p*' -print -o -path ./.ci/run -print; }
 
 all_tests() {
     if cargo nextest --version >/dev/null 2>&1; then

@@ -6,6 +6,7 @@ mod check_message;
 mod dkim;
 mod firewall;
 mod mail;
+mod papers;
 mod pw;
 mod queue;
 mod quota;
@@ -92,6 +93,9 @@ enum Command {
     /// The machine's firewall: SSH's ports and those of the config open, all others closed.
     #[command(subcommand)]
     Firewall(firewall::Command),
+    /// Write manual pages and completions into a folder.
+    #[command(hide = true)]
+    Papers(papers::Options),
     /// What runs, and where.
     Status(Output),
 }
@@ -227,6 +231,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Report(command) => report::run(&command),
         Command::Tls(command) => tls::run(&command),
         Command::Firewall(command) => firewall::run(&command),
+        Command::Papers(options) => papers::run(&options),
         Command::Status(output) => status::run(&output),
     }
 }

@@ -1,5 +1,7 @@
 //! What an administrator installs: units, accounts and folders, judged by systemd's own tools, which need no running systemd.
 
+mod deb;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
