@@ -23,6 +23,7 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
     ("kings-net", 2, &["kings-mail", "kings-dns"]),
     ("kings-tls", 2, &["kings-mail", "kings-net", "kings-dns"]),
     ("kings-fetch", 2, &["kings-net", "kings-tls"]),
+    ("kings-acme", 2, &["kings-mail", "kings-dns", "kings-net", "kings-tls", "kings-fetch"]),
     ("kings-directory", 2, &["kings-mail", "kings-sasl"]),
     ("kings-store", 2, &["kings-mail", "kings-mutants"]),
     ("kings-queue", 2, &["kings-mail", "kings-mutants"]),

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::Method;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderName, LOCATION, USER_AGENT};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT,
+};
 use hyper_util::rt::TokioIo;
 use kings_net::{IpNet, Resolver, Stream, is_public};
 use kings_tls::{ClientTls, Trust};
@@ -63,7 +66,8 @@ impl Fetch {
     async fn follow(&self, mut request: Request) -> Result<Response, FetchError> {
         loop {
             let response = self.exchange(&request).await?;
-            let Some(location) = response.redirect().filter(|_| request.redirects > 0 && !request.post)
+            let Some(location) =
+                response.redirect().filter(|_| request.redirects > 0 && request.method != Method::POST)
             else {
                 return Ok(response);
             };
@@ -153,7 +157,7 @@ fn http(url: &Url, cause: &impl std::error::Error) -> FetchError {
 
 fn message(request: &Request) -> Result<hyper::Request<Full<Bytes>>, FetchError> {
     let mut message = hyper::Request::builder()
-        .method(if request.post { "POST" } else { "GET" })
+        .method(request.method.clone())
         .uri(request.url.target())
         .header(HOST, request.url.authority())
         .header(USER_AGENT, concat!("kings/", env!("CARGO_PKG_VERSION")));
@@ -176,9 +180,17 @@ async fn read(request: &Request, response: hyper::Response<Incoming>) -> Result<
         status: head.status.as_u16(),
         content_type: field(&head.headers, &CONTENT_TYPE),
         max_age: field(&head.headers, &CACHE_CONTROL).and_then(|value| max_age(&value)),
+        fields: fields(&head.headers),
         body: body.to_bytes().to_vec(),
         location: field(&head.headers, &LOCATION),
     })
+}
+
+fn fields(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |(name, value): (&HeaderName, &HeaderValue)| {
+        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+    };
+    headers.iter().filter_map(text).collect()
 }
 
 fn field(headers: &HeaderMap, name: &HeaderName) -> Option<String> {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hyper::Method;
+
 use crate::url::Url;
 
 /// Longest time from the first DNS question to the last octet, unless a request says otherwise
@@ -14,7 +16,7 @@ const MAX_BYTES: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub struct Request {
     pub(crate) url: Url,
-    pub(crate) post: bool,
+    pub(crate) method: Method,
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
     pub(crate) deadline: Duration,
@@ -27,7 +29,7 @@ impl Request {
     pub fn get(url: Url) -> Self {
         Self {
             url,
-            post: false,
+            method: Method::GET,
             fields: Vec::new(),
             body: Vec::new(),
             deadline: DEADLINE,
@@ -36,10 +38,15 @@ impl Request {
         }
     }
 
+    /// HEAD: what GET would say of itself, with the same limits.
+    pub fn head(url: Url) -> Self {
+        Self { method: Method::HEAD, ..Self::get(url) }
+    }
+
     /// POST of `body` as `content_type`, with the same limits.
     pub fn post(url: Url, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let get = Self::get(url).with_field("content-type", content_type);
-        Self { post: true, body: body.into(), ..get }
+        Self { method: Method::POST, body: body.into(), ..get }
     }
 
     /// Adds a header field, `authorization` perhaps. Redirects to another host do not take fields along.
@@ -77,6 +84,8 @@ pub struct Response {
     pub content_type: Option<String>,
     /// Seconds that Cache-Control's `max-age` allows to keep it (RFC 9111 §5.2.2.1).
     pub max_age: Option<u64>,
+    /// All fields of the header that are text, with their names in small letters.
+    pub fields: Vec<(String, String)>,
     /// The body, whole.
     pub body: Vec<u8>,
     /// Where a redirect that was not followed leads.
@@ -84,6 +93,11 @@ pub struct Response {
 }
 
 impl Response {
+    /// The first field of this name, in small letters.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
     /// Whether the status is 301, 302, 303, 307 or 308 with a place to go.
     pub(crate) fn redirect(&self) -> Option<&str> {
         matches!(self.status, 301 | 302 | 303 | 307 | 308).then_some(self.location.as_deref()).flatten()

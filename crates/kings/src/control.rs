@@ -32,6 +32,13 @@ pub(crate) enum Request {
         /// Whose; the first account's where nothing is said.
         account: Option<String>,
     },
+    /// Which certificates are shown, and when the next ones are ordered.
+    CertificateList,
+    /// Orders certificates now.
+    CertificateRenew {
+        /// For these names; for all where none is named.
+        names: Vec<String>,
+    },
     /// One page of what waits in the queue.
     QueueList {
         /// Which entries.

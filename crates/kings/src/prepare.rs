@@ -12,6 +12,7 @@ use std::thread::sleep;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use kings_acme::Shelf;
 use kings_directory::{Directory, DirectoryError, HostedDomain, LoginSettings, Reach, Resolution};
 use kings_mail::address::{Address, Host, LocalPart};
 use kings_mail::path::ForwardPath;
@@ -114,6 +115,11 @@ impl Prepared {
             check_writable(folder)?;
         }
         let lock = lock(&settings.data_dir)?;
+        if settings.acme.is_some() {
+            let folder = settings.data_dir.join(crate::serve::ACME_FOLDER);
+            Shelf::open(&folder)
+                .with_context(|| format!("cannot keep certificates in {}", folder.display()))?;
+        }
         let certificates = match from_files {
             Some(certificates) => certificates,
             None => Certificates::open(&settings.certificate)?,

@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use kings_acme::{Acme, Publish};
 use kings_directory::Directory;
 use kings_mta::{Local, Reporter, Traffic};
 use kings_net::{Place, Resolver, Shutdown, TaskTracker};
 use kings_tls::Certificates;
-use kings_tls::acme::Tokens;
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -43,6 +43,8 @@ pub(crate) use self::open::{open_queue, open_records};
 
 /// How long sessions may take to end at shutdown.
 const GRACE: Duration = Duration::from_secs(8);
+/// Where in `data_dir` the account and the certificates of an authority are.
+pub(crate) const ACME_FOLDER: &str = "acme";
 /// `kings serve`: everything that can be wrong before the first connection is 78.
 pub(crate) fn run(config: &Path) -> Result<(), Failure> {
     let settings = Settings::load(config)?;
@@ -93,6 +95,7 @@ pub(crate) struct Running {
     own: Arc<ArcSwap<Local>>,
     directory: Arc<ArcSwap<Directory>>,
     queue_rights: Arc<ArcSwap<QueueRights>>,
+    acme: Acme,
     tasks: TaskTracker,
     shutdown: Shutdown,
     _prepared: std::fs::File,
@@ -107,8 +110,8 @@ impl Running {
         let memory = memory::budget(settings.limits.memory);
         let records = open_records(&settings);
         let listening: Vec<_> = sockets.iter().map(|socket| (socket.server, socket.place.clone())).collect();
-        let (traffic, tokens) = (Traffic::default(), Tokens::default());
-        let kept = Kept { store, queue, records, traffic, memory, tokens, listening };
+        let (traffic, publish) = (Traffic::default(), Publish::default());
+        let kept = Kept { store, queue, records, traffic, memory, publish, listening };
         let signing = dkim::load(&settings)?.whatever_is_wrong();
         let services = Services::new(&settings, signing, &certificates, &kept)?;
         let endpoints = Endpoints::new(&settings, &certificates.server(), &services, &kept.memory);
@@ -132,6 +135,9 @@ impl Running {
         let queue_rights = settings.local.as_ref().map(|local| local.queue.clone()).unwrap_or_default();
         let queue_rights = Arc::new(ArcSwap::from_pointee(queue_rights));
         let (ask_to_reload, reloads) = mpsc::channel(1);
+        let acme = Acme::new(&settings.data_dir.join(ACME_FOLDER), certificates.clone());
+        acme.configure(services.acme).context("cannot keep certificates")?;
+        tokio::spawn(acme.clone().run());
         let running = Self {
             reloads,
             settings,
@@ -144,7 +150,7 @@ impl Running {
             own,
             directory,
             queue_rights,
-
+            acme,
             tasks,
             shutdown,
             _prepared: lock,
@@ -160,6 +166,8 @@ impl Running {
                 directory: running.directory.clone(),
                 shutdown: running.shutdown.clone(),
             },
+            certificates: running.certificates.clone(),
+            acme: running.acme.clone(),
             status: running.status(),
         };
         let answer = move |request, caller| answers.clone().answer(request, caller);
@@ -234,6 +242,7 @@ impl Running {
         }
         self.own.store(Arc::new(services.own));
         self.directory.store(Arc::new(services.directory));
+        self.acme.configure(services.acme).context("cannot keep certificates")?;
         if let Some(local) = &settings.local {
             self.queue_rights.store(Arc::new(local.queue.clone()));
         }

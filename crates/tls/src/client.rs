@@ -38,6 +38,12 @@ impl Authorities {
         }
         Ok(Self(found))
     }
+
+    /// Both.
+    #[must_use]
+    pub fn and(&self, others: &Self) -> Self {
+        Self(self.0.iter().chain(&others.0).cloned().collect())
+    }
 }
 
 /// The client settings, one per kind of trust. Clones share them.

@@ -58,12 +58,16 @@ impl Described {
     }
 }
 
-/// `3 1 1` of a public key.
-pub(crate) fn tlsa_of(key_digest: [u8; 32]) -> Tlsa {
+/// `3 1 1` of a public key, given as its SubjectPublicKeyInfo (RFC 5280 §4.1).
+pub fn tlsa_of_key(key: &[u8]) -> Tlsa {
+    tlsa_of(sha256(key))
+}
+
+fn tlsa_of(key_digest: [u8; 32]) -> Tlsa {
     Tlsa { usage: 3, selector: 1, matching: 1, data: key_digest.to_vec() }
 }
 
-pub(crate) fn sha256(octets: &[u8]) -> [u8; 32] {
+fn sha256(octets: &[u8]) -> [u8; 32] {
     let mut digested = [0; 32];
     digested.copy_from_slice(digest(&SHA256, octets).as_ref());
     digested

@@ -17,7 +17,7 @@ pub use crate::certificates::{CertificateError, Certificates, Pair, Source};
 pub use crate::client::{Authorities, ClientTls, Trust};
 pub use crate::client_auth::ClientAuthorities;
 pub use crate::dane::Dane;
-pub use crate::described::Described;
+pub use crate::described::{Described, tlsa_of_key};
 pub use crate::end_point::end_point;
 pub use crate::names::{ClientCertificate, names_of_client};
 pub use crate::proof::{NotProven, Proven, prove};

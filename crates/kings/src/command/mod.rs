@@ -2,6 +2,7 @@
 
 mod account;
 mod auth;
+mod certificate;
 mod check_message;
 mod dkim;
 mod firewall;
@@ -18,6 +19,7 @@ mod trace;
 mod undelete;
 mod verify;
 
+pub(crate) use self::certificate::answer as certificate_answer;
 pub(crate) use self::queue::Reach;
 pub(crate) use self::queue::{Desk as QueueDesk, answer as queue_answer};
 pub(crate) use self::report::answer as report_answer;
@@ -87,6 +89,9 @@ enum Command {
     /// Reports: what others say about mail and TLS of our domains, and what we tell theirs.
     #[command(subcommand)]
     Report(report::Command),
+    /// Our own certificates.
+    #[command(subcommand)]
+    Certificate(certificate::Command),
     /// The TLS of other servers.
     #[command(subcommand)]
     Tls(tls::Command),
@@ -229,6 +234,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Queue(command) => queue::run(command),
         Command::Trace(options) => trace::run(options),
         Command::Report(command) => report::run(&command),
+        Command::Certificate(command) => certificate::run(&command),
         Command::Tls(command) => tls::run(&command),
         Command::Firewall(command) => firewall::run(&command),
         Command::Papers(options) => papers::run(&options),

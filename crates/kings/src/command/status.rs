@@ -43,5 +43,10 @@ fn describe(status: &Value) -> String {
     if let Some(damaged) = status["damaged"].as_u64().filter(|count| *count > 0) {
         lines.push_str(&format!("  {damaged} damaged messages set aside: kings queue list shows why\n"));
     }
+    let certificates = status["certificates"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if !certificates.is_empty() {
+        lines.push_str("Certificates\n");
+        lines.push_str(&super::certificate::describe(certificates));
+    }
     lines
 }

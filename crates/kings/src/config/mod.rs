@@ -1,5 +1,6 @@
 //! `kings.toml`: read strictly, checked once, handed on as plain settings. Only this module knows its keys.
 
+mod acme;
 mod dkim;
 mod firewall;
 mod greylist;
@@ -42,6 +43,7 @@ use kings_store::Layout;
 use kings_tls::{Authorities, ClientAuthorities, Source as Certificate};
 use toml::de::DeTable;
 
+pub(crate) use self::acme::Acme;
 pub(crate) use self::dkim::{Dkim, Table, TablePlace, Tables};
 pub(crate) use self::hand_in::{HandIn, Terms};
 pub(crate) use self::limits::{Limits, MESSAGE_BYTES, Threads};
@@ -101,6 +103,8 @@ pub(crate) struct Settings {
     /// Whose tokens log people in.
     pub(crate) oauth: Vec<OAuth>,
     pub(crate) certificate: Certificate,
+    /// The authority that certificates come from, if they do.
+    pub(crate) acme: Option<Acme>,
     /// Authorities to trust beside those of the machine, as a client.
     pub(crate) authorities: Authorities,
     /// Authorities whose certificates let people log in.
@@ -218,9 +222,8 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let mta_sts = mta_sts::read(source, &mut top, hostname.as_ref(), domains.mta_sts, &listen);
     let login = section(source, &mut top, "login", Login::read);
     let oauth = oauth::read(source, &mut top);
-    let (certificate, authorities, client_authorities) =
-        tls::read(source, &mut top, data_dir.as_deref(), hostname.as_ref());
-    login.check(source, client_authorities.is_some());
+    let tls = tls::read(source, &mut top, data_dir.as_deref(), (hostname.as_ref(), &domains.hosted, &listen));
+    login.check(source, tls.client_authorities.is_some());
     let dns = section(source, &mut top, "dns", dns);
     let own_routes =
         relay::Routes { rules: domains.routes, delimiters: delimiters.clone(), ..relay::Routes::default() };
@@ -272,9 +275,10 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         mta_sts,
         login,
         oauth,
-        certificate: certificate?,
-        authorities,
-        client_authorities,
+        certificate: tls.certificate?,
+        acme: tls.acme,
+        authorities: tls.authorities,
+        client_authorities: tls.client_authorities,
         dns,
         clients,
         outbound: outbound?,

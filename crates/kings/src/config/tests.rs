@@ -231,11 +231,58 @@ fn certificates_for_more_names_stand_beside_one_for_the_hostname() {
 }
 
 #[test]
+fn an_authority_is_asked_for_the_hostname_and_for_what_is_looked_for_below_each_domain() {
+    let with = |listen: &str, acme: &str| {
+        let text = SMALLEST.replace("self_signed = true", &format!("acme = {{ {acme} }}"));
+        let text = text.replace("smtp = [", &format!("{listen}\nsmtp = ["));
+        Settings::parse(&text, Path::new("/etc"))
+            .map(|settings| (settings.acme.unwrap().settings, settings.certificate))
+    };
+    let both = "http = [\"[::]:80\"]\nhttps = [\"[::]:443\"]";
+    let names = |settings: &kings_acme::Settings| -> Vec<String> {
+        settings.names.iter().map(ToString::to_string).collect()
+    };
+    let (settings, certificate) = with(both, "contact = \"mailto:ann@example.org\"").unwrap();
+    assert_eq!(settings.directory, "https://acme-v02.api.letsencrypt.org/directory");
+    assert_eq!(settings.contact.as_deref(), Some("mailto:ann@example.org"));
+    assert_eq!(settings.kinds, [kings_acme::Kind::Http01, kings_acme::Kind::TlsAlpn01]);
+    let below = ["mta-sts", "autoconfig", "autodiscover"].map(|label| format!("{label}.example.org"));
+    assert_eq!(names(&settings), [&["mail.example.org".to_owned()][..], &below].concat());
+    assert!(!settings.rotate_keys);
+    let Certificate::Acme { live, names: shown, .. } = certificate else { panic!("{certificate:?}") };
+    assert_eq!((live.as_path(), shown), (Path::new("/etc/data/acme/live"), settings.names));
+    // Without HTTPS nobody comes for the names below the domains.
+    let (settings, _) = with("http = [\"[::]:80\"]", "").unwrap();
+    assert_eq!(names(&settings), ["mail.example.org"]);
+    let (settings, _) =
+        with(both, "names = [\"www.example.org\", \"mail.example.org\"], rotate_keys = true").unwrap();
+    assert_eq!(names(&settings), ["mail.example.org", "www.example.org"]);
+    assert!(settings.rotate_keys);
+
+    for (listen, acme, expected) in [
+        ("", "", "no way to prove a name"),
+        ("http = [\"[::]:80\"]", "challenges = [\"tls-alpn-01\"]", "tls-alpn-01, which needs https"),
+        (both, "challenges = [\"dns-01\"]", "dns-01, which needs a provider"),
+        (both, "challenges = [\"http-02\"]", "challenges must be"),
+        (both, "directory = \"http://ca.example/\"", "directory must be"),
+        (both, "contact = \"ann@example.org\"", "contact must be"),
+        (both, "names = [\"not a name\"]", "names must be"),
+        (both, "root = \"missing.pem\"", "cannot read authorities"),
+        (both, "direktory = \"x\"", "did you mean \"directory\"?"),
+    ] {
+        let found: Vec<String> = with(listen, acme).unwrap_err().iter().map(ToString::to_string).collect();
+        assert!(found.iter().any(|complaint| complaint.contains(expected)), "{acme}: {found:?}");
+    }
+    let text = SMALLEST.replace("smtp = [", &format!("{both}\nsmtp = ["));
+    let text = text.replace("self_signed = true", "self_signed = true\nacme = {}");
+    let found = complaints(&text);
+    assert!(found[0].contains("both acme and another certificate"), "{found:?}");
+}
+
+#[test]
 fn what_is_not_built_is_refused_and_not_ignored() {
-    let cases = [
-        ("smtp = [", "managesieve = [\"[::]:4190\"]\nsmtp = [", "the managesieve server is not built yet"),
-        ("self_signed = true", "acme = { directory = \"https://x.example\" }", "acme is not built yet"),
-    ];
+    let cases =
+        [("smtp = [", "managesieve = [\"[::]:4190\"]\nsmtp = [", "the managesieve server is not built yet")];
     for (from, to, expected) in cases {
         let found = changed(from, to);
         assert!(found.iter().any(|complaint| complaint.contains(expected)), "{found:?}");

@@ -2,22 +2,36 @@
 
 use std::path::Path;
 
+use kings_directory::HostedDomain;
 use kings_mail::domain::Domain;
 use kings_tls::{Authorities, CertificateError, ClientAuthorities, Pair, Source as Certificate};
 
+use super::acme::{self, Acme, Ours};
+use super::listen::Listen;
 use super::reader::{Section, Source};
 use super::section;
+
+/// All of `[tls]`.
+pub(super) struct Tls {
+    pub(super) certificate: Option<Certificate>,
+    pub(super) acme: Option<Acme>,
+    pub(super) authorities: Authorities,
+    pub(super) client_authorities: Option<ClientAuthorities>,
+}
 
 pub(super) fn read(
     source: &mut Source<'_>,
     top: &mut Section<'_>,
     data_dir: Option<&Path>,
-    hostname: Option<&Domain>,
-) -> (Option<Certificate>, Authorities, Option<ClientAuthorities>) {
+    (hostname, hosted, listen): (Option<&Domain>, &[HostedDomain], &Listen),
+) -> Tls {
+    let ours = Ours { hostname, hosted, listen, changes_dns: false };
     section(source, top, "tls", |source, section| {
         let authorities = from_file(source, section, "authorities", Authorities::read);
-        let for_clients = from_file(source, section, "client_ca", ClientAuthorities::read);
-        (certificate(source, section, data_dir, hostname), authorities.unwrap_or_default(), for_clients)
+        let client_authorities = from_file(source, section, "client_ca", ClientAuthorities::read);
+        let acme = acme::read(source, section, &ours);
+        let certificate = certificate(source, section, data_dir, (hostname, acme.as_ref()));
+        Tls { certificate, acme, authorities: authorities.unwrap_or_default(), client_authorities }
     })
 }
 
@@ -37,7 +51,7 @@ fn more(source: &mut Source<'_>, section: &mut Section<'_>) -> Vec<Pair> {
     pairs
 }
 
-fn from_file<T>(
+pub(super) fn from_file<T>(
     source: &mut Source<'_>,
     section: &mut Section<'_>,
     key: &'static str,
@@ -51,15 +65,22 @@ fn certificate(
     source: &mut Source<'_>,
     section: &mut Section<'_>,
     data_dir: Option<&Path>,
-    hostname: Option<&Domain>,
+    (hostname, acme): (Option<&Domain>, Option<&Acme>),
 ) -> Option<Certificate> {
-    if let Some(acme) = section.value("acme") {
-        source.complain_at(acme.span(), "acme is not built yet: name certificate and private_key instead");
-        return None;
-    }
     let more = more(source, section);
     let self_signed = section.flag(source, "self_signed").unwrap_or(false);
     let files = (section.path(source, "certificate"), section.path(source, "private_key"));
+    if section.value("acme").is_some() {
+        if self_signed || files != (None, None) || !more.is_empty() {
+            source.complain("[tls] has both acme and another certificate: keep one of them");
+        }
+        let data_dir = data_dir?;
+        return Some(Certificate::Acme {
+            live: data_dir.join("acme/live"),
+            names: acme?.settings.names.clone(),
+            stand_in: data_dir.join("tls"),
+        });
+    }
     match (self_signed, files) {
         (false, (Some(certificate), Some(private_key))) => {
             Some(Certificate::Files { default: Pair { certificate, private_key }, more })
@@ -79,7 +100,7 @@ fn certificate(
         }
         (false, _) => {
             source.complain(
-                "[tls] needs certificate = \"fullchain.pem\" and private_key = \"privkey.pem\", or self_signed = true for a trial",
+                "[tls] needs acme = { contact = \"mailto:admin@example.org\" }, or certificate = \"fullchain.pem\" and private_key = \"privkey.pem\", or self_signed = true for a trial",
             );
             None
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use kings_acme::Acme;
 use kings_directory::Directory;
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
@@ -12,6 +13,7 @@ use kings_ops::score::letter;
 use kings_queue::Queue;
 use kings_records::Records;
 use kings_store::Store;
+use kings_tls::Certificates;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::{self, Answer, Request};
@@ -24,6 +26,8 @@ pub(super) struct Answers {
     pub(super) records: Records,
     pub(super) reporter: Arc<ArcSwap<Reporter<Resolver>>>,
     pub(super) mailroom: Mailroom,
+    pub(super) certificates: Certificates,
+    pub(super) acme: Acme,
     pub(super) status: serde_json::Value,
 }
 
@@ -62,10 +66,18 @@ impl Answers {
     pub(super) async fn answer(self, request: Request, caller: control::Caller) -> Answer {
         match request {
             Request::Status => {
-                let mut status = self.status;
+                let mut status = self.status.clone();
                 status["queued"] = self.queue.len().into();
                 status["damaged"] = self.queue.count_damaged().await.unwrap_or_default().into();
+                status["certificates"] = self.certificates().await["items"].take();
                 Ok(status)
+            }
+            Request::CertificateList => Ok(self.certificates().await),
+            Request::CertificateRenew { names } => {
+                let names: Result<Vec<Domain>, _> = names.iter().map(|name| Domain::parse(name)).collect();
+                let names = self.acme.renew(&names.map_err(|error| error.to_string())?)?;
+                let names: Vec<&str> = names.iter().map(Domain::as_str).collect();
+                Ok(serde_json::json!({ "schema": 1, "names": names }))
             }
             Request::Reload => {
                 let (done, told) = oneshot::channel();
@@ -87,5 +99,9 @@ impl Answers {
                 crate::command::queue_answer(desk, request).await
             }
         }
+    }
+
+    async fn certificates(&self) -> serde_json::Value {
+        crate::command::certificate_answer(&self.acme.report().await, &self.certificates.shown())
     }
 }

@@ -35,8 +35,8 @@ impl Endpoints {
         services: &Services,
         memory: &Memory,
     ) -> Self {
-        let Services { receive, submit, lmtp, auth, imap, pop3, plain, site, tls_for_people: people, .. } =
-            services;
+        let Services { receive, submit, lmtp, auth, imap, pop3, plain, site, .. } = services;
+        let (people, web) = (&services.tls_for_people, &services.tls_for_web);
         Self {
             smtp: swap(endpoint((settings, memory), Server::Smtp, tls, receive)),
             submission: swap(endpoint((settings, memory), Server::Submission, people, submit)),
@@ -48,7 +48,7 @@ impl Endpoints {
             pop3: swap(endpoint((settings, memory), Server::Pop3, people, pop3)),
             pop3s: swap(endpoint((settings, memory), Server::Pop3s, people, pop3)),
             http: swap(endpoint((settings, memory), Server::Http, tls, plain)),
-            https: swap(endpoint((settings, memory), Server::Https, tls, site)),
+            https: swap(endpoint((settings, memory), Server::Https, web, site)),
         }
     }
 
@@ -113,7 +113,8 @@ fn for_server(tls: &ServerConfig, server: Server) -> Arc<ServerConfig> {
         }
         Server::Imap | Server::Imaps => &["imap"],
         Server::Pop3 | Server::Pop3s => &["pop3"],
-        Server::Http | Server::Https => &["http/1.1"],
+        // An authority that looks whether a name is ours ends the connection after the handshake.
+        Server::Http | Server::Https => &["http/1.1", "acme-tls/1"],
     };
     let mut tls = tls.clone();
     tls.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();

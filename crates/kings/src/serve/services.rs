@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use kings_access::{Auth, Imap, Pop3};
+use kings_acme::Publish;
 use kings_directory::{Directory, HostedDomain};
 use kings_fetch::Fetch;
 use kings_mail::domain::Domain;
@@ -15,7 +16,6 @@ use kings_oauth::Issuers;
 use kings_queue::Queue;
 use kings_records::Records;
 use kings_store::Store;
-use kings_tls::acme::Tokens;
 use kings_tls::{Certificates, ClientTls};
 use kings_web::{HostedSite, Names, Plain, Servers, Site};
 use rustls::ServerConfig;
@@ -43,6 +43,10 @@ pub(super) struct Services {
     pub(super) directory: Directory,
     /// What listeners show where people log in.
     pub(super) tls_for_people: Arc<ServerConfig>,
+    /// What the listener for HTTPS shows, also to an authority that looks whether a name is ours.
+    pub(super) tls_for_web: Arc<ServerConfig>,
+    /// How certificates are ordered, if they are.
+    pub(super) acme: Option<kings_acme::Parts>,
 }
 
 /// The parts that outlive a reload.
@@ -52,8 +56,8 @@ pub(super) struct Kept {
     pub(super) records: Records,
     pub(super) traffic: Traffic,
     pub(super) memory: Memory,
-    /// Asked for on port 80 while a certificate is ordered.
-    pub(super) tokens: Tokens,
+    /// Where it is proved that our names are ours while certificates are ordered.
+    pub(super) publish: Publish,
     /// What is bound, with the ports that the kernel chose.
     pub(super) listening: Vec<(Server, Place)>,
 }
@@ -65,7 +69,7 @@ impl Services {
         certificates: &Certificates,
         kept: &Kept,
     ) -> anyhow::Result<Self> {
-        let Kept { store, queue, records, traffic, memory, tokens, listening } = kept;
+        let Kept { store, queue, records, traffic, memory, publish, listening } = kept;
         let directory = prepare::serve_directory(settings)?;
         for warning in directory.warnings() {
             warn!("{warning}");
@@ -136,10 +140,13 @@ impl Services {
             shares_with_anyone: settings.mailboxes.shares_with_anyone,
         };
         let submit = Submit::new(&core, dns.clone());
+        let acme = acme(settings, &dns, publish);
         let names = names(settings);
         Ok(Self {
             directory: directory.clone(),
             tls_for_people: core.tls_for_people.clone(),
+            tls_for_web: certificates.server_for_web(&publish.alpn),
+            acme,
             receive: Receive::new(&core, dns.clone(), settings.inbound.clone(), submit.clone()),
             submit,
             lmtp: Lmtp::new(&core),
@@ -148,7 +155,7 @@ impl Services {
             own: Local::new(&core, directory_origin(settings), &[]),
             imap: Imap::new(imap),
             pop3: Pop3::new(pop3),
-            plain: Plain::new(names.clone(), tokens.clone(), port(listening, Server::Https)),
+            plain: Plain::new(names.clone(), publish.tokens.clone(), port(listening, Server::Https)),
             site: Site::new(names, servers(settings, listening)),
             reporter: Reporter::new(&core, dns.clone(), Some(fetch.clone())),
             relay: Relay::new(&core, dns, tls, Some(fetch), settings.outbound.clone()),
@@ -208,6 +215,20 @@ fn passes(settings: &Settings) -> anyhow::Result<Passes> {
     }
     let passes = Passes::new(&prepare::secret(&path)?);
     passes.with_context(|| format!("{}: remove it, and a new one is made", path.display()))
+}
+
+/// How certificates are ordered. The authority is the operator's choice, so it may be in any network.
+fn acme(settings: &Settings, dns: &Resolver, publish: &Publish) -> Option<kings_acme::Parts> {
+    let acme = settings.acme.as_ref()?;
+    let roots = ClientTls::with_authorities(&settings.authorities.and(&acme.root));
+    let allow_private = ["0.0.0.0/0", "::/0"].iter().filter_map(|network| network.parse().ok()).collect();
+    Some(kings_acme::Parts {
+        settings: acme.settings.clone(),
+        fetch: Fetch::new(dns.clone(), &roots, kings_fetch::Settings { allow_private }),
+        resolver: dns.clone(),
+        roots,
+        publish: publish.clone(),
+    })
 }
 
 /// What tokens are checked with, if any issuer is trusted. Each has a client that goes where its own block allows.

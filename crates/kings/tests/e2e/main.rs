@@ -6,6 +6,7 @@
 
 mod access_tables;
 mod account;
+mod acme;
 mod aggregate_reports;
 mod alerts;
 mod alpn;

@@ -51,9 +51,12 @@ struct Wish {
 pub(crate) async fn answer(desk: Desk<'_>, request: Request) -> Answer {
     let queue = desk.queue;
     match request {
-        Request::Status | Request::ScoreLetter { .. } | Request::Reload | Request::ReportSend { .. } => {
-            Err("not a question about the queue".to_owned())
-        }
+        Request::Status
+        | Request::ScoreLetter { .. }
+        | Request::Reload
+        | Request::ReportSend { .. }
+        | Request::CertificateList
+        | Request::CertificateRenew { .. } => Err("not a question about the queue".to_owned()),
         Request::QueueList { selection, after } => list(queue, selection, cursor(after)?).await,
         Request::QueueShow { id } => {
             let mut entries = entries_of(queue, &id).into_iter();

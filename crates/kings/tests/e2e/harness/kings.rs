@@ -38,6 +38,8 @@ pub(crate) struct Setup {
     pub(crate) tables: String,
     /// More keys of `[tls]`.
     pub(crate) tls: String,
+    /// What stands in `[tls]` in the place of the pair made by the test.
+    pub(crate) certificate: Option<String>,
     /// Where DNS questions go; nobody there knows anything unless a test says so.
     pub(crate) name_server: String,
     /// Where queue and mailboxes go; the folder of the test unless said otherwise.
@@ -66,6 +68,7 @@ impl Default for Setup {
             aliases: String::new(),
             tables: String::new(),
             tls: String::new(),
+            certificate: None,
             name_server,
             disk: ".".to_owned(),
             self_signed: false,
@@ -101,10 +104,10 @@ impl Setup {
         let Self { hostname, listen, tables, name_server, self_signed, disk, .. } = self;
         let account = self.account.filter(|_| is_root()).map(|name| format!("user = \"{name}\"\n"));
         let top = self.top.clone() + &account.unwrap_or_default();
-        let tls = if *self_signed {
-            "self_signed = true"
-        } else {
-            "certificate = \"tls.pem\"\nprivate_key = \"tls.key\""
+        let tls = match &self.certificate {
+            Some(certificate) => certificate,
+            None if *self_signed => "self_signed = true",
+            None => "certificate = \"tls.pem\"\nprivate_key = \"tls.key\"",
         };
         let mut text = format!(
             "hostname = \"{hostname}\"\ndata_dir = \"{disk}/data\"\nmail_dir = \"{disk}/mail\"\n{top}\n"

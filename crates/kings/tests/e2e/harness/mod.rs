@@ -1,5 +1,6 @@
 //! What the tests share: the server under test, programs of the real world, and two small raw clients.
 
+mod authority;
 mod certificates;
 mod clueless;
 mod daemon;
@@ -23,6 +24,7 @@ mod tap;
 mod view;
 mod wait;
 
+pub(crate) use authority::Authority;
 pub(crate) use certificates::Certificates;
 pub(crate) use clueless::clueless;
 pub(crate) use daemon::{Daemon, show};
