@@ -71,7 +71,7 @@ impl Client {
 
 impl Client {
     /// What others let this client look up, the names above it, and what it has subscribed there.
-    async fn listed_of_others(&self) -> Result<Vec<Listed>, Trouble> {
+    pub(super) async fn listed_of_others(&self) -> Result<Vec<Listed>, Trouble> {
         let sharers = self.sharers().await?;
         let subscribed = self.on_account(Home::subscriptions_of_others).await?;
         let store = self.inner.door.people.store.clone();

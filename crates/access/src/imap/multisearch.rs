@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use kings_imap::command::{Candidate, Mailboxes, MultiSearch};
 use kings_imap::search::{Key, Search, answer};
-use kings_imap::{ModSeq, Tagged, View};
+use kings_imap::{ModSeq, OTHERS_SEPARATOR, Tagged, View};
 use kings_mail::rights::Rights;
 use kings_store::{Listed, MailboxName, Naming, Snapshot, StoreError};
 use tracing::debug;
@@ -22,11 +22,14 @@ use crate::blocking::blocking;
 use crate::socket::Link;
 
 /// Where is searched.
+#[derive(Debug)]
 enum Place {
     /// In the selected mailbox, which may be somebody else's.
     Selected,
     /// In another one of the account.
-    Other(MailboxName),
+    Mine(MailboxName),
+    /// In another one that somebody else shares, by what the client calls it.
+    Shared(String),
 }
 
 impl Client {
@@ -44,7 +47,7 @@ impl Client {
         let Some(key) = key else { return Err(Trouble::Refused(Tagged::BAD_CHARSET)) };
         let places = self.chosen(mailboxes).await?;
         // Only there `$` means something, before and after (RFC 7377 §2.2).
-        let is_elsewhere = |place: &Place| matches!(place, Place::Other(_));
+        let is_elsewhere = |place: &Place| !matches!(place, Place::Selected);
         if uses_saved && (self.selected.is_none() || places.iter().any(is_elsewhere)) {
             return Err(Trouble::Refused(Tagged::SAVED_ELSEWHERE));
         }
@@ -63,7 +66,7 @@ impl Client {
                     let found = self.find_until(key.clone(), began).await?;
                     Some((mailbox.snapshot(), found))
                 }
-                Place::Other(name) => self.find_elsewhere(name, key.clone(), began).await?,
+                Place::Mine(_) | Place::Shared(_) => self.find_elsewhere(&place, key.clone(), began).await?,
             };
             let Some((snapshot, (found, missed))) = searched else { continue };
             unread = unread.and(missed);
@@ -77,7 +80,8 @@ impl Client {
                 let validity = snapshot.uid_validity.0.get();
                 let name = match &place {
                     Place::Selected => self.selected()?.mailbox.shown(),
-                    Place::Other(name) => self.inner.naming.text(name),
+                    Place::Mine(name) => self.inner.naming.text(name),
+                    Place::Shared(name) => name.clone(),
                 };
                 wire.respond(&response.of_mailbox(name, validity)).await?;
             }
@@ -88,15 +92,20 @@ impl Client {
         Ok(unread.into_result())
     }
 
-    /// The mailboxes that are there, each once, the inbox first.
+    /// The mailboxes that are there, each once: the inbox first, those of others last.
     async fn chosen(&self, choices: Vec<Mailboxes>) -> Result<Vec<Place>, Trouble> {
         if choices == [Mailboxes::Selected] {
             return Ok(vec![Place::Selected]);
         }
+        let wants_selected = choices.contains(&Mailboxes::Selected);
         let selected = self.selected.as_ref().map(|selected| &selected.mailbox);
-        let others =
-            selected.filter(|selected| !selected.is_mine() && choices.contains(&Mailboxes::Selected));
-        let selected = selected.filter(|selected| selected.is_mine()).map(Opened::name);
+        let (shown, is_mine) =
+            (selected.map(Opened::shown), selected.is_some_and(Opened::is_mine));
+        let selected = selected.filter(|_| is_mine).map(Opened::name);
+        let mut shared = self.chosen_of_others(&choices).await?;
+        if wants_selected && !is_mine {
+            shared.extend(shown.clone().filter(|shown| !shared.contains(shown)));
+        }
         let naming = self.inner.naming;
         let listed = self.on_account(move |account| {
             let mut choices = choices;
@@ -105,27 +114,52 @@ impl Client {
         });
         let (choices, listed) = listed.await?;
         let is_chosen = |listed: &&Listed| {
-            let is_selected =
-                choices.contains(&Mailboxes::Selected) && Some(&listed.name) == selected.as_ref();
+            let is_selected = wants_selected && Some(&listed.name) == selected.as_ref();
             listed.exists && (is_selected || has_any(&choices, listed, naming))
         };
         let mut known = BTreeSet::new();
         let chosen = listed.iter().filter(is_chosen).map(|listed| listed.name.clone());
         let chosen = chosen.filter(|name| known.insert(name.clone()));
-        let place =
-            |name| if Some(&name) == selected.as_ref() { Place::Selected } else { Place::Other(name) };
-        Ok(others.map(|_| Place::Selected).into_iter().chain(chosen.map(place)).collect())
+        let mine = |name| if Some(&name) == selected.as_ref() { Place::Selected } else { Place::Mine(name) };
+        let is_selected = |name: &String| !is_mine && Some(name) == shown.as_ref();
+        let of_others = |name| if is_selected(&name) { Place::Selected } else { Place::Shared(name) };
+        Ok(chosen.map(mine).chain(shared.into_iter().map(of_others)).collect())
+    }
+
+    /// Those that others share and that are chosen by name, by one above it, or as subscribed: *personal* and *inboxes* are one's
+    /// own (RFC 5465 §6).
+    async fn chosen_of_others(&self, choices: &[Mailboxes]) -> Result<Vec<String>, Trouble> {
+        let mut choices: Vec<Mailboxes> =
+            choices.iter().filter(|choice| choice.may_be_of_others()).cloned().collect();
+        if choices.is_empty() {
+            return Ok(Vec::new());
+        }
+        for name in choices.iter_mut().flat_map(Mailboxes::names_mut) {
+            self.spell_shared(name).await;
+        }
+        let listed = self.listed_of_others().await?;
+        let is_chosen = |name: &str, subscribed: bool| {
+            let candidate = Candidate { name, subscribed, is_inbox: false };
+            choices.iter().any(|choice| choice.have(candidate, OTHERS_SEPARATOR))
+        };
+        let chosen = listed.into_iter().filter(|listed| listed.exists && is_chosen(&listed.name, listed.subscribed));
+        Ok(chosen.map(|listed| listed.name).collect())
     }
 
     /// What is found in a mailbox that is not selected; `None` where it cannot be opened.
     async fn find_elsewhere(
         &self,
-        name: &MailboxName,
+        place: &Place,
         key: Key,
         began: Instant,
     ) -> Result<Option<(Arc<Snapshot>, (Vec<Wanted>, Unread))>, Trouble> {
         let opened = async {
-            let mailbox = self.open_mine(name.clone(), Rights::READ).await?.to(Rights::READ)?.clone();
+            let opened = match place {
+                Place::Mine(name) => self.open_mine(name.clone(), Rights::READ).await?,
+                Place::Shared(name) => self.open(name, Rights::READ).await?,
+                Place::Selected => return Err(Trouble::Refused(Tagged::SERVER_BUG)),
+            };
+            let mailbox = opened.to(Rights::READ)?.clone();
             let looked = mailbox.clone();
             Ok((mailbox, blocking(move || looked.refresh()).await?))
         };
@@ -133,7 +167,7 @@ impl Client {
             Ok(opened) => opened,
             Err(Trouble::Store(StoreError::NoSuchMailbox) | Trouble::Refused(_)) => return Ok(None),
             Err(Trouble::Store(error)) => {
-                debug!(%error, mailbox = ?name, "a mailbox cannot be searched");
+                debug!(%error, ?place, "a mailbox cannot be searched");
                 return Ok(None);
             }
             Err(trouble) => return Err(trouble),

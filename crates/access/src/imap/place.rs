@@ -292,6 +292,16 @@ impl Client {
         Ok(blocking(move || search.place()?.granted(&me)).await?)
     }
 
+    /// Spells the name of a mailbox of somebody else as the mailbox is spelt. What is none stays as it is.
+    pub(super) async fn spell_shared(&self, name: &mut String) {
+        if !self.is_of_others(name) {
+            return;
+        }
+        if let Ok(granted) = self.find_mailbox(name).await {
+            *name = granted.shown(self.inner.naming);
+        }
+    }
+
     /// Opens a mailbox by the name the client uses, for something that needs these rights.
     pub(super) async fn open(&self, name: &str, needs: Rights) -> Result<Opened, Trouble> {
         self.open_found(self.looking_for(name)?, needs).await

@@ -4,6 +4,7 @@ use super::fetch::{self, Item};
 use super::{Command, Request};
 use crate::cursor::{Cursor, SyntaxError};
 use crate::limits::{MAX_EVENT_GROUPS, MAX_EVENTS, MAX_FETCH_ITEMS, MAX_NAMED_MAILBOXES};
+use crate::response::OTHERS_PREFIX;
 
 /// NOTIFY.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +140,16 @@ impl Mailboxes {
                 names.iter().any(|name| below(name).is_some_and(|rest| rest.matches(separator).count() <= 1))
             }
             Self::Named(names) => names.iter().any(|name| name == mailbox.name),
+        }
+    }
+
+    /// Whether a mailbox that somebody else shares may be among them. *personal* and *inboxes* are one's own (RFC 5465 §6).
+    pub fn may_be_of_others(&self) -> bool {
+        let is_there = |name: &String| OTHERS_PREFIX.starts_with(name) || name.starts_with(OTHERS_PREFIX);
+        match self {
+            Self::Selected | Self::Inboxes | Self::Personal => false,
+            Self::Subscribed => true,
+            Self::Subtree(names) | Self::SubtreeOne(names) | Self::Named(names) => names.iter().any(is_there),
         }
     }
 
