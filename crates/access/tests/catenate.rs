@@ -54,6 +54,29 @@ async fn a_large_message_is_put_together_of_another_one() {
 }
 
 #[tokio::test]
+async fn parts_of_one_message_cost_one_look_at_it_in_each_command() {
+    let server = Server::new();
+    server.deliver("Subject: first\r\n\r\nbody\r\n").await;
+    server.deliver("Subject: other\r\n\r\nodds\r\n").await;
+    let mut client = server.inbox().await;
+    client.say("a APPEND Sent CATENATE (URL \"/INBOX/;UID=1/;SECTION=HEADER\" TEXT {3}\r\n").await;
+    assert!(client.response().await.starts_with("+ "));
+    // No program does that; it shows who has looked at the file again.
+    let folder = server.folder.path().join("mail/example.org/ann/cur");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let content = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, content.replace("body", "BODY").replace("odds", "ODDS")).unwrap();
+    }
+    client.say("abc URL \"/INBOX/;UID=1/;SECTION=TEXT\" URL \";UID=2/;SECTION=TEXT\" URL \";UID=1/;SECTION=1\")\r\n").await;
+    let result = client.until_tagged().await.pop().unwrap();
+    assert!(result.contains("APPENDUID"), "{result}");
+    assert_eq!(last(&mut client, "Sent").await, "Subject: first\r\n\r\nabcbody\r\nODDS\r\nBODY\r\n");
+    client.ok("APPEND Sent CATENATE (URL \"/INBOX/;UID=1/;SECTION=TEXT\")").await;
+    assert_eq!(last(&mut client, "Sent").await, "BODY\r\n");
+}
+
+#[tokio::test]
 async fn a_part_that_is_gone_is_told_by_its_url_and_nothing_is_kept() {
     let server = Server::new();
     server.deliver(LETTER).await;

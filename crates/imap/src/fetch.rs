@@ -72,6 +72,16 @@ impl<'a> Content<'a> {
         Self { octets, tree: OnceCell::new() }
     }
 
+    /// The same with the tree that [`Content::into_tree`] gave, so that it is built once.
+    pub fn with_tree(octets: &'a [u8], tree: Option<Part>) -> Self {
+        Self { octets, tree: tree.map(OnceCell::from).unwrap_or_default() }
+    }
+
+    /// The tree, if it was needed.
+    pub fn into_tree(self) -> Option<Part> {
+        self.tree.into_inner()
+    }
+
     pub(crate) fn octets(&self) -> &'a [u8] {
         self.octets
     }

@@ -5,6 +5,7 @@ use kings_imap::{Append, Arriving, Code, Condition, Response, SequenceSet, Sessi
 use kings_mail::rights::Rights;
 use kings_store::{Appended, FlagKinds, HEAD_OCTETS, Incoming, Mailbox};
 
+use super::catenate::Source;
 use super::convert::{flag_set, to_imap, to_store};
 use super::place::Opened;
 use super::{Client, Trouble, Wire, expunge};
@@ -20,6 +21,8 @@ pub(super) struct Intake {
     /// The message that goes, and the octets for which that makes room.
     replaces: Option<(kings_store::Uid, Option<u64>)>,
     pub(super) messages: Vec<Appended>,
+    /// What the last part was taken from: the next one is mostly of the same message.
+    pub(super) source: Option<Box<Source>>,
     pub(super) failure: Option<Trouble>,
 }
 
@@ -139,7 +142,7 @@ impl Client {
     /// Stores the messages; they are on disk before the client hears their UIDs.
     pub(super) async fn end_append(&mut self, session: &mut Session) -> Result<Tagged, Trouble> {
         self.intake.must_have_octets().inspect_err(|_| self.intake = Intake::default())?;
-        let Intake { target: Some(target), replaces, messages, failure } = std::mem::take(&mut self.intake)
+        let Intake { target: Some(target), replaces, messages, failure, .. } = std::mem::take(&mut self.intake)
         else {
             return Err(Trouble::Refused(Tagged::SERVER_BUG));
         };
