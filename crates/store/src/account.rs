@@ -397,10 +397,15 @@ impl Account {
         let trash = self.0.tree.set_aside(name)?;
         self.0.settled.forget(name);
         self.0.hearers.names();
-        if let Some(shared) = open.remove(name).and_then(|weak| weak.upgrade()) {
+        let shared = open.remove(name).and_then(|weak| weak.upgrade());
+        if let Some(shared) = &shared {
             shared.delete();
         }
+        // Not while all others who open a mailbox wait too.
         drop(open);
+        if let Some(shared) = shared {
+            shared.let_finish();
+        }
         if let (Some(index), Some(guid)) = (&self.0.index, guid) {
             index.forget_mailbox(&guid);
         }

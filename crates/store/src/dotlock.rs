@@ -131,18 +131,38 @@ impl<'a> DotLock<'a> {
     }
 }
 
+/// What has become of a lock in the time that it was held.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Held,
+    /// Its folder was removed, and the lock with it: nobody can have taken it meanwhile.
+    Gone,
+    Broken,
+}
+
+impl DotLock<'_> {
+    fn fate(&self) -> io::Result<Fate> {
+        Ok(match self.is_ours()? {
+            true => Fate::Held,
+            false if self.dir.is_removed()? => Fate::Gone,
+            false => Fate::Broken,
+        })
+    }
+}
+
 impl Drop for DotLock<'_> {
     fn drop(&mut self) {
         if self.replaced {
             return;
         }
-        match self.is_ours() {
-            Ok(true) => {
+        match self.fate() {
+            Ok(Fate::Held) => {
                 if let Err(error) = self.dir.unlink(lock_name(self.protected)) {
                     tracing::warn!(%error, file = self.protected, "cannot remove a lock");
                 }
             }
-            Ok(false) => tracing::warn!(file = self.protected, "another program broke our lock"),
+            Ok(Fate::Gone) => tracing::debug!(file = self.protected, "a lock went with its folder"),
+            Ok(Fate::Broken) => tracing::warn!(file = self.protected, "another program broke our lock"),
             Err(error) => tracing::warn!(%error, file = self.protected, "cannot look at a lock"),
         }
     }
@@ -305,6 +325,22 @@ mod tests {
         assert_eq!(text, format!("{}:{}", std::process::id(), host()));
         drop(lock);
         assert!(!temp.path().join("f.lock").exists());
+    }
+
+    #[test]
+    fn a_lock_that_went_with_its_folder_was_broken_by_nobody() {
+        let (temp, account) = temp();
+        let dir = account.create("folder").unwrap();
+        let lock = DotLock::acquire(&dir, "f", MAILBOX).unwrap();
+        assert_eq!(lock.fate().unwrap(), Fate::Held);
+        std::fs::rename(temp.path().join("folder"), temp.path().join("other")).unwrap();
+        assert_eq!(lock.fate().unwrap(), Fate::Held, "it has moved along");
+        std::fs::remove_file(temp.path().join("other/f.lock")).unwrap();
+        assert_eq!(lock.fate().unwrap(), Fate::Broken);
+        std::fs::write(temp.path().join("other/f.lock"), "1:elsewhere").unwrap();
+        assert_eq!(lock.fate().unwrap(), Fate::Broken, "somebody else has it");
+        std::fs::remove_dir_all(temp.path().join("other")).unwrap();
+        assert_eq!(lock.fate().unwrap(), Fate::Gone);
     }
 
     #[test]

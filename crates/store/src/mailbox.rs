@@ -124,6 +124,11 @@ impl Shared {
         self.deleted.store(true, Relaxed);
         self.bump();
     }
+
+    /// Waits for those who are at something in a mailbox that was deleted: their lock lies in its folder. Nobody comes after them.
+    pub(crate) fn let_finish(&self) {
+        drop(locked(&self.state));
+    }
 }
 
 /// Stands for "never looked", with generation 0; no handle is given out before the first look.
