@@ -434,6 +434,7 @@ impl Account {
         if let Err(error) = kept {
             tracing::warn!(mailbox = ?name, %error, "the mail of a deleted mailbox is not all kept");
         }
+        self.0.bound_what_is_kept(None);
     }
 
     /// A mailbox of the same name made later must have a higher UIDVALIDITY (RFC 9051 §2.3.1.1). Returns the GUID.

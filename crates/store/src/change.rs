@@ -7,7 +7,7 @@ use kings_mutants::planted;
 
 use crate::dotlock::DotLock;
 use crate::error::StoreError;
-use crate::expunged::{Fate, Retention};
+use crate::expunged::Fate;
 use crate::flags::{FlagChange, Flags, SystemFlag};
 use crate::mailbox::Shared;
 use crate::maildir::{self, Letters};
@@ -230,7 +230,7 @@ impl Shared {
         });
         if let Some(bin) = bin.filter(|_| touched != [false; 2]) {
             bin.sync()?;
-            self.bound_what_is_kept();
+            account.bound_what_is_kept(Some(size.octets));
         }
         for (place, touched) in [Place::Cur, Place::New].into_iter().zip(touched) {
             if touched && !planted("expunge-not-synced") {
@@ -240,17 +240,6 @@ impl Shared {
         self.account.gone(mark, size);
         self.publish(state, &Measurements::new());
         result.map(|()| removed)
-    }
-}
-
-impl Shared {
-    /// Whoever adds and expunges without end fills no disk: no more is kept than the account may hold.
-    fn bound_what_is_kept(&self) {
-        let account = &self.account;
-        let Some(most) = account.ledger.limits().octets else { return };
-        if let Err(error) = Retention::make_room(&account.tree, most) {
-            tracing::warn!(%error, "expunged mail beyond what is kept cannot be removed");
-        }
     }
 }
 

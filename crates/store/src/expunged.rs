@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kings_mail::address::Address;
@@ -23,6 +23,7 @@ use crate::message::Content;
 use crate::name::{MAX_LEVELS, MailboxName};
 use crate::quota::{Claim, Usage, count_file};
 use crate::rules::Rules;
+use crate::sync::locked;
 use crate::tree::{Tree, down};
 
 /// How long expunged mail of one account is kept.
@@ -30,6 +31,9 @@ use crate::tree::{Tree, down};
 pub(crate) struct Retention {
     account: Address,
     rules: Arc<Rules<Option<Duration>>>,
+    /// Octets of what is kept, once they were added up. Nothing is known after a start, nor where something else than an
+    /// expunge has changed it. What another process takes away makes it too high, which has it added up again sooner.
+    kept: Mutex<Option<u64>>,
 }
 
 /// One expunged message.
@@ -64,7 +68,7 @@ pub(crate) enum Fate {
 
 impl Retention {
     pub(crate) fn new(account: Address, rules: Arc<Rules<Option<Duration>>>) -> Self {
-        Self { account, rules }
+        Self { account, rules, kept: Mutex::default() }
     }
 
     /// How long; nothing where mail goes for good.
@@ -111,32 +115,28 @@ impl Retention {
         dir.sync()
     }
 
-    /// Keeps no more than `most` octets: the oldest go first.
-    pub(crate) fn make_room(tree: &Tree, most: u64) -> io::Result<()> {
-        let mut kept = Vec::new();
-        for bin in bins(tree)? {
-            let Some(dir) = down(tree.dir(), &bin)? else { continue };
-            for file in dir.names(FileType::RegularFile)? {
-                let octets = count_file(&dir, &file)?.octets;
-                kept.extend(stamp(&file).map(|(second, _)| (second, bin.clone(), file.clone(), octets)));
-            }
-        }
-        kept.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| arrival(&a.2, &b.2)));
-        let mut total: u64 = kept.iter().map(|(.., octets)| octets).sum();
-        for (_, bin, file, octets) in kept {
-            if total <= most {
-                break;
-            }
-            if let Some(dir) = down(tree.dir(), &bin)? {
-                dir.unlink(&file)?;
-            }
-            total -= octets;
-        }
+    /// So many octets more are kept, or nobody knows how many. No more than `most` of them stay: the oldest go first, and some
+    /// more than needed, so that at the limit not every expunge looks through all that is kept.
+    pub(crate) fn keep_within(&self, tree: &Tree, more: Option<u64>, most: u64) -> io::Result<()> {
+        let mut kept = locked(&self.kept);
+        let total = kept.zip(more).map(|(kept, more)| kept.saturating_add(more));
+        // Nothing is known where it fails.
+        *kept = None;
+        *kept = match total.filter(|total| *total <= most) {
+            Some(total) => Some(total),
+            None => Some(make_room(tree, most)?),
+        };
         Ok(())
+    }
+
+    /// What is kept has changed otherwise.
+    fn forget_count(&self) {
+        *locked(&self.kept) = None;
     }
 
     /// Removes what was kept long enough; all of it where nothing is kept any more.
     pub(crate) fn purge(&self, tree: &Tree, now: SystemTime) -> io::Result<()> {
+        self.forget_count();
         let oldest = second(now).saturating_sub(self.time().unwrap_or_default().as_secs());
         // Those that lie in others come first, so that all that are empty can go.
         for bin in bins(tree)?.iter().rev() {
@@ -150,6 +150,33 @@ impl Retention {
         let all = tree.layout().shelf();
         (1..=all.len()).rev().try_for_each(|steps| remove_if_empty(tree, &all[..steps]))
     }
+}
+
+/// Adds up what is kept. Where that is more than `most`, the oldest go until it is a sixteenth less. Returns what is left.
+fn make_room(tree: &Tree, most: u64) -> io::Result<u64> {
+    let mut kept = Vec::new();
+    for bin in bins(tree)? {
+        let Some(dir) = down(tree.dir(), &bin)? else { continue };
+        for file in dir.names(FileType::RegularFile)? {
+            let octets = count_file(&dir, &file)?.octets;
+            kept.extend(stamp(&file).map(|(second, _)| (second, bin.clone(), file.clone(), octets)));
+        }
+    }
+    let mut total: u64 = kept.iter().map(|(.., octets)| octets).sum();
+    if total <= most {
+        return Ok(total);
+    }
+    kept.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| arrival(&a.2, &b.2)));
+    for (_, bin, file, octets) in kept {
+        if total <= most - most / 16 {
+            break;
+        }
+        if let Some(dir) = down(tree.dir(), &bin)? {
+            dir.unlink(&file)?;
+        }
+        total -= octets;
+    }
+    Ok(total)
 }
 
 impl Bin {
@@ -263,6 +290,7 @@ impl Account {
         if found(from.rename(&kept.file, &folder.cur, &name))?.is_none() {
             return Err(StoreError::Expunged);
         }
+        state.retention.forget_count();
         folder.cur.sync()?;
         from.sync()?;
         state.fill(room);
@@ -272,6 +300,15 @@ impl Account {
 }
 
 impl AccountState {
+    /// Whoever adds and expunges without end fills no disk: no more is kept than the account may hold. `more` is what has
+    /// come to it, where that is known.
+    pub(crate) fn bound_what_is_kept(&self, more: Option<u64>) {
+        let Some(most) = self.ledger.limits().octets else { return self.retention.forget_count() };
+        if let Err(error) = self.retention.keep_within(&self.tree, more, most) {
+            tracing::warn!(%error, "expunged mail beyond what is kept cannot be removed");
+        }
+    }
+
     fn expunged_from(&self, mailbox: &MailboxName) -> Result<Dir, StoreError> {
         down(self.tree.dir(), &self.tree.layout().bin(mailbox))?.ok_or(StoreError::Expunged)
     }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::{Here, address, all, keyword, name};
 use kings_store::{Expunged, FlagChange, Flags, QuotaLimits, StoreError, SystemFlag};
@@ -194,6 +194,54 @@ fn no_more_is_kept_than_the_account_may_hold() {
     assert!(octets <= 1_000 && found.len() >= 3, "{octets} octets in {} messages", found.len());
     let latest = here.account().read_expunged(found.last().unwrap()).unwrap();
     assert!(latest.as_ref().starts_with(b"Subject: 1"), "{latest:?}");
+}
+
+/// What is kept is added up once after a start, however it ended, and not at each expunge.
+#[test]
+fn what_is_kept_is_counted_on_and_added_up_anew_after_a_start() {
+    let here = keeping();
+    let limit = |here: &Here| {
+        here.store().limit_by(|_| QuotaLimits { octets: Some(10_000), ..QuotaLimits::default() });
+    };
+    limit(&here);
+    // Open all the time, as while somebody is logged in.
+    let account = here.account();
+    expunge_one(&here);
+    // Put there by hand, the oldest of all, so that it shows when somebody adds up.
+    let hour_ago =
+        (SystemTime::now() - Duration::from_hours(1)).duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let bin = std::fs::read_dir(here.file("kings-expunged")).unwrap().next().unwrap().unwrap().path();
+    let large = bin.join(format!("{hour_ago}.1000000000.M1P1.other:2,"));
+    std::fs::write(&large, vec![b'x'; 20_000]).unwrap();
+    expunge_one(&here);
+    assert!(large.exists(), "nobody has looked");
+    drop(account);
+    let again = here.again(0);
+    again.store().keep_expunged_for(|_| Some(Duration::from_hours(48)));
+    limit(&again);
+    expunge_one(&again);
+    assert!(!large.exists());
+    assert_eq!(kept(&again).len(), 3);
+    // What comes back is not kept any more.
+    again.account().undelete(&kept(&again)[0]).unwrap();
+    assert_eq!(kept(&again).len(), 2);
+}
+
+#[test]
+fn a_mailbox_that_is_deleted_leaves_no_more_than_the_account_may_hold() {
+    let here = keeping();
+    here.store().limit_by(|_| QuotaLimits { octets: Some(2_000), ..QuotaLimits::default() });
+    let account = here.account();
+    for round in 0..5 {
+        account.create(&name("Work")).unwrap();
+        let work = account.open(&name("Work")).unwrap();
+        here.append(&work, &format!("Subject: {round}\r\n\r\n{}\r\n", "x".repeat(700)), &Flags::default());
+        drop(work);
+        account.delete(&name("Work")).unwrap();
+    }
+    let found = kept(&here);
+    let octets: u64 = found.iter().map(|kept| kept.octets).sum();
+    assert!(octets <= 2_000 && found.len() == 2, "{octets} octets in {} messages", found.len());
 }
 
 /// Whom a mailbox was for goes with it: one that is made anew for what comes back is its owner's alone.
