@@ -294,6 +294,13 @@ pub const SIDE_FILES: &[&str] = &[
     "..", ".", " W", " S", "\t", "V\t2\n\n", "Sent", "INBOX", "&APw-", "&", "-", "~", "%", "*", "25 ", "26 ", "$Forwarded", " ",
 ];
 
+/// `dovecot-acl`.
+#[rustfmt::skip]
+pub const ACL_FILES: &[&str] = &[
+    "user=", "joe@example.org", "stranger@example.net", "ann@example.org", "owner", "anyone", "anonymous", "authenticated", "group=", "group-override=", "-", " ",
+    "\t", "\"", "\\", "'", "#", ":", ",", "lr", "lrwstipekxa", "cd", "z", "lookup", "write-seen", "x-later", "\n", "\r\n", "\u{e4}",
+];
+
 /// What the mechanisms of SASL say.
 #[rustfmt::skip]
 pub const SASL: &[&str] = &[

@@ -402,6 +402,13 @@ pub const SIDE_FILES: &[&str] = &[
     "Sent\n~odd/line\nA.B\nINBOX\n",
 ];
 
+/// `dovecot-acl` of a mailbox.
+pub const ACL_FILES: &[&str] = &[
+    "owner lrwstipekxa\nuser=joe@example.org lrs\n-user=joe@example.org w\nanyone l\n",
+    "# by hand\n\"user=joe blow\" lr :x-later\ngroup-override=staff lrk\nauthenticated :lookup read\n",
+    "user=\"a\\\\b\" l\n\"user=a\\\"b' lr\nuser=joe@example.org\nnobody lr\n",
+];
+
 /// Connections of mail servers that have logins checked.
 pub const AUTH: &[&str] = &[
     "VERSION\t1\t1\nCPID\t4711\nAUTH\t1\tPLAIN\tservice=smtp\tnologin\tlip=192.0.2.1\trip=2001:db8::7\tsecured\tresp=AGFubgB4\n",

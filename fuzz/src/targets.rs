@@ -27,7 +27,7 @@ pub use directory::{cidr_table, passwd_file, regexp_table, socketmap, system_ali
 pub use dkim::{arc, dkim_key, dkim_message, dkim_signature};
 pub use dmarc::dmarc_record;
 pub use dns::dns_record;
-pub use files::{queue_entry, side_files, words_of_messages};
+pub use files::{acl_file, queue_entry, side_files, words_of_messages};
 pub use flow::{header_checks, srs, transport};
 pub use imap::{imap_command, imap_fetch, imap_session, imap_thread};
 pub use mail::{address_list, header, mime, seven_bit, words};
@@ -116,6 +116,7 @@ pub const TARGETS: &[Target] = &[
     target("http_request", http_request, dictionary::HTTP_REQUEST, seeds::HTTP_REQUESTS),
     target("queue_entry", queue_entry, dictionary::QUEUE, seeds::QUEUE_ENTRIES),
     target("side_files", side_files, dictionary::SIDE_FILES, seeds::SIDE_FILES),
+    target("acl_file", acl_file, dictionary::ACL_FILES, seeds::ACL_FILES),
     target("words_of_messages", words_of_messages, dictionary::WORDS_OF_MESSAGES, seeds::WORDS_OF_MESSAGES),
     target("auth_server", auth_server, dictionary::AUTH, seeds::AUTH),
     target("sasl_server", sasl_server, dictionary::SASL, seeds::SASL),

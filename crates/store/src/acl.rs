@@ -152,7 +152,8 @@ impl Acl {
     /// Reads a file. Damage is kept and grants nothing.
     pub fn parse(text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(text);
-        Self { lines: text.lines().map(Line::parse).collect() }
+        // Lines may end in CRLF, and the last one in nothing.
+        Self { lines: text.lines().map(|line| Line::parse(line.trim_end_matches('\r'))).collect() }
     }
 
     /// The file.
