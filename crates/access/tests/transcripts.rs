@@ -79,12 +79,13 @@ async fn play(dialogue: &str, chunk: usize) -> String {
             }
             "! d" => server.deliver(LETTER).await,
             "! a" => drop(other.append(text.strip_prefix("ppend ").unwrap(), LETTER).await),
+            "! j" => drop(joe.append(text.strip_prefix("oe ").unwrap(), LETTER).await),
             // Heard already, in an answer.
             "S: " => {}
             _ => assert!(line.starts_with('#'), "{line}"),
         }
         // News that are expected behind something from outside.
-        if matches!(kind, "O: " | "J: " | "! d" | "! a") {
+        if matches!(kind, "O: " | "J: " | "! d" | "! a" | "! j") {
             let expected = lines[place + 1..].iter().take_while(|next| next.starts_with("S: ")).count();
             for _ in 0..expected {
                 let heard = tokio::time::timeout(PATIENCE, client.response()).await;

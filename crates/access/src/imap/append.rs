@@ -142,7 +142,8 @@ impl Client {
     /// Stores the messages; they are on disk before the client hears their UIDs.
     pub(super) async fn end_append(&mut self, session: &mut Session) -> Result<Tagged, Trouble> {
         self.intake.must_have_octets().inspect_err(|_| self.intake = Intake::default())?;
-        let Intake { target: Some(target), replaces, messages, failure, .. } = std::mem::take(&mut self.intake)
+        let Intake { target: Some(target), replaces, messages, failure, .. } =
+            std::mem::take(&mut self.intake)
         else {
             return Err(Trouble::Refused(Tagged::SERVER_BUG));
         };

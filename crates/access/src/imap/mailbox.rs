@@ -6,6 +6,7 @@ use kings_mail::rights::Rights;
 use kings_store::{AccountEvent, StoreError};
 
 use super::convert::use_to_store;
+use super::place::shown_of;
 use super::{Client, Trouble};
 use crate::blocking::blocking;
 
@@ -21,13 +22,15 @@ impl Client {
         if owner.is_some() && !uses.is_empty() {
             return Err(Trouble::Refused(Tagged::NO_SUCH_USE));
         }
+        let shown = owner.as_ref().map(|owner| shown_of(owner, &name));
         let made = blocking(move || {
             let id = account.create_for(&name, &uses)?;
             Ok((id, account.meant(&name)?))
         });
         let (id, name) = made.await?;
-        if owner.is_none() {
-            self.has_changed(&name, |listed| listed.exists = true);
+        match shown {
+            None => self.has_changed(&name, |listed| listed.exists = true),
+            Some(shown) => self.has_changed_shared(&shown, |listed| listed.exists = true),
         }
         self.shares_anew(owner.as_ref()).await?;
         Ok(Tagged::with(Condition::Ok, Code::MailboxId(id), "Made"))
@@ -40,8 +43,11 @@ impl Client {
         let (account, name) = (account.clone(), name.clone());
         let is_selected = self.selected.as_ref().is_some_and(|selected| selected.mailbox.is(&granted));
         let deleted = blocking(move || account.delete(&name).map(|()| name)).await?;
-        if granted.owner().is_none() {
-            self.has_changed(&deleted, |listed| listed.exists = false);
+        match granted.owner() {
+            None => self.has_changed(&deleted, |listed| listed.exists = false),
+            Some(owner) => {
+                self.has_changed_shared(&shown_of(owner, &deleted), |listed| listed.exists = false);
+            }
         }
         self.shares_anew(granted.owner()).await?;
         if is_selected {
@@ -79,7 +85,9 @@ impl Client {
         let name = granted.to(Rights::LOOKUP)?.1.clone();
         if granted.owner().is_some() {
             let shown = granted.shown(self.inner.naming);
-            self.on_account(move |account| account.subscribe_other(&shown, true)).await?;
+            let name = shown.clone();
+            self.on_account(move |account| account.subscribe_other(&name, true)).await?;
+            self.has_changed_shared(&shown, |listed| listed.subscribed = true);
             return Ok(Tagged::DONE);
         }
         let subscribed =
@@ -91,8 +99,9 @@ impl Client {
 
     pub(super) async fn unsubscribe(&mut self, name: &str) -> Result<Tagged, Trouble> {
         if self.is_of_others(name) {
-            let name = name.to_owned();
-            self.on_account(move |account| account.subscribe_other(&name, false)).await?;
+            let subscribed = name.to_owned();
+            self.on_account(move |account| account.subscribe_other(&subscribed, false)).await?;
+            self.has_changed_shared(name, |listed| listed.subscribed = false);
             return Ok(Tagged::DONE);
         }
         let name = self.find_mailbox(name).await?.to(Rights::NONE)?.1.clone();

@@ -99,8 +99,7 @@ impl Client {
         }
         let wants_selected = choices.contains(&Mailboxes::Selected);
         let selected = self.selected.as_ref().map(|selected| &selected.mailbox);
-        let (shown, is_mine) =
-            (selected.map(Opened::shown), selected.is_some_and(Opened::is_mine));
+        let (shown, is_mine) = (selected.map(Opened::shown), selected.is_some_and(Opened::is_mine));
         let selected = selected.filter(|_| is_mine).map(Opened::name);
         let mut shared = self.chosen_of_others(&choices).await?;
         if wants_selected && !is_mine {
@@ -142,7 +141,8 @@ impl Client {
             let candidate = Candidate { name, subscribed, is_inbox: false };
             choices.iter().any(|choice| choice.have(candidate, OTHERS_SEPARATOR))
         };
-        let chosen = listed.into_iter().filter(|listed| listed.exists && is_chosen(&listed.name, listed.subscribed));
+        let chosen =
+            listed.into_iter().filter(|listed| listed.exists && is_chosen(&listed.name, listed.subscribed));
         Ok(chosen.map(|listed| listed.name).collect())
     }
 

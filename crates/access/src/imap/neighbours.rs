@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use kings_mail::address::Address;
 use kings_store::Identifier;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 use super::{Client, Inner, Sharing, Trouble};
 use crate::blocking::blocking;
@@ -21,6 +21,8 @@ pub(super) struct Neighbours {
     known: Mutex<Known>,
     /// Done once all accounts were looked through for the first time: until then nobody's list would be whole.
     met: OnceCell<()>,
+    /// Counts the changes of what somebody shares that were made here, or were found.
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +36,11 @@ struct Known {
 impl Neighbours {
     fn with<T>(&self, act: impl FnOnce(&mut Known) -> T) -> T {
         act(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts whenever somebody shares something anew, or does no more.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Whose mailboxes somebody may perhaps look up.
@@ -62,10 +69,17 @@ impl Inner {
     /// Blocking: looks through one account. What cannot be read stays as it was known.
     fn meet(&self, owner: &Address) {
         let owner = owner.folded();
-        match self.door.people.store.shares_of(&owner) {
-            Ok(to) if to.is_empty() => drop(self.neighbours.with(|known| known.shares.remove(&owner))),
-            Ok(to) => drop(self.neighbours.with(|known| known.shares.insert(owner, to))),
-            Err(error) => tracing::debug!(%error, account = %owner, "cannot see with whom an account shares"),
+        let to = match self.door.people.store.shares_of(&owner) {
+            Ok(to) => to,
+            Err(error) => {
+                return tracing::debug!(%error, account = %owner, "cannot see with whom an account shares");
+            }
+        };
+        let before = self.neighbours.with(|known| {
+            if to.is_empty() { known.shares.remove(&owner) } else { known.shares.insert(owner, to.clone()) }
+        });
+        if before.unwrap_or_default() != to {
+            self.neighbours.changes.send_modify(|count| *count += 1);
         }
     }
 }
@@ -110,6 +124,10 @@ impl Client {
         let inner = Arc::clone(&self.inner);
         let met = blocking(move || {
             inner.meet(&owner);
+            // What somebody may do has changed, though perhaps not with whom anything is shared.
+            if inner.neighbours.with(|known| known.shares.contains_key(&owner.folded())) {
+                inner.neighbours.changes.send_modify(|count| *count += 1);
+            }
             Ok(())
         });
         Ok(met.await?)

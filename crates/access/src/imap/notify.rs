@@ -1,5 +1,7 @@
 //! NOTIFY (RFC 5465): what a client has asked to hear of, and news of mailboxes that are not selected.
 
+mod shared;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use super::status::told_by;
 use super::{Client, Trouble, Wire};
 use crate::blocking::blocking;
 use crate::socket::Link;
+use shared::Shared;
 
 /// Most mailboxes that one client watches: each was looked at once when it began, and takes two watches of the kernel.
 const MAX_WATCHED: usize = 1_000;
@@ -40,6 +43,8 @@ pub(super) struct Watching {
     told: HashMap<MailboxName, Told>,
     /// What the client has done itself, and is not told.
     own: Vec<AccountEvent>,
+    /// `None` where nothing is wanted of what others share.
+    shared: Option<Shared>,
 }
 
 /// What a client hears of entries of METADATA without NOTIFY (RFC 5464 §4.4.2).
@@ -92,9 +97,13 @@ impl Watching {
 
     /// Waits until there is news of others.
     pub(super) async fn wait(&mut self) {
-        match &mut self.notices {
-            Some(notices) => notices.wait().await,
-            None => std::future::pending().await,
+        match (&mut self.notices, &mut self.shared) {
+            (Some(notices), None) => notices.wait().await,
+            (Some(notices), Some(shared)) => tokio::select! {
+                () = notices.wait() => {}
+                () = shared.wait() => {}
+            },
+            (None, _) => std::future::pending().await,
         }
     }
 
@@ -213,9 +222,11 @@ impl Client {
             let Some((mailbox, snapshot)) = self.look_at(&name).await? else { continue };
             watching.told.insert(name.clone(), Told::of(&snapshot));
             if watching.wanted.status && !self.has_selected(&name) {
-                self.tell_status(wire, &watching, (&mailbox, &snapshot)).await?;
+                let told = self.events_told(&watching, &mailbox.name());
+                self.tell_status(wire, told, &snapshot).await?;
             }
         }
+        self.begin_to_watch_shared(wire, &mut watching).await?;
         Ok(watching)
     }
 
@@ -251,18 +262,22 @@ impl Client {
         }
     }
 
+    /// What the client calls a mailbox of its own, and what it wants to hear of it.
+    fn events_told(&self, watching: &Watching, name: &MailboxName) -> (String, Events) {
+        let naming = self.inner.naming;
+        let events = watching.listed.get(name).map(|listed| watching.events_of(listed, naming));
+        (naming.text(name), events.unwrap_or_default())
+    }
+
     async fn tell_status<S: Link>(
         &self,
         wire: &mut Wire<S>,
-        watching: &Watching,
-        (mailbox, snapshot): (&Mailbox, &Snapshot),
+        (mailbox, events): (String, Events),
+        snapshot: &Snapshot,
     ) -> io::Result<()> {
-        let name = mailbox.name();
-        let events = watching.listed.get(&name).map(|listed| watching.events_of(listed, self.inner.naming));
-        let items = status_items(events.unwrap_or_default(), wire.session.enabled());
+        let items = status_items(events, wire.session.enabled());
         let values =
             items.into_iter().filter_map(|item| told_by(item, snapshot, self.inner.append_octets)).collect();
-        let mailbox = self.inner.naming.text(&name);
         wire.respond(&Response::MailboxStatus { mailbox, items: values }).await
     }
 
@@ -312,7 +327,7 @@ impl Client {
         for name in mailboxes {
             self.tell_messages(wire, watching, &name).await?;
         }
-        Ok(())
+        self.tell_shared(wire, watching, news.names).await
     }
 
     /// Renames and notes. What is told of a name that it has now is true now.
@@ -400,7 +415,8 @@ impl Client {
         let is_news =
             now.is_news(before.as_ref(), events.unwrap_or_default()) && (before.is_some() || now.count > 0);
         if is_news && !self.has_selected(name) {
-            self.tell_status(wire, watching, (&mailbox, &snapshot)).await?;
+            let told = self.events_told(watching, &mailbox.name());
+            self.tell_status(wire, told, &snapshot).await?;
         }
         Ok(())
     }
@@ -413,9 +429,10 @@ impl Client {
         if let Some(selected) = self.selected.as_mut().filter(|selected| selected.mailbox.is_same(target)) {
             selected.own_arrivals.extend(uids);
         }
-        let Ok(mailbox) = target.to(Rights::INSERT) else { return };
-        let watching = self.watching.as_mut().filter(|_| target.is_mine());
-        if let Some(told) = watching.and_then(|watching| watching.told.get_mut(&mailbox.name())) {
+        let (Ok(mailbox), Some(watching)) = (target.to(Rights::INSERT), &mut self.watching) else { return };
+        if !target.is_mine() {
+            watching.has_put(&target.shown(), &mailbox.snapshot());
+        } else if let Some(told) = watching.told.get_mut(&mailbox.name()) {
             *told = Told::of(&mailbox.snapshot());
         }
     }

@@ -388,6 +388,21 @@ impl Client {
         named().unwrap_or(Named::Nothing)
     }
 
+    /// Whose mailbox a name means, and what it is called there; nothing for one's own.
+    pub(super) fn of_somebody(&self, name: &str) -> Option<(Address, MailboxName)> {
+        match self.named_by_others(name.strip_prefix(OTHERS_PREFIX)?) {
+            Named::Others(owner, name) => Some((owner, name)),
+            Named::Mine(_) | Named::Nothing => None,
+        }
+    }
+
+    /// News of the account of somebody else, of whose mailboxes the caller tells what may be looked up alone.
+    pub(super) async fn notices_of(&self, owner: &Address) -> Result<Option<Notices>, Trouble> {
+        let (store, owner) = (self.inner.door.people.store.clone(), owner.clone());
+        let account = blocking(move || store.account_if_there(&owner)).await?;
+        Ok(account.map(|account| account.notices()))
+    }
+
     /// Whether an account could share with this client at all.
     pub(super) fn may_share(&self, owner: &Address) -> bool {
         let Ok(person) = self.person() else { return false };

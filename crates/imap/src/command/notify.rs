@@ -165,16 +165,30 @@ impl Mailboxes {
 impl Wanted {
     /// What is wanted of a mailbox that is not selected: what any group says, up to one that says NONE.
     pub fn of(&self, mailbox: Candidate<'_>, separator: char) -> Events {
-        let groups = self.groups.iter().filter(|group| group.mailboxes.have(mailbox, separator));
-        groups
-            .take_while(|group| !group.events.is_none())
-            .fold(Events::default(), |all, group| all.or(group.events))
+        all_of(self.groups.iter().filter(|group| group.mailboxes.have(mailbox, separator)))
+    }
+
+    /// The same of one that somebody else shares.
+    pub fn of_shared(&self, mailbox: Candidate<'_>, separator: char) -> Events {
+        let shared = self.groups.iter().filter(|group| group.mailboxes.may_be_of_others());
+        all_of(shared.filter(|group| group.mailboxes.have(mailbox, separator)))
+    }
+
+    /// Whether anything is wanted of what somebody else may share.
+    pub fn may_be_of_others(&self) -> bool {
+        self.groups.iter().any(|group| group.mailboxes.may_be_of_others() && !group.events.is_none())
     }
 
     /// What is wanted of any mailbox.
     pub fn of_any(&self) -> Events {
         self.groups.iter().fold(Events::default(), |all, group| all.or(group.events))
     }
+}
+
+/// Up to one that says NONE.
+fn all_of<'a>(groups: impl Iterator<Item = &'a Group>) -> Events {
+    let groups = groups.take_while(|group| !group.events.is_none());
+    groups.fold(Events::default(), |all, group| all.or(group.events))
 }
 
 /// What stands in the parentheses of one group, or NONE.
