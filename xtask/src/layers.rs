@@ -39,6 +39,7 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
             "kings-milter",
             "kings-dns",
             "kings-msgauth",
+            "kings-score",
             "kings-net",
             "kings-tls",
             "kings-fetch",

@@ -32,6 +32,7 @@ use crate::policy::ours::Ours;
 use crate::policy::{EarlyTalker, ForeignSenders};
 use crate::relay::Ways;
 use crate::reporting::Reports;
+use crate::scoring::Scoring;
 use crate::signing::Signing;
 use crate::srs::{BadSrs, Srs};
 
@@ -200,6 +201,8 @@ pub struct Parts {
     pub queue: Queue,
     /// Reports that domains ask for, and those of others.
     pub reports: Reports,
+    /// Addresses that answer with the score of what comes to them.
+    pub scoring: Scoring,
     /// What is remembered of all of it.
     pub records: Records,
     /// What STARTTLS shows to other servers.

@@ -24,7 +24,7 @@ use crate::passes::Returned;
 use crate::policy::ours::Leaving;
 use crate::relay::here;
 use crate::signing::Seal;
-use crate::{reporting, reports, traced};
+use crate::{reporting, reports, scoring, traced};
 
 mod departure;
 mod plan;
@@ -198,6 +198,7 @@ pub(crate) async fn deliver(core: &Core, message: Message) -> Result<(), Deliver
     traced::left_out(core, &message, plan.left_out());
     if !stored.is_empty() {
         reporting::look(core, &message);
+        scoring::look(core, &message);
     }
     let stored = stored.into_iter().map(|recipient| (recipient, Handover::Mailbox));
     let expanded = plan.expanded.into_iter().map(|recipient| (recipient, Handover::Expanded));

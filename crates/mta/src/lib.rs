@@ -38,6 +38,7 @@ pub mod relay;
 mod repeats;
 mod reporting;
 mod reports;
+pub mod scoring;
 pub mod signing;
 mod srs;
 mod submit;

@@ -1,5 +1,6 @@
 //! The decisions: pure functions from facts to verdicts. Only this module decides.
 
+pub(crate) mod answering;
 pub(crate) mod filter;
 pub(crate) mod greylist;
 pub(crate) mod ours;

@@ -249,6 +249,7 @@ impl Setup {
             store: store.unwrap(),
             queue: Queue::open(kings_queue::Settings::new(folder.join("queue"), hostname)).unwrap(),
             reports: kings_mta::Reports::default(),
+            scoring: kings_mta::scoring::Scoring::default(),
             records: self.records.clone(),
             tls: certificates.server(),
             tls_for_people: certificates.server(),

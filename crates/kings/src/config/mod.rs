@@ -25,6 +25,7 @@ mod reader;
 mod recipients;
 mod reports;
 mod retention;
+mod score;
 mod submission;
 mod tls;
 
@@ -35,9 +36,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kings_directory::{HostedDomain, Machine, RelayDomain, TableSource};
+use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mta::milter::Milters;
-use kings_mta::{Clients, Copies, HouseRules, Inbound, Outgoing, ReportSettings, relay};
+use kings_mta::{Clients, Copies, HouseRules, Inbound, Methods, Outgoing, ReportSettings, relay};
 use kings_net::ResolverSettings;
 use kings_store::Layout;
 use kings_tls::{Authorities, ClientAuthorities, Source as Certificate};
@@ -114,6 +116,8 @@ pub(crate) struct Settings {
     pub(crate) records: kings_records::Settings,
     /// Reports that domains ask for, and those of others.
     pub(crate) reports: Option<ReportSettings>,
+    /// Addresses here that answer with the score of what comes to them.
+    pub(crate) score_addresses: Vec<Address>,
     pub(crate) outbound: relay::Settings,
     /// Aliases send foreign mail on under a reverse-path of ours.
     pub(crate) srs: bool,
@@ -248,9 +252,8 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     dkim.check(source, submission.longest_hold, queue.lifetimes);
     let milters = milters::read(source, &mut top);
     let limits = section(source, &mut top, "limits", limits::read);
-    let ours =
-        reports::Ours { hosted: &domains.hosted, relays: &domains.relays, hostname: hostname.as_ref() };
-    let reports = reports::read(source, &mut top, ours, inbound.methods);
+    let hosts = (&domains.hosted[..], &domains.relays[..], hostname.as_ref());
+    let (reports, score_addresses) = answers(source, &mut top, hosts, inbound.methods);
     let records = records(source, &mut top, data_dir.as_deref());
     top.finish(source);
     warnings.append(&mut source.warnings);
@@ -286,6 +289,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         queue,
         records: records?,
         reports,
+        score_addresses,
         inbound,
         house_rules,
         submission,
@@ -294,6 +298,17 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         limits,
         warnings,
     })
+}
+
+/// `[reports]` and `[score]`: mail that the server writes of its own accord.
+fn answers(
+    source: &mut Source<'_>,
+    top: &mut Section<'_>,
+    (hosted, relays, hostname): (&[HostedDomain], &[RelayDomain], Option<&Domain>),
+    methods: Methods,
+) -> (Option<ReportSettings>, Vec<Address>) {
+    let reports = reports::read(source, top, reports::Ours { hosted, relays, hostname }, methods);
+    (reports, score::read(source, top, hosted))
 }
 
 /// Routes that no mail ever takes, since what they are about ends here: those of the config are complaints, lines of

@@ -1253,3 +1253,13 @@ fn lines_of_routes_without_a_right_side_are_warned_of_and_passed_over() {
     let faulty = read("regexp:transport").unwrap_err();
     assert!(faulty.len() == 1 && faulty[0].to_string().contains("transport:1: "), "{faulty:?}");
 }
+
+#[test]
+fn an_address_that_answers_with_a_score_is_at_a_domain_of_ours() {
+    let with = |line: &str| complaints(&format!("{SMALLEST}[score]\n{line}\n"));
+    assert_eq!(with("answer = [\"score@example.org\"]"), [""; 0]);
+    assert!(with("answer = [\"score@example.net\"]")[0].contains("at no [[domain]]"));
+    assert!(with("answer = [\"score\"]")[0].contains("score@example.org"));
+    let settings = Settings::parse(SMALLEST, Path::new("/")).unwrap();
+    assert!(settings.score_addresses.is_empty(), "off unless it is named");
+}

@@ -9,6 +9,7 @@ use kings_directory::{Directory, HostedDomain};
 use kings_fetch::Fetch;
 use kings_mail::domain::Domain;
 use kings_mta::relay::Relay;
+use kings_mta::scoring::Scoring;
 use kings_mta::signing::Signing;
 use kings_mta::{Copies, Core, Lmtp, Local, Passes, Receive, Reporter, Reports, Srs, Submit, Traffic};
 use kings_net::{Memory, Place, Resolver};
@@ -115,6 +116,12 @@ impl Services {
             store: store.clone(),
             queue: queue.clone(),
             reports: settings.reports.clone().map(Reports::new).unwrap_or_default(),
+            scoring: Scoring::new(
+                settings.score_addresses.clone(),
+                dns.clone(),
+                settings.hostname.clone(),
+                settings.inbound.clone(),
+            ),
             records: records.clone(),
             tls: certificates.server(),
             tls_for_people: certificates.server_for_people(settings.client_authorities.as_ref()),

@@ -5,7 +5,9 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::check_message::SIGNED;
-use crate::harness::{Kings, NameServer, Output, Setup, free_port, messages, run, run_with_input};
+use crate::harness::{
+    Kings, NameServer, Output, Setup, Sink, free_port, letter, messages, run, run_with_input, wait_until,
+};
 
 const KINGS: &str = env!("CARGO_BIN_EXE_kings");
 
@@ -102,7 +104,7 @@ fn the_text_says_what_was_measured_and_what_to_do() {
         "fix: publish at example.org: TXT \"v=spf1 mx ip4:9.9.9.7 -all\"",
         "fix: publish at _dmarc.example.org: TXT \"v=DMARC1; p=none; rua=mailto:dmarc@example.org\"",
         "fix: set the reverse name (PTR) of 9.9.9.7 to mx.example.org",
-        "  TLS          ?/1   cannot tell: a file does not tell how it was sent",
+        "  TLS          ?/1   cannot tell: a message does not tell what its sender's server shows",
         "  Content    1.1/2   -0.5  link-shortened",
         "-0.3  subject-capitals",
         "-0.1  link-insecure",
@@ -284,4 +286,64 @@ fn mail_that_leaves_through_a_smart_host_has_the_address_of_another() {
     }
     assert_eq!([got(&page, "dkim"), got(&page, "dmarc"), got(&page, "tls")], ["2.0", "1.0", "1.0"], "{page}");
     assert_eq!(output.status.code(), Some(0), "six of six known points: {page}");
+}
+
+#[test]
+fn an_address_answers_whoever_is_proven_and_no_machine_list_or_stranger() {
+    const CAROL: &str = "carol@example.net";
+    let zone = "$ORIGIN .\nexample.net. IN TXT \"v=spf1 ip4:127.0.0.1 -all\"\n_dmarc.example.net. IN TXT \"v=DMARC1; p=none\"\n\
+                open.test. IN TXT \"v=spf1 ?all\"\n";
+    let (dns, sink) = (NameServer::start(".", zone), Sink::start());
+    let tables = format!(
+        "[score]\nanswer = [\"score@example.org\"]\n[outbound]\nsmart_host = \"127.0.0.1:{}\"\n",
+        sink.port
+    );
+    let files = vec![("more-aliases", "score@example.org bob@example.org\n")];
+    let aliases = "files = [\"virtual:more-aliases\"]\n".into();
+    let kings =
+        Setup { name_server: dns.address.clone(), files, aliases, tables, ..Setup::default() }.start();
+    let send = |from: &str, subject: &str, fields: &str| {
+        let author = if from.is_empty() { CAROL } else { from };
+        let content = letter(author, "score@example.org", subject);
+        let content = [fields.as_bytes(), &content].concat();
+        kings.smtp().message(from, &["score@example.org"], &content).unwrap().is("250");
+    };
+    send(CAROL, "one", "");
+    let silent = [
+        ("", "a bounce", ""),
+        (CAROL, "an answer", "Auto-Submitted: auto-replied\r\n"),
+        (CAROL, "a list", "List-Id: <news.example.net>\r\n"),
+        (CAROL, "bulk", "Precedence: bulk\r\n"),
+        (CAROL, "a report", "Content-Type: multipart/report; boundary=x\r\n"),
+        ("dave@open.test", "nobody is proven", ""),
+        ("noreply@example.net", "a robot", ""),
+    ];
+    for (from, subject, fields) in silent {
+        send(from, subject, fields);
+    }
+    // One by one: that all before it were judged is known when the last one is answered.
+    (2..=6).for_each(|number| send(CAROL, &format!("number {number}"), ""));
+    let limit = std::time::Duration::from_secs(30);
+    wait_until("five answers", limit, || (sink.contents().len() >= 5).then_some(()));
+    wait_until("all of it in the mailbox", limit, || {
+        (messages(&kings.maildir("bob@example.org")).len() == 13).then_some(())
+    });
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let answers = sink.contents();
+    assert_eq!(answers.len(), 5, "the sixth message of an hour is not answered");
+    for answer in answers {
+        for part in [
+            "From: <score@example.org>",
+            "To: <carol@example.net>",
+            "X-Mail-Args: <>",
+            "Auto-Submitted: auto-replied",
+            "Subject: Score of your message: ",
+            "In-Reply-To: <",
+            "  SPF          2/2   127.0.0.1 passes for example.net",
+            "  DKIM         0/2   the message is not signed",
+            "  Content      2/2   ",
+        ] {
+            assert!(answer.contains(part), "no {part:?} in\n{answer}");
+        }
+    }
 }

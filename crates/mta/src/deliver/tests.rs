@@ -94,6 +94,7 @@ impl Setup {
             signing: crate::signing::Signing::default(),
             ways: crate::relay::Ways::default(),
             reports: crate::reporting::Reports::default(),
+            scoring: crate::scoring::Scoring::default(),
             records: Records::none(),
             rules: HouseRules::default(),
             passes: crate::Passes::default(),

@@ -3,11 +3,10 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use kings_msgauth::spf;
-use kings_mta::examine::Examination;
+use kings_mta::scoring::points_of;
 use kings_net::{Resolver, is_public};
 use kings_ops::score::{LISTS, listings};
-use kings_score::content::{self, Content, FULL};
+use kings_score::content::{self, FULL};
 use kings_score::points::{self, ENOUGH, Point, Score, Topic};
 
 use super::super::Failure;
@@ -77,30 +76,9 @@ pub(super) fn judge(file: PathBuf, options: Options) -> Result<Page, Failure> {
         }
         None => Topic::Blocklist.unknown(NO_ADDRESS, vec![]),
     };
-    let score = Score { points: points(&found, &content, blocklist), enough: ENOUGH };
+    let score = Score { points: points_of(&found, &content, blocklist), enough: ENOUGH };
     Ok(Page { title: "A message, as a receiver sees it".to_owned(), score, content })
 }
 
 /// Why what depends on the client is not known.
 const NO_ADDRESS: &str = "the address that sent it is not told (--ip)";
-
-/// All points in the order of the page.
-fn points(found: &Examination, content: &Content, blocklist: Point) -> Vec<Point> {
-    let told = &found.circumstances;
-    let author = found.dmarc.author.as_ref();
-    let spf = match (told.client, &found.mail_from) {
-        (Some(client), Some(outcome)) => points::spf(outcome, client, spf::Limits::default().lookups),
-        (Some(_), None) => Topic::Spf.unknown("the reverse-path is not told (--mail-from)", vec![]),
-        (None, _) => Topic::Spf.unknown(NO_ADDRESS, vec![]),
-    };
-    let reverse = found.iprev.as_ref().map(|outcome| points::reverse(outcome, told.helo.as_deref()));
-    vec![
-        points::dkim(&found.dkim, found.dmarc.dkim_aligned, author),
-        spf,
-        points::dmarc(&found.dmarc),
-        reverse.unwrap_or_else(|| Topic::Reverse.unknown(NO_ADDRESS, vec![])),
-        Topic::Tls.unknown("a file does not tell how it was sent", vec![]),
-        points::content(content),
-        blocklist,
-    ]
-}

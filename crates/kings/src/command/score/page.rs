@@ -1,14 +1,9 @@
 //! The score as people and as programs read it.
 
-use std::fmt::Write as _;
-
-use kings_mail::visible;
 use kings_score::content::Content;
-use kings_score::points::{Grade, Point, Score, tenths};
+use kings_score::page;
+use kings_score::points::{Grade, Point, Score};
 use serde_json::{Value, json};
-
-/// Columns for the name of a point.
-const NAMES: usize = 10;
 
 /// All that is shown.
 pub(super) struct Page {
@@ -20,19 +15,7 @@ pub(super) struct Page {
 impl Page {
     /// For people. What others wrote is shown without its control characters.
     pub(super) fn text(&self) -> String {
-        let mut out = format!("{}\n", self.title);
-        for point in &self.score.points {
-            lines_of(&mut out, point);
-        }
-        let (got, known) = (self.score.got(), self.score.known());
-        let word = match self.score.grade() {
-            Grade::Good => "good: nine of ten or more",
-            Grade::Below => "below nine of ten",
-            Grade::CannotTell => "cannot tell: too little is known",
-        };
-        // Writing to a string cannot fail.
-        let _ = writeln!(out, "  {}/{} known points   {word}", tenths(got), tenths(known));
-        out
+        page::text(&self.title, &self.score)
     }
 
     /// For programs: stable, as `docs/score.md` documents it.
@@ -62,21 +45,6 @@ impl Page {
             "findings": findings,
         });
         format!("{object}\n")
-    }
-}
-
-fn lines_of(out: &mut String, point: &Point) {
-    let Point { name, full, got, facts, fixes, .. } = point;
-    let got = got.map_or("?".to_owned(), tenths);
-    let head = format!("{name:NAMES$} {:>5}", format!("{got}/{}", tenths(*full)));
-    let mut facts = facts.iter().map(|fact| visible::line(fact));
-    let _ = writeln!(out, "  {head}   {}", facts.next().unwrap_or_default());
-    let blank = " ".repeat(NAMES + 9);
-    for fact in facts {
-        let _ = writeln!(out, "{blank} {fact}");
-    }
-    for fix in fixes {
-        let _ = writeln!(out, "{blank} fix: {}", visible::line(fix));
     }
 }
 
