@@ -340,7 +340,7 @@ fn set_aside(path: &Path, aside: &Path) -> String {
 }
 
 /// Opens without following a link or waiting for the writer of a pipe; what was opened is what is judged.
-fn open(path: &Path) -> io::Result<(File, u32)> {
+pub(crate) fn open(path: &Path) -> io::Result<(File, u32)> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;

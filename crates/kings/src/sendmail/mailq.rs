@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::exit::Trouble;
 use super::options::Options;
@@ -10,8 +10,8 @@ use crate::command::Reach;
 use crate::control::{Order, Request, Selection};
 
 /// Prints the queue for people and for the scripts that count its lines; page by page, so that neither side ever holds a
-/// million entries.
-pub(crate) fn list(reach: &Reach, out: &mut impl Write) -> Result<(), Trouble> {
+/// million entries. What is `left` for a server that has not taken it yet comes last.
+pub(crate) fn list(reach: &Reach, left: &[Value], out: &mut impl Write) -> Result<(), Trouble> {
     let (mut form, mut after) = (Form::default(), None);
     loop {
         let page = reach.ask(Request::QueueList { selection: Selection::default(), after })?;
@@ -24,7 +24,8 @@ pub(crate) fn list(reach: &Reach, out: &mut impl Write) -> Result<(), Trouble> {
             break;
         }
     }
-    let _ = form.end(out).and_then(|()| out.flush());
+    let left = json!({ "items": left });
+    let _ = form.page(out, &left).and_then(|()| form.end(out)).and_then(|()| out.flush());
     Ok(())
 }
 
@@ -131,8 +132,6 @@ fn arrival(date: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use serde_json::json;
-
     use super::*;
 
     /// What is printed of these pages.

@@ -2,6 +2,7 @@
 
 mod exit;
 mod gate;
+mod left;
 mod letter;
 mod mailq;
 mod options;
@@ -79,7 +80,8 @@ fn act(name: &str, options: &Options) -> Result<(), Trouble> {
         Mode::Smtp => speak(&HandIn::read(config)),
         Mode::Queue => {
             let reach = reach(config)?;
-            mailq::list(&reach, &mut BufWriter::new(io::stdout().lock()))
+            let left = left::items(&HandIn::read(config).folder);
+            mailq::list(&reach, &left, &mut BufWriter::new(io::stdout().lock()))
         }
         Mode::Flush => mailq::flush(&reach(config)?, options),
         Mode::Verify => verify(options, &HandIn::read(config)),

@@ -388,6 +388,34 @@ fn mailq_lists_what_waits_as_postfix_does() {
 }
 
 #[test]
+fn mailq_lists_what_is_left_while_the_server_is_down() {
+    let mut machine = Machine::start("");
+    machine.kings.kill();
+    let mailq = |machine: &Machine| run(&mut machine.program("mailq", &[])).succeeded();
+    mailq(&machine).says("Mail queue is empty");
+    let letter = b"Subject: x\n\nx\n";
+    run_with_input(&mut machine.program("sendmail", &["joe@elsewhere.example", BOB]), letter).succeeded();
+    let output = mailq(&machine);
+    assert!(!output.text().contains("Mail queue is empty"), "{output}");
+    for said in [
+        " root@localhost\n",
+        "(left for the server, which has not taken it yet)\n",
+        " joe@elsewhere.example\n",
+    ] {
+        assert!(output.text().contains(said), "{said}: {output}");
+    }
+    assert!(output.text().ends_with("-- 1 Kbytes in 1 Request.\n"), "{output}");
+    let id = output.text().lines().nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    assert!(machine.drops().join(format!("{id}.drop")).exists(), "the file is found by its id");
+    machine.kings.serve();
+    machine.only_message(BOB);
+    wait_until("the drop to be taken", Duration::from_secs(20), || {
+        left_in(&machine.drops()).is_empty().then_some(())
+    });
+    assert!(!mailq(&machine).text().contains("left for the server"));
+}
+
+#[test]
 fn addresses_are_verified_and_nothing_is_sent() {
     let mut machine = Machine::start("");
     let verify = |machine: &Machine, addresses: &[&str]| {
