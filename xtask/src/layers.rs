@@ -78,6 +78,7 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
             "kings-score",
             "kings-net",
             "kings-tls",
+            "kings-fetch",
             "kings-directory",
             "kings-store",
             "kings-queue",

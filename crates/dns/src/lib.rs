@@ -1,5 +1,6 @@
 //! The questions mail asks of DNS, the records a domain needs, and who can put them there. No IO.
 
+pub mod plan;
 mod provider;
 mod question;
 mod record;

@@ -114,7 +114,7 @@ fn is_tag(text: &str) -> bool {
 fn octets(hex: &str) -> Option<Vec<u8>> {
     let hex = hex.as_bytes();
     let digits = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let is_hex = hex.len().is_multiple_of(2) && hex.iter().all(u8::is_ascii_hexdigit);
+    let is_hex = !hex.is_empty() && hex.len().is_multiple_of(2) && hex.iter().all(u8::is_ascii_hexdigit);
     is_hex.then(|| hex.chunks(2).map(digits).collect()).flatten()
 }
 
@@ -221,6 +221,7 @@ mod tests {
             (Kind::Srv, "0 0 . "),
             (Kind::Tlsa, "3 1 1"),
             (Kind::Tlsa, "3 1 1 0"),
+            (Kind::Tlsa, "3 1 1 \"\""),
             (Kind::Tlsa, "3 1 1 +f"),
             (Kind::Txt, ""),
             (Kind::Txt, "\"open"),

@@ -5,6 +5,7 @@ mod config;
 mod control;
 mod demo;
 mod dkim;
+mod dns_facts;
 mod firewall;
 mod identity;
 mod local;

@@ -1,5 +1,6 @@
 //! Sockets: accept loop, limits per peer, PROXY header, TLS handshakes, the real resolver, shutdown.
 
+pub mod authority;
 mod listener;
 mod memory;
 mod own;

@@ -1,6 +1,7 @@
 //! What an operator runs: the self-test that sends a message and reads it back, and what the score is measured by.
 
 mod dialogue;
+pub mod dns;
 pub mod ports;
 pub mod score;
 mod self_test;

@@ -5,6 +5,7 @@ mod auth;
 mod certificate;
 mod check_message;
 mod dkim;
+mod dns;
 mod firewall;
 mod mail;
 mod papers;
@@ -79,6 +80,9 @@ enum Command {
     /// The keys that mail is signed with.
     #[command(subcommand)]
     Dkim(dkim::Command),
+    /// The records in DNS that this server and its domains need.
+    #[command(subcommand)]
+    Dns(dns::Command),
     /// A password's hash for a passwd-file; the password comes from a prompt or from standard input.
     Pw(pw::Options),
     /// Mail that waits to leave.
@@ -230,6 +234,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Verify(options) => verify::run(&options),
         Command::Auth(command) => auth::run(&command),
         Command::Dkim(command) => dkim::run(command),
+        Command::Dns(command) => dns::run(command),
         Command::Pw(options) => pw::run(&options),
         Command::Queue(command) => queue::run(command),
         Command::Trace(options) => trace::run(options),

@@ -2,6 +2,7 @@
 
 mod acme;
 mod dkim;
+mod dns;
 mod firewall;
 mod greylist;
 mod hand_in;
@@ -47,6 +48,7 @@ use toml::de::DeTable;
 
 pub(crate) use self::acme::Acme;
 pub(crate) use self::dkim::{Dkim, Table, TablePlace, Tables};
+pub(crate) use self::dns::Published;
 pub(crate) use self::hand_in::{HandIn, Terms};
 pub(crate) use self::limits::{Limits, MESSAGE_BYTES, Threads};
 pub(crate) use self::listen::{Listen, SocketAccess};
@@ -112,6 +114,8 @@ pub(crate) struct Settings {
     /// Authorities whose certificates let people log in.
     pub(crate) client_authorities: Option<ClientAuthorities>,
     pub(crate) dns: ResolverSettings,
+    /// What the world is to find in DNS about this server.
+    pub(crate) published: Published,
     /// Trace, results for TLS reports, MTA-STS policies.
     pub(crate) records: kings_records::Settings,
     /// Reports that domains ask for, and those of others.
@@ -228,7 +232,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let oauth = oauth::read(source, &mut top);
     let tls = tls::read(source, &mut top, data_dir.as_deref(), (hostname.as_ref(), &domains.hosted, &listen));
     login.check(source, tls.client_authorities.is_some());
-    let dns = section(source, &mut top, "dns", dns);
+    let (dns, published) = section(source, &mut top, "dns", dns::read);
     let own_routes =
         relay::Routes { rules: domains.routes, delimiters: delimiters.clone(), ..relay::Routes::default() };
     let (outbound, srs) = outbound::read(source, &mut top, &listen.smtp, own_routes, domains.sources);
@@ -237,7 +241,6 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let (access, checks, (inbound, clients)) = section(source, &mut top, "inbound", |source, section| {
         inbound::read_all(source, section, &mut warnings, &delimiters)
     });
-    let clients = Clients { trusted: listen.trusted(), ..clients };
     let (own_checks, submission, sender_logins) =
         section(source, &mut top, "submission", |source, section| {
             let sender_logins = section.tables(source, "sender_logins");
@@ -273,6 +276,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         delimiters,
         mailboxes,
         quotas,
+        clients: Clients { trusted: listen.trusted(), ..clients },
         listen,
         firewall,
         mta_sts,
@@ -283,7 +287,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         authorities: tls.authorities,
         client_authorities: tls.client_authorities,
         dns,
-        clients,
+        published,
         outbound: outbound?,
         srs,
         queue,
@@ -339,15 +343,6 @@ fn warn_of_short_name(source: &mut Source<'_>, top: &mut Section<'_>, hostname: 
                  knows for this machine"
             ),
         );
-    }
-}
-
-/// `[dns]`.
-fn dns(source: &mut Source<'_>, section: &mut Section<'_>) -> ResolverSettings {
-    let what = "an address with its port such as \"127.0.0.1:53\"";
-    ResolverSettings {
-        servers: section.list(source, "servers", what, str::parse),
-        trust_ad: section.flag(source, "trust_ad").unwrap_or(false),
     }
 }
 

@@ -29,6 +29,7 @@ mod dead_targets;
 mod delegation;
 mod disk;
 mod dkim;
+mod dns_check;
 mod dovecot;
 mod exchange;
 mod external;
