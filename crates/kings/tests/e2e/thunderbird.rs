@@ -1,4 +1,4 @@
-//! Thunderbird, on a screen that exists in memory only, logs in and lists the inbox.
+//! Thunderbird, on a screen that exists in memory only, logs in, lists the inbox, reads a message, flags and deletes.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -27,8 +27,45 @@ Services.logins.addLoginAsync(
     new Login("imap://localhost", null, "imap://localhost", "ann@example.org", "secret", "", ""));
 "#;
 
+/// What a person does with the inbox once it is there, by the functions that the buttons call: reads the first message, which
+/// marks it as read, gives it a star, and deletes the second.
+const READ_FLAG_AND_DELETE: &str = r#"
+var kingsTimer = Components.classes["@mozilla.org/timer;1"].createInstance(Components.interfaces.nsITimer);
+kingsTimer.initWithCallback(() => {
+  const manager = Components.classes["@mozilla.org/messenger/account-manager;1"]
+    .getService(Components.interfaces.nsIMsgAccountManager);
+  const server = manager.accounts[0]?.incomingServer;
+  const inbox = server?.rootFolder.getFolderWithFlags(Components.interfaces.nsMsgFolderFlags.Inbox);
+  const messages = inbox ? [...inbox.messages] : [];
+  const called = subject => messages.find(message => message.mime2DecodedSubject == subject);
+  const [first, second] = [called("first for thunderbird"), called("second for thunderbird")];
+  if (!first || !second) {
+    return;
+  }
+  kingsTimer.cancel();
+  const { MailServices } = ChromeUtils.importESModule("resource:///modules/MailServices.sys.mjs");
+  const uri = inbox.getUriForMsg(first);
+  const listener = {
+    QueryInterface: ChromeUtils.generateQI(["nsIStreamListener", "nsIRequestObserver"]),
+    onStartRequest() {},
+    onDataAvailable(request, stream, offset, count) {
+      const reader = Components.classes["@mozilla.org/scriptableinputstream;1"]
+        .createInstance(Components.interfaces.nsIScriptableInputStream);
+      reader.init(stream);
+      reader.read(count);
+    },
+    onStopRequest() {
+      inbox.markMessagesRead([first], true);
+      inbox.markMessagesFlagged([first], true);
+      inbox.deleteMessages([second], null, false, false, null, false);
+    },
+  };
+  MailServices.messageServiceFromURI(uri).streamMessage(uri, listener, null, null, false, "", false);
+}, 1000, Components.interfaces.nsITimer.TYPE_REPEATING_SLACK);
+"#;
+
 #[test]
-fn thunderbird_logs_in_and_lists_the_inbox() {
+fn thunderbird_lists_the_inbox_reads_flags_and_deletes() {
     let kings = Kings::start();
     kings.deliver("ann@example.org", "first for thunderbird");
     kings.deliver("ann@example.org", "second for thunderbird");
@@ -50,15 +87,32 @@ fn thunderbird_logs_in_and_lists_the_inbox() {
     thunderbird.wait_for("the second subject in a FETCH", START, |_| {
         fetched(&received(IN_THE_INBOX), "Subject: second for thunderbird")
     });
+    let maildir = kings.folder().path().join("mail/example.org/ann");
+    thunderbird.wait_for("a message that is read and has a star, and one in the trash", START, |_| {
+        holds(&maildir.join("cur"), "Subject: first for thunderbird", ":2,FS")
+            && holds(&maildir.join(".Trash/cur"), "Subject: second for thunderbird", "")
+            && !holds(&maildir.join("cur"), "Subject: second for thunderbird", "")
+    });
     // The window draws a moment after the answer. The picture is for people: nothing below depends on it.
     std::thread::sleep(Duration::from_secs(3));
     let picture = artefacts().join("thunderbird.png");
     run(program("import").env("DISPLAY", &display).args(["-window", "root"]).arg(&picture)).succeeded();
 
     assert!(fetched(&received(IN_THE_INBOX), "Subject: first for thunderbird"));
+    let body = |line: &str| line.contains("FETCH (") && line.contains("BODY[]");
+    assert!(received(IN_THE_INBOX).iter().any(|line| body(line)), "the first message was read");
     let received = received("");
     let complaints: Vec<_> = received.iter().filter(|line| is_complaint(line)).collect();
     assert!(complaints.is_empty(), "Thunderbird was told {complaints:?}");
+}
+
+/// Whether a folder has a message with this line in a file whose name ends so.
+fn holds(folder: &Path, line: &str, end: &str) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else { return false };
+    entries.filter_map(Result::ok).any(|entry| {
+        let has_end = entry.file_name().to_string_lossy().ends_with(end);
+        has_end && fs::read_to_string(entry.path()).is_ok_and(|text| text.contains(line))
+    })
 }
 
 /// A folder that looks like the installed program, but for its policies and its start-up script. The program looks
@@ -74,7 +128,7 @@ fn copy_program(folder: &Folder, authority: &Path) {
     link_all(&installed.join("defaults"), &app.join("defaults"), &["pref"]);
     link_all(&installed.join("defaults/pref"), &app.join("defaults/pref"), &[]);
     folder.write("app/defaults/pref/kings.js", AUTO_CONFIG);
-    folder.write("app/kings.cfg", REMEMBER_PASSWORD);
+    folder.write("app/kings.cfg", [REMEMBER_PASSWORD, READ_FLAG_AND_DELETE].concat());
     folder.create("app/distribution");
     let policies = serde_json::json!({"policies": {
         "Certificates": {"Install": [authority]},
