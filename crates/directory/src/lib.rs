@@ -25,6 +25,7 @@ mod system;
 mod table;
 mod tables;
 mod throttle;
+mod tickets;
 mod token;
 mod trial;
 mod verified;

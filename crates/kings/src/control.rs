@@ -39,6 +39,13 @@ pub(crate) enum Request {
         /// For these names; for all where none is named.
         names: Vec<String>,
     },
+    /// Sends a message through the server's own ports and reads it back.
+    SelfTest {
+        /// Whose; the first account's where nothing is said.
+        account: Option<String>,
+        /// Leave the message in the inbox.
+        keep: bool,
+    },
     /// One page of what waits in the queue.
     QueueList {
         /// Which entries.

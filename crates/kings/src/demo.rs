@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::Args;
 use kings_mail::address::Address;
-use kings_ops::{Person, Place, Step, send_and_read_back};
+use kings_ops::{Afterwards, Person, Place, Step, send_and_read_back};
 use kings_sasl::Secret;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -86,8 +86,9 @@ async fn self_test(running: &Running, began: Instant) -> Result<(), Failure> {
         Step::Arrived(uid) => step(began, &format!("the message is in joe's inbox, UID {uid}")),
         Step::ReadBack => step(began, "joe read it: every byte as ann wrote it"),
     };
-    send_and_read_back(&place, &ann, &joe, report)
+    send_and_read_back(&place, &ann, &joe, Afterwards::Keep, report)
         .await
+        .map(drop)
         .map_err(|error| Failure::check_failed(error.to_string()))
 }
 

@@ -133,6 +133,14 @@ fn places(folder: &Path) -> anyhow::Result<Vec<(Stage, PathBuf)>> {
     Ok(places)
 }
 
+/// Whether a domain has a key of each kind.
+pub(crate) fn has_both(data_dir: &Path, domain: &Domain) -> bool {
+    let files = key_files(data_dir, domain).unwrap_or_default();
+    [Algorithm::RsaSha256, Algorithm::Ed25519Sha256]
+        .into_iter()
+        .all(|algorithm| files.iter().any(|file| file.key.algorithm() == algorithm))
+}
+
 /// Whose mail may have keys here: hosted domains, those that mail is passed on for, since what goes there is sealed, and
 /// this server, whose bounces and reports are its own.
 pub(crate) fn names(settings: &Settings) -> impl Iterator<Item = &Domain> {

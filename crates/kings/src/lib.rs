@@ -14,6 +14,7 @@ mod milter;
 mod prepare;
 mod sendmail;
 mod serve;
+mod setup;
 
 use std::process::ExitCode;
 

@@ -7,6 +7,7 @@ mod memory;
 mod neighbours;
 mod open;
 mod services;
+mod tester;
 mod watchdog;
 
 use std::path::Path;
@@ -33,6 +34,7 @@ use self::endpoints::{Endpoints, listen};
 use self::neighbours::Neighbours;
 pub(crate) use self::open::open_store;
 use self::services::{Kept, Services};
+use self::tester::Tester;
 use crate::command::{Failure, print};
 use crate::config::{Settings, Threads};
 use crate::local::QueueRights;
@@ -169,6 +171,12 @@ impl Running {
             certificates: running.certificates.clone(),
             acme: running.acme.clone(),
             status: running.status(),
+            tester: Tester {
+                hostname: running.settings.hostname.clone(),
+                directory: running.directory.clone(),
+                listening: running.kept.listening.clone(),
+                alone: Arc::default(),
+            },
         };
         let answer = move |request, caller| answers.clone().answer(request, caller);
         tokio::spawn(control::serve(control, None, answer));

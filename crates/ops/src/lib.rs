@@ -2,8 +2,9 @@
 
 mod dialogue;
 pub mod dns;
+pub mod machine;
 pub mod ports;
 pub mod score;
 mod self_test;
 
-pub use crate::self_test::{Person, Place, SelfTestError, Step, send_and_read_back};
+pub use crate::self_test::{Afterwards, Person, Place, SelfTestError, Step, send_and_read_back};

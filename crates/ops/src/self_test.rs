@@ -77,13 +77,24 @@ pub enum SelfTestError {
     Altered,
 }
 
-/// Sends one message from `sender` to `recipient` and reads it back. `report` hears each step as it is done.
+/// What becomes of the message afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// It stays in the inbox.
+    Keep,
+    /// It is expunged.
+    Remove,
+}
+
+/// Sends one message from `sender` to `recipient` and reads it back; gives it as it came out. `report` hears each step as it
+/// is done.
 pub async fn send_and_read_back(
     place: &Place,
     sender: &Person,
     recipient: &Person,
+    afterwards: Afterwards,
     mut report: impl FnMut(Step),
-) -> Result<(), SelfTestError> {
+) -> Result<Vec<u8>, SelfTestError> {
     let tls = ClientTls::new();
     let letter = Letter::new(&sender.account, &recipient.account, &place.hostname);
 
@@ -102,7 +113,11 @@ pub async fn send_and_read_back(
         return Err(SelfTestError::Altered);
     }
     report(Step::ReadBack);
-    Ok(())
+    if afterwards == Afterwards::Remove {
+        imap.remove(&uid).await?;
+    }
+    imap.dialogue.say(b"bye LOGOUT\r\n").await.map_err(broken("logging out"))?;
+    Ok(found)
 }
 
 async fn open(address: SocketAddr, place: &Place, tls: &ClientTls) -> Result<Dialogue, SelfTestError> {
@@ -218,8 +233,14 @@ impl Imap {
     async fn fetch(&mut self, uid: &str) -> Result<Vec<u8>, SelfTestError> {
         const DOING: &str = "reading the message";
         let answers = self.ask(DOING, &format!("UID FETCH {uid} BODY[]")).await?;
-        self.dialogue.say(b"bye LOGOUT\r\n").await.map_err(broken(DOING))?;
         Ok(answers.into_iter().map(|(_, literal)| literal).max_by_key(Vec::len).unwrap_or_default())
+    }
+
+    async fn remove(&mut self, uid: &str) -> Result<(), SelfTestError> {
+        const DOING: &str = "removing the message";
+        self.ask(DOING, &format!("UID STORE {uid} +FLAGS.SILENT (\\Deleted)")).await?;
+        self.ask(DOING, &format!("UID EXPUNGE {uid}")).await?;
+        Ok(())
     }
 
     /// Sends a command and collects its answers up to the tagged one, which must be OK.

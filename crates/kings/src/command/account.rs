@@ -111,7 +111,7 @@ fn unreadable(error: io::Error) -> Failure {
 }
 
 /// Asked for twice at a terminal; one line of standard input otherwise.
-pub(super) fn new_password(purpose: impl Display) -> Result<Secret, Failure> {
+pub(crate) fn new_password(purpose: impl Display) -> Result<Secret, Failure> {
     let password = if io::stdin().is_terminal() {
         let first =
             rpassword::prompt_password(format!("New password for {purpose}: ")).map_err(unreadable)?;

@@ -14,12 +14,14 @@ mod queue;
 mod quota;
 mod report;
 mod score;
+pub(crate) mod self_test;
 mod status;
 mod tls;
 mod trace;
 mod undelete;
 mod verify;
 
+pub(crate) use self::account::new_password;
 pub(crate) use self::certificate::answer as certificate_answer;
 pub(crate) use self::queue::Reach;
 pub(crate) use self::queue::{Desk as QueueDesk, answer as queue_answer};
@@ -33,7 +35,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{ConfigError, DEFAULT_PATH, Settings};
 use crate::control::{self, Answer, Request};
-use crate::{demo, log, milter, prepare, serve};
+use crate::{demo, log, milter, prepare, serve, setup};
 
 /// A complete mail system in one binary.
 #[derive(Parser)]
@@ -54,6 +56,10 @@ enum Command {
     Milter(milter::Options),
     /// Run a whole server on loopback, send a message through it and read it back.
     Demo(demo::Options),
+    /// Make a mail server of this machine: config, keys, the first account, and the server itself.
+    ///
+    /// It looks first, tells what it will do, and can be run again at any time: what is there stays as it is.
+    Setup(Box<setup::Options>),
     /// Look at the config.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -105,6 +111,8 @@ enum Command {
     /// Write manual pages and completions into a folder.
     #[command(hide = true)]
     Papers(papers::Options),
+    /// Send a message through the running server and read it back: submission, signature, delivery, IMAP.
+    SelfTest(self_test::Options),
     /// What runs, and where.
     Status(Output),
 }
@@ -223,6 +231,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(common) => with_log(|| serve::run(&common.config)),
         Command::Milter(options) => with_log(|| milter::run(&options)),
         Command::Demo(options) => demo::run(&options),
+        Command::Setup(options) => setup::run(&options),
         Command::Config(ConfigCommand::Check(options)) => match &options.opendkim_conf {
             Some(path) => check_opendkim(path),
             None => check(&options.common),
@@ -243,6 +252,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Tls(command) => tls::run(&command),
         Command::Firewall(command) => firewall::run(&command),
         Command::Papers(options) => papers::run(&options),
+        Command::SelfTest(options) => self_test::run(&options),
         Command::Status(output) => status::run(&output),
     }
 }

@@ -79,6 +79,19 @@ pub(crate) fn bind(place: &Place, access: Access, deadline: Instant) -> anyhow::
     }
 }
 
+/// Who has a place of ours, for people; `None` where it is free.
+pub(crate) fn holder_of(place: &Place) -> Option<String> {
+    let holders = holder::of(place);
+    let is_held = match place {
+        Place::Tcp(address) => {
+            let tried = std::net::TcpListener::bind(address);
+            !holders.is_empty() || tried.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+        }
+        Place::Unix(_) => !holders.is_empty(),
+    };
+    is_held.then(|| named(&holders))
+}
+
 /// What to do about a place that cannot be had.
 fn remedy(BindError { place, cause }: &BindError) -> String {
     let look = match place {

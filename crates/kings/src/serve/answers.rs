@@ -16,6 +16,7 @@ use kings_store::Store;
 use kings_tls::Certificates;
 use tokio::sync::{mpsc, oneshot};
 
+use super::tester::Tester;
 use crate::control::{self, Answer, Request};
 
 /// A handle for one question.
@@ -29,6 +30,7 @@ pub(super) struct Answers {
     pub(super) certificates: Certificates,
     pub(super) acme: Acme,
     pub(super) status: serde_json::Value,
+    pub(super) tester: Tester,
 }
 
 /// What it takes to write to oneself.
@@ -79,6 +81,7 @@ impl Answers {
                 let names: Vec<&str> = names.iter().map(Domain::as_str).collect();
                 Ok(serde_json::json!({ "schema": 1, "names": names }))
             }
+            Request::SelfTest { account, keep } => self.tester.run(account, keep).await,
             Request::Reload => {
                 let (done, told) = oneshot::channel();
                 self.reloads.send(done).await.map_err(|_| "the server is stopping".to_owned())?;

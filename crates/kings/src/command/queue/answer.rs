@@ -53,6 +53,7 @@ pub(crate) async fn answer(desk: Desk<'_>, request: Request) -> Answer {
     match request {
         Request::Status
         | Request::ScoreLetter { .. }
+        | Request::SelfTest { .. }
         | Request::Reload
         | Request::ReportSend { .. }
         | Request::CertificateList

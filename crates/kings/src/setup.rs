@@ -1,0 +1,216 @@
+//! `kings setup`: from a bare machine to a mail server. Each step looks first, does what is missing, and can be run again.
+
+mod act;
+mod facts;
+mod files;
+mod plan;
+mod report;
+
+use std::fs::File;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use kings_mail::address::Address;
+use kings_mail::domain::Domain;
+use kings_ops::machine::{Detached, ServiceManager, Systemd};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use self::act::Actor;
+use self::facts::Facts;
+use self::plan::{Plan, Wanted};
+use self::report::{Line, Report};
+use crate::command::{Failure, print};
+use crate::config::DEFAULT_PATH;
+
+#[derive(Args, Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+pub(crate) struct Options {
+    /// Your address: its domain is hosted here, and it is the first account.
+    #[arg(value_parser = |text: &str| Address::parse(text).map_err(|error| error.to_string()))]
+    pub(crate) address: Address,
+    /// The name of this machine; default: mail.DOMAIN.
+    #[arg(long, value_parser = |text: &str| Domain::parse(text).map_err(|error| error.to_string()))]
+    pub(crate) hostname: Option<Domain>,
+    /// Tell what would be done, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Ask nothing. The password of the first account comes from standard input with --password-stdin, or is set later.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Take one line of standard input for the password of the first account.
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The config file, which is written where there is none; accounts and aliases lie beside it.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    pub(crate) config: PathBuf,
+    /// Queue, keys and index.
+    #[arg(long, value_name = "FOLDER", default_value = "/var/lib/kings-smtp")]
+    pub(crate) data_dir: PathBuf,
+    /// The mailboxes.
+    #[arg(long, value_name = "FOLDER", default_value = "/var/mail/vmail")]
+    pub(crate) mail_dir: PathBuf,
+    /// Who the server runs as.
+    #[arg(long, value_name = "USER", default_value = "kings")]
+    pub(crate) user: String,
+    /// Mail leaves through this host, for networks that close port 25: HOST:PORT.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) smart_host: Option<String>,
+    /// The login at the smart host; its password stands in --smart-host-password-file.
+    #[arg(long, value_name = "NAME", requires = "smart_host", requires = "smart_host_password_file")]
+    pub(crate) smart_host_user: Option<String>,
+    /// A file with the password at the smart host.
+    #[arg(long, value_name = "FILE", requires = "smart_host_user")]
+    pub(crate) smart_host_password_file: Option<PathBuf>,
+    /// A certificate of your own, with its chain (PEM).
+    #[arg(long, value_name = "FILE", requires = "private_key")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its key (PEM).
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub(crate) private_key: Option<PathBuf>,
+    /// A certificate that the server signs itself, which no other server or mail program believes: for a trial.
+    #[arg(long, conflicts_with = "certificate")]
+    pub(crate) self_signed: bool,
+    /// Ask this name server instead of those of the machine.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) name_server: Vec<SocketAddr>,
+    /// The address by which the world knows this machine, where it cannot be found out.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) public_address: Vec<IpAddr>,
+    /// Look at these places, and not at well-known mail servers, whether port 25 of others can be reached.
+    #[arg(long, value_name = "ADDRESS:PORT", hide = true)]
+    pub(crate) probe: Vec<SocketAddr>,
+}
+
+impl Options {
+    /// The domain of the first account.
+    pub(crate) fn domain(&self) -> Result<&Domain, Failure> {
+        let domain = self.address.domain();
+        domain.ok_or_else(|| {
+            Failure::usage(format!("{} has no domain: give an address such as you@example.org", self.address))
+        })
+    }
+
+    /// The name of this machine.
+    pub(crate) fn hostname(&self) -> Result<Domain, Failure> {
+        let domain = self.domain()?;
+        let usual = || Domain::parse(&format!("mail.{domain}"));
+        self.hostname.clone().map_or_else(usual, Ok).map_err(|error| Failure::usage(error.to_string()))
+    }
+}
+
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    let manager = manager(options)?;
+    let facts = Facts::gather(options, manager.as_ref())?;
+    let plan = Plan::new(options, &facts)?;
+    if !options.json {
+        print(&report::head(options, &facts, &plan)?);
+    }
+    if let Some((why, fix)) = plan.obstacle() {
+        let fix = format!("{why}\nfix: {fix}");
+        return Err(if options.json {
+            refused_as_json(options, &plan, &fix)
+        } else {
+            Failure::check_failed(fix)
+        });
+    }
+    if options.dry_run {
+        if options.json {
+            print(&format!("{}\n", report::plan_as_json(options, &plan)));
+        } else {
+            print("nothing was changed (--dry-run)\n");
+        }
+        return Ok(());
+    }
+    if plan.changes() > 0 && !options.yes && !agreed()? {
+        return Err(Failure::check_failed("nothing was changed"));
+    }
+    let _alone = alone(&options.config)?;
+    let report = carry_out(options, &plan, &facts, manager.as_ref())?;
+    let failed = report.failed();
+    if options.json {
+        print(&format!("{}\n", report.to_json(options)));
+    } else {
+        print(&report.tail(options)?);
+    }
+    if failed { Err(Failure::check_failed("")) } else { Ok(()) }
+}
+
+fn manager(options: &Options) -> Result<Box<dyn ServiceManager>, Failure> {
+    if Systemd::is_there() {
+        return Ok(Box::new(Systemd));
+    }
+    let program = std::env::current_exe();
+    let program = program
+        .map_err(|error| Failure::cannot_tell(format!("cannot tell where this program is: {error}")))?;
+    let (config, log) = (options.config.clone(), options.data_dir.join("serve.log"));
+    Ok(Box::new(Detached { program, config, log }))
+}
+
+fn refused_as_json(options: &Options, plan: &Plan, fix: &str) -> Failure {
+    print(&format!("{}\n", report::plan_as_json(options, plan)));
+    Failure::check_failed(fix)
+}
+
+/// One setup at a time, by a lock on the folder of the config or the nearest above it that is there. It ends with us, however
+/// we end.
+fn alone(config: &Path) -> Result<File, Failure> {
+    let cannot = |error: io::Error| {
+        Failure::cannot_tell(format!("cannot lock the folder of {}: {error}", config.display()))
+    };
+    let folder = config.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
+    let folder = File::open(folder).map_err(cannot)?;
+    match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(folder),
+        Err(Errno::WOULDBLOCK) => {
+            Err(Failure::cannot_tell("another  kings setup  is at work; try again when it has ended"))
+        }
+        Err(error) => Err(cannot(error.into())),
+    }
+}
+
+/// Yes, unless the person says no. Without a person nothing is done: `--yes` says it for one.
+fn agreed() -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage("nobody is here to agree: look with --dry-run, then run it with --yes"));
+    }
+    let mut answer = String::new();
+    let asked = write!(io::stdout(), "  Go on? [Y/n] ").and_then(|()| io::stdout().flush());
+    let heard = asked.and_then(|()| io::stdin().lock().read_line(&mut answer));
+    let count = heard.map_err(|error| Failure::cannot_tell(format!("cannot hear an answer: {error}")))?;
+    Ok(count > 0 && matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes"))
+}
+
+/// Does what is to be done, in its order, until something fails: what comes after would build on it.
+fn carry_out(
+    options: &Options,
+    plan: &Plan,
+    facts: &Facts,
+    manager: &dyn ServiceManager,
+) -> Result<Report, Failure> {
+    let mut actor = Actor::new(options, manager);
+    let mut report = Report::default();
+    let all = plan.steps.len();
+    for (number, planned) in (1..).zip(&plan.steps) {
+        let line = match &planned.wanted {
+            Wanted::There => Line::unchanged(planned.step, &planned.what),
+            Wanted::ToDo => actor.act(planned),
+            Wanted::Impossible { why, fix } => Line::failed(planned.step, why, fix),
+        };
+        if !options.json {
+            print(&line.describe(number, all));
+        }
+        let is_over = line.has_failed();
+        report.lines.push(line);
+        if is_over {
+            return Ok(report);
+        }
+    }
+    report.look_around(options, &actor, facts)?;
+    Ok(report)
+}

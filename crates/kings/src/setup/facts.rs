@@ -1,0 +1,160 @@
+//! What there is: the machine, its network, and what an earlier run has done.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use kings_net::{Place, Resolver, ResolverSettings, is_public};
+use kings_ops::machine::{Cloud, Outbound, ServiceManager, cloud, outbound, system_name};
+use nix::unistd::{Uid, User};
+
+use super::Options;
+use super::act::START;
+use crate::command::Failure;
+use crate::config::{Settings, Threads};
+use crate::control::{self, Request};
+use crate::{dkim, prepare, serve};
+
+/// The ports of a mail server, with what each is for.
+pub(crate) const PORTS: [(u16, &str); 6] =
+    [(25, "smtp"), (80, "http"), (443, "https"), (465, "submissions"), (587, "submission"), (993, "imaps")];
+
+/// Where the metadata service is, as Amazon's own programs are told.
+const METADATA: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
+
+/// All that the plan depends on.
+#[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub(crate) struct Facts {
+    /// `Debian GNU/Linux 12 (bookworm)`
+    pub(crate) system: String,
+    pub(crate) is_root: bool,
+    pub(crate) cloud: Option<Cloud>,
+    /// The public addresses of the machine.
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) outbound: Outbound,
+    /// `systemd`, or what there is instead.
+    pub(crate) manager: &'static str,
+    /// Services of others that use ports of ours.
+    pub(crate) rivals: Vec<String>,
+    /// Ports of ours that somebody has, and who.
+    pub(crate) held: Vec<(u16, String)>,
+    pub(crate) has_user: bool,
+    pub(crate) config: Existing,
+    pub(crate) has_keys: bool,
+    pub(crate) has_account: bool,
+    /// Whether the server runs and is started at boot.
+    pub(crate) runs: bool,
+}
+
+/// The config as it is.
+#[derive(Debug)]
+pub(crate) enum Existing {
+    Missing,
+    /// Not by setup's will: it stays as it is.
+    Usable(Box<Settings>),
+    /// It cannot be used, and why.
+    Broken(String),
+}
+
+impl Facts {
+    /// Looks. Nothing is changed by it.
+    pub(crate) fn gather(options: &Options, manager: &dyn ServiceManager) -> Result<Self, Failure> {
+        let config = existing(options);
+        let dns = match &config {
+            Existing::Usable(settings) => settings.dns.clone(),
+            _ => ResolverSettings { servers: options.name_server.clone(), ..ResolverSettings::default() },
+        };
+        let resolver = Resolver::new(&dns).map_err(|error| Failure::cannot_tell(error.to_string()))?;
+        let endpoint = std::env::var(METADATA).ok();
+        let endpoint =
+            endpoint.as_deref().map(|text| text.trim_start_matches("http://").trim_end_matches('/'));
+        let (cloud, outbound) = serve::runtime(Threads::default())?
+            .block_on(async { tokio::join!(cloud(endpoint), outbound(&resolver, &options.probe)) });
+        let settings = match &config {
+            Existing::Usable(settings) => Some(settings.as_ref()),
+            Existing::Missing | Existing::Broken(_) => None,
+        };
+        let (answers, held) = who_serves(settings);
+        Ok(Self {
+            system: system_name(),
+            is_root: Uid::effective().is_root(),
+            addresses: addresses(options, cloud.as_ref()),
+            cloud,
+            outbound,
+            manager: manager.name(),
+            rivals: manager.rivals(),
+            held,
+            has_user: matches!(User::from_name(&options.user), Ok(Some(_))),
+            has_keys: settings.is_some_and(|settings| has_keys(settings, options)),
+            has_account: settings.is_some_and(|settings| {
+                prepare::open_directory(settings)
+                    .is_ok_and(|directory| directory.has_account(&options.address))
+            }),
+            runs: answers && manager.is_enabled(),
+            config,
+        })
+    }
+}
+
+fn existing(options: &Options) -> Existing {
+    if !options.config.exists() {
+        return Existing::Missing;
+    }
+    match Settings::load(&options.config) {
+        Ok(settings) => Existing::Usable(Box::new(settings)),
+        Err(error) => Existing::Broken(error.to_string()),
+    }
+}
+
+/// Whether our server answers, and who has its ports if not. One that has just been started is waited for.
+fn who_serves(settings: Option<&Settings>) -> (bool, Vec<(u16, String)>) {
+    let answers = || {
+        settings.is_some_and(|settings| {
+            matches!(control::ask(&settings.data_dir, &Request::Status), Ok(Some(Ok(_))))
+        })
+    };
+    let began = Instant::now();
+    loop {
+        if answers() {
+            return (true, Vec::new());
+        }
+        let held = held();
+        let is_ours = settings.is_some() && held.iter().any(|(_, holder)| holder.starts_with("kings "));
+        if !is_ours || began.elapsed() > START {
+            return (false, held);
+        }
+        sleep(Duration::from_millis(100));
+    }
+}
+
+fn has_keys(settings: &Settings, options: &Options) -> bool {
+    let domain = options.address.domain();
+    domain.is_some_and(|domain| dkim::has_both(&settings.data_dir, domain))
+}
+
+/// Ports that somebody has, by trying them; who it is, as far as we may know.
+fn held() -> Vec<(u16, String)> {
+    let ports = PORTS.into_iter().map(|(port, _)| port);
+    ports
+        .filter_map(|port| {
+            Some((port, prepare::ports::holder_of(&Place::Tcp(SocketAddr::from(([0, 0, 0, 0], port))))?))
+        })
+        .collect()
+}
+
+/// What was named, what the cloud says, or the machine's own that are public.
+fn addresses(options: &Options, cloud: Option<&Cloud>) -> Vec<IpAddr> {
+    if !options.public_address.is_empty() {
+        return options.public_address.clone();
+    }
+    let mut found: Vec<IpAddr> = cloud.and_then(|cloud| cloud.public_address).into_iter().collect();
+    for (here, far) in [("0.0.0.0:0", "192.0.2.1:53"), ("[::]:0", "[2001:db8::1]:53")] {
+        // Nothing is sent: a UDP socket that connects only asks for its route.
+        let route =
+            UdpSocket::bind(here).and_then(|socket| socket.connect(far).and_then(|()| socket.local_addr()));
+        let own = route.ok().map(|address| address.ip()).filter(|ip| is_public(*ip));
+        found.extend(own.filter(|ip| !found.iter().any(|known| known.is_ipv4() == ip.is_ipv4())));
+    }
+    found
+}

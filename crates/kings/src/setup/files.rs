@@ -1,0 +1,127 @@
+//! The files that setup writes: each whole or not at all, and none over one that is there.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
+use std::path::Path;
+
+use anyhow::Context;
+use nix::unistd::{Uid, User};
+
+use super::Options;
+use super::facts::PORTS;
+use crate::command::Failure;
+
+/// The config of a new server.
+pub(super) fn config(options: &Options, ipv6: bool) -> Result<String, Failure> {
+    let (domain, hostname) = (options.domain()?, options.hostname()?);
+    let any = if ipv6 { "[::]" } else { "0.0.0.0" };
+    let listen: String = PORTS.iter().map(|(port, name)| format!("{name} = [\"{any}:{port}\"]\n")).collect();
+    let path = |path: &Path| toml::Value::from(path.display().to_string()).to_string();
+    let tls = match (&options.certificate, &options.private_key) {
+        (Some(certificate), Some(key)) => {
+            format!("certificate = {}\nprivate_key = {}\n", path(certificate), path(key))
+        }
+        _ if options.self_signed => {
+            "self_signed = true                     # for a trial: nobody believes it\n".to_owned()
+        }
+        _ => format!("acme = {{ contact = \"mailto:postmaster@{domain}\" }}\n"),
+    };
+    let mut text = format!(
+        "# Written by  kings setup.  It is yours from here on: setup changes it no more. Every key with its meaning: docs, config/kings.toml.\n\
+         # After a change:  kings config check  and then  systemctl reload kings-smtp\n\n\
+         hostname = \"{hostname}\"\ndata_dir = {}\nmail_dir = {}\nuser = \"{}\"\n\n\
+         [[domain]]\nname = \"{domain}\"\n\n[accounts]\nfile = \"users\"\n\n[aliases]\nfile = \"aliases\"\n\n[listen]\n{listen}\n[tls]\n{tls}",
+        path(&options.data_dir),
+        path(&options.mail_dir),
+        options.user,
+    );
+    if !options.name_server.is_empty() {
+        let servers: Vec<String> = options.name_server.iter().map(|server| format!("\"{server}\"")).collect();
+        text += &format!("\n[dns]\nservers = [{}]\n", servers.join(", "));
+    }
+    if let Some(host) = &options.smart_host {
+        text += &format!("\n[outbound]\nsmart_host = {}\n", toml::Value::from(host.as_str()));
+        if let (Some(user), Some(file)) = (&options.smart_host_user, &options.smart_host_password_file) {
+            text += &format!("user = {}\npassword_file = {}\n", toml::Value::from(user.as_str()), path(file));
+        }
+    }
+    Ok(text)
+}
+
+/// Names that every domain has (RFC 2142), and those that reports come to.
+pub(super) fn aliases(options: &Options) -> Result<String, Failure> {
+    let (domain, address) = (options.domain()?, &options.address);
+    let names = ["postmaster", "abuse", "hostmaster", "dmarc", "tlsrpt"];
+    let own = address.to_string();
+    let names = names.into_iter().map(|name| format!("{name}@{domain}")).filter(|name| *name != own);
+    let lines: String = names.map(|name| format!("{name} {address}\n")).collect();
+    Ok(format!(
+        "# Who reads what: one alias a line, and its recipients behind it (Postfix's virtual(5)).\n{lines}"
+    ))
+}
+
+/// Makes a folder and its parents for the user; one that is there stays as it is.
+pub(super) fn folder(path: &Path, mode: u32, user: Option<&User>) -> anyhow::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let cannot = || format!("cannot make {}", path.display());
+    if let Some(parent) = path.parent() {
+        DirBuilder::new().mode(0o755).recursive(true).create(parent).with_context(cannot)?;
+    }
+    DirBuilder::new().mode(mode).create(path).with_context(cannot)?;
+    own(path, user, false)
+}
+
+/// Writes a file that is not there yet: to a name beside it, synced, then under its own. Whatever stops us, it is whole or
+/// not there.
+pub(super) fn file(path: &Path, text: &str, mode: u32, user: Option<&User>) -> anyhow::Result<bool> {
+    if path.exists() {
+        return Ok(false);
+    }
+    let cannot = || format!("cannot write {}", path.display());
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = Path::new(&beside);
+    match fs::remove_file(beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).with_context(cannot),
+        _ => {}
+    }
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(beside).with_context(cannot)?;
+    file.set_permissions(Permissions::from_mode(mode)).with_context(cannot)?;
+    own(beside, user, true)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(cannot)?;
+    // A link fails where the name is taken: what somebody else has just written stays.
+    match fs::hard_link(beside, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error).with_context(cannot),
+        _ => {}
+    }
+    fs::remove_file(beside).with_context(cannot)?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    File::open(folder).and_then(|folder| folder.sync_all()).with_context(cannot)?;
+    Ok(true)
+}
+
+/// Gives it to the user of the server; with `group` only the group, so that the server can read it and not change it.
+pub(super) fn own(path: &Path, user: Option<&User>, group: bool) -> anyhow::Result<()> {
+    let Some(user) = user.filter(|_| Uid::effective().is_root()) else { return Ok(()) };
+    let uid = if group { None } else { Some(user.uid.as_raw()) };
+    chown(path, uid, Some(user.gid.as_raw()))
+        .with_context(|| format!("cannot give {} to {}", path.display(), user.name))
+}
+
+/// The same for all that lies below, where the owner is still root: what our commands have made as root.
+pub(super) fn own_all(folder: &Path, user: Option<&User>) -> anyhow::Result<()> {
+    own(folder, user, false)?;
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let entry = entry?;
+        match entry.file_type()? {
+            kind if kind.is_dir() => own_all(&entry.path(), user)?,
+            kind if kind.is_file() => own(&entry.path(), user, false)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}

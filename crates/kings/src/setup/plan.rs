@@ -1,0 +1,221 @@
+//! What is to be done, decided from what there is: a pure function, which a dry run shows.
+
+use super::Options;
+use super::facts::{Existing, Facts};
+use crate::command::Failure;
+
+/// A step, in the order in which they are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Other mail servers end.
+    Rivals,
+    /// Who the server runs as.
+    User,
+    /// Config, accounts and aliases, with their folders.
+    Config,
+    /// The keys that mail is signed with.
+    Keys,
+    /// The first account.
+    Account,
+    /// The server runs, now and at every boot.
+    Service,
+    /// A message goes through it.
+    SelfTest,
+}
+
+impl Step {
+    /// Its name in JSON.
+    pub(crate) fn id(self) -> &'static str {
+        match self {
+            Self::Rivals => "rivals",
+            Self::User => "user",
+            Self::Config => "config",
+            Self::Keys => "keys",
+            Self::Account => "account",
+            Self::Service => "service",
+            Self::SelfTest => "self-test",
+        }
+    }
+}
+
+/// What becomes of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// It is as it should be.
+    There,
+    ToDo,
+    /// It cannot be done, and so nothing is begun.
+    Impossible {
+        why: String,
+        fix: String,
+    },
+}
+
+/// A step and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Planned {
+    pub(crate) step: Step,
+    /// For people: what it makes, or what is there.
+    pub(crate) what: String,
+    pub(crate) wanted: Wanted,
+}
+
+/// All steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) steps: Vec<Planned>,
+}
+
+impl Plan {
+    /// Decides.
+    pub(crate) fn new(options: &Options, facts: &Facts) -> Result<Self, Failure> {
+        let domain = options.domain()?;
+        let mut steps = Vec::new();
+        let mut add = |step, what: String, wanted| steps.push(Planned { step, what, wanted });
+        if !facts.rivals.is_empty() {
+            let what = format!("stop {} and keep it from starting", facts.rivals.join(" and "));
+            add(Step::Rivals, what, may(facts, options));
+        }
+        let user = &options.user;
+        let is_user = facts.has_user || !facts.is_root;
+        add(Step::User, format!("user {user}"), if is_user { Wanted::There } else { Wanted::ToDo });
+        let config = match &facts.config {
+            Existing::Missing => may(facts, options),
+            Existing::Broken(why) => Wanted::Impossible {
+                why: why.clone(),
+                fix: format!("mend {0}, or move it away:  mv {0} {0}.old", options.config.display()),
+            },
+            Existing::Usable(settings) if settings.domains.iter().any(|hosted| hosted.name == *domain) => {
+                Wanted::There
+            }
+            Existing::Usable(_) => Wanted::Impossible {
+                why: format!(
+                    "{} is there and does not host {domain}; setup changes no config that it has not written in this run",
+                    options.config.display()
+                ),
+                fix: format!("add  [[domain]] name = \"{domain}\"  to it, and run this again"),
+            },
+        };
+        add(Step::Config, options.config.display().to_string(), config);
+        let keys = if facts.has_keys { Wanted::There } else { Wanted::ToDo };
+        add(Step::Keys, format!("keys that mail of {domain} is signed with"), keys);
+        let account = if facts.has_account { Wanted::There } else { Wanted::ToDo };
+        add(Step::Account, format!("account {}", options.address), account);
+        add(Step::Service, format!("the server, under {}", facts.manager), service(facts));
+        add(
+            Step::SelfTest,
+            "a message to yourself: signed, delivered, read over IMAP".to_owned(),
+            Wanted::ToDo,
+        );
+        Ok(Self { steps })
+    }
+
+    /// How many steps change something. The self-test is none of them: it leaves nothing.
+    pub(crate) fn changes(&self) -> usize {
+        self.steps
+            .iter()
+            .filter(|planned| planned.wanted == Wanted::ToDo && planned.step != Step::SelfTest)
+            .count()
+    }
+
+    /// Why nothing is begun, and what to do about it.
+    pub(crate) fn obstacle(&self) -> Option<(&str, &str)> {
+        self.steps.iter().find_map(|planned| match &planned.wanted {
+            Wanted::Impossible { why, fix } => Some((why.as_str(), fix.as_str())),
+            Wanted::There | Wanted::ToDo => None,
+        })
+    }
+}
+
+/// Users, units and low ports are for root.
+fn may(facts: &Facts, options: &Options) -> Wanted {
+    if facts.is_root {
+        return Wanted::ToDo;
+    }
+    Wanted::Impossible {
+        why: "only root may use the ports of a mail server".to_owned(),
+        fix: format!("sudo kings setup {}", options.address),
+    }
+}
+
+fn service(facts: &Facts) -> Wanted {
+    if facts.runs {
+        return Wanted::There;
+    }
+    // What a rival holds is free when it has ended.
+    let stranger = facts.held.first().filter(|_| facts.rivals.is_empty());
+    stranger.map_or(Wanted::ToDo, |(port, holder)| Wanted::Impossible {
+        why: format!("port {port} is in use by {holder}"),
+        fix: format!("stop it, and run this again; see it with  ss -ltnp 'sport = :{port}'"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use clap::Parser;
+    use kings_ops::machine::Outbound;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn options(arguments: &[&str]) -> Options {
+        Line::parse_from([&["setup", "ann@example.org"], arguments].concat()).options
+    }
+
+    fn bare() -> Facts {
+        Facts {
+            system: "Debian".to_owned(),
+            is_root: true,
+            cloud: None,
+            addresses: Vec::new(),
+            outbound: Outbound::Open,
+            manager: "systemd",
+            rivals: Vec::new(),
+            held: Vec::new(),
+            has_user: false,
+            config: Existing::Missing,
+            has_keys: false,
+            has_account: false,
+            runs: false,
+        }
+    }
+
+    #[test]
+    fn everything_is_done_on_a_bare_machine_and_only_what_is_missing_later() {
+        let plan = Plan::new(&options(&[]), &bare()).unwrap();
+        let all = [Step::User, Step::Config, Step::Keys, Step::Account, Step::Service, Step::SelfTest];
+        assert_eq!(plan.steps.iter().map(|planned| planned.step).collect::<Vec<_>>(), all);
+        assert!(plan.steps.iter().all(|planned| planned.wanted == Wanted::ToDo) && plan.obstacle().is_none());
+        assert_eq!(plan.changes(), 5);
+        let later = Facts { has_user: true, has_keys: true, has_account: true, ..bare() };
+        assert_eq!(Plan::new(&options(&[]), &later).unwrap().changes(), 2);
+    }
+
+    #[test]
+    fn what_stands_in_the_way_is_told_before_anything_is_done() {
+        for (facts, told) in [
+            (Facts { is_root: false, ..bare() }, "only root"),
+            (Facts { config: Existing::Broken("kings.toml:3: no".to_owned()), ..bare() }, "kings.toml:3"),
+            (
+                Facts { held: vec![(25, "exim4 (process 7)".to_owned())], ..bare() },
+                "port 25 is in use by exim4",
+            ),
+        ] {
+            let plan = Plan::new(&options(&[]), &facts).unwrap();
+            assert!(plan.obstacle().unwrap().0.contains(told), "{plan:?}");
+        }
+        let rival = Facts {
+            rivals: vec!["postfix.service".to_owned()],
+            held: vec![(25, "master (process 7)".to_owned())],
+            ..bare()
+        };
+        let plan = Plan::new(&options(&[]), &rival).unwrap();
+        assert!(plan.obstacle().is_none() && plan.steps[0].step == Step::Rivals, "{plan:?}");
+    }
+}

@@ -1,0 +1,9 @@
+//! What machine this is, as far as mail depends on it: the cloud it runs in, whether mail can leave, who else serves it.
+
+mod cloud;
+mod outbound;
+mod service;
+
+pub use self::cloud::{Cloud, cloud};
+pub use self::outbound::{Outbound, outbound, port_25_request};
+pub use self::service::{Detached, ServiceError, ServiceManager, Systemd, system_name};

@@ -1,0 +1,165 @@
+//! Who starts the server at boot and ends it: systemd, or on machines without it nobody, and the server is started once.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The unit that runs the server.
+const UNIT: &str = "kings-smtp.service";
+/// Units of the servers whose ports we need.
+const OTHERS: [&str; 7] = [
+    "postfix.service",
+    "exim4.service",
+    "sendmail.service",
+    "opensmtpd.service",
+    "dovecot.service",
+    "nginx.service",
+    "apache2.service",
+];
+
+/// A service could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The program did not start.
+    #[error("cannot run {program}: {cause}")]
+    NotRun {
+        /// Its name.
+        program: String,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// It said no.
+    #[error("{command}: {said}")]
+    Refused {
+        /// What was called.
+        command: String,
+        /// Its words.
+        said: String,
+    },
+}
+
+/// What setup asks of whoever manages services. The seam is here so that a machine without systemd, and a test, is one
+/// more implementation.
+pub trait ServiceManager {
+    /// Its name for people.
+    fn name(&self) -> &'static str;
+    /// Services of others that run now and use ports of ours.
+    fn rivals(&self) -> Vec<String>;
+    /// Stops one of them, for good.
+    fn retire(&self, service: &str) -> Result<(), ServiceError>;
+    /// Whether the server is started now and at every boot.
+    fn is_enabled(&self) -> bool;
+    /// Starts it now and at every boot.
+    fn enable(&self) -> Result<(), ServiceError>;
+    /// Where its log is read.
+    fn log(&self) -> String;
+}
+
+/// systemd, asked by `systemctl`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Systemd;
+
+impl Systemd {
+    /// Whether this machine was booted by it (sd_booted(3)).
+    pub fn is_there() -> bool {
+        Path::new("/run/systemd/system").is_dir()
+    }
+
+    fn is(state: &str, unit: &str) -> bool {
+        let asked = Command::new("systemctl").args([state, "--quiet", unit]).stdin(Stdio::null()).status();
+        asked.is_ok_and(|status| status.success())
+    }
+}
+
+impl ServiceManager for Systemd {
+    fn name(&self) -> &'static str {
+        "systemd"
+    }
+
+    fn rivals(&self) -> Vec<String> {
+        OTHERS.into_iter().filter(|unit| Self::is("is-active", unit)).map(str::to_owned).collect()
+    }
+
+    fn retire(&self, service: &str) -> Result<(), ServiceError> {
+        run(Command::new("systemctl").args(["disable", "--now", service]))
+    }
+
+    fn is_enabled(&self) -> bool {
+        Self::is("is-enabled", UNIT) && Self::is("is-active", UNIT)
+    }
+
+    fn enable(&self) -> Result<(), ServiceError> {
+        run(Command::new("systemctl").args(["enable", "--now", UNIT]))
+    }
+
+    fn log(&self) -> String {
+        format!("journalctl -u {UNIT} -n 50")
+    }
+}
+
+/// A machine without a service manager, such as a container: the server is started here and outlives us.
+#[derive(Clone, Debug)]
+pub struct Detached {
+    /// The `kings` program.
+    pub program: PathBuf,
+    /// Its config.
+    pub config: PathBuf,
+    /// What it logs.
+    pub log: PathBuf,
+}
+
+impl ServiceManager for Detached {
+    fn name(&self) -> &'static str {
+        "no service manager"
+    }
+
+    fn rivals(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn retire(&self, _service: &str) -> Result<(), ServiceError> {
+        Ok(())
+    }
+
+    /// Nothing starts it at boot: whether it runs is seen elsewhere.
+    fn is_enabled(&self) -> bool {
+        true
+    }
+
+    fn enable(&self) -> Result<(), ServiceError> {
+        let not_run = |cause| ServiceError::NotRun { program: self.program.display().to_string(), cause };
+        let log = File::options().create(true).append(true).open(&self.log).map_err(not_run)?;
+        let copy = log.try_clone().map_err(not_run)?;
+        let mut command = Command::new(&self.program);
+        command.args(["serve", "--config"]).arg(&self.config);
+        command.stdin(Stdio::null()).stdout(log).stderr(copy).process_group(0);
+        command.spawn().map(drop).map_err(not_run)
+    }
+
+    fn log(&self) -> String {
+        format!("tail -n 50 {}", self.log.display())
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), ServiceError> {
+    let said = |command: &Command| {
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    };
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|cause| ServiceError::NotRun { program: said(command), cause })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(ServiceError::Refused { command: said(command), said: text })
+}
+
+/// The system's name for people, such as `Debian GNU/Linux 12 (bookworm)`.
+pub fn system_name() -> String {
+    let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    line.map_or_else(|| "Linux".to_owned(), |name| name.trim_matches('"').to_owned())
+}
