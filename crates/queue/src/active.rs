@@ -174,6 +174,25 @@ impl Active {
         together.into_iter().flat_map(attempts).collect()
     }
 
+    /// Has those tried anew who are due again although what happened to them is not on disk yet. Whether anybody is.
+    ///
+    /// What is in memory tells who is done with, so that nobody gets the message twice for it; a crash forgets it, as it
+    /// does after a first attempt.
+    pub(crate) fn renew(&mut self, now: Moment) -> bool {
+        let is_due = || self.entry.due(now.wall, None).next().is_some();
+        if self.running > 0 || self.fate.is_some() || !self.entry.is_released(now) || !is_due() {
+            return false;
+        }
+        self.tried.clear();
+        (self.until, self.asked) = (Some(now.wall), None);
+        true
+    }
+
+    /// Whether nothing is left to be done but to remove it.
+    pub(crate) fn is_over(&self) -> bool {
+        self.running == 0 && self.entry.is_settled()
+    }
+
     /// Counts the recipients at these places as being tried, and describes the attempt.
     pub(crate) fn start(&mut self, places: &[usize]) -> impl FnOnce(Content) -> Attempt + use<> {
         self.tried.extend(places);

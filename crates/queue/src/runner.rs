@@ -285,11 +285,16 @@ impl<D: Deliver> Runner<D> {
         match tail {
             Ok(tail) => active.written(count, tail),
             Err(error) if error.kind() == io::ErrorKind::NotFound => active.fate = Some(Fate::Gone),
-            // The outcomes stay in memory and nothing is repeated, unless we are ended before the disk recovers.
-            Err(error) => {
+            // The outcomes stay in memory and nothing is repeated, unless we are ended before the disk recovers. It holds up
+            // no mail: what is due again is tried again, and what is settled goes, for removing needs no room.
+            Err(error) if !active.is_over() => {
                 tracing::error!(%id, %error, "outcomes cannot be recorded; trying again");
-                return self.rest(id);
+                let is_due = active.renew(self.queue.clock().now());
+                let called = if is_due { self.start_attempts(id) } else { Vec::new() };
+                self.rest(id);
+                return self.advance_all(called);
             }
+            Err(error) => tracing::debug!(%id, %error, "outcomes are not recorded, and need not be any more"),
         }
         self.advance_all(vec![id]);
     }

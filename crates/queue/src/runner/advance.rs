@@ -42,7 +42,7 @@ impl<D: Deliver> Runner<D> {
     }
 
     /// Starts what may run of an entry; returns others that got a place it had no use for.
-    fn start_attempts(&mut self, id: TraceId) -> Vec<TraceId> {
+    pub(super) fn start_attempts(&mut self, id: TraceId) -> Vec<TraceId> {
         let Some(active) = self.active.get_mut(&id) else { return Vec::new() };
         let ends = active.releasing || active.fate.is_some() || self.shutdown.is_cancelled();
         let deliver = &self.deliver;
