@@ -1,12 +1,12 @@
 //! `kings certificate import`: certbot's keys are for root alone; the server gets a copy in the same layout.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+use std::{fs, io};
 
 use kings_acme::Shelf;
 use kings_mail::domain::Domain;
-use kings_tls::{ClientTls, Pair, Source, prove};
+use kings_tls::{ClientTls, NotProven, Pair, Source, prove};
 
 use super::{Common, Failure, ask, domain, print};
 use crate::config::Settings;
@@ -46,7 +46,18 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let identity = Identity::find(settings.user.as_deref()).map_err(failed)?;
     identity.become_it().map_err(failed)?;
     let place = settings.data_dir.join("certificates");
-    keep(&settings, &place, &name, (&key, &chain))?;
+    keep(&settings, &place, &name, (&key, &chain)).map_err(|refusal| match refusal {
+        Refusal::Disk(error) => {
+            Failure::cannot_tell(format!("cannot keep the certificate in {}: {error}", place.display()))
+        }
+        // The files that the error names are gone; these are the ones to look at.
+        Refusal::NotProven(NotProven::Unusable(_)) => Failure::check_failed(format!(
+            "the certificate is not taken: its key is another, or a file is damaged; these two must print the same:  openssl x509 \
+             -noout -pubkey -in {0}/fullchain.pem  and  openssl pkey -pubout -in {0}/privkey.pem",
+            folder.display()
+        )),
+        Refusal::NotProven(error) => Failure::check_failed(format!("the certificate is not taken: {error}")),
+    })?;
     let pair = Pair::in_folder(&place.join("live").join(name.as_str()));
     let is_used = uses(&settings.certificate, &pair);
     if is_used && let Some(answer) = ask(&settings.data_dir, &Request::Reload)? {
@@ -73,22 +84,26 @@ fn name_of(folder: &Path) -> Result<Domain, Failure> {
 
 fn read(path: &Path) -> Result<String, Failure> {
     fs::read_to_string(path).map_err(|error| {
-        Failure::cannot_tell(format!("cannot read {}: {error}; run it as root", path.display()))
+        let remedy = if error.kind() == io::ErrorKind::PermissionDenied { "; run it as root" } else { "" };
+        Failure::cannot_tell(format!("cannot read {}: {error}{remedy}", path.display()))
     })
 }
 
-fn keep(settings: &Settings, place: &Path, name: &Domain, (key, chain): (&str, &str)) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::cannot_tell(format!("cannot keep the certificate in {}: {error}", place.display()))
-    };
-    let shelf = Shelf::open(place).map_err(failed)?;
-    let staged = shelf.stage(name, key, chain).map_err(failed)?;
+/// Why nothing has changed.
+enum Refusal {
+    NotProven(NotProven),
+    Disk(io::Error),
+}
+
+fn keep(settings: &Settings, place: &Path, name: &Domain, (key, chain): (&str, &str)) -> Result<(), Refusal> {
+    let shelf = Shelf::open(place).map_err(Refusal::Disk)?;
+    let staged = shelf.stage(name, key, chain).map_err(Refusal::Disk)?;
     let roots = ClientTls::with_authorities(&settings.authorities);
     if let Err(error) = prove(staged.pair(), name, SystemTime::now(), &roots) {
         shelf.drop_staged(&staged);
-        return Err(Failure::check_failed(format!("the certificate is not taken: {error}")));
+        return Err(Refusal::NotProven(error));
     }
-    shelf.put_live(&staged).map_err(failed)
+    shelf.put_live(&staged).map_err(Refusal::Disk)
 }
 
 fn uses(source: &Source, pair: &Pair) -> bool {

@@ -103,7 +103,7 @@ impl Authority {
     }
 
     /// Where it is asked.
-    fn directory(&self) -> String {
+    pub(crate) fn directory(&self) -> String {
         format!("https://localhost:{}/dir", self.port)
     }
 
