@@ -146,6 +146,15 @@ fn of_the_machine() -> Vec<SocketAddr> {
     config.name_servers().iter().map(|server| SocketAddr::new(server.ip, PORT)).collect()
 }
 
+/// Which state of a zone one server has (RFC 1982), if it has it.
+pub async fn serial_of(server: SocketAddr, zone: &DnsName) -> Option<u32> {
+    let answer = exchange(server, Asked::new(zone, RecordType::SOA), PATIENCE, 1).await.ok()?;
+    answer.answers.iter().filter(|_| answer.metadata.authoritative).find_map(|record| match &record.data {
+        RData::SOA(soa) => Some(soa.serial),
+        _ => None,
+    })
+}
+
 /// What one server says about one name and type.
 pub async fn ask(server: SocketAddr, name: &DnsName, kind: Kind) -> Told {
     let asked = Asked::new(name, wire::record_type(kind));

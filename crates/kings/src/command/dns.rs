@@ -1,5 +1,7 @@
 //! `kings dns`: the records that this server and its domains need, and whether they are there.
 
+mod apply;
+
 use clap::{Args, Subcommand};
 use kings_dns::plan::plan;
 use kings_mail::domain::Domain;
@@ -20,6 +22,10 @@ pub(crate) enum Command {
     Records(Records),
     /// Ask the name servers of each zone directly, and tell for each record whether it is right and what to do.
     Check(Check),
+    /// Put the records where the config says they can be changed: shows what would change, and asks before it does it.
+    ///
+    /// Records of others are kept, SPF is extended, and what is in the way is left with the reason (then the exit code is 1).
+    Apply(apply::Apply),
 }
 
 #[derive(Args)]
@@ -62,6 +68,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Records(options) => records(&options),
         Command::Check(options) => check(&options),
+        Command::Apply(options) => apply::run(&options),
     }
 }
 

@@ -1,10 +1,12 @@
-//! `[dns]`: whom to ask, and what is to be published about this server.
+//! `[dns]`: whom to ask, what is to be published about this server, and where records can be changed.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
-use kings_mail::domain::Domain;
+use kings_mail::domain::{DnsName, Domain};
 use kings_net::ResolverSettings;
 
+use super::name_server;
 use super::reader::{Section, Source};
 
 /// What DNS is to say about this server.
@@ -14,6 +16,15 @@ pub(crate) struct Published {
     pub(crate) addresses: Vec<IpAddr>,
     /// Who may give its certificates, as CAA names them.
     pub(crate) certificate_authorities: Vec<Domain>,
+    /// Who changes the zones.
+    pub(crate) provider: Option<DnsServer>,
+}
+
+/// Where records can be changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DnsServer {
+    /// A name server that takes updates (RFC 2136), signed with a key.
+    Rfc2136 { server: SocketAddr, key: DnsName, key_file: PathBuf },
 }
 
 pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> (ResolverSettings, Published) {
@@ -30,8 +41,56 @@ pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> (Resol
             "a name as CAA records have it, such as \"letsencrypt.org\"",
             Domain::parse,
         ),
+        provider: provider(source, section),
     };
     (resolver, published)
+}
+
+/// Which keys there are depends on the kind.
+#[derive(Clone, Copy)]
+enum Kind {
+    Rfc2136,
+}
+
+fn provider(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<DnsServer> {
+    let mut provider = section.section(source, "provider");
+    if !provider.is_there() {
+        return None;
+    }
+    let span = section.value("provider").map(toml::Spanned::span).unwrap_or_default();
+    let kinds = [("rfc2136", Kind::Rfc2136)];
+    let is_there = provider.value("kind").is_some();
+    let kind = provider.choice(source, "kind", &kinds);
+    if !is_there {
+        source.complain_at(span.clone(), "provider needs a kind: kind = \"rfc2136\"");
+    }
+    let read = match kind? {
+        Kind::Rfc2136 => {
+            let what = "a name server such as \"192.0.2.53\" or \"127.0.0.1:5353\"";
+            let server =
+                provider.parsed(source, "server", what, |text| name_server(text).ok_or("no address"));
+            let key = provider.parsed(
+                source,
+                "key",
+                "the name of a key such as \"kings.example.org\"",
+                DnsName::parse,
+            );
+            let key_file = provider.path(source, "key_file");
+            match (server, key, key_file) {
+                (Some(server), Some(key), Some(key_file)) => {
+                    Some(DnsServer::Rfc2136 { server, key, key_file })
+                }
+                _ => {
+                    let needed = "kind = \"rfc2136\" needs server, key and key_file: server = \"192.0.2.53\", key = \"kings\", \
+                                  key_file = \"kings.key\", which  tsig-keygen kings  writes";
+                    source.complain_at(span, needed);
+                    None
+                }
+            }
+        }
+    };
+    provider.finish(source);
+    read
 }
 
 #[cfg(test)]
@@ -54,16 +113,37 @@ mod tests {
     }
 
     #[test]
-    fn what_is_published_is_named_by_addresses_and_names() {
+    fn a_provider_is_read_with_its_keys() {
         assert_eq!(published("").unwrap(), Published::default());
         let read = published(
-            "addresses = [\"203.0.113.10\", \"2001:db8::10\"]\ncertificate_authorities = [\"letsencrypt.org\"]",
+            "addresses = [\"203.0.113.10\", \"2001:db8::10\"]\ncertificate_authorities = [\"letsencrypt.org\"]\n\
+             provider = { kind = \"rfc2136\", server = \"192.0.2.53\", key = \"kings\", key_file = \"kings.key\" }",
         );
-        assert_eq!(read.unwrap().addresses.len(), 2);
-        for (dns, expected) in [
+        let read = read.unwrap();
+        assert_eq!(read.addresses.len(), 2);
+        let expected = DnsServer::Rfc2136 {
+            server: "192.0.2.53:53".parse().unwrap(),
+            key: DnsName::parse("kings").unwrap(),
+            key_file: "/etc/kings-smtp/kings.key".into(),
+        };
+        assert_eq!(read.provider, Some(expected));
+    }
+
+    #[test]
+    fn a_provider_that_lacks_something_is_refused_with_what_it_lacks() {
+        let cases = [
+            ("provider = { kind = \"rfc2136\", server = \"192.0.2.53\" }", "needs server, key and key_file"),
+            (
+                "provider = { kind = \"rfc2136\", server = \"ns.example\", key = \"k\", key_file = \"f\" }",
+                "server must be a name server",
+            ),
+            ("provider = { server = \"192.0.2.53\" }", "provider needs a kind"),
+            ("provider = { kind = \"rfc2136\", zone = \"x\" }", "unknown key \"zone\""),
+            ("provider = { kind = \"bind\" }", "kind must be one of"),
+            ("provider = \"rfc2136\"", "provider must be a table"),
             ("addresses = [\"mail.example.org\"]", "addresses must be an address"),
-            ("certificate_authorities = [\"Let's Encrypt\"]", "certificate_authorities must be a name"),
-        ] {
+        ];
+        for (dns, expected) in cases {
             let complaints = published(dns).unwrap_err();
             assert!(complaints.iter().any(|complaint| complaint.contains(expected)), "{dns}: {complaints:?}");
         }

@@ -48,7 +48,7 @@ use toml::de::DeTable;
 
 pub(crate) use self::acme::Acme;
 pub(crate) use self::dkim::{Dkim, Table, TablePlace, Tables};
-pub(crate) use self::dns::Published;
+pub(crate) use self::dns::{DnsServer, Published};
 pub(crate) use self::hand_in::{HandIn, Terms};
 pub(crate) use self::limits::{Limits, MESSAGE_BYTES, Threads};
 pub(crate) use self::listen::{Listen, SocketAccess};
@@ -114,7 +114,7 @@ pub(crate) struct Settings {
     /// Authorities whose certificates let people log in.
     pub(crate) client_authorities: Option<ClientAuthorities>,
     pub(crate) dns: ResolverSettings,
-    /// What the world is to find in DNS about this server.
+    /// What the world is to find in DNS about this server, and who puts it there.
     pub(crate) published: Published,
     /// Trace, results for TLS reports, MTA-STS policies.
     pub(crate) records: kings_records::Settings,

@@ -30,6 +30,7 @@ mod dead_targets;
 mod delegation;
 mod disk;
 mod dkim;
+mod dns_apply;
 mod dns_check;
 mod dovecot;
 mod exchange;

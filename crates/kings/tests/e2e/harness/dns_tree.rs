@@ -28,7 +28,8 @@ pub(crate) struct DnsTree {
 pub(crate) type Zone<'a> = (&'a str, &'a str);
 
 impl DnsTree {
-    /// Serves the zones at both servers; `clauses` are more of each zone's configuration at the first one.
+    /// Serves the zones at both servers; with `clauses`, more of each zone's configuration at the first one, the second one
+    /// follows it.
     #[track_caller]
     pub(crate) fn start(zones: &[Zone<'_>], head: &str, clauses: &str) -> Self {
         let folder = Folder::new("tree");
@@ -37,17 +38,25 @@ impl DnsTree {
             Self { servers: Vec::new(), _resolver: resolver(&folder, zones), holder, folder, serial: 1 };
         for (at, (server, address)) in SERVERS.into_iter().enumerate() {
             tree.folder.create(server);
-            tree.write(at, zones);
+            let follows = at > 0 && !clauses.is_empty();
+            if !follows {
+                tree.write(at, zones);
+            }
             let (head, clauses) = if at == 0 { (head, clauses) } else { ("", "") };
             let here = tree.folder.join(server);
             let mut config = format!(
                 "{head}\noptions {{ directory \"{0}\"; listen-on {{ {address}; }}; listen-on-v6 {{ none; }}; recursion no; \
-                 pid-file none; session-keyfile none; notify no; allow-query {{ any; }}; dnssec-validation no; \
+                 notify-delay 0; notify-source {address}; pid-file none; session-keyfile none; allow-query {{ any; }}; dnssec-validation no; \
                  managed-keys-directory \"{0}\"; }};\ncontrols {{ }};\n",
                 here.display()
             );
             for (zone, _) in zones {
-                config += &format!("zone \"{zone}\" {{ type primary; file \"{zone}\"; {clauses} }};\n");
+                let role = if follows {
+                    format!("type secondary; primaries {{ {}; }};", SERVERS[0].1)
+                } else {
+                    format!("type primary; {clauses}")
+                };
+                config += &format!("zone \"{zone}\" {{ {role} file \"{zone}\"; }};\n");
             }
             let config = tree.folder.write(&format!("{server}.conf"), config);
             tree.servers.push(Some(named(&tree.folder, server, &config)));
@@ -130,6 +139,14 @@ impl DnsTree {
         let mut dig = program("dig");
         dig.args(["+short", "+time=2", "+tries=1", &format!("@{server}"), name, kind]);
         run(&mut self.inside(&dig)).text()
+    }
+
+    /// What the first server has of a name and type, in order.
+    pub(crate) fn at_first(&self, name: &str, kind: &str) -> String {
+        let answer = self.dig(SERVERS[0].1, name, kind);
+        let mut lines: Vec<&str> = answer.lines().collect();
+        lines.sort_unstable();
+        lines.join("\n")
     }
 
     /// Runs a command inside.
