@@ -193,7 +193,7 @@ fn carry_out(
     facts: &Facts,
     manager: &dyn ServiceManager,
 ) -> Result<Report, Failure> {
-    let mut actor = Actor::new(options, manager);
+    let mut actor = Actor::new(options, manager, &facts.told);
     let mut report = Report::default();
     let all = plan.steps.len();
     for (number, planned) in (1..).zip(&plan.steps) {

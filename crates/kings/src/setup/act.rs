@@ -1,6 +1,7 @@
 //! The steps themselves. What a command of ours does is left to that command, as a person would type it.
 
 use std::io::{self, BufRead, IsTerminal};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -22,7 +23,7 @@ use crate::{dkim, prepare};
 /// How long the server may take to start.
 pub(super) const START: Duration = Duration::from_secs(30);
 /// How long a look at DNS may take.
-const LOOK: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_secs(5);
 /// Octets of a password that nobody knows.
 const UNKNOWN: usize = 32;
 
@@ -30,11 +31,17 @@ const UNKNOWN: usize = 32;
 pub(super) struct Actor<'a> {
     options: &'a Options,
     manager: &'a dyn ServiceManager,
+    /// By which the world knows the machine, where it has been told.
+    addresses: &'a [IpAddr],
 }
 
 impl<'a> Actor<'a> {
-    pub(super) fn new(options: &'a Options, manager: &'a dyn ServiceManager) -> Self {
-        Self { options, manager }
+    pub(super) fn new(
+        options: &'a Options,
+        manager: &'a dyn ServiceManager,
+        addresses: &'a [IpAddr],
+    ) -> Self {
+        Self { options, manager, addresses }
     }
 
     /// Does one step.
@@ -99,8 +106,10 @@ impl<'a> Actor<'a> {
         files::folder(&options.mail_dir, 0o750, user.as_ref())?;
         let told = |failure: Failure| anyhow!("{}", failure.parts().1);
         let ipv6 = std::net::UdpSocket::bind("[::1]:0").is_ok();
-        let (config, aliases) =
-            (files::config(options, ipv6).map_err(told)?, files::aliases(options).map_err(told)?);
+        let (config, aliases) = (
+            files::config(options, self.addresses, ipv6).map_err(told)?,
+            files::aliases(options).map_err(told)?,
+        );
         // The config last: what it names is there when it is.
         let users = "# Who has mail here: an account a line, as Dovecot's passwd-file has it. Changed by  kings account.\n";
         files::file(&folder.join("users"), users, 0o640, user.as_ref())?;

@@ -30,6 +30,8 @@ pub(crate) struct Facts {
     pub(crate) system: String,
     pub(crate) is_root: bool,
     pub(crate) cloud: Option<Cloud>,
+    /// Addresses that the machine cannot see itself: those of the command line, or that of the cloud.
+    pub(crate) told: Vec<IpAddr>,
     /// The public addresses of the machine.
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) outbound: Outbound,
@@ -79,6 +81,7 @@ impl Facts {
         Ok(Self {
             system: system_name(),
             is_root: Uid::effective().is_root(),
+            told: told(options, cloud.as_ref()),
             addresses: addresses(options, cloud.as_ref()),
             cloud,
             outbound,
@@ -143,12 +146,19 @@ fn held() -> Vec<(u16, String)> {
         .collect()
 }
 
-/// What was named, what the cloud says, or the machine's own that are public.
-fn addresses(options: &Options, cloud: Option<&Cloud>) -> Vec<IpAddr> {
+fn told(options: &Options, cloud: Option<&Cloud>) -> Vec<IpAddr> {
     if !options.public_address.is_empty() {
         return options.public_address.clone();
     }
-    let mut found: Vec<IpAddr> = cloud.and_then(|cloud| cloud.public_address).into_iter().collect();
+    cloud.and_then(|cloud| cloud.public_address).into_iter().collect()
+}
+
+/// What was told, and the machine's own that are public.
+fn addresses(options: &Options, cloud: Option<&Cloud>) -> Vec<IpAddr> {
+    let mut found = told(options, cloud);
+    if !options.public_address.is_empty() {
+        return found;
+    }
     for (here, far) in [("0.0.0.0:0", "192.0.2.1:53"), ("[::]:0", "[2001:db8::1]:53")] {
         // Nothing is sent: a UDP socket that connects only asks for its route.
         let route =

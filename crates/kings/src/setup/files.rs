@@ -2,6 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::Path;
 
@@ -12,8 +13,8 @@ use super::Options;
 use super::facts::PORTS;
 use crate::command::Failure;
 
-/// The config of a new server.
-pub(super) fn config(options: &Options, ipv6: bool) -> Result<String, Failure> {
+/// The config of a new server, which the world knows by `addresses` where it cannot see that itself.
+pub(super) fn config(options: &Options, addresses: &[IpAddr], ipv6: bool) -> Result<String, Failure> {
     let (domain, hostname) = (options.domain()?, options.hostname()?);
     let any = if ipv6 { "[::]" } else { "0.0.0.0" };
     let listen: String = PORTS.iter().map(|(port, name)| format!("{name} = [\"{any}:{port}\"]\n")).collect();
@@ -36,9 +37,21 @@ pub(super) fn config(options: &Options, ipv6: bool) -> Result<String, Failure> {
         path(&options.mail_dir),
         options.user,
     );
-    if !options.name_server.is_empty() {
-        let servers: Vec<String> = options.name_server.iter().map(|server| format!("\"{server}\"")).collect();
-        text += &format!("\n[dns]\nservers = [{}]\n", servers.join(", "));
+    let list =
+        |items: Vec<String>| items.iter().map(|item| format!("\"{item}\"")).collect::<Vec<_>>().join(", ");
+    let servers: Vec<String> = options.name_server.iter().map(ToString::to_string).collect();
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    if !servers.is_empty() || !addresses.is_empty() {
+        text += "\n[dns]\n";
+    }
+    if !servers.is_empty() {
+        text += &format!("servers = [{}]\n", list(servers));
+    }
+    if !addresses.is_empty() {
+        text += &format!(
+            "addresses = [{}]                # by which the world knows this machine\n",
+            list(addresses)
+        );
     }
     if let Some(host) = &options.smart_host {
         text += &format!("\n[outbound]\nsmart_host = {}\n", toml::Value::from(host.as_str()));

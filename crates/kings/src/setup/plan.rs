@@ -173,6 +173,7 @@ mod tests {
             system: "Debian".to_owned(),
             is_root: true,
             cloud: None,
+            told: Vec::new(),
             addresses: Vec::new(),
             outbound: Outbound::Open,
             manager: "systemd",

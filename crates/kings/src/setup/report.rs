@@ -115,6 +115,10 @@ impl Report {
                 port_25(options, facts)?,
             );
         }
+        self.later.push(
+            "close all ports but those of mail and SSH, unless something else does:  kings firewall apply"
+                .to_owned(),
+        );
         Ok(())
     }
 

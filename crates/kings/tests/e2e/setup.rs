@@ -92,6 +92,12 @@ fn a_bare_machine_becomes_a_mail_server_and_a_second_run_changes_nothing() {
     assert!(told.contains("signed (") && told.contains("read over IMAP in"), "{told}");
     assert!(told.contains("ONE thing to do now: publish the records of example.org"), "{told}");
     assert!(told.contains("Then: ask your provider to open port 25"), "{told}");
+    assert!(told.contains("Then: close all ports but those of mail and SSH"), "{told}");
+    let records = machine.kings(&["dns", "records"]).succeeded().text();
+    assert!(
+        records.lines().any(|line| line.starts_with("mail.example.org. ") && line.ends_with("203.0.113.10")),
+        "{records}"
+    );
     assert!(!told.contains("correct horse") && !first.errors().contains("correct horse"), "{first}");
     // The person logs in, and others' mail comes in.
     let mut fetch = machine.command("/usr/bin/curl");
