@@ -148,7 +148,8 @@ fn manager(options: &Options) -> Result<Box<dyn ServiceManager>, Failure> {
     let program = std::env::current_exe();
     let program = program
         .map_err(|error| Failure::cannot_tell(format!("cannot tell where this program is: {error}")))?;
-    let (config, log) = (options.config.clone(), options.data_dir.join("serve.log"));
+    // Beside the config, which is root's: the folders of the data are the server's, and may hold a link of that name.
+    let (config, log) = (options.config.clone(), options.config.with_file_name("serve.log"));
     Ok(Box::new(Detached { program, config, log }))
 }
 

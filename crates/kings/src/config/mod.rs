@@ -186,7 +186,7 @@ impl Settings {
         }
     }
 
-    fn examine_text(text: &str, folder: &Path) -> (Option<Self>, Vec<Complaint>) {
+    pub(crate) fn examine_text(text: &str, folder: &Path) -> (Option<Self>, Vec<Complaint>) {
         let mut source = Source::new(text, folder);
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in errors {

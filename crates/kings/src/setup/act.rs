@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal};
 use std::net::IpAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 use kings_ops::machine::ServiceManager;
 use kings_sasl::Secret;
-use nix::unistd::User;
+use nix::unistd::{Uid, User};
 
 use super::plan::{Planned, Step};
 use super::report::Line;
@@ -110,6 +111,12 @@ impl<'a> Actor<'a> {
             files::config(options, self.addresses, ipv6).map_err(told)?,
             files::aliases(options).map_err(told)?,
         );
+        // What cannot be used is not written: it would stay.
+        let (_, complaints) = Settings::examine_text(&config, folder);
+        if !complaints.is_empty() {
+            let complaints: Vec<String> = complaints.iter().map(ToString::to_string).collect();
+            bail!("these options make no config: {}", complaints.join("; "));
+        }
         // The config last: what it names is there when it is.
         let users = "# Who has mail here: an account a line, as Dovecot's passwd-file has it. Changed by  kings account.\n";
         files::file(&folder.join("users"), users, 0o640, user.as_ref())?;
@@ -138,7 +145,6 @@ impl<'a> Actor<'a> {
                 Err(_) => sleep(Duration::from_millis(200)),
             }
         }
-        files::own_all(&settings.data_dir.join("dkim"), self.owner()?.as_ref())?;
         // A running server reads its keys anew; one that does not run needs not.
         let _ = control::ask(&settings.data_dir, &Request::Reload);
         Ok(format!("RSA and Ed25519 keys for {domain}"))
@@ -248,6 +254,10 @@ impl<'a> Actor<'a> {
         let program = std::env::current_exe().context("cannot tell where this program is")?;
         let mut command = Command::new(program);
         command.args(words).arg("--config").arg(&self.options.config).stdin(Stdio::null());
+        // As the server's user: root would follow whatever links that user has put into its folders.
+        if let Some(user) = self.owner()?.filter(|_| Uid::effective().is_root()) {
+            command.uid(user.uid.as_raw()).gid(user.gid.as_raw()).current_dir("/");
+        }
         let output = command.output().with_context(|| format!("cannot run kings {}", words.join(" ")))?;
         if !output.status.success() {
             bail!("kings {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());

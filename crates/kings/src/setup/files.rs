@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::path::Path;
 
 use anyhow::Context;
@@ -18,7 +18,11 @@ pub(super) fn config(options: &Options, addresses: &[IpAddr], ipv6: bool) -> Res
     let (domain, hostname) = (options.domain()?, options.hostname()?);
     let any = if ipv6 { "[::]" } else { "0.0.0.0" };
     let listen: String = PORTS.iter().map(|(port, name)| format!("{name} = [\"{any}:{port}\"]\n")).collect();
-    let path = |path: &Path| toml::Value::from(path.display().to_string()).to_string();
+    // As the shell means it here, not as the config's folder would.
+    let path = |path: &Path| {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        toml::Value::from(path.display().to_string()).to_string()
+    };
     let tls = match (&options.certificate, &options.private_key) {
         (Some(certificate), Some(key)) => {
             format!("certificate = {}\nprivate_key = {}\n", path(certificate), path(key))
@@ -121,20 +125,7 @@ pub(super) fn file(path: &Path, text: &str, mode: u32, user: Option<&User>) -> a
 pub(super) fn own(path: &Path, user: Option<&User>, group: bool) -> anyhow::Result<()> {
     let Some(user) = user.filter(|_| Uid::effective().is_root()) else { return Ok(()) };
     let uid = if group { None } else { Some(user.uid.as_raw()) };
-    chown(path, uid, Some(user.gid.as_raw()))
+    // A link that somebody has put there is not followed.
+    lchown(path, uid, Some(user.gid.as_raw()))
         .with_context(|| format!("cannot give {} to {}", path.display(), user.name))
-}
-
-/// The same for all that lies below, where the owner is still root: what our commands have made as root.
-pub(super) fn own_all(folder: &Path, user: Option<&User>) -> anyhow::Result<()> {
-    own(folder, user, false)?;
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
-        let entry = entry?;
-        match entry.file_type()? {
-            kind if kind.is_dir() => own_all(&entry.path(), user)?,
-            kind if kind.is_file() => own(&entry.path(), user, false)?,
-            _ => {}
-        }
-    }
-    Ok(())
 }

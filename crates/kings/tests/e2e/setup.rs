@@ -1,6 +1,7 @@
 //! `kings setup` on a machine of its own: a network namespace, where nobody has the ports of a mail server.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -249,4 +250,38 @@ fn a_full_disk_fails_its_step_and_the_next_run_goes_on() {
     run(&mut machine.setup(&[])).succeeded();
     let mut unmount = machine.command("/bin/umount");
     run(unmount.arg("--lazy").arg(&small)).succeeded();
+}
+
+#[test]
+fn options_that_make_no_config_leave_none_behind() {
+    let machine = Machine::start();
+    let refused = run(&mut machine.setup(&["--smart-host", "a b:99999"])).failed();
+    assert!(
+        refused.text().contains("these options make no config") && refused.text().contains("smart_host"),
+        "{refused}"
+    );
+    assert!(!machine.folder.join("etc/kings.toml").exists());
+    run(&mut machine.setup(&["--smart-host", "192.0.2.25:587"])).succeeded();
+}
+
+#[test]
+fn root_follows_no_link_that_the_servers_user_has_put_into_its_folders() {
+    let machine = Machine::start();
+    run(&mut machine.setup(&[])).succeeded();
+    let data = machine.folder.join("lib/data");
+    let victim = machine.folder.create("victim");
+    machine.folder.write("victim/shadow", "root:secret");
+    std::fs::rename(data.join("dkim"), data.join("dkim.was")).unwrap();
+    symlink(&victim, data.join("dkim")).unwrap();
+    let refused = run(&mut machine.setup(&[])).failed();
+    assert!(refused.text().contains("FAIL") && refused.text().contains("dkim"), "{refused}");
+    for path in [victim.clone(), victim.join("shadow")] {
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().uid(),
+            std::fs::metadata("/proc/self").unwrap().uid(),
+            "{}",
+            path.display()
+        );
+    }
+    assert_eq!(std::fs::read_dir(&victim).unwrap().count(), 1);
 }
