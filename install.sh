@@ -174,4 +174,4 @@ if [ -n "$dry" ]; then
     say "would run: kings setup $address $*"
     exit 0
 fi
-exec kings setup "$address" "$@"
+exec kings setup "$address" ${yes:+--yes} "$@"

@@ -96,6 +96,20 @@ impl Options {
         })
     }
 
+    /// With paths that mean the same from everywhere.
+    fn absolute(&self) -> Result<Self, Failure> {
+        let absolute = |path: &Path| {
+            let path = std::path::absolute(path);
+            path.map_err(|error| Failure::cannot_tell(format!("cannot tell the current folder: {error}")))
+        };
+        Ok(Self {
+            config: absolute(&self.config)?,
+            data_dir: absolute(&self.data_dir)?,
+            mail_dir: absolute(&self.mail_dir)?,
+            ..self.clone()
+        })
+    }
+
     /// The name of this machine.
     pub(crate) fn hostname(&self) -> Result<Domain, Failure> {
         let domain = self.domain()?;
@@ -105,6 +119,9 @@ impl Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    let options = &options.absolute()?;
+    // Before anything is looked at: who waits would act on what was true before.
+    let _alone = if options.dry_run { None } else { Some(alone(options)?) };
     let manager = manager(options)?;
     let facts = Facts::gather(options, manager.as_ref())?;
     let plan = Plan::new(options, &facts)?;
@@ -130,7 +147,6 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if plan.changes() > 0 && !options.yes && !agreed()? {
         return Err(Failure::check_failed("nothing was changed"));
     }
-    let _alone = alone(&options.config)?;
     let report = carry_out(options, &plan, &facts, manager.as_ref())?;
     let failed = report.failed();
     if options.json {
@@ -158,14 +174,14 @@ fn refused_as_json(options: &Options, plan: &Plan, fix: &str) -> Failure {
     Failure::check_failed(fix)
 }
 
-/// One setup at a time, by a lock on the folder of the config or the nearest above it that is there. It ends with us, however
-/// we end.
-fn alone(config: &Path) -> Result<File, Failure> {
+/// One setup of these folders at a time, by a lock that ends with us, however we end. The folder that is locked is there in
+/// every case, and nobody removes it.
+fn alone(options: &Options) -> Result<File, Failure> {
     let cannot = |error: io::Error| {
-        Failure::cannot_tell(format!("cannot lock the folder of {}: {error}", config.display()))
+        Failure::cannot_tell(format!("cannot lock the folder of {}: {error}", options.config.display()))
     };
-    let folder = config.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
-    let folder = File::open(folder).map_err(cannot)?;
+    let there = options.config.ancestors().skip(2).find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
+    let folder = File::open(there).map_err(cannot)?;
     match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(folder),
         Err(Errno::WOULDBLOCK) => {
@@ -194,7 +210,7 @@ fn carry_out(
     facts: &Facts,
     manager: &dyn ServiceManager,
 ) -> Result<Report, Failure> {
-    let mut actor = Actor::new(options, manager, &facts.told);
+    let mut actor = Actor::new(options, manager, facts);
     let mut report = Report::default();
     let all = plan.steps.len();
     for (number, planned) in (1..).zip(&plan.steps) {

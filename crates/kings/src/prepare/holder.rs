@@ -18,6 +18,11 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
+    /// Its number.
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Whether it is we.
     pub(crate) fn is_this_process(&self) -> bool {
         self.pid == std::process::id()

@@ -79,8 +79,8 @@ pub(crate) fn bind(place: &Place, access: Access, deadline: Instant) -> anyhow::
     }
 }
 
-/// Who has a place of ours, for people; `None` where it is free.
-pub(crate) fn holder_of(place: &Place) -> Option<String> {
+/// Who has a place of ours, for people and by their numbers as far as we may know them; `None` where it is free.
+pub(crate) fn holder_of(place: &Place) -> Option<(String, Vec<u32>)> {
     let holders = holder::of(place);
     let is_held = match place {
         Place::Tcp(address) => {
@@ -89,7 +89,7 @@ pub(crate) fn holder_of(place: &Place) -> Option<String> {
         }
         Place::Unix(_) => !holders.is_empty(),
     };
-    is_held.then(|| named(&holders))
+    is_held.then(|| (named(&holders), holders.iter().map(Holder::pid).collect()))
 }
 
 /// What to do about a place that cannot be had.

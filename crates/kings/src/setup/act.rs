@@ -1,7 +1,6 @@
 //! The steps themselves. What a command of ours does is left to that command, as a person would type it.
 
 use std::io::{self, BufRead, IsTerminal};
-use std::net::IpAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,6 +12,7 @@ use kings_ops::machine::ServiceManager;
 use kings_sasl::Secret;
 use nix::unistd::{Uid, User};
 
+use super::facts::Facts;
 use super::plan::{Planned, Step};
 use super::report::Line;
 use super::{Options, files};
@@ -32,17 +32,12 @@ const UNKNOWN: usize = 32;
 pub(super) struct Actor<'a> {
     options: &'a Options,
     manager: &'a dyn ServiceManager,
-    /// By which the world knows the machine, where it has been told.
-    addresses: &'a [IpAddr],
+    facts: &'a Facts,
 }
 
 impl<'a> Actor<'a> {
-    pub(super) fn new(
-        options: &'a Options,
-        manager: &'a dyn ServiceManager,
-        addresses: &'a [IpAddr],
-    ) -> Self {
-        Self { options, manager, addresses }
+    pub(super) fn new(options: &'a Options, manager: &'a dyn ServiceManager, facts: &'a Facts) -> Self {
+        Self { options, manager, facts }
     }
 
     /// Does one step.
@@ -69,7 +64,7 @@ impl<'a> Actor<'a> {
     }
 
     fn retire(&self) -> anyhow::Result<String> {
-        let rivals = self.manager.rivals();
+        let rivals = self.facts.rivals();
         for service in &rivals {
             self.manager.retire(service)?;
         }
@@ -108,7 +103,7 @@ impl<'a> Actor<'a> {
         let told = |failure: Failure| anyhow!("{}", failure.parts().1);
         let ipv6 = std::net::UdpSocket::bind("[::1]:0").is_ok();
         let (config, aliases) = (
-            files::config(options, self.addresses, ipv6).map_err(told)?,
+            files::config(options, &self.facts.told, ipv6).map_err(told)?,
             files::aliases(options).map_err(told)?,
         );
         // What cannot be used is not written: it would stay.

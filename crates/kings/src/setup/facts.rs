@@ -37,16 +37,34 @@ pub(crate) struct Facts {
     pub(crate) outbound: Outbound,
     /// `systemd`, or what there is instead.
     pub(crate) manager: &'static str,
-    /// Services of others that use ports of ours.
-    pub(crate) rivals: Vec<String>,
     /// Ports of ours that somebody has, and who.
-    pub(crate) held: Vec<(u16, String)>,
+    pub(crate) held: Vec<Held>,
     pub(crate) has_user: bool,
     pub(crate) config: Existing,
     pub(crate) has_keys: bool,
     pub(crate) has_account: bool,
     /// Whether the server runs and is started at boot.
     pub(crate) runs: bool,
+}
+
+/// A port of ours that somebody has.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) port: u16,
+    /// For people: `exim4 (process 7)`.
+    pub(crate) holder: String,
+    /// Its service, if it is one that we take the place of.
+    pub(crate) rival: Option<String>,
+}
+
+impl Facts {
+    /// Services that we take the place of, each once.
+    pub(crate) fn rivals(&self) -> Vec<&str> {
+        let mut rivals: Vec<&str> = self.held.iter().filter_map(|held| held.rival.as_deref()).collect();
+        rivals.sort_unstable();
+        rivals.dedup();
+        rivals
+    }
 }
 
 /// The config as it is.
@@ -77,7 +95,7 @@ impl Facts {
             Existing::Usable(settings) => Some(settings.as_ref()),
             Existing::Missing | Existing::Broken(_) => None,
         };
-        let (answers, held) = who_serves(settings);
+        let (answers, held) = who_serves(settings, manager);
         Ok(Self {
             system: system_name(),
             is_root: Uid::effective().is_root(),
@@ -86,7 +104,6 @@ impl Facts {
             cloud,
             outbound,
             manager: manager.name(),
-            rivals: manager.rivals(),
             held,
             has_user: matches!(User::from_name(&options.user), Ok(Some(_))),
             has_keys: settings.is_some_and(|settings| has_keys(settings, options)),
@@ -111,7 +128,7 @@ fn existing(options: &Options) -> Existing {
 }
 
 /// Whether our server answers, and who has its ports if not. One that has just been started is waited for.
-fn who_serves(settings: Option<&Settings>) -> (bool, Vec<(u16, String)>) {
+fn who_serves(settings: Option<&Settings>, manager: &dyn ServiceManager) -> (bool, Vec<Held>) {
     let answers = || {
         settings.is_some_and(|settings| {
             matches!(control::ask(&settings.data_dir, &Request::Status), Ok(Some(Ok(_))))
@@ -122,8 +139,8 @@ fn who_serves(settings: Option<&Settings>) -> (bool, Vec<(u16, String)>) {
         if answers() {
             return (true, Vec::new());
         }
-        let held = held();
-        let is_ours = settings.is_some() && held.iter().any(|(_, holder)| holder.starts_with("kings "));
+        let held = held(manager);
+        let is_ours = settings.is_some() && held.iter().any(|held| held.holder.starts_with("kings "));
         if !is_ours || began.elapsed() > START {
             return (false, held);
         }
@@ -137,13 +154,14 @@ fn has_keys(settings: &Settings, options: &Options) -> bool {
 }
 
 /// Ports that somebody has, by trying them; who it is, as far as we may know.
-fn held() -> Vec<(u16, String)> {
-    let ports = PORTS.into_iter().map(|(port, _)| port);
-    ports
-        .filter_map(|port| {
-            Some((port, prepare::ports::holder_of(&Place::Tcp(SocketAddr::from(([0, 0, 0, 0], port))))?))
-        })
-        .collect()
+fn held(manager: &dyn ServiceManager) -> Vec<Held> {
+    let held = PORTS.into_iter().filter_map(|(port, _)| {
+        let place = Place::Tcp(SocketAddr::from(([0, 0, 0, 0], port)));
+        let (holder, processes) = prepare::ports::holder_of(&place)?;
+        let rival = processes.into_iter().find_map(|process| manager.rival(process));
+        Some(Held { port, holder, rival })
+    });
+    held.collect()
 }
 
 fn told(options: &Options, cloud: Option<&Cloud>) -> Vec<IpAddr> {

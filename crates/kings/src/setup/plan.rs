@@ -1,14 +1,12 @@
 //! What is to be done, decided from what there is: a pure function, which a dry run shows.
 
 use super::Options;
-use super::facts::{Existing, Facts};
+use super::facts::{Existing, Facts, Held};
 use crate::command::Failure;
 
 /// A step, in the order in which they are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Other mail servers end.
-    Rivals,
     /// Who the server runs as.
     User,
     /// Config, accounts and aliases, with their folders.
@@ -17,6 +15,8 @@ pub(crate) enum Step {
     Keys,
     /// The first account.
     Account,
+    /// Other mail servers end.
+    Rivals,
     /// The server runs, now and at every boot.
     Service,
     /// A message goes through it.
@@ -72,10 +72,6 @@ impl Plan {
         let domain = options.domain()?;
         let mut steps = Vec::new();
         let mut add = |step, what: String, wanted| steps.push(Planned { step, what, wanted });
-        if !facts.rivals.is_empty() {
-            let what = format!("stop {} and keep it from starting", facts.rivals.join(" and "));
-            add(Step::Rivals, what, may(facts, options));
-        }
         let user = &options.user;
         let is_user = facts.has_user || !facts.is_root;
         add(Step::User, format!("user {user}"), if is_user { Wanted::There } else { Wanted::ToDo });
@@ -101,6 +97,12 @@ impl Plan {
         add(Step::Keys, format!("keys that mail of {domain} is signed with"), keys);
         let account = if facts.has_account { Wanted::There } else { Wanted::ToDo };
         add(Step::Account, format!("account {}", options.address), account);
+        // As late as can be: what fails before leaves the old server running.
+        let rivals = facts.rivals();
+        if !rivals.is_empty() {
+            let what = format!("stop {} and keep it from starting", rivals.join(" and "));
+            add(Step::Rivals, what, may(facts, options));
+        }
         add(Step::Service, format!("the server, under {}", facts.manager), service(facts));
         add(
             Step::SelfTest,
@@ -143,8 +145,8 @@ fn service(facts: &Facts) -> Wanted {
         return Wanted::There;
     }
     // What a rival holds is free when it has ended.
-    let stranger = facts.held.first().filter(|_| facts.rivals.is_empty());
-    stranger.map_or(Wanted::ToDo, |(port, holder)| Wanted::Impossible {
+    let stranger = facts.held.iter().find(|held| held.rival.is_none());
+    stranger.map_or(Wanted::ToDo, |Held { port, holder, .. }| Wanted::Impossible {
         why: format!("port {port} is in use by {holder}"),
         fix: format!("stop it, and run this again; see it with  ss -ltnp 'sport = :{port}'"),
     })
@@ -168,6 +170,10 @@ mod tests {
         Line::parse_from([&["setup", "ann@example.org"], arguments].concat()).options
     }
 
+    fn held(port: u16, holder: &str, rival: Option<&str>) -> Held {
+        Held { port, holder: holder.to_owned(), rival: rival.map(str::to_owned) }
+    }
+
     fn bare() -> Facts {
         Facts {
             system: "Debian".to_owned(),
@@ -177,7 +183,6 @@ mod tests {
             addresses: Vec::new(),
             outbound: Outbound::Open,
             manager: "systemd",
-            rivals: Vec::new(),
             held: Vec::new(),
             has_user: false,
             config: Existing::Missing,
@@ -204,19 +209,24 @@ mod tests {
             (Facts { is_root: false, ..bare() }, "only root"),
             (Facts { config: Existing::Broken("kings.toml:3: no".to_owned()), ..bare() }, "kings.toml:3"),
             (
-                Facts { held: vec![(25, "exim4 (process 7)".to_owned())], ..bare() },
+                Facts { held: vec![held(25, "exim4 (process 7)", None)], ..bare() },
                 "port 25 is in use by exim4",
             ),
         ] {
             let plan = Plan::new(&options(&[]), &facts).unwrap();
             assert!(plan.obstacle().unwrap().0.contains(told), "{plan:?}");
         }
-        let rival = Facts {
-            rivals: vec!["postfix.service".to_owned()],
-            held: vec![(25, "master (process 7)".to_owned())],
-            ..bare()
-        };
+        let postfix = held(25, "master (process 7)", Some("postfix.service"));
+        let rival = Facts { held: vec![postfix.clone()], ..bare() };
         let plan = Plan::new(&options(&[]), &rival).unwrap();
-        assert!(plan.obstacle().is_none() && plan.steps[0].step == Step::Rivals, "{plan:?}");
+        let steps: Vec<Step> = plan.steps.iter().map(|planned| planned.step).collect();
+        assert!(
+            plan.obstacle().is_none() && steps[4..] == [Step::Rivals, Step::Service, Step::SelfTest],
+            "{plan:?}"
+        );
+        // Beside a rival, a stranger is one all the same.
+        let both = Facts { held: vec![postfix, held(80, "caddy (process 8)", None)], ..bare() };
+        let plan = Plan::new(&options(&[]), &both).unwrap();
+        assert!(plan.obstacle().unwrap().0.contains("port 80 is in use by caddy"), "{plan:?}");
     }
 }

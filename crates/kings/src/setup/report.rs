@@ -192,7 +192,7 @@ pub(super) fn head(options: &Options, facts: &Facts, plan: &Plan) -> Result<Stri
     );
     row("Name", options.hostname()?.to_string());
     let held: Vec<String> =
-        facts.held.iter().map(|(port, holder)| format!("{port} is used by {holder}")).collect();
+        facts.held.iter().map(|held| format!("{} is used by {}", held.port, held.holder)).collect();
     let ports: Vec<String> = facts::PORTS.iter().map(|(port, _)| port.to_string()).collect();
     let runs = if facts.runs { "served by us" } else { "free" };
     row("Ports", if held.is_empty() { format!("{} {runs}", ports.join(" ")) } else { held.join("; ") });

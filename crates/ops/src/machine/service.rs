@@ -45,8 +45,8 @@ pub enum ServiceError {
 pub trait ServiceManager {
     /// Its name for people.
     fn name(&self) -> &'static str;
-    /// Services of others that run now and use ports of ours.
-    fn rivals(&self) -> Vec<String>;
+    /// The service that a process which uses a port of ours belongs to, if it is one of those that we take the place of.
+    fn rival(&self, process: u32) -> Option<String>;
     /// Stops one of them, for good.
     fn retire(&self, service: &str) -> Result<(), ServiceError>;
     /// Whether the server is started now and at every boot.
@@ -78,8 +78,8 @@ impl ServiceManager for Systemd {
         "systemd"
     }
 
-    fn rivals(&self) -> Vec<String> {
-        OTHERS.into_iter().filter(|unit| Self::is("is-active", unit)).map(str::to_owned).collect()
+    fn rival(&self, process: u32) -> Option<String> {
+        rival(&fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?).map(str::to_owned)
     }
 
     fn retire(&self, service: &str) -> Result<(), ServiceError> {
@@ -115,8 +115,8 @@ impl ServiceManager for Detached {
         "no service manager"
     }
 
-    fn rivals(&self) -> Vec<String> {
-        Vec::new()
+    fn rival(&self, _process: u32) -> Option<String> {
+        None
     }
 
     fn retire(&self, _service: &str) -> Result<(), ServiceError> {
@@ -143,6 +143,15 @@ impl ServiceManager for Detached {
     }
 }
 
+/// The unit in a process's line of `/proc/PID/cgroup`, if it is a known one; that of an instance is the unit it is made from.
+fn rival(cgroup: &str) -> Option<&'static str> {
+    let names = cgroup.lines().filter_map(|line| line.rsplit('/').next());
+    let mut units = names.filter_map(|name| name.strip_suffix(".service"));
+    let unit = units.next()?;
+    let base = unit.split('@').next()?;
+    OTHERS.into_iter().find(|other| other.strip_suffix(".service") == Some(base))
+}
+
 fn run(command: &mut Command) -> Result<(), ServiceError> {
     let said = |command: &Command| {
         let words = std::iter::once(command.get_program()).chain(command.get_args());
@@ -162,4 +171,24 @@ pub fn system_name() -> String {
     let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
     line.map_or_else(|| "Linux".to_owned(), |name| name.trim_matches('"').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_of_the_known_service_that_its_cgroup_names() {
+        for (cgroup, unit) in [
+            ("0::/system.slice/nginx.service\n", Some("nginx.service")),
+            ("0::/system.slice/system-postfix.slice/postfix@-.service\n", Some("postfix.service")),
+            ("12:cpu:/\n1:name=systemd:/system.slice/dovecot.service\n", Some("dovecot.service")),
+            ("0::/system.slice/caddy.service\n", None),
+            ("0::/system.slice/kings-smtp.service\n", None),
+            ("0::/user.slice/user-0.slice/session-1.scope\n", None),
+            ("", None),
+        ] {
+            assert_eq!(rival(cgroup), unit, "{cgroup}");
+        }
+    }
 }
