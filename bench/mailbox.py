@@ -7,7 +7,8 @@
     bench/mailbox.py --kings /path/to/another/kings
 
 Each server has a copy of the same Maildir. A command is run once to warm up; then its time is taken from the first octet sent to the
-tagged response. "cold" is the first run after the index was made and the server restarted.
+tagged response. "SELECT cold" is the first one of a server that was started anew with the page cache dropped (as root; else of a fresh server alone). What is counted by
+the second (BODY[], single STORE and FETCH, APPEND) runs over one connection, a command at a time; a pair of figures of one server is a change and its reverse.
 """
 import argparse
 import os
@@ -84,6 +85,51 @@ def fill(folder, count):
         os.utime(path, (1_500_000_000 + number * 600,) * 2)
 
 
+def body(client, count):
+    """MB/s of FETCH BODY[] of all, or of 10,000 messages."""
+    took, size, fine = client.run(f"FETCH 1:{min(count, 10_000)} (UID BODY.PEEK[])")
+    return size / took / 1000 if fine else None
+
+
+def flag_all(client, count):
+    """ms of STORE for all, and of its reverse."""
+    return (client.run("STORE 1:* +FLAGS.SILENT (\\Flagged)")[0] + client.run("STORE 1:* -FLAGS.SILENT (\\Flagged)")[0]) / 2
+
+
+def each(client, count, command, times):
+    """Commands a second, each with a message of its own, anywhere in the mailbox."""
+    began = time.perf_counter()
+    for turn in range(times):
+        if not client.run(command.format(turn * 7919 % count + 1))[2]:
+            return None
+    return times / (time.perf_counter() - began)
+
+
+def append(client, count):
+    """APPEND of a message of 4 KB, by the second; they are removed again."""
+    content = message(1, random.Random(3))[:4000].ljust(4000, b".")
+    began = time.perf_counter()
+    for _ in range(300):
+        if not client.append(content):
+            return None
+    rate = 300 / (time.perf_counter() - began)
+    client.run(f"STORE {count + 1}:* +FLAGS.SILENT (\\Deleted)")
+    client.run("EXPUNGE")
+    return rate
+
+
+# what is measured by more than one command: unit, whether more is better, how
+SCENES = {
+    "BODY[] of 10,000": ("MB/s", True, body),
+    "STORE all": ("ms", False, flag_all),
+    "STORE single": ("/s", True, lambda client, count: each(client, count, "STORE {} +FLAGS (\\Answered)", 1000)),
+    "STORE single, back": ("/s", True, lambda client, count: each(client, count, "STORE {} -FLAGS (\\Answered)", 1000)),
+    "FETCH single BODY[]": ("/s", True, lambda client, count: each(client, count, "FETCH {} (BODY.PEEK[])", 1000)),
+    "APPEND": ("/s", True, append),
+}
+COLD = "SELECT cold"
+
+
 class Client:
     def __init__(self, port):
         context = ssl.create_default_context()
@@ -94,11 +140,15 @@ class Client:
         self.stream.recv(4096)
         self.run("LOGIN ann@rig.example secret")
 
-    def run(self, command):
+    def append(self, content):
+        return self.run(f"APPEND INBOX (\\Seen) {{{len(content)}+}}", content)[2]
+
+    def run(self, command, literal=None):
         self.number += 1
         tag = f"t{self.number} ".encode()
+        more = b"" if literal is None else literal + b"\r\n"
         began = time.perf_counter()
-        self.stream.sendall(tag + command.encode() + b"\r\n")
+        self.stream.sendall(tag + command.encode() + b"\r\n" + more)
         size, tail = 0, b""
         while True:
             count = self.stream.recv_into(self.buffer)
@@ -222,39 +272,75 @@ def main():
             if kind is Dovecot:
                 subprocess.run(["chown", "-R", f"{VMAIL}:{VMAIL}", folder], check=True)
             time.sleep(3)
-            measure(server, options, medians, texts)
+            measure(server, options, count, medians, texts)
             shutil.rmtree(folder)
-        for name in COMMANDS:
+        for name in [COLD, *COMMANDS, *SCENES]:
             told = [texts.get((server.name, name), "-") for server in (Dovecot, Kings)]
             if told == ["-", "-"]:
                 continue
             both = [medians.get((server.name, name)) for server in (Dovecot, Kings)]
+            if name in SCENES and SCENES[name][1]:
+                both.reverse()
             ratio = f"{both[0] / both[1]:.1f}" if all(both) else "-"
+            name = f"{name}, {SCENES[name][0]}" if name in SCENES else name
             print(f"| {count} | {name} | {told[0]} | {told[1]} | {ratio} |", flush=True)
         shutil.rmtree(root / "seed")
     shutil.rmtree(root)
 
 
-def measure(server, options, medians, texts):
+def note(server, name, values, medians, texts):
+    if None not in values:
+        medians[server.name, name] = statistics.median(values)
+        texts[server.name, name] = f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
+def opened(server):
+    server.start()
+    wait_until(lambda: answers(server.port), f"{server.name} does not answer: see {server.folder}/log", 30)
+    return Client(server.port)
+
+
+def closed(server, client):
+    client.stream.close()
+    server.stop()
+    time.sleep(2)
+
+
+def measure(server, options, count, medians, texts):
     for restart in range(2):
-        server.start()
-        wait_until(lambda: answers(server.port), f"{server.name} does not answer: see {server.folder}/log", 30)
-        client = Client(server.port)
+        client = opened(server)
         client.run("SELECT INBOX")
         for name, command in COMMANDS.items():
             if options.case not in name:
                 continue
-            cold, size, fine = client.run(command)
+            first, size, fine = client.run(command)
             if restart == 0:
-                print(f"  {server.name} {name}: first {cold:.0f} ms, {size} octets", flush=True)
+                print(f"  {server.name} {name}: first {first:.0f} ms, {size} octets", flush=True)
                 continue
             times = [client.run(command)[0] for _ in range(options.runs)]
             if fine:
-                medians[server.name, name] = statistics.median(times)
-                texts[server.name, name] = f"{statistics.median(times):.1f} ({min(times):.1f} to {max(times):.1f})"
-        client.stream.close()
-        server.stop()
-        time.sleep(2)
+                note(server, name, times, medians, texts)
+        for name, (_, _, scene) in SCENES.items():
+            if options.case in name and restart == 1:
+                scene(client, count)
+                note(server, name, [scene(client, count) for _ in range(options.runs)], medians, texts)
+        closed(server, client)
+    if options.case in COLD:
+        times = []
+        for _ in range(options.runs):
+            drop_caches()
+            client = opened(server)
+            times.append(client.run("SELECT INBOX")[0])
+            closed(server, client)
+        note(server, COLD, times, medians, texts)
+
+
+def drop_caches():
+    os.sync()
+    try:
+        pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
+    except OSError:
+        pass
 
 
 if __name__ == "__main__":
