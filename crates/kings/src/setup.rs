@@ -174,6 +174,17 @@ fn refused_as_json(options: &Options, plan: &Plan, fix: &str) -> Failure {
     Failure::check_failed(fix)
 }
 
+/// What setup leaves where it made an account without a password that anybody knows.
+fn password_is_wanted(data_dir: &Path) -> PathBuf {
+    data_dir.join("password-is-wanted")
+}
+
+/// Somebody has chosen a password: setup asks for it no more.
+pub(crate) fn password_is_set(data_dir: &Path) {
+    // Mostly it is not there; and a reminder too many harms nobody.
+    let _ = std::fs::remove_file(password_is_wanted(data_dir));
+}
+
 /// One setup of these folders at a time, by a lock that ends with us, however we end. The folder that is locked is there in
 /// every case, and nobody removes it.
 fn alone(options: &Options) -> Result<File, Failure> {

@@ -54,6 +54,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             }
             let password = new_password(&one.account)?;
             directory.set_password(&one.account, &password).map_err(failure)?;
+            crate::setup::password_is_set(&one.common.settings()?.data_dir);
             print(&format!("new password for {}; it acts within a second\n", one.account));
         }
         Command::Undelete(options) => undelete::run(&options)?,

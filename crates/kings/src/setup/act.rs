@@ -171,7 +171,7 @@ impl<'a> Actor<'a> {
 
     /// Says, as long as it is there, that the first account was made without a password that anybody knows.
     pub(super) fn password_is_wanted(&self) -> PathBuf {
-        self.options.data_dir.join("password-is-wanted")
+        super::password_is_wanted(&self.options.data_dir)
     }
 
     fn service(&self) -> anyhow::Result<String> {

@@ -71,6 +71,8 @@ pub(super) struct Report {
     pub(super) lines: Vec<Line>,
     next: Option<Next>,
     later: Vec<String>,
+    /// What to write to the provider.
+    request: Option<String>,
 }
 
 /// The one thing to do now.
@@ -110,10 +112,9 @@ impl Report {
             );
         }
         if facts.outbound == Outbound::Closed && options.smart_host.is_none() {
-            self.wants(
-                "ask your provider to open port 25; mail to others waits in the queue until then".to_owned(),
-                port_25(options, facts)?,
-            );
+            let what = "ask your provider to open port 25; mail to others waits in the queue until then";
+            self.wants(what.to_owned(), "with the text below".to_owned());
+            self.request = Some(port_25(options, facts)?);
         }
         self.later.push(
             "close all ports but those of mail and SSH, unless something else does:  kings firewall apply"
@@ -156,6 +157,10 @@ impl Report {
         for what in &self.later {
             text += &format!("  Then: {what}\n");
         }
+        if let Some(request) = &self.request {
+            text +=
+                &format!("\n  For your provider:\n      {}\n", request.trim_end().replace('\n', "\n      "));
+        }
         text += "\n  Ask any time:  kings status\n";
         Ok(text)
     }
@@ -166,7 +171,7 @@ impl Report {
         let next = self.next.as_ref().map(|next| json!({ "text": next.what, "command": next.how }));
         json!({
             "schema": 1, "address": options.address.to_string(), "changed": self.changed(), "failed": self.failed(),
-            "steps": steps, "next": next, "later": self.later,
+            "steps": steps, "next": next, "later": self.later, "request": self.request,
         })
     }
 }

@@ -21,9 +21,11 @@ fn a_message_goes_through_submission_signature_and_imap_and_is_gone_afterwards()
 
     run(&mut kings.command(&["dkim", "create", "example.org", "--selector", "s1"])).succeeded();
     run(program("kill").args(["-HUP", &kings.process().to_string()])).succeeded();
-    let tested = || run(&mut kings.command(&["self-test", "--account", "bob@example.org", "--json"]));
-    wait_until("the new keys sign", Duration::from_secs(20), || tested().status.success().then_some(()));
-    let told: Value = serde_json::from_str(&tested().succeeded().text()).unwrap();
+    let tested = |account: &str| run(&mut kings.command(&["self-test", "--account", account, "--json"]));
+    // A test that a reload falls into may leave its message behind: bob's come after it.
+    let signs = || tested("ann@example.org").status.success().then_some(());
+    wait_until("the new keys sign", Duration::from_secs(20), signs);
+    let told: Value = serde_json::from_str(&tested("bob@example.org").succeeded().text()).unwrap();
     assert_eq!(told["account"], "bob@example.org");
     let steps: Vec<&str> =
         told["steps"].as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap()).collect();

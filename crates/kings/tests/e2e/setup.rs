@@ -93,6 +93,7 @@ fn a_bare_machine_becomes_a_mail_server_and_a_second_run_changes_nothing() {
     assert!(told.contains("signed (") && told.contains("read over IMAP in"), "{told}");
     assert!(told.contains("ONE thing to do now: publish the records of example.org"), "{told}");
     assert!(told.contains("Then: ask your provider to open port 25"), "{told}");
+    assert!(told.contains("Please open outbound TCP port 25 for 203.0.113.10"), "{told}");
     assert!(told.contains("Then: close all ports but those of mail and SSH"), "{told}");
     let records = machine.kings(&["dns", "records"]).succeeded().text();
     assert!(
@@ -165,6 +166,13 @@ fn setup_that_is_killed_at_any_step_goes_on_where_it_stopped() {
     let report = json(&ended);
     assert_eq!(report["changed"], 0, "{ended}");
     assert_eq!(report["next"]["command"], "kings account password ann@example.org", "{ended}");
+    let mut password = machine.command(KINGS);
+    password
+        .args(["account", "password", "ann@example.org", "--config"])
+        .arg(machine.folder.join("etc/kings.toml"));
+    run_with_input(&mut password, b"correct horse\n").succeeded();
+    let ended = run(&mut machine.setup(&["--json"])).succeeded();
+    assert!(json(&ended)["next"]["text"].as_str().unwrap().contains("publish the records"), "{ended}");
 }
 
 #[test]
