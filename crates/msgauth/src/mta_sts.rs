@@ -184,6 +184,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_id_of_a_policy_changes_with_its_content_and_with_nothing_else() {
+        let policy = |text: &str| Policy::parse(text.as_bytes()).unwrap();
+        let one = policy("version: STSv1\nmode: testing\nmx: mail.example.org\nmax_age: 604800\n");
+        let same = policy("version: STSv1\r\nmode: testing\r\nmax_age: 604800\r\nmx: mail.example.org\r\n");
+        let other = policy("version: STSv1\nmode: enforce\nmx: mail.example.org\nmax_age: 604800\n");
+        assert_eq!(one.id(), same.id());
+        assert_ne!(one.id(), other.id());
+        let announced = format!("v=STSv1; id={};", one.id()).into_bytes();
+        assert_eq!(announced_id(&[announced]), Some(one.id()));
+    }
+
+    #[test]
     fn exactly_one_record_announces_a_policy() {
         let cases: [(&[&str], Option<&str>); 12] = [
             (&["v=STSv1; id=20160831085700Z;"], Some("20160831085700Z")),

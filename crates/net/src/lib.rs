@@ -15,7 +15,7 @@ mod trial;
 
 pub use crate::listener::{Connection, Endpoint, Guard, Listener, Service};
 pub use crate::memory::{Memory, Room};
-pub use crate::own::is_own;
+pub use crate::own::{is_own, public_addresses};
 pub use crate::place::{Access, BadPlace, BindError, Bound, Place, bind};
 pub use crate::rate::{Buckets, Rate};
 pub use crate::reach::is_public;

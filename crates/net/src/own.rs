@@ -2,9 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
+use crate::is_public;
+
 /// Addresses that no machine has: of the reserved block 240.0.0.0/4, and of 100::/64, for what is thrown away.
 const NOBODYS: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(240, 0, 0, 1)), IpAddr::V6(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1))];
+
+/// Far away, to learn by which of our addresses the world is reached: addresses of documentation, which nobody has.
+const FAR: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
 
 /// Whether an address is one of this machine's. Nothing is sent. What a router puts in the place of our addresses is not
 /// known here.
@@ -15,6 +21,12 @@ pub fn is_own(address: IpAddr) -> bool {
     }
     address.is_loopback()
         || (can_be_bound(address) && (!binds_to_all(address) || is_reached_from_itself(address)))
+}
+
+/// The public addresses that this machine's packets to the Internet leave with, at most one of a kind. A machine
+/// behind a router has none that it knows.
+pub fn public_addresses() -> Vec<IpAddr> {
+    FAR.into_iter().filter_map(source_towards).filter(|ip| is_public(*ip)).collect()
 }
 
 fn can_be_bound(address: IpAddr) -> bool {
@@ -28,13 +40,16 @@ fn binds_to_all(address: IpAddr) -> bool {
 
 /// What is sent to one of our own addresses is sent from it. Of several in one network only the first is found so.
 fn is_reached_from_itself(address: IpAddr) -> bool {
+    source_towards(address) == Some(address)
+}
+
+/// The address that packets to that one leave with. Nothing is sent: a UDP socket that connects only asks for its route.
+fn source_towards(far: IpAddr) -> Option<IpAddr> {
     let unspecified: IpAddr =
-        if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let source = UdpSocket::bind((unspecified, 0)).and_then(|socket| {
-        socket.connect((address, 9))?;
-        socket.local_addr()
-    });
-    source.is_ok_and(|source| source.ip() == address)
+        if far.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((unspecified, 0)).ok()?;
+    socket.connect((far, 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 #[cfg(test)]

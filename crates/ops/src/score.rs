@@ -3,12 +3,12 @@
 
 pub mod letter;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::IpAddr;
 
 use kings_dns::Dns;
 use kings_mail::domain::{DnsName, Domain};
 use kings_msgauth::dns_list::{self, Kind, List, Subject, Verdict};
-use kings_net::is_public;
+use kings_net::{is_public, public_addresses};
 
 /// The lists that large receivers ask, and that anybody may ask without a key.
 pub const LISTS: [&str; 3] = ["zen.spamhaus.org", "bl.spamcop.net", "psbl.surriel.com"];
@@ -38,10 +38,10 @@ pub enum Known {
 
 /// The public addresses that mail of this machine comes from, at most one of a kind. `from`: those that the config names.
 pub async fn own_addresses(dns: &impl Dns, hostname: &Domain, from: &[IpAddr]) -> Vec<(IpAddr, Known)> {
-    let mut found = Vec::new();
-    for wildcard in [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()] {
-        let named = from.iter().copied().find(|address| address.is_ipv4() == wildcard.is_ipv4());
-        found.extend(named.or_else(|| route(wildcard)).filter(|address| is_public(*address)));
+    let (mut found, seen) = (Vec::new(), public_addresses());
+    for is_v4 in [true, false] {
+        let of_kind = |all: &[IpAddr]| all.iter().copied().find(|address| address.is_ipv4() == is_v4);
+        found.extend(of_kind(from).or_else(|| of_kind(&seen)).filter(|address| is_public(*address)));
     }
     if !found.is_empty() {
         return found.into_iter().map(|address| (address, Known::Here)).collect();
@@ -50,18 +50,6 @@ pub async fn own_addresses(dns: &impl Dns, hostname: &Domain, from: &[IpAddr]) -
     let four = dns.ipv4(&name).await.map(|answer| answer.records).unwrap_or_default();
     let four = four.into_iter().map(IpAddr::V4).find(|address| is_public(*address));
     four.map(|address| (address, Known::ByName)).into_iter().collect()
-}
-
-/// The address that leaves this machine towards the Internet. Nothing is sent: a UDP socket that connects only asks for its route.
-fn route(from: IpAddr) -> Option<IpAddr> {
-    // a.root-servers.net: an address that stays.
-    let far: SocketAddr = match from {
-        IpAddr::V4(_) => (Ipv4Addr::new(198, 41, 0, 4), 53).into(),
-        IpAddr::V6(_) => (Ipv6Addr::new(0x2001, 0x503, 0xba3e, 0, 0, 0, 2, 0x30), 53).into(),
-    };
-    let socket = UdpSocket::bind((from, 0)).ok()?;
-    socket.connect(far).ok()?;
-    socket.local_addr().ok().map(|address| address.ip())
 }
 
 #[cfg(test)]

@@ -126,26 +126,7 @@ impl Services {
             tls: certificates.server(),
             tls_for_people: certificates.server_for_people(settings.client_authorities.as_ref()),
         });
-        let people = kings_access::People {
-            directory: directory.clone(),
-            store: store.clone(),
-            tls: core.tls_for_people.clone(),
-            connections_per_account: settings.limits.imap_connections_per_account,
-            connections_per_address: settings.limits.imap_connections_per_address,
-        };
-        let pop3 = kings_access::Pop3Parts {
-            people: people.clone(),
-            uidl: settings.mailboxes.pop3_uidl.clone(),
-            login_delay: settings.limits.pop3_login_delay,
-            lock_session: settings.mailboxes.pop3_lock_session,
-        };
-        let imap = kings_access::Parts {
-            people,
-            append_octets: settings.limits.message_bytes,
-            naming: settings.mailboxes.naming,
-            sharing: settings.mailboxes.sharing,
-            shares_with_anyone: settings.mailboxes.shares_with_anyone,
-        };
+        let (imap, pop3) = readers(settings, &core, &directory, store);
         let submit = Submit::new(&core, dns.clone());
         let acme = acme(settings, &dns, publish);
         let names = names(settings);
@@ -160,14 +141,39 @@ impl Services {
             auth: Auth::new(directory, settings.limits.exempt.clone()),
             local: local_mail(settings, &core),
             own: Local::new(&core, directory_origin(settings), &[]),
-            imap: Imap::new(imap),
-            pop3: Pop3::new(pop3),
+            imap,
+            pop3,
             plain: Plain::new(names.clone(), publish.tokens.clone(), port(listening, Server::Https)),
             site: Site::new(names, servers(settings, listening)),
             reporter: Reporter::new(&core, dns.clone(), Some(fetch.clone())),
             relay: Relay::new(&core, dns, tls, Some(fetch), settings.outbound.clone()),
         })
     }
+}
+
+/// IMAP and POP3, which share their people.
+fn readers(settings: &Settings, core: &Core, directory: &Directory, store: &Store) -> (Imap, Pop3) {
+    let people = kings_access::People {
+        directory: directory.clone(),
+        store: store.clone(),
+        tls: core.tls_for_people.clone(),
+        connections_per_account: settings.limits.imap_connections_per_account,
+        connections_per_address: settings.limits.imap_connections_per_address,
+    };
+    let pop3 = kings_access::Pop3Parts {
+        people: people.clone(),
+        uidl: settings.mailboxes.pop3_uidl.clone(),
+        login_delay: settings.limits.pop3_login_delay,
+        lock_session: settings.mailboxes.pop3_lock_session,
+    };
+    let imap = kings_access::Parts {
+        people,
+        append_octets: settings.limits.message_bytes,
+        naming: settings.mailboxes.naming,
+        sharing: settings.mailboxes.sharing,
+        shares_with_anyone: settings.mailboxes.shares_with_anyone,
+    };
+    (Imap::new(imap), Pop3::new(pop3))
 }
 
 /// The names that HTTP answers to.

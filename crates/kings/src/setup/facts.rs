@@ -1,10 +1,10 @@
 //! What there is: the machine, its network, and what an earlier run has done.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use kings_net::{Place, Resolver, ResolverSettings, is_public};
+use kings_net::{Place, Resolver, ResolverSettings, public_addresses};
 use kings_ops::machine::{Cloud, Outbound, ServiceManager, cloud, outbound, system_name};
 use nix::unistd::{Uid, User};
 
@@ -177,12 +177,10 @@ fn addresses(options: &Options, cloud: Option<&Cloud>) -> Vec<IpAddr> {
     if !options.public_address.is_empty() {
         return found;
     }
-    for (here, far) in [("0.0.0.0:0", "192.0.2.1:53"), ("[::]:0", "[2001:db8::1]:53")] {
-        // Nothing is sent: a UDP socket that connects only asks for its route.
-        let route =
-            UdpSocket::bind(here).and_then(|socket| socket.connect(far).and_then(|()| socket.local_addr()));
-        let own = route.ok().map(|address| address.ip()).filter(|ip| is_public(*ip));
-        found.extend(own.filter(|ip| !found.iter().any(|known| known.is_ipv4() == ip.is_ipv4())));
+    for own in public_addresses() {
+        if !found.iter().any(|known| known.is_ipv4() == own.is_ipv4()) {
+            found.push(own);
+        }
     }
     found
 }
