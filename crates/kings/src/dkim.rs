@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -188,9 +188,6 @@ pub(crate) fn create(
         .mode(0o700)
         .create(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
-    for made in [&data_dir.join(FOLDER), &folder] {
-        belong_to_owner_of(data_dir, made)?;
-    }
     for taken in Stage::ALL {
         let path = folder.join(format!("{selector}.{}", taken.extension()));
         if path.exists() {
@@ -203,8 +200,8 @@ pub(crate) fn create(
     let pkcs8 = generate(algorithm)?;
     let key = PrivateKey::from_pkcs8(&pkcs8)?;
     let path = folder.join(format!("{selector}.{}", stage.extension()));
-    write(data_dir, &path, &key_files::private_pem(&pkcs8), 0o600)?;
-    write(data_dir, &path.with_extension("txt"), &key_files::zone_line(selector, domain, &key), 0o644)?;
+    write(&path, &key_files::private_pem(&pkcs8), 0o600)?;
+    write(&path.with_extension("txt"), &key_files::zone_line(selector, domain, &key), 0o644)?;
     KeyFile::read(path, stage)
 }
 
@@ -223,8 +220,8 @@ fn generate(algorithm: Algorithm) -> anyhow::Result<Vec<u8>> {
     })
 }
 
-/// Writes a file whole or not at all, over one that is there, for the owner of the data.
-fn write(data_dir: &Path, path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+/// Writes a file whole or not at all, over one that is there.
+fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let partial = path.with_extension("tmp");
     // Left by a crash, perhaps with other permissions.
     let _ = fs::remove_file(&partial);
@@ -234,7 +231,6 @@ fn write(data_dir: &Path, path: &Path, text: &str, mode: u32) -> anyhow::Result<
         file.sync_all()
     })();
     written.with_context(|| format!("cannot write {}", partial.display()))?;
-    belong_to_owner_of(data_dir, &partial)?;
     fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))?;
     sync_parent(path)
 }
@@ -244,14 +240,4 @@ fn sync_parent(path: &Path) -> anyhow::Result<()> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .with_context(|| format!("cannot sync {}", folder.display()))
-}
-
-/// What root makes is for the server, which may run as another user.
-fn belong_to_owner_of(folder: &Path, made: &Path) -> anyhow::Result<()> {
-    let (owner, own) = (fs::metadata(folder)?, fs::metadata(made)?);
-    if (owner.uid(), owner.gid()) == (own.uid(), own.gid()) {
-        return Ok(());
-    }
-    chown(made, Some(owner.uid()), Some(owner.gid()))
-        .with_context(|| format!("cannot give {} to the owner of {}", made.display(), folder.display()))
 }

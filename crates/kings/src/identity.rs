@@ -1,6 +1,7 @@
 //! Who the process is: gives up root once the ports are bound.
 
-use std::os::unix::fs::chown;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -30,10 +31,29 @@ impl Identity {
         }
     }
 
+    /// Whom a folder belongs to. What root writes there is written as that one: root itself would follow whatever links the
+    /// owner has put there, and what it made would be for root alone.
+    pub(crate) fn owner_of(folder: &Path) -> anyhow::Result<Self> {
+        let owner =
+            fs::metadata(folder).with_context(|| format!("cannot look at {}", folder.display()))?.uid();
+        if !Uid::effective().is_root() || owner == 0 {
+            return Ok(Self(None));
+        }
+        let user = User::from_uid(owner.into()).with_context(|| format!("cannot look up user {owner}"))?;
+        match user {
+            Some(user) => Ok(Self(Some(user))),
+            None => bail!(
+                "{0} belongs to {owner}, which is no user of this machine: give it to the one that runs Kings, chown -R USER {0}",
+                folder.display()
+            ),
+        }
+    }
+
     /// Gives a folder that was just made to the user.
     pub(crate) fn own(&self, path: &Path) -> anyhow::Result<()> {
         let Some(user) = &self.0 else { return Ok(()) };
-        chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+        // A link in its place, which somebody has put there since, is not followed.
+        lchown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
             .with_context(|| format!("cannot give {} to {}", path.display(), user.name))
     }
 

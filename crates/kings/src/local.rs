@@ -21,6 +21,7 @@ use kings_mutants::planted;
 use kings_net::{Shutdown, TaskTracker};
 use nix::unistd::{Uid, User};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::{Mode, OFlags};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe;
 use tokio::net::{UnixListener, UnixStream};
@@ -74,26 +75,30 @@ pub(crate) fn drops(folder: &Path) -> PathBuf {
 
 /// Makes both folders with the rights they need, also where they have lost them.
 pub(crate) fn prepare(folder: &Path, identity: &Identity) -> anyhow::Result<()> {
-    for (path, mode) in [(folder.to_owned(), 0o755), (drops(folder), DROP_MODE)] {
-        if !path.is_dir() {
-            match DirBuilder::new().mode(0o700).create(&path) {
-                // Another start was faster; the lock on the data says later which of the two goes on.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
-                made => {
-                    made.with_context(|| format!("cannot make {}: its parent must exist", path.display()))?;
-                    identity.own(&path)?;
-                }
-            }
+    ready(folder, 0o755, OFlags::empty(), identity)?;
+    // The folder above may belong to the server's user: root follows no link of that one.
+    ready(&drops(folder), DROP_MODE, OFlags::NOFOLLOW, identity)
+}
+
+fn ready(path: &Path, mode: u32, follow: OFlags, identity: &Identity) -> anyhow::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        // Of an earlier start, or of another one now; the lock on the data says later which of the two goes on.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        new => {
+            new.with_context(|| format!("cannot make {}: its parent must exist", path.display()))?;
+            identity.own(path)?;
         }
-        // After the change of owner, which may take the setgid bit away; and not subject to the umask. Rights that are as
-        // they should be are left alone: systemd's RestrictSUIDSGID forbids to set that bit at all.
-        let set = fs::metadata(&path).and_then(|found| match found.mode() & 0o7777 {
-            found if found == mode => Ok(()),
-            _ => fs::set_permissions(&path, Permissions::from_mode(mode)),
-        });
-        set.with_context(|| format!("cannot set the rights of {}", path.display()))?;
     }
-    Ok(())
+    let opened =
+        rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | follow, Mode::empty());
+    let opened = opened.map(File::from).with_context(|| format!("{} must be a folder", path.display()))?;
+    // After the change of owner, which may take the setgid bit away; and not subject to the umask. Rights that are as
+    // they should be are left alone: systemd's RestrictSUIDSGID forbids to set that bit at all.
+    let set = opened.metadata().and_then(|found| match found.mode() & 0o7777 {
+        found if found == mode => Ok(()),
+        _ => opened.set_permissions(Permissions::from_mode(mode)),
+    });
+    set.with_context(|| format!("cannot set the rights of {}", path.display()))
 }
 
 /// Opens the socket for everybody. The lock on the data says that nobody else uses it.

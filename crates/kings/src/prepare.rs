@@ -133,6 +133,15 @@ pub(crate) fn ensure_data(settings: &Settings) -> anyhow::Result<()> {
     ensure_folder(&settings.data_dir, &Identity::find(settings.user.as_deref())?)
 }
 
+/// Makes root, for the rest of this process, the owner of the server's data, where that is another. Comes before anything is
+/// written there, and before any thread exists.
+pub(crate) fn act_as_owner(settings: &Settings) -> anyhow::Result<()> {
+    match Identity::owner_of(&settings.data_dir) {
+        Err(_) if !settings.data_dir.exists() => Ok(()),
+        owner => owner?.become_it(),
+    }
+}
+
 /// Makes the folder if its parent exists.
 fn ensure_folder(folder: &Path, identity: &Identity) -> anyhow::Result<()> {
     if is_there_or_can_be_made(folder)? {

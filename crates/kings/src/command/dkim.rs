@@ -55,7 +55,8 @@ fn create(options: Create) -> Result<(), Failure> {
     let settings = options.common.settings()?;
     let domain = &options.domain;
     hosted(&settings, domain)?;
-    prepare::ensure_data(&settings).map_err(|error| Failure::check_failed(format!("{error:#}")))?;
+    let ready = prepare::ensure_data(&settings).and_then(|()| prepare::act_as_owner(&settings));
+    ready.map_err(|error| Failure::check_failed(format!("{error:#}")))?;
     let _alone = alone(&settings)?;
     let ring = ring(&settings, domain)?;
     if options.selector.is_none() && !ring.files.is_empty() {

@@ -250,7 +250,7 @@ impl Keyring {
         let place = folder(&self.data_dir, &self.domain);
         let path = |name: &str, extension: &str| place.join(format!("{name}.{extension}"));
         match action {
-            Action::Begin(name) => write(&self.data_dir, &place.join(NOTE), &format!("{name}\n"), 0o644),
+            Action::Begin(name) => write(&place.join(NOTE), &format!("{name}\n"), 0o644),
             Action::Make(name, algorithm) => {
                 let selector = Selector::parse(name).context("the name is no selector")?;
                 create(&self.data_dir, &self.domain, &selector, *algorithm, Stage::Next).map(drop)
@@ -260,7 +260,7 @@ impl Keyring {
                 let file = file.into_iter().find(|file| file.selector.as_str() == name);
                 let KeyFile { selector, key, .. } = file.context("the key is gone")?;
                 let line = key_files::zone_line(&selector, &self.domain, &key);
-                write(&self.data_dir, &path(name, "txt"), &line, 0o644)
+                write(&path(name, "txt"), &line, 0o644)
             }
             Action::Activate(name) => self.advance(name, Stage::Active),
             Action::Retire(name) => self.advance(name, Stage::Retired),
@@ -282,7 +282,7 @@ impl Keyring {
                         .with_context(|| format!("cannot rename {}", record.display()))?;
                     return sync_parent(&gone);
                 }
-                write(&self.data_dir, &gone, "", 0o644)
+                write(&gone, "", 0o644)
             }
         }
     }

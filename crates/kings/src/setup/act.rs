@@ -1,7 +1,6 @@
 //! The steps themselves. What a command of ours does is left to that command, as a person would type it.
 
 use std::io::{self, BufRead, IsTerminal};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 use kings_ops::machine::ServiceManager;
 use kings_sasl::Secret;
-use nix::unistd::{Uid, User};
+use nix::unistd::User;
 
 use super::facts::Facts;
 use super::plan::{Planned, Step};
@@ -249,10 +248,6 @@ impl<'a> Actor<'a> {
         let program = std::env::current_exe().context("cannot tell where this program is")?;
         let mut command = Command::new(program);
         command.args(words).arg("--config").arg(&self.options.config).stdin(Stdio::null());
-        // As the server's user: root would follow whatever links that user has put into its folders.
-        if let Some(user) = self.owner()?.filter(|_| Uid::effective().is_root()) {
-            command.uid(user.uid.as_raw()).gid(user.gid.as_raw()).current_dir("/");
-        }
         let output = command.output().with_context(|| format!("cannot run kings {}", words.join(" ")))?;
         if !output.status.success() {
             bail!("kings {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());

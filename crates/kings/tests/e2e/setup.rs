@@ -1,7 +1,7 @@
 //! `kings setup` on a machine of its own: a network namespace, where nobody has the ports of a mail server.
 
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -292,4 +292,51 @@ fn root_follows_no_link_that_the_servers_user_has_put_into_its_folders() {
         );
     }
     assert_eq!(std::fs::read_dir(&victim).unwrap().count(), 1);
+    // Nor do the commands that root gives.
+    machine.kings(&["dkim", "create", "example.org"]).failed();
+    std::fs::remove_file(data.join("dkim")).unwrap();
+    std::fs::rename(data.join("dkim.was"), data.join("dkim")).unwrap();
+    let config = std::fs::read_to_string(machine.folder.join("etc/kings.toml")).unwrap();
+    let provider =
+        "[dns]\nprovider = { kind = \"rfc2136\", server = \"127.0.0.1\", key = \"k\", key_file = \"k.key\" }";
+    machine.folder.write("etc/kings.toml", config.replace("[dns]", provider));
+    machine.folder.write("etc/k.key", "key \"k\" { algorithm hmac-sha256; secret \"c2VjcmV0\"; };");
+    symlink(victim.join("lock"), data.join("dns.lock")).unwrap();
+    let refused = machine.kings(&["dns", "apply", "--dry-run"]).failed();
+    assert!(refused.errors().contains("dns.lock: Permission denied"), "{refused}");
+    assert_eq!(std::fs::read_dir(&victim).unwrap().count(), 1);
+    // What the owner has made is still for the owner, and root's own command makes more of it.
+    machine.kings(&["dkim", "rotate", "example.org", "--start", "--force"]).succeeded();
+    let owner = std::fs::metadata(&data).unwrap().uid();
+    for key in std::fs::read_dir(data.join("dkim/example.org")).unwrap() {
+        let key = key.unwrap();
+        assert_eq!(key.metadata().unwrap().uid(), owner, "{}", key.path().display());
+    }
+}
+
+#[test]
+fn root_sets_the_rights_of_no_folder_that_a_link_stands_for() {
+    let machine = Machine::start();
+    run(&mut machine.setup(&[])).succeeded();
+    let mut stop = machine.command("/usr/bin/pkill");
+    let _ = run(stop.args(["-TERM", "-f", "kings serve"]));
+    let victim = machine.folder.create("victim");
+    let spool = machine.folder.create("spool");
+    let owner = std::fs::metadata(machine.folder.join("lib/data")).unwrap();
+    chown(&spool, Some(owner.uid()), Some(owner.gid())).unwrap();
+    symlink(&victim, spool.join("drop")).unwrap();
+    let config = std::fs::read_to_string(machine.folder.join("etc/kings.toml")).unwrap();
+    let local = format!("{config}\n[local]\nfolder = \"{}\"\n", spool.display());
+    machine.folder.write("etc/kings.toml", &local);
+    let rights = |folder: &std::path::Path| std::fs::metadata(folder).unwrap().mode();
+    let before = rights(&victim);
+    let refused = machine.kings(&["serve"]).failed();
+    assert!(
+        refused.text().contains("must be a folder") || refused.errors().contains("must be a folder"),
+        "{refused}"
+    );
+    assert_eq!(rights(&victim), before);
+    std::fs::remove_file(spool.join("drop")).unwrap();
+    run(&mut machine.setup(&[])).succeeded();
+    assert_eq!(rights(&spool.join("drop")) & 0o7777, 0o3733);
 }

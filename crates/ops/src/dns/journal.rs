@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use kings_dns::{Change, Data, Kind, RecordSet};
@@ -31,8 +31,6 @@ pub struct Made {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Journal {
     path: PathBuf,
-    /// The owner of this folder owns the file.
-    data_dir: PathBuf,
     /// One for each name and type.
     pub items: Vec<Made>,
 }
@@ -64,7 +62,7 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(cause) => return Err(JournalError::File { what: "read", path, cause }),
         };
-        Ok(Self { path, data_dir: data_dir.to_owned(), items })
+        Ok(Self { path, items })
     }
 
     /// Notes what is about to be done: until it is known to be, what was ours before is so still.
@@ -126,13 +124,6 @@ impl Journal {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(&partial)?;
         file.write_all(format!("{:#}\n", to_json(&self.items)).as_bytes())?;
         file.sync_all()?;
-        let owner = fs::metadata(&self.data_dir)?;
-        for made in [folder, &partial] {
-            let own = fs::metadata(made)?;
-            if (owner.uid(), owner.gid()) != (own.uid(), own.gid()) {
-                chown(made, Some(owner.uid()), Some(owner.gid()))?;
-            }
-        }
         fs::rename(&partial, &self.path)?;
         File::open(folder)?.sync_all()
     }

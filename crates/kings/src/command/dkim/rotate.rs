@@ -14,6 +14,7 @@ use crate::config::Settings;
 use crate::control::Request;
 use crate::dkim::Stage;
 use crate::dkim::rotation::{Action, Keyring, Phase, transit};
+use crate::prepare;
 
 #[derive(Args)]
 pub(crate) struct Rotate {
@@ -47,6 +48,7 @@ pub(super) fn rotate(options: &Rotate) -> Result<(), Failure> {
     let settings = options.output.common.settings()?;
     let domain = &options.domain;
     hosted(&settings, domain)?;
+    prepare::act_as_owner(&settings).map_err(|error| Failure::check_failed(format!("{error:#}")))?;
     let _alone = alone(&settings)?;
     let wait = transit(settings.submission.longest_hold, settings.queue.lifetimes);
     let read =

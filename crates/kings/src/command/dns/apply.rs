@@ -43,10 +43,12 @@ struct Consent {
 pub(super) fn run(options: &Apply) -> Result<(), Failure> {
     let settings = options.common.settings()?;
     let provider = provider(&settings)?;
-    prepare::ensure_data(&settings).map_err(|error| Failure::check_failed(format!("{error:#}")))?;
+    // Read as whoever runs this: the keys of others may be for root alone.
+    let facts = dns_facts::gather(&settings)?;
+    let ready = prepare::ensure_data(&settings).and_then(|()| prepare::act_as_owner(&settings));
+    ready.map_err(|error| Failure::check_failed(format!("{error:#}")))?;
     let _alone = alone(&settings)?;
     let mut journal = Journal::open(&settings.data_dir).map_err(|error| failed(&error.into()))?;
-    let facts = dns_facts::gather(&settings)?;
     serve::runtime(Threads::default())?.block_on(async {
         let drafted = draft(&provider, &plan(&facts), &journal, options.undo).await;
         let drafted = drafted.map_err(|error| failed(&error.into()))?;
