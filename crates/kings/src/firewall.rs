@@ -2,15 +2,26 @@
 
 mod nftables;
 mod open;
+mod others;
 mod ssh;
 mod ufw;
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 pub(crate) use self::open::{Open, Opening, Protocol};
-pub(crate) use self::ssh::ports as ssh_ports;
+pub(crate) use self::others::Closed;
+pub(crate) use self::ssh::Ports as SshPorts;
+
+/// How long a program may take that is asked for what it knows.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// No answer that is waited for is larger.
+const MAX_ANSWER: u64 = 1024 * 1024;
 
 /// Who filters packets here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +72,29 @@ impl Tool {
         }
     }
 
+    /// Whether `apply` has nothing to do.
+    pub(crate) fn has(self, open: &Open) -> Result<bool, FirewallError> {
+        match self {
+            Self::Nftables => nftables::has(open),
+            Self::Ufw => ufw::has(open),
+        }
+    }
+
+    /// What rules of others keep away from our ports, whatever ours let in.
+    pub(crate) fn closed_by_others(self, open: &Open) -> Result<Vec<Closed>, FirewallError> {
+        let mut closed = nftables::closed_by_others(open)?;
+        match self {
+            // Its own tables are full of questions that nftables cannot put into words; it tells its rules itself.
+            Self::Ufw => {
+                closed.retain(|closed| !closed.is_ufw);
+                closed.extend(ufw::denied(open)?);
+            }
+            Self::Nftables => {}
+        }
+        closed.extend(others::old_iptables(open));
+        Ok(closed)
+    }
+
     /// Lets in what is open, and nothing else; `false` where that was so already.
     pub(crate) fn apply(self, open: &Open) -> Result<bool, FirewallError> {
         match self {
@@ -107,9 +141,57 @@ fn demand(program: &'static str, arguments: &[&str], input: &str) -> Result<Stri
     Err(FirewallError::Refused { program, words: String::from_utf8_lossy(&words).trim().to_owned() })
 }
 
-/// Whether a program of this name is in one of the folders that root's PATH has, whatever ours is.
+/// What a program prints that succeeds; `None` where it is not there, fails, or takes too long.
+fn ask(program: &str, arguments: &[&str]) -> Option<String> {
+    let mut child = Command::new(find(program)?)
+        .args(arguments)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let stdout = child.stdout.take()?;
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let mut text = Vec::new();
+        let read = stdout.take(MAX_ANSWER).read_to_end(&mut text);
+        // Nobody listens any more where it took too long.
+        let _ = tell.send(read.map(|_| text));
+    });
+    let text = told.recv_timeout(PATIENCE);
+    // One that has closed its output ends; one that has not is not waited for.
+    if text.is_err() {
+        let _ = child.kill();
+    }
+    let status = child.wait().ok()?;
+    let text = text.ok()?.ok()?;
+    status.success().then(|| String::from_utf8_lossy(&text).into_owned())
+}
+
+/// A program of this name in one of the folders that root's PATH has, whatever ours is.
+fn find(name: &str) -> Option<PathBuf> {
+    let folders = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"];
+    folders.iter().map(|folder| PathBuf::from(folder).join(name)).find(|path| path.is_file())
+}
+
 fn is_installed(name: &str) -> bool {
-    ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"]
-        .iter()
-        .any(|folder| std::path::Path::new(folder).join(name).is_file())
+    find(name).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_program_that_fails_or_hangs_has_said_nothing() {
+        assert_eq!(ask("sh", &["-c", "echo a; echo b >&2"]).as_deref(), Some("a\n"));
+        assert_eq!(ask("sh", &["-c", "echo a; exit 1"]), None);
+        assert_eq!(ask("no-such-program", &[]), None);
+        let begun = Instant::now();
+        assert_eq!(ask("sh", &["-c", "sleep 60"]), None);
+        assert!(begun.elapsed() < PATIENCE * 3, "{:?}", begun.elapsed());
+    }
 }

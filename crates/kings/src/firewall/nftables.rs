@@ -1,8 +1,9 @@
-//! A table of nftables of our own, `inet kings`: those of others are neither read nor changed.
+//! A table of nftables of our own, `inet kings`: those of others are read, to tell what they close, and never changed.
 //!
 //! A packet has to pass the tables of all; so a table of ours can close what others leave open, and opens nothing that
 //! another one closes.
 
+use super::others::{self, Closed};
 use super::{FirewallError, Open, Protocol, call, demand, is_installed};
 
 const NFT: &str = "nft";
@@ -67,9 +68,23 @@ fn present() -> Result<Option<String>, FirewallError> {
     Err(FirewallError::Refused { program: NFT, words })
 }
 
+pub(super) fn has(open: &Open) -> Result<bool, FirewallError> {
+    Ok(present()?.as_deref() == Some(&table(open)))
+}
+
+/// What other tables drop; iptables of today writes its rules here as well.
+pub(super) fn closed_by_others(open: &Open) -> Result<Vec<Closed>, FirewallError> {
+    if !is_there() {
+        return Ok(Vec::new());
+    }
+    let text = demand(NFT, &["--json", "list", "ruleset"], "")?;
+    others::closed(&text, open)
+        .map_err(|error| FirewallError::Refused { program: NFT, words: format!("no JSON: {error}") })
+}
+
 pub(super) fn apply(open: &Open) -> Result<bool, FirewallError> {
     let wanted = table(open);
-    if present()?.as_deref() == Some(&wanted) {
+    if has(open)? {
         return Ok(false);
     }
     // One transaction: there is no moment in which neither the old table nor the new one is in force. The first line is

@@ -1,145 +1,146 @@
 //! Which ports SSH has here: a firewall that forgets one locks its operator out.
 
+mod config;
+mod memory;
+mod pattern;
+mod units;
+
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::prepare::holder;
+use super::{FirewallError, ask};
+use crate::prepare::holder::{self, Held};
 
-/// SSH's own, taken where nothing else is found.
+/// SSH's own. It is let in always: a port that nobody listens at costs nothing, and whether sshd comes up there
+/// after the next boot is not to be told for certain.
 const USUAL: u16 = 22;
-/// How deep `Include` may nest; OpenSSH has the same limit.
-const MAX_DEPTH: u8 = 16;
 /// Servers of SSH, as the kernel names their processes.
-const SERVERS: [&str; 4] = ["sshd", "sshd-session", "dropbear", "tinysshd"];
+const SERVERS: [&str; 5] = ["sshd", "sshd-session", "sshd-auth", "dropbear", "tinysshd"];
 
-/// All that anything here points to, never none: sshd's config, what its socket unit says, a server that listens, and the
-/// connection over which this very command came (`SSH_CONNECTION`).
-pub(crate) fn ports() -> BTreeSet<u16> {
-    let mut ports = in_config(Path::new("/etc/ssh/sshd_config"), MAX_DEPTH);
-    for unit in ["/etc/systemd/system", "/run/systemd/generator"] {
-        ports.extend(in_socket_units(Path::new(unit)));
+/// Where SSH is, by all that anything here points to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ports {
+    /// Never empty.
+    pub(crate) open: BTreeSet<u16>,
+    /// Those of a server that runs, or of the operator's own connection: no file needs to name them.
+    seen: BTreeSet<u16>,
+}
+
+impl Ports {
+    /// Looks at sshd's config, by its own eyes and ours; at what starts it; at servers that listen and the connections that
+    /// they hold; and at what was seen the last time, where nothing is seen now, as at boot.
+    pub(crate) fn of_this_machine() -> Self {
+        let mut open = config::ports(Path::new("/etc/ssh/sshd_config"));
+        // It knows compiled-in rules that we do not; it answers to root alone, and at boot only after its folder in /run is there.
+        if let Some(text) = ask("sshd", &["-T"]) {
+            config::read(&text, &mut open, |_| {});
+        }
+        open.extend(units::ports());
+        Self::new(open, seen(), &memory::recall())
     }
-    let running = holder::listening().into_iter();
-    ports.extend(running.filter(|held| held.is_by(&SERVERS)).map(|held| held.port));
+
+    fn new(mut open: BTreeSet<u16>, seen: BTreeSet<u16>, remembered: &BTreeSet<u16>) -> Self {
+        open.insert(USUAL);
+        open.extend(if seen.is_empty() { remembered } else { &seen });
+        Self { open, seen }
+    }
+
+    /// Keeps what was seen for the unit that runs at boot, which sees nothing.
+    pub(crate) fn remember(&self) -> Result<(), FirewallError> {
+        if self.seen.is_empty() { Ok(()) } else { memory::keep(&self.seen) }
+    }
+}
+
+/// What is there at this moment.
+fn seen() -> BTreeSet<u16> {
+    let listening: Vec<Held> = holder::listening().into_iter().filter(|held| held.is_outside).collect();
+    let mut ports = of_servers(&listening, &holder::connected());
+    if let Some(text) = ask("systemctl", &["show", "--property=Id,Listen,Triggers", "*.socket"]) {
+        ports.extend(units::of_running(&text));
+    }
+    // sudo takes this away, and then the connection itself is found among those of sshd.
     ports.extend(std::env::var("SSH_CONNECTION").ok().and_then(|text| of_connection(&text)));
-    if ports.is_empty() {
-        ports.insert(USUAL);
-    }
     ports
+}
+
+/// Ports at which a server listens, and those over which one was reached, whoever listened for it. What a session of somebody
+/// listens at (`ssh -R`) and what it has connected to elsewhere (`ssh -L`) are not its own.
+fn of_servers(listening: &[Held], connected: &[Held]) -> BTreeSet<u16> {
+    let is_server = |held: &&Held| held.is_by(&SERVERS);
+    let is_forwarded =
+        |held: &&Held| is_server(held) && held.command_lines().iter().all(|line| is_session(line));
+    let forwarded: BTreeSet<u16> = listening.iter().filter(is_forwarded).map(|held| held.port).collect();
+    let all: BTreeSet<u16> = listening.iter().map(|held| held.port).collect();
+    let own = listening.iter().filter(is_server).map(|held| held.port);
+    let reached = connected.iter().filter(is_server).map(|held| held.port).filter(|port| all.contains(port));
+    own.chain(reached).filter(|port| !forwarded.contains(port)).collect()
+}
+
+/// sshd writes what a process of it is for where its command line was: `sshd: ann@pts/0`, `sshd-session: ann [priv]`; the one that
+/// listens is `sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups`, or has its command line.
+fn is_session(command_line: &str) -> bool {
+    let title = ["sshd: ", "sshd-session: "].iter().find_map(|name| command_line.strip_prefix(name));
+    title.is_some_and(|title| !title.contains("[listener]"))
 }
 
 /// `CLIENT PORT SERVER PORT`, as sshd(8) has it.
 fn of_connection(text: &str) -> Option<u16> {
-    text.split(' ').nth(3)?.parse().ok()
-}
-
-/// `Port` and `ListenAddress` of sshd_config(5), with the files that it includes.
-fn in_config(file: &Path, depth: u8) -> BTreeSet<u16> {
-    let mut ports = BTreeSet::new();
-    let Some(text) = fs::read_to_string(file).ok().filter(|_| depth > 0) else { return ports };
-    for line in text.lines() {
-        let line = line.trim().replace(['"', '='], " ");
-        let mut words = line.split_ascii_whitespace();
-        let keyword = words.next().unwrap_or_default().to_ascii_lowercase();
-        match keyword.as_str() {
-            "port" => ports.extend(words.next().and_then(|port| port.parse::<u16>().ok())),
-            "listenaddress" => ports.extend(words.next().and_then(port_of)),
-            "include" => {
-                for pattern in words {
-                    let files = matching(&file.parent().unwrap_or(Path::new("/")).join(pattern));
-                    ports.extend(files.iter().flat_map(|file| in_config(file, depth - 1)));
-                }
-            }
-            _ => {}
-        }
-    }
-    ports.remove(&0);
-    ports
-}
-
-/// `192.0.2.1:22` and `[::1]:22`; an address alone has `Port`.
-fn port_of(address: &str) -> Option<u16> {
-    let (host, port) = address.rsplit_once(':')?;
-    if host.contains(':') && !host.ends_with(']') { None } else { port.parse().ok() }
-}
-
-/// The files of `/etc/ssh/sshd_config.d/*.conf`: one star, in the last name.
-fn matching(pattern: &Path) -> Vec<PathBuf> {
-    let name = pattern.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let Some((before, behind)) = name.split_once('*') else { return vec![pattern.to_owned()] };
-    let entries = fs::read_dir(pattern.parent().unwrap_or(Path::new("/"))).into_iter().flatten().flatten();
-    let fits = |path: &PathBuf| {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        name.len() >= before.len() + behind.len() && name.starts_with(before) && name.ends_with(behind)
-    };
-    entries.map(|entry| entry.path()).filter(fits).collect()
-}
-
-/// `ListenStream=` of ssh.socket and what changes it, where systemd listens for sshd.
-fn in_socket_units(folder: &Path) -> BTreeSet<u16> {
-    let names = ["ssh.socket", "ssh.socket.d/*.conf", "sshd.socket", "sshd.socket.d/*.conf"];
-    let texts = names
-        .iter()
-        .flat_map(|name| matching(&folder.join(name)))
-        .filter_map(|file| fs::read_to_string(file).ok());
-    let port = |line: &str| {
-        let place = line.trim().strip_prefix("ListenStream=")?.trim();
-        place.parse().ok().or_else(|| port_of(place))
-    };
-    texts.flat_map(|text| text.lines().filter_map(port).collect::<Vec<u16>>()).collect()
+    text.split(' ').nth(3).and_then(config::port)
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]
-    fn ports_are_found_in_the_config_and_in_what_it_includes() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("sshd_config");
-        fs::create_dir(folder.path().join("more")).unwrap();
-        fs::write(folder.path().join("more/a.conf"), "port=2022\n").unwrap();
-        fs::write(folder.path().join("more/a.conf.old"), "port 1\n").unwrap();
-        let cases: [(&str, &[u16]); 9] = [
-            ("", &[]),
-            ("#Port 22\n", &[]),
-            ("Port 22\n  PORT \"2222\"\n", &[22, 2222]),
-            ("ListenAddress 192.0.2.1:2200\nListenAddress [::1]:2201\n", &[2200, 2201]),
-            ("ListenAddress 192.0.2.1\nListenAddress ::1\n", &[]),
-            ("Include more/*.conf\nPort 22\n", &[22, 2022]),
-            ("Include more/nothing.conf sshd_config\nPort 7\n", &[7]),
-            ("Port many\nPort 0\nPort 65536\n", &[]),
-            ("GatewayPorts yes\n", &[]),
-        ];
-        for (text, expected) in cases {
-            fs::write(&file, text).unwrap();
-            assert_eq!(in_config(&file, MAX_DEPTH), expected.iter().copied().collect(), "{text:?}");
-        }
-        assert_eq!(in_config(&folder.path().join("none"), MAX_DEPTH), BTreeSet::new());
-    }
-
-    #[test]
-    fn a_socket_unit_and_the_connection_of_the_operator_tell_ports_too() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("ssh.socket.d")).unwrap();
-        let text =
-            "[Socket]\nListenStream=\nListenStream=0.0.0.0:2200\nListenStream=[::]:2201\nListenStream=2202\n";
-        fs::write(folder.path().join("ssh.socket.d/port.conf"), text).unwrap();
-        assert_eq!(in_socket_units(folder.path()), BTreeSet::from([2200, 2201, 2202]));
+    fn the_connection_of_the_operator_tells_its_port() {
         for (text, expected) in [
             ("192.0.2.9 50000 192.0.2.1 2222", Some(2222)),
             ("192.0.2.9 50000", None),
             ("", None),
             ("a b c d", None),
+            ("a b c 0", None),
         ] {
             assert_eq!(of_connection(text), expected, "{text:?}");
         }
     }
 
     #[test]
-    fn somebody_is_always_let_in() {
-        assert!(!ports().is_empty());
+    fn the_usual_port_is_always_open_and_memory_counts_where_nothing_is_seen() {
+        let set = |ports: &[u16]| ports.iter().copied().collect::<BTreeSet<u16>>();
+        let cases: [[&[u16]; 4]; 5] = [
+            [&[], &[], &[], &[22]],
+            [&[2200], &[], &[], &[22, 2200]],
+            [&[], &[2201], &[2202], &[22, 2201]],
+            [&[], &[], &[2202], &[22, 2202]],
+            [&[2200], &[22], &[2202], &[22, 2200]],
+        ];
+        for [configured, seen, remembered, expected] in cases {
+            let ports = Ports::new(set(configured), set(seen), &set(remembered));
+            assert_eq!(ports.open, set(expected), "{configured:?} {seen:?} {remembered:?}");
+        }
+        assert!(Ports::of_this_machine().open.contains(&USUAL));
+    }
+
+    #[test]
+    fn what_a_session_forwards_is_not_sshs() {
+        let held = Held::new;
+        let listening = [
+            held(2222, &[("sshd", "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups")]),
+            held(2223, &[("sshd", "/usr/sbin/sshd -p 2223")]),
+            held(9000, &[("sshd", "sshd: ann@pts/0")]),
+            held(9001, &[("sshd-session", "sshd-session: ann")]),
+            held(2224, &[("systemd", "/sbin/init")]),
+            held(111, &[("systemd", "/sbin/init")]),
+            held(3306, &[("mysqld", "mysqld")]),
+        ];
+        let connected = [
+            held(2224, &[("sshd", "sshd: ann [priv]"), ("sshd", "sshd: ann@pts/0")]),
+            held(9000, &[("sshd", "sshd: ann@pts/0")]),
+            held(40000, &[("sshd", "sshd: ann@pts/0")]),
+            held(3306, &[("mysqld", "mysqld")]),
+        ];
+        assert_eq!(of_servers(&listening, &connected), BTreeSet::from([2222, 2223, 2224]));
+        assert_eq!(of_servers(&[], &connected), BTreeSet::new());
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::others::Closed;
 use super::{FirewallError, Open, Protocol, demand, is_installed};
 
 const UFW: &str = "ufw";
@@ -64,6 +65,42 @@ pub(super) fn plan(open: &Open) -> String {
     if has_ports(open) { format!("{commands}\n# {PROFILE}\n{}", profile(open)) } else { commands }
 }
 
+pub(super) fn has(open: &Open) -> Result<bool, FirewallError> {
+    if !is_on() || (has_ports(open) && fs::read_to_string(PROFILE).ok().as_deref() != Some(&profile(open))) {
+        return Ok(false);
+    }
+    let added = demand(UFW, &["show", "added"], "")?;
+    let mut rules = ssh_rules(open);
+    rules.extend(has_ports(open).then(|| NAME.to_owned()));
+    Ok(rules.iter().all(|rule| is_added(&added, rule)))
+}
+
+/// `ufw allow 22/tcp comment 'SSH'`
+fn is_added(added: &str, rule: &str) -> bool {
+    added.lines().any(|line| {
+        let mut words = line.split_ascii_whitespace();
+        words.next() == Some(UFW) && words.next() == Some("allow") && words.next() == Some(rule)
+    })
+}
+
+/// Ports that an older rule of the operator keeps shut for everybody: the first that fits wins, and ours come behind it.
+pub(super) fn denied(open: &Open) -> Result<Vec<Closed>, FirewallError> {
+    Ok(denials(&demand(UFW, &["show", "added"], "")?, open))
+}
+
+fn denials(added: &str, open: &Open) -> Vec<Closed> {
+    let rule = |line: &str| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [UFW, "deny" | "reject", target, ..] = words.as_slice() else { return None };
+        let (port, protocol) = target.split_once('/').unwrap_or((target, "tcp"));
+        let port = port.parse().ok().filter(|port| protocol == "tcp" && open.mail.contains_key(port))?;
+        let fix = format!("ufw delete {}", words[1..].join(" "));
+        let place = format!("the rule  {}", line.trim());
+        Some(Closed { place, ports: vec![port], is_sure: true, fix, is_ufw: false })
+    };
+    added.lines().filter_map(rule).collect()
+}
+
 pub(super) fn apply(open: &Open) -> Result<bool, FirewallError> {
     let mut changed = false;
     // Before anything else, so that no step locks out whoever works here.
@@ -119,6 +156,22 @@ mod tests {
         let expected = "[Kings]\ntitle=Kings mail server\ndescription=The ports of kings.toml\nports=25/tcp|143/tcp|993/tcp|53/udp\n";
         assert_eq!(profile(&open), expected);
         assert_eq!(ssh_rules(&open), ["22/tcp"]);
+    }
+
+    #[test]
+    fn rules_of_the_operator_are_understood() {
+        let added = "Added user rules (see 'ufw status' for running firewall):\nufw allow 22/tcp comment 'SSH'\n\
+            ufw deny 25\nufw reject 993/tcp\nufw deny 465/udp\nufw deny from 192.0.2.7\nufw allow Kings\n";
+        assert!(is_added(added, "22/tcp") && is_added(added, NAME));
+        assert!(!is_added(added, "25") && !is_added(added, "22"));
+        let open = Open {
+            ssh: BTreeSet::from([22]),
+            mail: BTreeMap::from([(25, "smtp"), (993, "imaps"), (465, "submissions")]),
+            others: BTreeSet::new(),
+            unknown: BTreeSet::new(),
+        };
+        let found: Vec<Vec<u16>> = denials(added, &open).into_iter().map(|closed| closed.ports).collect();
+        assert_eq!(found, [vec![25], vec![993]]);
     }
 
     #[test]
