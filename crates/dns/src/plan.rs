@@ -23,7 +23,7 @@ pub struct Facts {
     pub domains: Vec<Hosted>,
     /// What listens.
     pub services: Services,
-    /// SHA-256 of the public keys that port 25 shows, or will show next.
+    /// SHA-256 of the public key that port 25 shows, and then of the one that it will show next.
     pub tls_keys: Vec<Vec<u8>>,
     /// Who gives its certificates, as CAA names authorities: `letsencrypt.org`.
     pub authorities: Vec<String>,

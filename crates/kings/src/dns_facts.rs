@@ -1,5 +1,6 @@
 //! What the config, the keys and the certificate say about the records that DNS should have.
 
+use kings_acme::Shelf;
 use kings_dns::plan::{Facts, Hosted, Services, SigningKey};
 use kings_mail::domain::Domain;
 use kings_msgauth::dkim::key_files;
@@ -11,7 +12,7 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::command::Failure;
 use crate::config::Settings;
-use crate::dkim;
+use crate::{dkim, serve};
 
 /// All that the records depend on.
 pub(crate) fn gather(settings: &Settings) -> Result<Facts, Failure> {
@@ -36,7 +37,7 @@ pub(crate) fn gather(settings: &Settings) -> Result<Facts, Failure> {
         },
         domains,
         services: services(settings),
-        tls_keys: certificate.iter().map(|certificate| certificate.key_digest.to_vec()).collect(),
+        tls_keys: tls_keys(settings, certificate.as_ref())?,
         authorities,
         smart_host: !settings.outbound.smart_hosts.is_empty(),
     })
@@ -74,6 +75,22 @@ fn certificate(settings: &Settings) -> Option<Described> {
         Certificate::SelfSigned { folder, .. } => folder.join("self-signed.pem"),
     };
     Described::of(&CertificateDer::from_pem_file(place).ok()?)
+}
+
+/// The key that port 25 shows, and the one that comes after it: DNS has to name that one before it serves.
+fn tls_keys(settings: &Settings, certificate: Option<&Described>) -> Result<Vec<Vec<u8>>, Failure> {
+    let Some(certificate) = certificate else { return Ok(Vec::new()) };
+    let mut keys = vec![certificate.key_digest.to_vec()];
+    if settings.acme.as_ref().is_some_and(|acme| acme.settings.rotate_keys) {
+        let folder = settings.data_dir.join(serve::ACME_FOLDER);
+        // A record that is published already must not go because its key cannot be read now.
+        let known = Shelf::at(&folder).tlsa(&settings.hostname).map_err(|error| {
+            Failure::cannot_tell(format!("cannot read the keys in {}: {error}", folder.display()))
+        })?;
+        keys.extend(known.into_iter().map(|record| record.data));
+        keys.dedup();
+    }
+    Ok(keys)
 }
 
 /// The name in CAA records of those whose certificates name them otherwise.

@@ -191,6 +191,16 @@ fn certificates_renew_twice_under_load_with_no_failed_connection_and_the_same_ke
     assert_eq!(files.count(), 12);
 }
 
+/// Has the config read again, and waits until it is: what the resolver remembers is forgotten then.
+#[track_caller]
+fn reload(kings: &Kings) {
+    let log = kings.folder().join("kings.log");
+    let count = || std::fs::read_to_string(&log).unwrap_or_default().matches("config read again").count();
+    let before = count();
+    run(program("kill").args(["-HUP", &kings.process().to_string()])).succeeded();
+    wait_until("the reload", PATIENCE, || (count() > before).then_some(()));
+}
+
 #[test]
 fn a_new_key_serves_only_once_dns_names_it() {
     let authority = Authority::start();
@@ -210,13 +220,17 @@ fn a_new_key_serves_only_once_dns_names_it() {
     run(&mut kings.command(&["certificate", "renew"])).succeeded();
     let second = of(&kings, HOSTNAME);
     assert_eq!(keys(&second)[0], keys(&first)[1]);
+    // What is to be published names both: the one that serves, and the one that waits for its record.
+    let wanted = run(&mut kings.command(&["dns", "records", "--zonefile"])).text();
+    for key in keys(&second) {
+        assert!(wanted.contains(&format!("_25._tcp.mail.example.org. 3600 IN TLSA {key}\n")), "{wanted}");
+    }
     // DNS names the key that serves, and not the next one.
     drop(names);
     let old = keys(&second)[0].clone();
     let names =
         NameServer::start_at(port, "example.org", &records(&format!("_25._tcp.mail IN TLSA {old}\n")));
-    run(program("kill").args(["-HUP", &kings.process().to_string()])).succeeded();
-    std::thread::sleep(Duration::from_secs(1));
+    reload(&kings);
     run(&mut kings.command(&["certificate", "renew"])).succeeded();
     let third = of(&kings, HOSTNAME);
     assert_eq!(keys(&third), keys(&second), "no key that nobody was told of");
@@ -225,8 +239,7 @@ fn a_new_key_serves_only_once_dns_names_it() {
     drop(names);
     let both = format!("_25._tcp.mail IN TLSA {old}\n_25._tcp.mail IN TLSA {}\n", keys(&third)[1]);
     let _names = NameServer::start_at(port, "example.org", &records(&both));
-    run(program("kill").args(["-HUP", &kings.process().to_string()])).succeeded();
-    std::thread::sleep(Duration::from_secs(1));
+    reload(&kings);
     run(&mut kings.command(&["certificate", "renew"])).succeeded();
     assert_eq!(keys(&of(&kings, HOSTNAME))[0], keys(&third)[1]);
 }

@@ -405,11 +405,19 @@ fn of_version(wanted: &Wanted, found: &[Data], version: &str) -> Finding {
     }
 }
 
-/// One that fits is enough; none that does, and who looks at DANE delivers nothing (RFC 7672 §2.2).
+/// The key that serves must be there: with none that fits, who looks at DANE delivers nothing (RFC 7672 §2.2). The key to come
+/// must be there before it serves (RFC 7671 §8.1).
 fn keys(group: &[&Wanted], found: &[Data]) -> Finding {
-    let first = group[0];
-    if group.iter().any(|wanted| found.contains(&wanted.data)) {
-        return Finding::new(first, State::Ok, "it fits the key of port 25", None);
+    let (first, next) = (group[0], &group[1..]);
+    if found.contains(&first.data) {
+        let missing: Vec<&Wanted> =
+            next.iter().filter(|wanted| !found.contains(&wanted.data)).copied().collect();
+        return if missing.is_empty() {
+            Finding::new(first, State::Ok, "it fits the key of port 25", None)
+        } else {
+            let what = "the key of port 25 is there, the next one is not: it waits for that";
+            Finding::new(first, State::Warn, what, Some(lines(&missing)))
+        };
     }
     let usable = |data: &Data| matches!(data, Data::Tlsa(tlsa) if (tlsa.usage, tlsa.selector, tlsa.matching) == (3, 1, 1));
     if found.iter().any(usable) {

@@ -152,6 +152,27 @@ fn each_fault_has_its_line_and_its_remedy() {
 }
 
 #[test]
+fn the_key_that_serves_must_be_there_and_the_next_one_before_it_serves() {
+    let facts = Facts { tls_keys: vec![vec![0xab; 32], vec![0xcd; 32]], ..facts() };
+    let heap = Heap::default();
+    let context = Context { facts: &facts, heap: &heap };
+    let records = plan(&facts).records;
+    let wanted: Vec<&Wanted> = records.iter().filter(|wanted| wanted.purpose == Purpose::Tlsa).collect();
+    let (serves, next) = (format!("3 1 1 {}", "ab".repeat(32)), format!("3 1 1 {}", "cd".repeat(32)));
+    let cases = [
+        (vec![serves.as_str(), next.as_str()], State::Ok, None),
+        (vec![serves.as_str()], State::Warn, Some(&next)),
+        (vec![next.as_str()], State::Fail, Some(&serves)),
+    ];
+    for (there, state, fix) in cases {
+        let finding = group(&context, &wanted, same(said(Kind::Tlsa, &there))).remove(0);
+        assert_eq!(finding.state, state, "{there:?}: {finding:?}");
+        let text = finding.fix.unwrap_or_default();
+        assert!(fix.map_or(text.is_empty(), |record| text.contains(record.as_str())), "{there:?}: {text}");
+    }
+}
+
+#[test]
 fn a_long_key_that_was_cut_by_a_form_is_told_with_both_lengths() {
     let mut facts = facts();
     let record = format!("v=DKIM1; h=sha256; k=rsa; p={KEY}{KEY}{KEY}");
