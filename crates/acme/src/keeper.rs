@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::account;
-use crate::challenge::{Kind, Publish};
+use crate::challenge::{self, Kind, Publish, Record, Records};
 use crate::http::Http;
 use crate::order::{self, Remember, Wish};
 use crate::progress::{Log, Progress};
@@ -33,6 +33,8 @@ const LONGEST_SLEEP: u64 = 5 * 60;
 const RATE_LIMITED: u64 = 60 * 60;
 /// Bounds of what an authority says about when to ask for its window again (RFC 9773 §4.3.2).
 const ASK_WINDOW: (u64, u64) = (60, 24 * 60 * 60);
+/// When a record that is in DNS in vain is tried to be removed again.
+const SWEEP_AGAIN: u64 = 10 * 60;
 /// When to ask again after it did not answer.
 const ASK_WINDOW_AGAIN: u64 = 60 * 60;
 
@@ -96,6 +98,8 @@ struct Inner {
     certificates: Certificates,
     parts: RwLock<Option<Arc<Parts>>>,
     log: Mutex<Log>,
+    /// Records of ours that are in DNS, as far as we know, and when they are tried to be removed next.
+    records: Mutex<(Vec<Record>, u64)>,
     /// Names that somebody wants renewed now.
     wanted: Mutex<BTreeSet<Domain>>,
     tries: Mutex<BTreeMap<Domain, u64>>,
@@ -115,6 +119,7 @@ impl Acme {
             certificates,
             parts: RwLock::default(),
             log: Mutex::default(),
+            records: Mutex::default(),
             wanted: Mutex::default(),
             tries: Mutex::default(),
             wake: Notify::new(),
@@ -124,7 +129,9 @@ impl Acme {
     /// Goes on by these settings, or rests where there are none.
     pub fn configure(&self, parts: Option<Parts>) -> io::Result<()> {
         if parts.is_some() && self.parts().is_none() {
-            *lock(&self.0.log) = Shelf::open(&self.0.shelf.folder)?.log()?;
+            let opened = Shelf::open(&self.0.shelf.folder)?;
+            *lock(&self.0.log) = opened.log()?;
+            *lock(&self.0.records) = (opened.records()?, 0);
         }
         *self.0.parts.write().unwrap_or_else(PoisonError::into_inner) = parts.map(Arc::new);
         self.0.wake.notify_one();
@@ -196,7 +203,7 @@ impl Acme {
     /// Does what is due; gives the seconds until something else is. One name after the other, for an authority counts how
     /// much is asked of it at a time; each failure is its own name's alone.
     async fn next_step(&self, parts: &Parts) -> u64 {
-        let mut next = u64::MAX;
+        let mut next = self.sweep(parts).await;
         for name in &parts.settings.names {
             let (files, of) = (self.0.shelf.clone(), name.clone());
             let certificate = on_disk(move || Ok(described(&files, &of))).await.unwrap_or_default();
@@ -271,6 +278,7 @@ impl Acme {
             key: &key,
             kinds: &kinds,
             publish: &parts.publish,
+            resolver: &parts.resolver,
             replaces,
             begun: before.order.clone(),
         };
@@ -315,11 +323,49 @@ impl Acme {
         let found = parts.resolver.addresses(name.as_str()).await;
         if matches!(found, Err(DnsError::NoDomain | DnsError::NoRecord)) {
             kinds.retain(|kind| *kind == Kind::Dns01);
-            if kinds.is_empty() {
+            if kinds.is_empty() || !is_in_a_zone_of_ours(parts, name).await {
                 return Err(Trouble::NotInDns(name.clone()));
             }
         }
         Ok(kinds)
+    }
+
+    /// Takes records out of DNS that an earlier run of ours, or an order that went wrong, has left there. Nothing is ordered
+    /// meanwhile, so all that are known are in vain. Gives the time of the next try.
+    async fn sweep(&self, parts: &Parts) -> u64 {
+        let (left, next) = lock(&self.0.records).clone();
+        let Some(dns) = parts.publish.dns.clone().filter(|_| !left.is_empty()) else { return u64::MAX };
+        if next > now() {
+            return next;
+        }
+        for record in left {
+            match dns.remove(&record.name, &record.text).await {
+                Ok(()) => {
+                    info!(name = %record.name, "a record for a certificate that was left in DNS is gone");
+                    self.forget(&record).await;
+                }
+                Err(error) => {
+                    warn!(name = %record.name, error, "a record for a certificate is still in DNS");
+                    lock(&self.0.records).1 = now() + SWEEP_AGAIN;
+                }
+            }
+        }
+        let (left, next) = &*lock(&self.0.records);
+        if left.is_empty() { u64::MAX } else { *next }
+    }
+
+    /// A record is not in DNS any more.
+    async fn forget(&self, record: &Record) {
+        lock(&self.0.records).0.retain(|known| known != record);
+        // One that is removed twice harms nobody.
+        if let Err(error) = self.keep_records().await {
+            warn!(%error, "which records are in DNS cannot be written down");
+        }
+    }
+
+    async fn keep_records(&self) -> io::Result<()> {
+        let (files, records) = (self.0.shelf.clone(), lock(&self.0.records).0.clone());
+        on_disk(move || files.keep_records(&records)).await
     }
 
     /// The key that the next certificate is for: on disk before anybody hears of it.
@@ -405,6 +451,27 @@ impl Remember for OrderOf<'_> {
     async fn begun(&self, order: &str) -> io::Result<()> {
         let Self(acme, name) = self;
         acme.note(name, Progress { order: Some(order.to_owned()), ..acme.progress(name) }).await
+    }
+}
+
+impl Records for OrderOf<'_> {
+    async fn comes(&self, record: &Record) -> io::Result<()> {
+        let Self(acme, _) = self;
+        lock(&acme.0.records).0.push(record.clone());
+        acme.keep_records().await
+    }
+
+    async fn is_gone(&self, record: &Record) {
+        self.0.forget(record).await;
+    }
+}
+
+/// Whether a name can be proved by a record; what nobody can tell now is found out by the order.
+async fn is_in_a_zone_of_ours(parts: &Parts, name: &Domain) -> bool {
+    let Some(dns) = &parts.publish.dns else { return false };
+    match challenge::place_of(&parts.resolver, name).await {
+        Ok(place) => dns.has(&place).await,
+        Err(_) => true,
     }
 }
 

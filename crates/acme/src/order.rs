@@ -9,10 +9,11 @@ use instant_acme::{
     RetryPolicy,
 };
 use kings_mail::domain::Domain;
+use kings_net::Resolver;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use tracing::{info, warn};
 
-use crate::challenge::{Kind, Proof, Publish};
+use crate::challenge::{Kind, Proof, Publish, Records};
 use crate::trouble::{Trouble, told};
 
 /// How often a request is made again whose nonce the authority does not like (RFC 8555 §6.5): it has done nothing.
@@ -47,6 +48,8 @@ pub(crate) struct Wish<'a> {
     /// Ways to prove the name, the preferred one first.
     pub(crate) kinds: &'a [Kind],
     pub(crate) publish: &'a Publish,
+    /// Finds where a record has to stand.
+    pub(crate) resolver: &'a Resolver,
     /// The certificate that the new one takes the place of, where the authority wants to know (RFC 9773 §5).
     pub(crate) replaces: Option<CertificateIdentifier<'static>>,
     /// An order that was begun before.
@@ -62,7 +65,7 @@ pub(crate) trait Remember {
 pub(crate) async fn obtain(
     account: &Account,
     wish: Wish<'_>,
-    memory: &(impl Remember + Sync),
+    memory: &(impl Remember + Records + Sync),
 ) -> Result<String, Trouble> {
     if let Some(url) = &wish.begun
         && let Ok(mut order) = patiently!(account.order(url.clone()))
@@ -75,7 +78,7 @@ pub(crate) async fn obtain(
     for kind in wish.kinds {
         let mut order = begin(account, &wish).await?;
         memory.begun(order.url()).await?;
-        match prove(&mut order, &wish, *kind).await {
+        match prove(&mut order, &wish, *kind, memory).await {
             Ok(()) => return finish(&mut order, &wish).await,
             Err(trouble @ Trouble::Challenge { .. }) => {
                 warn!(name = %wish.name, %trouble, "the next way to prove the name is tried, if there is one");
@@ -103,18 +106,23 @@ async fn begin(account: &Account, wish: &Wish<'_>) -> Result<Order, Trouble> {
 }
 
 /// Proves the name in one way. An authority that remembers an earlier proof wants none.
-async fn prove(order: &mut Order, wish: &Wish<'_>, kind: Kind) -> Result<(), Trouble> {
+async fn prove(
+    order: &mut Order,
+    wish: &Wish<'_>,
+    kind: Kind,
+    records: &(impl Records + Sync),
+) -> Result<(), Trouble> {
     if order.state().status == OrderStatus::Ready {
         return Ok(());
     }
     let mut proofs = Vec::new();
-    let answered = answer(order, wish, kind, &mut proofs).await;
+    let answered = answer(order, wish, kind, (&mut proofs, records)).await;
     let decided = match answered {
         Ok(()) => patiently!(order.poll_ready(&DECIDES)).map_err(Trouble::of),
         Err(trouble) => Err(trouble),
     };
     for proof in proofs {
-        proof.remove().await;
+        proof.remove(records).await;
     }
     match decided {
         Ok(OrderStatus::Ready) => Ok(()),
@@ -127,7 +135,7 @@ async fn answer(
     order: &mut Order,
     wish: &Wish<'_>,
     kind: Kind,
-    proofs: &mut Vec<Proof>,
+    (proofs, records): (&mut Vec<Proof>, &(impl Records + Sync)),
 ) -> Result<(), Trouble> {
     patiently!(look(order)).map_err(Trouble::of)?;
     // They are known now, so nothing is asked here.
@@ -139,7 +147,9 @@ async fn answer(
         }
         let mut challenge = authorization.challenge(kind.at_authority()).ok_or(Trouble::NoChallenge)?;
         let token = challenge.token.clone();
-        proofs.push(wish.publish.put(kind, wish.name, &token, &challenge.key_authorization()).await?);
+        let answer = challenge.key_authorization();
+        let places = (wish.resolver, records);
+        proofs.push(wish.publish.put(kind, wish.name, &token, &answer, places).await?);
         patiently!(challenge.set_ready()).map_err(Trouble::of)?;
     }
     Ok(())

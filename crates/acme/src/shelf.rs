@@ -9,17 +9,23 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use kings_mail::domain::Domain;
+use kings_mail::domain::{DnsName, Domain};
 use kings_tls::Pair;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
+use crate::challenge::Record;
 use crate::progress::Log;
 
 /// How many pairs of a name are kept beside the one that serves.
 const KEPT: u32 = 3;
 /// The files of one certificate.
 const PARTS: [&str; 4] = ["cert", "chain", "fullchain", "privkey"];
+
+/// Which records are in DNS: a line for each, its name and its text.
+const RECORDS: &str = "records";
+/// Its first line.
+const RECORDS_HEAD: &str = "kings-records 1";
 
 /// A folder that holds all of it. Nobody else may look into it.
 #[derive(Clone, Debug)]
@@ -154,6 +160,17 @@ impl Shelf {
         write_whole(&self.folder.join("progress.json"), text.as_bytes())
     }
 
+    /// The records that were left in DNS.
+    pub(crate) fn records(&self) -> io::Result<Vec<Record>> {
+        Ok(read(&self.folder.join(RECORDS))?.map(|text| read_records(&text)).unwrap_or_default())
+    }
+
+    pub(crate) fn keep_records(&self, records: &[Record]) -> io::Result<()> {
+        let lines = records.iter().map(|Record { name, text }| format!("{name} {text}\n"));
+        let text = format!("{RECORDS_HEAD}\n{}", lines.collect::<String>());
+        write_whole(&self.folder.join(RECORDS), text.as_bytes())
+    }
+
     fn archive(&self, name: &Domain) -> PathBuf {
         self.folder.join("archive").join(name.as_str())
     }
@@ -250,6 +267,19 @@ fn read(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
+/// What makes no sense is none: a record that stays in DNS after its time means nothing to anybody.
+fn read_records(text: &str) -> Vec<Record> {
+    let mut lines = text.lines();
+    if lines.next() != Some(RECORDS_HEAD) {
+        return Vec::new();
+    }
+    let record = |line: &str| {
+        let (name, text) = line.split_once(' ')?;
+        Some(Record { name: DnsName::parse(name).ok()?, text: text.to_owned() })
+    };
+    lines.filter_map(record).collect()
+}
+
 /// Written aside, synced and renamed, and the folder synced too: there is the whole of it or what was there before.
 fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let partial = path.with_extension("partial");
@@ -281,6 +311,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let shelf = Shelf::open(&folder.path().join("acme")).unwrap();
         (folder, shelf)
+    }
+
+    #[test]
+    fn records_in_dns_are_remembered_and_a_damaged_line_is_none() {
+        let (folder, shelf) = shelf();
+        assert_eq!(shelf.records().unwrap(), []);
+        let record = |name: &str| Record { name: DnsName::parse(name).unwrap(), text: "a-b_c".to_owned() };
+        let records = [record("_acme-challenge.example.org"), record("example.net")];
+        shelf.keep_records(&records).unwrap();
+        assert_eq!(shelf.records().unwrap(), records);
+        let file = folder.path().join("acme").join(RECORDS);
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace(" a-b_c", "").replace("_acme-challenge.example.org", "x y")).unwrap();
+        assert_eq!(
+            shelf.records().unwrap(),
+            [Record { name: DnsName::parse("x").unwrap(), text: "y".to_owned() }]
+        );
+        fs::write(&file, "kings-records 2\nexample.net a\n").unwrap();
+        assert_eq!(shelf.records().unwrap(), []);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod control;
 mod demo;
 mod dkim;
 mod dns_facts;
+mod dns_provider;
 mod firewall;
 mod identity;
 mod local;

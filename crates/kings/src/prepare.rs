@@ -8,26 +8,28 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use kings_acme::Shelf;
+use kings_acme::{Dns01, Kind, Shelf};
 use kings_directory::{Directory, DirectoryError, HostedDomain, LoginSettings, Reach, Resolution};
 use kings_mail::address::{Address, Host, LocalPart};
 use kings_mail::path::ForwardPath;
 use kings_mta::Copies;
-use kings_net::{Bound, Place};
+use kings_net::{Bound, Place, Resolver};
 use kings_sasl::Secret;
 use kings_tls::{Certificates, Source};
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation, accessat, flock};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing::warn;
 
 use crate::config::{ENDS_HERE, Limits, Settings};
 use crate::dkim::{self, Checked};
 use crate::identity::Identity;
-use crate::local;
+use crate::{dns_provider, local};
 
 /// Octets of a secret that we make.
 const SECRET_OCTETS: usize = 32;
@@ -350,6 +352,8 @@ pub(crate) fn check(settings: &Settings) -> Findings {
     {
         complaints.take(check_writable(folder));
     }
+    complaints
+        .take(Resolver::new(&settings.dns).map_err(Into::into).and_then(|dns| proves_by_dns(settings, &dns)));
     let keys = complaints.take(dkim::load(settings).and_then(Checked::checked));
     let survey = Directory::survey(directory_settings(settings, None, Secret::new("nobody logs in")));
     complaints.0.extend(survey.faults.iter().map(ToString::to_string));
@@ -357,6 +361,23 @@ pub(crate) fn check(settings: &Settings) -> Findings {
         faults: complaints.0,
         odd: keys.map(|(_, warnings)| warnings).unwrap_or_default(),
         directory: survey.is_certain.then_some(survey.directory),
+    }
+}
+
+/// Who puts proofs for certificates into DNS, where that is a way to prove a name. One that cannot be had is a fault only where
+/// there is no other way.
+pub(crate) fn proves_by_dns(settings: &Settings, dns: &Resolver) -> anyhow::Result<Option<Arc<dyn Dns01>>> {
+    let kinds = settings.acme.as_ref().map_or(&[][..], |acme| &acme.settings.kinds);
+    if !kinds.contains(&Kind::Dns01) {
+        return Ok(None);
+    }
+    match dns_provider::open(settings, dns) {
+        Ok(provider) => Ok(provider.map(|provider| Arc::new(provider) as Arc<dyn Dns01>)),
+        Err(error) if kinds.len() == 1 => Err(error),
+        Err(error) => {
+            warn!("no name is proved by DNS: {error:#}");
+            Ok(None)
+        }
     }
 }
 

@@ -78,7 +78,7 @@ fn kinds(source: &mut Source<'_>, chosen: &[Kind], ours: &Ours<'_>) -> Vec<Kind>
     let kinds: Vec<Kind> = wanted.iter().copied().filter(|kind| missing(*kind).is_none()).collect();
     if kinds.is_empty() && chosen.is_empty() {
         source.complain(
-            "[tls] acme has no way to prove a name: add http = [\"[::]:80\"] to [listen], or https = [\"[::]:443\"]",
+            "[tls] acme has no way to prove a name: add http = [\"[::]:80\"] to [listen], or https = [\"[::]:443\"], or a provider to [dns]",
         );
     }
     kinds

@@ -230,9 +230,9 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let mta_sts = mta_sts::read(source, &mut top, hostname.as_ref(), domains.mta_sts, &listen);
     let login = section(source, &mut top, "login", Login::read);
     let oauth = oauth::read(source, &mut top);
-    let tls = tls::read(source, &mut top, data_dir.as_deref(), (hostname.as_ref(), &domains.hosted, &listen));
+    let ours = (hostname.as_ref(), &domains.hosted[..], &listen);
+    let (dns, published, tls) = dns_and_tls(source, &mut top, data_dir.as_deref(), ours);
     login.check(source, tls.client_authorities.is_some());
-    let (dns, published) = section(source, &mut top, "dns", dns::read);
     let own_routes =
         relay::Routes { rules: domains.routes, delimiters: delimiters.clone(), ..relay::Routes::default() };
     let (outbound, srs) = outbound::read(source, &mut top, &listen.smtp, own_routes, domains.sources);
@@ -302,6 +302,19 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         limits,
         warnings,
     })
+}
+
+/// `[dns]` and `[tls]`: who can change records can prove names by them.
+fn dns_and_tls(
+    source: &mut Source<'_>,
+    top: &mut Section<'_>,
+    data_dir: Option<&Path>,
+    (hostname, hosted, listen): (Option<&Domain>, &[HostedDomain], &Listen),
+) -> (ResolverSettings, Published, tls::Tls) {
+    let (dns, published) = section(source, top, "dns", dns::read);
+    let ours = tls::Ours { hostname, hosted, listen, changes_dns: published.provider.is_some() };
+    let tls = tls::read(source, top, data_dir, &ours);
+    (dns, published, tls)
 }
 
 /// `[reports]` and `[score]`: mail that the server writes of its own accord.

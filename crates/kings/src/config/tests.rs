@@ -259,6 +259,20 @@ fn an_authority_is_asked_for_the_hostname_and_for_what_is_looked_for_below_each_
     assert_eq!(names(&settings), ["mail.example.org", "www.example.org"]);
     assert!(settings.rotate_keys);
 
+    // A provider can prove them as well, after the others or alone.
+    let provider = "kind = \"rfc2136\", server = \"192.0.2.53\", key = \"k\", key_file = \"k.key\"";
+    for (listen, challenges, expected) in [
+        (both, "", &kings_acme::Kind::ALL[..]),
+        ("", "", &[kings_acme::Kind::Dns01]),
+        (both, "challenges = [\"dns-01\"]", &[kings_acme::Kind::Dns01]),
+    ] {
+        let text = SMALLEST.replace("self_signed = true", &format!("acme = {{ {challenges} }}"));
+        let text = text.replace("smtp = [", &format!("{listen}\nsmtp = ["));
+        let text = format!("{text}[dns]\nprovider = {{ {provider} }}\n");
+        let settings = Settings::parse(&text, Path::new("/etc")).unwrap().acme.unwrap().settings;
+        assert_eq!(settings.kinds, expected, "{listen} {challenges}");
+    }
+
     for (listen, acme, expected) in [
         ("", "", "no way to prove a name"),
         ("http = [\"[::]:80\"]", "challenges = [\"tls-alpn-01\"]", "tls-alpn-01, which needs https"),

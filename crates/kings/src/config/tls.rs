@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use kings_directory::HostedDomain;
 use kings_mail::domain::Domain;
 use kings_tls::{Authorities, CertificateError, ClientAuthorities, Pair, Source as Certificate};
 
-use super::acme::{self, Acme, Ours};
-use super::listen::Listen;
+use super::acme::{self, Acme};
 use super::reader::{Section, Source};
 use super::section;
+
+pub(super) use super::acme::Ours;
 
 /// All of `[tls]`.
 pub(super) struct Tls {
@@ -23,14 +23,13 @@ pub(super) fn read(
     source: &mut Source<'_>,
     top: &mut Section<'_>,
     data_dir: Option<&Path>,
-    (hostname, hosted, listen): (Option<&Domain>, &[HostedDomain], &Listen),
+    ours: &Ours<'_>,
 ) -> Tls {
-    let ours = Ours { hostname, hosted, listen, changes_dns: false };
     section(source, top, "tls", |source, section| {
         let authorities = from_file(source, section, "authorities", Authorities::read);
         let client_authorities = from_file(source, section, "client_ca", ClientAuthorities::read);
-        let acme = acme::read(source, section, &ours);
-        let certificate = certificate(source, section, data_dir, (hostname, acme.as_ref()));
+        let acme = acme::read(source, section, ours);
+        let certificate = certificate(source, section, data_dir, (ours.hostname, acme.as_ref()));
         Tls { certificate, acme, authorities: authorities.unwrap_or_default(), client_authorities }
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use kings_access::{Auth, Imap, Pop3};
-use kings_acme::Publish;
+use kings_acme::{Kind, Publish};
 use kings_directory::{Directory, HostedDomain};
 use kings_fetch::Fetch;
 use kings_mail::domain::Domain;
@@ -128,7 +128,7 @@ impl Services {
         });
         let (imap, pop3) = readers(settings, &core, &directory, store);
         let submit = Submit::new(&core, dns.clone());
-        let acme = acme(settings, &dns, publish);
+        let acme = acme(settings, &dns, publish)?;
         let names = names(settings);
         Ok(Self {
             directory: directory.clone(),
@@ -231,17 +231,22 @@ fn passes(settings: &Settings) -> anyhow::Result<Passes> {
 }
 
 /// How certificates are ordered. The authority is the operator's choice, so it may be in any network.
-fn acme(settings: &Settings, dns: &Resolver, publish: &Publish) -> Option<kings_acme::Parts> {
-    let acme = settings.acme.as_ref()?;
+fn acme(settings: &Settings, dns: &Resolver, publish: &Publish) -> anyhow::Result<Option<kings_acme::Parts>> {
+    let Some(acme) = &settings.acme else { return Ok(None) };
     let roots = ClientTls::with_authorities(&settings.authorities.and(&acme.root));
     let allow_private = ["0.0.0.0/0", "::/0"].iter().filter_map(|network| network.parse().ok()).collect();
-    Some(kings_acme::Parts {
-        settings: acme.settings.clone(),
+    let mut wanted = acme.settings.clone();
+    let changes_dns = prepare::proves_by_dns(settings, dns)?;
+    if changes_dns.is_none() {
+        wanted.kinds.retain(|kind| *kind != Kind::Dns01);
+    }
+    Ok(Some(kings_acme::Parts {
+        settings: wanted,
         fetch: Fetch::new(dns.clone(), &roots, kings_fetch::Settings { allow_private }),
         resolver: dns.clone(),
         roots,
-        publish: publish.clone(),
-    })
+        publish: Publish { dns: changes_dns, ..publish.clone() },
+    }))
 }
 
 /// What tokens are checked with, if any issuer is trusted. Each has a client that goes where its own block allows.

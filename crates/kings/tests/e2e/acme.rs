@@ -212,10 +212,14 @@ fn a_new_key_serves_only_once_dns_names_it() {
     let mut setup = setup(&authority, acme);
     setup.name_server = names.address.clone();
     let kings = setup.start();
-    let first = wait_for(&kings, HOSTNAME, "good");
+    wait_for(&kings, HOSTNAME, "good");
     let keys = |item: &Value| -> Vec<String> {
         item["tlsa"].as_array().unwrap().iter().map(|key| key.as_str().unwrap().to_owned()).collect()
     };
+    // The next key is made when the certificate serves, so a moment later.
+    let first = wait_until("the key to come", PATIENCE, || {
+        Some(of(&kings, HOSTNAME)).filter(|item| keys(item).len() == 2)
+    });
     assert_eq!(keys(&first).len(), 2, "the key that serves, and the one to come: {first}");
     run(&mut kings.command(&["certificate", "renew"])).succeeded();
     let second = of(&kings, HOSTNAME);

@@ -32,6 +32,7 @@ mod disk;
 mod dkim;
 mod dns_apply;
 mod dns_check;
+mod dns_proof;
 mod dovecot;
 mod exchange;
 mod external;

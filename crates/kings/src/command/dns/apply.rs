@@ -4,16 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
-use kings_dns::DnsProvider;
 use kings_dns::plan::plan;
 use kings_net::Resolver;
-use kings_net::authority::{Authorities, TsigKey};
-use kings_ops::dns::{ApplyError, Draft, Journal, JournalError, Rfc2136, carry_out, draft};
+use kings_ops::dns::{ApplyError, Draft, Journal, JournalError, Provider, carry_out, draft};
 use serde_json::{Value, json};
 
 use crate::command::{Common, Failure, print};
-use crate::config::{DnsServer, Settings, Threads};
-use crate::{dns_facts, prepare, serve};
+use crate::config::{Settings, Threads};
+use crate::{dns_facts, dns_provider, prepare, serve};
 
 #[derive(Args)]
 pub(crate) struct Apply {
@@ -64,24 +62,15 @@ pub(super) fn run(options: &Apply) -> Result<(), Failure> {
 }
 
 /// Where records are changed, as the config says.
-pub(crate) fn provider(settings: &Settings) -> Result<impl DnsProvider + Clone + use<>, Failure> {
+fn provider(settings: &Settings) -> Result<Provider, Failure> {
     let resolver = Resolver::new(&settings.dns).map_err(|error| Failure::cannot_tell(error.to_string()))?;
-    let authorities = Authorities::new(&settings.dns, resolver);
-    match &settings.published.provider {
-        None => Err(Failure::config(
+    let found = dns_provider::open(settings, &resolver);
+    found.map_err(|error| Failure::config(format!("{error:#}")))?.ok_or_else(|| {
+        Failure::config(
             "the config does not say where records can be changed: [dns] provider = { kind = \"rfc2136\", server = \"192.0.2.53\", \
              key = \"kings\", key_file = \"kings.key\" }; without that, publish what  kings dns records  prints",
-        )),
-        Some(DnsServer::Rfc2136 { server, key, key_file }) => {
-            let text = fs::read_to_string(key_file).map_err(|error| {
-                Failure::config(format!("[dns] key_file: cannot read {}: {error}", key_file.display()))
-            })?;
-            let key = TsigKey::read(key, &text).map_err(|error| {
-                Failure::config(format!("[dns] key_file {}: {error}", key_file.display()))
-            })?;
-            Ok(Rfc2136 { server: *server, key, authorities })
-        }
-    }
+        )
+    })
 }
 
 /// Two at a time would each take the records of the other for those of strangers.

@@ -1,16 +1,17 @@
 //! An authority that hands out certificates: pebble with a name server of its own, and a front that can fail for it.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
-use super::{Certificates, Daemon, Folder, free_port, listening, program, run};
+use super::{Certificates, Daemon, DnsTree, Folder, free_port, listening, program, run};
 
 /// How long each of its programs may take to start.
 const START: Duration = Duration::from_secs(20);
 
 /// pebble, which looks at names on ports of the test's choice.
 pub(crate) struct Authority {
-    _programs: [Daemon; 3],
+    _programs: Vec<Daemon>,
     folder: Folder,
     port: u16,
     management: u16,
@@ -41,18 +42,22 @@ impl Authority {
         Self::knowing(&[], "")
     }
 
+    /// Asks this name server of the tree, and looks at real ports there.
+    #[track_caller]
+    pub(crate) fn inside(tree: &DnsTree, name_server: &str) -> Self {
+        let folder = Folder::new("authority");
+        let [port, pebble, management] = [(); 3].map(|()| free_port());
+        let ports = Ports { port, pebble, management, http: 80, https: 443 };
+        let wrapped = |command: Command| tree.inside(&command);
+        let programs = serve(&folder, &ports, name_server, &[], (&wrapped, &|port| tree.listens(port)));
+        let Ports { http, https, .. } = ports;
+        Self { _programs: programs, folder, port, management, names: 0, names_management: 0, http, https }
+    }
+
     #[track_caller]
     fn knowing(environment: &[(&str, &str)], address: &str) -> Self {
         let folder = Folder::new("authority");
-        let own = Certificates::for_names(&folder, &["localhost", "127.0.0.1"]);
         let [port, pebble, management, names, names_management, http, https] = [(); 7].map(|()| free_port());
-        let config = serde_json::json!({ "pebble": {
-            "listenAddress": format!("127.0.0.1:{pebble}"),
-            "managementListenAddress": format!("127.0.0.1:{management}"),
-            "certificate": own.certificate, "privateKey": own.private_key,
-            "httpPort": http, "tlsPort": https, "ocspResponderURL": "", "externalAccountBindingRequired": false,
-        }});
-        folder.write("pebble.json", config.to_string());
         let mut command = program("pebble-challtestsrv");
         command.args([
             "-http01",
@@ -66,30 +71,14 @@ impl Authority {
             "-defaultIPv4",
             address,
         ]);
-        command.args([
-            "-dns01",
-            &format!("127.0.0.1:{names}"),
-            "-management",
-            &format!("127.0.0.1:{names_management}"),
-        ]);
-        let mut name_server = Daemon::start("challtestsrv", &mut command, &folder.join("names.log"));
-        name_server.wait_for("its management", START, |_| listening(names_management));
-        let mut command = program("pebble");
-        command.arg("-config").arg(folder.join("pebble.json"));
-        command.args(["-dnsserver", &format!("127.0.0.1:{names}")]);
-        command
-            .env("PEBBLE_VA_NOSLEEP", "1")
-            .env("PEBBLE_WFE_NONCEREJECT", "0")
-            .env("PEBBLE_AUTHZREUSE", "0");
-        command.envs(environment.iter().copied());
-        let mut authority = Daemon::start("pebble", &mut command, &folder.join("pebble.log"));
-        authority.wait_for("its port", START, |_| listening(pebble) && listening(management));
-        let mut command = program("python3");
-        command.args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/harness/ca.py"), &port.to_string()]);
-        command.arg(pebble.to_string()).arg(&own.certificate).arg(&own.private_key).arg(folder.path());
-        let mut front = Daemon::start("front", &mut command, &folder.join("front.log"));
-        front.wait_for("its port", START, |_| listening(port));
-        let programs = [authority, name_server, front];
+        let name_server = format!("127.0.0.1:{names}");
+        command.args(["-dns01", &name_server, "-management", &format!("127.0.0.1:{names_management}")]);
+        let mut daemon = Daemon::start("challtestsrv", &mut command, &folder.join("names.log"));
+        daemon.wait_for("its management", START, |_| listening(names_management));
+        let ports = Ports { port, pebble, management, http, https };
+        let mut programs =
+            serve(&folder, &ports, &name_server, environment, (&|command| command, &listening));
+        programs.push(daemon);
         Self { _programs: programs, folder, port, management, names, names_management, http, https }
     }
 
@@ -162,4 +151,48 @@ impl Authority {
         let text = run(&mut command).succeeded().text();
         self.folder.write("root.pem", text)
     }
+}
+
+/// Where its programs are, and where it looks.
+struct Ports {
+    port: u16,
+    pebble: u16,
+    management: u16,
+    http: u16,
+    https: u16,
+}
+
+/// Starts pebble and the front, in the network that the first function leads to and the second one looks at.
+#[track_caller]
+fn serve(
+    folder: &Folder,
+    ports: &Ports,
+    name_server: &str,
+    environment: &[(&str, &str)],
+    (inside, listens): (&dyn Fn(Command) -> Command, &dyn Fn(u16) -> bool),
+) -> Vec<Daemon> {
+    let Ports { port, pebble, management, http, https } = ports;
+    let own = Certificates::for_names(folder, &["localhost", "127.0.0.1"]);
+    let config = serde_json::json!({ "pebble": {
+        "listenAddress": format!("127.0.0.1:{pebble}"),
+        "managementListenAddress": format!("127.0.0.1:{management}"),
+        "certificate": own.certificate, "privateKey": own.private_key,
+        "httpPort": http, "tlsPort": https, "ocspResponderURL": "", "externalAccountBindingRequired": false,
+    }});
+    folder.write("pebble.json", config.to_string());
+    let mut command = program("pebble");
+    command.arg("-config").arg(folder.join("pebble.json")).args(["-dnsserver", name_server]);
+    command
+        .env("PEBBLE_VA_NOSLEEP", "1")
+        .env("PEBBLE_WFE_NONCEREJECT", "0")
+        .env("PEBBLE_AUTHZREUSE", "0")
+        .envs(environment.iter().copied());
+    let mut authority = Daemon::start("pebble", &mut inside(command), &folder.join("pebble.log"));
+    authority.wait_for("its port", START, |_| listens(*pebble) && listens(*management));
+    let mut command = program("python3");
+    command.args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/harness/ca.py"), &port.to_string()]);
+    command.arg(pebble.to_string()).arg(&own.certificate).arg(&own.private_key).arg(folder.path());
+    let mut front = Daemon::start("front", &mut inside(command), &folder.join("front.log"));
+    front.wait_for("its port", START, |_| listens(*port));
+    vec![authority, front]
 }

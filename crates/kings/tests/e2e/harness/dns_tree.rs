@@ -15,6 +15,9 @@ const SERVERS: [(&str, &str); 2] = [("ns1", "203.0.113.53"), ("ns2", "203.0.113.
 const RESOLVER: &str = "203.0.113.99";
 const START: Duration = Duration::from_secs(20);
 
+/// A zone without names that none of the servers has.
+pub(crate) const NOBODY: &str = "nobody.example";
+
 /// The zones, served as they stand in the files of each server.
 pub(crate) struct DnsTree {
     servers: Vec<Option<Daemon>>,
@@ -59,7 +62,10 @@ impl DnsTree {
                 config += &format!("zone \"{zone}\" {{ {role} file \"{zone}\"; }};\n");
             }
             let config = tree.folder.write(&format!("{server}.conf"), config);
-            tree.servers.push(Some(named(&tree.folder, server, &config)));
+            let mut daemon = named(&tree.folder, server, &config);
+            // A second server that asks before the first one answers asks again only after minutes.
+            daemon.wait_for("its zones", START, |daemon| daemon.log().contains(" all zones loaded"));
+            tree.servers.push(Some(daemon));
         }
         tree.wait_for_all();
         tree
@@ -155,6 +161,18 @@ impl DnsTree {
         run(&mut self.inside(command))
     }
 
+    /// The second server, as those ask it who know nothing else.
+    pub(crate) fn second() -> String {
+        format!("{}:53", SERVERS[1].1)
+    }
+
+    /// Whether anybody listens at this port of TCP inside.
+    pub(crate) fn listens(&self, port: u16) -> bool {
+        let mut look = program("ss");
+        look.args(["--no-header", "--listening", "--tcp", "--numeric", &format!("sport = :{port}")]);
+        !run(&mut self.inside(&look)).text().is_empty()
+    }
+
     /// The resolver, as `[dns] servers` wants it.
     pub(crate) fn resolver() -> String {
         format!("{RESOLVER}:53")
@@ -196,6 +214,9 @@ fn resolver(folder: &Folder, zones: &[Zone<'_>]) -> Daemon {
     for (zone, _) in zones {
         config += &format!("zone \"{zone}\" {{ type static-stub; server-addresses {{ {servers}}}; }};\n");
     }
+    let nobody = "@ IN SOA . . 1 1 1 1 0\n@ IN NS .\n";
+    folder.write(&format!("resolver/{NOBODY}"), format!("$TTL 0\n{nobody}"));
+    config += &format!("zone \"{NOBODY}\" {{ type primary; file \"{NOBODY}\"; }};\n");
     let config = folder.write("resolver.conf", config);
     named(folder, "resolver", &config)
 }

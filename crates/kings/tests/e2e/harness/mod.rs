@@ -29,7 +29,7 @@ pub(crate) use authority::Authority;
 pub(crate) use certificates::Certificates;
 pub(crate) use clueless::clueless;
 pub(crate) use daemon::{Daemon, show};
-pub(crate) use dns_tree::{DnsTree, HOST};
+pub(crate) use dns_tree::{DnsTree, HOST, NOBODY};
 pub(crate) use exim::Exim;
 pub(crate) use folder::Folder;
 pub(crate) use imap::Imap;
