@@ -25,7 +25,7 @@ use crate::relays::RelayDomain;
 use crate::resolve::{Book, LOCALHOST, Reach, Resolution, is_role};
 use crate::table::{Answers, Stop, TableSource, answered};
 use crate::tables::Tables;
-use crate::throttle::Throttle;
+use crate::throttle::{Guesses, Throttle};
 use crate::tickets::Tickets;
 use crate::token::TokenCheck;
 use crate::verified::{self, Mark, Verified};
@@ -439,6 +439,11 @@ impl Directory {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// Failed logins, in sum.
+    pub fn guesses(&self) -> Guesses {
+        lock(&self.0.throttle).guesses(Instant::now())
     }
 
     pub(crate) fn hashing(&self) -> &Semaphore {

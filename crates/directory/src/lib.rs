@@ -49,5 +49,6 @@ pub use crate::resolve::{Place, Reach, Resolution, Target};
 pub use crate::socketmap::{Answer, Socketmap, SocketmapError, read_reply};
 pub use crate::system::try_system_aliases;
 pub use crate::table::{Answers, Question, Stop, TableSource, answered, is_table_type};
+pub use crate::throttle::Guesses;
 pub use crate::token::{TokenCheck, TokenError};
 pub use crate::trial::{try_passwd_file, try_virtual_aliases};

@@ -20,12 +20,14 @@ const MAX_NAME: usize = 320;
 pub(crate) struct Throttle {
     networks: Windows<IpAddr>,
     names: Windows<String>,
+    /// Failures since the beginning.
+    failures: u64,
 }
 
 impl Throttle {
     /// Allows so many failures a minute.
     pub(crate) fn new(per_network: u32, per_name: u32) -> Self {
-        Self { networks: Windows::new(per_network), names: Windows::new(per_name) }
+        Self { networks: Windows::new(per_network), names: Windows::new(per_name), failures: 0 }
     }
 
     /// Whether this client must wait, whatever it tries.
@@ -38,13 +40,30 @@ impl Throttle {
         !name.is_empty() && self.names.is_closed(&key(name), now)
     }
 
+    /// How many there were, and how many networks must wait now.
+    pub(crate) fn guesses(&self, now: Instant) -> Guesses {
+        let keys = self.networks.windows.keys();
+        let networks_shut_out = keys.filter(|network| self.networks.is_closed(network, now)).count();
+        Guesses { failures: self.failures, networks_shut_out }
+    }
+
     /// Counts one failed login.
     pub(crate) fn record_failure(&mut self, client: IpAddr, name: &str, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
         self.networks.record(client_network(client), now);
         if !name.is_empty() {
             self.names.record(key(name), now);
         }
     }
+}
+
+/// Failed logins, in sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Guesses {
+    /// Since the config was read.
+    pub failures: u64,
+    /// Networks that must wait just now.
+    pub networks_shut_out: usize,
 }
 
 /// All ways to write an account are one name.
@@ -108,7 +127,10 @@ mod tests {
         let [guesser, neighbour] = [IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2])];
         throttle.record_failure(guesser, "ann", start);
         assert!(!throttle.is_closed(guesser, start));
+        assert_eq!(throttle.guesses(start), Guesses { failures: 1, networks_shut_out: 0 });
         throttle.record_failure(guesser, "ann", start);
+        assert_eq!(throttle.guesses(start), Guesses { failures: 2, networks_shut_out: 1 });
+        assert_eq!(throttle.guesses(start + WINDOW).networks_shut_out, 0);
         assert!(throttle.is_closed(guesser, start + Duration::from_secs(59)));
         assert!(!throttle.is_closed(neighbour, start));
         assert!(!throttle.is_closed(guesser, start + WINDOW));

@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) enum Request {
     /// What runs, and where.
     Status,
+    /// The same, with what has to be counted: queue, mailboxes, logins, messages of a day.
+    Condition,
     /// Reads config and keys again, as SIGHUP does, and tells how it went.
     Reload,
     /// Sends a message to itself and gives it as it lies in the inbox, in base64.
@@ -168,6 +170,11 @@ pub(crate) fn ask(data_dir: &Path, request: &Request) -> io::Result<Option<Answe
 
 /// Asks whoever listens at this socket; `None` when nobody does.
 pub(crate) fn ask_at(socket: &Path, request: &Request) -> io::Result<Option<Answer>> {
+    ask_within(socket, request, PATIENCE)
+}
+
+/// The same with another patience; one that is over is [`io::ErrorKind::WouldBlock`].
+pub(crate) fn ask_within(socket: &Path, request: &Request, patience: Duration) -> io::Result<Option<Answer>> {
     let mut stream = match StdStream::connect(socket) {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
@@ -175,7 +182,7 @@ pub(crate) fn ask_at(socket: &Path, request: &Request) -> io::Result<Option<Answ
         }
         Err(error) => return Err(error),
     };
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     let mut line = serde_json::to_string(request)?;
     line.push('\n');
     stream.write_all(line.as_bytes())?;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod background;
+mod condition;
 mod endpoints;
 mod memory;
 mod neighbours;
@@ -30,6 +31,7 @@ use tracing::{error, info, warn};
 
 use self::answers::{Answers, Mailroom};
 use self::background::{CurrentRelay, purge_expunged, refresh_policies, send_reports};
+use self::condition::Life;
 use self::endpoints::{Endpoints, listen};
 use self::neighbours::Neighbours;
 pub(crate) use self::open::open_store;
@@ -58,7 +60,7 @@ pub(crate) fn run(config: &Path) -> Result<(), Failure> {
     runtime(prepared.settings.limits.threads)?.block_on(async {
         let running = Running::start(prepared).map_err(|error| Failure::config(format!("{error:#}")))?;
         running.announce();
-        let ended = running.until_signalled(config, hangups).await;
+        let ended = Box::pin(running.until_signalled(config, hangups)).await;
         ended.map_err(|error| Failure::cannot_tell(format!("{error:#}")))
     })
 }
@@ -98,6 +100,7 @@ pub(crate) struct Running {
     directory: Arc<ArcSwap<Directory>>,
     queue_rights: Arc<ArcSwap<QueueRights>>,
     acme: Acme,
+    life: Life,
     tasks: TaskTracker,
     shutdown: Shutdown,
     _prepared: std::fs::File,
@@ -153,6 +156,7 @@ impl Running {
             directory,
             queue_rights,
             acme,
+            life: Life::begin(),
             tasks,
             shutdown,
             _prepared: lock,
@@ -171,6 +175,7 @@ impl Running {
             certificates: running.certificates.clone(),
             acme: running.acme.clone(),
             status: running.status(),
+            life: running.life.clone(),
             tester: Tester {
                 hostname: running.settings.hostname.clone(),
                 directory: running.directory.clone(),
@@ -227,6 +232,7 @@ impl Running {
     fn reload(&mut self, config: &Path) -> Result<(), String> {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Reloading]);
         let read = self.try_reload(config).map_err(|error| format!("{error:#}"));
+        self.life.refused.store(read.as_ref().err().cloned().map(Arc::new));
         match &read {
             Ok(()) => info!("config read again"),
             Err(error) => error!(error, "the config stays as it was"),

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use kings_tls::{ClientTls, Trust};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 /// Longest wait for any answer.
@@ -39,6 +40,12 @@ impl Dialogue {
             Ok::<_, io::Error>(Stream::Plain(socket))
         };
         Ok(Self { stream: timeout(PATIENCE, connect).await??, input: Vec::new() })
+    }
+
+    /// Connects to a socket file.
+    pub(crate) async fn connect_unix(path: &Path) -> io::Result<Self> {
+        let stream = Stream::Unix(timeout(PATIENCE, UnixStream::connect(path)).await??);
+        Ok(Self { stream, input: Vec::new() })
     }
 
     /// Goes on under TLS. What was heard before is thrown away (RFC 3207 §4.2).

@@ -1,4 +1,4 @@
-//! What an operator runs: the self-test that sends a message and reads it back, and what the score is measured by.
+//! What an operator runs: the self-test, what the score is measured by, what ports show, and how the server is.
 
 mod dialogue;
 pub mod dns;
@@ -6,5 +6,6 @@ pub mod machine;
 pub mod ports;
 pub mod score;
 mod self_test;
+pub mod status;
 
 pub use crate::self_test::{Afterwards, Person, Place, SelfTestError, Step, send_and_read_back};

@@ -1,11 +1,14 @@
 //! What a server shows at its ports, seen as any client sees it: by connecting.
 
+mod visit;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use kings_mail::domain::Domain;
 use kings_tls::{ClientTls, Described};
 
+pub use self::visit::{Visit, visit};
 use crate::dialogue::Dialogue;
 
 /// Most lines of a greeting or an answer.
@@ -95,6 +98,15 @@ pub async fn look(
             expect(dialogue.line().await?, "+OK")?;
         }
     }
+    handshake(dialogue, hostname, tls).await.map(|(_, shown)| shown)
+}
+
+/// Goes on under TLS, whatever the certificate is, and tells what a client that verifies would have thought of it.
+async fn handshake(
+    dialogue: Dialogue,
+    hostname: &Domain,
+    tls: &ClientTls,
+) -> Result<(Dialogue, Shown), PortError> {
     let (config, observed) = tls.observing();
     let secured = dialogue.secure(hostname, config).await?;
     let stream = secured.stream();
@@ -103,11 +115,12 @@ pub async fn look(
         Some(Err(error)) => Err(error.to_string()),
         None => Err("no certificate was shown".to_owned()),
     };
-    Ok(Shown {
+    let shown = Shown {
         tls: stream.tls().map(|facts| facts.description).unwrap_or_default(),
         certificate: stream.peer_certificate().and_then(Described::of),
         verdict,
-    })
+    };
+    Ok((secured, shown))
 }
 
 /// Says a line and hears the whole reply.

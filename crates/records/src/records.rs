@@ -187,6 +187,12 @@ impl Records {
         trace::find(&database::read(&inner.settings.file)?, query)
     }
 
+    /// How many messages each step has happened to since then (a time since 1970), by the word of the step. Blocking.
+    pub fn steps_since(&self, since: Duration) -> Result<Vec<(String, u64)>, RecordsError> {
+        let Some(inner) = &self.0 else { return Ok(Vec::new()) };
+        trace::steps_since(&database::read(&inner.settings.file)?, since)
+    }
+
     /// Waits until all notes so far are written. Blocking, for a few seconds at most.
     pub fn flush(&self) {
         let Some(inner) = &self.0 else { return };

@@ -9,6 +9,8 @@ use rusqlite::{Connection, ToSql, params_from_iter};
 const MAX_MESSAGES: usize = 200;
 /// Most steps that one question finds.
 const MAX_STEPS: usize = 20_000;
+/// Most steps that are counted, the newest ones.
+const MAX_COUNTED: usize = 100_000;
 /// Longest text of one field that is kept, in octets: a reply of a server is bounded, its use here more so.
 const MAX_TEXT: usize = 1_000;
 
@@ -193,6 +195,21 @@ pub(crate) fn find(connection: &Connection, query: &Query) -> Result<Vec<Event>,
     let mut statement = connection.prepare(&sql)?;
     let rows = statement.query_map(params_from_iter(values), event)?;
     Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// How many messages each step has happened to since then.
+pub(crate) fn steps_since(
+    connection: &Connection,
+    since: Duration,
+) -> Result<Vec<(String, u64)>, crate::RecordsError> {
+    let micros = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+    let sql = format!(
+        "SELECT step, count(DISTINCT {MESSAGE}) FROM (SELECT step, id FROM trace WHERE place >= ?1 ORDER BY place DESC LIMIT {MAX_COUNTED}) \
+         GROUP BY step ORDER BY step"
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let rows = statement.query_map([micros], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?)
 }
 
 /// `None` for a row that this version cannot read.

@@ -109,6 +109,18 @@ fn a_question_finds_the_whole_story_of_every_message_that_fits() {
 }
 
 #[test]
+fn messages_of_a_span_are_counted_by_step_and_older_ones_are_not() {
+    let place = Place::new();
+    let records = place.open();
+    three_stories(&records);
+    let counted = |since: Duration| records.steps_since(since).unwrap();
+    let all = [("deferred", 1), ("delivered", 1), ("queued", 2), ("received", 2), ("refused", 1)];
+    assert_eq!(counted(Duration::ZERO), all.map(|(step, count)| (step.to_owned(), count)));
+    assert_eq!(counted(Duration::from_secs(1 << 40)), []);
+    assert_eq!(Records::none().steps_since(Duration::ZERO).unwrap(), []);
+}
+
+#[test]
 fn the_steps_of_all_entries_of_a_message_are_one_story() {
     let place = Place::new();
     let records = place.open();

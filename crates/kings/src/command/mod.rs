@@ -113,8 +113,9 @@ enum Command {
     Papers(papers::Options),
     /// Send a message through the running server and read it back: submission, signature, delivery, IMAP.
     SelfTest(self_test::Options),
-    /// What runs, and where.
-    Status(Output),
+    /// How the server is, on one screen: mail in and out, queue, mailboxes, certificates as its ports show them, DNS, disk, security;
+    /// each line that fails ends with what mends it.
+    Status(status::Options),
 }
 
 #[derive(Subcommand)]
@@ -156,12 +157,15 @@ pub(crate) struct Output {
     pub(crate) json: bool,
 }
 
+/// This user may not ask the server.
+fn not_ours() -> Failure {
+    Failure::not_allowed("only root and the user that runs the server may ask it: try with sudo")
+}
+
 /// Asks the server; `None` where none runs on this data.
 fn ask(data_dir: &Path, request: &Request) -> Result<Option<Answer>, Failure> {
     control::ask(data_dir, request).map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            Failure::not_allowed("only root and the user that runs the server may ask it: try with sudo")
-        }
+        io::ErrorKind::PermissionDenied => not_ours(),
         _ => Failure::cannot_tell(format!("cannot ask the server: {error}")),
     })
 }
@@ -197,6 +201,11 @@ impl Failure {
     /// The config or what it names cannot be used: 78 (EX_CONFIG of sysexits.h).
     pub(crate) fn config(text: impl Into<String>) -> Self {
         Self { code: 78, text: text.into() }
+    }
+
+    /// A code of another protocol, such as that of Nagios, where all is said.
+    pub(crate) fn exit(code: u8) -> Self {
+        Self { code, text: String::new() }
     }
 
     /// The exit code and what to say, for those who say it under another name.
@@ -253,7 +262,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Firewall(command) => firewall::run(&command),
         Command::Papers(options) => papers::run(&options),
         Command::SelfTest(options) => self_test::run(&options),
-        Command::Status(output) => status::run(&output),
+        Command::Status(options) => status::run(&options),
     }
 }
 

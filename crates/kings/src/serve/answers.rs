@@ -16,6 +16,7 @@ use kings_store::Store;
 use kings_tls::Certificates;
 use tokio::sync::{mpsc, oneshot};
 
+use super::condition::Life;
 use super::tester::Tester;
 use crate::control::{self, Answer, Request};
 
@@ -30,6 +31,7 @@ pub(super) struct Answers {
     pub(super) certificates: Certificates,
     pub(super) acme: Acme,
     pub(super) status: serde_json::Value,
+    pub(super) life: Life,
     pub(super) tester: Tester,
 }
 
@@ -67,13 +69,8 @@ impl Mailroom {
 impl Answers {
     pub(super) async fn answer(self, request: Request, caller: control::Caller) -> Answer {
         match request {
-            Request::Status => {
-                let mut status = self.status.clone();
-                status["queued"] = self.queue.len().into();
-                status["damaged"] = self.queue.count_damaged().await.unwrap_or_default().into();
-                status["certificates"] = self.certificates().await["items"].take();
-                Ok(status)
-            }
+            Request::Status => Ok(self.status().await),
+            Request::Condition => Ok(self.condition().await),
             Request::CertificateList => Ok(self.certificates().await),
             Request::CertificateRenew { names } => {
                 let names: Result<Vec<Domain>, _> = names.iter().map(|name| Domain::parse(name)).collect();
@@ -104,7 +101,7 @@ impl Answers {
         }
     }
 
-    async fn certificates(&self) -> serde_json::Value {
+    pub(super) async fn certificates(&self) -> serde_json::Value {
         crate::command::certificate_answer(&self.acme.report().await, &self.certificates.shown())
     }
 }

@@ -98,6 +98,7 @@ mod smart_host;
 mod smart_host_login;
 mod smuggling;
 mod sslyze;
+mod status;
 mod stress;
 mod submit;
 mod swaks;

@@ -52,6 +52,7 @@ pub(crate) async fn answer(desk: Desk<'_>, request: Request) -> Answer {
     let queue = desk.queue;
     match request {
         Request::Status
+        | Request::Condition
         | Request::ScoreLetter { .. }
         | Request::SelfTest { .. }
         | Request::Reload
