@@ -324,7 +324,7 @@ impl Directory {
 
     /// What the accounts file says about how much mail an account may hold.
     pub fn quota_rule(&self, account: &Address) -> QuotaRule {
-        self.files().accounts.get(&account.folded()).map(|entry| entry.quota).unwrap_or_default()
+        self.files().accounts.get(&account.folded()).map(|entry| entry.quota.clone()).unwrap_or_default()
     }
 
     /// Whether a session of this account from this address may go on: it was not removed or closed meanwhile.

@@ -42,7 +42,7 @@ pub use crate::examine::{AccountLine, Examination, Verdict};
 pub use crate::login::{Account, ClientFacts, Login, LoginError, Origin, Progress};
 pub use crate::lookup::{Keys, Lookup, Meaning, Nearness, Sought};
 pub use crate::password::{NEW_SCHEMES, hash_password};
-pub use crate::quota::{Allowance, BadQuota, QuotaRule};
+pub use crate::quota::{Allowance, BadQuota, Difference, MailboxRule, QuotaRule, grace};
 pub use crate::regexp_table::{BadRule, Match, RegexpTable};
 pub use crate::relays::RelayDomain;
 pub use crate::resolve::{Place, Reach, Resolution, Target};

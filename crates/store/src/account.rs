@@ -233,9 +233,9 @@ impl AccountState {
         })
     }
 
-    /// Keeps room for messages that are about to come.
-    pub(crate) fn claim(&self, size: Usage, who: Claim) -> Result<Room, StoreError> {
-        self.ledger.claim(&self.tree, size, who)
+    /// Keeps room for messages that are about to come into a mailbox.
+    pub(crate) fn claim(&self, mailbox: &MailboxName, size: Usage, who: Claim) -> Result<Room, StoreError> {
+        self.ledger.claim(&self.tree, mailbox, (size, who))
     }
 
     /// The messages that `room` was kept for are there.
@@ -243,9 +243,11 @@ impl AccountState {
         room.fill(self.tree.dir());
     }
 
-    /// Messages are gone since `mark`.
-    pub(crate) fn gone(&self, mark: Mark, size: Usage) {
-        self.ledger.note(self.tree.dir(), mark, (Usage::default(), size));
+    /// Messages of a mailbox are gone since `mark`.
+    pub(crate) fn gone(&self, mailbox: &MailboxName, mark: Mark, size: Usage) {
+        if self.ledger.counts(mailbox) {
+            self.ledger.note(self.tree.dir(), mark, (Usage::default(), size));
+        }
     }
 
     /// A new UIDVALIDITY, above all before it and above `above`.
@@ -326,9 +328,9 @@ impl Account {
         self.0.ledger.quota(&self.0.tree)
     }
 
-    /// Whether its owner could store `messages` of so many octets together now.
-    pub fn has_room(&self, octets: u64, messages: u64) -> Result<(), StoreError> {
-        self.0.claim(Usage { octets, messages }, Claim::Saved).map(drop)
+    /// Whether its owner could store `messages` of so many octets together in a mailbox now.
+    pub fn has_room(&self, mailbox: &MailboxName, octets: u64, messages: u64) -> Result<(), StoreError> {
+        self.0.claim(mailbox, Usage { octets, messages }, Claim::Saved).map(drop)
     }
 
     /// Makes a mailbox with a UIDVALIDITY no mailbox of this account had before. Names above it need not exist.
@@ -410,7 +412,7 @@ impl Account {
             index.forget_mailbox(&guid);
         }
         match trash.open().and_then(|trashed| count_mailbox(&trashed)) {
-            Ok(size) => self.0.gone(mark, size),
+            Ok(size) => self.0.gone(name, mark, size),
             Err(error) => tracing::debug!(%error, "cannot count what goes with a mailbox"),
         }
         self.keep_messages(name, &trash);
@@ -470,6 +472,9 @@ impl Account {
             self.keep_validity_rising(from)?;
         }
         self.0.tree.rename((from, to), &renames)?;
+        if renames.iter().any(|(from, to)| self.0.ledger.counts(from) != self.0.ledger.counts(to)) {
+            self.0.ledger.forget(self.0.tree.dir());
+        }
         if renames.is_empty() {
             self.0.hearers.names();
         }

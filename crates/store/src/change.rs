@@ -237,7 +237,7 @@ impl Shared {
                 self.dir(place).sync()?;
             }
         }
-        self.account.gone(mark, size);
+        self.account.gone(&self.name(), mark, size);
         self.publish(state, &Measurements::new());
         result.map(|()| removed)
     }

@@ -79,9 +79,10 @@ impl Shared {
         let old = shown.message(uid).ok_or(StoreError::Expunged)?;
         // Only what it is larger needs room.
         let more = Usage { octets: message.content.len().saturating_sub(old.size), messages: 0 };
-        let who = self.claim_for(target);
+        let counts = self.account.ledger.counts(&self.name());
+        let who = if counts { self.claim_for(target) } else { Claim::Saved };
         if who == Claim::Moved {
-            self.account.claim(more, Claim::Saved)?;
+            self.account.claim(&target.name(), more, Claim::Saved)?;
         }
         let (validity, added) = target.add(std::slice::from_ref(message), who)?;
         let added = added.into_iter().next().ok_or(StoreError::Expunged)?;
@@ -200,7 +201,7 @@ impl Shared {
     /// which the next look numbers, and nobody was told of them yet.
     fn adopt(&self, staged: Vec<Staged<'_>>, who: Claim) -> Result<(UidValidity, Vec<Uid>), StoreError> {
         let size = staged.iter().map(|(partial, ..)| Usage::message(partial.measured().disk));
-        let room = self.account.claim(size.fold(Usage::default(), Usage::plus), who)?;
+        let room = self.account.claim(&self.name(), size.fold(Usage::default(), Usage::plus), who)?;
         let mut state = self.state()?;
         self.account.settle(&self.name(), &self.folder)?;
         let lock = self.lock_list()?;

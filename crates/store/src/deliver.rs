@@ -139,7 +139,7 @@ impl Store {
 
     fn write<'a>(&self, target: &'a Target, content: (&[u8], &Incoming)) -> Result<Written<'a>, StoreError> {
         let size = Usage::message(content.0.len() as u64 + content.1.len());
-        let room = target.account.claim(size, Claim::Delivered)?;
+        let room = target.account.claim(&target.mailbox, size, Claim::Delivered)?;
         let partial = Partial::write(&target.folder.tmp, &self.root().names, content, None)?;
         Ok(Written { target, partial, room })
     }

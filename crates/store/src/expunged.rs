@@ -268,7 +268,7 @@ impl Account {
             return Err(StoreError::Expunged);
         }
         let octets = count_file(&from, &kept.file)?.octets;
-        let room = state.claim(Usage::message(octets), Claim::Saved)?;
+        let room = state.claim(&kept.mailbox, Usage::message(octets), Claim::Saved)?;
         let (folder, is_new) = match crate::folder::Folder::open(&state.tree, &kept.mailbox)? {
             Some(folder) => (folder, false),
             // Who could read it when it was there is not known any more.

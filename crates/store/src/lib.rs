@@ -82,7 +82,7 @@ pub use message::{Content, Message, ModSeq, Snapshot, Uid, UidValidity};
 pub use name::{MAX_FOLDER_NAME, MAX_LEVELS, MailboxName, Naming, SpecialUse};
 pub use notices::{AccountEvent, AccountNews, Notices};
 pub use pop3::Pop3Facts;
-pub use quota::{Quota, QuotaLimits, Usage};
+pub use quota::{AccountQuota, Difference, MailboxAllowance, MailboxQuota, Quota, QuotaLimits, Usage};
 pub use settings::{BadLayout, Layout, Settings};
 pub use store::Store;
 pub use texts::{Hint, Texts, Wanted};

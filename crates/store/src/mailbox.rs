@@ -300,7 +300,7 @@ impl Mailbox {
 
     /// Whether the account that the mailbox is of has room for so many more octets and messages.
     pub fn has_room(&self, octets: u64, messages: u64) -> Result<(), StoreError> {
-        Account(Arc::clone(&self.0.account)).has_room(octets, messages)
+        Account(Arc::clone(&self.0.account)).has_room(&self.0.name(), octets, messages)
     }
 
     /// Counts changes: by any handle of this mailbox, by delivery, and by other programs where inotify works.

@@ -5,6 +5,7 @@
 //! this process room is promised before a message is written, so that deliveries at the same time do not run past a limit.
 
 mod count;
+mod mailboxes;
 mod maildirsize;
 
 use std::io::Write;
@@ -17,11 +18,13 @@ use crate::clock::unix_now;
 use crate::dir::{Dir, Stamp, found};
 use crate::dotlock::{DotLock, QUOTA};
 use crate::error::StoreError;
+use crate::name::MailboxName;
 use crate::rules::Rules;
 use crate::sync::locked;
 use crate::tree::Tree;
 
 pub(crate) use self::count::{file as count_file, mailbox as count_mailbox};
+pub use self::mailboxes::{AccountQuota, Difference, MailboxAllowance, MailboxQuota};
 pub(crate) use self::maildirsize::try_file;
 
 /// Octets as they stand on disk, and messages.
@@ -123,7 +126,7 @@ pub(crate) enum Claim {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     account: Address,
-    rules: Arc<Rules<QuotaLimits>>,
+    rules: Arc<Rules<AccountQuota>>,
     books: Mutex<Books>,
 }
 
@@ -148,57 +151,90 @@ pub(crate) struct Room {
 }
 
 impl Ledger {
-    pub(crate) fn new(account: Address, rules: Arc<Rules<QuotaLimits>>) -> Self {
+    pub(crate) fn new(account: Address, rules: Arc<Rules<AccountQuota>>) -> Self {
         Self { account, rules, books: Mutex::default() }
     }
 
     /// What the account may hold.
     pub(crate) fn limits(&self) -> QuotaLimits {
-        self.rules.of(&self.account)
+        self.rules.of(&self.account).limits
+    }
+
+    /// Whether what is in a mailbox counts.
+    pub(crate) fn counts(&self, mailbox: &MailboxName) -> bool {
+        self.rules.of(&self.account).counts(mailbox)
     }
 
     /// What the account holds.
     pub(crate) fn quota(&self, tree: &Tree) -> Result<Quota, StoreError> {
-        let limits = self.rules.of(&self.account);
-        self.look(&mut locked(&self.books), tree, limits)
+        let rules = self.rules.of(&self.account);
+        self.look(&mut locked(&self.books), tree, &rules)
     }
 
     /// Counts all messages, and writes that down.
     pub(crate) fn recalculate(&self, tree: &Tree) -> Result<Quota, StoreError> {
-        let limits = self.rules.of(&self.account);
-        self.count(&mut locked(&self.books), tree, limits)
+        let rules = self.rules.of(&self.account);
+        self.count(&mut locked(&self.books), tree, &rules)
     }
 
-    /// Whether a message of `octets` would be delivered now.
+    /// What the file tells, and what a count finds; `None` without a file. One that is damaged tells of nothing.
+    pub(crate) fn told_and_found(&self, tree: &Tree) -> std::io::Result<Option<(Usage, Usage)>> {
+        if found(tree.dir().stat_at(maildirsize::NAME.as_bytes()))?.is_none() {
+            return Ok(None);
+        }
+        let told = read(tree.dir()).and_then(|(octets, _)| maildirsize::parse(&octets));
+        let told = told.map(|told| told.used).unwrap_or_default();
+        let rules = self.rules.of(&self.account);
+        Ok(Some((told, tree.count(&|mailbox| rules.counts(mailbox))?)))
+    }
+
+    /// Whether a message of `octets` would be delivered to the inbox now.
     pub(crate) fn check(&self, tree: &Tree, octets: u64) -> Result<(), StoreError> {
-        let limits = self.rules.of(&self.account);
-        if !limits.is_limit() {
+        let rules = self.rules.of(&self.account);
+        if !rules.limits.is_limit() {
             return Ok(());
         }
         let mut books = locked(&self.books);
-        let Quota { used, limits } = self.look(&mut books, tree, limits)?;
+        let Quota { used, limits } = self.look(&mut books, tree, &rules)?;
         let used = used.plus(books.promised);
-        if limits.admits(used, Usage::message(octets), Claim::Delivered) {
+        let limits = AccountQuota { limits, ..rules }.of(&MailboxName::inbox());
+        if limits.is_none_or(|limits| limits.admits(used, Usage::message(octets), Claim::Delivered)) {
             Ok(())
         } else {
             Err(StoreError::OverQuota)
         }
     }
 
-    /// Keeps room for messages that are about to be written.
-    pub(crate) fn claim(self: &Arc<Self>, tree: &Tree, size: Usage, who: Claim) -> Result<Room, StoreError> {
-        let limits = self.rules.of(&self.account);
+    /// Keeps room for messages that are about to be written into a mailbox. Where nothing counts, none is needed.
+    pub(crate) fn claim(
+        self: &Arc<Self>,
+        tree: &Tree,
+        mailbox: &MailboxName,
+        (size, who): (Usage, Claim),
+    ) -> Result<Room, StoreError> {
+        let rules = self.rules.of(&self.account);
         let mut books = locked(&self.books);
+        if !rules.counts(mailbox) {
+            let mark = Mark(books.counts);
+            return Ok(Room { ledger: Arc::clone(self), size: Usage::default(), mark });
+        }
         // Without a limit of ours a file that is there may have one, from Dovecot or whoever made it.
-        if limits.is_limit() || found(tree.dir().stat_at(maildirsize::NAME.as_bytes()))?.is_some() {
-            let Quota { used, limits } = self.look(&mut books, tree, limits)?;
-            if !limits.admits(used.plus(books.promised), size, who) {
+        if rules.limits.is_limit() || found(tree.dir().stat_at(maildirsize::NAME.as_bytes()))?.is_some() {
+            let Quota { used, limits } = self.look(&mut books, tree, &rules)?;
+            let limits = AccountQuota { limits, ..rules }.of(mailbox);
+            if limits.is_some_and(|limits| !limits.admits(used.plus(books.promised), size, who)) {
                 return Err(StoreError::OverQuota);
             }
         }
         books.promised = books.promised.plus(size);
         let mark = Mark(books.counts);
         Ok(Room { ledger: Arc::clone(self), size, mark })
+    }
+
+    /// Has all counted anew at the next look: mail came to count, or counts no more, and has not moved.
+    pub(crate) fn forget(&self, dir: &Dir) {
+        locked(&self.books).counts += 1;
+        let _ = dir.unlink(maildirsize::NAME);
     }
 
     /// To be taken before files are changed, and given to [`note`](Self::note) afterwards.
@@ -214,7 +250,8 @@ impl Ledger {
     }
 
     /// What the file says, or a count where it does not say it well.
-    fn look(&self, books: &mut Books, tree: &Tree, limits: QuotaLimits) -> Result<Quota, StoreError> {
+    fn look(&self, books: &mut Books, tree: &Tree, rules: &AccountQuota) -> Result<Quota, StoreError> {
+        let limits = rules.limits;
         let told =
             read(tree.dir()).and_then(|(octets, age)| maildirsize::parse(&octets).map(|told| (told, age)));
         if let Some((Told { used, limits: header, lines }, age)) = told {
@@ -224,18 +261,19 @@ impl Ledger {
             if same && !doubtful {
                 return Ok(Quota { used, limits: in_force });
             }
-            return self.count(books, tree, in_force);
+            return self.count(books, tree, &AccountQuota { limits: in_force, ..rules.clone() });
         }
         if limits.is_limit() {
-            return self.count(books, tree, limits);
+            return self.count(books, tree, rules);
         }
-        Ok(Quota { used: tree.count()?, limits })
+        Ok(Quota { used: tree.count(&|mailbox| rules.counts(mailbox))?, limits })
     }
 
     /// Counts, and writes it down as well as it goes: a file that cannot be written now is written another time.
-    fn count(&self, books: &mut Books, tree: &Tree, limits: QuotaLimits) -> Result<Quota, StoreError> {
+    fn count(&self, books: &mut Books, tree: &Tree, rules: &AccountQuota) -> Result<Quota, StoreError> {
         books.counts += 1;
-        let used = tree.count()?;
+        let limits = rules.limits;
+        let used = tree.count(&|mailbox| rules.counts(mailbox))?;
         let written = DotLock::acquire_empty(tree.dir(), maildirsize::NAME, QUOTA)
             .and_then(|lock| lock.replace(maildirsize::text(limits, used).as_bytes()));
         if let Err(error) = written {
@@ -275,16 +313,6 @@ impl Drop for Room {
         let mut books = locked(&self.ledger.books);
         books.promised = books.promised.minus(self.size);
     }
-}
-
-/// What the file tells, and what a count finds; `None` without a file. One that is damaged tells of nothing.
-pub(crate) fn told_and_found(tree: &Tree) -> std::io::Result<Option<(Usage, Usage)>> {
-    if found(tree.dir().stat_at(maildirsize::NAME.as_bytes()))?.is_none() {
-        return Ok(None);
-    }
-    let told = read(tree.dir()).and_then(|(octets, _)| maildirsize::parse(&octets));
-    let told = told.map(|told| told.used).unwrap_or_default();
-    Ok(Some((told, tree.count()?)))
 }
 
 /// The file and its age in seconds; `None` where it is missing, too long to be trusted, or no file.

@@ -13,7 +13,8 @@ use crate::expunged::Retention;
 use crate::folder;
 use crate::incoming::Incoming;
 use crate::index::{AccountIndex, Index};
-use crate::quota::{self, Ledger, Quota, QuotaLimits, Usage};
+use crate::name::MailboxName;
+use crate::quota::{AccountQuota, Ledger, Quota, Usage};
 use crate::root::Root;
 use crate::rules::Rules;
 use crate::settings::Settings;
@@ -33,7 +34,7 @@ struct Shared {
     watcher: Option<Arc<Watcher>>,
     index: Option<Arc<Index>>,
     accounts: Mutex<HashMap<Address, Arc<Slot>>>,
-    quotas: Arc<Rules<QuotaLimits>>,
+    quotas: Arc<Rules<AccountQuota>>,
     retention: Arc<Rules<Option<Duration>>>,
     /// Shared by those who sync every folder on the way to an account, held alone by those who rely on the folders that
     /// they find: one of them may have been made a moment ago, and not be on disk yet.
@@ -104,8 +105,13 @@ impl Store {
     }
 
     /// Says how much each account may hold, from now on.
-    pub fn limit_by(&self, limits: impl Fn(&Address) -> QuotaLimits + Send + Sync + 'static) {
-        self.0.quotas.set(Arc::new(limits));
+    pub fn limit_by<Q: Into<AccountQuota>>(&self, quota: impl Fn(&Address) -> Q + Send + Sync + 'static) {
+        self.0.quotas.set(Arc::new(move |account: &Address| quota(account).into()));
+    }
+
+    /// What is said of how much an account may hold, in its single mailboxes too.
+    pub fn quota_rules(&self, account: &Address) -> AccountQuota {
+        self.0.quotas.of(&account.folded())
     }
 
     /// Says how long what is expunged from each account can be put back, from now on ([`Account::undelete`]).
@@ -123,7 +129,7 @@ impl Store {
 
     /// Whether there is a limit for an account at all. Touches no disk.
     pub fn is_limited(&self, account: &Address) -> bool {
-        self.0.quotas.of(&account.folded()).is_limit()
+        self.0.quotas.of(&account.folded()).limits.is_limit()
     }
 
     /// What an account holds and may hold. One that has no Maildir yet holds nothing, and gets none.
@@ -131,7 +137,7 @@ impl Store {
         let key = account.folded();
         match self.find_folder(&key)? {
             Some(tree) => self.slot(key).ledger.quota(&tree),
-            None => Ok(Quota { used: Usage::default(), limits: self.0.quotas.of(&key) }),
+            None => Ok(Quota { used: Usage::default(), limits: self.0.quotas.of(&key).limits }),
         }
     }
 
@@ -140,7 +146,7 @@ impl Store {
         let key = account.folded();
         match self.find_folder(&key)? {
             Some(tree) => self.slot(key).ledger.recalculate(&tree),
-            None => Ok(Quota { used: Usage::default(), limits: self.0.quotas.of(&key) }),
+            None => Ok(Quota { used: Usage::default(), limits: self.0.quotas.of(&key).limits }),
         }
     }
 
@@ -149,8 +155,11 @@ impl Store {
         let key = account.folded();
         match self.find_folder(&key)? {
             Some(tree) => self.slot(key).ledger.check(&tree, octets),
-            None if self.0.quotas.of(&key).admits_first(octets) => Ok(()),
-            None => Err(StoreError::OverQuota),
+            None => {
+                let limits = self.0.quotas.of(&key).of(&MailboxName::inbox());
+                let admits = limits.is_none_or(|limits| limits.admits_first(octets));
+                if admits { Ok(()) } else { Err(StoreError::OverQuota) }
+            }
         }
     }
 
@@ -159,8 +168,9 @@ impl Store {
         &self,
         account: &Address,
     ) -> Result<Option<(Usage, Usage)>, StoreError> {
-        let Some(tree) = self.find_folder(&account.folded())? else { return Ok(None) };
-        Ok(quota::told_and_found(&tree)?)
+        let key = account.folded();
+        let Some(tree) = self.find_folder(&key)? else { return Ok(None) };
+        Ok(self.slot(key).ledger.told_and_found(&tree)?)
     }
 
     /// The index of an account, where one is kept.

@@ -176,12 +176,12 @@ impl Tree {
         }
     }
 
-    /// Everything in all mailboxes of the account.
-    pub(crate) fn count(&self) -> io::Result<Usage> {
-        let usage = count_mailbox(&self.dir)?;
+    /// Everything in those mailboxes of the account that count.
+    pub(crate) fn count(&self, counts: &dyn Fn(&MailboxName) -> bool) -> io::Result<Usage> {
+        let inbox = if counts(&MailboxName::inbox()) { count_mailbox(&self.dir)? } else { Usage::default() };
         match self.layout {
-            MailboxLayout::MaildirPlusPlus => flat::count(&self.dir, usage),
-            MailboxLayout::Fs => nested::count(&self.dir, usage),
+            MailboxLayout::MaildirPlusPlus => flat::count(&self.dir, inbox, counts),
+            MailboxLayout::Fs => nested::count(&self.dir, inbox, counts),
         }
     }
 }

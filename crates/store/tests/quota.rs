@@ -7,7 +7,10 @@ use std::sync::Barrier;
 
 use common::{Here, address, all, name};
 use kings_mail::address::Address;
-use kings_store::{Delivery, FlagChange, Flags, QuotaLimits, StoreError, SystemFlag, Usage};
+use kings_store::{
+    AccountQuota, Delivery, Difference, FlagChange, Flags, MailboxAllowance, MailboxLayout, MailboxQuota,
+    Naming, QuotaLimits, StoreError, SystemFlag, Usage,
+};
 
 /// Octets of the field in front of each delivery.
 const TRACE: usize = "Received: here\r\n".len();
@@ -104,7 +107,8 @@ fn append_and_copy_count_and_move_does_not_need_the_room_twice() {
     assert_eq!(used(&here), (800, 2));
     assert!(is_full(inbox.copy_to(&first, &archive)), "no grace for what its owner does");
     assert!(is_full(inbox.append(&[here.appended(&"x".repeat(201), &Flags::default(), None)])));
-    assert!(is_full(here.account().has_room(201, 1)) && !is_full(here.account().has_room(200, 1)));
+    let room = |octets| here.account().has_room(&name("INBOX"), octets, 1);
+    assert!(is_full(room(201)) && !is_full(room(200)));
     here.append(&inbox, &"x".repeat(200), &Flags::default());
     assert_eq!(used(&here), (1_000, 3));
 
@@ -212,4 +216,96 @@ fn an_account_that_has_no_maildir_holds_nothing_and_gets_none() {
     );
     assert_eq!(here.store().recalculate_quota(&address()).unwrap().used, Usage::default());
     assert!(!here.maildir().exists());
+}
+
+/// Rules of Dovecot for single mailboxes: nothing in `Spam` counts, and for what goes into `Trash` there is more room.
+fn with_rules(octets: u64, messages: impl Into<Option<u64>>) -> Here {
+    with_rules_in(
+        MailboxLayout::MaildirPlusPlus,
+        QuotaLimits { octets: Some(octets), messages: messages.into(), grace: 0 },
+    )
+}
+
+fn with_rules_in(layout: MailboxLayout, limits: QuotaLimits) -> Here {
+    let here = Here::with(layout);
+    let naming = Naming { separator: '.', below_inbox: false, layout };
+    let rule = |mask: &str, allowance| MailboxQuota { mask: mask.to_owned(), naming, allowance };
+    let differs = |octets, messages| MailboxAllowance::Differs { octets, messages };
+    let rules = [
+        rule("Spam*", MailboxAllowance::Ignored),
+        rule("Trash", differs(Difference::Percent(10), Difference::Number(1))),
+        rule("Small", differs(Difference::Number(-500), Difference::Number(0))),
+    ];
+    here.store().limit_by(move |_| AccountQuota { limits, mailboxes: rules.clone().into() });
+    here
+}
+
+#[test]
+fn a_mailbox_may_have_more_room_or_less_for_what_comes_into_it() {
+    let here = with_rules(1_000, 3);
+    let account = here.account();
+    account.create(&name("Small")).unwrap();
+    let of = |mailbox: &str| account.open(&name(mailbox)).unwrap();
+    let (inbox, trash, small) = (here.inbox(), of("Trash"), of("Small"));
+    let add = |mailbox: &kings_store::Mailbox, octets: usize| {
+        mailbox.append(&[here.appended(&"x".repeat(octets), &Flags::default(), None)])
+    };
+    assert!(is_full(add(&small, 501)));
+    add(&small, 500).unwrap();
+    assert!(is_full(add(&small, 1)), "what is elsewhere counts as well");
+    add(&inbox, 500).unwrap();
+    assert!(is_full(add(&inbox, 1)) && is_full(add(&trash, 101)));
+    add(&trash, 100).unwrap();
+    assert_eq!((used(&here), told(&here)), ((1_100, 3), (1_100, 3)));
+    // The number is full in the inbox, and in the trash there is one more.
+    assert!(is_full(account.has_room(&name("INBOX"), 0, 1)));
+    assert!(
+        !is_full(account.has_room(&name("Trash"), 0, 1)) && is_full(account.has_room(&name("Trash"), 0, 2))
+    );
+    // Only deliveries may use a grace, and what is moved needs no room.
+    inbox.move_to(&all(&inbox), &small).unwrap();
+    assert_eq!(used(&here), (1_100, 3));
+}
+
+#[test]
+fn what_is_in_a_mailbox_that_is_ignored_counts_for_nothing() {
+    let nested = QuotaLimits { octets: Some(1_000), messages: None, grace: 0 };
+    for here in [with_rules(1_000, None), with_rules_in(MailboxLayout::Fs, nested)] {
+        let account = here.account();
+        let in_spam = name("Spam.old");
+        account.create(&name("Spam")).unwrap();
+        account.create(&in_spam).unwrap();
+        let (inbox, spam, old) =
+            (here.inbox(), account.open(&name("Spam")).unwrap(), account.open(&in_spam).unwrap());
+        let text = |octets| here.appended(&"x".repeat(octets), &Flags::default(), None);
+        inbox.append(&[text(900)]).unwrap();
+        for mailbox in [&spam, &old] {
+            mailbox.append(&[text(5_000)]).unwrap();
+        }
+        let deliver = Delivery { mailbox: name("Spam").into(), ..Here::delivery("INBOX") };
+        here.store().deliver(&here.incoming("much"), &[deliver]).pop().unwrap().unwrap();
+        assert_eq!((used(&here), told(&here)), ((900, 1), (900, 1)));
+        assert_eq!(
+            here.store().recalculate_quota(&address()).unwrap().used,
+            Usage { octets: 900, messages: 1 }
+        );
+
+        // From there what is copied needs room, and what is moved counts, whether there is room or not, as with Dovecot.
+        assert!(is_full(old.copy_to(&all(&old), &inbox)));
+        inbox.copy_to(&all(&inbox), &spam).unwrap();
+        inbox.move_to(&all(&inbox), &spam).unwrap();
+        assert_eq!((used(&here), told(&here)), ((0, 0), (0, 0)));
+        assert!(is_full(old.replace(all(&old)[0], &text(1_001), &inbox)), "only 1,000 of 5,000 have room");
+        old.move_to(&all(&old), &inbox).unwrap();
+        assert_eq!((used(&here), told(&here)), ((5_000, 1), (5_000, 1)));
+        assert!(is_full(inbox.append(&[text(1)])));
+
+        // With another name it counts, or counts no more.
+        account.rename(&in_spam, &name("Kept")).unwrap();
+        account.rename(&name("Spam"), &name("Ham")).unwrap();
+        assert_eq!(used(&here).0, 5_000 + 5_000 + 900 + 900 + ("Received: here\r\nmuch".len() as u64));
+        account.rename(&name("Ham"), &name("Spam")).unwrap();
+        account.delete(&name("Spam")).unwrap();
+        assert_eq!((used(&here), told(&here)), ((5_000, 1), (5_000, 1)));
+    }
 }

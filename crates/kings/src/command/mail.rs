@@ -27,7 +27,7 @@ impl Mail {
         let store =
             serve::open_store(&settings).map_err(|error| Failure::cannot_tell(format!("{error:#}")))?;
         let (quotas, accounts) = (settings.quotas.clone(), directory.clone());
-        store.limit_by(move |account| quotas.limits(account, accounts.quota_rule(account)));
+        store.limit_by(move |account| quotas.of(account, &accounts.quota_rule(account)));
         let retention = settings.mailboxes.retention.clone();
         store.keep_expunged_for(move |account| retention.of(account));
         Ok(Self { directory, store, naming: settings.mailboxes.naming })

@@ -223,8 +223,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     let (mailboxes, delimiters) = section(source, &mut top, "mailboxes", |source, section| {
         mailboxes::read(source, section, domains.kept)
     });
-    let (quotas, full_mailbox) =
-        section(source, &mut top, "quota", |source, section| quota::read(source, section, domains.quotas));
+    let (quotas, full_mailbox) = quota::read(source, &mut top, domains.quotas, mailboxes.naming);
     let listen = section(source, &mut top, "listen", Listen::read);
     let firewall = section(source, &mut top, "firewall", firewall::read);
     let mta_sts = mta_sts::read(source, &mut top, hostname.as_ref(), domains.mta_sts, &listen);

@@ -81,7 +81,7 @@ impl Services {
             directory.clone(),
         ));
         let (quotas, accounts) = (settings.quotas.clone(), directory.clone());
-        store.limit_by(move |account| quotas.limits(account, accounts.quota_rule(account)));
+        store.limit_by(move |account| quotas.of(account, &accounts.quota_rule(account)));
         let retention = settings.mailboxes.retention.clone();
         store.keep_expunged_for(move |account| retention.of(account));
         let dns = Resolver::new(&settings.dns)?;

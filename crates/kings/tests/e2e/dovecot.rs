@@ -38,9 +38,26 @@ impl Dovecot {
 
     /// With more settings.
     fn start_with(kings: &Kings, settings: &str) -> Self {
+        Self::start_changed(kings, |_, config| config + settings)
+    }
+
+    /// With the lines of a passwd-file in the place of one password for all.
+    fn start_with_users(kings: &Kings, users: &str, settings: &str) -> Self {
+        Self::start_changed(kings, |folder, config| {
+            let file = folder.write("users", users);
+            let block =
+                |kind: &str| format!("{kind} {{\n  driver = passwd-file\n  args = {}\n", file.display());
+            let config =
+                config.replace("passdb {\n  driver = static\n  args = password=secret\n", &block("passdb"));
+            let (before, userdb) = config.split_once("userdb {\n  driver = static\n  args = ").unwrap();
+            before.to_owned() + &block("userdb") + "  default_fields = " + userdb + settings
+        })
+    }
+
+    fn start_changed(kings: &Kings, change: impl FnOnce(&Folder, String) -> String) -> Self {
         let folder = Folder::new("dovecot");
         let (port, pop3s) = (free_port(), free_port());
-        let config = config(kings, &folder, (port, pop3s)) + settings;
+        let config = change(&folder, config(kings, &folder, (port, pop3s)));
         let config = folder.write("dovecot.conf", config);
         let mut command = program("dovecot");
         command.arg("-F").arg("-c").arg(config);

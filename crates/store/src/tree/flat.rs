@@ -70,12 +70,15 @@ pub(super) fn rename(account: &Dir, renames: &[(String, String)]) -> Result<(), 
     Ok(account.sync()?)
 }
 
-pub(super) fn count(account: &Dir, inbox: Usage) -> io::Result<Usage> {
+/// A folder that is no mailbox by its name counts all the same.
+pub(super) fn count(account: &Dir, inbox: Usage, counts: &dyn Fn(&MailboxName) -> bool) -> io::Result<Usage> {
+    let named = |folder: &[u8]| MailboxLayout::MaildirPlusPlus.parted(folder.strip_prefix(b".")?);
     let mut folders = Vec::new();
     account.read(|name, kind| {
         // A folder with two dots is one that is being removed.
         let is_folder = matches!(kind, FileType::Directory | FileType::Unknown);
-        if is_folder && name.starts_with(b".") && !name.starts_with(b"..") {
+        let is_folder = is_folder && name.starts_with(b".") && !name.starts_with(b"..");
+        if is_folder && named(name).is_none_or(|mailbox| counts(&mailbox)) {
             folders.push(name.to_vec());
         }
     })?;

@@ -41,10 +41,12 @@ pub(super) fn names(account: &Dir) -> io::Result<Names> {
     Ok(names)
 }
 
-pub(super) fn count(account: &Dir, inbox: Usage) -> io::Result<Usage> {
+pub(super) fn count(account: &Dir, inbox: Usage, counts: &dyn Fn(&MailboxName) -> bool) -> io::Result<Usage> {
     let mut usage = inbox;
-    walk(account, &mut Vec::new(), &mut |_, dir| {
-        usage = usage.plus(count_mailbox(dir)?);
+    walk(account, &mut Vec::new(), &mut |mailbox, dir| {
+        if counts(&mailbox) {
+            usage = usage.plus(count_mailbox(dir)?);
+        }
         Ok(())
     })?;
     Ok(usage)
