@@ -50,6 +50,8 @@ pub(super) struct Done {
     pub(super) doubtful: bool,
     /// The server had nothing to say but goodbye.
     pub(super) unheard: bool,
+    /// The recipient at whose RCPT the server closed the connection.
+    pub(super) hung_up_at: Option<usize>,
     /// What it means that this server has taken over.
     pub(super) taken: fn(Report) -> Outcome,
     /// The connection, when it may be used again.
@@ -71,8 +73,18 @@ impl Done {
     pub(super) fn with(mut self, aside: Vec<(usize, client::Outcome)>) -> Self {
         for (place, outcome) in aside {
             self.outcomes.insert(place.min(self.outcomes.len()), outcome);
+            self.hung_up_at = self.hung_up_at.map(|at| at + usize::from(place <= at));
         }
         self
+    }
+
+    /// Of the recipients those that came to nothing only because the server hung up at another one.
+    pub(super) fn cut_off(&self) -> Vec<usize> {
+        let Some(at) = self.hung_up_at else { return Vec::new() };
+        let places = self.outcomes.iter().enumerate();
+        let places =
+            places.filter(|(place, outcome)| *place != at && matches!(outcome, client::Outcome::Broken(_)));
+        places.map(|(place, _)| place).collect()
     }
 
     /// Of the recipients those that were too many for one transaction, where it took others.
@@ -225,7 +237,8 @@ impl Conversation {
                 }
             };
             if let Err(error) = step {
-                return self.broken(&error.to_string());
+                let hung_up_at = if is_hung_up(&error) { self.session.asks_about() } else { None };
+                return Done { hung_up_at, ..self.broken(&error.to_string()) };
             }
         }
     }
@@ -282,7 +295,7 @@ impl Conversation {
             self.leave().await;
             None
         };
-        Done { outcomes, doubtful: false, unheard, taken, conversation }
+        Done { outcomes, doubtful: false, unheard, hung_up_at: None, taken, conversation }
     }
 
     /// The connection is of no use any more.
@@ -291,7 +304,8 @@ impl Conversation {
         let unheard = !self.session.has_been_heard();
         let reason = Reply::new(451, reply::Status(4, 4, 2), "").with_text(why.to_owned());
         let outcomes = self.session.abandon(&reason);
-        Done { outcomes, doubtful, unheard, taken: self.taken(), conversation: None }
+        let taken = self.taken();
+        Done { outcomes, doubtful, unheard, hung_up_at: None, taken, conversation: None }
     }
 
     /// LMTP has the last word about a mailbox (RFC 2033 §1); a server that offers DSN reports by itself, and of any
@@ -310,6 +324,12 @@ impl Conversation {
         let _ = timeout(GOODBYE, self.flush()).await;
         let _ = timeout(GOODBYE, self.stream.shutdown()).await;
     }
+}
+
+/// Whether the other side closed the connection, in whichever way.
+fn is_hung_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
 async fn connect(hop: &NextHop, address: &Address) -> io::Result<Stream> {

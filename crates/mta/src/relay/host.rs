@@ -21,6 +21,9 @@ use super::pool::{Key, Pool};
 use super::route::{Address, NextHop, NoRoute};
 use super::secured::HostTls;
 
+/// How often a host may hang up at a recipient until the others wait as well: then it is the host that has a fault.
+const MAX_HANG_UPS: usize = 3;
+
 /// What every errand of this server uses.
 #[derive(Clone, Copy)]
 pub(crate) struct Outfit<'a> {
@@ -179,13 +182,16 @@ impl<'a> Errand<'a> {
             start_tls = StartTls::Never;
             result = Box::pin(self.converse(way(start_tls), &places)).await;
         }
-        // Each round settles somebody.
+        // Each round settles somebody, or leaves out the one at whom the host hung up.
+        let mut hang_ups = 0;
         while let Ok(done) = &result
-            && let rest = done.too_many()
+            && let (too_many, cut_off) = (done.too_many(), done.cut_off())
+            && let rest = if too_many.is_empty() && hang_ups < MAX_HANG_UPS { cut_off } else { too_many }
             && !rest.is_empty()
         {
+            hang_ups += usize::from(done.hung_up_at.is_some());
             let rest: Vec<usize> = rest.into_iter().map(|place| places[place]).collect();
-            debug!(host, recipients = rest.len(), "it takes no more at once, so the others follow");
+            debug!(host, recipients = rest.len(), "it took not all at once, so the others follow");
             if let Ok(done) = result {
                 self.take_in(&places, done, &host);
             }

@@ -148,6 +148,63 @@ async fn whom_a_server_takes_no_more_at_once_follows_at_once() {
     assert_eq!(peer.count("MAIL"), 1);
 }
 
+/// A host that hangs up at one recipient takes the others when it does not hear of that one.
+#[tokio::test]
+async fn whom_a_host_hangs_up_at_waits_alone() {
+    let recipients = ["a@far.example", "no@far.example", "b@far.example", "c@far.example", "d@far.example"];
+    let taken = "relayed 250 2.0.0 taken";
+    for offer in ["250 peer.example\r\n", PIPELINING, CHUNKING] {
+        let script = [("EHLO", offer), ("RCPT TO:<b@", "CUT"), ("RCPT TO:<no@", "550 5.1.1 no\r\n")];
+        let peer = Peer::start(FIRST, 0, "220 hi\r\n", script.to_vec().leak()).await;
+        let setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
+        let outcomes = setup.attempt(&recipients).await;
+        assert!(outcomes[2].starts_with("deferred 4.4.2 session with"), "{offer}: {outcomes:?}");
+        let others = [0, 1, 3, 4].map(|place| outcomes[place].as_str());
+        assert_eq!(others, [taken, "failed 5.1.1 550 5.1.1 no", taken, taken], "{offer}");
+        let ends = peer.count("DATA") + peer.count("BDAT");
+        assert_eq!((peer.count("MAIL"), peer.count("RCPT TO:<b@"), ends), (2, 1, 1), "{offer}");
+    }
+    // Another host may take that one, and is asked about nobody else.
+    let first = Peer::start(FIRST, 0, "220 hi\r\n", &[("RCPT TO:<b@", "CUT")]).await;
+    let second = Peer::start(SECOND, first.address.port(), "220 hi\r\n", &[]).await;
+    let port = first.address.port();
+    let setup = Setup::new(port).with_host(10, "a.far.example", FIRST).with_host(20, "b.far.example", SECOND);
+    assert_eq!(setup.attempt(&recipients).await, [taken; 5]);
+    assert_eq!((second.count("RCPT"), second.count("RCPT TO:<b@")), (1, 1));
+}
+
+/// One that hangs up at everybody, that hangs up elsewhere, or that says why, is not asked again and again.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_hangs_up_at_everybody_is_left_soon() {
+    let recipients = [
+        "a@far.example",
+        "b@far.example",
+        "c@far.example",
+        "d@far.example",
+        "e@far.example",
+        "f@far.example",
+    ];
+    for (step, answer, asked) in [
+        ("RCPT", "CUT", 4),
+        ("RCPT", "25CUT", 4),
+        ("RCPT TO:<f@", "HANG", 1),
+        ("RCPT TO:<f@", "421 4.3.2 stopping\r\nCUT", 1),
+        ("RCPT TO:<b@", "nonsense\r\n", 1),
+        ("MAIL", "CUT", 1),
+        ("DATA", "CUT", 1),
+    ] {
+        let script = [(step, answer)].to_vec().leak();
+        let peer = Peer::start(FIRST, 0, "220 hi\r\n", script).await;
+        let setup = Setup::new(peer.address.port()).with_host(10, "a.far.example", FIRST);
+        let outcomes = setup.attempt(&recipients).await;
+        assert!(
+            outcomes.iter().all(|outcome| outcome.starts_with("deferred 4.")),
+            "{step} {answer}: {outcomes:?}"
+        );
+        assert_eq!(peer.count("MAIL"), asked, "{step} {answer}");
+    }
+}
+
 /// RFC 6531 §3.2: an address that a host cannot hear of keeps nobody else from the message.
 #[tokio::test]
 async fn an_address_in_utf8_fails_alone() {

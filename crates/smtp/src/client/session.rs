@@ -138,6 +138,14 @@ impl Session {
         matches!(self.phase, Phase::FinalReply)
     }
 
+    /// The recipient whose RCPT waits for its answer, by its place among those of the transaction.
+    pub fn asks_about(&self) -> Option<usize> {
+        match self.phase {
+            Phase::Rcpt(place) => Some(place),
+            _ => None,
+        }
+    }
+
     /// Whether another transaction may follow on this connection.
     pub fn is_reusable(&self) -> bool {
         matches!(self.phase, Phase::Idle) && !self.spent && self.reader.is_empty()
