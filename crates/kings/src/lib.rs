@@ -13,6 +13,7 @@ mod local;
 mod log;
 mod milter;
 mod prepare;
+mod sandbox;
 mod sendmail;
 mod serve;
 mod setup;

@@ -41,7 +41,7 @@ use crate::command::{Failure, print};
 use crate::config::{Settings, Threads};
 use crate::local::QueueRights;
 use crate::prepare::{Prepared, Server};
-use crate::{control, dkim, local};
+use crate::{control, dkim, local, sandbox};
 
 pub(crate) use self::open::{open_queue, open_records};
 
@@ -57,6 +57,8 @@ pub(crate) fn run(config: &Path) -> Result<(), Failure> {
     }
     let hangups = hangups()?;
     let prepared = Prepared::new(settings).map_err(|error| Failure::config(format!("{error:#}")))?;
+    // Everything that lies elsewhere is open by now, and no thread there yet.
+    sandbox::enter(&prepared.settings);
     runtime(prepared.settings.limits.threads)?.block_on(async {
         let running = Running::start(prepared).map_err(|error| Failure::config(format!("{error:#}")))?;
         running.announce();
@@ -279,6 +281,7 @@ impl Running {
         keep("[queue]", new.queue != old.queue);
         keep("[limits] memory", new.limits.memory != old.limits.memory);
         keep("user", new.user != old.user);
+        keep("[security] sandbox", new.security.sandbox != old.security.sandbox);
         keep("[mailboxes] layout, separator and prefix", new.mailboxes.naming != old.mailboxes.naming);
         new.data_dir.clone_from(&old.data_dir);
         new.mail_dir.clone_from(&old.mail_dir);

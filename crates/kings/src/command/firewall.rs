@@ -93,7 +93,7 @@ fn agreed(tool: Tool, open: &Open, json: bool) -> Result<bool, Failure> {
 }
 
 fn open(settings: &Settings, ssh: &SshPorts) -> Open {
-    Open::new(ssh.open.clone(), &settings.listen, settings.firewall.clone())
+    Open::new(ssh.open.clone(), &settings.listen, settings.security.openings.clone())
 }
 
 /// What somebody outside reaches now, and would not any more.

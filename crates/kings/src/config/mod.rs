@@ -27,10 +27,10 @@ mod recipients;
 mod reports;
 mod retention;
 mod score;
+mod security;
 mod submission;
 mod tls;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ pub(crate) use self::queue::{QueueSettings, duration};
 pub(crate) use self::quota::Quotas;
 pub(crate) use self::reader::Complaint;
 use self::reader::{Section, Source};
-use crate::firewall::Opening;
+pub(crate) use self::security::Security;
 
 /// Where the config is when nothing else is said.
 pub(crate) const DEFAULT_PATH: &str = "/etc/kings-smtp/kings.toml";
@@ -99,8 +99,7 @@ pub(crate) struct Settings {
     /// How much mail accounts may hold, beside what their lines in the accounts file say.
     pub(crate) quotas: Quotas,
     pub(crate) listen: Listen,
-    /// Ports of others that the firewall leaves open.
-    pub(crate) firewall: BTreeSet<Opening>,
+    pub(crate) security: Security,
     /// What senders are told about the safety of our hosts.
     pub(crate) mta_sts: MtaSts,
     pub(crate) login: Login,
@@ -225,7 +224,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     });
     let (quotas, full_mailbox) = quota::read(source, &mut top, domains.quotas, mailboxes.naming);
     let listen = section(source, &mut top, "listen", Listen::read);
-    let firewall = section(source, &mut top, "firewall", firewall::read);
+    let security = security::read(source, &mut top);
     let mta_sts = mta_sts::read(source, &mut top, hostname.as_ref(), domains.mta_sts, &listen);
     let login = section(source, &mut top, "login", Login::read);
     let oauth = oauth::read(source, &mut top);
@@ -277,7 +276,7 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
         quotas,
         clients: Clients { trusted: listen.trusted(), ..clients },
         listen,
-        firewall,
+        security,
         mta_sts,
         login,
         oauth,

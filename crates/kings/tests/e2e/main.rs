@@ -87,6 +87,7 @@ mod report_upload;
 mod reports;
 mod restart;
 mod routes;
+mod sandbox;
 mod score;
 mod seam;
 mod self_test;
