@@ -1,7 +1,7 @@
 //! A client that says a line and hears lines: enough to test a server as a stranger would, with none of its code.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use kings_tls::{ClientTls, Trust};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
 
 /// Longest wait for any answer.
@@ -40,6 +40,15 @@ impl Dialogue {
             Ok::<_, io::Error>(Stream::Plain(socket))
         };
         Ok(Self { stream: timeout(PATIENCE, connect).await??, input: Vec::new() })
+    }
+
+    /// Connects in clear from one of this machine's own addresses.
+    pub(crate) async fn connect_from(from: IpAddr, address: SocketAddr) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.bind(SocketAddr::new(from, 0))?;
+        let stream = timeout(PATIENCE, socket.connect(address)).await??;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream: Stream::Plain(stream), input: Vec::new() })
     }
 
     /// Connects to a socket file.

@@ -1,7 +1,9 @@
-//! What an operator runs: the self-test, what the score is measured by, what ports show, and how the server is.
+//! What an operator runs: the self-test, what the score is measured by, what ports show, how the server is,
+//! and what is behind it.
 
 mod dialogue;
 pub mod dns;
+pub mod doctor;
 pub mod machine;
 pub mod ports;
 pub mod score;

@@ -6,6 +6,7 @@ mod certificate;
 mod check_message;
 mod dkim;
 mod dns;
+mod doctor;
 mod firewall;
 mod mail;
 mod papers;
@@ -113,6 +114,9 @@ enum Command {
     Papers(papers::Options),
     /// Send a message through the running server and read it back: submission, signature, delivery, IMAP.
     SelfTest(self_test::Options),
+    /// What is behind a server that does not do well: clock, resolver, DNSSEC, limits, permissions, what listens, open relay, disks,
+    /// crashes. It needs no server that runs.
+    Doctor(doctor::Options),
     /// How the server is, on one screen: mail in and out, queue, mailboxes, certificates as its ports show them, DNS, disk, security;
     /// each line that fails ends with what mends it.
     Status(status::Options),
@@ -262,6 +266,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Firewall(command) => firewall::run(&command),
         Command::Papers(options) => papers::run(&options),
         Command::SelfTest(options) => self_test::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
         Command::Status(options) => status::run(&options),
     }
 }

@@ -1,6 +1,6 @@
 //! `kings status`: how the server is, on one screen, by what it tells and by what its own ports show.
 
-mod gather;
+pub(super) mod gather;
 
 use kings_ops::status::{self, Figure, Line, NagiosCode, State};
 use serde_json::{Value, json};

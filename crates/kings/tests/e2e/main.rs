@@ -33,6 +33,7 @@ mod dkim;
 mod dns_apply;
 mod dns_check;
 mod dns_proof;
+mod doctor;
 mod dovecot;
 mod exchange;
 mod external;

@@ -236,7 +236,7 @@ fn of_process<'a>(status: &'a str, key: &str) -> Option<&'a str> {
 }
 
 /// Who answers, and what. Whoever may not ask is told so, and nothing else.
-async fn ask(settings: &Settings, config: &Path) -> Result<(Server, Value), Failure> {
+pub(in super::super) async fn ask(settings: &Settings, config: &Path) -> Result<(Server, Value), Failure> {
     let socket = control::path(&settings.data_dir);
     let asked = spawn_blocking(move || control::ask_within(&socket, &Request::Condition, SERVER)).await;
     let asked = asked.map_err(|error| Failure::cannot_tell(error.to_string()))?;
@@ -325,7 +325,7 @@ fn is_proxied(settings: &Settings, place: &Place) -> bool {
 }
 
 /// The folders that data is written to, each on a thread of its own: a file system that hangs must hold up nobody else.
-async fn disks(settings: &Settings) -> Vec<Disk> {
+pub(in super::super) async fn disks(settings: &Settings) -> Vec<Disk> {
     let reserve = settings.limits.free_space_reserve;
     let folders = [settings.data_dir.clone(), settings.mail_dir.clone()];
     let looks = folders.map(|path| (path.clone(), spawn_blocking(move || look_at_disk(&path, reserve))));
@@ -398,7 +398,7 @@ pub(in super::super) fn secrets(settings: &Settings) -> Vec<PathBuf> {
 }
 
 /// Whether any user of the machine may read it: the file itself, and every folder on the way, lets them.
-fn is_open_to_all(path: &Path) -> bool {
+pub(in super::super) fn is_open_to_all(path: &Path) -> bool {
     let mode = |path: &Path| fs::metadata(path).map_or(0, |found| found.permissions().mode());
     let Ok(path) = fs::canonicalize(path) else { return false };
     mode(&path) & 0o004 != 0 && path.ancestors().skip(1).all(|folder| mode(folder) & 0o001 != 0)
