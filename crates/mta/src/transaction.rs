@@ -177,6 +177,7 @@ mod tests {
             index_dir: None,
             layout: Layout::default(),
             mailboxes: MailboxLayout::default(),
+            trust_inotify: true,
             free_space_reserve: 0,
         };
         let store = Store::open(settings).unwrap();

@@ -225,6 +225,7 @@ impl Setup {
             index_dir: None,
             layout: Layout::default(),
             mailboxes: kings_store::MailboxLayout::default(),
+            trust_inotify: true,
             free_space_reserve: 0,
         });
         let certificates = Certificates::open(&Source::SelfSigned {

@@ -41,11 +41,14 @@ impl Shared {
         }
         let arrivals = arrivals(state, &names, &measured);
         match self.write_list(state, lock, arrivals) {
-            Err(error) if cannot_write(&error) && state.on_disk.is_some() => {
+            Ok(()) => {}
+            Err(error) => {
+                state.must_look();
+                if !cannot_write(&error) || state.on_disk.is_none() {
+                    return Err(error);
+                }
                 tracing::warn!(waiting = names.len(), "no space to give UIDs to new messages");
-                state.looked = None;
             }
-            result => result?,
         }
         self.publish(state, &measured);
         Ok(())

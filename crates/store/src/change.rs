@@ -26,6 +26,9 @@ pub struct Stored {
     pub left_alone: HashSet<Uid>,
 }
 
+/// Files that are changed before it is heard what inotify tells of them.
+const HEARD_TOGETHER: usize = 1_000;
+
 /// What became of one file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
@@ -141,6 +144,8 @@ impl Shared {
         match self.dir(place).rename(&old_name, &self.folder.cur, &new_name) {
             Ok(()) => {
                 member.file = Some(Located { place: Place::Cur, info: info.into() });
+                state.own.did(place, &old_name);
+                state.own.did(Place::Cur, &new_name);
                 Ok(Outcome::Done)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Outcome::Moved),
@@ -161,10 +166,14 @@ impl Shared {
         mut act: impl FnMut(&mut State, Uid) -> Result<Outcome, StoreError>,
     ) -> Result<(), StoreError> {
         let mut moved = Vec::new();
-        for &uid in uids {
-            if act(state, uid)? == Outcome::Moved {
-                moved.push(uid);
+        for some in uids.chunks(HEARD_TOGETHER) {
+            for &uid in some {
+                if act(state, uid)? == Outcome::Moved {
+                    moved.push(uid);
+                }
             }
+            // The queue of the kernel has room for some thousand of them.
+            self.is_up_to_date(state);
         }
         if !moved.is_empty() {
             self.look_again(state, lock)?;
@@ -224,6 +233,7 @@ impl Shared {
             }
             size = size.plus(counted);
             member.file = None;
+            state.own.did(place, &name);
             removed.push(uid);
             touched[usize::from(place == Place::New)] = true;
             Ok(Outcome::Done)

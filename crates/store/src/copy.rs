@@ -225,10 +225,11 @@ impl Shared {
             staged.iter().map(|(partial, ..)| (partial.base().into(), partial.measured())).collect();
         let mut placed = Vec::with_capacity(staged.len());
         let written = self
-            .place_all(staged, &members, &mut placed)
+            .place_all(&mut state, staged, &members, &mut placed)
             .and_then(|()| self.write_list(&mut state, &lock, members));
         if let Err(error) = written {
             self.take_back(&placed);
+            state.must_look();
             return Err(error);
         }
         self.account.fill(room);
@@ -238,6 +239,7 @@ impl Shared {
 
     fn place_all(
         &self,
+        state: &mut State,
         staged: Vec<Staged<'_>>,
         members: &[Member],
         placed: &mut Vec<Vec<u8>>,
@@ -245,6 +247,7 @@ impl Shared {
         let names = members.iter().filter_map(Member::file_name);
         for ((partial, ..), (_, name)) in staged.into_iter().zip(names) {
             partial.place(&self.folder.cur, &name)?;
+            state.own.did(Place::Cur, &name);
             placed.push(name);
         }
         if !planted("added-not-synced") {

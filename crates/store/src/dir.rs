@@ -6,8 +6,8 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
@@ -17,6 +17,9 @@ const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 const DIR_MODE: Mode = Mode::RWXU;
 const OPEN_DIR: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// File systems of one machine, by their magic numbers (statfs(2)): ext2 to ext4, XFS, Btrfs, F2FS, tmpfs, ZFS, bcachefs.
+const LOCAL: [i64; 7] =
+    [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994, 0x2fc1_2fc1, 0xca45_1a4e];
 /// Deepest folder inside a folder that is being removed; Maildirs have two levels.
 const MAX_REMOVE_DEPTH: usize = 16;
 
@@ -80,6 +83,21 @@ impl Dir {
     pub(crate) fn open_root(path: &Path) -> io::Result<Self> {
         let flags = OPEN_DIR.difference(OFlags::NOFOLLOW);
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
+    }
+
+    /// Leads to this very folder while it is open, where `/proc` is there.
+    pub(crate) fn as_path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
+    }
+
+    /// Whether inotify tells of every change: not where other machines can make one, or the files beneath can change.
+    #[allow(
+        clippy::unnecessary_cast,
+        clippy::cast_possible_wrap,
+        reason = "the field has other types on other architectures"
+    )]
+    pub(crate) fn tells_of_changes(&self) -> bool {
+        rustix::fs::fstatfs(&self.0).is_ok_and(|found| LOCAL.contains(&(found.f_type as i64)))
     }
 
     /// A second handle on the same folder.

@@ -21,6 +21,7 @@ mod error;
 mod expunged;
 mod flags;
 mod folder;
+mod heard;
 mod history;
 mod identity;
 mod incoming;

@@ -15,7 +15,7 @@ use crate::mailbox::Shared;
 use crate::maildir;
 use crate::message::{Snapshot, Uid};
 use crate::roster::{self, Matching, Member, Reconciled};
-use crate::scan::{self, Pass, Place, Seen, Stamps};
+use crate::scan::{self, Pass, Place, Seen};
 use crate::state::{Measurements, State};
 use crate::uidlist::{self, Entry, Header, Health};
 
@@ -61,13 +61,13 @@ impl Shared {
 
     /// Notices what changed since the last look.
     ///
-    /// Without news this costs three `stat` calls. With nothing but changed flags no lock is needed. New
-    /// files, and files that seem gone, are looked at again under the lock, which keeps Dovecot still.
+    /// Without news, or with none but what was done here, this costs three system calls. With nothing but changed flags no
+    /// lock is needed. New files, and files that seem gone, are looked at again under the lock, which keeps Dovecot still.
     pub(crate) fn look(&self, state: &mut State) -> Result<(), StoreError> {
         self.read_keywords(state)?;
         let on_disk = state.on_disk.as_ref().map(|on_disk| on_disk.stamp);
         let list_is_known = on_disk.is_some() && list_file::stamp(&self.folder.root)? == on_disk;
-        if list_is_known && state.looked.is_some() && Some(Stamps::of(&self.folder)?) == state.looked {
+        if list_is_known && (self.is_up_to_date(state) || state.has_looked_at(&self.folder)?) {
             return Ok(());
         }
         if list_is_known && !state.rewrite && self.look_at_flags(state)? {
@@ -81,7 +81,7 @@ impl Shared {
 
     /// Looks although nothing seems to have changed, because a file was not where it should be.
     pub(crate) fn look_again(&self, state: &mut State, lock: Option<&DotLock<'_>>) -> Result<(), StoreError> {
-        state.looked = None;
+        state.must_look();
         match lock {
             Some(lock) => self.look_locked(state, lock),
             None => self.look(state),
@@ -96,7 +96,7 @@ impl Shared {
 
     /// One reading without the lock; `false` when it shows anything but known files with other flags.
     fn look_at_flags(&self, state: &mut State) -> Result<bool, StoreError> {
-        let pass = scan::pass(&self.folder)?;
+        let pass = self.read_folders()?;
         let matching = self.match_files(state, &pass);
         let lost = pairs(state, &matching).any(|(member, seen)| member.file.is_some() && seen.is_none());
         let back = pairs(state, &matching).any(|(member, seen)| member.file.is_none() && seen.is_some());
@@ -125,7 +125,7 @@ impl Shared {
             tracing::warn!(waiting = matching.strangers.len(), "no space to give UIDs to new messages");
         }
         state.place(&pass, &matching.files);
-        state.looked = None;
+        state.must_look();
         self.publish(state, &measured);
         Ok(())
     }
@@ -169,7 +169,7 @@ impl Shared {
             file.take(MAX_KEYWORDS_FILE).read_to_end(&mut text)?;
         }
         (state.keywords, state.keywords_stamp) = (Keywords::parse(&text), stamp);
-        state.looked = None;
+        state.must_look();
         Ok(())
     }
 
@@ -232,6 +232,14 @@ impl Shared {
         Ok(())
     }
 
+    /// Reads the folders once.
+    fn read_folders(&self) -> io::Result<Pass> {
+        self.listen_anew();
+        let mut pass = scan::pass(&self.folder)?;
+        pass.proven |= self.was_still();
+        Ok(pass)
+    }
+
     fn match_files(&self, state: &State, pass: &Pass) -> Matching {
         let exists = |seen: &Seen| self.dir(seen.place).stat_at(&seen.name).is_ok();
         roster::match_files(&state.members, &pass.seen, exists)
@@ -248,7 +256,7 @@ impl Shared {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let mut pass = scan::pass(&self.folder)?;
+            let mut pass = self.read_folders()?;
             let mut matching = self.match_files(state, &pass);
             let is_last = attempt >= MAX_PASSES;
             if self.part_twins(state, &pass, &matching)? && !is_last {

@@ -16,6 +16,7 @@ use crate::error::StoreError;
 use crate::expunged::Fate;
 use crate::flags::{FlagChange, FlagKinds, Flags};
 use crate::folder::Folder;
+use crate::heard::Heard;
 use crate::message::{Content, Message, ModSeq, Snapshot, Uid, UidValidity};
 use crate::name::MailboxName;
 use crate::pop3::Pop3Facts;
@@ -23,7 +24,6 @@ use crate::roster::Member;
 use crate::scan::Place;
 use crate::state::{Measurements, State};
 use crate::sync::locked;
-use crate::watch::{Changes, Watch};
 
 /// Largest file read as a message, in octets: twenty times the default message limit.
 pub const MAX_MESSAGE_FILE: u64 = 1 << 30;
@@ -37,7 +37,7 @@ pub struct Mailbox(pub(crate) Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) account: Arc<AccountState>,
     pub(crate) folder: Folder,
-    pub(crate) changes: Arc<Changes>,
+    pub(crate) heard: Heard,
     name: Mutex<MailboxName>,
     pub(crate) state: Mutex<State>,
     /// Held by one move at a time, over all its steps. Never taken with a lock of another mailbox held.
@@ -45,25 +45,19 @@ pub(crate) struct Shared {
     /// Apart from the state, so that looking at it never waits for the disk.
     shown: Mutex<Arc<Snapshot>>,
     deleted: AtomicBool,
-    _watches: [Option<Watch>; 2],
 }
 
 impl Shared {
     /// A mailbox that nobody has looked at yet.
     pub(crate) fn new(account: Arc<AccountState>, name: &MailboxName, folder: Folder) -> Self {
-        let changes = Arc::new(Changes::new(0));
-        let path = account.tree.path(&account.path, name);
-        let watch = |part: &str| account.watcher.as_ref()?.watch(&path.join(part), &changes);
-        let watches = [watch("new"), watch("cur")];
         Self {
+            heard: Heard::new(&folder, account.watcher.as_ref()),
             folder,
             name: Mutex::new(name.clone()),
             state: Mutex::default(),
             moving: Mutex::default(),
             shown: Mutex::new(Arc::new(nothing())),
             deleted: AtomicBool::new(false),
-            _watches: watches,
-            changes,
             account,
         }
     }
@@ -105,7 +99,7 @@ impl Shared {
 
     /// Tells those who wait that something changed.
     pub(crate) fn bump(&self) {
-        self.changes.send_modify(|count| *count += 1);
+        self.heard.changes.send_modify(|count| *count += 1);
     }
 
     /// Its name now.
@@ -166,7 +160,7 @@ impl Mailbox {
 
     /// Looks at the folders: gives UIDs to new files, durably, and notices flags and removals by others.
     ///
-    /// Costs three `stat` calls when nothing changed for two seconds. When the disk is full new messages
+    /// Costs three system calls when nothing was changed but by this store, or nothing at all for two seconds. When the disk is full new messages
     /// stay unseen until their UIDs can be written; everything else still works.
     pub fn refresh(&self) -> Result<Arc<Snapshot>, StoreError> {
         let mut state = self.0.state()?;
@@ -307,7 +301,7 @@ impl Mailbox {
     ///
     /// A moved count says that a [`refresh`](Self::refresh) may show something new.
     pub fn changes(&self) -> Receiver<u64> {
-        self.0.changes.subscribe()
+        self.0.heard.changes.subscribe()
     }
 }
 
@@ -338,17 +332,20 @@ impl Shared {
             return Ok(false);
         };
         let info: Arc<[u8]> = if file.info.is_empty() { (*b":2,").into() } else { Arc::clone(&file.info) };
-        let new = [&*member.entry.base, &*info].concat();
+        let mut new = [&*member.entry.base, &*info].concat();
         match self.folder.new.rename(&old, &self.folder.cur, &new) {
             Ok(()) => (file.place, file.info) = (Place::Cur, info),
             // A name of full length has no room for flags, and needs none in `cur`.
             Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
                 self.folder.new.rename(&old, &self.folder.cur, &old)?;
                 file.place = Place::Cur;
+                new.clone_from(&old);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error.into()),
         }
+        state.own.did(Place::New, &old);
+        state.own.did(Place::Cur, &new);
         Ok(true)
     }
 

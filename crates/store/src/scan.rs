@@ -49,8 +49,10 @@ pub(crate) struct Pass {
     pub(crate) stamps: Stamps,
     /// The stamps were the same afterwards.
     pub(crate) quiet: bool,
-    /// Quiet, and the stamps old enough that a change would have shown: what was not seen is not there.
+    /// What was not seen is not there: a change meanwhile would have shown.
     pub(crate) proven: bool,
+    /// Proven by stamps so old that every later change shows in them.
+    pub(crate) lasting: bool,
 }
 
 /// What both folders looked like.
@@ -98,7 +100,8 @@ pub(crate) fn pass(folder: &Folder) -> io::Result<Pass> {
         }
     }
     let quiet = Stamps::of(folder)? == stamps;
-    Ok(Pass { seen, ignored, stamps, quiet, proven: quiet && stamps.are_old_at(now) })
+    let lasting = quiet && stamps.are_old_at(now);
+    Ok(Pass { seen, ignored, stamps, quiet, proven: lasting, lasting })
 }
 
 /// What the snapshot tells of a file beside its name.

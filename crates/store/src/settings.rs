@@ -20,6 +20,9 @@ pub struct Settings {
     pub layout: Layout,
     /// How the mailboxes lie in it.
     pub mailboxes: MailboxLayout,
+    /// Whether inotify is believed to tell of every change, on file systems of one machine. Otherwise, and on all others, the
+    /// times of the folders tell.
+    pub trust_inotify: bool,
     /// Free bytes below which no new message is begun; reading, flags and deletion still work.
     pub free_space_reserve: u64,
 }

@@ -1,8 +1,11 @@
 //! What is known of an open mailbox: its uidlist, its files, its keywords.
 
 use std::collections::HashMap;
+use std::io;
 
 use crate::dir::Stamp;
+use crate::folder::Folder;
+use crate::heard::Own;
 use crate::history::History;
 use crate::keywords::Keywords;
 use crate::list_file::OnDisk;
@@ -28,7 +31,9 @@ pub(crate) struct State {
     pub(crate) keywords: Keywords,
     pub(crate) keywords_stamp: Option<Stamp>,
     /// The folders' stamps at a look that proved to be complete.
-    pub(crate) looked: Option<Stamps>,
+    looked: Option<Stamps>,
+    /// What was done here since then.
+    pub(crate) own: Own,
     pub(crate) ignored: usize,
     pub(crate) history: History,
 }
@@ -84,7 +89,19 @@ impl State {
             tracing::warn!(entries = pass.ignored, "entries in a mailbox folder that are no messages");
         }
         self.ignored = pass.ignored;
-        self.looked = pass.proven.then_some(pass.stamps);
+        self.looked = pass.lasting.then_some(pass.stamps);
+        self.own.has_read();
+    }
+
+    /// Whether the folders were read, and their stamps prove that nothing has happened since.
+    pub(crate) fn has_looked_at(&self, folder: &Folder) -> io::Result<bool> {
+        Ok(self.looked.is_some() && self.looked == Some(Stamps::of(folder)?))
+    }
+
+    /// The folders must be read before they are known again.
+    pub(crate) fn must_look(&mut self) {
+        self.looked = None;
+        self.own.is_lost();
     }
 
     /// What an earlier list told of a file, as a line without a UID.

@@ -62,7 +62,7 @@ impl Store {
     /// The folder is made when its parent exists; otherwise, or when it cannot be opened, this fails.
     pub fn open(settings: Settings) -> Result<Self, StoreError> {
         let root = Arc::new(Root::open(&settings.mail_dir, settings.free_space_reserve)?);
-        let watcher = Watcher::start(&root.path).map(Arc::new);
+        let watcher = Watcher::start(&root.path, settings.trust_inotify).map(Arc::new);
         let index = settings.index_dir.clone().and_then(Index::start);
         Ok(Self(Arc::new(Shared {
             settings,

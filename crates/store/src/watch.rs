@@ -1,15 +1,19 @@
 //! Notices what happens in the folders of mailboxes, whoever does it: one inotify instance and one thread for all of them.
 
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, Weak};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
 use tokio::sync::watch::Sender;
 
+use crate::dir::Dir;
 use crate::sync::locked;
 
 /// Counts the changes of one mailbox; sessions wait for the count to move.
@@ -21,30 +25,28 @@ pub(crate) trait Hears: fmt::Debug + Send + Sync {
     fn changed(&self, entry: &[u8]);
 }
 
-impl Hears for Changes {
-    fn changed(&self, _: &[u8]) {
-        self.send_modify(|count| *count += 1);
-    }
-}
-
 /// What changes the list of messages or their flags, and the end of the folder itself.
 const EVENTS: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::DELETE)
     .union(WatchFlags::MOVED_FROM)
     .union(WatchFlags::MOVED_TO)
     .union(WatchFlags::DELETE_SELF)
-    .union(WatchFlags::ONLYDIR)
-    .union(WatchFlags::DONT_FOLLOW);
+    .union(WatchFlags::ONLYDIR);
 /// Room for about a hundred events.
 const BUFFER: usize = 16 * 1024;
 
 /// The inotify instance. The thread ends when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Watcher(Arc<Shared>);
+pub(crate) struct Watcher {
+    shared: Arc<Shared>,
+    is_trusted: bool,
+}
 
 #[derive(Debug)]
 struct Shared {
     inotify: OwnedFd,
+    /// Held while events are read and passed on, so that they are told in their order.
+    reading: Mutex<()>,
     table: Mutex<Table>,
 }
 
@@ -83,30 +85,62 @@ impl Watcher {
     ///
     /// Without inotify (an old kernel, no instances left) there is no watcher: sessions then see changes
     /// when they look, at each command.
-    pub(crate) fn start(root: &Path) -> Option<Self> {
-        let started = inotify::init(CreateFlags::CLOEXEC).map_err(std::io::Error::from).and_then(|inotify| {
-            let wake = inotify::add_watch(&inotify, root, WatchFlags::DELETE_SELF)?;
-            let shared = Arc::new(Shared { inotify, table: Mutex::default() });
-            locked(&shared.table).watched.insert(wake, Vec::new());
-            let for_thread = Arc::clone(&shared);
-            std::thread::Builder::new().name("store-watch".into()).spawn(move || run(&for_thread))?;
-            Ok(Self(shared))
-        });
+    pub(crate) fn start(root: &Path, is_trusted: bool) -> Option<Self> {
+        let started = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
+            .map_err(std::io::Error::from)
+            .and_then(|inotify| {
+                let wake = inotify::add_watch(&inotify, root, WatchFlags::DELETE_SELF)?;
+                let shared = Arc::new(Shared { inotify, reading: Mutex::default(), table: Mutex::default() });
+                locked(&shared.table).watched.insert(wake, Vec::new());
+                let for_thread = Arc::clone(&shared);
+                std::thread::Builder::new().name("store-watch".into()).spawn(move || run(&for_thread))?;
+                Ok(Self { shared, is_trusted })
+            });
         started
             .inspect_err(|error| tracing::warn!(%error, "outside changes are seen only when looked for"))
             .ok()
     }
 
+    /// Whether it is believed to tell of every change.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.is_trusted
+    }
+
     /// Watches the folder at `path`; `None`, with one line in the log, when the kernel has no room for it.
     pub(crate) fn watch<H: Hears + 'static>(&self, path: &Path, hears: &Arc<H>) -> Option<Watch> {
-        let mut table = locked(&self.0.table);
-        match inotify::add_watch(&self.0.inotify, path, EVENTS) {
+        self.watch_with(path, EVENTS | WatchFlags::DONT_FOLLOW, hears)
+    }
+
+    /// As [`watch`](Self::watch), the very folder that is open.
+    pub(crate) fn watch_open<H: Hears + 'static>(&self, dir: &Dir, hears: &Arc<H>) -> Option<Watch> {
+        // The link of an open file leads to that file, whatever stands under its name by now.
+        self.watch_with(&dir.as_path(), EVENTS, hears)
+    }
+
+    /// Tells all that has happened until now, before it returns.
+    ///
+    /// An event is queued before the call that causes it returns, and before the folder can be read or changed by another
+    /// call. So a reading of a folder that no event was told of after this had been called before it, and again after it, has
+    /// seen all of its entries.
+    pub(crate) fn catch_up(&self) {
+        // An error is told by the thread, whose reading it ends.
+        let _ = self.shared.pass_on();
+    }
+
+    fn watch_with<H: Hears + 'static>(
+        &self,
+        path: &Path,
+        events: WatchFlags,
+        hears: &Arc<H>,
+    ) -> Option<Watch> {
+        let mut table = locked(&self.shared.table);
+        match inotify::add_watch(&self.shared.inotify, path, events) {
             Ok(descriptor) => {
                 table.next_token += 1;
                 let token = table.next_token;
                 let hears: Weak<dyn Hears> = Arc::<H>::downgrade(hears);
                 table.watched.entry(descriptor).or_default().push(Entry { token, hears });
-                Some(Watch { shared: Arc::clone(&self.0), descriptor, token })
+                Some(Watch { shared: Arc::clone(&self.shared), descriptor, token })
             }
             Err(error) => {
                 if !std::mem::replace(&mut table.warned, true) {
@@ -120,11 +154,11 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        let mut table = locked(&self.0.table);
+        let mut table = locked(&self.shared.table);
         table.closed = true;
         // Each removed watch is an event, which ends the thread's wait.
         for descriptor in table.watched.keys() {
-            let _ = inotify::remove_watch(&self.0.inotify, *descriptor);
+            let _ = inotify::remove_watch(&self.shared.inotify, *descriptor);
         }
     }
 }
@@ -145,33 +179,48 @@ impl Drop for Watch {
 
 /// Passes events on until the watcher is dropped.
 fn run(shared: &Shared) {
-    let mut buffer = [MaybeUninit::uninit(); BUFFER];
-    let mut reader = Reader::new(&shared.inotify, &mut buffer);
     loop {
-        let (descriptor, events, name) = match reader.next() {
-            Ok(event) => (
-                event.wd(),
-                event.events(),
-                event.file_name().map(|name| name.to_bytes().to_vec()).unwrap_or_default(),
-            ),
-            Err(rustix::io::Errno::INTR) => continue,
-            Err(error) => {
-                tracing::warn!(%error, "outside changes are no longer noticed");
-                return;
-            }
+        let mut waiting = [PollFd::new(&shared.inotify, PollFlags::IN)];
+        let told = match poll(&mut waiting, None) {
+            Ok(_) => shared.pass_on(),
+            Err(Errno::INTR) => continue,
+            Err(error) => Err(error),
         };
-        let mut table = locked(&shared.table);
-        if table.closed {
+        if let Err(error) = told {
+            tracing::warn!(%error, "outside changes are no longer noticed");
+            locked(&shared.table).watched.values().flatten().for_each(|entry| entry.tell(b""));
             return;
         }
-        if events.contains(ReadFlags::QUEUE_OVERFLOW) {
-            table.watched.values().flatten().for_each(|entry| entry.tell(b""));
-        } else {
-            table.watched.get(&descriptor).into_iter().flatten().for_each(|entry| entry.tell(&name));
+        if locked(&shared.table).closed {
+            return;
         }
-        if events.contains(ReadFlags::IGNORED) {
-            // The folder is gone, and the kernel may give its number to another watch.
-            table.watched.remove(&descriptor);
+    }
+}
+
+impl Shared {
+    /// Tells of all events that wait.
+    fn pass_on(&self) -> Result<(), Errno> {
+        let _in_order = locked(&self.reading);
+        let mut buffer = [MaybeUninit::uninit(); BUFFER];
+        let mut reader = Reader::new(&self.inotify, &mut buffer);
+        loop {
+            let event = match reader.next() {
+                Ok(event) => event,
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            let mut table = locked(&self.table);
+            if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
+                table.watched.values().flatten().for_each(|entry| entry.tell(b""));
+            } else {
+                let name = event.file_name().map(CStr::to_bytes).unwrap_or_default();
+                table.watched.get(&event.wd()).into_iter().flatten().for_each(|entry| entry.tell(name));
+            }
+            if event.events().contains(ReadFlags::IGNORED) {
+                // The folder is gone, and the kernel may give its number to another watch.
+                table.watched.remove(&event.wd());
+            }
         }
     }
 }
@@ -191,6 +240,12 @@ mod tests {
 
     use super::*;
 
+    impl Hears for Changes {
+        fn changed(&self, _: &[u8]) {
+            self.send_modify(|count| *count += 1);
+        }
+    }
+
     fn wait_for(what: impl Fn() -> bool) -> bool {
         let end = Instant::now() + Duration::from_secs(5);
         while Instant::now() < end {
@@ -207,7 +262,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let folder = temp.path().join("cur");
         std::fs::create_dir(&folder).unwrap();
-        let watcher = Watcher::start(temp.path()).unwrap();
+        let watcher = Watcher::start(temp.path(), true).unwrap();
         let changes = Arc::new(Changes::new(0));
         let others = Arc::new(Changes::new(0));
         let first = watcher.watch(&folder, &others).unwrap();
@@ -229,8 +284,8 @@ mod tests {
     #[test]
     fn the_thread_ends_with_the_watcher() {
         let temp = tempfile::tempdir().unwrap();
-        let watcher = Watcher::start(temp.path()).unwrap();
-        let shared = Arc::downgrade(&watcher.0);
+        let watcher = Watcher::start(temp.path(), true).unwrap();
+        let shared = Arc::downgrade(&watcher.shared);
         drop(watcher);
         assert!(wait_for(|| shared.strong_count() == 0));
     }

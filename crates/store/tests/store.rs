@@ -631,7 +631,7 @@ fn a_young_folder_is_read_again_even_if_its_time_did_not_move() {
 
 #[test]
 fn an_old_folder_whose_time_did_not_move_is_not_read_again() {
-    let here = Here::new();
+    let here = Here::without_inotify();
     here.deliver("x");
     let inbox = here.inbox();
     inbox.select().unwrap();
@@ -643,6 +643,19 @@ fn an_old_folder_whose_time_did_not_move_is_not_read_again() {
     flag_behind_the_clock(&here, time);
     assert!(inbox.refresh().unwrap().messages[0].flags.is_empty(), "this is what makes a look cheap");
     set_time(&here.file("cur"), time + Duration::from_secs(1));
+    assert!(inbox.refresh().unwrap().messages[0].flags.contains(SystemFlag::Seen));
+}
+
+#[test]
+fn what_leaves_the_time_of_a_folder_as_it_was_is_seen_all_the_same() {
+    let here = Here::new();
+    here.deliver("x");
+    let inbox = here.inbox();
+    inbox.select().unwrap();
+    let time = std::time::SystemTime::now() - Duration::from_mins(1);
+    set_time(&here.file("cur"), time);
+    inbox.refresh().unwrap();
+    flag_behind_the_clock(&here, time);
     assert!(inbox.refresh().unwrap().messages[0].flags.contains(SystemFlag::Seen));
 }
 

@@ -79,6 +79,7 @@ impl Server {
             index_dir: Some(folder.path().join("index")),
             layout: Layout::default(),
             mailboxes,
+            trust_inotify: true,
             free_space_reserve: 0,
         })
         .unwrap();

@@ -14,6 +14,7 @@ pub(crate) fn open_store(settings: &Settings) -> anyhow::Result<Store> {
         index_dir: Some(settings.data_dir.join("index")),
         layout: settings.mail_layout.clone(),
         mailboxes: settings.mailboxes.naming.layout,
+        trust_inotify: true,
         free_space_reserve: settings.limits.free_space_reserve,
     });
     store.with_context(|| format!("cannot open the mailboxes in {}", settings.mail_dir.display()))

@@ -24,19 +24,29 @@ impl Here {
 
     /// With mailboxes that lie like that.
     pub(crate) fn with(mailboxes: MailboxLayout) -> Self {
-        Self::open(Arc::new(tempfile::tempdir().unwrap()), 0, mailboxes)
+        Self::open(Arc::new(tempfile::tempdir().unwrap()), (0, true), mailboxes)
     }
 
-    /// A second store on the same folder, as another program would be.
+    /// Where only the times of folders tell what others do.
+    pub(crate) fn without_inotify() -> Self {
+        Self::open(Arc::new(tempfile::tempdir().unwrap()), (0, false), MailboxLayout::default())
+    }
+
+    /// A second store on the same folder, as another program would be; it does not believe inotify, so that both ways to
+    /// notice what others do meet.
     pub(crate) fn again(&self, reserve: u64) -> Self {
-        Self::open(Arc::clone(&self.temp), reserve, self.mailboxes)
+        Self::open(Arc::clone(&self.temp), (reserve, false), self.mailboxes)
     }
 
-    fn open(temp: Arc<tempfile::TempDir>, free_space_reserve: u64, mailboxes: MailboxLayout) -> Self {
+    fn open(
+        temp: Arc<tempfile::TempDir>,
+        (free_space_reserve, trust_inotify): (u64, bool),
+        mailboxes: MailboxLayout,
+    ) -> Self {
         let mail_dir = temp.path().join("mail");
         let index_dir = Some(temp.path().join("index"));
         let layout = Layout::default();
-        let settings = Settings { mail_dir, index_dir, layout, mailboxes, free_space_reserve };
+        let settings = Settings { mail_dir, index_dir, layout, mailboxes, trust_inotify, free_space_reserve };
         Self { store: Store::open(settings).unwrap(), temp, mailboxes }
     }
 

@@ -159,6 +159,7 @@ async fn all_answers_to_a_message_together_have_an_end() {
         index_dir: None,
         layout: Layout::default(),
         mailboxes: kings_store::MailboxLayout::default(),
+        trust_inotify: true,
         free_space_reserve: 0,
     })
     .unwrap();
