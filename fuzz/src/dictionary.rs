@@ -190,6 +190,44 @@ pub const REPORTS: &[&str] = &[
     "<!DOCTYPE x>", "<?xml version=\"1.0\"?>", "{\"organization-name\":\"x\",", "\"policies\":[]", "PK\x03\x04", "!", ".xml.gz", "\0",
 ];
 
+/// XML of Route 53.
+pub const ROUTE53: &[&str] = &[
+    "<ResourceRecordSet>",
+    "</ResourceRecordSet>",
+    "<Value>",
+    "</Value>",
+    "<TTL>",
+    "</TTL>",
+    "<Name>",
+    "</Name>",
+    "<Type>",
+    "</Type>",
+    "<AliasTarget>",
+    "<SetIdentifier>",
+    "&quot;",
+    "&#65;",
+    "&#x110000;",
+    "\\344",
+    "\\400",
+    "example.org.",
+    "TXT",
+    "A",
+    "MX",
+];
+
+/// The file of the AWS CLI.
+pub const AWS: &[&str] = &[
+    "[default]",
+    "[profile default]",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "=",
+    "\n",
+    "#",
+    " ",
+];
+
 /// Data of records.
 pub const DNS_RECORD: &[&str] =
     &["\"", "\\", "\\032", "\\256", ".", " ", "0 ", "65535", "65536", "issue", ";", "::", "example.org."];

@@ -135,6 +135,19 @@ pub const ADDRESS_LISTS: &[&str] = &[
      ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc.example>",
 ];
 
+/// Sets of records as Route 53 lists them.
+pub const ROUTE53: &[&str] = &[
+    "<ResourceRecordSet><Name>example.org.</Name><Type>TXT</Type><TTL>300</TTL><ResourceRecords><ResourceRecord><Value>&quot;v=spf1 a \
+     \\344&quot;</Value></ResourceRecord></ResourceRecords></ResourceRecordSet>",
+    "<ResourceRecordSet><Name>mail.example.org.</Name><Type>A</Type><AliasTarget><DNSName>x.</DNSName></AliasTarget></ResourceRecordSet>",
+];
+
+/// Files of the AWS CLI.
+pub const AWS: &[&str] = &[
+    "[default]\naws_access_key_id = AKID\naws_secret_access_key = s3cr=t/+\n",
+    "[profile default]\naws_access_key_id=A\naws_secret_access_key=B\naws_session_token=C==\n# x\n[other]\n",
+];
+
 /// Data of records, of each form.
 pub const DNS_RECORDS: &[&str] = &[
     "10 mail.example.org.",

@@ -1,5 +1,6 @@
 //! The table of fuzz targets.
 
+mod aws;
 mod delegation;
 mod directory;
 mod dkim;
@@ -22,6 +23,7 @@ mod score;
 mod smtp;
 mod spf;
 
+pub use aws::{aws_credentials, route53_sets};
 pub use delegation::policy_answer;
 pub use directory::{cidr_table, passwd_file, regexp_table, socketmap, system_aliases, virtual_aliases};
 pub use dkim::{arc, dkim_key, dkim_message, dkim_signature};
@@ -93,6 +95,8 @@ pub const TARGETS: &[Target] = &[
     target("system_aliases", system_aliases, dictionary::TABLES, seeds::SYSTEM_ALIASES),
     target("socketmap", socketmap, dictionary::TABLES, seeds::SOCKETMAP),
     target("dns_record", dns_record, dictionary::DNS_RECORD, seeds::DNS_RECORDS),
+    target("route53_sets", route53_sets, dictionary::ROUTE53, seeds::ROUTE53),
+    target("aws_credentials", aws_credentials, dictionary::AWS, seeds::AWS),
     target("mta_sts", mta_sts, dictionary::MTA_STS, seeds::MTA_STS),
     target("spf_record", spf_record, dictionary::SPF, seeds::SPF_RECORDS),
     target("spf_check", spf_check, dictionary::SPF, seeds::SPF_ZONES),

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use instant_acme::{ChallengeType, KeyAuthorization};
-use kings_dns::{Dns, DnsError, DnsProvider, ProviderError, add_txt, remove_txt};
+use kings_dns::{Dns, DnsError, DnsProvider, add_txt, remove_txt, zone_served};
 use kings_mail::domain::{DnsName, Domain};
 use kings_tls::acme::{Alpn, Published, PublishedAlpn, Tokens};
 use tracing::warn;
@@ -81,7 +81,7 @@ impl<P: DnsProvider> Dns01 for P {
     }
 
     fn has<'a>(&'a self, name: &'a DnsName) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
-        Box::pin(async move { !matches!(self.zone_of(name).await, Err(ProviderError::NotOurs(_))) })
+        Box::pin(async move { !matches!(zone_served(self, name).await, Ok(None)) })
     }
 }
 

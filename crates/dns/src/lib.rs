@@ -10,6 +10,7 @@ mod zone;
 
 pub use provider::{
     Change, DnsProvider, Listing, Opaque, ProviderError, Ticket, add_txt, changed_txt, remove_txt,
+    zone_served,
 };
 pub use question::{Answer, Dns, DnsError, Mx, Tlsa};
 pub use record::{Caa, Data, Kind, MAX_STRING, RecordSet, Srv, Txt};

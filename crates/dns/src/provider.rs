@@ -118,6 +118,18 @@ impl ProviderError {
     }
 }
 
+/// The zone of a name that can be changed by way of this provider; `None` where the name is in none of its zones.
+pub async fn zone_served(
+    provider: &impl DnsProvider,
+    name: &DnsName,
+) -> Result<Option<DnsName>, ProviderError> {
+    match provider.zone_of(name).await {
+        Ok(zone) => Ok(Some(zone)),
+        Err(ProviderError::NotOurs(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// How a TXT record comes to those that a name has already, or goes from them; `None` where nothing is to be done.
 pub fn changed_txt(
     before: Option<&RecordSet>,

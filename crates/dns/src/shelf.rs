@@ -129,7 +129,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use super::*;
-    use crate::provider::{add_txt, remove_txt};
+    use crate::provider::{add_txt, remove_txt, zone_served};
     use crate::record::Data;
 
     fn name(text: &str) -> DnsName {
@@ -145,6 +145,13 @@ mod tests {
 
     fn texts(shelf: &Shelf) -> Vec<String> {
         shelf.sets().iter().flat_map(|set| set.data.iter().map(ToString::to_string)).collect()
+    }
+
+    #[test]
+    fn a_name_is_in_a_zone_that_is_served_or_in_none() {
+        let shelf = Shelf::new([name("example.org")]);
+        assert_eq!(now(zone_served(&shelf, &name("mail.example.org"))), Ok(Some(name("example.org"))));
+        assert_eq!(now(zone_served(&shelf, &name("example.net"))), Ok(None));
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Url {
     }
 
     /// The value of the `Host` field (RFC 9112 §3.2).
-    pub(crate) fn authority(&self) -> String {
+    pub fn authority(&self) -> String {
         let host = match self.host.parse::<IpAddr>() {
             Ok(IpAddr::V6(ip)) => format!("[{ip}]"),
             _ => self.host.clone(),

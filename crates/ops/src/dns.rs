@@ -10,6 +10,7 @@ mod merge;
 mod providers;
 mod report;
 mod rfc2136;
+mod route53;
 mod spf;
 
 pub use self::apply::{ApplyError, Draft, Refused, carry_out, draft};
@@ -19,3 +20,4 @@ pub use self::journal::{Journal, JournalError, Made};
 pub use self::providers::Provider;
 pub use self::report::{Finding, Report, State};
 pub use self::rfc2136::Rfc2136;
+pub use self::route53::{Route53, read_sets};

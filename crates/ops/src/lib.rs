@@ -1,6 +1,7 @@
 //! What an operator runs: the self-test, what the score is measured by, what ports show, how the server is,
 //! and what is behind it.
 
+pub mod aws;
 mod dialogue;
 pub mod dns;
 pub mod doctor;

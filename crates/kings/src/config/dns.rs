@@ -3,11 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use kings_fetch::Url;
 use kings_mail::domain::{DnsName, Domain};
 use kings_net::ResolverSettings;
+use kings_tls::Authorities;
 
 use super::name_server;
 use super::reader::{Section, Source};
+use super::tls::from_file;
 
 /// What DNS is to say about this server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +28,22 @@ pub(crate) struct Published {
 pub(crate) enum DnsServer {
     /// A name server that takes updates (RFC 2136), signed with a key.
     Rfc2136 { server: SocketAddr, key: DnsName, key_file: PathBuf },
+    /// Amazon Route 53.
+    Route53(Box<Route53>),
+}
+
+/// Every key may be absent: a machine with a role needs none of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Route53 {
+    pub(crate) credentials_file: Option<PathBuf>,
+    pub(crate) profile: Option<String>,
+    /// The id of the only zone that may be changed.
+    pub(crate) zone: Option<String>,
+    /// Another service than Amazon's own, and who vouches for its certificate.
+    pub(crate) endpoint: Option<String>,
+    pub(crate) root: Authorities,
+    /// Where the machine asks about itself.
+    pub(crate) metadata: Option<String>,
 }
 
 pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> (ResolverSettings, Published) {
@@ -50,6 +69,7 @@ pub(super) fn read(source: &mut Source<'_>, section: &mut Section<'_>) -> (Resol
 #[derive(Clone, Copy)]
 enum Kind {
     Rfc2136,
+    Route53,
 }
 
 fn provider(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<DnsServer> {
@@ -58,13 +78,14 @@ fn provider(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<DnsSer
         return None;
     }
     let span = section.value("provider").map(toml::Spanned::span).unwrap_or_default();
-    let kinds = [("rfc2136", Kind::Rfc2136)];
+    let kinds = [("rfc2136", Kind::Rfc2136), ("route53", Kind::Route53)];
     let is_there = provider.value("kind").is_some();
     let kind = provider.choice(source, "kind", &kinds);
     if !is_there {
-        source.complain_at(span.clone(), "provider needs a kind: kind = \"rfc2136\"");
+        source.complain_at(span.clone(), "provider needs a kind: kind = \"rfc2136\" or \"route53\"");
     }
     let read = match kind? {
+        Kind::Route53 => Some(DnsServer::Route53(Box::new(route53(source, &mut provider)))),
         Kind::Rfc2136 => {
             let what = "a name server such as \"192.0.2.53\" or \"127.0.0.1:5353\"";
             let server =
@@ -91,6 +112,28 @@ fn provider(source: &mut Source<'_>, section: &mut Section<'_>) -> Option<DnsSer
     };
     provider.finish(source);
     read
+}
+
+fn route53(source: &mut Source<'_>, section: &mut Section<'_>) -> Route53 {
+    let endpoint = "an address such as \"https://route53.example:8443\"";
+    let host = "a host and a port such as \"127.0.0.1:8080\"";
+    Route53 {
+        credentials_file: section.path(source, "credentials_file"),
+        profile: section.parsed(source, "profile", "the name of a profile", |text| {
+            let is_fine = !text.is_empty() && !text.contains(['[', ']', '\n']);
+            is_fine.then(|| text.to_owned()).ok_or("no name")
+        }),
+        zone: section.parsed(source, "zone", "the id of a hosted zone such as \"Z1PA6795UKMFR9\"", |text| {
+            let is_id = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_alphanumeric());
+            is_id.then(|| text.to_owned()).ok_or("no id")
+        }),
+        endpoint: section
+            .parsed(source, "endpoint", endpoint, |text| Url::parse(text).map(|_| text.to_owned())),
+        root: from_file(source, section, "root", Authorities::read).unwrap_or_default(),
+        metadata: section.parsed(source, "metadata", host, |text| {
+            text.parse().map(|address: SocketAddr| address.to_string())
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -127,6 +170,21 @@ mod tests {
             key_file: "/etc/kings-smtp/kings.key".into(),
         };
         assert_eq!(read.provider, Some(expected));
+        let read = published("provider = { kind = \"route53\" }").unwrap();
+        assert_eq!(read.provider, Some(DnsServer::Route53(Box::default())));
+        let read = published(
+            "provider = { kind = \"route53\", credentials_file = \"aws\", profile = \"mail\", zone = \"Z1\", endpoint = \
+             \"https://localhost:8443\", metadata = \"127.0.0.1:80\" }",
+        );
+        let expected = Route53 {
+            credentials_file: Some("/etc/kings-smtp/aws".into()),
+            profile: Some("mail".to_owned()),
+            zone: Some("Z1".to_owned()),
+            endpoint: Some("https://localhost:8443".to_owned()),
+            metadata: Some("127.0.0.1:80".to_owned()),
+            ..Route53::default()
+        };
+        assert_eq!(read.unwrap().provider, Some(DnsServer::Route53(Box::new(expected))));
     }
 
     #[test]
@@ -140,6 +198,9 @@ mod tests {
             ("provider = { server = \"192.0.2.53\" }", "provider needs a kind"),
             ("provider = { kind = \"rfc2136\", zone = \"x\" }", "unknown key \"zone\""),
             ("provider = { kind = \"bind\" }", "kind must be one of"),
+            ("provider = { kind = \"route53\", server = \"192.0.2.53\" }", "unknown key \"server\""),
+            ("provider = { kind = \"route53\", zone = \"../Z1\" }", "zone must be the id of a hosted zone"),
+            ("provider = { kind = \"route53\", endpoint = \"http://x\" }", "endpoint must be an address"),
             ("provider = \"rfc2136\"", "provider must be a table"),
             ("addresses = [\"mail.example.org\"]", "addresses must be an address"),
         ];

@@ -48,7 +48,7 @@ use toml::de::DeTable;
 
 pub(crate) use self::acme::Acme;
 pub(crate) use self::dkim::{Dkim, Table, TablePlace, Tables};
-pub(crate) use self::dns::{DnsServer, Published};
+pub(crate) use self::dns::{DnsServer, Published, Route53};
 pub(crate) use self::hand_in::{HandIn, Terms};
 pub(crate) use self::limits::{Limits, MESSAGE_BYTES, Threads};
 pub(crate) use self::listen::{Listen, SocketAccess};

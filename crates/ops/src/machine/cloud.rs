@@ -38,6 +38,16 @@ pub async fn cloud(endpoint: Option<&str>) -> Option<Cloud> {
     Some(Cloud { region, kind, instance, public_address })
 }
 
+/// What the metadata service lends for the role of this machine: JSON. `None` off the cloud, or without a role.
+pub async fn role_key(endpoint: Option<&str>) -> Option<String> {
+    let service = Service { endpoint: endpoint.unwrap_or(ENDPOINT).to_owned() };
+    let token = service.token().await?;
+    let folder = "iam/security-credentials/";
+    let role = service.value(&token, folder).await?;
+    let field = format!("X-aws-ec2-metadata-token: {token}");
+    service.ask("GET", &format!("/latest/meta-data/{folder}{role}"), &field, whole).await
+}
+
 struct Service {
     endpoint: String,
 }
@@ -45,16 +55,22 @@ struct Service {
 impl Service {
     async fn token(&self) -> Option<String> {
         let lifetime = "X-aws-ec2-metadata-token-ttl-seconds: 60";
-        self.ask("PUT", "/latest/api/token", lifetime).await
+        self.ask("PUT", "/latest/api/token", lifetime, body).await
     }
 
     async fn value(&self, token: &str, name: &str) -> Option<String> {
-        self.ask("GET", &format!("/latest/meta-data/{name}"), &format!("X-aws-ec2-metadata-token: {token}"))
-            .await
+        let field = format!("X-aws-ec2-metadata-token: {token}");
+        self.ask("GET", &format!("/latest/meta-data/{name}"), &field, body).await
     }
 
-    /// One question over a connection of its own: an answer of 200 in plain words.
-    async fn ask(&self, method: &str, path: &str, field: &str) -> Option<String> {
+    /// One question over a connection of its own: what `read` makes of the answer.
+    async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        field: &str,
+        read: fn(&[u8]) -> Option<String>,
+    ) -> Option<String> {
         let asked = async {
             let mut socket = TcpStream::connect(&self.endpoint).await.ok()?;
             let host = &self.endpoint;
@@ -63,7 +79,7 @@ impl Service {
             socket.write_all(request.as_bytes()).await.ok()?;
             let mut answer = Vec::new();
             socket.take(MAX_ANSWER as u64).read_to_end(&mut answer).await.ok()?;
-            body(&answer)
+            read(&answer)
         };
         timeout(PATIENCE, asked).await.ok()?
     }
@@ -71,12 +87,16 @@ impl Service {
 
 /// The body of an answer of 200, if it is one line of printable ASCII.
 fn body(answer: &[u8]) -> Option<String> {
+    whole(answer).filter(|body| body.bytes().all(|octet| octet.is_ascii_graphic()))
+}
+
+/// The body of an answer of 200, whatever it is.
+fn whole(answer: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(answer).ok()?;
     let (header, body) = text.split_once("\r\n\r\n")?;
     let status = header.strip_prefix("HTTP/1.")?.split(' ').nth(1)?;
     let body = body.trim();
-    let fine = status == "200" && !body.is_empty() && body.bytes().all(|octet| octet.is_ascii_graphic());
-    fine.then(|| body.to_owned())
+    (status == "200" && !body.is_empty()).then(|| body.to_owned())
 }
 
 #[cfg(test)]

@@ -111,6 +111,11 @@ impl Authority {
         format!("127.0.0.1:{}", self.names)
     }
 
+    /// Where its name server is told of names.
+    pub(crate) fn names_management(&self) -> String {
+        format!("http://127.0.0.1:{}", self.names_management)
+    }
+
     /// What the front does from now on.
     pub(crate) fn rules(&self, rules: &[&str]) {
         // At once, for the front may be reading.

@@ -1,6 +1,7 @@
 //! What the tests share: the server under test, programs of the real world, and two small raw clients.
 
 mod authority;
+mod aws;
 mod certificates;
 mod clueless;
 mod daemon;
@@ -26,6 +27,7 @@ mod view;
 mod wait;
 
 pub(crate) use authority::Authority;
+pub(crate) use aws::Aws;
 pub(crate) use certificates::Certificates;
 pub(crate) use clueless::clueless;
 pub(crate) use daemon::{Daemon, show};
