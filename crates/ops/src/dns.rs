@@ -13,8 +13,8 @@ mod rfc2136;
 mod route53;
 mod spf;
 
-pub use self::apply::{ApplyError, Draft, Refused, carry_out, draft};
-pub use self::check::{Look, check};
+pub use self::apply::{ApplyError, Draft, Refused, carry_out, draft, spare_spf};
+pub use self::check::{DEADLINE, Look, check};
 pub use self::forms::{FORMS, Form, json, paste, table, zone_file};
 pub use self::journal::{Journal, JournalError, Made};
 pub use self::providers::Provider;

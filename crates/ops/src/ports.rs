@@ -3,7 +3,7 @@
 mod visit;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use kings_mail::domain::Domain;
 use kings_tls::{ClientTls, Described};
@@ -62,11 +62,17 @@ pub enum PortError {
     Refused(String),
 }
 
-/// Where to connect to reach a listener of this machine that is bound to all its addresses.
+/// Where to connect to reach a listener of this machine that is bound to all its addresses. One for IPv6 takes IPv4 as
+/// well, and is reached by that alone where the machine has no IPv6, as in many containers.
 pub fn reachable(bound: SocketAddr) -> SocketAddr {
+    reachable_with(bound, UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok())
+}
+
+fn reachable_with(bound: SocketAddr, has_v6: bool) -> SocketAddr {
     let here = match bound.ip() {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V6(address) if address.is_unspecified() && has_v6 => Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V6(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         address => address,
     };
     SocketAddr::new(here, bound.port())
@@ -150,10 +156,14 @@ mod tests {
 
     #[test]
     fn a_listener_for_all_addresses_is_reached_at_loopback() {
-        for (bound, expected) in
-            [("0.0.0.0:25", "127.0.0.1:25"), ("[::]:465", "[::1]:465"), ("192.0.2.1:25", "192.0.2.1:25")]
-        {
-            assert_eq!(reachable(bound.parse().unwrap()), expected.parse().unwrap());
+        for (bound, has_v6, expected) in [
+            ("0.0.0.0:25", true, "127.0.0.1:25"),
+            ("[::]:465", true, "[::1]:465"),
+            ("[::]:465", false, "127.0.0.1:465"),
+            ("[::1]:465", false, "[::1]:465"),
+            ("192.0.2.1:25", false, "192.0.2.1:25"),
+        ] {
+            assert_eq!(reachable_with(bound.parse().unwrap(), has_v6), expected.parse().unwrap(), "{bound}");
         }
     }
 

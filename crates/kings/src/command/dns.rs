@@ -2,6 +2,8 @@
 
 mod apply;
 
+use std::io::{self, IsTerminal, Write};
+
 use clap::{Args, Subcommand};
 use kings_dns::plan::plan;
 use kings_mail::domain::Domain;
@@ -92,12 +94,40 @@ fn records(options: &Records) -> Result<(), Failure> {
 
 fn check(options: &Check) -> Result<(), Failure> {
     let settings = options.common.settings()?;
-    let report = serve::runtime(Threads::default())?.block_on(look(&settings))?;
+    let report = {
+        let _shown = Patience::shown();
+        serve::runtime(Threads::default())?.block_on(look(&settings))?
+    };
     print(&if options.json { format!("{}\n", to_json(&report)) } else { report.text(options.verbose) });
     match report.worst() {
         State::Ok | State::Warn => Ok(()),
         State::Wait | State::CannotTell => Err(Failure::cannot_tell("")),
         State::Fail => Err(Failure::check_failed("")),
+    }
+}
+
+/// What somebody reads at a terminal who waits; gone when there is something to say.
+struct Patience {
+    is_shown: bool,
+}
+
+impl Patience {
+    fn shown() -> Self {
+        let is_shown = io::stderr().is_terminal();
+        if is_shown {
+            // Nobody is left to tell when standard error is closed.
+            let asking = format!("asking the name servers, {} seconds at most ...", dns::DEADLINE.as_secs());
+            let _ = io::stderr().write_all(asking.as_bytes());
+        }
+        Self { is_shown }
+    }
+}
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        if self.is_shown {
+            let _ = write!(io::stderr(), "\r{:60}\r", "");
+        }
     }
 }
 

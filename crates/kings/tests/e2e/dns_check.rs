@@ -1,6 +1,8 @@
 //! `kings dns records` and `kings dns check` beside a real BIND, whose servers are asked one by one.
 
+use std::net::UdpSocket;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -220,6 +222,26 @@ fn servers_that_differ_or_do_not_answer_are_told_apart() {
     let check = tree.run(&scene.command(&["dns", "check", "--json"]));
     assert_eq!(check.status.code(), Some(75), "{check}");
     assert!(lines(&check, "mail").iter().all(|(state, _)| state == "cannot_tell"), "{check}");
+}
+
+#[test]
+fn a_check_ends_in_time_where_no_name_server_answers() {
+    let scene = Scene::new("");
+    // They hear each question, and say nothing.
+    let silent = ["127.0.0.1:0"; 2].map(|address| UdpSocket::bind(address).unwrap());
+    let servers = silent.each_ref().map(|socket| format!("\"{}\"", socket.local_addr().unwrap()));
+    let config = std::fs::read_to_string(scene.folder.join("kings.toml")).unwrap();
+    let old = format!("servers = [\"{}\"]", DnsTree::resolver());
+    assert!(config.contains(&old), "{config}");
+    scene.folder.write("kings.toml", config.replace(&old, &format!("servers = [{}]", servers.join(", "))));
+    let began = Instant::now();
+    let check = scene.kings(&["dns", "check", "--json"]);
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    assert_eq!(check.status.code(), Some(75), "{check}");
+    for purpose in ["mail", "reverse name"] {
+        let found = lines(&check, purpose);
+        assert!(!found.is_empty() && found.iter().all(|(state, _)| state == "cannot_tell"), "{check}");
+    }
 }
 
 #[test]

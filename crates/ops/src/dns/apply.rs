@@ -3,11 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kings_dns::plan::{Plan, Purpose, TTL, Wanted, version};
-use kings_dns::{Change, Data, DnsProvider, Kind, Listing, ProviderError, RecordSet};
-use kings_mail::domain::DnsName;
+use kings_dns::{Change, Data, Dns, DnsProvider, Kind, Listing, ProviderError, RecordSet};
+use kings_mail::domain::{DnsName, Domain};
+use kings_mail::visible;
+use kings_msgauth::spf::SpfResult;
 
+use super::gather::Heap;
 use super::journal::{Journal, JournalError, Made};
 use super::merge;
+use super::spf::{self, Fresh};
 
 /// What is to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,13 +43,15 @@ impl Draft {
             text += &format!("{zone}\n");
             for Change { name, kind, before, after } in changes {
                 let (old, new) = (data(before.as_ref()), data(after.as_ref()));
-                let line = |sign, data: &Data| format!("  {sign} {name}. {kind} {data}\n");
+                let line = |sign, data: &Data| {
+                    format!("  {sign} {name}. {kind} {}\n", visible::line(&data.to_string()))
+                };
                 text.extend(old.iter().filter(|data| !new.contains(data)).map(|data| line('-', data)));
                 text.extend(new.iter().filter(|data| !old.contains(data)).map(|data| line('+', data)));
             }
         }
         for Refused { name, kind, why } in &self.refused {
-            text += &format!("  left as it is: {name} {kind}: {why}\n");
+            text += &format!("  left as it is: {name} {kind}: {}\n", visible::line(why));
         }
         text
     }
@@ -65,6 +71,40 @@ pub enum ApplyError {
     /// What we do could not be noted, so that it was not done.
     #[error("{0}")]
     Journal(#[from] JournalError),
+}
+
+/// Takes out of a draft what would spoil an SPF record of somebody else: with `mx` it may ask DNS once too often (RFC 7208
+/// §4.6.4), and then all mail of the domain fails, theirs too. A record that is broken already gets no worse.
+pub async fn spare_spf(draft: &mut Draft, host: &Domain, dns: &impl Dns) {
+    for (_, changes) in &mut draft.zones {
+        let mut spoilt = Vec::new();
+        for (at, change) in changes.iter().enumerate() {
+            let (Some(before), Some(after)) = (&change.before, &change.after) else { continue };
+            let has_spf = |set: &RecordSet| set.data.iter().any(|data| version_of(data) == Some("v=spf1"));
+            let Ok(domain) = Domain::parse(change.name.as_str()) else { continue };
+            if !(change.kind == Kind::Txt && has_spf(before) && has_spf(after)) {
+                continue;
+            }
+            let fails = async |set: &RecordSet| {
+                let mut heap = Heap::default();
+                heap.put_records(change.name.clone(), Kind::Txt, &set.data);
+                let outcome = spf::whole(&Fresh { heap: &heap, rest: dns }, &domain, host).await;
+                (outcome.result == SpfResult::PermError).then(|| outcome.reason.to_string())
+            };
+            if let Some(why) = fails(after).await
+                && fails(before).await.is_none()
+            {
+                let why = format!(
+                    "with mx in it {why}: put your addresses into it as ip4: and ip6:, or shorten it"
+                );
+                spoilt.push((at, Refused { name: change.name.clone(), kind: change.kind, why }));
+            }
+        }
+        for (at, refused) in spoilt.into_iter().rev() {
+            changes.remove(at);
+            draft.refused.push(refused);
+        }
+    }
 }
 
 /// Compares what is there with what should be, or with what was there before us.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use kings_dns::plan::{Facts, Plan, Purpose, Wanted, plan};
 use kings_dns::{Dns, DnsError, Kind};
@@ -10,11 +11,19 @@ use kings_mail::domain::{DnsName, Domain};
 use kings_msgauth::mta_sts::Policy;
 use kings_net::Resolver;
 use kings_net::authority::{Authorities, Told};
+use tokio::time::{Instant, timeout_at};
 
-use super::gather::{Heard, gather};
+use super::gather::{Heard, LATE, gather};
 use super::judge::{self, Context};
 use super::report::{Finding, Report, State};
 use super::spf::{self, Fresh};
+
+/// How long all name servers together have for their records, from the search for their zones on.
+const ASKING: Duration = Duration::from_secs(12);
+/// And how long all that follows from those may take: SPF of others, reverse names, policies.
+const FOLLOWING: Duration = Duration::from_secs(8);
+/// The longest that a check takes, whoever answers.
+pub const DEADLINE: Duration = Duration::from_secs(ASKING.as_secs() + FOLLOWING.as_secs());
 
 /// How the world is looked at.
 pub struct Look<'a> {
@@ -31,29 +40,60 @@ pub struct Look<'a> {
 /// Looks at everything that the facts ask for.
 pub async fn check(facts: &Facts, look: &Look<'_>) -> Report {
     let plan = plan(facts);
-    let heap = gather(look.authorities, &questions(facts, &plan)).await;
+    let heap = gather(look.authorities, &questions(facts, &plan), Instant::now() + ASKING).await;
     let mut report = Report { zones: heap.zones.clone().into_iter().collect(), findings: Vec::new() };
     let context = Context { facts, heap: &heap };
-    for group in groups(&plan) {
-        let first = group[0];
-        let findings = match &first.purpose {
-            Purpose::Spf | Purpose::SpfOfHost => senders(&context, first, look.resolver).await,
-            _ => one(&context, &group, look).await,
-        };
-        report.findings.extend(findings);
-    }
+    let until = Instant::now() + FOLLOWING;
+    let (records, names, policies) = tokio::join!(
+        records(&context, &plan, look, until),
+        reverse_names(&plan, look, until),
+        policies(&context, look, until)
+    );
+    report.findings.extend(records);
     report.findings.extend(judge::stray_addresses(&context));
     report.findings.extend(judge::authorities(&context));
-    for (ip, name) in &plan.reverse {
-        report.findings.push(reverse(look.resolver, *ip, name).await);
-    }
+    report.findings.extend(names);
     if plan.reverse.is_empty() {
         report.findings.push(judge::no_addresses());
     }
-    for (domain, policy) in look.policies {
-        report.findings.extend(policy_of(&context, look, domain, policy).await);
-    }
+    report.findings.extend(policies);
     report
+}
+
+async fn records(context: &Context<'_>, plan: &Plan, look: &Look<'_>, until: Instant) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for group in groups(plan) {
+        let first = group[0];
+        let found = async {
+            match &first.purpose {
+                Purpose::Spf | Purpose::SpfOfHost => senders(context, first, look.resolver).await,
+                _ => one(context, &group, look).await,
+            }
+        };
+        let late = || vec![Finding::new(first, State::CannotTell, LATE, None)];
+        findings.extend(timeout_at(until, found).await.unwrap_or_else(|_| late()));
+    }
+    findings
+}
+
+async fn reverse_names(plan: &Plan, look: &Look<'_>, until: Instant) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (ip, name) in &plan.reverse {
+        let found = timeout_at(until, reverse(look.resolver, *ip, name)).await;
+        let late = || judge::reverse(*ip, name, Err(DnsError::Temporary(LATE.to_owned())), Ok(Vec::new()));
+        findings.push(found.unwrap_or_else(|_| late()));
+    }
+    findings
+}
+
+async fn policies(context: &Context<'_>, look: &Look<'_>, until: Instant) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (domain, policy) in look.policies {
+        let found = timeout_at(until, policy_of(context, look, domain, policy)).await;
+        let late = || Some(judge::policy(context, domain, policy, Err(LATE.to_owned())));
+        findings.extend(found.unwrap_or_else(|_| late()));
+    }
+    findings
 }
 
 /// Names and types that have to be asked for, each once.
@@ -97,7 +137,8 @@ async fn one(context: &Context<'_>, group: &[&Wanted], look: &Look<'_>) -> Vec<F
         (Heard::Same { told: Told::Alias(target), .. }, Kind::Txt) if judge::may_be_alias(first) => {
             Some(judge::texts(look.resolver.txt(target).await))
         }
-        (_, Kind::Cname) if !judge::has(&heard, &first.data) => {
+        // Where nobody answers, nobody is asked for what follows from it.
+        (Heard::Same { .. } | Heard::Differ(_), Kind::Cname) if !judge::has(&heard, &first.data) => {
             let addresses = look.resolver.addresses(first.name.as_str()).await;
             return vec![judge::stand_in(context, first, &heard, addresses)];
         }

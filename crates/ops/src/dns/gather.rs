@@ -7,6 +7,10 @@ use kings_dns::{Data, Kind};
 use kings_mail::domain::DnsName;
 use kings_net::authority::{Authorities, Told, Zone, ask};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+/// What is said of a server that is not waited for any longer.
+pub(super) const LATE: &str = "no answer in time";
 
 /// What the servers of a zone say about one name and type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,16 +45,22 @@ impl Heap {
         }
     }
 
+    /// Records that are to be taken for what everybody says.
+    pub(super) fn put_records(&mut self, name: DnsName, kind: Kind, data: &[Data]) {
+        let told = Told::Records { data: data.to_vec(), ttl: 0, odd: 0 };
+        self.put(name, kind, Heard::Same { told, silent: Vec::new() });
+    }
+
     /// For tests, and for what is told by somebody else.
     pub(super) fn put(&mut self, name: DnsName, kind: Kind, heard: Heard) {
         self.heard.insert((name, kind), heard);
     }
 }
 
-/// Asks all servers of all zones about these names and types at once.
-pub(super) async fn gather(authorities: &Authorities, wanted: &[(DnsName, Kind)]) -> Heap {
+/// Asks all servers of all zones about these names and types at once; who has not answered by then is silent.
+pub(super) async fn gather(authorities: &Authorities, wanted: &[(DnsName, Kind)], until: Instant) -> Heap {
     let mut heap = Heap::default();
-    let zones = zones(authorities, wanted).await;
+    let zones = zones(authorities, wanted, until).await;
     let mut questions = JoinSet::new();
     for (at, (name, kind)) in wanted.iter().enumerate() {
         let zone = match zones.get(name) {
@@ -59,12 +69,18 @@ pub(super) async fn gather(authorities: &Authorities, wanted: &[(DnsName, Kind)]
                 heap.put(name.clone(), *kind, Heard::Nobody(why.clone()));
                 continue;
             }
-            None => continue,
+            None => {
+                heap.put(name.clone(), *kind, Heard::Nobody(LATE.to_owned()));
+                continue;
+            }
         };
         heap.zones.entry(zone.name.clone()).or_insert_with(|| names(zone));
         for server in &zone.servers {
             let (label, address, name, kind) = (server.name.to_string(), server.address, name.clone(), *kind);
-            questions.spawn(async move { (at, label, told(address, &name, kind).await) });
+            questions.spawn(async move {
+                let told = timeout_at(until, told(address, &name, kind)).await;
+                (at, label, told.unwrap_or_else(|_| Told::Silent(LATE.to_owned())))
+            });
         }
     }
     let mut answers: BTreeMap<usize, Vec<(String, Told)>> = BTreeMap::new();
@@ -94,10 +110,11 @@ async fn told(address: Option<SocketAddr>, name: &DnsName, kind: Kind) -> Told {
     }
 }
 
-/// The zone of each name; every name is looked up once.
+/// The zone of each name; every name is looked up once, and left out when that takes too long.
 async fn zones(
     authorities: &Authorities,
     wanted: &[(DnsName, Kind)],
+    until: Instant,
 ) -> BTreeMap<DnsName, Result<Zone, String>> {
     let mut lookups = JoinSet::new();
     let mut names: Vec<&DnsName> = wanted.iter().map(|(name, _)| name).collect();
@@ -111,7 +128,7 @@ async fn zones(
         });
     }
     let mut zones = BTreeMap::new();
-    while let Some(found) = lookups.join_next().await {
+    while let Ok(Some(found)) = timeout_at(until, lookups.join_next()).await {
         zones.extend(found.ok());
     }
     zones

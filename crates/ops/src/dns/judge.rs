@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use kings_dns::plan::{Facts, Purpose, TTL, Wanted, version};
 use kings_dns::{Answer, Data, DnsError, Kind, Mx, Txt};
 use kings_mail::domain::{DnsName, Domain};
+use kings_mail::visible;
 use kings_msgauth::dkim::KeyRecord;
 use kings_msgauth::dmarc::Record as Dmarc;
 use kings_msgauth::mta_sts::{Policy, announced_id};
@@ -72,6 +73,12 @@ pub(super) fn texts(answer: Result<Answer<Vec<u8>>, DnsError>) -> Heard {
         Err(error) => return Heard::Nobody(error.to_string()),
     };
     Heard::Same { told, silent: Vec::new() }
+}
+
+/// A text of somebody else's zone as one line that nothing in a terminal acts on: the one way by which it gets into a finding,
+/// beside the quoted form of [`Data`].
+fn foreign_text(octets: &[u8]) -> String {
+    visible::line(&String::from_utf8_lossy(octets))
 }
 
 /// The line of a zone file that is missing, to paste.
@@ -145,7 +152,7 @@ fn words(told: &Told) -> String {
 }
 
 fn shown(data: &[Data]) -> String {
-    let text = data.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+    let text = data.iter().map(|data| visible::line(&data.to_string())).collect::<Vec<_>>().join(" and ");
     match text.char_indices().nth(120) {
         Some((cut, _)) => format!("{}...", &text[..cut]),
         None => text,
@@ -167,7 +174,10 @@ fn said(context: &Context<'_>, group: &[&Wanted], told: Told) -> Finding {
 }
 
 fn with_odd(finding: Finding, odd: usize) -> Finding {
-    let what = format!("{}; and {odd} that nobody can read", finding.what);
+    let what = match finding.what.trim_end_matches([' ', ':']) {
+        "" => format!("{odd} that nobody can read"),
+        what => format!("{what}; and {odd} that nobody can read"),
+    };
     Finding { state: finding.state.max(State::Warn), what, ..finding }
 }
 
@@ -397,7 +407,7 @@ fn announced(wanted: &Wanted, found: &[Data]) -> Finding {
 fn of_version(wanted: &Wanted, found: &[Data], version: &str) -> Finding {
     match of(found, version).as_slice() {
         [] => missing(&[wanted]),
-        [one] => Finding::new(wanted, State::Ok, String::from_utf8_lossy(one), None),
+        [one] => Finding::new(wanted, State::Ok, foreign_text(one), None),
         several => {
             let what = format!("{} records, which count as none", several.len());
             Finding::new(wanted, State::Warn, what, Some(format!("keep one of them: {}", shown(found))))
@@ -484,7 +494,7 @@ pub(super) fn spf_text(context: &Context<'_>, wanted: &Wanted, heard: &Heard) ->
         }
         [_] => None,
         several => {
-            let rest = several.iter().map(|text| format!("delete  {}", String::from_utf8_lossy(text)));
+            let rest = several.iter().map(|text| format!("delete  {}", foreign_text(text)));
             let rest = rest.collect::<Vec<_>>().join("\n");
             let what = format!("{} SPF records, which receivers treat as an error", several.len());
             Some(Finding::new(
@@ -509,16 +519,17 @@ pub(super) fn spf(
         Heard::Same { told: Told::Records { data, .. }, .. } => of(data, "v=spf1").concat(),
         _ => Vec::new(),
     };
-    let text = String::from_utf8_lossy(&text).into_owned();
+    let raw = String::from_utf8_lossy(&text).into_owned();
+    let text = foreign_text(&text);
     let merged = || {
-        Some(super::merge::spf(&text).map_or_else(
+        Some(super::merge::spf(&raw).map_or_else(
             || line(wanted),
             |merged| line(&Wanted { data: Data::txt(&merged), ..wanted.clone() }),
         ))
     };
     match whole.result {
         SpfResult::PermError => {
-            let what = format!("{}: {text}", whole.reason);
+            let what = format!("{}: {text}", visible::line(&whole.reason.to_string()));
             return Finding::new(
                 wanted,
                 State::Fail,
@@ -527,7 +538,7 @@ pub(super) fn spf(
             );
         }
         SpfResult::TempError => {
-            return Finding::new(wanted, State::CannotTell, whole.reason.to_string(), None);
+            return Finding::new(wanted, State::CannotTell, visible::line(&whole.reason.to_string()), None);
         }
         SpfResult::Pass => {
             let what = format!("it lets everybody send in the name of {}: {text}", wanted.domain);

@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use clap::Args;
 use kings_dns::plan::plan;
 use kings_net::Resolver;
-use kings_ops::dns::{ApplyError, Draft, Journal, JournalError, Provider, carry_out, draft};
+use kings_ops::dns::{ApplyError, Draft, Journal, JournalError, Provider, carry_out, draft, spare_spf};
 use serde_json::{Value, json};
 
 use crate::command::{Common, Failure, print};
@@ -47,9 +47,11 @@ pub(super) fn run(options: &Apply) -> Result<(), Failure> {
     ready.map_err(|error| Failure::check_failed(format!("{error:#}")))?;
     let _alone = alone(&settings)?;
     let mut journal = Journal::open(&settings.data_dir).map_err(|error| failed(&error.into()))?;
+    let resolver = Resolver::new(&settings.dns).map_err(|error| Failure::cannot_tell(error.to_string()))?;
     serve::runtime(Threads::default())?.block_on(async {
         let drafted = draft(&provider, &plan(&facts), &journal, options.undo).await;
-        let drafted = drafted.map_err(|error| failed(&error.into()))?;
+        let mut drafted = drafted.map_err(|error| failed(&error.into()))?;
+        spare_spf(&mut drafted, &settings.hostname, &resolver).await;
         let go = show(options, &drafted)?;
         if go && drafted.changes() > 0 {
             carry_out(&provider, &drafted, &mut journal).await.map_err(|error| failed(&error))?;

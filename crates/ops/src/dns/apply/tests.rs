@@ -196,3 +196,39 @@ async fn a_zone_that_is_not_ours_is_left_and_the_others_are_done() {
         "{refused:?}"
     );
 }
+
+/// A foreign record that asks ten times gets no eleventh question; one with nine does, and one that was broken before is as
+/// it would be.
+#[tokio::test]
+async fn a_record_of_others_is_not_made_to_ask_once_too_often() {
+    let includes = |count: usize| (0..count).map(|at| format!(" include:p{at}.example")).collect::<String>();
+    let zone = (0..12).fold(kings_dns::Zone::default(), |zone, at| {
+        zone.with_txt(name(&format!("p{at}.example")), "v=spf1 ip4:192.0.2.1 -all")
+    });
+    let host = name("mail.example.org");
+    let zone = zone.with_mx(name("example.org"), 10, Some(host.clone()));
+    let zone = zone.with_address(host, "203.0.113.10".parse().unwrap());
+    for (count, is_spared) in [(9, false), (10, true), (11, false)] {
+        let (_folder, journal) = journal();
+        let before = set("example.org", Kind::Txt, &[&format!("\"v=spf1{} -all\"", includes(count))]);
+        let shelf = shelf().with(before);
+        let mut draft = draft(&shelf, &plan(&facts("a")), &journal, false).await.unwrap();
+        let edits = |draft: &Draft| {
+            let all = draft.zones.iter().flat_map(|(_, changes)| changes);
+            all.filter(|change| change.name == name("example.org") && change.kind == Kind::Txt).count()
+        };
+        assert_eq!(edits(&draft), 1, "{count}");
+        let host = Domain::parse("mail.example.org").unwrap();
+        spare_spf(&mut draft, &host, &zone).await;
+        assert_eq!(edits(&draft), usize::from(!is_spared), "{count}");
+        let told = draft.refused.iter().any(|refused| refused.why.starts_with("with mx in it "));
+        assert_eq!(told, is_spared, "{count}: {:?}", draft.refused);
+    }
+}
+
+#[test]
+fn nothing_of_a_foreign_zone_acts_on_a_terminal() {
+    let evil = Refused { name: name("a.example"), kind: Kind::Txt, why: "x\x1b[2J\n  + forged".to_owned() };
+    let draft = Draft { refused: vec![evil], ..Draft::default() };
+    assert_eq!(draft.diff(), "  left as it is: a.example TXT: x\u{fffd}[2J   + forged\n");
+}

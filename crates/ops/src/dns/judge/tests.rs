@@ -284,3 +284,52 @@ fn a_policy_is_judged_by_what_others_get() {
         assert_eq!(policy(&context, &domain("example.org"), own, served.clone()).state, state, "{served:?}");
     }
 }
+
+#[test]
+fn nothing_of_a_foreign_zone_acts_on_a_terminal_or_makes_a_line() {
+    let facts = facts();
+    let evil = b"v=spf1 \x1b[2J\x1b]0;pwn\x07\n  ok    forged\r -all";
+    let records = |texts: &[&[u8]]| {
+        let data = texts.iter().map(|text| Data::Txt(Txt::new(text))).collect();
+        Told::Records { data, ttl: 60, odd: 0 }
+    };
+    let Plan { records: all, .. } = plan(&facts);
+    let heap = Heap::default();
+    let context = Context { facts: &facts, heap: &heap };
+    let wanted = all.iter().find(|wanted| wanted.purpose == Purpose::Spf).unwrap();
+    let outcome = |result| Outcome {
+        result,
+        identity: kings_msgauth::spf::Identity::MailFrom,
+        domain: None,
+        reason: kings_msgauth::spf::Reason::NotADomain,
+        explanation: None,
+        lookups: 1,
+    };
+    let ip: IpAddr = "203.0.113.10".parse().unwrap();
+    let mut findings = vec![spf_text(&context, wanted, &same(records(&[evil, evil]))).unwrap()];
+    for result in [SpfResult::PermError, SpfResult::Pass, SpfResult::Fail, SpfResult::TempError] {
+        let heard = same(records(&[evil]));
+        findings.push(spf(&context, wanted, &heard, &outcome(result), &[(ip, outcome(SpfResult::Fail))]));
+        findings.push(spf(&context, wanted, &heard, &outcome(result), &[(ip, outcome(SpfResult::Pass))]));
+    }
+    let (dmarc, tls) = ("_dmarc.example.org", "_smtp._tls.example.org");
+    let tls_text: &[u8] = b"v=TLSRPTv1; \x1b[2J\n  ok";
+    findings.push(judged(&facts, dmarc, Kind::Txt, same(records(&[b"v=DMARC1; p=\x1b[2J\n  ok"]))));
+    findings.push(judged(&facts, tls, Kind::Txt, same(records(&[tls_text]))));
+    findings.push(judged(&facts, tls, Kind::Txt, same(records(&[tls_text, tls_text]))));
+    for finding in findings {
+        let acts = |text: &str| text.contains(|c| kings_mail::visible::is_active(c) && c != '\n');
+        assert!(!acts(&finding.what) && !finding.what.contains('\n'), "{finding:?}");
+        let fix = finding.fix.clone().unwrap_or_default();
+        assert!(!acts(&fix) && fix.lines().all(|line| !line.starts_with("  ok")), "{finding:?}");
+    }
+}
+
+#[test]
+fn what_nobody_can_read_is_told_without_a_gap_in_front() {
+    let facts = facts();
+    let unread = Told::Records { data: Vec::new(), ttl: 60, odd: 1 };
+    let finding = judged(&facts, "example.org", Kind::Mx, same(unread));
+    assert_eq!(finding.what, "mail goes elsewhere; and 1 that nobody can read");
+    assert_eq!(finding.state, State::Fail);
+}
