@@ -5,9 +5,11 @@
 mod authors;
 mod lexer;
 pub(crate) mod names;
+mod places;
 
 pub use authors::{Authors, BadAuthors, MAX_AUTHORS, authors};
 use lexer::{Kind, Token, lex};
+pub use places::places;
 
 use crate::header::{MAX_FIELD, unfold};
 

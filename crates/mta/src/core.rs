@@ -9,7 +9,7 @@ use kings_directory::{Directory, Place, Reach, Resolution};
 use kings_mail::address::{Address, Host};
 use kings_mail::date::DateTime;
 use kings_mail::domain::Domain;
-use kings_mail::envelope::Recipient;
+use kings_mail::envelope::{Envelope, Recipient};
 use kings_mail::id::TraceId;
 use kings_mail::path::{ForwardPath, ReversePath};
 use kings_net::{IpNet, Memory};
@@ -32,6 +32,7 @@ use crate::policy::ours::Ours;
 use crate::policy::{EarlyTalker, ForeignSenders};
 use crate::relay::Ways;
 use crate::reporting::Reports;
+use crate::rewriting::Rewriting;
 use crate::scoring::Scoring;
 use crate::signing::Signing;
 use crate::srs::{BadSrs, Srs};
@@ -154,6 +155,8 @@ impl FullMailbox {
 pub struct HouseRules {
     /// Who gets copies.
     pub copies: Copies,
+    /// What addresses of our users' mail are called instead.
+    pub rewriting: Box<Rewriting>,
     /// Who is let in on port 25.
     pub access: delegation::Access,
     /// Who hears of sessions that went wrong.
@@ -286,6 +289,18 @@ impl Core {
             return Ok(String::new());
         }
         self.signing.fields(content).await.map_err(|cause| cause.reply())
+    }
+
+    /// A message of one of our users under the names that the operator wants. What a filter hands back has them already.
+    pub(crate) async fn renamed(
+        &self,
+        (envelope, content): (Envelope, Arc<Incoming>),
+        returned: &Returned,
+    ) -> Result<(Envelope, Arc<Incoming>), Reply> {
+        if returned.is_back() {
+            return Ok((envelope, content));
+        }
+        self.rules.rewriting.message(&self.store, (envelope, content)).await
     }
 
     /// What a recipient hears where all it stands for are mailboxes here that have no room for a message of `size` octets,

@@ -1,6 +1,7 @@
 //! The message on its way in: gathered piece by piece, kept until its fate is decided.
 
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use kings_net::Room;
 use kings_smtp::reply::Reply;
@@ -87,15 +88,26 @@ pub(crate) async fn with_head(
         return Ok(content);
     }
     let store = store.clone();
-    blocking(move || {
-        let mut copy = store.begin()?;
-        copy.write(&head)?;
-        let mut reader = content.reader();
-        io::copy(&mut reader.by_ref().take(content.head().len() as u64), &mut io::sink())?;
-        for_each_piece(reader, |piece| copy.write(piece))?;
-        Ok(copy)
-    })
-    .await
+    blocking(move || copy_with_head(&store, &content, &head)).await
+}
+
+/// The same of a message that others hold as well.
+pub(crate) async fn shared_with_head(
+    store: &Store,
+    content: Arc<Incoming>,
+    head: Vec<u8>,
+) -> Result<Arc<Incoming>, StoreError> {
+    let store = store.clone();
+    blocking(move || copy_with_head(&store, &content, &head).map(Arc::new)).await
+}
+
+fn copy_with_head(store: &Store, content: &Incoming, head: &[u8]) -> Result<Incoming, StoreError> {
+    let mut copy = store.begin()?;
+    copy.write(head)?;
+    let mut reader = content.reader();
+    io::copy(&mut reader.by_ref().take(content.head().len() as u64), &mut io::sink())?;
+    for_each_piece(reader, |piece| copy.write(piece))?;
+    Ok(copy)
 }
 
 /// The only place where a failure of the store becomes a reply to a sender. Nothing here is the sender's

@@ -251,9 +251,15 @@ impl Decide for Session<'_> {
     async fn rcpt(&mut self, recipient: &Recipient, envelope: &Envelope) -> Reply {
         let (core, dropped) = (&self.local.core, self.writer.is_some());
         let reach = policy::reach(true);
-        let resolution = core.resolve(&recipient.path, &envelope.reverse_path, reach).await;
+        let path = match core.rules.rewriting.recipient(&recipient.path).await {
+            Ok(path) => path,
+            // It is looked up again when the whole drop is here.
+            Err(_) if dropped => return Reply::RECIPIENT_OK,
+            Err(reply) => return reply,
+        };
+        let resolution = core.resolve(&path, &envelope.reverse_path, reach).await;
         // Where nobody reads our replies, the queue tells the sender.
-        let no_way = core.no_way(&recipient.path, &envelope.reverse_path, (&resolution, reach));
+        let no_way = core.no_way(&path, &envelope.reverse_path, (&resolution, reach));
         let facts = RcptFacts {
             may_send: true,
             resolution: &resolution,
@@ -366,13 +372,14 @@ impl<'a> Session<'a> {
             traced::dropped(core, id, &envelope.reverse_path, "a header rule wants it so");
             return Ok(Taken::Dropped);
         }
-        let content = Arc::new(content);
+        let reverse_path = self.local.completed(envelope.reverse_path);
+        let named = (Envelope { reverse_path, ..envelope }, Arc::new(content));
+        let (envelope, content) = core.renamed(named, &returned).await?;
         let (filter, pass) = core.passes.issue(ruling.filter.take(), &returned, id);
         let signature = core.signature(&content, &returned).await?;
         let prefix = signature + &received;
         let Envelope { reverse_path, recipients, parameters } = envelope;
         let parameters = MailParameters { filter, ..parameters };
-        let reverse_path = self.local.completed(reverse_path);
         let mut recipients = ruling.recipients(recipients);
         core.rules.copies.add(&reverse_path, &mut recipients).await.map_err(|error| error.reply())?;
         let envelope = Envelope { reverse_path, recipients, parameters };

@@ -249,11 +249,15 @@ impl<D: Dns + 'static> Decide for Session<'_, D> {
             return reply;
         }
         let reach = policy::reach(self.may_send());
-        let resolution = self.core.resolve(&recipient.path, &envelope.reverse_path, reach).await;
+        let path = match self.core.rules.rewriting.recipient(&recipient.path).await {
+            Ok(path) => path,
+            Err(reply) => return reply,
+        };
+        let resolution = self.core.resolve(&path, &envelope.reverse_path, reach).await;
         let facts = RcptFacts {
             may_send: self.may_send(),
             resolution: &resolution,
-            no_way: self.core.no_way(&recipient.path, &envelope.reverse_path, (&resolution, reach)).await,
+            no_way: self.core.no_way(&path, &envelope.reverse_path, (&resolution, reach)).await,
             full: self.core.full(&resolution, envelope.parameters.size).await,
             recipients_so_far: envelope.recipients.len(),
             most_recipients: self.core.limits.recipients,
@@ -443,6 +447,7 @@ impl<D: Dns + 'static> Session<'_, D> {
             traced::dropped(self.core, id, &envelope.reverse_path, why);
             return Ok(Taken::Dropped);
         }
+        let (envelope, content) = self.core.renamed((envelope, content), &returned).await?;
         let Envelope { reverse_path, recipients, parameters } = envelope;
         let signature = self.core.signature(&content, &returned).await?;
         let (filter, pass) = self.core.passes.issue(ruling.filter.take(), &returned, id);

@@ -168,6 +168,11 @@ pub fn address_list(data: &[u8]) {
         }
     }
     assert!(!in_group);
+    let mut behind = 0;
+    for place in address_list::places(data) {
+        assert!(behind <= place.start && place.start < place.end && data[place.clone()].contains(&b'@'));
+        behind = place.end;
+    }
     let Ok(authors) = authors else { return };
     assert!((1..=MAX_ENTRIES).contains(&authors.hosts().len()) && authors.addresses().len() <= MAX_ENTRIES);
     for author in authors.addresses() {

@@ -5,12 +5,20 @@ use std::path::{Path, PathBuf};
 use kings_directory::{BadRule, Keys};
 use kings_mail::address::Address;
 use kings_mta::delegation::Access;
-use kings_mta::{BodyChecks, ContentChecks, ContentTables, Copies, HeaderChecks};
+use kings_mta::{BodyChecks, ContentChecks, ContentTables, Copies, HeaderChecks, HouseRules};
 
 use super::reader::{Section, Source};
+use super::rewriting;
+
+/// What goes for mail of more than one kind: copies and other names.
+pub(super) fn of_all(source: &mut Source<'_>, top: &mut Section<'_>, delimiters: &str) -> HouseRules {
+    let copies = Copies { delimiters: delimiters.to_owned(), ..copies(source, top) };
+    let rewriting = Box::new(rewriting::read(source, top, delimiters));
+    HouseRules { copies, rewriting, ..HouseRules::default() }
+}
 
 /// `always_bcc` and its friends: keys at the top of the file.
-pub(super) fn copies(source: &mut Source<'_>, top: &mut Section<'_>) -> Copies {
+fn copies(source: &mut Source<'_>, top: &mut Section<'_>) -> Copies {
     let always = top.parsed(source, "always_bcc", "an address", Address::parse);
     let by_sender = top.lookup(source, "sender_bcc", Keys::Address);
     let by_recipient = top.lookup(source, "recipient_bcc", Keys::Address);

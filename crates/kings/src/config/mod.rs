@@ -26,6 +26,7 @@ mod reader;
 mod recipients;
 mod reports;
 mod retention;
+mod rewriting;
 mod score;
 mod security;
 mod submission;
@@ -40,7 +41,7 @@ use kings_directory::{HostedDomain, Machine, RelayDomain, TableSource};
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_mta::milter::Milters;
-use kings_mta::{Clients, Copies, HouseRules, Inbound, Methods, Outgoing, ReportSettings, relay};
+use kings_mta::{Clients, HouseRules, Inbound, Methods, Outgoing, ReportSettings, relay};
 use kings_net::ResolverSettings;
 use kings_store::Layout;
 use kings_tls::{Authorities, ClientAuthorities, Source as Certificate};
@@ -214,7 +215,6 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
     warnings.extend(recipients::backscatter(&domains.relays));
     let accounts = accounts(source, &mut top);
     let aliases = section(source, &mut top, "aliases", recipients::aliases);
-    let copies = house_rules::copies(source, &mut top);
     let (origin, local) = section(source, &mut top, "local", recipients::local);
     let is_there = local.is_some();
     let machine =
@@ -245,10 +245,10 @@ fn read(source: &mut Source<'_>, mut top: Section<'_>) -> Option<Settings> {
             (house_rules::content_checks(source, section), submission::read(source, section), sender_logins)
         });
     let submission = Outgoing { remembers_correspondents: inbound.greylist.is_some(), ..submission };
-    let copies = Copies { delimiters: delimiters.clone(), ..copies };
+    let rules = house_rules::of_all(source, &mut top, &delimiters);
     let alerts = queue.alerts.clone();
     let house_rules =
-        HouseRules { copies, access, inbound: checks, submission: own_checks, alerts, full_mailbox };
+        HouseRules { access, inbound: checks, submission: own_checks, alerts, full_mailbox, ..rules };
     let dkim = section(source, &mut top, "dkim", dkim::read);
     dkim.check(source, submission.longest_hold, queue.lifetimes);
     let milters = milters::read(source, &mut top);

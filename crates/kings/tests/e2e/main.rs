@@ -87,6 +87,7 @@ mod relayed;
 mod report_upload;
 mod reports;
 mod restart;
+mod rewriting;
 mod route53;
 mod routes;
 mod sandbox;
