@@ -141,6 +141,11 @@ pub(crate) fn has_both(data_dir: &Path, domain: &Domain) -> bool {
         .all(|algorithm| files.iter().any(|file| file.key.algorithm() == algorithm))
 }
 
+/// A name of a domain that has a record and no key any more.
+pub(crate) fn lost_key(data_dir: &Path, domain: &Domain) -> Option<String> {
+    rotation::orphans(&folder(data_dir, domain)).ok()?.into_iter().next()
+}
+
 /// Whose mail may have keys here: hosted domains, those that mail is passed on for, since what goes there is sealed, and
 /// this server, whose bounces and reports are its own.
 pub(crate) fn names(settings: &Settings) -> impl Iterator<Item = &Domain> {
@@ -193,6 +198,12 @@ pub(crate) fn create(
         if path.exists() {
             bail!("{} is there already; choose another name with --selector", path.display());
         }
+    }
+    if rotation::orphans(&folder)?.iter().any(|lost| *lost == selector.to_string()) {
+        bail!(
+            "the key {selector} of {domain} is gone, and its record may still be known: put {selector}.private back from a backup, or \
+             give it up with  kings dkim rotate {domain} --start"
+        );
     }
     if folder.join(format!("{selector}.gone")).exists() {
         bail!("{selector} of {domain} had a key before; choose another name with --selector");

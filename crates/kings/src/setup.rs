@@ -14,16 +14,22 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
+use kings_net::is_public;
 use kings_ops::machine::{Detached, ServiceManager, Systemd};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use self::act::Actor;
-use self::facts::Facts;
+use self::facts::{Existing, Facts};
 use self::plan::{Plan, Wanted};
 use self::report::{Line, Report};
 use crate::command::{Failure, print};
-use crate::config::DEFAULT_PATH;
+use crate::config::{DEFAULT_PATH, Settings};
+
+/// Folders and user of a server that nobody wants elsewhere.
+const DATA_DIR: &str = "/var/lib/kings-smtp";
+const MAIL_DIR: &str = "/var/mail/vmail";
+const USER: &str = "kings";
 
 #[derive(Args, Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
@@ -50,13 +56,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
     pub(crate) config: PathBuf,
     /// Queue, keys and index.
-    #[arg(long, value_name = "FOLDER", default_value = "/var/lib/kings-smtp")]
+    #[arg(long, value_name = "FOLDER", default_value = DATA_DIR)]
     pub(crate) data_dir: PathBuf,
     /// The mailboxes.
-    #[arg(long, value_name = "FOLDER", default_value = "/var/mail/vmail")]
+    #[arg(long, value_name = "FOLDER", default_value = MAIL_DIR)]
     pub(crate) mail_dir: PathBuf,
     /// Who the server runs as.
-    #[arg(long, value_name = "USER", default_value = "kings")]
+    #[arg(long, value_name = "USER", default_value = USER)]
     pub(crate) user: String,
     /// Mail leaves through this host, for networks that close port 25: HOST:PORT.
     #[arg(long, value_name = "HOST:PORT")]
@@ -80,14 +86,42 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) name_server: Vec<SocketAddr>,
     /// The address by which the world knows this machine, where it cannot be found out.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = public)]
     pub(crate) public_address: Vec<IpAddr>,
     /// Look at these places, and not at well-known mail servers, whether port 25 of others can be reached.
     #[arg(long, value_name = "ADDRESS:PORT", hide = true)]
     pub(crate) probe: Vec<SocketAddr>,
 }
 
+/// An address that can stand in DNS for others to reach.
+fn public(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text.parse().map_err(|_| "this is no IP address".to_owned())?;
+    if is_public(address) { Ok(address) } else { Err("nobody outside can reach this address".to_owned()) }
+}
+
 impl Options {
+    /// What is in force where a config is there: that, and not what this run was told.
+    fn in_force(&self, settings: &Settings) -> Self {
+        let host = settings.outbound.smart_hosts.first();
+        Self {
+            hostname: Some(settings.hostname.clone()),
+            data_dir: settings.data_dir.clone(),
+            mail_dir: settings.mail_dir.clone(),
+            user: settings.user.clone().unwrap_or_else(|| self.user.clone()),
+            smart_host: host.map(|host| format!("{}:{}", host.host, host.port)),
+            ..self.clone()
+        }
+    }
+
+    /// What goes behind commands of ours, for these to be about the same server.
+    fn with_config(&self) -> String {
+        if self.config == Path::new(DEFAULT_PATH) {
+            String::new()
+        } else {
+            format!(" --config {}", self.config.display())
+        }
+    }
+
     /// The domain of the first account.
     pub(crate) fn domain(&self) -> Result<&Domain, Failure> {
         let domain = self.address.domain();
@@ -125,6 +159,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let manager = manager(options)?;
     let facts = Facts::gather(options, manager.as_ref())?;
     let plan = Plan::new(options, &facts)?;
+    let options = &match &facts.config {
+        Existing::Usable(settings) => options.in_force(settings),
+        Existing::Missing | Existing::Broken(_) => options.clone(),
+    };
     if !options.json {
         print(&report::head(options, &facts, &plan)?);
     }

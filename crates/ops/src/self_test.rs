@@ -164,7 +164,8 @@ impl Submission {
 
     async fn send(&mut self, from: &Person, to: &Person, letter: &Letter) -> Result<String, SelfTestError> {
         const DOING: &str = "submitting a message";
-        self.ask(DOING, &format!("MAIL FROM:<{}>\r\n", from.account), "250").await?;
+        let utf8 = if from.account.to_string().is_ascii() { "" } else { " SMTPUTF8" };
+        self.ask(DOING, &format!("MAIL FROM:<{}>{utf8}\r\n", from.account), "250").await?;
         self.ask(DOING, &format!("RCPT TO:<{}>\r\n", to.account), "250").await?;
         self.ask(DOING, "DATA\r\n", "354").await?;
         let stuffed = letter.text.replace("\r\n.", "\r\n..");

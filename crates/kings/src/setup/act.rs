@@ -53,11 +53,8 @@ impl<'a> Actor<'a> {
         match done {
             Ok(what) => Line::changed(planned.step, &what),
             Err(error) => {
-                let fix = format!(
-                    "run  kings setup {}  again when that is mended: it goes on from here",
-                    self.options.address
-                );
-                Line::failed(planned.step, &format!("{error:#}"), &fix)
+                let fix = "run the same command again when that is mended: it goes on from here";
+                Line::failed(planned.step, &format!("{error:#}"), fix)
             }
         }
     }
@@ -97,8 +94,10 @@ impl<'a> Actor<'a> {
         let user = self.owner()?;
         let folder = options.config.parent().unwrap_or(Path::new("/"));
         files::folder(folder, 0o755, None)?;
-        files::folder(&options.data_dir, 0o750, user.as_ref())?;
-        files::folder(&options.mail_dir, 0o750, user.as_ref())?;
+        for folder in [&options.data_dir, &options.mail_dir] {
+            files::folder(folder, 0o750, user.as_ref())?;
+            files::belongs(folder, user.as_ref())?;
+        }
         let told = |failure: Failure| anyhow!("{}", failure.parts().1);
         let ipv6 = std::net::UdpSocket::bind("[::1]:0").is_ok();
         let (config, aliases) = (

@@ -42,6 +42,8 @@ pub(crate) struct Facts {
     pub(crate) has_user: bool,
     pub(crate) config: Existing,
     pub(crate) has_keys: bool,
+    /// A key of the domain whose record is there alone.
+    pub(crate) lost_key: Option<String>,
     pub(crate) has_account: bool,
     /// Whether the server runs and is started at boot.
     pub(crate) runs: bool,
@@ -106,6 +108,8 @@ impl Facts {
             manager: manager.name(),
             held,
             has_user: matches!(User::from_name(&options.user), Ok(Some(_))),
+            lost_key: settings
+                .and_then(|settings| dkim::lost_key(&settings.data_dir, options.address.domain()?)),
             has_keys: settings.is_some_and(|settings| has_keys(settings, options)),
             has_account: settings.is_some_and(|settings| {
                 prepare::open_directory(settings)

@@ -3,10 +3,10 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, lchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use nix::unistd::{Uid, User};
 
 use super::Options;
@@ -89,6 +89,24 @@ pub(super) fn folder(path: &Path, mode: u32, user: Option<&User>) -> anyhow::Res
     }
     DirBuilder::new().mode(mode).create(path).with_context(cannot)?;
     own(path, user, false)
+}
+
+/// Sees to it that the server may write in a folder that was there before: an empty one of root's is given to its user, as one
+/// that an earlier run has just made; of any other it is said.
+pub(super) fn belongs(path: &Path, user: Option<&User>) -> anyhow::Result<()> {
+    let Some(user) = user.filter(|_| Uid::effective().is_root()) else { return Ok(()) };
+    let cannot = || format!("cannot look at {}", path.display());
+    let owner = fs::metadata(path).with_context(cannot)?.uid();
+    if owner == user.uid.as_raw() {
+        return Ok(());
+    }
+    if owner == 0 && fs::read_dir(path).with_context(cannot)?.next().is_none() {
+        return own(path, Some(user), false);
+    }
+    let (path, name) = (path.display(), &user.name);
+    bail!(
+        "{path} is there and belongs to somebody else: give it to the server's user,  chown -R {name} {path}"
+    )
 }
 
 /// Writes a file that is not there yet: to a name beside it, synced, then under its own. Whatever stops us, it is whole or

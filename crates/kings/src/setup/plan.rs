@@ -1,8 +1,13 @@
 //! What is to be done, decided from what there is: a pure function, which a dry run shows.
 
-use super::Options;
+use std::path::Path;
+
+use kings_mail::domain::Domain;
+
 use super::facts::{Existing, Facts, Held};
+use super::{DATA_DIR, MAIL_DIR, Options, USER};
 use crate::command::Failure;
+use crate::config::Settings;
 
 /// A step, in the order in which they are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +74,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Decides.
     pub(crate) fn new(options: &Options, facts: &Facts) -> Result<Self, Failure> {
-        let domain = options.domain()?;
+        let domain = first_account(options)?;
         let mut steps = Vec::new();
         let mut add = |step, what: String, wanted| steps.push(Planned { step, what, wanted });
         let user = &options.user;
@@ -82,7 +87,7 @@ impl Plan {
                 fix: format!("mend {0}, or move it away:  mv {0} {0}.old", options.config.display()),
             },
             Existing::Usable(settings) if settings.domains.iter().any(|hosted| hosted.name == *domain) => {
-                Wanted::There
+                otherwise(options, settings)
             }
             Existing::Usable(_) => Wanted::Impossible {
                 why: format!(
@@ -93,7 +98,19 @@ impl Plan {
             },
         };
         add(Step::Config, options.config.display().to_string(), config);
-        let keys = if facts.has_keys { Wanted::There } else { Wanted::ToDo };
+        let keys = match &facts.lost_key {
+            _ if facts.has_keys => Wanted::There,
+            Some(lost) => Wanted::Impossible {
+                why: format!(
+                    "the key {lost} of {domain} is gone, and DNS may still name it: mail waits for it"
+                ),
+                fix: format!(
+                    "put {lost}.private back from a backup, or give it up with  kings dkim rotate {domain} --start{}",
+                    options.with_config()
+                ),
+            },
+            None => Wanted::ToDo,
+        };
         add(Step::Keys, format!("keys that mail of {domain} is signed with"), keys);
         let account = if facts.has_account { Wanted::There } else { Wanted::ToDo };
         add(Step::Account, format!("account {}", options.address), account);
@@ -126,6 +143,54 @@ impl Plan {
             Wanted::Impossible { why, fix } => Some((why.as_str(), fix.as_str())),
             Wanted::There | Wanted::ToDo => None,
         })
+    }
+}
+
+/// The domain of the first account, if it is one that can log in, and others can write to.
+fn first_account(options: &Options) -> Result<&Domain, Failure> {
+    let domain = options.domain()?;
+    let address = &options.address;
+    let local = address.local_part.as_str();
+    if local.contains('+') {
+        return Err(Failure::usage(format!(
+            "{address} is a name of the account before the +, which mail to it reaches: give that one"
+        )));
+    }
+    if !domain.as_str().contains('.') {
+        return Err(Failure::usage(format!(
+            "no other server finds {domain}: give an address such as you@example.org"
+        )));
+    }
+    Ok(domain)
+}
+
+/// A config that is there is in force: what the options say otherwise would be told, and not be so.
+fn otherwise(options: &Options, settings: &Settings) -> Wanted {
+    let hosts = &settings.outbound.smart_hosts;
+    let has_host = |wanted: &str| hosts.iter().any(|host| wanted == format!("{}:{}", host.host, host.port));
+    let is_usual = |folder: &Path, usual: &str| folder == Path::new(usual);
+    let (data, mail) = (&options.data_dir, &options.mail_dir);
+    let other = if options.hostname.as_ref().is_some_and(|name| *name != settings.hostname) {
+        "--hostname"
+    } else if options.smart_host.as_deref().is_some_and(|host| !has_host(host)) {
+        "--smart-host"
+    } else if !is_usual(data, DATA_DIR) && *data != settings.data_dir {
+        "--data-dir"
+    } else if !is_usual(mail, MAIL_DIR) && *mail != settings.mail_dir {
+        "--mail-dir"
+    } else if options.user != USER && settings.user.as_ref().is_some_and(|user| *user != options.user) {
+        "--user"
+    } else {
+        return Wanted::There;
+    };
+    let config = options.config.display();
+    Wanted::Impossible {
+        why: format!(
+            "{config} is there and says something else than {other}; setup changes no config that it has not written in this run"
+        ),
+        fix: format!(
+            "change {config},  kings config check --config {config},  and run this again without {other}"
+        ),
     }
 }
 
@@ -187,6 +252,7 @@ mod tests {
             has_user: false,
             config: Existing::Missing,
             has_keys: false,
+            lost_key: None,
             has_account: false,
             runs: false,
         }
@@ -201,6 +267,41 @@ mod tests {
         assert_eq!(plan.changes(), 5);
         let later = Facts { has_user: true, has_keys: true, has_account: true, ..bare() };
         assert_eq!(Plan::new(&options(&[]), &later).unwrap().changes(), 2);
+    }
+
+    #[test]
+    fn a_first_account_can_log_in_and_be_written_to() {
+        for (address, told) in
+            [("ann+list@example.org", "before the +"), ("ann@localhost", "no other server")]
+        {
+            let options = Line::parse_from(["setup", address]).options;
+            assert!(Plan::new(&options, &bare()).unwrap_err().parts().1.contains(told), "{address}");
+        }
+        for address in ["ann@example.org", "Ann.B@mail.example.org"] {
+            assert!(Plan::new(&Line::parse_from(["setup", address]).options, &bare()).is_ok(), "{address}");
+        }
+        for (address, is_public) in [
+            ("198.51.100.7", true),
+            ("2001:db8::1", true),
+            ("10.0.0.1", false),
+            ("0.0.0.0", false),
+            ("127.0.0.1", false),
+            ("ff02::1", false),
+            ("fe80::1", false),
+            ("x", false),
+        ] {
+            let parsed = Line::try_parse_from(["setup", "ann@example.org", "--public-address", address]);
+            assert_eq!(parsed.is_ok(), is_public, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_lost_key_is_not_replaced_under_its_name() {
+        let facts = Facts { lost_key: Some("2026a".to_owned()), ..bare() };
+        let plan = Plan::new(&options(&[]), &facts).unwrap();
+        assert!(plan.obstacle().unwrap().1.contains("put 2026a.private back"), "{plan:?}");
+        let there = Facts { has_keys: true, ..facts };
+        assert!(Plan::new(&options(&[]), &there).unwrap().obstacle().is_none());
     }
 
     #[test]

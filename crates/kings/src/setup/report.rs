@@ -100,7 +100,7 @@ impl Report {
     ) -> Result<(), Failure> {
         let domain = options.domain()?;
         if actor.password_is_wanted().exists() {
-            let how = format!("kings account password {}", options.address);
+            let how = format!("kings account password {}{}", options.address, options.with_config());
             self.wants(format!("choose a password for {}", options.address), how);
         }
         if !actor.dns_is_right() {
@@ -108,7 +108,7 @@ impl Report {
                 format!(
                     "publish the records of {domain}; then  kings dns check  tells whether all are right"
                 ),
-                format!("kings dns records --config {}", options.config.display()),
+                format!("kings dns records{}", options.with_config()),
             );
         }
         if facts.outbound == Outbound::Closed && options.smart_host.is_none() {
@@ -161,7 +161,7 @@ impl Report {
             text +=
                 &format!("\n  For your provider:\n      {}\n", request.trim_end().replace('\n', "\n      "));
         }
-        text += "\n  Ask any time:  kings status\n";
+        text += &format!("\n  Ask any time:  kings status{}\n", options.with_config());
         Ok(text)
     }
 

@@ -249,8 +249,7 @@ fn a_full_disk_fails_its_step_and_the_next_run_goes_on() {
     run(mount.args(["-t", "tmpfs", "-o", "size=16k", "small"]).arg(&small)).succeeded();
     let output = run(&mut machine.setup(&[])).failed();
     assert!(
-        output.text().contains("FAIL")
-            && output.text().contains("fix: run  kings setup ann@example.org  again"),
+        output.text().contains("FAIL") && output.text().contains("fix: run the same command again"),
         "{output}"
     );
     let mut grow = machine.command("/bin/mount");
@@ -312,6 +311,50 @@ fn root_follows_no_link_that_the_servers_user_has_put_into_its_folders() {
         let key = key.unwrap();
         assert_eq!(key.metadata().unwrap().uid(), owner, "{}", key.path().display());
     }
+}
+
+#[test]
+fn a_second_run_claims_nothing_that_the_config_does_not_say_and_replaces_no_lost_key() {
+    let machine = Machine::start();
+    run(&mut machine.setup(&[])).succeeded();
+    for option in [["--smart-host", "relay.example.net:587"], ["--hostname", "mx9.example.net"]] {
+        let refused = run(&mut machine.setup(&option)).failed();
+        assert!(refused.errors().contains(&format!("says something else than {}", option[0])), "{refused}");
+    }
+    let same = run(&mut machine.setup(&["--hostname", "mail.example.org"])).succeeded();
+    assert!(same.text().contains("No change") && same.text().contains("kings status --config "), "{same}");
+
+    let keys = machine.folder.join("lib/data/dkim/example.org");
+    let key = std::fs::read_dir(&keys).unwrap().map(|entry| entry.unwrap().path());
+    let is_rsa = |path: &std::path::PathBuf| {
+        path.extension().is_some_and(|end| end == "private") && !path.to_str().unwrap().contains("ed25519")
+    };
+    let key = key.into_iter().find(is_rsa).unwrap();
+    let record = std::fs::read(key.with_extension("txt")).unwrap();
+    std::fs::rename(&key, machine.folder.join("backup")).unwrap();
+    let refused = run(&mut machine.setup(&[])).failed();
+    assert!(refused.errors().contains("back from a backup, or give it up"), "{refused}");
+    let selector = key.file_stem().unwrap().to_str().unwrap();
+    let refused = machine.kings(&["dkim", "create", "example.org", "--selector", selector]).failed();
+    assert!(refused.errors().contains("back from a backup, or give it up"), "{refused}");
+    assert_eq!(std::fs::read(key.with_extension("txt")).unwrap(), record);
+    std::fs::rename(machine.folder.join("backup"), &key).unwrap();
+    run(&mut machine.setup(&[])).succeeded();
+}
+
+#[test]
+fn empty_folders_of_root_are_given_to_the_server_and_others_are_told_of() {
+    let machine = Machine::start();
+    machine.folder.create("lib/data");
+    machine.folder.create("lib/mail");
+    machine.folder.write("lib/mail/somebody", "x");
+    let refused = run(&mut machine.setup(&[])).failed();
+    assert!(
+        refused.text().contains("belongs to somebody else") && refused.text().contains("chown -R mail "),
+        "{refused}"
+    );
+    std::fs::remove_file(machine.folder.join("lib/mail/somebody")).unwrap();
+    run(&mut machine.setup(&[])).succeeded();
 }
 
 #[test]
