@@ -5,6 +5,7 @@
     bench/mailbox.py --dir /mnt/bench                     10,000 and 100,000 messages, five runs of each command
     bench/mailbox.py --messages 10000 --runs 3 --only Kings
     bench/mailbox.py --kings /path/to/another/kings
+    bench/mailbox.py --case STORE --dovecot "mail_fsync = always"    with what Dovecot says to be on disk on disk
 
 Each server has a copy of the same Maildir. A command is run once to warm up; then its time is taken from the first octet sent to the
 tagged response. "SELECT cold" is the first one of a server that was started anew with the page cache dropped (as root; else of a fresh server alone). What is counted by
@@ -250,6 +251,7 @@ def main():
     parser.add_argument("--messages", type=int, nargs="*", default=[10_000, 100_000])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--only", default="", help="one of the servers")
+    parser.add_argument("--dovecot", default="", help="a line for Dovecot's config, such as mail_fsync = always")
     parser.add_argument("--case", default="", help="commands with this in their name")
     parser.add_argument("--kings", default=str(pathlib.Path(__file__).resolve().parent.parent / "target/release/kings"))
     options = parser.parse_args()
@@ -271,6 +273,8 @@ def main():
             shutil.copytree(root / "seed", server.maildir, copy_function=shutil.copy2)
             if kind is Dovecot:
                 subprocess.run(["chown", "-R", f"{VMAIL}:{VMAIL}", folder], check=True)
+                with open(folder / "dovecot.conf", "a") as config:
+                    config.write(options.dovecot + "\n")
             time.sleep(3)
             measure(server, options, count, medians, texts)
             shutil.rmtree(folder)

@@ -88,7 +88,10 @@ pub(crate) struct Own {
 impl Own {
     /// Something was done with a name in a folder, that inotify tells of once.
     pub(crate) fn did(&mut self, place: Place, name: &[u8]) {
-        if self.listening {
+        if self.done.len() >= MAX_EVENTS {
+            // Nobody has looked for long.
+            self.is_lost();
+        } else if self.listening {
             self.done.push_back((place, name.into()));
         }
     }
@@ -108,23 +111,23 @@ impl Shared {
     /// To be called before the folders are read: what has happened until now will be seen there.
     pub(crate) fn listen_anew(&self) {
         if let Some(watcher) = &self.heard.watcher {
-            watcher.catch_up();
-            *locked(&self.heard.log) = Log::default();
+            let lost = !watcher.catch_up();
+            *locked(&self.heard.log) = Log { lost, ..Log::default() };
         }
     }
 
     /// Whether nothing has happened since [`listen_anew`](Self::listen_anew), here or elsewhere.
     pub(crate) fn was_still(&self) -> bool {
         let Some(watcher) = &self.heard.watcher else { return false };
-        watcher.catch_up();
+        let told = watcher.catch_up();
         let log = locked(&self.heard.log);
-        !log.lost && log.events.is_empty()
+        told && !log.lost && log.events.is_empty()
     }
 
     /// Whether the state shows the folders as they are: all that has happened since they were read was done here.
     pub(crate) fn is_up_to_date(&self, state: &mut State) -> bool {
         let Some(watcher) = self.heard.watcher.as_ref().filter(|_| state.own.listening) else { return false };
-        watcher.catch_up();
+        let told = watcher.catch_up();
         let mut log = locked(&self.heard.log);
         while let Some(event) = log.events.pop_front() {
             if state.own.done.pop_front().as_ref() != Some(&event) {
@@ -132,7 +135,7 @@ impl Shared {
             }
         }
         // What was done here and nobody told of did not happen as it seemed.
-        let knows = !log.lost && state.own.done.is_empty();
+        let knows = told && !log.lost && state.own.done.is_empty();
         if !knows {
             state.own.is_lost();
         }

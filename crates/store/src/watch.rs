@@ -122,9 +122,12 @@ impl Watcher {
     /// An event is queued before the call that causes it returns, and before the folder can be read or changed by another
     /// call. So a reading of a folder that no event was told of after this had been called before it, and again after it, has
     /// seen all of its entries.
-    pub(crate) fn catch_up(&self) {
-        // An error is told by the thread, whose reading it ends.
-        let _ = self.shared.pass_on();
+    ///
+    /// `false` when events cannot be read any more: silence says nothing then.
+    #[must_use]
+    pub(crate) fn catch_up(&self) -> bool {
+        // The error is told by the thread, whose reading it ends.
+        self.shared.pass_on().is_ok()
     }
 
     fn watch_with<H: Hears + 'static>(
