@@ -15,7 +15,7 @@ use clap::Args;
 use kings_mail::address::Address;
 use kings_mail::domain::Domain;
 use kings_net::is_public;
-use kings_ops::machine::{Detached, ServiceManager, Systemd};
+use kings_ops::machine::{Detached, Elsewhere, ServiceManager, Systemd};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
@@ -163,6 +163,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Existing::Usable(settings) => options.in_force(settings),
         Existing::Missing | Existing::Broken(_) => options.clone(),
     };
+    let manager = self::manager(options)?;
     if !options.json {
         print(&report::head(options, &facts, &plan)?);
     }
@@ -197,7 +198,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 
 fn manager(options: &Options) -> Result<Box<dyn ServiceManager>, Failure> {
     if Systemd::is_there() {
-        return Ok(Box::new(Systemd));
+        return Ok(Box::new(Systemd { elsewhere: elsewhere(options) }));
     }
     let program = std::env::current_exe();
     let program = program
@@ -205,6 +206,19 @@ fn manager(options: &Options) -> Result<Box<dyn ServiceManager>, Failure> {
     // Beside the config, which is root's: the folders of the data are the server's, and may hold a link of that name.
     let (config, log) = (options.config.clone(), options.config.with_file_name("serve.log"));
     Ok(Box::new(Detached { program, config, log }))
+}
+
+/// What the unit of the package does not know.
+fn elsewhere(options: &Options) -> Elsewhere {
+    let folders = [(&options.data_dir, DATA_DIR), (&options.mail_dir, MAIL_DIR)].into_iter();
+    Elsewhere {
+        config: Some(options.config.clone()).filter(|config| config != Path::new(DEFAULT_PATH)),
+        user: Some(options.user.clone()).filter(|user| user != USER),
+        folders: folders
+            .filter(|(folder, usual)| *folder != Path::new(usual))
+            .map(|(folder, _)| folder.clone())
+            .collect(),
+    }
 }
 
 fn refused_as_json(options: &Options, plan: &Plan, fix: &str) -> Failure {

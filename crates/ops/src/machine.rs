@@ -6,4 +6,4 @@ mod service;
 
 pub use self::cloud::{Cloud, cloud, role_key};
 pub use self::outbound::{Outbound, outbound, port_25_request};
-pub use self::service::{Detached, ServiceError, ServiceManager, Systemd, system_name};
+pub use self::service::{Detached, Elsewhere, ServiceError, ServiceManager, Systemd, system_name};

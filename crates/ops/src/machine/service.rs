@@ -23,7 +23,7 @@ const OTHERS: [&str; 7] = [
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     /// The program did not start.
-    #[error("cannot run {program}: {cause}")]
+    #[error("cannot run or write {program}: {cause}")]
     NotRun {
         /// Its name.
         program: String,
@@ -58,8 +58,64 @@ pub trait ServiceManager {
 }
 
 /// systemd, asked by `systemctl`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Systemd;
+#[derive(Clone, Debug, Default)]
+pub struct Systemd {
+    /// What the server here has elsewhere than the unit says.
+    pub elsewhere: Elsewhere,
+}
+
+/// Where a server differs from what its unit says; all empty where it does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Its config.
+    pub config: Option<PathBuf>,
+    /// Who it runs as.
+    pub user: Option<String>,
+    /// Folders that it writes in.
+    pub folders: Vec<PathBuf>,
+}
+
+/// What setup adds to the unit, for systemd to read beside it.
+const DROP_IN: &str = "/etc/systemd/system/kings-smtp.service.d/setup.conf";
+
+impl Elsewhere {
+    /// The text of the drop-in for it; `None` where the unit is right as it is.
+    pub fn drop_in(&self, program: &Path) -> Option<String> {
+        if *self == Self::default() {
+            return None;
+        }
+        let (mut unit, mut service) = (String::new(), String::new());
+        if let Some(config) = &self.config {
+            unit += &format!("[Unit]\nConditionPathExists=\nConditionPathExists={}\n\n", plain(config));
+            service +=
+                &format!("ExecStart=\nExecStart={} serve --config {}\n", quoted(program), quoted(config));
+        }
+        if let Some(user) = &self.user {
+            // The group of a user is its own one where nothing is said.
+            service += &format!("User={user}\nGroup=\n");
+        }
+        for folder in &self.folders {
+            service += &format!("ReadWritePaths={}\n", quoted(folder));
+        }
+        let at_home =
+            |path: &PathBuf| ["/home", "/root", "/run/user"].iter().any(|home| path.starts_with(home));
+        if self.folders.iter().chain(&self.config).any(at_home) {
+            service += "ProtectHome=no\n";
+        }
+        Some(format!(
+            "# Written by  kings setup: what this server has elsewhere.\n{unit}[Service]\n{service}"
+        ))
+    }
+}
+
+/// As units have it: a percent sign begins a specifier.
+fn plain(path: &Path) -> String {
+    path.display().to_string().replace('%', "%%")
+}
+
+fn quoted(path: &Path) -> String {
+    format!("\"{}\"", plain(path).replace('\\', "\\\\").replace('"', "\\\""))
+}
 
 impl Systemd {
     /// Whether this machine was booted by it (sd_booted(3)).
@@ -91,6 +147,13 @@ impl ServiceManager for Systemd {
     }
 
     fn enable(&self) -> Result<(), ServiceError> {
+        let not_run = |cause| ServiceError::NotRun { program: DROP_IN.to_owned(), cause };
+        let program = std::env::current_exe().map_err(not_run)?;
+        if let Some(text) = self.elsewhere.drop_in(&program) {
+            let folder = Path::new(DROP_IN).parent().unwrap_or(Path::new("/"));
+            fs::create_dir_all(folder).and_then(|()| fs::write(DROP_IN, text)).map_err(not_run)?;
+            run(Command::new("systemctl").arg("daemon-reload"))?;
+        }
         run(Command::new("systemctl").args(["enable", "--now", UNIT]))
     }
 
@@ -176,6 +239,32 @@ pub fn system_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_is_elsewhere_gets_a_drop_in_and_no_other_one_does() {
+        let program = Path::new("/usr/bin/kings");
+        assert_eq!(Elsewhere::default().drop_in(program), None);
+        let elsewhere = Elsewhere {
+            config: Some("/srv/my mail/100%.toml".into()),
+            user: Some("vmail".to_owned()),
+            folders: vec!["/srv/data".into(), "/home/mail".into()],
+        };
+        assert_eq!(
+            elsewhere.drop_in(program).as_deref(),
+            Some(
+                "# Written by  kings setup: what this server has elsewhere.\n\
+                 [Unit]\nConditionPathExists=\nConditionPathExists=/srv/my mail/100%%.toml\n\n\
+                 [Service]\nExecStart=\nExecStart=\"/usr/bin/kings\" serve --config \"/srv/my mail/100%%.toml\"\n\
+                 User=vmail\nGroup=\nReadWritePaths=\"/srv/data\"\nReadWritePaths=\"/home/mail\"\nProtectHome=no\n"
+            )
+        );
+        let folders = Elsewhere { folders: vec!["/srv/mail".into()], ..Elsewhere::default() };
+        let text = folders.drop_in(program).unwrap_or_default();
+        assert!(
+            text.ends_with("[Service]\nReadWritePaths=\"/srv/mail\"\n") && !text.contains("ExecStart"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn a_process_is_of_the_known_service_that_its_cgroup_names() {
