@@ -35,6 +35,7 @@ impl Shared {
         names.sort_by(|a, b| maildir::arrival_order(&a.name, &b.name));
         if !state.has_uids_for(names.len()) {
             // Nobody lives to see it, but a hostile list can start just below the end.
+            state.must_look();
             self.renumber(state, 0, true)?;
             let settled = self.settle(state)?;
             return self.admit(state, lock, settled);

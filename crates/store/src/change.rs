@@ -144,8 +144,8 @@ impl Shared {
         match self.dir(place).rename(&old_name, &self.folder.cur, &new_name) {
             Ok(()) => {
                 member.file = Some(Located { place: Place::Cur, info: info.into() });
-                state.own.did(place, &old_name);
-                state.own.did(Place::Cur, &new_name);
+                state.own.took(place, &old_name);
+                state.own.put(Place::Cur, &new_name);
                 Ok(Outcome::Done)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Outcome::Moved),
@@ -233,7 +233,7 @@ impl Shared {
             }
             size = size.plus(counted);
             member.file = None;
-            state.own.did(place, &name);
+            state.own.took(place, &name);
             removed.push(uid);
             touched[usize::from(place == Place::New)] = true;
             Ok(Outcome::Done)

@@ -247,7 +247,7 @@ impl Shared {
         let names = members.iter().filter_map(Member::file_name);
         for ((partial, ..), (_, name)) in staged.into_iter().zip(names) {
             partial.place(&self.folder.cur, &name)?;
-            state.own.did(Place::Cur, &name);
+            state.own.put(Place::Cur, &name);
             placed.push(name);
         }
         if !planted("added-not-synced") {

@@ -9,7 +9,7 @@ use crate::mailbox::Shared;
 use crate::scan::Place;
 use crate::state::State;
 use crate::sync::locked;
-use crate::watch::{Changes, Hears, Watch, Watcher};
+use crate::watch::{Changes, Hears, Told, Watch, Watcher};
 
 /// Most events that wait for a look; with more of them the folders are read.
 const MAX_EVENTS: usize = 10_000;
@@ -30,10 +30,18 @@ struct Log {
     events: VecDeque<Event>,
     /// Some of them are not among these.
     lost: bool,
+    /// None will come any more.
+    ended: bool,
 }
 
-/// Something was done with this name in this folder.
-type Event = (Place, Box<[u8]>);
+/// Something was done with a name in a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Event {
+    place: Place,
+    /// It is there now; or else it is not any more.
+    came: bool,
+    name: Box<[u8]>,
+}
 
 #[derive(Debug)]
 struct Ear {
@@ -43,15 +51,27 @@ struct Ear {
 }
 
 impl Hears for Ear {
-    fn changed(&self, entry: &[u8]) {
+    fn hear(&self, told: Told<'_>) {
         let mut log = locked(&self.log);
-        if entry.is_empty() || log.events.len() >= MAX_EVENTS {
-            *log = Log { lost: true, ..Log::default() };
-        } else if !log.lost {
-            log.events.push_back((self.place, entry.into()));
+        let event = match told {
+            Told::Came(name) => Some((true, name)),
+            Told::Went(name) => Some((false, name)),
+            Told::Something | Told::Ended => None,
+        };
+        log.ended |= matches!(told, Told::Ended);
+        match event.filter(|_| log.events.len() < MAX_EVENTS) {
+            Some(_) if log.lost => {}
+            Some((came, name)) => log.events.push_back(Event { place: self.place, came, name: name.into() }),
+            None => log.lose(),
         }
         drop(log);
         self.changes.send_modify(|count| *count += 1);
+    }
+}
+
+impl Log {
+    fn lose(&mut self) {
+        (self.events, self.lost) = (VecDeque::new(), true);
     }
 }
 
@@ -79,6 +99,8 @@ impl Heard {
 /// What was done here to the folders since they were read.
 #[derive(Debug, Default)]
 pub(crate) struct Own {
+    /// inotify tells of every change.
+    is_told: bool,
     /// The folders were read, and what has happened since is either in `done` or in the log.
     listening: bool,
     /// What has not been heard of yet.
@@ -86,33 +108,50 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    /// Something was done with a name in a folder, that inotify tells of once.
-    pub(crate) fn did(&mut self, place: Place, name: &[u8]) {
+    /// Before the first look.
+    pub(crate) fn new(heard: &Heard) -> Self {
+        Self { is_told: heard.watcher.is_some(), ..Self::default() }
+    }
+
+    /// A name came into a folder.
+    pub(crate) fn put(&mut self, place: Place, name: &[u8]) {
+        self.did(place, true, name);
+    }
+
+    /// A name went out of a folder.
+    pub(crate) fn took(&mut self, place: Place, name: &[u8]) {
+        self.did(place, false, name);
+    }
+
+    fn did(&mut self, place: Place, came: bool, name: &[u8]) {
         if self.done.len() >= MAX_EVENTS {
             // Nobody has looked for long.
             self.is_lost();
         } else if self.listening {
-            self.done.push_back((place, name.into()));
+            self.done.push_back(Event { place, came, name: name.into() });
         }
     }
 
     /// The folders were read, after [`Shared::listen_anew`].
     pub(crate) fn has_read(&mut self) {
-        self.listening = true;
+        self.listening = self.is_told;
     }
 
     /// The folders must be read before they are known again.
     pub(crate) fn is_lost(&mut self) {
-        *self = Self::default();
+        (self.listening, self.done) = (false, VecDeque::new());
     }
 }
 
 impl Shared {
-    /// To be called before the folders are read: what has happened until now will be seen there.
-    pub(crate) fn listen_anew(&self) {
+    /// To be called before the folders are read: what has happened until now will be seen there. Until then nobody knows them,
+    /// since a reading can fail.
+    pub(crate) fn listen_anew(&self, state: &mut State) {
+        state.must_look();
         if let Some(watcher) = &self.heard.watcher {
-            let lost = !watcher.catch_up();
-            *locked(&self.heard.log) = Log { lost, ..Log::default() };
+            let told = watcher.catch_up();
+            let mut log = locked(&self.heard.log);
+            (log.events, log.lost) = (VecDeque::new(), !told);
         }
     }
 
@@ -121,23 +160,24 @@ impl Shared {
         let Some(watcher) = &self.heard.watcher else { return false };
         let told = watcher.catch_up();
         let log = locked(&self.heard.log);
-        told && !log.lost && log.events.is_empty()
+        told && !log.ended && !log.lost && log.events.is_empty()
     }
 
-    /// Whether the state shows the folders as they are: all that has happened since they were read was done here.
+    /// Whether the state shows the folders as they are: all that has happened since they were read was done here. Where it was
+    /// not, no time of a folder proves that nothing has happened.
     pub(crate) fn is_up_to_date(&self, state: &mut State) -> bool {
         let Some(watcher) = self.heard.watcher.as_ref().filter(|_| state.own.listening) else { return false };
         let told = watcher.catch_up();
         let mut log = locked(&self.heard.log);
         while let Some(event) = log.events.pop_front() {
             if state.own.done.pop_front().as_ref() != Some(&event) {
-                log.lost = true;
+                log.lose();
             }
         }
         // What was done here and nobody told of did not happen as it seemed.
-        let knows = told && !log.lost && state.own.done.is_empty();
+        let knows = told && !log.ended && !log.lost && state.own.done.is_empty();
         if !knows {
-            state.own.is_lost();
+            state.must_look();
         }
         knows
     }
@@ -151,6 +191,8 @@ mod tests {
 
     use kings_mail::address::Address;
 
+    use super::MAX_EVENTS;
+    use crate::scan::Place;
     use crate::{
         Appended, Delivery, FlagChange, Flags, Layout, Mailbox, MailboxLayout, MailboxName, Settings, Store,
         SystemFlag,
@@ -286,6 +328,46 @@ mod tests {
         assert!(!here.knows());
         assert_eq!(here.count(), 3);
         assert!(here.inbox.snapshot().message(first).unwrap().flags.contains(SystemFlag::Flagged));
+    }
+
+    #[test]
+    fn what_was_done_before_a_reading_explains_nothing_after_it() {
+        let here = Here::new(true);
+        here.append(1);
+        // Another program writes the list, so that the folders are read, and removes what was added.
+        let list = here.temp.path().join("mail/example.org/ann/dovecot-uidlist");
+        let text = fs::read(&list).unwrap();
+        fs::write(&list, text).unwrap();
+        assert_eq!(here.count(), 1);
+        fs::remove_file(here.some_file()).unwrap();
+        assert_eq!(here.count(), 0);
+    }
+
+    #[test]
+    fn a_reading_that_failed_leaves_nothing_known() {
+        let here = Here::new(true);
+        here.append(1);
+        fs::remove_file(here.some_file()).unwrap();
+        here.inbox.0.listen_anew(&mut here.inbox.0.state().unwrap());
+        assert!(!here.knows());
+        assert_eq!(here.count(), 0);
+    }
+
+    #[test]
+    fn what_is_not_told_is_not_kept_and_what_nobody_asks_for_is_bounded() {
+        for (trusted, kept) in [(false, 0), (true, MAX_EVENTS)] {
+            let here = Here::new(trusted);
+            here.count();
+            let mut state = here.inbox.0.state().unwrap();
+            let mut most = 0;
+            for number in 0..2 * MAX_EVENTS {
+                state.own.put(Place::Cur, number.to_string().as_bytes());
+                most = most.max(state.own.done.len());
+            }
+            assert_eq!(most, kept);
+            drop(state);
+            assert!(!here.knows());
+        }
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Shared {
 
     /// Notices what changed since the last look.
     ///
-    /// Without news, or with none but what was done here, this costs three system calls. With nothing but changed flags no
+    /// Without news, or with none but what was done here, this costs a few system calls. With nothing but changed flags no
     /// lock is needed. New files, and files that seem gone, are looked at again under the lock, which keeps Dovecot still.
     pub(crate) fn look(&self, state: &mut State) -> Result<(), StoreError> {
         self.read_keywords(state)?;
@@ -96,7 +96,7 @@ impl Shared {
 
     /// One reading without the lock; `false` when it shows anything but known files with other flags.
     fn look_at_flags(&self, state: &mut State) -> Result<bool, StoreError> {
-        let pass = self.read_folders()?;
+        let pass = self.read_folders(state)?;
         let matching = self.match_files(state, &pass);
         let lost = pairs(state, &matching).any(|(member, seen)| member.file.is_some() && seen.is_none());
         let back = pairs(state, &matching).any(|(member, seen)| member.file.is_none() && seen.is_some());
@@ -233,8 +233,8 @@ impl Shared {
     }
 
     /// Reads the folders once.
-    fn read_folders(&self) -> io::Result<Pass> {
-        self.listen_anew();
+    fn read_folders(&self, state: &mut State) -> io::Result<Pass> {
+        self.listen_anew(state);
         let mut pass = scan::pass(&self.folder)?;
         pass.proven |= self.was_still();
         Ok(pass)
@@ -249,14 +249,14 @@ impl Shared {
     ///
     /// Another program's rename can hide a file from a reading. A file counts as gone only when a reading
     /// missed it during which the folders provably did not change, or when several in a row missed it.
-    pub(crate) fn settle(&self, state: &State) -> Result<Settled, StoreError> {
+    pub(crate) fn settle(&self, state: &mut State) -> Result<Settled, StoreError> {
         let before = self.snapshot_of(state);
         let mut measured = Measurements::new();
         let mut earlier: Vec<(Vec<Seen>, Matching)> = Vec::new();
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let mut pass = self.read_folders()?;
+            let mut pass = self.read_folders(state)?;
             let mut matching = self.match_files(state, &pass);
             let is_last = attempt >= MAX_PASSES;
             if self.part_twins(state, &pass, &matching)? && !is_last {

@@ -16,7 +16,7 @@ use crate::error::StoreError;
 use crate::expunged::Fate;
 use crate::flags::{FlagChange, FlagKinds, Flags};
 use crate::folder::Folder;
-use crate::heard::Heard;
+use crate::heard::{Heard, Own};
 use crate::message::{Content, Message, ModSeq, Snapshot, Uid, UidValidity};
 use crate::name::MailboxName;
 use crate::pop3::Pop3Facts;
@@ -50,11 +50,12 @@ pub(crate) struct Shared {
 impl Shared {
     /// A mailbox that nobody has looked at yet.
     pub(crate) fn new(account: Arc<AccountState>, name: &MailboxName, folder: Folder) -> Self {
+        let heard = Heard::new(&folder, account.watcher.as_ref());
         Self {
-            heard: Heard::new(&folder, account.watcher.as_ref()),
+            state: Mutex::new(State::new(Own::new(&heard))),
+            heard,
             folder,
             name: Mutex::new(name.clone()),
-            state: Mutex::default(),
             moving: Mutex::default(),
             shown: Mutex::new(Arc::new(nothing())),
             deleted: AtomicBool::new(false),
@@ -160,7 +161,7 @@ impl Mailbox {
 
     /// Looks at the folders: gives UIDs to new files, durably, and notices flags and removals by others.
     ///
-    /// Costs three system calls when nothing was changed but by this store, or nothing at all for two seconds. When the disk is full new messages
+    /// Costs a few system calls when nothing was changed but by this store, or nothing at all for two seconds. When the disk is full new messages
     /// stay unseen until their UIDs can be written; everything else still works.
     pub fn refresh(&self) -> Result<Arc<Snapshot>, StoreError> {
         let mut state = self.0.state()?;
@@ -344,8 +345,8 @@ impl Shared {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error.into()),
         }
-        state.own.did(Place::New, &old);
-        state.own.did(Place::Cur, &new);
+        state.own.took(Place::New, &old);
+        state.own.put(Place::Cur, &new);
         Ok(true)
     }
 

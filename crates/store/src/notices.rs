@@ -10,7 +10,7 @@ use crate::mailbox_layout::MailboxLayout;
 use crate::name::MailboxName;
 use crate::subscriptions;
 use crate::sync::locked;
-use crate::watch::{Hears, Watch};
+use crate::watch::{Hears, Told, Watch};
 
 /// Most renames and notes that wait for one session: more than a person makes between two looks.
 const MAX_EVENTS: usize = 1_000;
@@ -112,7 +112,11 @@ enum Heard {
 }
 
 impl Hears for Bell {
-    fn changed(&self, entry: &[u8]) {
+    fn hear(&self, told: Told<'_>) {
+        let entry = match told {
+            Told::Came(entry) | Told::Went(entry) => entry,
+            Told::Something | Told::Ended => b"",
+        };
         let Some(pile) = self.pile.upgrade() else { return };
         match &self.heard {
             Heard::Mailbox(name) => pile.put(|news| {
@@ -299,7 +303,7 @@ mod tests {
             (b"maildirsize", false, false),
         ] {
             for (bell, is_name) in [(&flat, is_flat), (&nested, is_nested)] {
-                bell.changed(entry);
+                bell.hear(Told::Came(entry));
                 let news = std::mem::take(&mut *locked(&pile.news));
                 assert_eq!(news.names, is_name, "{}", entry.escape_ascii());
             }

@@ -42,6 +42,11 @@ pub(crate) struct State {
 pub(crate) type Measurements = HashMap<Box<[u8]>, Measured>;
 
 impl State {
+    /// Of a mailbox that nobody has looked at yet.
+    pub(crate) fn new(own: Own) -> Self {
+        Self { own, ..Self::default() }
+    }
+
     /// The message of this UID.
     pub(crate) fn member(&self, uid: Uid) -> Option<&Member> {
         let place = self.members.binary_search_by_key(&uid.get(), |member| member.entry.uid).ok()?;

@@ -19,10 +19,23 @@ use crate::sync::locked;
 /// Counts the changes of one mailbox; sessions wait for the count to move.
 pub(crate) type Changes = Sender<u64>;
 
+/// What is told of a folder.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Told<'a> {
+    /// An entry of this name is there now.
+    Came(&'a [u8]),
+    /// None of this name is there any more.
+    Went(&'a [u8]),
+    /// Something else happened, or nobody knows what.
+    Something,
+    /// Nothing more will be told.
+    Ended,
+}
+
 /// Who hears of changes in a folder.
 pub(crate) trait Hears: fmt::Debug + Send + Sync {
-    /// An entry has changed; without a name nobody knows which.
-    fn changed(&self, entry: &[u8]);
+    /// Something has happened.
+    fn hear(&self, told: Told<'_>);
 }
 
 /// What changes the list of messages or their flags, and the end of the folder itself.
@@ -191,7 +204,7 @@ fn run(shared: &Shared) {
         };
         if let Err(error) = told {
             tracing::warn!(%error, "outside changes are no longer noticed");
-            locked(&shared.table).watched.values().flatten().for_each(|entry| entry.tell(b""));
+            locked(&shared.table).watched.values().flatten().for_each(|entry| entry.tell(Told::Ended));
             return;
         }
         if locked(&shared.table).closed {
@@ -213,14 +226,23 @@ impl Shared {
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(error) => return Err(error),
             };
-            let mut table = locked(&self.table);
-            if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
-                table.watched.values().flatten().for_each(|entry| entry.tell(b""));
+            let (mut table, events) = (locked(&self.table), event.events());
+            if events.contains(ReadFlags::QUEUE_OVERFLOW) {
+                table.watched.values().flatten().for_each(|entry| entry.tell(Told::Something));
             } else {
-                let name = event.file_name().map(CStr::to_bytes).unwrap_or_default();
-                table.watched.get(&event.wd()).into_iter().flatten().for_each(|entry| entry.tell(name));
+                let told = match event.file_name().map(CStr::to_bytes) {
+                    Some(name) if events.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) => {
+                        Told::Came(name)
+                    }
+                    Some(name) if events.intersects(ReadFlags::DELETE | ReadFlags::MOVED_FROM) => {
+                        Told::Went(name)
+                    }
+                    _ if events.contains(ReadFlags::IGNORED) => Told::Ended,
+                    _ => Told::Something,
+                };
+                table.watched.get(&event.wd()).into_iter().flatten().for_each(|entry| entry.tell(told));
             }
-            if event.events().contains(ReadFlags::IGNORED) {
+            if events.contains(ReadFlags::IGNORED) {
                 // The folder is gone, and the kernel may give its number to another watch.
                 table.watched.remove(&event.wd());
             }
@@ -229,9 +251,9 @@ impl Shared {
 }
 
 impl Entry {
-    fn tell(&self, name: &[u8]) {
+    fn tell(&self, told: Told<'_>) {
         if let Some(hears) = self.hears.upgrade() {
-            hears.changed(name);
+            hears.hear(told);
         }
     }
 }
@@ -244,7 +266,7 @@ mod tests {
     use super::*;
 
     impl Hears for Changes {
-        fn changed(&self, _: &[u8]) {
+        fn hear(&self, _: Told<'_>) {
             self.send_modify(|count| *count += 1);
         }
     }

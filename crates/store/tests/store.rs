@@ -653,8 +653,11 @@ fn what_leaves_the_time_of_a_folder_as_it_was_is_seen_all_the_same() {
     let inbox = here.inbox();
     inbox.select().unwrap();
     let time = std::time::SystemTime::now() - Duration::from_mins(1);
+    // A look that the times of the folders prove to be complete, and for long.
+    std::fs::write(here.file("new/other"), "x").unwrap();
     set_time(&here.file("cur"), time);
-    inbox.refresh().unwrap();
+    set_time(&here.file("new"), time);
+    assert_eq!(inbox.refresh().unwrap().messages.len(), 2);
     flag_behind_the_clock(&here, time);
     assert!(inbox.refresh().unwrap().messages[0].flags.contains(SystemFlag::Seen));
 }
