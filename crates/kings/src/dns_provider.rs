@@ -15,16 +15,16 @@ use kings_tls::ClientTls;
 
 use crate::config::{DnsServer, Route53, Settings};
 
-/// `None` where the config names nobody. A secret of a name server is read now, by whoever runs: what only root may read, the
-/// server cannot.
-pub(crate) fn open(settings: &Settings, resolver: &Resolver) -> anyhow::Result<Option<Provider>> {
+/// `None` where the config names nobody. A secret in a file is read now, by whoever runs, who may be somebody else when it is
+/// used; a server reads Amazon's keys `anew` each time, as they change while it runs.
+pub(crate) fn open(settings: &Settings, resolver: &Resolver, anew: bool) -> anyhow::Result<Option<Provider>> {
     Ok(match &settings.published.provider {
         None => None,
         Some(DnsServer::Rfc2136 { server, key, key_file }) => {
             Some(Provider::Rfc2136(Box::new(rfc2136(settings, resolver, (*server, key, key_file))?)))
         }
         Some(DnsServer::Route53(options)) => {
-            Some(Provider::Route53(Box::new(route53(settings, resolver, options))))
+            Some(Provider::Route53(Box::new(route53(settings, resolver, options, anew)?)))
         }
     })
 }
@@ -47,7 +47,12 @@ fn rfc2136(
     Ok(Rfc2136 { server, key, authorities: Authorities::new(&settings.dns, resolver.clone()) })
 }
 
-fn route53(settings: &Settings, resolver: &Resolver, options: &Route53) -> dns::Route53 {
+fn route53(
+    settings: &Settings,
+    resolver: &Resolver,
+    options: &Route53,
+    anew: bool,
+) -> anyhow::Result<dns::Route53> {
     let tls = ClientTls::with_authorities(&settings.authorities.and(&options.root));
     // Amazon's own service is public; another one is the operator's choice, so it may be in any network.
     let anywhere = ["0.0.0.0/0", "::/0"].iter().filter_map(|network| network.parse().ok());
@@ -60,7 +65,8 @@ fn route53(settings: &Settings, resolver: &Resolver, options: &Route53) -> dns::
         metadata: options.metadata.clone(),
         ..Keys::default()
     };
-    dns::Route53::new(fetch, keys, options.zone.clone(), options.endpoint.clone())
+    let keys = if anew { keys } else { keys.held()? };
+    Ok(dns::Route53::new(fetch, keys, options.zone.clone(), options.endpoint.clone()))
 }
 
 /// In the words of the AWS CLI. What is empty is not there.

@@ -371,7 +371,7 @@ pub(crate) fn proves_by_dns(settings: &Settings, dns: &Resolver) -> anyhow::Resu
     if !kinds.contains(&Kind::Dns01) {
         return Ok(None);
     }
-    match dns_provider::open(settings, dns) {
+    match dns_provider::open(settings, dns, true) {
         Ok(provider) => Ok(provider.map(|provider| Arc::new(provider) as Arc<dyn Dns01>)),
         Err(error) if kinds.len() == 1 => Err(error),
         Err(error) => {

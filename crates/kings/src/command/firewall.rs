@@ -26,6 +26,9 @@ pub(crate) struct Apply {
     /// Do it without asking.
     #[arg(long)]
     yes: bool,
+    /// Rules of others that are in the way are told, and no failure: for the unit, which would otherwise not count as started.
+    #[arg(long, hide = true)]
+    at_boot: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -53,7 +56,7 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
     }
 }
 
-fn apply(Apply { yes, output }: &Apply) -> Result<(), Failure> {
+fn apply(Apply { yes, at_boot, output }: &Apply) -> Result<(), Failure> {
     let settings = output.common.settings()?;
     let ssh = SshPorts::of_this_machine();
     let open = open(&settings, &ssh);
@@ -65,14 +68,25 @@ fn apply(Apply { yes, output }: &Apply) -> Result<(), Failure> {
     // Before anything is closed: what could not be kept would be shut after the next boot.
     ssh.remember().map_err(|error| failure(&error))?;
     let changed = !is_done && tool.apply(&open).map_err(|error| failure(&error))?;
-    let others = tool.closed_by_others(&open).map_err(|error| failure(&error))?;
+    // What was done is told, whatever is found out about others.
+    let others = tool.closed_by_others(&open);
     let said = if changed { "open now" } else { "nothing to do, open already" };
-    tell(output.json, tool, changed, &others, &format!("{said}: {}", named(&open)));
-    if others.is_empty() {
+    let known = others.as_deref().unwrap_or_default();
+    tell(output.json, tool, changed, known, &format!("{said}: {}", named(&open)));
+    let failed = match others {
+        Ok(others) if others.is_empty() => return Ok(()),
+        Ok(others) => {
+            let lines: Vec<String> = others.iter().map(ToString::to_string).collect();
+            Failure::check_failed(format!("rules of others are in the way:\n{}", lines.join("\n")))
+        }
+        Err(error) => failure(&error),
+    };
+    if *at_boot {
+        // The rules stand: a unit that failed would not take them back when it is stopped.
+        print(&format!("{}\n", failed.parts().1));
         return Ok(());
     }
-    let lines: Vec<String> = others.iter().map(ToString::to_string).collect();
-    Err(Failure::check_failed(format!("rules of others are in the way:\n{}", lines.join("\n"))))
+    Err(failed)
 }
 
 /// Whoever is logged in from afar looks at what stays open before it closes behind them.

@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -96,12 +96,15 @@ pub(super) fn folder(path: &Path, mode: u32, user: Option<&User>) -> anyhow::Res
 pub(super) fn belongs(path: &Path, user: Option<&User>) -> anyhow::Result<()> {
     let Some(user) = user.filter(|_| Uid::effective().is_root()) else { return Ok(()) };
     let cannot = || format!("cannot look at {}", path.display());
-    let owner = fs::metadata(path).with_context(cannot)?.uid();
+    // The folder itself, where a link of root's leads to it.
+    let folder = File::open(path).with_context(cannot)?;
+    let owner = folder.metadata().with_context(cannot)?.uid();
     if owner == user.uid.as_raw() {
         return Ok(());
     }
     if owner == 0 && fs::read_dir(path).with_context(cannot)?.next().is_none() {
-        return own(path, Some(user), false);
+        return fchown(&folder, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+            .with_context(|| format!("cannot give {} to {}", path.display(), user.name));
     }
     let (path, name) = (path.display(), &user.name);
     bail!(

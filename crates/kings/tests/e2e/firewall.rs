@@ -314,6 +314,7 @@ iptables-nft -A INPUT -p tcp -m multiport --dports 8080 -j ACCEPT
 iptables-nft -A INPUT -j REJECT
 kings firewall apply --yes 2>&1 | grep -v 'open already' || true
 kings firewall apply --yes --json 2> /dev/null
+kings firewall apply --yes --at-boot | tail -n 1
 ";
     let inet = "table inet filter, chain input, closes 25, 993, 8080 for others:  nft insert rule inet filter input tcp dport '{ 25, 993, 8080 }' accept";
     let ip = "table ip filter, chain INPUT, may close 25, 8080 for others:  iptables -I INPUT -p tcp -m multiport --dports 25,8080 -j ACCEPT";
@@ -330,6 +331,8 @@ kings firewall apply --yes --json 2> /dev/null
         "rc 1",
         json,
         "rc 1",
+        // The unit counts as started, so that it can be stopped.
+        ip,
     ];
     assert_eq!(on_the_wire(&folder, script), expected);
 }

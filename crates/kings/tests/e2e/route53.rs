@@ -129,7 +129,7 @@ fn keys_come_from_the_config_the_environment_a_file_or_the_role_of_the_machine()
     dry(&scene, &[KEYS[0], ("AWS_SECRET_ACCESS_KEY", "wrong")]).succeeded();
     scene.configure(&aws.provider(", credentials_file = \"missing\""));
     let missing = dry(&scene, &KEYS);
-    assert!(missing.status.code() == Some(1) && missing.errors().contains("cannot read"), "{missing}");
+    assert!(missing.status.code() == Some(78) && missing.errors().contains("cannot read"), "{missing}");
 }
 
 #[test]

@@ -347,9 +347,10 @@ fn a_second_run_claims_nothing_that_the_config_does_not_say_and_replaces_no_lost
 #[test]
 fn empty_folders_of_root_are_given_to_the_server_and_others_are_told_of() {
     let machine = Machine::start();
-    machine.folder.create("lib/data");
     machine.folder.create("lib/mail");
     machine.folder.write("lib/mail/somebody", "x");
+    // The folder behind a link, and not the link.
+    symlink(machine.folder.create("disk"), machine.folder.join("lib/data")).unwrap();
     let refused = run(&mut machine.setup(&[])).failed();
     assert!(
         refused.text().contains("belongs to somebody else") && refused.text().contains("chown -R mail "),
@@ -357,6 +358,9 @@ fn empty_folders_of_root_are_given_to_the_server_and_others_are_told_of() {
     );
     std::fs::remove_file(machine.folder.join("lib/mail/somebody")).unwrap();
     run(&mut machine.setup(&[])).succeeded();
+    let owner = std::fs::metadata(machine.folder.join("disk")).unwrap().uid();
+    assert_eq!(owner, std::fs::metadata(machine.folder.join("lib/mail")).unwrap().uid());
+    assert_eq!(std::fs::symlink_metadata(machine.folder.join("lib/data")).unwrap().uid(), 0);
 }
 
 #[test]

@@ -49,11 +49,30 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// With the key of a file read now and kept: for whoever will not be allowed to read it later.
+    ///
+    /// # Errors
+    /// A file that is named, or is there, and cannot be read or has no key.
+    pub fn held(mut self) -> Result<Self, ProviderError> {
+        let shared = || {
+            let unneeded = self.environment.key.is_some();
+            self.environment.shared_file.clone().filter(|file| !unneeded && file.exists())
+        };
+        if let Some(file) = self.file.clone().or_else(shared) {
+            let key = of_file(&file, self.profile())?;
+            (self.file, self.environment.key) = (None, Some(key));
+        }
+        Ok(self)
+    }
+
+    fn profile(&self) -> &str {
+        self.profile.as_deref().or(self.environment.profile.as_deref()).unwrap_or(DEFAULT)
+    }
+
     /// The key of now.
     pub(crate) async fn get(&self) -> Result<AwsKey, ProviderError> {
         let mut found = self.found.lock().await;
-        if let Some((at, key)) = found.as_ref().filter(|(at, _)| at.elapsed() < KEPT) {
-            let _ = at;
+        if let Some((_, key)) = found.as_ref().filter(|(at, _)| at.elapsed() < KEPT) {
             return Ok(key.clone());
         }
         let key = self.look().await?;
@@ -62,7 +81,7 @@ impl Keys {
     }
 
     async fn look(&self) -> Result<AwsKey, ProviderError> {
-        let profile = self.profile.as_deref().or(self.environment.profile.as_deref()).unwrap_or(DEFAULT);
+        let profile = self.profile();
         if let Some(file) = &self.file {
             return of_file(file, profile);
         }
@@ -144,6 +163,29 @@ mod tests {
 
     fn key(id: &str, secret: &str, session: Option<&str>) -> AwsKey {
         AwsKey { id: id.to_owned(), secret: secret.to_owned(), session: session.map(str::to_owned) }
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_held_outlives_its_file_and_comes_from_no_other_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("credentials");
+        let text = "[default]\naws_access_key_id = AKID\naws_secret_access_key = S\n";
+        fs::write(&file, text).unwrap();
+        let shared = Environment { shared_file: Some(file.clone()), ..Environment::default() };
+        let sources = [
+            Keys { file: Some(file.clone()), ..Keys::default() },
+            Keys { environment: shared, ..Keys::default() },
+        ];
+        let held = sources.clone().map(|keys| keys.held().unwrap());
+        fs::remove_file(&file).unwrap();
+        for keys in held {
+            assert_eq!(keys.get().await.unwrap(), key("AKID", "S", None));
+        }
+        let [named, _] = sources;
+        assert!(named.held().is_err(), "a file that is named must be there");
+        let own = Environment { key: Some(key("E", "F", None)), ..Environment::default() };
+        let own = Keys { environment: own, ..Keys::default() }.held().unwrap();
+        assert_eq!(own.get().await.unwrap(), key("E", "F", None));
     }
 
     #[test]

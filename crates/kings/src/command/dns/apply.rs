@@ -66,7 +66,7 @@ pub(super) fn run(options: &Apply) -> Result<(), Failure> {
 /// Where records are changed, as the config says.
 fn provider(settings: &Settings) -> Result<Provider, Failure> {
     let resolver = Resolver::new(&settings.dns).map_err(|error| Failure::cannot_tell(error.to_string()))?;
-    let found = dns_provider::open(settings, &resolver);
+    let found = dns_provider::open(settings, &resolver, false);
     found.map_err(|error| Failure::config(format!("{error:#}")))?.ok_or_else(|| {
         Failure::config(
             "the config does not say where records can be changed: [dns] provider = { kind = \"rfc2136\", server = \"192.0.2.53\", \
