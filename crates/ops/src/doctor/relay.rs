@@ -97,6 +97,9 @@ const FORMS: &[(&str, Kind)] = &[
 /// Who it is said to come from: some servers trust nobody, their own people, or themselves.
 const SENDERS: [&str; 4] = ["<joe@elsewhere.example>", "<>", "<ann@here.example>", "<root@localhost>"];
 
+/// The sender that nobody may refuse for its domain (RFC 5321 §4.5.5).
+const NOBODY: &str = "<>";
+
 /// Whom a stranger would ask.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -126,14 +129,15 @@ pub enum Outcome {
 /// Tries all forms. No message is ever begun, so that nothing can be queued.
 pub async fn try_all(target: &Target) -> Outcome {
     match timeout(PATIENCE, sessions(target)).await {
-        Ok(Ok(None)) => Outcome::Refused(FORMS.len()),
-        Ok(Ok(Some(taken))) => Outcome::Taken(taken),
+        Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => Outcome::Unfinished(error.to_string()),
         Err(_) => Outcome::Unfinished(format!("not done within {} s", PATIENCE.as_secs())),
     }
 }
 
-async fn sessions(target: &Target) -> std::io::Result<Option<String>> {
+async fn sessions(target: &Target) -> std::io::Result<Outcome> {
+    // A stranger who is put off may be served another time: that proves nothing.
+    let mut put_off: Option<(usize, String)> = None;
     let said = |text: &str| {
         // The name of a stranger ends in the same letters.
         text.replace("elsewhere.example", "elsewhere.invalid")
@@ -148,19 +152,37 @@ async fn sessions(target: &Target) -> std::io::Result<Option<String>> {
         client.say("EHLO stranger.example").await?;
         for (form, kind) in forms {
             client.say("RSET").await?;
-            let mail = client.say(&format!("MAIL FROM:{sender}")).await?;
+            let mut from = sender.as_str();
+            let mut reply = client.say(&format!("MAIL FROM:{from}")).await?;
+            if reply.starts_with('5') && from != NOBODY {
+                // Refused for its sender, the form itself was not tried.
+                from = NOBODY;
+                reply = client.say(&format!("MAIL FROM:{from}")).await?;
+            }
             let recipient = said(form);
-            let reply = client.say(&format!("RCPT {recipient}")).await?;
-            let is_taken = mail.starts_with('2') && reply.starts_with('2');
-            if is_taken && (*kind == Kind::Outside || !target.has_catch_all) {
-                client.say("RSET").await?;
-                return Ok(Some(format!("RCPT {recipient} after MAIL FROM:{sender}")));
+            let is_tried = reply.starts_with('2');
+            if is_tried {
+                reply = client.say(&format!("RCPT {recipient}")).await?;
+            }
+            if is_tried && reply.starts_with('2') {
+                if *kind == Kind::Outside || !target.has_catch_all {
+                    client.say("RSET").await?;
+                    return Ok(Outcome::Taken(format!("RCPT {recipient} after MAIL FROM:{from}")));
+                }
+            } else if !(is_tried && reply.starts_with('5')) {
+                put_off.get_or_insert((0, reply)).0 += 1;
             }
         }
         // It is about to go anyway.
         let _ = client.say("QUIT").await;
     }
-    Ok(None)
+    Ok(match put_off {
+        None => Outcome::Refused(FORMS.len()),
+        Some((count, reply)) => Outcome::Unfinished(format!(
+            "{count} of {} forms were put off, the first with: {reply}",
+            FORMS.len()
+        )),
+    })
 }
 
 struct Client(Dialogue);
@@ -208,6 +230,14 @@ mod tests {
 
     /// A server that takes recipients that hold this text, and never says that it is to go on with a message.
     async fn server(takes: &'static str) -> Target {
+        server_that(move |said| {
+            let refused = said.starts_with("RCPT") && (takes.is_empty() || !said.contains(takes));
+            if refused { "550 5.7.1 no\r\n" } else { "250-2.1.5\r\n250 2.1.5 yes\r\n" }
+        })
+        .await
+    }
+
+    async fn server_that(replies: impl Fn(&str) -> &'static str + Send + 'static) -> Target {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -218,9 +248,7 @@ mod tests {
                 while socket.read_until(b'\n', &mut line).await.unwrap_or(0) > 0 {
                     let said = String::from_utf8_lossy(&line).into_owned();
                     assert!(!said.starts_with("DATA"), "nothing may be queued");
-                    let refused = said.starts_with("RCPT") && (takes.is_empty() || !said.contains(takes));
-                    let reply = if refused { "550 5.7.1 no\r\n" } else { "250-2.1.5\r\n250 2.1.5 yes\r\n" };
-                    socket.write_all(reply.as_bytes()).await.unwrap();
+                    socket.write_all(replies(&said).as_bytes()).await.unwrap();
                     line.clear();
                 }
             }
@@ -245,6 +273,25 @@ mod tests {
         assert!(matches!(try_all(&percent).await, Outcome::Taken(_)));
         percent.has_catch_all = true;
         assert_eq!(try_all(&percent).await, Outcome::Refused(FORMS.len()));
+        // Whoever is put off was not refused; and what is refused for its sender is asked from nobody.
+        for (command, reply) in
+            [("RCPT", "451 4.7.1 later\r\n"), ("MAIL", "421 4.7.0 busy\r\n"), ("MAIL", "550 no\r\n")]
+        {
+            let shy = server_that(move |said| if said.starts_with(command) { reply } else { "250 yes\r\n" });
+            let Outcome::Unfinished(why) = try_all(&shy.await).await else { panic!("{command} {reply}") };
+            assert!(
+                why.starts_with("65 of 65 forms were put off") && why.ends_with(reply.trim_end()),
+                "{why}"
+            );
+        }
+        let picky = server_that(|said| match said {
+            said if said.starts_with("MAIL FROM:<joe@elsewhere") => "550 no such domain\r\n",
+            said if said.starts_with("RCPT TO:<joe@other.example>") => "250 yes\r\n",
+            said if said.starts_with("RCPT") => "550 no\r\n",
+            _ => "250 yes\r\n",
+        });
+        let said = "RCPT TO:<joe@other.example> after MAIL FROM:<>";
+        assert_eq!(try_all(&picky.await).await, Outcome::Taken(said.into()));
         let nobody = Target { address: "127.0.0.1:1".parse().unwrap(), ..percent };
         assert!(matches!(try_all(&nobody).await, Outcome::Unfinished(_)));
     }
