@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use kings_mail::domain::Domain;
+use kings_tls::Source;
 
 use super::facts::{Existing, Facts, Held};
 use super::{DATA_DIR, MAIL_DIR, Options, USER};
@@ -168,21 +169,29 @@ fn first_account(options: &Options) -> Result<&Domain, Failure> {
 fn otherwise(options: &Options, settings: &Settings) -> Wanted {
     let hosts = &settings.outbound.smart_hosts;
     let has_host = |wanted: &str| hosts.iter().any(|host| wanted == format!("{}:{}", host.host, host.port));
-    let is_usual = |folder: &Path, usual: &str| folder == Path::new(usual);
-    let (data, mail) = (&options.data_dir, &options.mail_dir);
-    let other = if options.hostname.as_ref().is_some_and(|name| *name != settings.hostname) {
-        "--hostname"
-    } else if options.smart_host.as_deref().is_some_and(|host| !has_host(host)) {
-        "--smart-host"
-    } else if !is_usual(data, DATA_DIR) && *data != settings.data_dir {
-        "--data-dir"
-    } else if !is_usual(mail, MAIL_DIR) && *mail != settings.mail_dir {
-        "--mail-dir"
-    } else if options.user != USER && settings.user.as_ref().is_some_and(|user| *user != options.user) {
-        "--user"
-    } else {
-        return Wanted::There;
+    let has_login =
+        |name: &str| hosts.iter().filter_map(|host| host.login.as_ref()).any(|login| login.name == name);
+    let is_other = |folder: &Path, usual: &str, said: &Path| folder != Path::new(usual) && folder != said;
+    let is_certificate = |file: &Path| match &settings.certificate {
+        Source::Files { default, .. } => {
+            std::path::absolute(file).is_ok_and(|file| file == default.certificate)
+        }
+        Source::Acme { .. } | Source::SelfSigned { .. } => false,
     };
+    let (servers, addresses) = (&options.name_server, &options.public_address);
+    let claims = [
+        ("--hostname", options.hostname.as_ref().is_some_and(|name| *name != settings.hostname)),
+        ("--smart-host", options.smart_host.as_deref().is_some_and(|host| !has_host(host))),
+        ("--smart-host-user", options.smart_host_user.as_deref().is_some_and(|name| !has_login(name))),
+        ("--data-dir", is_other(&options.data_dir, DATA_DIR, &settings.data_dir)),
+        ("--mail-dir", is_other(&options.mail_dir, MAIL_DIR, &settings.mail_dir)),
+        ("--user", options.user != USER && settings.user.as_ref().is_some_and(|user| *user != options.user)),
+        ("--certificate", options.certificate.as_deref().is_some_and(|file| !is_certificate(file))),
+        ("--self-signed", options.self_signed && !matches!(settings.certificate, Source::SelfSigned { .. })),
+        ("--name-server", !servers.is_empty() && *servers != settings.dns.servers),
+        ("--public-address", !addresses.is_empty() && *addresses != settings.published.addresses),
+    ];
+    let Some((other, _)) = claims.into_iter().find(|(_, is_other)| *is_other) else { return Wanted::There };
     let config = options.config.display();
     Wanted::Impossible {
         why: format!(

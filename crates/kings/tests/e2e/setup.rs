@@ -319,7 +319,12 @@ fn root_follows_no_link_that_the_servers_user_has_put_into_its_folders() {
 fn a_second_run_claims_nothing_that_the_config_does_not_say_and_replaces_no_lost_key() {
     let machine = Machine::start();
     run(&mut machine.setup(&[])).succeeded();
-    for option in [["--smart-host", "relay.example.net:587"], ["--hostname", "mx9.example.net"]] {
+    for option in [
+        ["--smart-host", "relay.example.net:587"],
+        ["--hostname", "mx9.example.net"],
+        ["--public-address", "203.0.113.11"],
+        ["--name-server", "127.0.0.1:54"],
+    ] {
         let refused = run(&mut machine.setup(&option)).failed();
         assert!(refused.errors().contains(&format!("says something else than {}", option[0])), "{refused}");
     }
