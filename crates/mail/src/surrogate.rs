@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use crate::content_type::{ContentType, Disposition};
 use crate::header::{Field, Fields, unfold};
+use crate::transfer::Encoding;
 use crate::{address_list, mime, raw_header};
 
 /// What differs from the message, in its order: the octets of a header, and those in their place.
@@ -89,6 +90,9 @@ fn field_in_ascii(field: &Field<'_>, declared: Option<&str>) -> Option<String> {
             .map(|it| format!("{}/{}{}", it.kind, it.subtype, it.parameters.in_ascii()))
     } else if field.is("Content-Disposition") {
         Disposition::parse(field.value).map(|it| format!("{}{}", it.kind, it.parameters.in_ascii()))
+    } else if field.is("Content-Transfer-Encoding") {
+        // Without it the body would be read as it stands.
+        Some(Encoding::parse(&field.text()).as_str().to_owned())
     } else {
         return None;
     };

@@ -72,6 +72,24 @@ fn headers_of_parts_and_of_messages_within_are_made_anew_and_bodies_are_not() {
 }
 
 #[test]
+fn a_body_is_encoded_as_it_was_whatever_stands_behind_the_name() {
+    for (value, kept) in [
+        ("base64; x=\u{e4}", "base64"),
+        ("Quoted-Printable (\u{e4})", "quoted-printable"),
+        ("base6x; y=\u{e4}", "base6x"),
+        ("\u{e4}", "7bit"),
+    ] {
+        let message = format!(
+            "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: {value}\r\n\r\nSubject: x\r\n\r\ny\r\n"
+        );
+        let sent = sent(message.as_bytes());
+        let told = format!("Content-Transfer-Encoding: {kept}\r\n");
+        assert!(String::from_utf8_lossy(&sent).contains(&told), "{value}");
+        assert_eq!(leaves(&sent), leaves(message.as_bytes()), "{value}");
+    }
+}
+
+#[test]
 fn a_message_with_ascii_headers_is_its_own() {
     for message in ["", "Subject: a\r\n\r\nb", "Subject: =?utf-8?Q?=C3=A4?=\r\n\r\n8-bit: \u{e4}\r\n"] {
         assert!(Surrogate::of(message.as_bytes()).is_empty());
