@@ -60,6 +60,7 @@ struct World {
     highest: HashMap<(usize, bool), Uid>,
     alive: HashSet<String>,
     count: usize,
+    steps: usize,
 }
 
 impl World {
@@ -69,7 +70,7 @@ impl World {
         let inbox = [0, 1].map(|who: usize| stores[who].inbox());
         let trash = [0, 1].map(|who: usize| stores[who].account().open(&name("Trash")).unwrap());
         let (meaning, highest, alive) = (HashMap::new(), HashMap::new(), HashSet::new());
-        Self { stores, inbox, trash, meaning, highest, alive, count: 0 }
+        Self { stores, inbox, trash, meaning, highest, alive, count: 0, steps: 0 }
     }
 
     fn text(&mut self) -> String {
@@ -113,10 +114,7 @@ impl World {
             Step::Expunge(who) => self.expunge(who),
             Step::Move(who, number) => Self::carry(&self.inbox[who], &self.trash[who], number),
             Step::Back(who, number) => Self::carry(&self.trash[who], &self.inbox[who], number),
-            Step::Refresh(who) => {
-                self.inbox[who].refresh().unwrap();
-                self.trash[who].refresh().unwrap();
-            }
+            Step::Refresh(who) => self.refresh(who),
             Step::Select(who) => drop(self.inbox[who].select().unwrap()),
             Step::Reopen(who) => self.reopen(who),
             Step::Foreign => {
@@ -127,6 +125,27 @@ impl World {
             Step::ForeignFlag(number) => self.rename_one(number),
         }
         self.check();
+    }
+
+    /// Who looks sees what is there, whoever did it, without reading a message: what reads finds out what it missed.
+    fn refresh(&self, who: usize) {
+        for (mailbox, folder) in [(&self.inbox[who], ""), (&self.trash[who], ".Trash/")] {
+            let snapshot = mailbox.refresh().unwrap();
+            let files = ["new", "cur"].map(|part| self.stores[who].names(&format!("{folder}{part}")));
+            let letters = |name: &String| {
+                name.split_once(":2,").map(|(_, letters)| letters.to_owned()).unwrap_or_default()
+            };
+            let on_disk =
+                |letter: char| files.iter().flatten().filter(|name| letters(name).contains(letter)).count();
+            let shown =
+                |flag| snapshot.messages.iter().filter(|message| message.flags.contains(flag)).count();
+            assert_eq!(snapshot.messages.len(), files.iter().flatten().count(), "{files:?}");
+            for (letter, flag) in
+                [('S', SystemFlag::Seen), ('F', SystemFlag::Flagged), ('T', SystemFlag::Deleted)]
+            {
+                assert_eq!(shown(flag), on_disk(letter), "{letter} in {files:?}");
+            }
+        }
     }
 
     /// What the expunged messages were is known from the meaning of their UIDs.
@@ -172,6 +191,8 @@ impl World {
 
     /// No UID ever shows another text, and what is new to a session has higher UIDs than all before.
     fn check(&mut self) {
+        self.steps += 1;
+        let reads_all = self.steps.is_multiple_of(8);
         for who in [0, 1] {
             for (is_inbox, mailbox) in [(true, &self.inbox[who]), (false, &self.trash[who])] {
                 let snapshot = mailbox.snapshot();
@@ -181,6 +202,11 @@ impl World {
                 assert!(next.is_none_or(|next| next <= snapshot.uid_next), "UIDNEXT went back");
                 for message in &snapshot.messages {
                     assert!(message.uid < snapshot.uid_next);
+                    // A reading mends a view that is stale: it must not come between each change and the next look.
+                    let is_known = self.meaning.contains_key(&(is_inbox, validity, message.uid));
+                    if is_known && !reads_all {
+                        continue;
+                    }
                     let Ok(content) = mailbox.read(message.uid) else { continue };
                     let text = content.as_ref().to_vec();
                     let known =

@@ -15,6 +15,7 @@ pub(crate) struct Here {
     temp: Arc<tempfile::TempDir>,
     store: Store,
     mailboxes: MailboxLayout,
+    trusts_inotify: bool,
 }
 
 impl Here {
@@ -32,10 +33,10 @@ impl Here {
         Self::open(Arc::new(tempfile::tempdir().unwrap()), (0, false), MailboxLayout::default())
     }
 
-    /// A second store on the same folder, as another program would be; it does not believe inotify, so that both ways to
-    /// notice what others do meet.
+    /// A second store on the same folder, as another program would be; where this one believes inotify that one
+    /// does not, so that both ways to notice what others do meet.
     pub(crate) fn again(&self, reserve: u64) -> Self {
-        Self::open(Arc::clone(&self.temp), (reserve, false), self.mailboxes)
+        Self::open(Arc::clone(&self.temp), (reserve, !self.trusts_inotify), self.mailboxes)
     }
 
     fn open(
@@ -47,7 +48,7 @@ impl Here {
         let index_dir = Some(temp.path().join("index"));
         let layout = Layout::default();
         let settings = Settings { mail_dir, index_dir, layout, mailboxes, trust_inotify, free_space_reserve };
-        Self { store: Store::open(settings).unwrap(), temp, mailboxes }
+        Self { store: Store::open(settings).unwrap(), temp, mailboxes, trusts_inotify: trust_inotify }
     }
 
     pub(crate) fn store(&self) -> &Store {
