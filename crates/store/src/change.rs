@@ -166,14 +166,16 @@ impl Shared {
         mut act: impl FnMut(&mut State, Uid) -> Result<Outcome, StoreError>,
     ) -> Result<(), StoreError> {
         let mut moved = Vec::new();
-        for some in uids.chunks(HEARD_TOGETHER) {
+        for (turn, some) in uids.chunks(HEARD_TOGETHER).enumerate() {
+            // The queue of the kernel has room for some thousand of them; what comes last is heard by the next look.
+            if turn > 0 {
+                self.is_up_to_date(state);
+            }
             for &uid in some {
                 if act(state, uid)? == Outcome::Moved {
                     moved.push(uid);
                 }
             }
-            // The queue of the kernel has room for some thousand of them.
-            self.is_up_to_date(state);
         }
         if !moved.is_empty() {
             self.look_again(state, lock)?;

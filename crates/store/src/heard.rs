@@ -78,7 +78,7 @@ impl Log {
 impl Heard {
     /// Listens from now on; nobody has read the folders yet.
     pub(crate) fn new(folder: &Folder, watcher: Option<&Arc<Watcher>>) -> Self {
-        let (changes, log) = (Arc::new(Changes::new(0)), Arc::default());
+        let (changes, log): (_, Arc<Mutex<Log>>) = (Arc::new(Changes::new(0)), Arc::default());
         let ears = [(Place::New, &folder.new), (Place::Cur, &folder.cur)].map(|(place, dir)| {
             let ear = Arc::new(Ear { place, changes: Arc::clone(&changes), log: Arc::clone(&log) });
             let watch = watcher.and_then(|watcher| watcher.watch_open(dir, &ear));
@@ -87,12 +87,10 @@ impl Heard {
         let all = ears.iter().all(|(_, watch)| watch.is_some())
             && folder.new.tells_of_changes()
             && folder.cur.tells_of_changes();
-        Self {
-            changes,
-            log,
-            watcher: watcher.filter(|watcher| all && watcher.is_trusted()).cloned(),
-            _ears: ears,
-        }
+        let watcher = watcher.filter(|watcher| all && watcher.is_trusted()).cloned();
+        // Nobody asks for what is not all of it.
+        locked(&log).lost = watcher.is_none();
+        Self { changes, log, watcher, _ears: ears }
     }
 }
 
