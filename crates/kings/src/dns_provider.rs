@@ -102,10 +102,10 @@ mod tests {
             ("AWS_SECRET_ACCESS_KEY", "s"),
             ("AWS_SESSION_TOKEN", "t"),
             ("AWS_PROFILE", "mail"),
-            ("HOME", "/root"),
+            ("HOME", "/home/ann"),
         ]);
         assert_eq!(all.key.map(|key| (key.id, key.session)), Some(("AKID".to_owned(), Some("t".to_owned()))));
-        assert_eq!(all.shared_file, Some("/root/.aws/credentials".into()));
+        assert_eq!(all.shared_file, Some("/home/ann/.aws/credentials".into()));
         let half = read(&[("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", ""), ("AWS_PROFILE", "")]);
         assert_eq!(half, Environment::default());
     }

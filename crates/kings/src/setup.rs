@@ -7,7 +7,7 @@ mod plan;
 mod report;
 
 use std::fs::File;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ use self::act::Actor;
 use self::facts::{Existing, Facts};
 use self::plan::{Plan, Wanted};
 use self::report::{Line, Report};
-use crate::command::{Failure, print};
+use crate::command::{Failure, goes_on, print};
 use crate::config::{DEFAULT_PATH, Settings};
 
 /// Folders and user of a server that nobody wants elsewhere.
@@ -259,11 +259,7 @@ fn agreed() -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::usage("nobody is here to agree: look with --dry-run, then run it with --yes"));
     }
-    let mut answer = String::new();
-    let asked = write!(io::stdout(), "  Go on? [Y/n] ").and_then(|()| io::stdout().flush());
-    let heard = asked.and_then(|()| io::stdin().lock().read_line(&mut answer));
-    let count = heard.map_err(|error| Failure::cannot_tell(format!("cannot hear an answer: {error}")))?;
-    Ok(count > 0 && matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes"))
+    goes_on(true)
 }
 
 /// Does what is to be done, in its order, until something fails: what comes after would build on it.

@@ -4,6 +4,7 @@ mod facts;
 mod judge;
 mod nagios;
 
+use kings_mail::visible;
 use serde_json::{Value, json};
 
 pub use self::facts::{
@@ -63,16 +64,11 @@ pub fn text(lines: &[Line]) -> String {
         let fix = line
             .fix
             .as_ref()
-            .map_or(String::new(), |fix| format!("  {:width$}        fix: {}\n", "", one_line(fix)));
+            .map_or(String::new(), |fix| format!("  {:width$}        fix: {}\n", "", visible::line(fix)));
         let (name, state) = (line.name, line.state.as_str());
-        format!("  {name:width$}  {state:<4}  {}\n{fix}", one_line(&line.text))
+        format!("  {name:width$}  {state:<4}  {}\n{fix}", visible::line(&line.text))
     };
     lines.iter().map(line).collect()
-}
-
-/// Words of others must neither move the cursor nor begin a line of their own.
-fn one_line(text: &str) -> String {
-    text.chars().map(|one| if one.is_control() { ' ' } else { one }).collect()
 }
 
 #[cfg(test)]
@@ -87,7 +83,7 @@ mod tests {
         ];
         assert_eq!(
             text(&lines),
-            "  Disk   ok    half of it is free\n  Queue  FAIL  said \" [2J ok\"\n               fix: kings queue list\n"
+            "  Disk   ok    half of it is free\n  Queue  FAIL  said \"\u{fffd}[2J ok\"\n               fix: kings queue list\n"
         );
         assert_eq!([worst(&lines), worst(&lines[..1]), worst(&[])], [State::Fail, State::Ok, State::Ok]);
         let expected = json!({ "id": "disk", "state": "ok", "text": "half of it is free", "fix": null });

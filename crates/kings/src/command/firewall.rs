@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Common, Failure, Output, print};
+use super::{Common, Failure, Output, goes_on, print};
 use crate::config::Settings;
 use crate::firewall::{Closed, FirewallError, Open, SshPorts, Tool};
 use crate::prepare::holder::{self, Held};
@@ -100,10 +100,7 @@ fn agreed(tool: Tool, open: &Open, json: bool) -> Result<bool, Failure> {
     print(
         "Connections that are there go on. Keep this one until you have come in by another; kings firewall remove  takes it back.\n",
     );
-    print("Go on? [y/N] ");
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer).map_err(|error| Failure::cannot_tell(error.to_string()))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    goes_on(false)
 }
 
 fn open(settings: &Settings, ssh: &SshPorts) -> Open {

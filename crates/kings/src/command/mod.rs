@@ -233,6 +233,18 @@ impl From<ConfigError> for Failure {
     }
 }
 
+/// Asks a person, and takes an end of the input for no; nothing but a line end is the `usual` answer.
+pub(crate) fn goes_on(usual: bool) -> Result<bool, Failure> {
+    print(if usual { "  Go on? [Y/n] " } else { "Go on? [y/N] " });
+    let mut answer = String::new();
+    let heard = io::stdin().read_line(&mut answer);
+    let count = heard.map_err(|error| Failure::cannot_tell(format!("cannot hear an answer: {error}")))?;
+    Ok(match answer.trim().to_lowercase().as_str() {
+        "" => usual && count > 0,
+        said => matches!(said, "y" | "yes"),
+    })
+}
+
 /// Prints for a person or a program; a closed pipe is how both say that they have seen enough.
 pub(crate) fn print(text: &str) {
     let _ = io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());

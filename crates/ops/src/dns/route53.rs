@@ -11,6 +11,7 @@ use kings_dns::{Change, DnsProvider, Listing, ProviderError, Ticket};
 use kings_fetch::{Fetch, Request, Response, Url};
 use kings_mail::date::DateTime;
 use kings_mail::domain::DnsName;
+use kings_mail::visible;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
@@ -307,7 +308,7 @@ fn complaint(response: &Response, text: &str) -> Failed {
 
 /// It is shown on terminals.
 fn shown(text: &impl Display) -> String {
-    text.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
+    visible::line(&text.to_string()).chars().take(500).collect()
 }
 
 /// `20150830T123600Z`

@@ -1,6 +1,8 @@
 //! The line of a plugin for Nagios and its kin: a word, what is wrong, and figures.
 
-use super::{Line, State, one_line, worst};
+use kings_mail::visible;
+
+use super::{Line, State, worst};
 
 /// The exit code of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +65,7 @@ pub fn nagios(lines: &[Line], figures: &[Figure]) -> (String, NagiosCode) {
         bad => bad.iter().map(|line| format!("{}: {}", line.name, line.text)).collect::<Vec<_>>().join("; "),
     };
     // A bar would begin the figures.
-    let text = one_line(&text).replace('|', "/");
+    let text = visible::line(&text).replace('|', "/");
     let figure = |Figure { label, value, unit, bounds: (warn, crit) }: &Figure| {
         format!("{label}={value}{unit};{warn};{crit}")
     };

@@ -1,7 +1,7 @@
 //! `kings dns apply`: shows what would change, asks, does it, and can take it back.
 
 use std::fs::{self, File};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use clap::Args;
 use kings_dns::plan::plan;
@@ -9,7 +9,7 @@ use kings_net::Resolver;
 use kings_ops::dns::{ApplyError, Draft, Journal, JournalError, Provider, carry_out, draft, spare_spf};
 use serde_json::{Value, json};
 
-use crate::command::{Common, Failure, print};
+use crate::command::{Common, Failure, goes_on, print};
 use crate::config::{Settings, Threads};
 use crate::{dns_facts, dns_provider, prepare, serve};
 
@@ -112,11 +112,7 @@ fn asked_for(draft: &Draft) -> Result<bool, Failure> {
             "nothing is changed without a word: --yes does it, --dry-run only shows it",
         ));
     }
-    print("Go on? [y/N] ");
-    let mut answer = String::new();
-    let _ = io::stdout().flush();
-    io::stdin().read_line(&mut answer).map_err(|error| Failure::cannot_tell(error.to_string()))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    goes_on(false)
 }
 
 fn to_json(draft: &Draft, dry_run: bool) -> Value {
